@@ -1,0 +1,105 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    IhMcpError
+    ├── CallerError            what was asked cannot be done; the caller can ask otherwise
+    │   ├── UnknownStreamError
+    │   ├── StreamEndedError
+    │   ├── ExpiredCursorError
+    │   └── PathError          a file that is missing, not allowed, or not a regular file
+    ├── ConfigurationError     a setting is missing or wrong; the user has to change it
+    ├── MediaError             a file or segment that cannot become valid media, or ffmpeg failed
+    ├── JournalError           the journal cannot keep what arrives; nothing more is acknowledged
+    ├── LocalProtocolError     we were about to break the protocol
+    ├── RemoteProtocolError    the other end broke the protocol
+    ├── ServiceError           the service said no: its own code, message and link are kept
+    └── TransportError         the connection failed or was lost
+
+Every error says what happened, what helps, and whether the same call may succeed later.
+Texts are fragments a caller can read without the source; facts are attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class IhMcpError(Exception):
+    """The root: a foreseen failure, told so that somebody can act on it.
+
+    Args:
+        what: What was asked and what is so, as a lower-case fragment.
+        code: A stable word a program can branch on.
+        help: The next step, as a sentence.
+        retry: Whether the same call may succeed later without a change.
+        facts: Named values of the failure, ready for JSON.
+    """
+
+    default_code = "error"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        help: str = "",  # noqa: A002 - the word callers read
+        code: str | None = None,
+        retry: bool = False,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.help = help
+        self.code = code or self.default_code
+        self.retry = retry
+        self.facts: Mapping[str, object] = dict(facts or {})
+
+
+class CallerError(IhMcpError):
+    default_code = "bad_argument"
+
+
+class UnknownStreamError(CallerError):
+    default_code = "unknown_stream"
+
+
+class StreamEndedError(CallerError):
+    default_code = "stream_ended"
+
+
+class ExpiredCursorError(CallerError):
+    default_code = "expired_cursor"
+
+
+class PathError(CallerError):
+    default_code = "path_not_allowed"
+
+
+class ConfigurationError(IhMcpError):
+    default_code = "configuration"
+
+
+class MediaError(IhMcpError):
+    default_code = "bad_media"
+
+
+class JournalError(IhMcpError):
+    default_code = "journal_failed"
+
+
+class LocalProtocolError(IhMcpError):
+    default_code = "local_protocol"
+
+
+class RemoteProtocolError(IhMcpError):
+    default_code = "remote_protocol"
+
+
+class ServiceError(IhMcpError):
+    """The service refused; `facts` holds its code, message, link and correlation id verbatim."""
+
+    default_code = "service_refused"
+
+
+class TransportError(IhMcpError):
+    default_code = "connection_lost"

@@ -1,0 +1,368 @@
+"""Text frames to messages and back: one table per family, reader and writer side by side.
+
+The relay never passes through here: what is handed to callers is the text as it came. This is
+for knowing what a message means, and for the stand-in's side of the wire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from ih_mcp.errors import RemoteProtocolError
+
+from .dialects import Dialect, Family, Limits
+from .messages import (
+    ClientMessage,
+    Close,
+    Closing,
+    Completed,
+    Config,
+    Configure,
+    Ended,
+    Error,
+    Processing,
+    Reading,
+    Ready,
+    ServerMessage,
+    Updated,
+)
+
+Fields = Mapping[str, object]
+M = TypeVar("M", bound=ServerMessage)
+
+
+def decode_server(text: str, dialect: Dialect) -> ServerMessage:
+    """What a text frame of the server means.
+
+    Fields that are missing or of another kind than documented read as "not said"; an unknown
+    type is a `Reading`.
+
+    Raises:
+        RemoteProtocolError: Not a JSON object, or without the family's discriminator.
+    """
+    frame = _object(text)
+    family = _FAMILIES[dialect.family]
+    kind = frame.get(family.discriminator)
+    if not isinstance(kind, str):
+        raise RemoteProtocolError(
+            f"a message without {family.discriminator!r}", help="It was kept as it came."
+        )
+    payload = _mapping(frame.get("data")) if family.nests else frame
+    row = family.by_kind.get(kind)
+    return row.read(payload, frame, dialect) if row else Reading(kind, payload)
+
+
+def encode_server(
+    message: ServerMessage, dialect: Dialect, *, correlation_id: str, timestamp: str
+) -> str:
+    """The text frame that says `message`.
+
+    Args:
+        timestamp: ISO 8601, UTC, with microseconds and `Z`; used by envelopes only.
+    """
+    family = _FAMILIES[dialect.family]
+    if isinstance(message, Reading):
+        kind, payload = message.kind, dict(message.fields)
+    else:
+        row = family.by_message[type(message)]
+        kind, payload = row.kind, row.write(message, dialect)
+    if not family.nests:
+        return json.dumps({family.discriminator: kind, "correlation_id": correlation_id, **payload})
+    return json.dumps(
+        {"type": kind, "timestamp": timestamp, "correlation_id": correlation_id, "data": payload}
+    )
+
+
+def encode_client(message: ClientMessage) -> str:
+    """The text frame that says `message`: config goes bare, without `type` (docs, sdk 1.3.4)."""
+    match message:
+        case Close():
+            return '{"type":"session.close"}'
+        case Configure(config):
+            return json.dumps(_write_config(config))
+
+
+def decode_client(text: str) -> ClientMessage:
+    """What a text frame of a client means.
+
+    Raises:
+        RemoteProtocolError: Broken JSON (`code="ih4006"`), or a shape the protocol does not know
+            (`code="ih6001"`).
+    """
+    try:
+        frame = _object(text)
+    except RemoteProtocolError as exc:
+        raise RemoteProtocolError(exc.what, code="ih4006") from exc
+    if frame.get("type") == "session.close":
+        return Close()
+    if unknown := sorted(set(frame) - _CONFIG_KEYS):
+        raise RemoteProtocolError(
+            f"unknown field in a session config: {', '.join(unknown)}", code="ih6001"
+        )
+    return Configure(_read_config(frame))
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    kind: str
+    message: type[ServerMessage]
+    read: Callable[[Fields, Fields, Dialect], ServerMessage]
+    """From the payload, the whole frame, and the dialect whose table fills what was not said."""
+    write: Callable[[ServerMessage, Dialect], dict[str, object]]
+
+
+def _row(
+    kind: str,
+    message: type[M],
+    read: Callable[[Fields, Fields, Dialect], M],
+    write: Callable[[M, Dialect], dict[str, object]],
+) -> _Row:
+    return _Row(kind, message, read, write)  # type: ignore[arg-type]  # by_message pairs them
+
+
+_LIMIT_NAMES = {  # ours: the API's name, and the type it sends. docs: v1; sdk 1.3.4
+    "min_segment_bytes": ("min_segment_size_bytes", int),
+    "max_segment_bytes": ("max_segment_size_bytes", int),
+    "min_segment_seconds": ("min_segment_duration_seconds", float),
+    "max_segment_seconds": ("max_segment_duration_seconds", float),
+    "max_idle_seconds": ("session_idle_timeout_seconds", int),
+    "max_session_seconds": ("session_max_duration_seconds", int),
+}
+_REQUIRED_LIMITS = {  # sdk 1.3.4 hangs without these; the others may be absent
+    "min_segment_bytes",
+    "max_segment_bytes",
+    "max_idle_seconds",
+    "max_session_seconds",
+}
+
+
+def _read_ready(data: Fields, frame: Fields, dialect: Dialect) -> Ready:
+    options = _mapping(data.get("supported_session_config_options"))
+    declared = {
+        ours: _number(data[theirs])
+        for ours, (theirs, _) in _LIMIT_NAMES.items()
+        if theirs in data and _is_limit(ours, data[theirs])
+    }
+    table = {f.name: getattr(dialect.limits, f.name) for f in fields(Limits)}
+    return Ready(
+        limits=Limits(**(table | declared)),
+        includes=_texts(options.get("include")) or (),
+        goal_dimensions=_texts(options.get("goal_dimensions")),
+        models=_texts(options.get("model")),
+        correlation_id=_text_or_none(frame.get("correlation_id")),
+    )
+
+
+def _is_limit(name: str, value: object) -> bool:
+    """A bound that makes sense; null means "no bound" where a bound may be missing."""
+    if value is None:
+        return name not in _REQUIRED_LIMITS
+    number = _number(value)
+    return number is not None and number >= 0
+
+
+def _write_ready(ready: Ready, dialect: Dialect) -> dict[str, object]:
+    data: dict[str, object] = {}
+    for ours, (theirs, kind) in _LIMIT_NAMES.items():
+        value = getattr(ready.limits, ours)
+        if value is not None:
+            data[theirs] = kind(value)
+        elif ours == "max_segment_seconds":
+            data[theirs] = None  # sdk 1.3.4: present, null where unlimited
+    options: dict[str, object] = {"include": list(ready.includes)}
+    if ready.goal_dimensions is not None:
+        options["goal_dimensions"] = list(ready.goal_dimensions)
+    if dialect.models:
+        options["model"] = list(ready.models or dialect.models)
+    return {**data, "supported_session_config_options": options}
+
+
+_CONFIG_KEYS = frozenset({"include", "goal_dimensions", "model", "audio_format"})
+
+
+def _read_config(data: Fields) -> Config:
+    audio_format = data.get("audio_format")
+    return Config(
+        include=_config_texts(data, "include"),
+        goal_dimensions=_config_texts(data, "goal_dimensions"),
+        model=_text_or_none(data.get("model")),
+        audio_format=_mapping(audio_format) if audio_format is not None else None,
+    )
+
+
+def _config_texts(data: Fields, name: str) -> tuple[str, ...] | None:
+    if data.get(name) is None:
+        return None
+    texts = _texts(data[name])
+    if texts is None:
+        raise RemoteProtocolError(f"{name} of a session config is not a list", code="ih6001")
+    return texts
+
+
+def _write_config(config: Config) -> dict[str, object]:
+    said = {f.name: getattr(config, f.name) for f in fields(Config)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in said.items()
+        if value is not None
+    }
+
+
+def _read_updated(data: Fields, _frame: Fields, _dialect: Dialect) -> Updated:
+    return Updated(
+        Config(
+            include=_texts(data.get("include")),
+            goal_dimensions=_texts(data.get("goal_dimensions")),
+            model=_text_or_none(data.get("model")),
+        )
+    )
+
+
+def _read_error(data: Fields, frame: Fields, _dialect: Dialect) -> Error:
+    return Error(
+        code=_text(data.get("code") or data.get("error_id")),  # streams say code, HTTP error_id
+        message=_text(data.get("message") or data.get("error")),  # earliest v0: error
+        link=_text_or_none(data.get("link")),
+        segment=_segment(data),
+        correlation_id=_text_or_none(frame.get("correlation_id")),
+    )
+
+
+def _segment(data: Fields) -> int | None:
+    number = _number(data.get("segment"))
+    return int(number) if number is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    discriminator: str
+    nests: bool
+    by_kind: Mapping[str, _Row]
+    by_message: Mapping[type, _Row]
+
+
+def _family(discriminator: str, rows: Sequence[_Row], *, nests: bool) -> _Family:
+    return _Family(
+        discriminator, nests, {row.kind: row for row in rows}, {row.message: row for row in rows}
+    )
+
+
+_FAMILIES = {
+    Family.ENVELOPE: _family(
+        "type",
+        [
+            _row("session.ready", Ready, _read_ready, _write_ready),
+            _row(
+                "session.updated",
+                Updated,
+                _read_updated,
+                lambda m, _: {"include": [], **_write_config(m.config)},
+            ),
+            _row(
+                "session.closing",
+                Closing,
+                lambda data, _, __: Closing(_number(data.get("max_drain_seconds")) or 0.0),
+                lambda m, _: {"max_drain_seconds": int(m.max_drain_seconds)},
+            ),
+            _row(
+                "session.ended",
+                Ended,
+                lambda data, _, __: Ended(_text(data.get("reason"))),
+                lambda m, _: {"reason": m.reason},
+            ),
+            _row(
+                "error",
+                Error,
+                _read_error,
+                lambda m, _: {
+                    "code": m.code,
+                    "message": m.message,
+                    "link": m.link,
+                    "segment": m.segment,
+                },
+            ),
+        ],
+        nests=True,
+    ),
+    Family.STATUS: _family(
+        "status",
+        [
+            _row(
+                "processing",
+                Processing,
+                lambda data, _, __: Processing(_segment(data) or 0, _size(data.get("bytes"))),
+                lambda m, _: {"segment": m.segment, "bytes": m.size},
+            ),
+            _row(
+                "completed",
+                Completed,
+                lambda data, _, __: Completed(_segment(data) or 0),
+                lambda m, _: {"segment": m.segment},
+            ),
+            _row(
+                "error",
+                Error,
+                _read_error,
+                lambda m, _: {
+                    "segment": m.segment,
+                    "error_id": m.code,
+                    "link": m.link,
+                    "message": m.message,
+                },
+            ),
+        ],
+        nests=False,
+    ),
+}
+
+# --- JSON is `object` until looked at ------------------------------------------------------------
+
+
+def _object(text: str) -> Fields:
+    try:
+        frame: object = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise RemoteProtocolError(
+            "a message that is not JSON", help="It was kept as it came."
+        ) from exc
+    if not isinstance(frame, dict):
+        raise RemoteProtocolError(
+            "a message that is no JSON object", help="It was kept as it came."
+        )
+    return frame
+
+
+def _mapping(value: object) -> Fields:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list):
+        return None
+    return tuple(item for item in value if isinstance(item, str))
+
+
+def _size(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None else None
+
+
+def _number(value: object) -> float | int | None:
+    """A finite JSON number; `true`, NaN and the infinities are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if -1e18 < value < 1e18 else None

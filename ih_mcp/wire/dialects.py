@@ -1,0 +1,220 @@
+"""One row per version of the streaming endpoint: where it is, how it speaks, what it allows.
+
+What differs between versions stands here and nowhere else. A new version is a new row.
+
+Sources of facts, as everywhere in this package: **docs** (a page of the vendor's
+documentation), **sdk** (the vendor's Python SDK, version), **skill** (the vendor's published
+agent skills), **seen** (observed against the service), **chosen** (our decision).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from ih_mcp.errors import CallerError
+
+
+class Family(StrEnum):
+    """How server messages are told apart."""
+
+    ENVELOPE = "envelope"
+    """`{"type", "timestamp", "correlation_id", "data"}`."""
+    STATUS = "status"
+    """`{"status", "segment", …}`, one round of messages per segment."""
+
+
+class Framing(StrEnum):
+    """What the segments of one API session are to each other."""
+
+    CONTINUED = "continued"
+    """One container stream cut in pieces: the first carries the header, joined they play."""
+    WHOLE = "whole"
+    """Each segment is a complete file that decodes alone and starts near 0."""
+
+
+class ConfigPlace(StrEnum):
+    """Where the session configuration travels."""
+
+    FRAME = "frame"
+    """A bare JSON text frame, without `type`; it replaces what was set before."""
+    QUERY = "query"
+    """Repeated `include[]` keys of the URL; fixed for the session."""
+
+
+class Receipts(StrEnum):
+    """What a server says about a segment it took."""
+
+    DELIVERY = "delivery"
+    """Nothing: only a pong after it proves that it arrived."""
+    PER_SEGMENT = "per_segment"
+    """`processing`, then `completed` or `error`, each with the segment's number."""
+
+
+class Drain(StrEnum):
+    """How a client ends a session without losing results."""
+
+    CLOSE_MESSAGE = "close_message"
+    """Send `session.close`, read until `session.ended`, then close."""
+    SETTLED = "settled"
+    """Read until every segment is completed or refused, then close."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one API session; what `session.ready` says wins over a table."""
+
+    min_segment_bytes: int
+    max_segment_bytes: int
+    """Of one binary message, header included."""
+    min_segment_seconds: float | None
+    max_segment_seconds: float | None
+    """Of the media in one segment; None where nothing is declared."""
+    max_idle_seconds: float | None
+    """The service ends a session that received no media for so long."""
+    max_session_seconds: float | None
+    """The service ends a session of this age."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One version of the streaming endpoint."""
+
+    name: str
+    path: str
+    family: Family
+    greets: bool
+    """Whether the server speaks first, with `session.ready`; media before it is refused locally."""
+    config: ConfigPlace
+    receipts: Receipts
+    drain: Drain
+    framing: Framing
+    limits: Limits
+    """What holds until the server declares its own."""
+    target_segment_seconds: float
+    """How long our segments aim to be."""
+    models: tuple[str, ...]
+    """Values of `model`; the first is the default. Empty where a model cannot be named."""
+    includes: tuple[str, ...]
+    """Values of `include` that are known."""
+    goal_dimensions: tuple[str, ...]
+    needs_audio: bool
+    """Whether media without sound is refused."""
+    signals: tuple[str, ...]
+    """Signal types that are published; the enumeration stays open."""
+    has_modality: bool
+    """Whether signal events carry `modality`."""
+
+    def model_or_default(self, model: str | None) -> str | None:
+        """The model to ask for.
+
+        Raises:
+            CallerError: This dialect does not know `model`.
+        """
+        if model is None:
+            return self.models[0] if self.models else None
+        if model not in self.models:
+            known = ", ".join(self.models) or "none can be named"
+            raise CallerError(
+                f"model {model!r} is not known on {self.name}",
+                help=f"Models of {self.name}: {known}.",
+            )
+        return model
+
+
+_CQI = ("conversation_quality_overall", "conversation_quality_timeline")
+# docs: stream-analyze v1. The launch blog names other values; the docs and both SDKs win.
+_GOALS = ("clarity", "authority", "energy", "rapport", "learning")  # sdk 1.3.4
+_SIGNALS = (  # skill: stream-analyze v2; what they mean stands in docs: social-signals
+    "agreement",
+    "confidence",
+    "confusion",
+    "disagreement",
+    "frustration",
+    "hesitation",
+    "interest",
+    "skepticism",
+    "stress",
+    "uncertainty",
+)
+
+V0 = Dialect(
+    name="v0",
+    path="/v0/stream/analyze",  # docs: v0 video-stream quickstart
+    family=Family.STATUS,
+    greets=False,  # docs: v0; nothing comes before the first segment
+    config=ConfigPlace.QUERY,  # docs: stream-analyze (late v0)
+    receipts=Receipts.PER_SEGMENT,
+    drain=Drain.SETTLED,
+    framing=Framing.WHOLE,  # docs: v0; "each binary frame is one segment, analysed on its own"
+    limits=Limits(
+        min_segment_bytes=10_240,  # docs: early v0, 10 KB; late v0 names none; chosen: the stricter
+        max_segment_bytes=20 * 2**20,  # docs: early v0, 20 MB; late v0 32 MB; chosen: the stricter
+        min_segment_seconds=3.0,  # docs: late v0
+        max_segment_seconds=None,
+        max_idle_seconds=300.0,  # docs: error catalog, ih6003
+        max_session_seconds=3600.0,  # docs: error catalog, ih6004
+    ),
+    target_segment_seconds=5.0,  # chosen: the vendor's plug-in sends 5 s clips
+    models=(),
+    includes=_CQI,
+    goal_dimensions=(),
+    needs_audio=False,
+    signals=(*_SIGNALS, "engagement", "disengagement"),
+    has_modality=False,
+)
+
+V1 = Dialect(
+    name="v1",
+    path="/v1/stream/analyze",  # docs: stream-analyze v1; the blog's /v1/stream exists nowhere else
+    family=Family.ENVELOPE,
+    greets=True,
+    config=ConfigPlace.FRAME,
+    receipts=Receipts.DELIVERY,
+    drain=Drain.CLOSE_MESSAGE,  # sdk 1.3.4; skill: stream-analyze v2
+    framing=Framing.CONTINUED,  # skill: v2, sdk 1.3.4; docs v1 say self-contained; the newer wins
+    limits=Limits(
+        min_segment_bytes=1,  # docs: stream-analyze v1
+        max_segment_bytes=33_554_432,  # docs: stream-analyze v1; "32 MB" in text
+        min_segment_seconds=3.0,  # docs: v1; sdk 1.3.4 names none; chosen: keep it
+        max_segment_seconds=None,  # sdk 1.3.4: may be declared
+        max_idle_seconds=300.0,
+        max_session_seconds=3600.0,
+    ),
+    target_segment_seconds=3.0,  # skill: v2, "1 to 3 s per frame"; with the 3 s minimum above
+    models=(),  # skill: v2; a v1 config that names a model is rejected
+    includes=_CQI,
+    goal_dimensions=_GOALS,
+    needs_audio=False,  # docs: v1, recommended
+    signals=(*_SIGNALS, "engagement", "disengagement"),
+    has_modality=True,  # sdk 1.3.4
+)
+
+V2 = replace(
+    V1,
+    name="v2",
+    path="/v2/stream/analyze",
+    limits=replace(V1.limits, min_segment_seconds=None),  # skill: v2, any size works
+    models=("inter-2", "inter-2-audio"),  # sdk 1.3.4
+    needs_audio=True,  # skill: v2, inter-2 needs picture and sound
+    signals=_SIGNALS,
+    has_modality=False,  # skill: v2
+)
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({d.name: d for d in (V0, V1, V2)})
+
+
+def dialect(name: str) -> Dialect:
+    """The row called `name`.
+
+    Raises:
+        CallerError: There is no such version.
+    """
+    try:
+        return DIALECTS[name]
+    except KeyError:
+        raise CallerError(
+            f"API version {name!r} is not known", help=f"Known versions: {', '.join(DIALECTS)}."
+        ) from None

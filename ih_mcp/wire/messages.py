@@ -1,0 +1,122 @@
+"""The messages that steer a session, typed; every other message is a `Reading`, carried whole.
+
+Understand what steers, carry what informs: an event type or a field nobody knows today needs
+no code here and loses nothing, because the relay hands on the text as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .dialects import Limits
+
+# --- client to server --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a session is asked to report; None means "not said".
+
+    `include` and `goal_dimensions` replace what was set before, also when not said (then the
+    default, none, holds again); `model` and `audio_format` stay as they are when not said.
+    docs: stream-analyze v1; sdk 1.3.4.
+    """
+
+    include: tuple[str, ...] | None = None
+    goal_dimensions: tuple[str, ...] | None = None
+    model: str | None = None
+    audio_format: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Replace the session configuration."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Ask for a graceful end: accepted media is analysed, then `Ended` comes."""
+
+
+ClientMessage = Configure | Close
+
+# --- server to client --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The session is open; these limits hold. First and once. `session.ready`."""
+
+    limits: Limits
+    """What was declared, over the dialect's table where something was not."""
+    includes: tuple[str, ...] = ()
+    goal_dimensions: tuple[str, ...] | None = None
+    """None where feedback is not on."""
+    models: tuple[str, ...] | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The configuration that holds from here on. `session.updated`."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """`Close` was heard; wait at most this long for `Ended`. `session.closing`."""
+
+    max_drain_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last message; the server closes with 1000 after it. `session.ended`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """Something was refused. It ends nothing by itself: only a close does."""
+
+    code: str
+    """The service's id, such as `ih6002`; empty where it gave none."""
+    message: str = ""
+    link: str | None = None
+    segment: int | None = None
+    """The binary message it is about, counted from 1."""
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """v0: a segment arrived and is being analysed."""
+
+    segment: int
+    size: int | None = None
+    """In bytes, as the server counted them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """v0: nothing more comes for this segment."""
+
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A message that informs: signals, engagement, quality, coverage, and what nobody knows yet."""
+
+    kind: str
+    """The value of the family's discriminator."""
+    fields: Mapping[str, object] = field(default_factory=dict)
+    """The payload: `data` of an envelope, or the whole of a status message."""
+
+
+ServerMessage = Ready | Updated | Closing | Ended | Error | Processing | Completed | Reading
