@@ -1,0 +1,6 @@
+"""What arrived, in order, durable before it is shown."""
+
+from .journal import FILE_NAME, Journal, Keeping, Log, Page, open_journal
+from .store import Entry, StreamRow
+
+__all__ = ["FILE_NAME", "Entry", "Journal", "Keeping", "Log", "Page", "StreamRow", "open_journal"]

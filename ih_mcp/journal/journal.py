@@ -1,0 +1,327 @@
+"""What arrived, in order, kept before it is shown.
+
+One task writes: whatever came in while the last commit was on its way goes into the next one
+(group commit). An entry can be read once it is committed, never before, so what a caller was
+shown survives the death of the process.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
+
+from .owners import Owner
+from .store import Entry, Store, StreamRow
+
+T = TypeVar("T")
+
+_MAX_PENDING_BYTES = 8 * 2**20
+_FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
+FILE_NAME = "journal.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How long and how much is kept. Live streams are never removed."""
+
+    max_bytes: int = 1 * 2**30
+    """Of all messages; the streams that ended first go first, live ones stay."""
+    max_stream_bytes: int = 256 * 2**20
+    """Of one stream's messages; beyond it the oldest quarter of them goes."""
+    max_age_seconds: float = 30 * 86_400
+    """Since a stream's end."""
+    orphaned: Mapping[str, object] = field(default_factory=dict)
+    """Written into the record of a stream whose process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries after a cursor, and where they stand in the whole."""
+
+    entries: tuple[Entry, ...]
+    last: int
+    """The newest cursor there is."""
+    ended: bool
+    """Whether the stream is over, so that nothing can follow `last`."""
+
+
+class Log:
+    """The entries of one stream that this process writes."""
+
+    def __init__(self, journal: Journal, stream_id: str, no: int) -> None:
+        self._journal = journal
+        self.stream_id = stream_id
+        self.no = no
+        self.last = 0
+        """The newest cursor that is committed."""
+        self.failure: JournalError | None = None
+        """Set when the journal could not keep an entry; nothing is taken after that."""
+        self.oldest = 1
+        """The oldest cursor that is kept."""
+        self.size = 0
+        """Of what is kept, in bytes."""
+        self._given = 0
+        self._pending: list[Entry] = []
+        self._pending_bytes = 0
+        self._moved = anyio.Event()
+
+    def append(self, body: str | bytes, *, leg: int) -> int:
+        """Take a message as it came; gives its cursor. It can be read after the next commit.
+
+        Raises:
+            JournalError: The journal failed before; nothing more is taken.
+        """
+        if self.failure:
+            raise self.failure
+        self._given += 1
+        self._pending.append(Entry(self._given, leg, time.time_ns() // 1000, body))
+        self._pending_bytes += len(body)
+        self._journal.wake()
+        return self._given
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for the disk that `flushed()` should be awaited first."""
+        return self._pending_bytes > _MAX_PENDING_BYTES
+
+    async def flushed(self) -> None:
+        """Wait until all that was taken is committed.
+
+        Raises:
+            JournalError: It could not be kept.
+        """
+        goal = self._given
+        while self.last < goal:
+            if self.failure:
+                raise self.failure
+            await self._moved.wait()
+
+    async def moved(self) -> None:
+        """Wait for the next commit of this stream, or its failure."""
+        await self._moved.wait()
+
+    async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:
+        """Keep what is to be said of the stream; after `ended` nothing follows."""
+        await self._journal.write_record(self, record, ended=ended)
+
+    def take(self) -> list[Entry]:
+        """For the journal's writer: what waits to be committed."""
+        batch, self._pending = self._pending, []
+        self._pending_bytes = 0
+        return batch
+
+    def settle(self, batch: Sequence[Entry]) -> None:
+        """For the journal's writer: these are committed."""
+        self.last = batch[-1].cursor
+        self.size += sum(len(entry.body) for entry in batch)
+        self.nudge()
+
+    def fail(self, error: JournalError) -> None:
+        """For the journal's writer: what waited is lost to the disk; say so to everybody."""
+        self.failure = error
+        self.nudge()
+
+    def nudge(self) -> None:
+        moved, self._moved = self._moved, anyio.Event()
+        moved.set()
+
+
+class Journal:
+    """The streams of this and earlier processes. Use `open_journal`."""
+
+    def __init__(self, store: Store, reader: Store, owner: Owner, keeping: Keeping) -> None:
+        self._store = store
+        self._reader = reader
+        self._owner = owner
+        self._keeping = keeping
+        self._logs: dict[str, Log] = {}
+        self._wake = anyio.Event()
+        # one thread at a time on each connection; readers do not wait for the writer
+        self._writing = CapacityLimiter(1)
+        self._reading = CapacityLimiter(1)
+
+    async def begin(self, stream_id: str, record: Mapping[str, object]) -> Log:
+        """Open the log of a new stream.
+
+        Raises:
+            JournalError: The disk does not take it.
+        """
+        no = await self._write(
+            partial(self._store.begin_stream, stream_id, self._owner.name, json.dumps(record))
+        )
+        log = self._logs[stream_id] = Log(self, stream_id, no)
+        return log
+
+    def release(self, log: Log) -> None:
+        """Forget a log whose stream is over; it is read from the file from now on."""
+        self._logs.pop(log.stream_id, None)
+        log.nudge()
+
+    async def write_record(self, log: Log, record: Mapping[str, object], *, ended: bool) -> None:
+        await log.flushed()
+        await self._write(
+            partial(self._store.write_record, log.no, json.dumps(record), ended=ended)
+        )
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    # --- reading -------------------------------------------------------------------------------
+
+    async def read(self, stream_id: str, after: int, *, limit: int, max_chars: int) -> Page:
+        """Entries after a cursor; reading consumes nothing, so the same cursor reads the same.
+
+        Args:
+            limit: At most so many entries.
+            max_chars: At most so much text; at least one entry is always whole.
+
+        Raises:
+            UnknownStreamError: Neither this nor an earlier process had it, or it fell off.
+            ExpiredCursorError: Entries after `after` were removed; names the oldest cursor left.
+        """
+        log = self._logs.get(stream_id)
+        if log and after >= log.last:
+            return Page((), log.last, ended=False)
+        found = await self._read(
+            partial(self._reader.read, stream_id, after, limit=limit, max_chars=max_chars)
+        )
+        if found is None:
+            raise _unknown(stream_id)
+        row, entries = found
+        if after + 1 < row.oldest:
+            raise ExpiredCursorError(
+                f"entries after cursor {after} of {stream_id} are no longer kept",
+                help=f"The oldest cursor to read from is {row.oldest - 1}.",
+                facts={"oldest_cursor": row.oldest - 1, "stream_id": stream_id},
+            )
+        return Page(tuple(entries), row.last, ended=row.ended_at is not None)
+
+    async def wait(self, stream_id: str, after: int) -> None:
+        """Return when there may be entries after a cursor, or the stream is over or failed."""
+        while log := self._logs.get(stream_id):
+            if log.last > after or log.failure:
+                return
+            await log.moved()
+        # another process writes it: no event of its can reach us
+        while (row := await self.row(stream_id)).last <= after and row.ended_at is None:  # noqa: ASYNC110
+            await anyio.sleep(_FOREIGN_SECONDS)
+
+    async def row(self, stream_id: str) -> StreamRow:
+        """What the file knows of a stream.
+
+        Raises:
+            UnknownStreamError: It is not there.
+        """
+        row = await self._read(partial(self._reader.find_stream, stream_id))
+        if row is None:
+            raise _unknown(stream_id)
+        return row
+
+    async def rows(self) -> list[StreamRow]:
+        """All streams, oldest first."""
+        return await self._read(self._reader.list_streams)
+
+    # --- the writer ----------------------------------------------------------------------------
+
+    async def write_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            with anyio.CancelScope(shield=True):  # what was taken is committed, come what may
+                await self.commit()
+
+    async def commit(self) -> None:
+        """Write down everything taken so far, of all streams."""
+        taken = [(log, batch) for log in list(self._logs.values()) if (batch := log.take())]
+        if not taken:
+            return
+        try:
+            await self._write(
+                partial(self._store.append, [(log.no, batch) for log, batch in taken])
+            )
+        except JournalError as exc:
+            for log, _ in taken:
+                log.fail(exc)
+        else:
+            for log, batch in taken:
+                log.settle(batch)
+                await self._trim(log)
+
+    async def _trim(self, log: Log) -> None:
+        if log.size > self._keeping.max_stream_bytes:
+            log.oldest += max(1, (log.last - log.oldest) // 4)
+            log.size -= await self._write(partial(self._store.trim_stream, log.no, log.oldest))
+
+    async def _write(self, call: Callable[[], T]) -> T:
+        return await to_thread.run_sync(call, limiter=self._writing)
+
+    async def _read(self, call: Callable[[], T]) -> T:
+        return await to_thread.run_sync(call, limiter=self._reading)
+
+    # --- keeping -------------------------------------------------------------------------------
+
+    async def tidy(self) -> None:
+        """Mark the streams of dead processes as over; let go of what is too old or too much."""
+        await self._write(self._tidy)
+
+    def _tidy(self) -> None:
+        rows = self._store.list_streams()
+        dead = self._owner.dead({row.owner for row in rows if row.ended_at is None})
+        for row in rows:
+            if row.ended_at is None and row.owner in dead:
+                record = {**json.loads(row.record), **self._keeping.orphaned}
+                self._store.write_record(row.no, json.dumps(record), ended=True)
+        self._store.remove_streams(_outlived(rows, self._keeping, time.time()))
+
+
+def _outlived(rows: Sequence[StreamRow], keeping: Keeping, now: float) -> list[int]:
+    """Numbers of the ended streams that are too old, or over the total, oldest first."""
+    ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
+    kept = sum(row.size for row in rows)
+    gone = []
+    for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
+        if now - ended_at > keeping.max_age_seconds or kept > keeping.max_bytes:
+            gone.append(row.no)
+            kept -= row.size
+    return gone
+
+
+def _unknown(stream_id: str) -> UnknownStreamError:
+    return UnknownStreamError(f"there is no stream {stream_id}", facts={"stream_id": stream_id})
+
+
+@asynccontextmanager
+async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIterator[Journal]:
+    """The journal in `folder`; what was taken is committed before it closes.
+
+    Raises:
+        JournalError: The folder cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        path = folder / FILE_NAME
+        store = await to_thread.run_sync(Store, path)
+        stack.callback(store.close)
+        reader = await to_thread.run_sync(Store, path)
+        stack.callback(reader.close)
+        owner = await to_thread.run_sync(Owner, folder / "owners")
+        stack.callback(owner.close)
+        journal = Journal(store, reader, owner, keeping or Keeping())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.write_forever)
+            try:
+                yield journal
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await journal.commit()
+                tasks.cancel_scope.cancel()

@@ -1,0 +1,254 @@
+"""The file below the journal: SQLite, synchronous, one writer thread at a time.
+
+Every call may block; the journal makes them in a worker thread. Several processes may share
+the file: stream ids are random, and each stream has one owner that writes it.
+
+Durability: WAL with `synchronous=NORMAL`. A committed row survives the death of the process
+(`kill -9` included). A power failure may take the last commits, never a part in the middle.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ih_mcp.errors import JournalError
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS streams(
+    no INTEGER PRIMARY KEY,         -- high half of the place of its entries
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,            -- the process that writes it; see owners.py
+    created_at REAL NOT NULL,       -- seconds since the epoch
+    ended_at REAL,                  -- NULL while it lives
+    last INTEGER NOT NULL DEFAULT 0,    -- newest cursor
+    oldest INTEGER NOT NULL DEFAULT 1,  -- oldest cursor still kept
+    bytes INTEGER NOT NULL DEFAULT 0,
+    record TEXT NOT NULL            -- JSON: what the owner last said of it
+);
+CREATE TABLE IF NOT EXISTS entries(
+    place INTEGER PRIMARY KEY,      -- no << 32 | cursor
+    leg INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,   -- microseconds since the epoch
+    body                            -- TEXT as it came; BLOB for a binary message
+);
+"""
+_ROWS_PER_INSERT = 256
+_INSERT_ONE = "(?,?,?,?)"
+_BUSY_SECONDS = 10.0
+
+
+class Entry(NamedTuple):  # no dataclass: thousands a second are made
+    """A message as it came, with its place."""
+
+    cursor: int
+    """The stream's own counter, from 1."""
+    leg: int
+    """The part of the stream one API session carried, from 0."""
+    received_at: int
+    """Arrival, in microseconds since the epoch (UTC)."""
+    body: str | bytes
+    """Text as it came; bytes where the API sent a binary message."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A stream as the file knows it."""
+
+    no: int
+    id: str
+    owner: str
+    created_at: float
+    ended_at: float | None
+    last: int
+    oldest: int
+    size: int
+    """Of all messages, in bytes."""
+    record: str
+
+
+_COLUMNS = "no, id, owner, created_at, ended_at, last, oldest, bytes, record"
+
+
+class Store:
+    """The journal's file, opened for this process. Not thread-safe: one call at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create `path`, private to the user.
+
+        Raises:
+            JournalError: The folder or file cannot be used.
+        """
+        self.path = path
+        with self._failing("open"):
+            _make_private(path)
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._prepare()
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in {0, _SCHEMA_VERSION}:
+            raise JournalError(
+                f"the journal {self.path.name} was written by another version of ih-mcp",
+                help="Set IH_MCP_DATA_DIR to another folder, or update ih-mcp.",
+            )
+        if version == 0:
+            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT;")
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def begin_stream(self, stream_id: str, owner: str, record: str) -> int:
+        """Write down a new stream; gives its number."""
+        with self._failing("write"):
+            cursor = self._db.execute(
+                "INSERT INTO streams(id, owner, created_at, record) VALUES (?,?,?,?)",
+                (stream_id, owner, time.time(), record),
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def append(self, entries: Iterable[tuple[int, Sequence[Entry]]]) -> None:
+        """Commit entries of any number of streams at once, as (stream number, entries)."""
+        with self._failing("write"), self._transaction():
+            for no, batch in entries:
+                base = no << 32
+                for start in range(0, len(batch), _ROWS_PER_INSERT):
+                    rows = batch[start : start + _ROWS_PER_INSERT]
+                    # one statement a batch: every step of a statement gives up the interpreter
+                    values: list[object] = []
+                    for cursor, leg, received_at, body in rows:
+                        values += (base | cursor, leg, received_at, body)
+                    self._db.execute(
+                        "INSERT INTO entries VALUES " + ",".join([_INSERT_ONE] * len(rows)),  # noqa: S608 - placeholders only
+                        values,
+                    )
+                size = sum(_size(entry.body) for entry in batch)
+                self._db.execute(
+                    "UPDATE streams SET last=?, bytes=bytes+? WHERE no=?",
+                    (batch[-1].cursor, size, no),
+                )
+
+    def write_record(self, no: int, record: str, *, ended: bool) -> None:
+        """Replace what is said of a stream; `ended` also notes the time of its end, once."""
+        with self._failing("write"):
+            self._db.execute(
+                "UPDATE streams SET record=?, ended_at=coalesce(ended_at, ?) WHERE no=?",
+                (record, time.time() if ended else None, no),
+            )
+
+    def remove_streams(self, numbers: Iterable[int]) -> None:
+        """Forget streams and their entries."""
+        with self._failing("write"), self._transaction():
+            for no in numbers:
+                self._db.execute(
+                    "DELETE FROM entries WHERE place BETWEEN ? AND ?",
+                    (no << 32, (no + 1 << 32) - 1),
+                )
+                self._db.execute("DELETE FROM streams WHERE no=?", (no,))
+
+    def trim_stream(self, no: int, below: int) -> int:
+        """Forget the entries of a stream before cursor `below`; gives the bytes let go."""
+        range_ = (no << 32, (no << 32 | below) - 1)
+        with self._failing("write"), self._transaction():
+            (size,) = self._db.execute(
+                "SELECT coalesce(sum(length(CAST(body AS BLOB))), 0) FROM entries "
+                "WHERE place BETWEEN ? AND ?",
+                range_,
+            ).fetchone()
+            self._db.execute("DELETE FROM entries WHERE place BETWEEN ? AND ?", range_)
+            self._db.execute(
+                "UPDATE streams SET oldest=max(oldest, ?), bytes=bytes-? WHERE no=?",
+                (below, size, no),
+            )
+        return int(size)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def find_stream(self, stream_id: str) -> StreamRow | None:
+        rows = self._select("WHERE id=?", stream_id)
+        return rows[0] if rows else None
+
+    def list_streams(self) -> list[StreamRow]:
+        """All streams, oldest first."""
+        return self._select("ORDER BY no")
+
+    def read(
+        self, stream_id: str, after: int, *, limit: int, max_chars: int
+    ) -> tuple[StreamRow, list[Entry]] | None:
+        """A stream, and its entries after a cursor in order; None where there is no such stream.
+
+        At most `limit` entries and `max_chars` characters, but at least one entry.
+        """
+        row = self.find_stream(stream_id)
+        if row is None:
+            return None
+        base = row.no << 32
+        entries: list[Entry] = []
+        chars = 0
+        with self._failing("read"):
+            found = self._db.execute(
+                "SELECT place, leg, received_at, body FROM entries "
+                "WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
+                (base | after, base | row.last, limit),
+            )
+            for place, leg, received_at, body in found:
+                chars += len(body)
+                if entries and chars > max_chars:
+                    break
+                entries.append(Entry(place - base, leg, received_at, body))
+            found.close()
+        return row, entries
+
+    def _select(self, condition: str, *values: object) -> list[StreamRow]:
+        with self._failing("read"):
+            found = self._db.execute(f"SELECT {_COLUMNS} FROM streams {condition}", values)  # noqa: S608 - our own words
+            return [StreamRow(*row) for row in found]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _failing(self, verb: str) -> Iterator[None]:
+        """Make the database's errors ours, in one place."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as exc:
+            raise JournalError(
+                f"the journal cannot {verb}: {exc}",
+                help="Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to.",
+            ) from exc
+
+
+def _size(body: str | bytes) -> int:
+    return len(body) if isinstance(body, bytes) or body.isascii() else len(body.encode())
+
+
+def _make_private(path: Path) -> None:
+    """The folder for the user alone, the file too; SQLite gives its side files the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -1,0 +1,234 @@
+"""The only module that knows the WebSocket library.
+
+Habits, each with its reason:
+
+* no compression is offered: video does not shrink, and deflate costs thirty times the CPU;
+* large segments go out in 64 KiB fragments with a turn of the loop after each, so that memory
+  does not grow with them and other streams are not held up;
+* little is queued in the kernel (`TCP_NOTSENT_LOWAT`), so that pings do not wait behind video;
+* every segment has a deadline of our own: a blocked send also silences the library's keepalive;
+* redirects are refused: video would go to a host nobody named;
+* messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket as system
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import anyio.lowlevel
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
+
+from ih_mcp.errors import ServiceError, TransportError
+
+from .socket import SocketClosed
+
+MAX_MESSAGE_BYTES = 8 * 2**20
+FRAGMENT_BYTES = 64 * 2**10
+_UNSENT_BYTES = 128 * 2**10
+_OPEN_SECONDS = 10.0
+_KEEPALIVE_SECONDS = 20.0
+_CLOSE_SECONDS = 2.0
+_MIN_SEND_SECONDS = 30.0
+_SLOWEST_BYTES_PER_SECOND = 128 * 2**10
+
+_LOG = logging.getLogger("ih_mcp.net")
+_LIBRARY_LOG = logging.getLogger("ih_mcp.net.websockets")
+_LIBRARY_LOG.setLevel(logging.WARNING)  # below that it prints headers, and so the credential
+
+
+class _Connect(connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+@asynccontextmanager
+async def open_socket(
+    url: str,
+    *,
+    bearer: str | None,
+    headers: Mapping[str, str] | None = None,
+    subprotocols: tuple[str, ...] = (),
+    open_seconds: float = _OPEN_SECONDS,
+) -> AsyncIterator[_WebSocket]:
+    """Open a WebSocket; closed in order, or aborted, on leaving.
+
+    Args:
+        url: `ws:` or `wss:`.
+        bearer: Credential for `Authorization`; it travels nowhere else.
+
+    Raises:
+        ServiceError: The upgrade was refused; status, error id and `Retry-After` are in `facts`.
+        TransportError: Nobody answered, or not with a WebSocket.
+    """
+    if bearer:
+        headers = {**(headers or {}), "Authorization": f"Bearer {bearer}"}
+    connection = await _connect(url, headers or {}, subprotocols, open_seconds)
+    socket = _WebSocket(connection)
+    try:
+        yield socket
+    except BaseException:
+        await socket.abort()
+        raise
+    finally:
+        with anyio.CancelScope(shield=True):
+            await socket.close(1001, "going away")
+
+
+async def _connect(
+    url: str, headers: Mapping[str, str], subprotocols: tuple[str, ...], open_seconds: float
+) -> ClientConnection:
+    try:
+        connection = await _Connect(
+            url,
+            compression=None,
+            additional_headers=headers,
+            subprotocols=list(subprotocols) or None,  # type: ignore[arg-type]  # a NewType of str
+            open_timeout=open_seconds,
+            ping_interval=_KEEPALIVE_SECONDS,
+            ping_timeout=_KEEPALIVE_SECONDS,
+            close_timeout=_CLOSE_SECONDS,
+            max_size=MAX_MESSAGE_BYTES,
+            proxy=None if _is_loopback(url) else True,
+            logger=_LIBRARY_LOG,
+        )
+    except InvalidStatus as exc:
+        raise _refusal(exc) from None  # the cause would show our headers
+    except (InvalidHandshake, InvalidURI) as exc:
+        raise TransportError(
+            f"{_host(url)} did not answer with a WebSocket: {exc}",
+            code="not_a_websocket",
+            help="Check IH_MCP_ENDPOINT.",
+        ) from None
+    except (OSError, TimeoutError, WebSocketException) as exc:
+        raise TransportError(
+            f"{_host(url)} cannot be reached: {str(exc) or type(exc).__name__}",
+            code="unreachable",
+            help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
+            retry=True,
+        ) from None
+    _limit_kernel_queue(connection)
+    return connection
+
+
+class _WebSocket:
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._closed_by_us = False
+        response = connection.response
+        self.headers: Mapping[str, str] = (
+            {name.lower(): value for name, value in response.headers.raw_items()}
+            if response
+            else {}
+        )
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as exc:
+            raise self._closed(exc) from None
+
+    async def send_text(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as exc:
+            raise self._closed(exc) from None
+
+    async def send_segment(self, data: bytes) -> None:
+        seconds = max(_MIN_SEND_SECONDS, 3 * len(data) / _SLOWEST_BYTES_PER_SECOND)
+        try:
+            with anyio.fail_after(seconds):
+                await self._connection.send(
+                    _fragments(data) if len(data) > FRAGMENT_BYTES else data
+                )
+        except ConnectionClosed as exc:
+            raise self._closed(exc) from None
+        except TimeoutError:
+            await self.abort()
+            raise SocketClosed(
+                None, f"no room for {len(data)} bytes within {seconds:.0f} s"
+            ) from None
+
+    async def round_trip(self) -> None:
+        try:
+            await (await self._connection.ping())
+        except ConnectionClosed as exc:
+            raise self._closed(exc) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self._closed_by_us = True
+        with contextlib.suppress(WebSocketException, OSError):
+            await self._connection.close(code, reason)
+
+    async def abort(self) -> None:
+        self._closed_by_us = True
+        self._connection.transport.abort()
+
+    def _closed(self, exc: ConnectionClosed) -> SocketClosed:
+        if exc.rcvd is not None:
+            return SocketClosed(exc.rcvd.code, exc.rcvd.reason, by_us=self._closed_by_us)
+        if exc.sent is not None and not self._closed_by_us:  # the library gave up on the other end
+            return SocketClosed(None, f"gave up with {exc.sent.code} {exc.sent.reason}".strip())
+        cause = exc.__cause__
+        return SocketClosed(
+            None, str(cause) if cause else "connection lost", by_us=self._closed_by_us
+        )
+
+
+async def _fragments(data: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(view), FRAGMENT_BYTES):
+        yield view[start : start + FRAGMENT_BYTES]
+        await anyio.lowlevel.checkpoint()  # sending does not yield while the buffer has room
+
+
+def _refusal(exc: InvalidStatus) -> ServiceError:
+    """What the service said when it refused the upgrade, in its own words."""
+    response = exc.response
+    try:
+        body = json.loads(response.body or b"{}")
+    except ValueError:
+        body = {}
+    said = body if isinstance(body, dict) else {}
+    facts: dict[str, object] = {"status": response.status_code}
+    for name in ("error_id", "message", "link", "correlation_id"):
+        if isinstance(said.get(name), str):
+            facts[name] = said[name]
+    if retry_after := response.headers.get("Retry-After"):
+        facts["retry_after"] = retry_after
+    if correlation_id := response.headers.get("X-Correlation-ID"):
+        facts.setdefault("correlation_id", correlation_id)
+    words = " ".join(str(facts[name]) for name in ("error_id", "message") if name in facts)
+    return ServiceError(
+        f"the service refused the connection with HTTP {response.status_code} {words}".strip(),
+        code="connection_refused",
+        facts=facts,
+    )
+
+
+def _limit_kernel_queue(connection: ClientConnection) -> None:
+    raw = connection.transport.get_extra_info("socket")
+    option = getattr(system, "TCP_NOTSENT_LOWAT", None)
+    if raw is not None and option is not None:
+        with contextlib.suppress(OSError):
+            raw.setsockopt(system.IPPROTO_TCP, option, _UNSENT_BYTES)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or "the endpoint"
+
+
+def _is_loopback(url: str) -> bool:
+    return _host(url) in {"localhost", "127.0.0.1", "::1"}
