@@ -32,6 +32,7 @@ from .messages import (
 
 Fields = Mapping[str, object]
 M = TypeVar("M", bound=ServerMessage)
+T = TypeVar("T")
 
 
 def decode_server(text: str, dialect: Dialect) -> ServerMessage:
@@ -50,7 +51,8 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
         raise RemoteProtocolError(
             f"a message without {family.discriminator!r}", help="It was kept as it came."
         )
-    payload = _mapping(frame.get("data")) if family.nests else frame
+    nested = frame.get("data") if family.nests else frame
+    payload = nested if isinstance(nested, dict) else frame  # blog: fields beside `type`
     row = family.by_kind.get(kind)
     return row.read(payload, frame, dialect) if row else Reading(kind, payload)
 
@@ -183,17 +185,24 @@ def _write_ready(ready: Ready, dialect: Dialect) -> dict[str, object]:
     return {**data, "supported_session_config_options": options}
 
 
+_KINDS: Mapping[type, str] = {str: "text", dict: "object"}
 _CONFIG_KEYS = frozenset({"include", "goal_dimensions", "model", "audio_format"})
 
 
 def _read_config(data: Fields) -> Config:
-    audio_format = data.get("audio_format")
     return Config(
         include=_config_texts(data, "include"),
         goal_dimensions=_config_texts(data, "goal_dimensions"),
-        model=_text_or_none(data.get("model")),
-        audio_format=_mapping(audio_format) if audio_format is not None else None,
+        model=_config_value(data, "model", str),
+        audio_format=_config_value(data, "audio_format", dict),
     )
+
+
+def _config_value(data: Fields, name: str, kind: type[T]) -> T | None:
+    value = data.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    raise RemoteProtocolError(f"{name} of a session config is no {_KINDS[kind]}", code="ih6001")
 
 
 def _config_texts(data: Fields, name: str) -> tuple[str, ...] | None:
