@@ -8,46 +8,16 @@ from ih_mcp.wire import catalog
 from ih_mcp.wire.catalog import CATALOG, CLOSE_CODES, ROWS, STATUSES, End, Fault, Retry, Row
 
 KNOWN = [
-    "ih1001",
-    "ih1002",
-    "ih1003",
-    "ih1004",
-    "ih2001",
-    "ih2002",
-    "ih2003",
-    "ih2005",
-    "ih2010",
-    "ih2011",
-    "ih2014",
-    "ih3001",
-    "ih3002",
-    "ih3003",
-    "ih3004",
-    "ih3005",
-    "ih3006",
-    "ih4001",
-    "ih4002",
-    "ih4003",
-    "ih4004",
-    "ih4005",
-    "ih4006",
-    "ih4007",
-    "ih4020",
-    "ih4021",
-    "ih5001",
-    "ih5002",
-    "ih5003",
-    "ih5004",
-    "ih5005",
-    "ih5006",
-    "ih5007",
-    "ih5008",
-    "ih6001",
-    "ih6002",
-    "ih6003",
-    "ih6004",
-    "ih6005",
-    "ih6006",
+    f"ih{number}"
+    for numbers in (
+        range(1001, 1005),
+        (2001, 2002, 2003, 2005, 2010, 2011, 2014),
+        range(3001, 3007),
+        (*range(4001, 4008), 4020, 4021),
+        range(5001, 5009),
+        range(6001, 6007),
+    )
+    for number in numbers
 ]
 
 
