@@ -1,0 +1,1 @@
+"""Media: files and recorder chunks in, segments the API takes out."""

@@ -1,0 +1,171 @@
+"""Which files may be read: regular ones inside the allowed folders, links resolved.
+
+Two steps, since a name can come to mean another file between them: `admit` decides by name, and
+`opened` holds the file by a descriptor and looks again where that descriptor is. ffmpeg gets the
+descriptor, never the name, where the platform can.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ih_mcp.errors import PathError
+
+_NEAR_MISSES = 3
+_MAX_SCANNED = 2_000  # entries of a folder looked at for near misses
+_HOW_TO_ALLOW = "Set IH_MCP_MEDIA_DIRS to the folders that may be read, or move the file into one."
+
+
+def admit(path: str, *, allowed: Sequence[Path]) -> Path:
+    """The file `path` names, absolute and free of links, if it may be read.
+
+    Touches the disk: call it in a thread.
+
+    Args:
+        path: As the caller wrote it; `~` and relative paths are taken from the first folder.
+        allowed: Folders whose files, at any depth, may be read.
+
+    Raises:
+        PathError: `path_not_allowed`, `file_not_found`, `not_a_file` or `empty_file`.
+    """
+    folders = [folder.resolve() for folder in allowed]
+    resolved = _resolve(path, folders)
+    if not _is_inside(resolved, folders):
+        raise _not_allowed(path, folders)
+    _check(path, _status(path, resolved))
+    return resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that is held open."""
+
+    url: str
+    """How ffmpeg is told of it: always with the protocol, so no name is taken for another."""
+    descriptors: tuple[int, ...]
+    """What the process has to inherit for it."""
+    size: int
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """Hold an admitted file open while ffmpeg reads it.
+
+    Args:
+        path: As `admit` gave it.
+
+    Raises:
+        PathError: It is not the admitted file any more.
+    """
+    descriptor = _open(path)
+    try:
+        status = os.fstat(descriptor)
+        _check(path.name, status)
+        if _place(descriptor, path) != path:
+            raise PathError(
+                f"{path.name} is not where it was when it was allowed",
+                help="Give the path of the file itself, not of a link to it.",
+            )
+        yield _source(path, descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _resolve(path: str, folders: Sequence[Path]) -> Path:
+    base = folders[0] if folders else Path("/")
+    try:
+        if "\0" in path or not path.strip():
+            raise ValueError(path)
+        return (base / Path(path).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise PathError(
+            f"{path[:200]!r} is not a path", help="Give the path of a file.", code="not_a_file"
+        ) from exc
+
+
+def _is_inside(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _status(path: str, resolved: Path) -> os.stat_result:
+    try:
+        return resolved.lstat()
+    except OSError as exc:
+        near = _near_misses(resolved)
+        raise PathError(
+            f"there is no file {path!r}" if not resolved.exists() else f"{path!r} is not readable",
+            help=f"Did you mean {' or '.join(near)}?" if near else "Check the name and its folder.",
+            code="file_not_found",
+            facts={"near": near},
+        ) from exc
+
+
+def _check(path: object, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PathError(
+            f"{path} is not a regular file",
+            help="Give a media file; folders, devices and pipes are not read.",
+            code="not_a_file",
+        )
+    if not status.st_size:
+        raise PathError(
+            f"{path} is empty",
+            help="If it is still being written, wait until it has media.",
+            code="empty_file",
+        )
+
+
+def _near_misses(path: Path) -> list[str]:
+    """Names like it in the same folder, which is inside an allowed one like the path itself."""
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry, _ in zip(entries, range(_MAX_SCANNED), strict=False)]
+    except OSError:
+        return []
+    return difflib.get_close_matches(path.name, names, n=_NEAR_MISSES)
+
+
+def _not_allowed(path: str, folders: Sequence[Path]) -> PathError:
+    named = ", ".join(map(str, folders)) or "none"
+    return PathError(
+        f"{path!r} is outside the allowed folders ({named})",
+        help=_HOW_TO_ALLOW,
+        code="path_not_allowed",
+        facts={"allowed": [str(folder) for folder in folders]},
+    )
+
+
+def _open(path: Path) -> int:
+    """Without following a last link, and without waiting for the other end of a pipe."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError as exc:
+        raise PathError(
+            f"there is no file {path.name!r}", help="It was removed.", code="file_not_found"
+        ) from exc
+    except OSError as exc:
+        raise PathError(
+            f"{path.name} cannot be opened: {exc.strerror}",
+            help="Check its permissions, and that the path is of the file itself.",
+            code="not_a_file",
+        ) from exc
+
+
+def _place(descriptor: int, path: Path) -> Path:
+    """Where the open file is; asked of the descriptor where the system can tell."""
+    told = Path("/proc/self/fd", str(descriptor))
+    return told.readlink() if told.exists() else path.resolve()
+
+
+def _source(path: Path, descriptor: int, size: int) -> Source:
+    if os.name == "posix":  # a name of the descriptor: a later change of the path is not seen
+        return Source(f"file:/dev/fd/{descriptor}", (descriptor,), size)
+    return Source(f"file:{path}", (), size)

@@ -1,0 +1,286 @@
+"""Matroska and WebM as a stream: Clusters and their times.
+
+Browser recorders write Clusters of unknown size and cut their chunks anywhere, also within an
+element's number; ffmpeg writes known sizes. Both are read by the same walk.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from . import ebml
+from .ebml import ALL, Element, Elements, Id
+from .parts import Atom, Stamp, bad_container
+
+_MAX_HEADER_BYTES = 1 << 24
+_BLOCK_HEADER_BYTES = 11  # track number of up to 8, time of 2, flags of 1
+_WANTED: dict[int, int] = {
+    Id.EBML: ALL,
+    Id.INFO: ALL,
+    Id.TRACKS: ALL,
+    Id.TIMESTAMP: 8,
+    Id.SIMPLE_BLOCK: _BLOCK_HEADER_BYTES,
+    Id.BLOCK: _BLOCK_HEADER_BYTES,
+}
+_KEY = 0x80
+_VIDEO = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block's place in time."""
+
+    track: int
+    ticks: int
+    """From the Cluster's own time."""
+    is_key: bool
+    """As flagged; only of meaning in a SimpleBlock."""
+    header_bytes: int
+    """What stands before the media."""
+
+
+@dataclass(slots=True)
+class Track:
+    is_video: bool = False
+    frame_seconds: float = 0.0
+    """Declared, else the mean so far, else 0."""
+
+
+@dataclass(slots=True)
+class Span:
+    """The blocks of one track in one Cluster, in seconds."""
+
+    first: float
+    is_key: bool
+    earliest: float
+    latest: float
+    blocks: int = 1
+
+    def take(self, time: float) -> None:
+        self.earliest = min(self.earliest, time)
+        self.latest = max(self.latest, time)
+        self.blocks += 1
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One that is being read."""
+
+    offset: int
+    end: int | None
+    stamp: tuple[int, int, int] = (0, 0, 0)
+    """Offset, width and value of its time."""
+    spans: dict[int, Span] = field(default_factory=dict)
+    read_to: int = 0
+    """Where its last whole element ends."""
+
+
+class MatroskaReader:
+    """Finds the Clusters of a Matroska or WebM stream."""
+
+    def __init__(self) -> None:
+        self._elements = Elements(_WANTED)
+        self._tracks: dict[int, Track] = {}
+        self._ticks_per_second = 1_000.0
+        self._beginning = bytearray()
+        self._header: bytes | None = None
+        self._parts: dict[int, bytes] = {}
+        self._cluster: Cluster | None = None
+        self._last_block: Block | None = None
+        self._reached = 0.0
+
+    @property
+    def header(self) -> bytes | None:
+        return self._header
+
+    @property
+    def reached_seconds(self) -> float:
+        return self._reached
+
+    def feed(self, data: bytes) -> list[Atom]:
+        self._keep_beginning(data)
+        atoms: list[Atom] = []
+        for element in self._elements.feed(data):
+            atoms += self._closed_before(element)
+            self._take(element)
+        return atoms + self._closed_at(self._elements.position)
+
+    def finish(self) -> list[Atom]:
+        """A last Cluster of unknown size counts as far as its elements are whole."""
+        cluster = self._cluster
+        if cluster is None or cluster.end is not None:
+            return []
+        return self._close(min(cluster.read_to, self._elements.position))
+
+    def head(self) -> MatroskaHead:
+        return MatroskaHead(self._parts, self._ticks_per_second)
+
+    def _keep_beginning(self, data: bytes) -> None:
+        if self._header is None:
+            self._beginning += data
+            if len(self._beginning) > _MAX_HEADER_BYTES + len(data):
+                raise bad_container("the Matroska stream has a header without an end")
+
+    def _closed_before(self, element: Element) -> list[Atom]:
+        cluster = self._cluster
+        if cluster is None:
+            return []
+        if cluster.end is not None:
+            return self._closed_at(element.offset)
+        return self._close(element.offset) if element.number in ebml.TOP else []
+
+    def _closed_at(self, position: int) -> list[Atom]:
+        cluster = self._cluster
+        if cluster is None or cluster.end is None or position < cluster.end:
+            return []
+        return self._close(cluster.end)
+
+    def _close(self, end: int) -> list[Atom]:
+        cluster, self._cluster = self._cluster, None
+        if cluster is None or not cluster.spans:
+            return []
+        return [self._atom(cluster, end)]
+
+    def _take(self, element: Element) -> None:
+        match element.number:
+            case Id.CLUSTER:
+                self._begin_cluster(element)
+            case Id.TIMESTAMP if self._cluster:
+                width = len(element.payload)
+                self._cluster.stamp = (
+                    element.payload_offset - self._cluster.offset,
+                    width,
+                    element.unsigned,
+                )
+            case Id.SIMPLE_BLOCK | Id.BLOCK if self._cluster:
+                self._take_block(element, self._cluster)
+            case Id.REFERENCE_BLOCK if self._cluster and self._last_block:
+                span = self._cluster.spans[self._last_block.track]
+                span.is_key = span.is_key and span.blocks > 1
+            case Id.EBML | Id.INFO | Id.TRACKS if self._header is None:
+                self._parts[element.number] = element.header + element.payload
+                self._take_header(element)
+            case _:
+                pass
+        if self._cluster and element.end is not None and element.number not in ebml.ENTERED:
+            self._cluster.read_to = element.end
+
+    def _begin_cluster(self, element: Element) -> None:
+        if self._header is None:
+            if Id.TRACKS not in self._parts:
+                raise bad_container("the Matroska stream has media before its header")
+            self._header = bytes(self._beginning[: element.offset])
+            self._beginning.clear()
+        self._cluster = Cluster(element.offset, element.end)
+
+    def _take_header(self, element: Element) -> None:
+        if element.number == Id.INFO:
+            for number, payload in ebml.children(element.payload):
+                if number == Id.TIMESTAMP_SCALE and any(payload):
+                    self._ticks_per_second = 1e9 / int.from_bytes(payload, "big")
+        elif element.number == Id.TRACKS:
+            entries = ebml.children(element.payload)
+            self._tracks = dict(_track(entry) for name, entry in entries if name == Id.TRACK_ENTRY)
+
+    def _take_block(self, element: Element, cluster: Cluster) -> None:
+        block = block_of(element.payload)
+        if block is None:
+            raise bad_container("a block of the Matroska stream is too short")
+        self._last_block = block
+        time = (cluster.stamp[2] + block.ticks) / self._ticks_per_second
+        self._reached = max(self._reached, time)
+        span = cluster.spans.get(block.track)
+        if span:
+            span.take(time)
+        else:
+            is_key = block.is_key or element.number == Id.BLOCK
+            cluster.spans[block.track] = Span(time, is_key, time, time)
+
+    def _atom(self, cluster: Cluster, end: int) -> Atom:
+        main = self._main(cluster)
+        is_video = main is not None and self._tracks[main].is_video
+        spans = cluster.spans.values()
+        earliest = min(span.earliest for span in spans)
+        span = cluster.spans.get(main) if main is not None else None
+        ends = [span.latest + self._frame_seconds(number, span) for number, span in _items(cluster)]
+        if span is None or main is None:
+            start, stop = earliest, max(ends)
+        else:
+            start = span.first if span.is_key else span.earliest
+            stop = span.latest + self._frame_seconds(main, span)
+        offset, width, ticks = cluster.stamp
+        return Atom(
+            offset=cluster.offset,
+            size=end - cluster.offset,
+            start_seconds=start,
+            end_seconds=stop,
+            first_seconds=earliest,
+            is_key=not is_video or (span is not None and span.is_key),
+            has_leading=span is not None and span.is_key and span.earliest < span.first,
+            stamps=(Stamp(offset, width, ticks, self._ticks_per_second),) if width else (),
+        )
+
+    def _main(self, cluster: Cluster) -> int | None:
+        videos = (number for number, track in self._tracks.items() if track.is_video)
+        return next(videos, next(iter(cluster.spans)) if cluster.spans else None)
+
+    def _frame_seconds(self, number: int, span: Span) -> float:
+        """How long a block lasts, which blocks do not tell: as declared, else their mean."""
+        track = self._tracks.setdefault(number, Track())
+        if span.blocks > 1 and not track.frame_seconds:
+            return (span.latest - span.earliest) / (span.blocks - 1)
+        return track.frame_seconds
+
+
+class MatroskaHead:
+    """EBML, Segment, Info and Tracks for segments that stand alone, with length and size."""
+
+    def __init__(self, parts: dict[int, bytes], ticks_per_second: float) -> None:
+        self._before = parts[Id.EBML]
+        self._ticks_per_second = ticks_per_second
+        self._info = b"".join(
+            ebml.element(number, payload)
+            for number, payload in ebml.children(_payload(parts.get(Id.INFO, b"")))
+            if number != Id.DURATION
+        )
+        self._tracks = parts[Id.TRACKS]
+        self.size = len(self.filled(0.0, 0))
+
+    def filled(self, seconds: float, payload_bytes: int) -> bytes:
+        duration = struct.pack(">d", seconds * self._ticks_per_second)
+        info = ebml.element(Id.INFO, self._info + ebml.element(Id.DURATION, duration))
+        size = ebml.sized(len(info) + len(self._tracks) + payload_bytes)
+        segment = Id.SEGMENT.to_bytes(4, "big") + size
+        return self._before + segment + info + self._tracks
+
+
+def block_of(payload: bytes) -> Block | None:
+    """The beginning of a block; None where it is too short to be one."""
+    length = 9 - payload[0].bit_length() if payload else 9
+    if length > 8 or len(payload) < length + 3:
+        return None
+    track = ebml.number_of(payload[:length])
+    ticks = int.from_bytes(payload[length : length + 2], "big", signed=True)
+    return Block(track or 0, ticks, bool(payload[length + 2] & _KEY), length + 3)
+
+
+def _items(cluster: Cluster) -> Sequence[tuple[int, Span]]:
+    return tuple(cluster.spans.items())
+
+
+def _track(entry: bytes) -> tuple[int, Track]:
+    told = dict(ebml.children(entry))
+    number = int.from_bytes(told.get(Id.TRACK_NUMBER, b""), "big")
+    is_video = told.get(Id.TRACK_TYPE) == bytes([_VIDEO])
+    nanoseconds = int.from_bytes(told.get(Id.DEFAULT_DURATION, b""), "big")
+    return number, Track(is_video, nanoseconds / 1e9)
+
+
+def _payload(element: bytes) -> bytes:
+    """Of an element as it was written, header included."""
+    if not element:
+        return b""
+    number_length = 9 - element[0].bit_length()
+    return element[number_length + 9 - element[number_length].bit_length() :]

@@ -1,0 +1,120 @@
+"""Every ffmpeg command line, built by `ffmpeg-python`, which is used for nothing else.
+
+Replacing the builder is a change of this module alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import ffmpeg as builder
+
+from .recipes import Recipe
+
+MAX_PIXELS = 33_177_600  # chosen: 7680 x 4320; 16384 x 8192 took 1.7 GB to decode
+
+# Without the format list ffmpeg renders a text file as video and follows playlists to other files.
+FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac"
+GUARDS: Mapping[str, object] = MappingProxyType(
+    {"format_whitelist": FORMATS, "max_pixels": MAX_PIXELS}
+)
+_FILE_GUARDS = {**GUARDS, "protocol_whitelist": "file"}
+_PIPE_GUARDS = {**GUARDS, "protocol_whitelist": "pipe"}
+_QUIET = ("-nostdin", "-hide_banner", "-nostats", "-v", "error")
+_TALKING = ("-nostdin", "-hide_banner", "-nostats")
+_BARE = MappingProxyType({"map_metadata": "-1", "map_chapters": "-1"})  # GPS, names, chapters
+
+
+def probe(binary: str, url: str, *, packets_seconds: float) -> list[str]:
+    """Facts as lines: the packets' on standard output, the file's on standard error."""
+    source = _input(url)
+    output = builder.output(
+        source["V:0?"], source["a:0?"], "pipe:1", c="copy", t=packets_seconds, format="framecrc"
+    )
+    return _compiled(binary, output, _TALKING)
+
+
+def segments(binary: str, url: str, recipe: Recipe, *, start_seconds: float) -> list[str]:
+    """A file as one fragmented MP4 or WebM on standard output."""
+    more = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
+    source = _input(url, fflags="+genpts", **more)
+    return _compiled(binary, _segments_of(source, recipe), _QUIET)
+
+
+def segments_of_stream(binary: str, container: str, recipe: Recipe) -> list[str]:
+    """The same of the bytes on standard input, which are of a named container."""
+    source = builder.input("pipe:0", format=container, fflags="+genpts", **_PIPE_GUARDS)
+    return _compiled(binary, _segments_of(source, recipe), _QUIET)
+
+
+def sound(binary: str, url: str, *, hertz: int) -> list[str]:
+    """The sound of a file as s16le mono on standard output."""
+    output = builder.output(
+        _input(url)["a:0"], "pipe:1", ac=1, ar=hertz, format="s16le", **{"c:a": "pcm_s16le"}
+    )
+    return _compiled(binary, output, _QUIET)
+
+
+def decoded(
+    binary: str, *, pictures_per_second: float, width: int, height: int, hertz: int
+) -> list[str]:
+    """The container stream on standard input as pictures and sound in Matroska."""
+    # Never `-fflags nobuffer`: it drops what was read to find out what the stream is.
+    source = builder.input(
+        "pipe:0",
+        probesize=_STREAM_PROBE_BYTES,
+        analyzeduration=0,
+        fpsprobesize=0,
+        threads=1,  # frame threads hold back as many pictures
+        **_PIPE_GUARDS,
+    )
+    turn = f"floor(t*{pictures_per_second:g}+1e-6)"
+    before = f"floor(prev_selected_t*{pictures_per_second:g}+1e-6)"
+    output = builder.output(
+        source["V:0?"],
+        source["a:0?"],
+        "pipe:1",
+        vf=f"select='isnan(prev_selected_t)+gt({turn},{before})',scale={width}:{height}",
+        ac=1,
+        ar=hertz,
+        fps_mode="passthrough",
+        format="matroska",
+        cluster_time_limit=0,  # each packet goes out when the next comes
+        flush_packets=1,
+        max_interleave_delta=_INTERLEAVE_MICROSECONDS,
+        **_BARE,
+        **{"c:v": "rawvideo", "pix_fmt": "gray", "c:a": "pcm_s16le"},
+    )
+    return _compiled(binary, output, _QUIET)
+
+
+_STREAM_PROBE_BYTES = 1 << 18
+_INTERLEAVE_MICROSECONDS = 10_000_000
+
+
+def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe) -> object:
+    return builder.output(
+        source["V:0?"],
+        source["a:0?"],
+        "pipe:1",
+        format=recipe.container,
+        **_BARE,
+        **recipe.options,
+    )
+
+
+def _input(url: str, **options: object) -> builder.nodes.FilterableStream:
+    return builder.input(url, **_FILE_GUARDS, **options)
+
+
+def _compiled(binary: str, output: object, global_options: tuple[str, ...]) -> list[str]:
+    stream = builder.nodes.OutputStream.global_args(output, *global_options)
+    command: list[str] = builder.compile(stream, cmd=binary)
+    return command
+
+
+def file_url(path: Path) -> str:
+    """A path with its protocol, so that no name is taken for a URL or an option."""
+    return f"file:{path.absolute()}"

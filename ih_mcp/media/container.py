@@ -1,0 +1,59 @@
+"""Containers as streams of bytes: which one it is, where it can be cut, what time it is there.
+
+A `Reader` is fed the bytes of one stream in any pieces and tells of its header and its atoms by
+their places; it keeps no media. What it finds does not depend on how the bytes were cut. It only
+looks: a `Stamp` says where a clock is written, so that whoever holds the bytes can set it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from .boxes import Mp4Reader
+from .clusters import MatroskaReader
+from .parts import Atom, Head, Reader, Stamp, bad_container
+
+__all__ = [
+    "READERS",
+    "Atom",
+    "Head",
+    "Reader",
+    "Stamp",
+    "bad_container",
+    "container_of",
+    "is_headed",
+]
+
+READERS: Mapping[str, Callable[[], Reader]] = MappingProxyType(
+    {"mp4": Mp4Reader, "webm": MatroskaReader}
+)
+
+_TS_PACKET = 188
+_TS_PACKETS = 4  # looked at; a single 0x47 is just the letter G
+
+
+def is_headed(data: bytes) -> bool:
+    """Whether media bytes begin a container, so that they can be read without what came before.
+
+    Known are Matroska and WebM, MP4, AVI, WAV, Ogg and MPEG-TS.
+    """
+    return container_of(data) is not None
+
+
+def container_of(data: bytes) -> str | None:
+    """Which container media bytes begin, as ffmpeg names it; None where they begin none."""
+    known = (
+        ("matroska", data.startswith(b"\x1aE\xdf\xa3")),
+        ("mp4", data[4:8] in {b"ftyp", b"moov"}),
+        ("avi", data.startswith(b"RIFF") and data[8:12] == b"AVI "),
+        ("wav", data.startswith(b"RIFF") and data[8:12] == b"WAVE"),
+        ("ogg", data.startswith(b"OggS")),
+        ("mpegts", _is_transport_stream(data)),
+    )
+    return next((name for name, is_it in known if is_it), None)
+
+
+def _is_transport_stream(data: bytes) -> bool:
+    marks = data[: _TS_PACKETS * _TS_PACKET : _TS_PACKET]
+    return len(data) >= 2 * _TS_PACKET and set(marks) == {0x47}

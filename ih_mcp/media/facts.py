@@ -1,0 +1,186 @@
+"""What a file is: facts, and how they are read out of what ffmpeg says.
+
+Standard output (`-f framecrc`) is made for machines and tells of exactly the tracks that would be
+sent; standard error is made for people and adds what the other does not tell. Texts out of the
+file stand indented behind a colon there, so they cannot pass for facts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ih_mcp.errors import MediaError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoTrack:
+    codec: str
+    width: int
+    height: int
+    pixel_format: str | None = None
+    frames_per_second: float | None = None
+    rotation_degrees: float = 0.0
+    """As the container says; kept when the track is copied, applied when it is encoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioTrack:
+    codec: str
+    hertz: int
+    channels: str = ""
+    """`mono`, `stereo`, `5.1`, … as ffmpeg names them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a file is; the tracks are those that are sent: the first picture, the first sound."""
+
+    container: str
+    """As ffmpeg names it: `mov,mp4,m4a,3gp,3g2,mj2`, `matroska,webm`, …"""
+    duration_seconds: float | None
+    """None where the container does not tell, as in recordings of browsers."""
+    start_seconds: float | None = None
+    """Of the earliest track, as written in the file; segments start at 0 all the same."""
+    video: VideoTrack | None
+    audio: AudioTrack | None
+    tracks: int = 1
+    """Of any kind, also those that are not sent."""
+    is_estimated: bool = False
+    """Whether the duration is computed from a bit rate."""
+    key_frames_seconds: tuple[float, ...] = ()
+    """In the part that was looked at, from its first time; empty if none was."""
+
+    @property
+    def container_name(self) -> str:
+        """The first of its names."""
+        return self.container.partition(",")[0]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a caller should know before it is sent, as sentences."""
+        said = (
+            (self.video is None, "The file has no picture."),
+            (self.audio is None, "The file has no sound."),
+            (self.duration_seconds is None, "The file does not tell how long it is."),
+            (self.is_estimated, "The duration is estimated from the bit rate."),
+        )
+        return tuple(sentence for is_so, sentence in said if is_so)
+
+
+def require_tracks(facts: Facts, *, video: bool, audio: bool) -> None:
+    """Refuse what the API would refuse.
+
+    Raises:
+        MediaError: A required track is missing (`no_video`, `no_audio`).
+    """
+    for is_missing, code, name in (
+        (video and facts.video is None, "no_video", "picture"),
+        (audio and facts.audio is None, "no_audio", "sound"),
+    ):
+        if is_missing:
+            raise MediaError(
+                f"the file has no {name}; what was asked for needs it",
+                help="Choose a model or version that works without it, or give another file.",
+                code=code,
+            )
+
+
+_HEADER = re.compile(r"^#(\w+) (\d+): (.*)$", re.MULTILINE)
+_END_OF_INPUT = re.compile(r"^(?:Output #0|Stream mapping:)", re.MULTILINE)
+_INPUT = re.compile(r"^Input #0, (\S+), from '", re.MULTILINE)
+_DURATION = re.compile(
+    r"^  Duration: (?:(\d+):(\d+):(\d+\.\d+)|N/A)(?:, start: (-?\d+\.\d+))?", re.MULTILINE
+)
+_STREAM = re.compile(r"^  Stream #0:(\d+)\S*: (\w+): (.*)$", re.MULTILINE)
+_MAPPED = re.compile(r"^  Stream #0:(\d+) -> #0:(\d+)", re.MULTILINE)
+_ROTATION = re.compile(r"^ +displaymatrix: rotation of (-?\d+\.\d+) degrees", re.MULTILINE)
+_PIXELS = re.compile(r"^(?:[^,(]|\([^)]*\))+, (\w+)")
+_RATE = re.compile(r", ([\d.]+)(k?) fps")
+_ESTIMATED = "Estimating duration from bitrate"
+
+
+def parse(packets: str, words: str) -> Facts:
+    """Facts out of what `commands.probe` wrote to its two outputs.
+
+    Raises:
+        MediaError: There is neither picture nor sound (`no_media`).
+    """
+    told = _END_OF_INPUT.split(words, maxsplit=1)[0]
+    tracks = {index: dict[str, str]() for _, index, _ in _HEADER.findall(packets)}
+    for name, index, value in _HEADER.findall(packets):
+        tracks[index][name] = value
+    sources = {ours: theirs for theirs, ours in _MAPPED.findall(words)}
+    texts = _texts(told)
+    video = audio = None
+    for index, track in tracks.items():
+        if track.get("media_type") == "video":
+            video = _video(track, texts.get(sources.get(index, ""), ""))
+        elif track.get("media_type") == "audio":
+            audio = _audio(track)
+    container = _INPUT.search(told)
+    if container is None or (video is None and audio is None):
+        raise no_media()
+    duration, start = _times(told)
+    return Facts(
+        container=container[1],
+        duration_seconds=duration,
+        start_seconds=start,
+        video=video,
+        audio=audio,
+        tracks=len(texts),
+        is_estimated=_ESTIMATED in told,
+        key_frames_seconds=_key_frames(packets, tracks) if video else (),
+    )
+
+
+def _texts(told: str) -> dict[str, str]:
+    """What stands about each stream: its line and the indented ones below it."""
+    starts = [*_STREAM.finditer(told)]
+    ends = [match.start() for match in starts[1:]] + [len(told)]
+    return {match[1]: told[match.start(3) : end] for match, end in zip(starts, ends, strict=True)}
+
+
+def _video(track: dict[str, str], text: str) -> VideoTrack:
+    width, _, height = track.get("dimensions", "0x0").partition("x")
+    pixels, rate, rotation = _PIXELS.match(text), _RATE.search(text), _ROTATION.search(text)
+    return VideoTrack(
+        codec=track["codec_id"],
+        width=int(width),
+        height=int(height),
+        pixel_format=pixels[1] if pixels and pixels[1] != "none" else None,
+        frames_per_second=float(rate[1]) * (1000 if rate[2] else 1) if rate else None,
+        rotation_degrees=float(rotation[1]) if rotation else 0.0,
+    )
+
+
+def _audio(track: dict[str, str]) -> AudioTrack:
+    return AudioTrack(
+        codec=track["codec_id"],
+        hertz=int(track.get("sample_rate", "0")),
+        channels=track.get("channel_layout_name", ""),
+    )
+
+
+def _times(told: str) -> tuple[float | None, float | None]:
+    match = _DURATION.search(told)
+    if match is None:
+        return None, None
+    hours, minutes, seconds, start = match.groups()
+    duration = None if hours is None else int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return duration, None if start is None else float(start)
+
+
+def _key_frames(packets: str, tracks: dict[str, dict[str, str]]) -> tuple[float, ...]:
+    """Times of packets without a flags field, which are the key frames."""
+    index = next(i for i, track in tracks.items() if track.get("media_type") == "video")
+    ticks, _, second = tracks[index].get("tb", "1/1").partition("/")
+    found = re.findall(rf"^{index},\s*-?\d+,\s*(-?\d+),[^=\n]*$", packets, re.MULTILINE)
+    return tuple(int(time) * int(ticks) / int(second) for time in found)
+
+
+def no_media() -> MediaError:
+    return MediaError(
+        "the file has neither picture nor sound",
+        help="Give a video or sound file.",
+        code="no_media",
+    )

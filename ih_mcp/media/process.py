@@ -1,0 +1,291 @@
+"""Run one ffmpeg: bytes in, bytes out, its words kept, gone on every way out.
+
+The process has no shell, no terminal, its own process group, an environment of a few names, and
+on Linux bounds on memory and on files it may write. Nothing here starts a task, so that an async
+generator may hold a process open between two of its items.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import anyio.to_thread
+
+from ih_mcp.errors import MediaError
+
+STALL_SECONDS = 30.0  # chosen: no local file keeps ffmpeg silent for so long
+_END_SECONDS = 2.0
+_READ_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20  # a larger pipe lets ffmpeg run on while we hand over a segment
+_KEPT_BYTES = 1 << 16
+_MEMORY_BYTES = 3 << 30  # of address space; a decoder of 8K pictures fits
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
+
+_ADDRESS = re.compile(r"^\[[^\]]*@ [^\]]*\] ")
+_INPUT_NAME = re.compile(r"^(?:file|pipe):\S*: ")  # an error of the input as a whole
+_EMPTY_WORDS = re.compile(
+    r"(conversion failed|error opening (input|output) file|error opening input:"
+    r"|exiting|received signal|last message repeated|press \[q\]"
+    r"|error while (decoding|filtering|processing)|terminating|nothing was (written|encoded)"
+    r"|task finished|error submitting|error sending|output file is empty"
+    r"|cannot determine format of input)",
+    re.IGNORECASE,
+)
+
+
+class Child:
+    """A running ffmpeg. Made by `running`.
+
+    Call `read` until it gives nothing, then `finish`. With input: `write` and `end_input` from
+    another task, since ffmpeg waits while nobody reads.
+    """
+
+    def __init__(self, process: anyio.abc.Process, stdout: int, words: Words) -> None:
+        self._process = process
+        self._stdout = stdout
+        self._words = words
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def words(self) -> Words:
+        """What it said on standard error; complete after `finish`."""
+        return self._words
+
+    async def read(self) -> bytes:
+        """The next bytes of its output as soon as there are some; nothing at the end.
+
+        Raises:
+            MediaError: It stayed silent for 30 s (`ffmpeg_stalled`).
+        """
+        with anyio.move_on_after(STALL_SECONDS):
+            return await _read(self._stdout)
+        raise MediaError(
+            f"ffmpeg gave nothing for {STALL_SECONDS:.0f} s",
+            help="The file may be on a storage that does not answer; copy it to a local disk.",
+            code="ffmpeg_stalled",
+            retry=True,
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Hand it bytes; waits while it has enough.
+
+        Raises:
+            MediaError: It ended already.
+        """
+        assert self._process.stdin is not None
+        try:
+            await self._process.stdin.send(data)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            await self.finish()
+            raise self.failure("ffmpeg ended before its input did") from None
+
+    async def end_input(self) -> None:
+        """Tell it that no more bytes come."""
+        assert self._process.stdin is not None
+        with suppress(anyio.BrokenResourceError, OSError):
+            await self._process.stdin.aclose()
+
+    async def finish(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            MediaError: It failed; the text holds its last useful line.
+        """
+        status = await self._process.wait()
+        await anyio.to_thread.run_sync(self._words.join, abandon_on_cancel=True)
+        if status:
+            raise self.failure(f"ffmpeg ended with status {status}")
+
+    def failure(self, what: str) -> MediaError:
+        """An error with its last useful line, and what that line means where we know it."""
+        return failure(what, self._words.last_useful())
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], *, takes_input: bool = False, descriptors: Sequence[int] = ()
+) -> AsyncIterator[Child]:
+    """Run `command` while the block lasts; when it ends the process is gone and reaped.
+
+    Args:
+        command: The argument list, the binary first.
+        takes_input: Whether `Child.write` is used; otherwise standard input is closed.
+        descriptors: Open files the process inherits.
+
+    Raises:
+        MediaError: It cannot be started.
+    """
+    stdout, words, process = await _start(command, takes_input, descriptors)
+    try:
+        _bound(process.pid)
+        yield Child(process, stdout, words)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_END_SECONDS):
+            await _end(process)
+            await anyio.to_thread.run_sync(words.join, abandon_on_cancel=True)
+        os.close(stdout)
+
+
+class Words:
+    """What a process said: the first and the last 64 KiB, read by a thread so it never waits."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._first = b""
+        self._last = b""
+        self._thread = threading.Thread(target=self._drain, args=(descriptor,), daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """The first 64 KiB."""
+        return self._first.decode(errors="replace")
+
+    def last_useful(self) -> str:
+        """The last line that says more than that something failed; empty if there is none."""
+        lines = [_ADDRESS.sub("", line).strip() for line in reversed(self._lines())]
+        useful = [line for line in lines if line and not _EMPTY_WORDS.search(line)]
+        ours = [line for line in useful if not _INPUT_NAME.match(line)]
+        return next(iter(ours), None) or _INPUT_NAME.sub("", next(iter(useful), ""))
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _lines(self) -> list[str]:
+        return re.split(r"[\r\n]+", self._last.decode(errors="replace"))
+
+    def _drain(self, descriptor: int) -> None:
+        with open(descriptor, "rb", buffering=0) as pipe:
+            while data := pipe.read(_KEPT_BYTES):
+                self._first += data[: _KEPT_BYTES - len(self._first)]
+                self._last = (self._last + data)[-_KEPT_BYTES:]
+
+
+_INCOMPLETE = (
+    "The file is incomplete or still being recorded: its index is missing. "
+    "Wait until the recording has ended, or record to Matroska or fragmented MP4."
+)
+_NOT_MEDIA = "This is not a media file ffmpeg can read, or its beginning is damaged."
+_NOT_ALLOWED = "Playlists, scripts, text and pictures are not read; give a video or sound file."
+_DEMANDING = "The media needs more memory than it may have; scale the picture down."
+_OTHERWISE = "Convert the file to MP4 with H.264 and AAC, and try again."
+_MEANINGS: tuple[tuple[str, str, str], ...] = (
+    ("moov atom not found", "incomplete_file", _INCOMPLETE),
+    ("Invalid data found", "not_media", _NOT_MEDIA),
+    ("not on whitelist", "format_not_allowed", _NOT_ALLOWED),
+    ("not in allowed", "format_not_allowed", _NOT_ALLOWED),
+    ("Cannot allocate memory", "too_demanding", _DEMANDING),
+)
+
+
+def failure(what: str, line: str) -> MediaError:
+    """What ffmpeg's `line` means, as an error that keeps the line."""
+    text = f"{what}: {line}" if line else what
+    known = ((code, help_) for words, code, help_ in _MEANINGS if words in line)
+    code, help_ = next(known, ("ffmpeg_failed", _OTHERWISE))
+    return MediaError(text, help=help_, code=code, facts={"ffmpeg": line})
+
+
+async def _start(
+    command: Sequence[str], takes_input: bool, descriptors: Sequence[int]
+) -> tuple[int, Words, anyio.abc.Process]:
+    stdout, stdout_writer = os.pipe()
+    stderr, stderr_writer = os.pipe()
+    _widen(stdout)
+    try:
+        process = await anyio.open_process(
+            command,
+            stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
+            stdout=stdout_writer,
+            stderr=stderr_writer,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            **_platform_options(descriptors),
+        )
+    except OSError as exc:
+        os.close(stdout)
+        os.close(stderr)
+        raise MediaError(f"ffmpeg cannot be started: {exc.strerror}", code="ffmpeg_failed") from exc
+    except BaseException:
+        os.close(stdout)
+        os.close(stderr)
+        raise
+    finally:
+        os.close(stdout_writer)
+        os.close(stderr_writer)
+    return stdout, Words(stderr), process
+
+
+async def _end(process: anyio.abc.Process) -> None:
+    """SIGKILL, since ffmpeg ignores SIGTERM while it waits for a file to open."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            _kill(process.pid)
+        await process.wait()
+    if process.stdin is not None:
+        with suppress(anyio.BrokenResourceError, OSError):
+            await process.stdin.aclose()
+
+
+if sys.platform == "win32":
+
+    def _platform_options(_: Sequence[int]) -> dict[str, Any]:
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+
+    def _kill(pid: int) -> None:
+        os.kill(pid, signal.SIGTERM)  # TerminateProcess
+
+    def _widen(descriptor: int) -> None:
+        """Its size is the system's."""
+
+    def _bound(pid: int) -> None:
+        """No bounds here."""
+
+    async def _read(descriptor: int) -> bytes:
+        return await anyio.to_thread.run_sync(
+            os.read, descriptor, _READ_BYTES, abandon_on_cancel=True
+        )
+
+else:
+    import fcntl
+
+    def _platform_options(descriptors: Sequence[int]) -> dict[str, Any]:
+        return {"start_new_session": True, "pass_fds": tuple(descriptors)}
+
+    def _kill(pid: int) -> None:
+        os.killpg(pid, signal.SIGKILL)
+
+    def _widen(descriptor: int) -> None:
+        if sys.platform == "linux":
+            with suppress(OSError):  # refused beyond the user's quota: the usual size serves too
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def _bound(pid: int) -> None:
+        if sys.platform == "linux":
+            import resource  # noqa: PLC0415 - not on every platform
+
+            with suppress(ProcessLookupError, PermissionError, ValueError):
+                resource.prlimit(pid, resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+
+    async def _read(descriptor: int) -> bytes:
+        os.set_blocking(descriptor, False)
+        while True:
+            try:
+                data = os.read(descriptor, _READ_BYTES)
+            except BlockingIOError:
+                await anyio.wait_readable(descriptor)
+            else:
+                await anyio.lowlevel.checkpoint()
+                return data

@@ -1,0 +1,188 @@
+"""What is copied, what is encoded, and into which container: the matrix as rows.
+
+Measured by copying each codec into each container on a pipe and decoding the result, with
+ffmpeg 5.1 and 9.0. What has no row is encoded to H.264 or AAC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ih_mcp.wire.dialects import Framing
+
+from .facts import AudioTrack, Facts, VideoTrack
+
+
+@dataclass(frozen=True, slots=True)
+class CodecRow:
+    """Where a codec can be copied to so that everybody can read it."""
+
+    containers: frozenset[str]
+    pixel_formats: frozenset[str] | None = None
+    """None: all of them."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What copying it needs."""
+
+
+_MP4 = frozenset({"mp4"})
+_WEBM = frozenset({"webm"})
+_BOTH = _MP4 | _WEBM
+_FOUR_TWO_ZERO = frozenset({"yuv420p", "yuvj420p"})
+_TEN_BIT = _FOUR_TWO_ZERO | {"yuv420p10le"}
+
+VIDEO: Mapping[str, CodecRow] = MappingProxyType(
+    {
+        "h264": CodecRow(_MP4, _FOUR_TWO_ZERO),  # few decoders read 4:2:2, 4:4:4 or 10 bit
+        "hevc": CodecRow(_MP4, _TEN_BIT, {"tag:v": "hvc1"}),  # chosen: copied until refused
+        "av1": CodecRow(_BOTH, _TEN_BIT),
+        "vp9": CodecRow(_BOTH, _TEN_BIT),
+        "vp8": CodecRow(_WEBM),
+        # MPEG-4 Part 2 has no row: one client reports that the API refuses it.
+    }
+)
+AUDIO: Mapping[str, CodecRow] = MappingProxyType(
+    {
+        # MPEG-TS carries AAC in ADTS frames; without the filter ffmpeg gives up after 0.2 s.
+        "aac": CodecRow(_MP4, options={"bsf:a": "aac_adtstoasc"}),
+        "mp3": CodecRow(_MP4),
+        "ac3": CodecRow(_MP4),  # E-AC-3 has no row: with delay_moov nobody can read it
+        "opus": CodecRow(_BOTH),
+        "vorbis": CodecRow(_WEBM),
+    }
+)
+UNTIMED = frozenset({"avi", "mpeg"})
+"""Containers without presentation times for every picture; copies lose or shift some."""
+
+FRAGMENT_BYTES = 1 << 21  # chosen: keeps ffmpeg and us small when a GOP is fat
+_CONTINUED_MICROSECONDS = 500_000  # chosen: how finely a continued stream can be cut
+_SOUND_MICROSECONDS = 500_000
+_BITS_PER_SECOND = 4_000_000
+
+_MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
+    {
+        # delay_moov, not empty_moov: that one displaces the first AAC packet by 45 ms and more.
+        ("mp4", Framing.WHOLE): {
+            "movflags": "+frag_keyframe+delay_moov+default_base_moof",
+            "frag_size": FRAGMENT_BYTES,
+        },
+        ("mp4", Framing.CONTINUED): {
+            "movflags": "+delay_moov+default_base_moof",
+            "frag_duration": _CONTINUED_MICROSECONDS,
+            "frag_size": FRAGMENT_BYTES,
+        },
+        # Clusters start at key frames when nothing else ends them.
+        ("webm", Framing.WHOLE): {"cluster_time_limit": 30_000, "cluster_size_limit": 100_000_000},
+        ("webm", Framing.CONTINUED): {
+            "cluster_time_limit": _CONTINUED_MICROSECONDS // 1_000,
+            "cluster_size_limit": FRAGMENT_BYTES,
+        },
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one file becomes one container stream."""
+
+    container: str
+    """`mp4` or `webm`."""
+    options: Mapping[str, object]
+    """For ffmpeg, after the input."""
+    encodes: tuple[str, ...]
+    """`video`, `audio`, both or neither."""
+
+
+def recipe(
+    facts: Facts,
+    framing: Framing,
+    *,
+    target_seconds: float,
+    max_bytes: int,
+    encode: frozenset[str] = frozenset(),
+) -> Recipe:
+    """Decide per track between copying and encoding.
+
+    Args:
+        facts: Of the source.
+        framing: What the segments are to each other.
+        target_seconds: Where encoded pictures get their key frames.
+        max_bytes: Of a segment; encoded ones aim at half of it.
+        encode: Tracks to encode even where they could be copied.
+    """
+    container = _container(facts, encode)
+    copies_video = (
+        facts.video is not None
+        and "video" not in encode
+        and (facts.container_name not in UNTIMED and _copies_video(facts.video, container))
+    )
+    copies_audio = (
+        facts.audio is not None
+        and "audio" not in encode
+        and (_copies_audio(facts.audio, container))
+    )
+    options: dict[str, object] = dict(_MUXING[container, framing])
+    if facts.video:
+        bits = min(_BITS_PER_SECOND, max_bytes * 8 / 2 / target_seconds)
+        options |= (
+            {"c:v": "copy", **VIDEO[facts.video.codec].options}
+            if copies_video
+            else _h264(target_seconds, int(bits))
+        )
+    elif container == "mp4":
+        options["frag_duration"] = _SOUND_MICROSECONDS
+    else:
+        options["cluster_time_limit"] = _SOUND_MICROSECONDS // 1_000
+    if facts.audio:
+        options |= {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _AAC
+    made = (("video", facts.video, copies_video), ("audio", facts.audio, copies_audio))
+    return Recipe(
+        container, options, tuple(name for name, track, copied in made if track and not copied)
+    )
+
+
+_AAC: Mapping[str, object] = MappingProxyType({"c:a": "aac", "ac": 2, "b:a": "96k"})
+
+
+def _h264(target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
+    return {
+        "c:v": "libx264",
+        "preset": "veryfast",
+        "crf": 23,
+        "maxrate": bits_per_second,
+        "bufsize": bits_per_second * 2,
+        "pix_fmt": "yuv420p",
+        # Even sizes for 4:2:0; interlaced pictures, and only those, become progressive ones.
+        "vf": "yadif=deint=interlaced,scale=trunc(iw/2)*2:trunc(ih/2)*2",
+        "force_key_frames": f"expr:gte(t,n_forced*{target_seconds:g})",
+        "sc_threshold": 0,
+        "g": 100_000,
+        "fps_mode": "passthrough",  # 5.1 repeats a picture of AVI input otherwise
+    }
+
+
+def _container(facts: Facts, encode: frozenset[str]) -> str:
+    """WebM for VP8, and for what is WebM already; else MP4."""
+    video, audio = facts.video, facts.audio
+    if "video" in encode or (audio and not _copies_audio(audio, "webm")):
+        return "mp4"
+    if video is None:
+        return "webm" if facts.container_name == "matroska" else "mp4"
+    if not _copies_video(video, "webm"):
+        return "mp4"
+    return "webm" if facts.container_name == "matroska" or video.codec == "vp8" else "mp4"
+
+
+def _copies_video(track: VideoTrack, container: str) -> bool:
+    row = VIDEO.get(track.codec)
+    return (
+        row is not None
+        and container in row.containers
+        and (row.pixel_formats is None or track.pixel_format in (*row.pixel_formats, None))
+    )
+
+
+def _copies_audio(track: AudioTrack, container: str) -> bool:
+    row = AUDIO.get(track.codec)
+    return row is not None and container in row.containers
