@@ -19,6 +19,7 @@ from typing import TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 
+from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 
 from .owners import Owner
@@ -74,7 +75,7 @@ class Log:
         self._given = 0
         self._pending: list[Entry] = []
         self._pending_bytes = 0
-        self._moved = anyio.Event()
+        self._moved = Bell()
 
     def append(self, body: str | bytes, *, leg: int) -> int:
         """Take a message as it came; gives its cursor. It can be read after the next commit.
@@ -133,8 +134,7 @@ class Log:
         self.nudge()
 
     def nudge(self) -> None:
-        moved, self._moved = self._moved, anyio.Event()
-        moved.set()
+        self._moved.ring()
 
 
 class Journal:

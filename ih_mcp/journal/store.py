@@ -147,8 +147,9 @@ class Store:
         """Replace what is said of a stream; `ended` also notes the time of its end, once."""
         with self._failing("write"):
             self._db.execute(
-                "UPDATE streams SET record=?, ended_at=coalesce(ended_at, ?) WHERE no=?",
-                (record, time.time() if ended else None, no),
+                "UPDATE streams SET record=?, ended_at=coalesce(ended_at, ?) "
+                "WHERE no=? AND (? OR ended_at IS NULL)",
+                (record, time.time() if ended else None, no, ended),
             )
 
     def remove_streams(self, numbers: Iterable[int]) -> None:

@@ -41,6 +41,7 @@ _UNSENT_BYTES = 128 * 2**10
 _OPEN_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
+_GOODBYE_SECONDS = 0.5  # for a socket that is left open; a host gives us 2 s in all
 _MIN_SEND_SECONDS = 30.0
 _SLOWEST_BYTES_PER_SECOND = 128 * 2**10
 
@@ -79,12 +80,10 @@ async def open_socket(
     socket = _WebSocket(connection)
     try:
         yield socket
-    except BaseException:
-        await socket.abort()
-        raise
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_GOODBYE_SECONDS, shield=True):
             await socket.close(1001, "going away")
+        await socket.abort()
 
 
 async def _connect(

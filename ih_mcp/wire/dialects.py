@@ -9,10 +9,11 @@ agent skills), **seen** (observed against the service), **chosen** (our decision
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from urllib.parse import urlencode
 
 from ih_mcp.errors import CallerError
 
@@ -106,6 +107,21 @@ class Dialect:
     """Signal types that are published; the enumeration stays open."""
     has_modality: bool
     """Whether signal events carry `modality`."""
+
+    def address(
+        self, base_url: str, *, include: Iterable[str] = (), model: str | None = None
+    ) -> str:
+        """Where to connect: the WebSocket form of an `http:` or `https:` base.
+
+        A path prefix of the base is kept and its trailing slash cut (sdk 1.3.4, config).
+        """
+        base = base_url.rstrip("/").replace("http", "ws", 1)
+        query: list[tuple[str, str]] = []
+        if self.config is ConfigPlace.QUERY:
+            query += [("include[]", value) for value in include]
+        if self.models:
+            query += [("model", self.model_or_default(model) or "")]
+        return f"{base}{self.path}{'?' if query else ''}{urlencode(query)}"
 
     def model_or_default(self, model: str | None) -> str | None:
         """The model to ask for.

@@ -1,0 +1,151 @@
+"""The command line: the MCP server when called without a command, and the same road for people.
+
+Standard output belongs to the data: the MCP protocol, or the API's messages, one a line exactly
+as they came. Everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from ih_mcp import __version__
+from ih_mcp.errors import IhMcpError
+from ih_mcp.settings import LOCAL, Settings, read_settings
+
+_EXAMPLES = """\
+examples:
+  ih-mcp                                  the MCP server over stdio, as hosts start it
+  ih-mcp stream talk.mp4                  a file's messages on stdout, one a line
+  ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
+  ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
+  ih-mcp check                            what is missing, and what mends it
+  ih-mcp standin --port 8080              the stand-in alone, for any client of the API
+
+A key comes from INTERHUMAN_API_KEY. Exit codes: 0 all in order, 1 the stream did not end in
+order, 2 it could not start.
+"""
+_STREAM_NOTES = """\
+Each message is one line on stdout, exactly as it came. A message that itself holds a line break
+(or begins with the byte 0x1E) is told apart: a line of 0x1E and the message's length in bytes
+comes first, then exactly that many bytes, then a line break.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read_settings(endpoint=LOCAL if options.local else None)
+        work: Callable[[argparse.Namespace, Settings], int] = options.work
+        return work(options, settings)
+    except IhMcpError as exc:
+        _complain(exc)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output left; there is nobody to tell
+        return 1
+
+
+def _complain(error: IhMcpError) -> None:
+    print(f"ih-mcp: {error.what}", file=sys.stderr)
+    if error.help:
+        print(f"  {error.help}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--local",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="use the local stand-in instead of the service: no key, no network",
+    )
+    parser = argparse.ArgumentParser(
+        prog="ih-mcp",
+        description="Interhuman's social-intelligence API for agents and people.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+    )
+    parser.add_argument("--version", action="version", version=f"ih-mcp {__version__}")
+    parser.set_defaults(work=_serve, local=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    stream = commands.add_parser(
+        "stream",
+        parents=[shared],
+        help="send a file; print the API's messages",
+        description="Send a video file and print every message of the API.",
+        epilog=_STREAM_NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    stream.add_argument("file", metavar="FILE")
+    stream.add_argument("--api", choices=["v0", "v1", "v2"], help="default: IH_MCP_API, v1")
+    stream.add_argument("--model", help="v2 only: inter-2 or inter-2-audio")
+    stream.add_argument(
+        "--include",
+        action="append",
+        choices=["conversation_quality_overall", "conversation_quality_timeline"],
+        help="a section to get; may be repeated",
+    )
+    stream.add_argument(
+        "--pace",
+        choices=["auto", "realtime", "fast"],
+        default="auto",
+        help="auto (default): nothing is dropped; fast: the service may drop seconds",
+    )
+    stream.set_defaults(work=_stream)
+
+    standin = commands.add_parser(
+        "standin",
+        help="run the stand-in alone",
+        description="A local server that speaks the API. It is no measurement, and says so.",
+    )
+    standin.add_argument("--port", type=int, default=0, help="default: any free port")
+    standin.add_argument("--record", metavar="FILE", help="write down every text frame it sends")
+    standin.add_argument("--script", metavar="FILE", help="ordered faults, as JSON")
+    standin.set_defaults(work=_standin)
+
+    check = commands.add_parser(
+        "check", parents=[shared], help="look at the set-up and say what mends it"
+    )
+    check.set_defaults(work=_check)
+    return parser
+
+
+# Each command imports what it needs when it is called: the server must start fast.
+
+
+def _serve(_: argparse.Namespace, settings: Settings) -> int:
+    from ih_mcp.tools.server import run_stdio  # noqa: PLC0415
+
+    run_stdio(settings)
+    return 0
+
+
+def _stream(options: argparse.Namespace, settings: Settings) -> int:
+    from .stream import run  # noqa: PLC0415
+
+    return run(
+        settings,
+        path=options.file,
+        api=options.api,
+        model=options.model,
+        include=options.include,
+        pace=options.pace,
+    )
+
+
+def _standin(options: argparse.Namespace, settings: Settings) -> int:
+    from .standin import run  # noqa: PLC0415
+
+    return run(settings, port=options.port, record=options.record, script=options.script)
+
+
+def _check(_: argparse.Namespace, settings: Settings) -> int:
+    from .check import run  # noqa: PLC0415
+
+    return run(settings)

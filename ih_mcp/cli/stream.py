@@ -1,0 +1,119 @@
+"""`ih-mcp stream FILE`: the whole road for people and pipes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from anyio import to_thread
+from rich.console import Console
+from rich.status import Status
+
+from ih_mcp.settings import Settings
+from ih_mcp.streams.pace import PaceName
+from ih_mcp.streams.stream import Stream
+from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
+from ih_mcp.wire.messages import Config
+
+_PAGE = 200
+_PAGE_CHARS = 1_000_000
+_RECORD_SEPARATOR = b"\x1e"
+
+
+def run(
+    settings: Settings,
+    *,
+    path: str,
+    api: str | None,
+    model: str | None,
+    include: Sequence[str] | None,
+    pace: str,
+) -> int:
+    """Send a file and print each message; gives 0 only if the session ended in order."""
+    config = Config(include=tuple(include) if include else None, model=model)
+    opening = Opening(api=api, config=config)
+    return anyio.run(partial(_run, settings, path, opening, PaceName(pace)))
+
+
+async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) -> int:
+    console = Console(stderr=True)
+    async with open_runtime(settings, trusted=True) as runtime:
+        stream = await runtime.stream_file(path, opening, pace=pace)
+        async with _interruptible(stream):
+            with console.status("connecting") as status:
+                await _print_messages(runtime, stream, status)
+    return _tell(console, stream)
+
+
+@asynccontextmanager
+async def _interruptible(stream: Stream) -> AsyncIterator[None]:
+    """The first Ctrl+C ends the stream in order; the second ends the program."""
+    if sys.platform == "win32":
+        yield
+        return
+    async with anyio.create_task_group() as tasks:
+
+        async def listen() -> None:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    if not stream.ask_to_end():
+                        raise KeyboardInterrupt
+
+        tasks.start_soon(listen)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> None:
+    """Follow the journal, like every reader, until the stream is over and all is printed."""
+    cursor = 0
+    while True:
+        await runtime.journal.wait(stream.id, cursor)
+        page = await runtime.journal.read(stream.id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
+        if page.entries:
+            await to_thread.run_sync(_write, [entry.body for entry in page.entries])
+            cursor = page.entries[-1].cursor
+        status.update(_progress(stream))
+        if page.ended and cursor >= page.last:
+            return
+
+
+def _write(bodies: Sequence[str | bytes]) -> None:
+    for body in bodies:
+        sys.stdout.buffer.write(frame(body))
+    sys.stdout.buffer.flush()
+
+
+def frame(body: str | bytes) -> bytes:
+    """A message as it stands on stdout; see `ih-mcp stream --help` for the rule."""
+    data = body.encode() if isinstance(body, str) else body
+    if b"\n" in data or b"\r" in data or data.startswith(_RECORD_SEPARATOR):
+        return b"%s%d\n%s\n" % (_RECORD_SEPARATOR, len(data), data)
+    return data + b"\n"
+
+
+def _progress(stream: Stream) -> str:
+    record = stream.record()
+    return (
+        f"{record['state']}: {record.get('media_seconds', 0)} s sent, "
+        f"{record.get('messages', 0)} messages"
+    )
+
+
+def _tell(console: Console, stream: Stream) -> int:
+    """The last line, for a person: how it ended, and what to do if it did not end well."""
+    in_order = stream.failure is None and stream.end is not None and stream.end.in_order
+    record = stream.record()
+    console.print(
+        f"{'ended in order' if in_order else 'did not end in order'}: "
+        f"{record.get('media_seconds', 0)} s of media, {record.get('messages', 0)} messages, "
+        f"stream {stream.id}",
+        highlight=False,
+    )
+    if stream.failure:
+        console.print(f"{stream.failure.what}. {stream.failure.help}", highlight=False)
+    return 0 if in_order else 1

@@ -1,0 +1,164 @@
+"""What the environment says, read once by a door into a frozen object; below, all is arguments.
+
+Every setting is an environment variable and stands in the README; a test compares both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from platformdirs import user_state_path
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ih_mcp.errors import ConfigurationError
+
+LOCAL = "local"
+BASE_URLS = {  # sdk 1.3.4, config
+    "production": "https://api.interhuman.ai",
+    "staging": "https://staging-api.interhuman.ai",
+}
+_PLACEHOLDER = re.compile(r"\$\{.*\}|\{\{.*\}\}|")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class Settings(BaseSettings):
+    """Names, defaults and bounds of configuration."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    api_key: SecretStr | None = Field(
+        None, validation_alias="INTERHUMAN_API_KEY", description="API key of the service."
+    )
+    endpoint: str = Field(
+        "production",
+        validation_alias="IH_MCP_ENDPOINT",
+        description="`production`, `staging`, `local` (the stand-in of this package), or a URL.",
+    )
+    api: str = Field(
+        "v1", validation_alias="IH_MCP_API", description="Version of the streaming API."
+    )
+    media_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        validation_alias="IH_MCP_MEDIA_DIRS",
+        description="Folders files may be read from, separated like PATH; "
+        "else `CLAUDE_PROJECT_DIR`.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: user_state_path("ih-mcp", appauthor=False),
+        validation_alias="IH_MCP_DATA_DIR",
+        description="Where the journal is kept; else the user's state folder.",
+    )
+    ffmpeg: str | None = Field(
+        None,
+        validation_alias="IH_MCP_FFMPEG",
+        description="The ffmpeg to use; else the one on PATH, else the bundled one.",
+    )
+    max_streams: int = Field(
+        16, ge=1, le=1000, validation_alias="IH_MCP_MAX_STREAMS", description="Live at a time."
+    )
+    max_outbox_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        validation_alias="IH_MCP_MAX_OUTBOX_BYTES",
+        description="Waiting to be sent, per stream.",
+    )
+    journal_max_bytes: int = Field(
+        2**30,
+        ge=2**20,
+        validation_alias="IH_MCP_JOURNAL_MAX_BYTES",
+        description="Of all kept messages; the streams that ended first go first.",
+    )
+    journal_max_days: float = Field(
+        30.0,
+        gt=0,
+        validation_alias="IH_MCP_JOURNAL_MAX_DAYS",
+        description="After its end a stream is kept so long.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", validation_alias="IH_MCP_LOG", description="Of the log on standard error."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_placeholders(cls, values: object) -> object:
+        """A value that a host never filled in, such as `${KEY}`, or an empty one, is none."""
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            name: value
+            for name, value in values.items()
+            if not (isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()))
+        }
+
+    @field_validator("media_dirs", mode="before")
+    @classmethod
+    def _split_dirs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part.strip())
+
+    @field_validator("data_dir")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str) -> str:
+        if value in {LOCAL, *BASE_URLS}:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is none of production, staging, local, nor an http(s) URL")
+        if parts.username or parts.password:
+            raise ValueError("must not hold credentials; set INTERHUMAN_API_KEY instead")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise ValueError("must be https beyond this machine")
+        return value.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the stand-in is asked for."""
+        return self.endpoint == LOCAL
+
+    @property
+    def base_url(self) -> str | None:
+        """Of the service; None where the stand-in has to be started first."""
+        return None if self.is_local else BASE_URLS.get(self.endpoint, self.endpoint)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders files may be read from; none where nobody named one."""
+        if self.media_dirs:
+            return self.media_dirs
+        project = os.environ.get("CLAUDE_PROJECT_DIR", "")
+        return (Path(project),) if project and not _PLACEHOLDER.fullmatch(project) else ()
+
+
+def read_settings(**overrides: object) -> Settings:
+    """The settings of this process; `overrides` (by field name) win over the environment.
+
+    Raises:
+        ConfigurationError: A value is out of bounds; names the variable, never a secret.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{_variable(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+            for error in exc.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(wrong, help="Correct it in the environment.") from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The variable of a field, whether it came from the environment or as an override."""
+    name = str(place[0]) if place else ""
+    field = Settings.model_fields.get(name)
+    return str(field.validation_alias) if field else name

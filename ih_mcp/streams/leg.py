@@ -1,0 +1,283 @@
+"""Drives one API session over one socket: what comes in is kept, what waits goes out.
+
+Three tasks live and die together: one receives, one sends, one asks for proof of delivery. A
+fourth, the watchdog, ends the leg when the service is silent for longer than it may be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import anyio
+
+from ih_mcp.bell import Bell
+from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
+from ih_mcp.journal import Log
+from ih_mcp.net.socket import Socket, SocketClosed
+from ih_mcp.wire.dialects import Dialect, Drain
+from ih_mcp.wire.messages import Close, Configure, Error, Updated
+from ih_mcp.wire.session import Session, Side, State
+
+from .outbox import Outbox, Outgoing
+from .receipts import Receipts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a leg waits for the service."""
+
+    ready_seconds: float = 15.0
+    """For `session.ready`, once the socket is open."""
+    quiet_seconds: float = 20.0
+    """After our close without any message, where nothing else tells that the service is done."""
+    drain_margin_seconds: float = 5.0
+    """On top of the `max_drain_seconds` that the service declares."""
+    goodbye_seconds: float = 2.0
+    """For the service's close after `session.ended`."""
+
+
+class EndReason(StrEnum):
+    """Why a leg is over."""
+
+    BY_REQUEST = "by_request"
+    """We asked, and the service said its last word."""
+    BY_SERVICE = "by_service"
+    """The service closed in order without being asked."""
+    DRAIN_TIMEOUT = "drain_timeout"
+    """We asked and waited as long as the service wanted; trailing results may be missing."""
+    NOT_READY = "not_ready"
+    """The service never said `session.ready`."""
+    REFUSED = "refused"
+    """The service closed with an error."""
+    CONNECTION_LOST = "connection_lost"
+    STOPPED = "stopped"
+    """This process stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegEnd:
+    """How a leg ended."""
+
+    reason: EndReason
+    close_code: int | None = None
+    close_reason: str = ""
+    error: Error | None = None
+    """The last `Error` of the service, where it explains the end."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether nothing can be missing: the service said its last word."""
+        return self.reason is EndReason.BY_REQUEST
+
+
+class Leg:
+    """The part of a stream that one API session carries."""
+
+    def __init__(
+        self,
+        number: int,
+        dialect: Dialect,
+        *,
+        log: Log,
+        outbox: Outbox,
+        patience: Patience,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare; `run` does it.
+
+        Args:
+            number: Of the leg within its stream, from 0.
+            on_change: Called after every message and segment; must not wait.
+        """
+        self.number = number
+        self.session = Session(dialect, Side.CLIENT)
+        self.receipts = Receipts()
+        self.end: LegEnd | None = None
+        self.messages = 0
+        self.irregular = 0
+        """Messages that could not be read or came out of order; they are kept all the same."""
+        self.updates = 0
+        """How often the service confirmed a configuration."""
+        self.bytes_sent = 0
+        self.close_sent = False
+        self._log = log
+        self._outbox = outbox
+        self._patience = patience
+        self._on_change = on_change
+        self.is_open = self.session.state is State.OPEN
+        """Whether media may be sent, or could be before the end."""
+        self._moved = Bell()
+        self._gave_up: EndReason | None = None
+        self._phase: object = None
+        self._entered_at = self._moved_at = 0.0
+
+    async def run(self, socket: Socket) -> LegEnd:
+        """Carry the session from greeting to end; gives how it ended.
+
+        Raises:
+            JournalError: What arrived cannot be kept; the session is given up.
+        """
+        self._note_phase()
+        async with anyio.create_task_group() as tasks:
+            for work in (self._send, self._confirm, self._watch):
+                tasks.start_soon(work, socket)
+            ended = await self._receive(socket)
+            tasks.cancel_scope.cancel()
+        if isinstance(ended, JournalError):
+            self.receipts.lost()
+            raise ended
+        self.end = self._explain(ended)
+        if not self.end.in_order:
+            self.receipts.lost()
+        return self.end
+
+    # --- the tasks -----------------------------------------------------------------------------
+
+    async def _receive(self, socket: Socket) -> SocketClosed | JournalError:
+        try:
+            while True:
+                body = await socket.receive()
+                self._log.append(body, leg=self.number)
+                self.messages += 1
+                if isinstance(body, str):
+                    self._learn(body)
+                else:
+                    self.irregular += 1  # docs: the server never sends binary
+                self._move()
+                if self._log.is_full:
+                    await self._log.flushed()
+        except (SocketClosed, JournalError) as exc:
+            return exc
+
+    def _learn(self, text: str) -> None:
+        try:
+            message = self.session.receive(text)
+        except RemoteProtocolError:
+            self.irregular += 1
+            return
+        self.receipts.note(message)
+        self.updates += isinstance(message, Updated)
+        self.is_open = self.is_open or self.session.state is State.OPEN
+
+    async def _send(self, socket: Socket) -> None:
+        while not self.is_open:
+            await self._moved.wait()
+        try:
+            while True:
+                item = await self._outbox.head()
+                if isinstance(item, Outgoing):
+                    await self._send_segment(socket, item)
+                elif isinstance(item, Configure):
+                    await self._send_steering(socket, item)
+                else:
+                    await self._send_close(socket)
+                self._outbox.written()
+                self._move()
+        except SocketClosed:
+            return  # the receiver hears it too, and says why
+
+    async def _send_segment(self, socket: Socket, item: Outgoing) -> None:
+        try:
+            self.session.send_segment(len(item.data))
+        except LocalProtocolError:
+            return  # the service ended the session while this waited; it counts as not sent
+        await socket.send_segment(item.data)
+        self.bytes_sent += len(item.data)
+        self.receipts.sent(
+            len(item.data), start_seconds=item.start_seconds, end_seconds=item.end_seconds
+        )
+
+    async def _send_steering(self, socket: Socket, message: Configure | Close) -> None:
+        try:
+            text = self.session.send(message)
+        except LocalProtocolError:
+            return
+        await socket.send_text(text)
+
+    async def _send_close(self, socket: Socket) -> None:
+        if self.session.dialect.drain is Drain.CLOSE_MESSAGE:
+            await self._send_steering(socket, Close())
+        self.close_sent = True
+
+    async def _confirm(self, socket: Socket) -> None:
+        confirmed = 0
+        try:
+            while True:
+                sent = len(self.receipts.lines)
+                if sent > confirmed:
+                    await socket.round_trip()
+                    self.receipts.delivered(sent)
+                    confirmed = sent
+                    self._on_change()
+                else:
+                    await self._outbox.changed()
+        except SocketClosed:
+            return
+
+    async def _watch(self, socket: Socket) -> None:
+        """Close the socket once the service had its time, or has nothing more to say."""
+        while not self._is_done():
+            at, reason = self._deadline()
+            with anyio.CancelScope(deadline=at) as scope:
+                await self._moved.wait()
+            if scope.cancelled_caught:
+                self._gave_up = reason
+                break
+        await socket.close()
+
+    def _is_done(self) -> bool:
+        """Whether all results are in, so that it is for us to close (v0)."""
+        by_receipts = self.session.dialect.drain is Drain.SETTLED
+        return by_receipts and self.close_sent and self.session.is_settled
+
+    def _deadline(self) -> tuple[float, EndReason]:
+        """Until when the service may go on like this, and what it means if it does."""
+        patience, session = self._patience, self.session
+        if session.state is State.GREETING:
+            return self._entered_at + patience.ready_seconds, EndReason.NOT_READY
+        if session.state is State.ENDED:
+            return self._entered_at + patience.goodbye_seconds, EndReason.BY_REQUEST
+        if not self.close_sent:
+            return math.inf, EndReason.STOPPED
+        if session.max_drain_seconds is not None:
+            seconds = session.max_drain_seconds + patience.drain_margin_seconds
+            return self._entered_at + seconds, EndReason.DRAIN_TIMEOUT
+        # the service does not know `session.close`, or speaks per segment: wait for quiet
+        return self._moved_at + patience.quiet_seconds, EndReason.DRAIN_TIMEOUT
+
+    def _move(self) -> None:
+        self._note_phase()
+        self._moved.ring()
+        self._on_change()
+
+    def _note_phase(self) -> None:
+        self._moved_at = anyio.current_time()
+        phase = (self.session.state, self.close_sent, self.session.max_drain_seconds)
+        if phase != self._phase:
+            self._phase, self._entered_at = phase, self._moved_at
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _explain(self, closed: SocketClosed) -> LegEnd:
+        session = self.session
+        reason, error = EndReason.CONNECTION_LOST, session.last_error
+        if self._gave_up:
+            reason = self._gave_up
+        elif session.state is State.ENDED or self._is_done():
+            reason = EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE
+            error = None
+        elif closed.by_us:
+            reason = EndReason.STOPPED
+        elif closed.code == 1000:
+            reason = EndReason.BY_SERVICE
+        elif closed.code is not None:
+            reason = EndReason.REFUSED
+        return LegEnd(
+            reason=reason,
+            close_code=closed.code,
+            close_reason=closed.reason,
+            error=error if reason in {EndReason.REFUSED, EndReason.NOT_READY} else None,
+        )

@@ -1,0 +1,132 @@
+"""What is known about each segment of a leg.
+
+v0 says it per segment. v1 and v2 do not: a pong after a segment proves delivery, refusals name a
+segment, drops name seconds, and `session.ended` settles the rest. What stays unknown is called
+unknown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ih_mcp.wire.messages import (
+    ClientMessage,
+    Completed,
+    Ended,
+    Error,
+    Processing,
+    Reading,
+    ServerMessage,
+)
+
+
+class Receipt(StrEnum):
+    SENT = "sent"
+    """Given to the system; it may still be on its way."""
+    DELIVERED = "delivered"
+    """The other end has read it."""
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    """Its analysis is done, as far as the dialect tells."""
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    """Delivered, but the service said that these seconds were never analysed."""
+    UNKNOWN = "unknown"
+    """The connection was lost before anything was known of it."""
+
+
+_OPEN = frozenset({Receipt.SENT, Receipt.DELIVERED, Receipt.PROCESSING})
+
+
+@dataclass(slots=True)
+class Line:
+    """One segment; seconds are the leg's own media time."""
+
+    number: int
+    size: int
+    start_seconds: float | None
+    end_seconds: float | None
+    receipt: Receipt = Receipt.SENT
+
+
+class Receipts:
+    """The ledger of one leg, by segment number from 1."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self._confirmed = 0
+
+    def sent(
+        self, size: int, *, start_seconds: float | None = None, end_seconds: float | None = None
+    ) -> None:
+        """The next segment was written."""
+        self.lines.append(Line(len(self.lines) + 1, size, start_seconds, end_seconds))
+
+    def delivered(self, up_to: int) -> None:
+        """Segments up to this number have been read by the other end."""
+        for line in self.lines[self._confirmed : up_to]:
+            if line.receipt is Receipt.SENT:
+                line.receipt = Receipt.DELIVERED
+        self._confirmed = max(self._confirmed, up_to)
+
+    def note(self, message: ServerMessage | ClientMessage) -> None:
+        """Learn what a message of the service says about segments."""
+        match message:
+            case Processing(segment):
+                self._set(segment, Receipt.PROCESSING)
+            case Completed(segment):
+                self._set(segment, Receipt.COMPLETED)
+            case Error(segment=int(segment)):
+                self._set(segment, Receipt.REFUSED)
+            case Reading("coverage.dropped", fields):
+                self._drop(_ranges(fields))
+            case Ended():
+                self._settle(Receipt.COMPLETED)
+            case _:
+                pass
+
+    def lost(self) -> None:
+        """The connection is gone: what has no last word is unknown."""
+        self._settle(Receipt.UNKNOWN)
+
+    def counts(self) -> dict[str, int]:
+        """How many segments have each receipt; those with none are left out."""
+        counts = Counter(line.receipt.value for line in self.lines)
+        return {
+            receipt.value: counts[receipt.value] for receipt in Receipt if counts[receipt.value]
+        }
+
+    def _set(self, number: int, receipt: Receipt) -> None:
+        if 1 <= number <= len(self.lines):
+            self.lines[number - 1].receipt = receipt
+
+    def _settle(self, receipt: Receipt) -> None:
+        for line in self.lines:
+            if line.receipt in _OPEN:
+                line.receipt = receipt
+
+    def _drop(self, ranges: Iterable[tuple[float, float]]) -> None:
+        for start, end in ranges:
+            for line in self.lines:
+                if (
+                    line.start_seconds is not None
+                    and line.end_seconds is not None
+                    and start <= line.start_seconds
+                    and line.end_seconds <= end
+                    and line.receipt in _OPEN
+                ):
+                    line.receipt = Receipt.DROPPED
+
+
+def _ranges(fields: Mapping[str, object]) -> list[tuple[float, float]]:
+    found = fields.get("ranges")
+    return [
+        (float(item["start"]), float(item["end"]))
+        for item in (found if isinstance(found, list) else [])
+        if isinstance(item, dict)
+        and isinstance(item.get("start"), int | float)
+        and isinstance(item.get("end"), int | float)
+    ]

@@ -1,0 +1,197 @@
+"""Streams by id: those of this process, and those the journal still knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
+from ih_mcp.journal import Journal
+from ih_mcp.net.socket import Opener
+
+from .leg import Patience
+from .outbox import DEFAULT_MAX_BYTES
+from .stream import Plan, Stream, StreamState
+
+DEFAULT_MAX_STREAMS = 16
+
+Feed = Callable[[Stream], Coroutine[object, object, None]]
+"""Sends something into a stream, beside it."""
+
+_LOG = logging.getLogger("ih_mcp.streams")
+
+
+class Registry:
+    """All streams a caller can name. Use `open_registry`."""
+
+    def __init__(
+        self, journal: Journal, tasks: TaskGroup, *, max_streams: int, max_outbox_bytes: int
+    ) -> None:
+        self._journal = journal
+        self._tasks = tasks
+        self._max_streams = max_streams
+        self._max_outbox_bytes = max_outbox_bytes
+        self._streams: dict[str, Stream] = {}
+        self._is_closing = False
+
+    async def start(
+        self,
+        plan: Plan,
+        opener: Opener,
+        *,
+        patience: Patience | None = None,
+        feed: Feed | None = None,
+    ) -> Stream:
+        """Open a stream; it runs in the background until it ends.
+
+        Args:
+            feed: Runs beside it, until it is done or the stream is over.
+
+        Raises:
+            CallerError: There are as many streams as may be.
+            JournalError: The disk does not take it.
+        """
+        if len(self._streams) >= self._max_streams or self._is_closing:
+            raise CallerError(
+                f"{len(self._streams)} streams are open, and no more may be",
+                code="too_many_streams",
+                help="End one with end_stream, or raise IH_MCP_MAX_STREAMS.",
+                facts={"live": list(self._streams)},
+            )
+        stream_id = f"st_{secrets.token_hex(16)}"
+        log = await self._journal.begin(stream_id, {"state": "connecting"})
+        stream = Stream(
+            stream_id,
+            plan,
+            log=log,
+            opener=opener,
+            patience=patience,
+            max_outbox_bytes=self._max_outbox_bytes,
+        )
+        self._streams[stream_id] = stream
+        self._tasks.start_soon(self._carry, stream, feed)
+        return stream
+
+    async def _carry(self, stream: Stream, feed: Feed | None) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                if feed:
+                    tasks.start_soon(feed, stream)
+                tasks.start_soon(self._keep_record, stream)
+                await stream.run()
+                tasks.cancel_scope.cancel()
+        except Exception:  # noqa: BLE001 - a mistake of ours in one stream must not stop others
+            _LOG.exception("stream %s broke", stream.id)
+        finally:
+            self._journal.release(stream.log)
+            self._streams.pop(stream.id, None)
+
+    async def _keep_record(self, stream: Stream) -> None:
+        """Write the status down whenever the state moves, so that a later process knows it."""
+        while not stream.is_over:
+            state = stream.state
+            try:
+                await stream.log.write_record(stream.record())
+            except JournalError as exc:
+                stream.fail(exc)
+                return
+            await stream.until(partial(_has_left, stream, state))
+
+    def live(self, stream_id: str) -> Stream:
+        """A stream that runs in this process.
+
+        Raises:
+            UnknownStreamError: It does not; names those that do.
+        """
+        try:
+            return self._streams[stream_id]
+        except KeyError:
+            raise self._unknown(stream_id) from None
+
+    async def require_live(self, stream_id: str) -> Stream:
+        """Like `live`, but tells an ended stream from an unknown one.
+
+        Raises:
+            StreamEndedError: It was there and is over.
+            UnknownStreamError: Nobody knows it.
+        """
+        if stream_id in self._streams:
+            return self._streams[stream_id]
+        state = (await self.record(stream_id)).get("state")
+        raise StreamEndedError(
+            f"stream {stream_id} is over ({state})",
+            help="Read its messages with poll_events; to send more, start a new stream.",
+            facts={"stream_id": stream_id, "state": state},
+        )
+
+    async def record(self, stream_id: str) -> dict[str, object]:
+        """The status of a stream, of this or an earlier process.
+
+        Raises:
+            UnknownStreamError: Nobody knows it; names those that live.
+        """
+        if stream := self._streams.get(stream_id):
+            return {**stream.record(), "last_cursor": stream.log.last}
+        try:
+            row = await self._journal.row(stream_id)
+        except UnknownStreamError:
+            raise self._unknown(stream_id) from None
+        return {**json.loads(row.record), "last_cursor": row.last}
+
+    async def records(self) -> dict[str, dict[str, object]]:
+        """The status of every stream that is known, by id, the newest first."""
+        rows = await self._journal.rows()
+        known = {
+            row.id: {**json.loads(row.record), "last_cursor": row.last} for row in reversed(rows)
+        }
+        for stream in self._streams.values():
+            known[stream.id] = {**stream.record(), "last_cursor": stream.log.last}
+        return known
+
+    async def close(self, seconds: float) -> None:
+        """End every stream in order, as far as the time allows; the rest is let go."""
+        self._is_closing = True
+        with anyio.move_on_after(seconds, shield=True):
+            for stream in list(self._streams.values()):
+                stream.ask_to_end()
+            for stream in list(self._streams.values()):
+                await stream.until(lambda: False)
+        self._tasks.cancel_scope.cancel()
+
+    def _unknown(self, stream_id: str) -> UnknownStreamError:
+        live = list(self._streams)
+        return UnknownStreamError(
+            f"there is no stream {stream_id}",
+            help=f"Live streams: {', '.join(live)}." if live else "No stream is live; start one.",
+            facts={"stream_id": stream_id, "live": live},
+        )
+
+
+def _has_left(stream: Stream, state: StreamState) -> bool:
+    return stream.state is not state
+
+
+@asynccontextmanager
+async def open_registry(
+    journal: Journal,
+    *,
+    max_streams: int = DEFAULT_MAX_STREAMS,
+    max_outbox_bytes: int = DEFAULT_MAX_BYTES,
+    close_seconds: float = 1.0,
+) -> AsyncIterator[Registry]:
+    """The streams of this process; on leaving they are ended in order, within `close_seconds`."""
+    async with anyio.create_task_group() as tasks:
+        registry = Registry(
+            journal, tasks, max_streams=max_streams, max_outbox_bytes=max_outbox_bytes
+        )
+        try:
+            yield registry
+        finally:
+            await registry.close(close_seconds)

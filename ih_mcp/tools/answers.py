@@ -1,0 +1,57 @@
+"""What a tool's caller reads: text blocks, ours first, then the API's messages as they came.
+
+Block 0 is one JSON object with the single key `ih_mcp`; blocks 1…n are API messages, byte for
+byte, in order. Failures are text too: what happened, what to do next, then compact JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+
+from mcp_types import CallToolResult, TextContent
+
+from ih_mcp.errors import IhMcpError
+from ih_mcp.journal import Entry
+
+_MAX_FAILURE_CHARS = 2000
+
+
+def answer(status: Mapping[str, object], entries: Iterable[Entry] = ()) -> CallToolResult:
+    """Our status, then messages.
+
+    A binary message (the API sends none) becomes base64; `binary_cursors` of the status names it.
+    """
+    entries = list(entries)
+    status = dict(status)
+    if binary := [entry.cursor for entry in entries if isinstance(entry.body, bytes)]:
+        status["binary_cursors"] = binary
+    blocks = [_compact({"ih_mcp": status})]
+    blocks += [
+        entry.body if isinstance(entry.body, str) else base64.b64encode(entry.body).decode()
+        for entry in entries
+    ]
+    return CallToolResult(content=[TextContent(type="text", text=text) for text in blocks])
+
+
+def failure(error: IhMcpError) -> CallToolResult:
+    """A foreseen failure: what, what helps, and named facts."""
+    facts = {"code": error.code, "retry": error.retry, **error.facts}
+    lines = [_sentence(error.what), error.help, _compact({"ih_mcp": {"error": facts}})]
+    text = "\n".join(line for line in lines if line)
+    if len(text) > _MAX_FAILURE_CHARS:
+        slim = _compact({"ih_mcp": {"error": {"code": error.code, "retry": error.retry}}})
+        text = f"{_sentence(error.what)[:1200]}\n{error.help[:500]}\n{slim}"
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+
+def _sentence(fragment: str) -> str:
+    """A lower-case fragment as a sentence; names of tools and arguments keep their case."""
+    first = fragment.split(" ", 1)[0]
+    head = fragment[:1].upper() if first.isalpha() else fragment[:1]
+    return f"{head}{fragment[1:]}{'' if fragment.endswith('.') else '.'}"
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), default=str)

@@ -1,0 +1,92 @@
+"""Is everything there? Each part is looked at by itself, and what is wrong says what mends it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import anyio
+
+from ih_mcp import __version__
+from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
+
+from .runtime import Runtime
+
+_REACH_SECONDS = 5.0
+
+
+async def check(runtime: Runtime) -> dict[str, object]:
+    """What was found, by part; `ok` is whether all is well, `mend` what to do if not."""
+    found: dict[str, object] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "mcp": version("mcp"),
+    }
+    mend: list[str] = []
+    for name, look in _PARTS.items():
+        try:
+            found[name] = await look(runtime)
+        except IhMcpError as exc:
+            found[name] = f"problem: {exc.what}"
+            mend.append(exc.help or exc.what)
+    return {"ok": not mend, **found, "mend": mend}
+
+
+async def _key(runtime: Runtime) -> str:
+    runtime.require_key()
+    return "not needed" if runtime.settings.is_local else "set"
+
+
+async def _endpoint(runtime: Runtime) -> str:
+    url = runtime.settings.base_url
+    if url is None:
+        return "local: the stand-in of this package, not the real service"
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with anyio.fail_after(_REACH_SECONDS):
+            stream = await anyio.connect_tcp(parts.hostname or "", port)
+        await stream.aclose()
+    except (OSError, TimeoutError) as exc:
+        raise TransportError(
+            f"{parts.hostname} cannot be reached: {str(exc) or 'no answer'}",
+            help="Check the network, a proxy or IH_MCP_ENDPOINT.",
+        ) from None
+    return f"{url} (reachable)"
+
+
+async def _ffmpeg(runtime: Runtime) -> str:
+    ffmpeg = await runtime.ffmpeg()
+    return f"{ffmpeg.version} (by {ffmpeg.found_by})"
+
+
+async def _folders(runtime: Runtime) -> list[str]:
+    if not runtime.settings.folders:
+        raise ConfigurationError(
+            "no folder is allowed to read files from",
+            help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
+        )
+    for folder in runtime.settings.folders:
+        if not await anyio.Path(folder).is_dir():
+            raise ConfigurationError(f"{folder} is no folder", help="Correct IH_MCP_MEDIA_DIRS.")
+    return [str(folder) for folder in runtime.settings.folders]
+
+
+async def _journal(runtime: Runtime) -> dict[str, object]:
+    rows = await runtime.journal.rows()
+    return {
+        "folder": str(runtime.settings.data_dir),
+        "streams": len(rows),
+        "bytes": sum(row.size for row in rows),
+    }
+
+
+_PARTS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
+    "api_key": _key,
+    "endpoint": _endpoint,
+    "ffmpeg": _ffmpeg,
+    "media_dirs": _folders,
+    "journal": _journal,
+}

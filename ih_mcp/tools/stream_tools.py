@@ -1,0 +1,253 @@
+"""Tools that open, feed and end streams."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+import anyio
+from anyio import to_thread
+from mcp_types import CallToolResult
+from pydantic import Field, model_validator
+
+from ih_mcp.errors import CallerError, IhMcpError, MediaError
+from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.stream import Stream
+from ih_mcp.wire.messages import Config
+
+from .answers import answer
+from .runtime import Opening, Runtime
+from .status import status_of
+from .tool import Arguments, Call
+
+READY_SECONDS = 20.0
+_CONFIRM_SECONDS = 5.0
+_ROOM_SECONDS = 20.0
+_ORDER_SECONDS = 10.0
+_MAX_BASE64_CHARS = 6 * 2**20
+
+StreamId = Annotated[str, Field(description="From start_stream or stream_file.")]
+Wait = Annotated[float, Field(ge=0, le=25, description="Seconds to wait at most.")]
+
+
+class Options(Arguments):
+    """What a session is asked to report."""
+
+    include: (
+        list[Literal["conversation_quality_overall", "conversation_quality_timeline"]] | None
+    ) = Field(None, description="Conversation quality sections to get.")
+    goal_dimensions: (
+        list[Literal["clarity", "authority", "energy", "rapport", "learning"]] | None
+    ) = Field(None, description="Turns feedback on, where the service offers it.")
+    model: str | None = Field(None, description="v2 only: inter-2 or inter-2-audio.")
+
+    def config(self) -> Config:
+        return Config(
+            include=tuple(self.include) if self.include is not None else None,
+            goal_dimensions=tuple(self.goal_dimensions)
+            if self.goal_dimensions is not None
+            else None,
+            model=self.model,
+        )
+
+
+class OpeningArguments(Options):
+    """Options of a new stream."""
+
+    api: Literal["v0", "v1", "v2"] | None = Field(None, description="Default: IH_MCP_API, v1.")
+    label: str = Field("", max_length=200, description="Your own name for it.")
+
+    def opening(self) -> Opening:
+        return Opening(api=self.api, config=self.config(), label=self.label)
+
+
+class StartStream(OpeningArguments):
+    pass
+
+
+async def start_stream(call: Call[StartStream]) -> CallToolResult:
+    """Open a live stream to send video segments into with push_segment.
+
+    Returns its stream_id, the limits of segments, and the service's first message. The service
+    ends a stream that gets no media for its idle timeout. For a file use stream_file instead.
+    """
+    stream = await call.runtime.start_stream(call.arguments.opening())
+    with anyio.move_on_after(READY_SECONDS):
+        await stream.opened()
+    if stream.failure:
+        raise stream.failure
+    page = await call.runtime.journal.read(stream.id, 0, limit=10, max_chars=20_000)
+    status = status_of(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
+    status["next"] = "push_segment, then poll_events"
+    return answer(status, page.entries)
+
+
+class ConfigureStream(Options):
+    stream_id: StreamId
+
+
+async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
+    """Replace what a live stream reports: options you leave out go back to their default.
+
+    The service answers with session.updated among the messages of poll_events.
+    """
+    stream = await call.runtime.registry.require_live(call.arguments.stream_id)
+    with anyio.move_on_after(READY_SECONDS):
+        await stream.opened()
+    leg = stream.leg
+    updates = leg.updates if leg else 0
+    stream.configure(call.arguments.config())
+    confirmed = False
+    if leg:
+        error = leg.session.last_error
+        with anyio.move_on_after(_CONFIRM_SECONDS):
+            await stream.until(lambda: leg.updates > updates or leg.session.last_error is not error)
+        confirmed = leg.updates > updates
+    return answer(status_of(stream) | {"confirmed": confirmed, "next": "poll_events"})
+
+
+class PushSegment(Arguments):
+    stream_id: StreamId
+    path: str | None = Field(None, description="A file with the segment. Preferred.")
+    data_base64: str | None = Field(None, description="The segment itself; small ones only.")
+    seq: int | None = Field(
+        None, ge=1, description="Your counter from 1: a repeated call is then harmless."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PushSegment:
+        if (self.path is None) == (self.data_base64 is None):
+            raise ValueError("give exactly one of path and data_base64")
+        return self
+
+
+async def push_segment(call: Call[PushSegment]) -> CallToolResult:
+    """Send one segment of live video into a stream, after those pushed before.
+
+    Segments of one recording go in order, unchanged; the first must hold the container header.
+    Results come later: read them with poll_events.
+    """
+    arguments = call.arguments
+    stream = await call.runtime.registry.require_live(arguments.stream_id)
+    if arguments.seq is not None:
+        await _turn(stream, arguments.seq)
+    async with stream.pushing:  # before anything that takes a while: calls in flight keep order
+        if arguments.seq is not None and arguments.seq <= stream.last_seq:
+            return answer(
+                status_of(stream)
+                | {
+                    "accepted": False,
+                    "seq": arguments.seq,
+                    "note": "this seq was taken before; nothing was sent again",
+                    "next": "poll_events",
+                }
+            )
+        data = await _segment_bytes(call.runtime, arguments)
+        await _take(stream, data)
+        if arguments.seq is not None:
+            stream.note_seq(arguments.seq)
+    return answer(status_of(stream) | {"accepted": True, "bytes": len(data), "next": "poll_events"})
+
+
+async def _turn(stream: Stream, seq: int) -> None:
+    """Wait until `seq` is next: two calls in flight may arrive in either order."""
+    with anyio.move_on_after(_ORDER_SECONDS):
+        await stream.until(lambda: seq <= stream.last_seq + 1)
+    if seq > stream.last_seq + 1:
+        raise CallerError(
+            f"seq {seq} came, but {stream.last_seq + 1} is next",
+            code="seq_gap",
+            help=f"Push seq {stream.last_seq + 1} first; this segment was not taken.",
+            facts={"stream_id": stream.id, "expected_seq": stream.last_seq + 1},
+        )
+
+
+async def _segment_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
+    if arguments.path is not None:
+        path = await runtime.admit(arguments.path)
+        return await to_thread.run_sync(path.read_bytes)
+    text = arguments.data_base64 or ""
+    if len(text) > _MAX_BASE64_CHARS:
+        raise CallerError(
+            f"data_base64 has {len(text):_} characters; {_MAX_BASE64_CHARS:_} are the most",
+            help="Write the segment to a file and push its path.",
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise CallerError(
+            "data_base64 is not base64",
+            code="bad_base64",
+            help="Use the standard alphabet with padding and no line breaks, or push a path.",
+        ) from None
+
+
+async def _take(stream: Stream, data: bytes) -> None:
+    """Check a segment against what the session declared, and queue it."""
+    with anyio.move_on_after(READY_SECONDS):
+        await stream.opened()
+    if stream.leg is None or not stream.leg.is_open:
+        raise stream.failure or CallerError(
+            f"stream {stream.id} is not open yet",
+            code="not_open",
+            retry=True,
+            help="Call again in a moment; the segment was not taken.",
+        )
+    limits = stream.leg.session.limits
+    if not limits.min_segment_bytes <= len(data) <= limits.max_segment_bytes:
+        too_large = len(data) > limits.max_segment_bytes
+        raise MediaError(
+            f"the segment has {len(data):_} bytes; this stream takes "
+            f"{limits.min_segment_bytes:_} to {limits.max_segment_bytes:_}",
+            code="segment_too_large" if too_large else "segment_too_small",
+            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent."
+            if too_large
+            else "Put more media into a segment. Nothing was sent.",
+            facts={"bytes": len(data), "max_bytes": limits.max_segment_bytes},
+        )
+    try:
+        with anyio.fail_after(_ROOM_SECONDS):
+            await stream.put(Outgoing(data))
+    except TimeoutError:
+        raise CallerError(
+            f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
+            code="outbox_full",
+            retry=True,
+            help="The connection is slower than the video. Wait, then push the same segment again.",
+            facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.bytes},
+        ) from None
+
+
+class EndStream(Arguments):
+    stream_id: StreamId
+    wait_s: Wait = 10.0
+
+
+async def end_stream(call: Call[EndStream]) -> CallToolResult:
+    """End a stream in order: what was sent is still analysed, and its last results come.
+
+    Returns when the service said its last word or wait_s is over; then read the rest with
+    poll_events. Ending a stream twice is harmless.
+    """
+    registry, stream_id = call.runtime.registry, call.arguments.stream_id
+    try:
+        stream = registry.live(stream_id)
+    except IhMcpError:
+        record = await registry.record(stream_id)  # it may be over already
+        return answer(
+            {
+                "stream_id": stream_id,
+                **record,
+                "ended": True,
+                "note": "it was over before",
+                "next": "poll_events",
+            }
+        )
+    first = stream.ask_to_end()
+    with anyio.move_on_after(call.arguments.wait_s):
+        await stream.until(lambda: False)
+    status = status_of(stream) | {"ended": stream.is_over, "next": "poll_events"}
+    if not first:
+        status["note"] = "its end was asked for before"
+    return answer(status)

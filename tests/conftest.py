@@ -1,0 +1,39 @@
+"""What tests of every room share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"  # the wire is carried by an asyncio library; see style of net/opener
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Ffmpeg:
+    """The ffmpeg the product would use here; `IH_MCP_FFMPEG` names another."""
+
+    return find_ffmpeg(os.environ.get("IH_MCP_FFMPEG"))
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """Real clips and recorder chunks that may not be shipped, where they are at hand."""
+    if not SHARED_MEDIA.is_dir():
+        pytest.skip(f"real clips are not here: {SHARED_MEDIA.name} beside the repository's parent")
+    return SHARED_MEDIA
+
+
+@pytest.fixture(scope="session")
+def dialogue() -> Path:
+    """The clip of people talking that is in the repository."""
+    return REPOSITORY / "examples" / "media" / "dialogue.mp4"
