@@ -65,13 +65,16 @@ class Child:
         """What it said on standard error; complete after `finish`."""
         return self._words
 
-    async def read(self) -> bytes:
+    async def read(self, *, patiently: bool = False) -> bytes:
         """The next bytes of its output as soon as there are some; nothing at the end.
+
+        Args:
+            patiently: Whether it may stay silent, as while its input comes slowly.
 
         Raises:
             MediaError: It stayed silent for 30 s (`ffmpeg_stalled`).
         """
-        with anyio.move_on_after(STALL_SECONDS):
+        with anyio.move_on_after(None if patiently else STALL_SECONDS):
             return await _read(self._stdout)
         raise MediaError(
             f"ffmpeg gave nothing for {STALL_SECONDS:.0f} s",

@@ -1,0 +1,181 @@
+"""The bytes of one container stream become segments.
+
+The reader looks, the packer decides; this holds the bytes, and sets the clocks of segments that
+stand alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from ih_mcp.errors import MediaError
+from ih_mcp.wire.dialects import Framing
+
+from .container import Atom, Head, Reader, Stamp
+from .plan import Bounds, Cut, Packer
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The media of one binary message."""
+
+    data: bytes
+    start_seconds: float
+    """In the source."""
+    end_seconds: float
+    headed: bool
+    """Whether it begins with a container header."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A segment that is being filled."""
+
+    buffer: BytesIO
+    header_bytes: int
+    start_seconds: float
+    end_seconds: float
+    first_seconds: float
+    stamps: list[tuple[int, Stamp]] = field(default_factory=list)
+    """With the place of each in the buffer."""
+
+    def add(self, atom: Atom, media: memoryview) -> None:
+        self._extend(self.buffer.tell(), atom.stamps, atom.end_seconds, atom.first_seconds)
+        self.buffer.write(media)
+
+    def join(self, other: Draft) -> None:
+        """Append the media of the segment that follows."""
+        moved = self.buffer.tell() - other.header_bytes
+        self.stamps += [(moved + place, stamp) for place, stamp in other.stamps]
+        self._extend(0, (), other.end_seconds, other.first_seconds)
+        with other.buffer.getbuffer() as media:
+            self.buffer.write(media[other.header_bytes :])
+
+    def _extend(self, place: int, stamps: tuple[Stamp, ...], end: float, first: float) -> None:
+        self.stamps += [(place + stamp.offset, stamp) for stamp in stamps]
+        self.end_seconds = max(self.end_seconds, end)
+        self.first_seconds = min(self.first_seconds, first)
+
+    def stand_alone(self, head: Head) -> None:
+        """Write the header, and let the clocks start at 0."""
+        media_bytes = self.buffer.tell() - head.size
+        seconds = self.end_seconds - self.first_seconds
+        with self.buffer.getbuffer() as buffer:
+            buffer[: head.size] = head.filled(seconds, media_bytes)
+            for place, stamp in self.stamps:
+                buffer[place : place + stamp.width] = stamp.shifted(self.first_seconds)
+
+
+class Cutter:
+    """Cuts one container stream. `take` its bytes, then `finish`; both tell finished segments.
+
+    Args:
+        reader: For the container of the stream.
+        bounds: Of a segment.
+        framing: What the segments are to each other.
+        begin_seconds: Where in the source the stream begins.
+    """
+
+    def __init__(
+        self, reader: Reader, bounds: Bounds, framing: Framing, *, begin_seconds: float = 0.0
+    ) -> None:
+        self._reader = reader
+        self._packer = Packer(bounds)
+        self._is_whole = framing is Framing.WHOLE
+        self._begin = begin_seconds
+        self._waiting = bytearray()
+        self._waiting_offset = 0
+        self._head: Head | None = None
+        self._held: Draft | None = None
+        self._open: Draft | None = None
+        self.end_seconds = begin_seconds
+        """In the source, of what was read."""
+        self.is_begun = False
+        """Whether a segment was given."""
+
+    def take(self, data: bytes) -> Iterator[Segment]:
+        """The segments these bytes complete; iterate to the end.
+
+        Raises:
+            OversizeError: One cannot be made; those before it are still in `complete`.
+        """
+        self._waiting += data
+        for atom in self._reader.feed(data):
+            yield from self._place(atom)
+
+    def finish(self) -> Iterator[Segment]:
+        """The last segments; the stream has ended.
+
+        Raises:
+            MediaError: What is left cannot be sent; what could be was told before.
+        """
+        for atom in self._reader.finish():
+            yield from self._place(atom)
+        try:
+            is_joined = self._packer.ends_joined()
+        except MediaError:
+            self._open = None
+            yield from self._remaining()
+            raise
+        if is_joined and self._held and self._open:
+            self._held.join(self._open)
+            self._open = None
+        yield from self._remaining()
+
+    def complete(self, before_seconds: float) -> Iterator[Segment]:
+        """Segments that begin before a time of the stream, after a failure."""
+        for draft in (self._held, self._open):
+            if draft and draft.start_seconds < before_seconds:
+                yield self._made(draft)
+        self._held = self._open = None
+
+    @property
+    def open_seconds(self) -> float:
+        """Where in the stream the open segment begins."""
+        return self._open.start_seconds if self._open else 0.0
+
+    def _remaining(self) -> Iterator[Segment]:
+        for draft in (self._held, self._open):
+            if draft:
+                yield self._made(draft)
+        self._held = self._open = None
+
+    def _place(self, atom: Atom) -> Iterator[Segment]:
+        step = self._packer.add(atom)
+        if step.cut is Cut.BEFORE:
+            self._held, self._open = self._open, self._draft(atom)
+        assert self._open is not None
+        at = atom.offset - self._waiting_offset
+        with memoryview(self._waiting) as waiting:
+            self._open.add(atom, waiting[at : at + atom.size])
+        del self._waiting[: at + atom.size]
+        self._waiting_offset = atom.offset + atom.size
+        self.end_seconds = max(self.end_seconds, self._begin + atom.end_seconds)
+        if step.releases and self._held:
+            held, self._held = self._held, None
+            yield self._made(held)
+
+    def _draft(self, atom: Atom) -> Draft:
+        is_first = self._head is None
+        self._head = self._head or self._reader.head()
+        header = b""
+        if self._is_whole:
+            header = bytes(self._head.size)  # written when the length is known
+        elif is_first:
+            header = self._reader.header or b""
+        buffer = BytesIO()
+        buffer.write(header)
+        return Draft(buffer, len(header), atom.start_seconds, atom.end_seconds, atom.first_seconds)
+
+    def _made(self, draft: Draft) -> Segment:
+        self.is_begun = True
+        if self._is_whole and self._head:
+            draft.stand_alone(self._head)
+        return Segment(
+            data=draft.buffer.getvalue(),
+            start_seconds=self._begin + draft.start_seconds,
+            end_seconds=self._begin + draft.end_seconds,
+            headed=draft.header_bytes > 0,
+        )

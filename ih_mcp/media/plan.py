@@ -1,0 +1,224 @@
+"""Where to cut: atoms and limits in, segments out; pure.
+
+A cut may be made before an atom. In whole segments that has to be a key frame; in a continued
+stream any atom will do. The rest of a stream that would be too short joins the segment before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from ih_mcp.errors import MediaError
+from ih_mcp.wire.dialects import Framing, Limits
+
+MARGIN_BYTES = 1 << 16  # chosen: kept free below the maximum of the API
+MAX_WHOLE_SECONDS = 30.0  # chosen: where the API declares none; a longer GOP is encoded
+_SHORT_SECONDS = 1.0  # skill: stream-analyze v2, "1 to 3 s per frame"
+_EPSILON = 1e-4  # container clocks are rounded
+
+
+class Piece(Protocol):
+    """What an atom has to tell to be packed."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def start_seconds(self) -> float: ...
+    @property
+    def end_seconds(self) -> float: ...
+    @property
+    def is_key(self) -> bool: ...
+    @property
+    def has_leading(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Of one segment; all ends included."""
+
+    target_seconds: float
+    min_seconds: float
+    joined_below_seconds: float
+    """A shorter rest joins the segment before it where it fits, though it could stand alone."""
+    max_seconds: float
+    min_bytes: int
+    max_bytes: int
+    """Of media; what is kept free below the API's maximum takes the header."""
+    needs_key: bool
+    """Whether a segment has to begin with a key frame."""
+
+
+def bounds(limits: Limits, framing: Framing, *, target_seconds: float) -> Bounds:
+    """What holds for the segments of one file.
+
+    Args:
+        limits: Of the API session, or of the dialect until it is open.
+        framing: What segments are to each other.
+        target_seconds: Wished; raised to the minimum and lowered to the maximum.
+    """
+    is_whole = framing is Framing.WHOLE
+    longest = limits.max_segment_seconds or (MAX_WHOLE_SECONDS if is_whole else float("inf"))
+    shortest = limits.min_segment_seconds or 0.0
+    return Bounds(
+        target_seconds=min(max(target_seconds, shortest), longest),
+        min_seconds=shortest,
+        joined_below_seconds=max(shortest, _SHORT_SECONDS),
+        max_seconds=longest,
+        min_bytes=limits.min_segment_bytes,
+        max_bytes=limits.max_segment_bytes - min(MARGIN_BYTES, limits.max_segment_bytes // 8),
+        needs_key=is_whole,
+    )
+
+
+class Cut(Enum):
+    """What to do with an atom."""
+
+    NONE = auto()
+    """It belongs to the open segment."""
+    BEFORE = auto()
+    """It begins a new segment."""
+
+
+@dataclass(slots=True)
+class Extent:
+    """What a segment holds so far."""
+
+    start_seconds: float
+    end_seconds: float
+    size: int
+
+    @property
+    def seconds(self) -> float:
+        return self.end_seconds - self.start_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What follows from one atom."""
+
+    cut: Cut
+    releases: bool
+    """Whether the segment that was held back, if any, is complete now."""
+
+
+class Packer:
+    """Decides atom by atom.
+
+    Holds back the segment before the open one until it is sure that nothing will join it. Both
+    together never exceed the maximum, so whoever keeps the media keeps one segment.
+
+    Call `add` for each atom and, at the end of the stream, `ends_joined` once.
+    """
+
+    def __init__(self, limits: Bounds) -> None:
+        self._bounds = limits
+        self._open: Extent | None = None
+        self._held: Extent | None = None
+
+    def add(self, piece: Piece) -> Step:
+        """Take the next atom.
+
+        Raises:
+            OversizeError: It does not fit, and nothing can be cut before it.
+        """
+        if self._open is None or self._cuts(self._open, piece):
+            cut = Cut.BEFORE
+            self._held, self._open = self._open, _extent(piece)
+        else:
+            cut = Cut.NONE
+            _extend(self._open, piece)
+        if not self._is_within(self._open):
+            raise OversizeError(self._open, self._bounds)
+        return Step(cut, releases=self._releases())
+
+    def ends_joined(self) -> bool:
+        """The stream has ended: whether the open segment joins the one held back.
+
+        Raises:
+            MediaError: What is left is too short or too small and cannot be joined
+                (`too_short`, `too_small`).
+        """
+        if self._open is None or self._stands_well(self._open):
+            return False
+        if self._held and self._is_within(_joined(self._held, self._open)):
+            return True
+        if self._reaches_minimum(self._open):
+            return False
+        raise _too_little(self._open, self._bounds)
+
+    def _cuts(self, extent: Extent, piece: Piece) -> bool:
+        if not self._reaches_minimum(extent) or (self._bounds.needs_key and not piece.is_key):
+            return False
+        # A cut before an open GOP loses its first pictures; wait for a better one for a while.
+        is_clean = not (self._bounds.needs_key and piece.has_leading)
+        wished = self._bounds.target_seconds * (1 if is_clean else 2) - _EPSILON
+        is_reached = piece.start_seconds - extent.start_seconds >= wished
+        return is_reached or not self._is_within(_joined(extent, _extent(piece)))
+
+    def _releases(self) -> bool:
+        if self._held is None or self._open is None:
+            return False
+        if not self._stands_well(self._open) and self._is_within(_joined(self._held, self._open)):
+            return False
+        self._held = None
+        return True
+
+    def _reaches_minimum(self, extent: Extent) -> bool:
+        return (
+            extent.seconds >= self._bounds.min_seconds - _EPSILON
+            and extent.size >= self._bounds.min_bytes
+        )
+
+    def _stands_well(self, extent: Extent) -> bool:
+        is_long = extent.seconds >= self._bounds.joined_below_seconds - _EPSILON
+        return is_long and self._reaches_minimum(extent)
+
+    def _is_within(self, extent: Extent) -> bool:
+        return (
+            extent.seconds <= self._bounds.max_seconds + _EPSILON
+            and extent.size <= self._bounds.max_bytes
+        )
+
+
+class OversizeError(MediaError):
+    """A segment that can neither be cut nor sent; from `start_seconds` on, encode."""
+
+    default_code = "segment_too_large"
+
+    def __init__(self, extent: Extent, limits: Bounds) -> None:
+        self.start_seconds = extent.start_seconds
+        super().__init__(
+            f"at {extent.start_seconds:.1f} s, {extent.seconds:.1f} s of media with "
+            f"{extent.size} bytes cannot be cut; a segment takes {limits.max_bytes} bytes"
+            + (f" and {limits.max_seconds:g} s" if limits.max_seconds < float("inf") else ""),
+            help="Encode the file with a lower bit rate and a key frame every 2 s.",
+            facts={"start_seconds": extent.start_seconds, "bytes": extent.size},
+        )
+
+
+def _too_little(extent: Extent, limits: Bounds) -> MediaError:
+    is_short = extent.seconds < limits.min_seconds - _EPSILON
+    needed = f"{limits.min_seconds:g} s" if is_short else f"{limits.min_bytes} bytes"
+    return MediaError(
+        f"from {extent.start_seconds:.1f} s on there are only {extent.seconds:.2f} s of media with "
+        f"{extent.size} bytes; a segment needs {needed}",
+        help="Give a longer file, or use a version of the API without this minimum.",
+        code="too_short" if is_short else "too_small",
+        facts={"seconds": extent.seconds, "bytes": extent.size},
+    )
+
+
+def _extent(piece: Piece) -> Extent:
+    return Extent(piece.start_seconds, piece.end_seconds, piece.size)
+
+
+def _extend(extent: Extent, piece: Piece) -> None:
+    extent.end_seconds = max(extent.end_seconds, piece.end_seconds)
+    extent.size += piece.size
+
+
+def _joined(first: Extent, second: Extent) -> Extent:
+    end = max(first.end_seconds, second.end_seconds)
+    return Extent(first.start_seconds, end, first.size + second.size)
