@@ -1,0 +1,193 @@
+"""Who may use the stand-in for what: keys, minted tokens with their caps, and keys for tests.
+
+Any key that looks like one (`ih_…`) works, so that nothing has to be set up. The keys of
+`TEST_KEYS` each meet one refusal. Lenient, any other text works too; strict, only keys, the
+documented forms of sending them, and tokens minted here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+UPLOAD = "interhumanai.upload"  # sdk 1.3.4
+STREAM = "interhumanai.stream"  # sdk 1.3.4
+ACCESS_TOKEN_SECONDS = 900  # docs: authentication
+
+_CLIENT_TOKEN_SECONDS = (60, 300, 3600)  # sdk 1.3.4: least, default, most
+_MAX_CONCURRENT = 1  # sdk 1.3.4: of a client token, where it says nothing
+
+
+class RefusedError(Exception):
+    """A credential or use of it is refused; `code` is the id of the catalog."""
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        super().__init__(message or code)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """Bounds of a client token; None where there is none. sdk 1.3.4, skill."""
+
+    max_duration_seconds: int | None = None
+    """Of one session."""
+    max_bytes: int | None = None
+    """Over all sessions of the token (sdk 1.3.4; the skill says per session)."""
+    max_concurrent: int | None = None
+    max_video_seconds: int | None = None
+    """Over streams and uploads."""
+    allowed_origins: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Grant:
+    """What one credential may do, and what it has done."""
+
+    scopes: frozenset[str]
+    caps: Caps = field(default_factory=Caps)
+    expires_at: float | None = None
+    is_revoked: bool = False
+    is_client_token: bool = False
+    owner: str = ""
+    """The key it was minted with."""
+    lacks_model: str | None = None
+    """A model it may not use."""
+    lacks_quota: bool = False
+    lacks_backend: bool = False
+    sessions: int = 0
+    """Open now."""
+    received_bytes: int = 0
+    video_seconds: float = 0.0
+
+    def allow(self, scope: str) -> None:
+        """Do nothing where the scope is held; no scope implies another (sdk 1.3.4).
+
+        Raises:
+            RefusedError: It is not (`ih2003`).
+        """
+        if scope not in self.scopes:
+            raise RefusedError("ih2003", f"Insufficient scope. This endpoint requires '{scope}'.")
+
+    def may_use(self, model: str | None) -> bool:
+        """Whether a session may switch to this model."""
+        return model is None or model != self.lacks_model
+
+    def spend(self, *, received_bytes: int = 0) -> None:
+        """Note bytes that came.
+
+        Raises:
+            RefusedError: The token was revoked, or it, or its key, has used up what it may.
+        """
+        self.received_bytes += received_bytes
+        if self.is_revoked:
+            raise RefusedError("ih2014")
+        if self.lacks_quota:
+            raise RefusedError("ih3003")
+        if _is_above(self.received_bytes, self.caps.max_bytes):
+            raise RefusedError("ih3006", "The client token's byte budget is used up.")
+        if _is_above(self.video_seconds, self.caps.max_video_seconds):
+            raise RefusedError("ih3006", "The client token's video budget is used up.")
+
+
+def _is_above(value: float, cap: float | None) -> bool:
+    return cap is not None and value > cap
+
+
+_BOTH = frozenset({UPLOAD, STREAM})
+
+TEST_KEYS: Mapping[str, Grant | str] = {
+    "ih_test_no_scope": Grant(scopes=frozenset()),
+    "ih_test_stream_only": Grant(scopes=frozenset({STREAM})),
+    "ih_test_upload_only": Grant(scopes=frozenset({UPLOAD})),
+    "ih_test_no_quota": Grant(scopes=_BOTH, lacks_quota=True),
+    "ih_test_no_audio_model": Grant(scopes=_BOTH, lacks_model="inter-2-audio"),
+    "ih_test_no_backend": Grant(scopes=_BOTH, lacks_backend=True),
+    "ih_test_unknown": "ih2001",
+    "ih_test_expired": "ih2010",
+    "ih_test_revoked": "ih2014",
+}
+"""Keys that meet a refusal: a grant that lacks something, or the id that answers them."""
+
+
+class Vault:
+    """Credentials of one stand-in."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._grants: dict[str, Grant] = {}
+        for key, known in TEST_KEYS.items():
+            if isinstance(known, Grant):
+                self._grants[key] = replace(known)
+
+    def grant(self, credential: str | None, *, now: float, origin: str | None = None) -> Grant:
+        """What this credential may do.
+
+        Args:
+            origin: The page a browser speaks for.
+
+        Raises:
+            RefusedError: It is missing, unknown, expired or revoked, or the page may not use it
+                (`ih2003` with `origin` in the message; the HTTP status is 403).
+        """
+        if not credential:
+            raise RefusedError("ih2002")
+        known = self._grants.get(credential) or TEST_KEYS.get(credential)
+        if isinstance(known, str):
+            raise RefusedError(known)
+        if known is None:
+            known = self._unknown(credential)
+        if known.is_revoked:
+            raise RefusedError("ih2014")
+        if known.expires_at is not None and now >= known.expires_at:
+            raise RefusedError("ih2010" if known.is_client_token else "ih2001")
+        origins = known.caps.allowed_origins
+        if origins is not None and origin is not None and origin not in origins:
+            raise RefusedError("ih2003", f"The origin {origin} may not use this client token.")
+        return known
+
+    def mint_access_token(self, scopes: Iterable[str], *, now: float) -> str:
+        """A token for a key pair, good for 900 s."""
+        token = f"eyJhbGciOiJIUzI1NiJ9.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(16)}"
+        self._grants[token] = Grant(scopes=frozenset(scopes), expires_at=now + ACCESS_TOKEN_SECONDS)
+        return token
+
+    def mint_client_token(
+        self, owner: str, scopes: Iterable[str], seconds: int | None, caps: Caps, *, now: float
+    ) -> tuple[str, int]:
+        """A capped token and for how long it is good, in seconds."""
+        least, default, most = _CLIENT_TOKEN_SECONDS
+        lifetime = min(most, max(least, default if seconds is None else seconds))
+        token = f"ct_{secrets.token_urlsafe(32)}"
+        self._grants[token] = Grant(
+            scopes=frozenset(scopes),
+            caps=caps,
+            expires_at=now + lifetime,
+            is_client_token=True,
+            owner=owner,
+        )
+        return token, lifetime
+
+    def revoke(self, token: str, *, owner: str) -> None:
+        """Refuse the token from here on; unknown and expired ones are fine (skill)."""
+        grant = self._grants.get(token)
+        if grant is not None and grant.owner == owner:
+            grant.is_revoked = True
+
+    def _unknown(self, credential: str) -> Grant:
+        if credential.startswith("ct_"):
+            raise RefusedError("ih2011")
+        is_key = credential.startswith("ih_") and len(credential) > len("ih_")
+        if self._strict and not is_key:
+            raise RefusedError("ih2001")
+        return self._grants.setdefault(credential, Grant(scopes=_BOTH))
+
+
+def endpoint_scope(scope: str) -> str:
+    """Older scopes named a model; they are issued as the endpoint's (sdk 1.3.4)."""
+    for name in (UPLOAD, STREAM):
+        if scope in {f"{name}.inter-2", f"{name}.inter-2-audio"}:
+            return name
+    return scope

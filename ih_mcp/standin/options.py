@@ -1,0 +1,47 @@
+"""How a stand-in is set up; the defaults follow the service as far as it is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .analyst import MakeAnalyst
+from .placeholder import Placeholder
+from .script import Script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything a stand-in can be told before it starts."""
+
+    strict: bool = False
+    """Where sources disagree on what is accepted: only what the newest says."""
+    window_seconds: float = 8.0  # docs: launch blog
+    hop_seconds: float = 3.0  # docs: launch blog
+    min_window_seconds: float = 3.0  # chosen: a last partial window is analysed from here on
+    max_idle_seconds: float = 300.0  # docs: stream-analyze v1
+    max_session_seconds: float = 3600.0  # docs: stream-analyze v1
+    max_drain_seconds: float = 30.0  # chosen: the service's figure is not published
+    min_segment_bytes: int = 1  # docs: stream-analyze v1
+    max_segment_bytes: int = 33_554_432  # docs: stream-analyze v1
+    max_concurrent_windows: int = 2  # chosen
+    max_waiting_windows: int = 4  # chosen: then the socket is not read any further
+    sheds: bool = False
+    """Shed windows that find no place to wait, instead of making the client wait."""
+    analysis_ratio: float = 0.0
+    """Seconds of work per second of window; 0 works as fast as it can (docs: below 1)."""
+    models: tuple[str, ...] = ("inter-2", "inter-2-audio")
+    """Models with a backend; another one is answered `ih1003`."""
+    has_feedback: bool = True
+    """Whether goals can be set."""
+    has_segment_times: bool = False
+    """v0: count times from each segment, as early pages say, not from the session's start."""
+    limit_close_code: int = 1001  # chosen: not published; docs of the standard: going away
+    max_upload_bytes: int = 32 * 2**20  # docs: upload-analyze
+    max_upload_seconds: float = 1800.0  # skill v2 upload: 30 minutes by default
+    job_seconds: float = 3600.0  # skill v2 upload: a job can be read for an hour
+    upload_window_seconds: float = 5.0  # skill v2 upload: the sample's windows
+    script: Script = field(default_factory=Script)
+    record_path: Path | None = None
+    """Where each text frame is kept as one line; see `Recorder`."""
+    analyst: MakeAnalyst = Placeholder

@@ -1,0 +1,129 @@
+"""What the stand-in sent and received, session by session, for whoever wants to compare bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from .coverage import Ranges
+
+_MAX_SESSIONS = 200
+_MAX_TEXT_BYTES = 64 * 2**20  # per session; beyond, texts are counted but not kept
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionRecord:
+    """One API session, from the stand-in's side."""
+
+    number: int
+    """From 1, in order of arrival at this stand-in."""
+    correlation_id: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of the upgrade request, without credentials."""
+    texts: list[str] = field(default_factory=list)
+    """Every text frame that was sent, exactly and in order."""
+    texts_left_out: int = 0
+    received: list[str] = field(default_factory=list)
+    """Every text frame that came."""
+    segments: list[tuple[int, str]] = field(default_factory=list)
+    """Size and SHA-256 of every binary message that came."""
+    end: str | None = None
+    """How it ended; None while it goes on."""
+    close_code: int | None = None
+    billed: Ranges = field(default_factory=Ranges)
+    """Media that was analysed and delivered."""
+    dropped: Ranges = field(default_factory=Ranges)
+    """Media that was told as dropped."""
+    text_bytes: int = 0
+
+    def keep_text(self, text: str) -> None:
+        self.text_bytes += len(text)
+        if self.text_bytes > _MAX_TEXT_BYTES:
+            self.texts_left_out += 1
+        else:
+            self.texts.append(text)
+
+    def did_not_leave(self) -> None:
+        """Forget the last text: the client was gone before it left."""
+        if self.texts_left_out:
+            self.texts_left_out -= 1
+        else:
+            self.texts.pop()
+
+    def keep_segment(self, data: bytes) -> None:
+        self.segments.append((len(data), hashlib.sha256(data).hexdigest()))
+
+    def ended(self, end: str, close_code: int | None) -> None:
+        """Note how it ended; the first word stands."""
+        if self.end is None:
+            self.end, self.close_code = end, close_code
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "number": self.number,
+            "correlation_id": self.correlation_id,
+            "path": self.path,
+            "headers": dict(self.headers),
+            "texts": self.texts,
+            "texts_left_out": self.texts_left_out,
+            "received": self.received,
+            "segments": [{"bytes": size, "sha256": digest} for size, digest in self.segments],
+            "end": self.end,
+            "close_code": self.close_code,
+            "billed_seconds": round(self.billed.seconds, 3),
+            "billed": _pairs(self.billed),
+            "dropped": _pairs(self.dropped),
+        }
+
+
+def _pairs(ranges: Ranges) -> list[list[float]]:
+    return [[item.start_seconds, item.end_seconds] for item in ranges]
+
+
+class Recorder:
+    """Keeps the last 200 sessions; with a file, also every text frame as one line.
+
+    A line is the raw text as a JSON string; it is in the file before the frame leaves. The last
+    line of a session whose client vanished may therefore not have left.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_SESSIONS)
+        self._count = 0
+        self._file: anyio.AsyncFile[bytes] | None = None
+
+    def begin(self, path: str, correlation_id: str, headers: Mapping[str, str]) -> SessionRecord:
+        """Start the record of a session."""
+        self._count += 1
+        record = SessionRecord(
+            number=self._count, correlation_id=correlation_id, path=path, headers=headers
+        )
+        self.sessions.append(record)
+        return record
+
+    @asynccontextmanager
+    async def writing(self, path: Path | None) -> AsyncIterator[None]:
+        """Write text frames to `path`, from its end on, for as long as this is open."""
+        if path is None:
+            yield
+            return
+        async with await anyio.open_file(path, "ab") as file:
+            self._file = file
+            try:
+                yield
+            finally:
+                self._file = None
+
+    async def write(self, text: str) -> None:
+        """Put a text frame that is about to leave into the file, where there is one."""
+        if self._file is not None:
+            await self._file.write(json.dumps(text).encode() + b"\n")
+            await self._file.flush()

@@ -1,0 +1,273 @@
+r"""Faults by order: what the stand-in does besides, or instead of, what the API would do.
+
+A script is a list of steps. Each names a point of a session and one act, as JSON::
+
+    [{"at": "ready", "send": "{\"type\" : \"x\"}"},
+     {"at": "segment", "n": 3, "session": 1, "error": "ih6002"},
+     {"at": "segment", "n": 5, "close": 1001, "reason": "going away"},
+     {"at": "segment", "n": 2, "reset": true},
+     {"at": "window", "n": 4, "shed": true},
+     {"at": "closing", "stall": "telling"},
+     {"at": "message", "change": {"type": "signal.detected", "extra": {"a": 1}, "repeat": 2}},
+     {"at": "request", "path": "/v2/upload/analyze", "n": 1, "status": 503, "retry_after": 1}]
+
+Points of a session, in its order: `upgrade` (before the answer to the handshake), `open` (before
+the greeting), `ready` (after it), `segment` (a binary message arrived; before it is looked at),
+`window` (before its messages leave; `n` counts from 1), `closing` (after `session.closing`),
+`drain` (before `session.ended`); `message` is every message that is about to leave, `request`
+every HTTP request. `n` and `session` count from 1; left out, the step holds for each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ih_mcp.errors import ConfigurationError
+
+
+class At(StrEnum):
+    """A point where a step can act."""
+
+    UPGRADE = "upgrade"
+    OPEN = "open"
+    READY = "ready"
+    SEGMENT = "segment"
+    WINDOW = "window"
+    CLOSING = "closing"
+    DRAIN = "drain"
+    MESSAGE = "message"
+    REQUEST = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a text frame exactly as it stands here, whatever it is."""
+
+    text: str
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Send an error of the catalog; at a segment, instead of analysing it.
+
+    A close follows where the catalog knows one, or where `close_code` names one.
+    """
+
+    code: str
+    close_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWith:
+    """Close with this code, without a word before."""
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Drop the connection without a close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Do nothing any more, with the connection open."""
+
+    what: str
+    """`reading`: read nothing more; `telling`: send nothing more."""
+
+    def __post_init__(self) -> None:
+        if self.what not in {"reading", "telling"}:
+            raise ValueError("stall is `reading` or `telling`")
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """Do not analyse this window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Answer a request or handshake with this status."""
+
+    status: int
+    error: str | None = None
+    """An id of the catalog, for the body; without one the body is no JSON."""
+    retry_after_seconds: int | None = None
+    path: str | None = None
+    """Only requests to this path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Change messages that are about to leave; their text is written anew."""
+
+    type: str | None = None
+    """Only messages of this type; each where left out."""
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """Fields to add to `data`."""
+    nulls: tuple[str, ...] = ()
+    """Fields of `data` to set to null."""
+    without: tuple[str, ...] = ()
+    """Fields of `data` to leave out."""
+    pad_bytes: int = 0
+    """Length of an additional field."""
+    repeat: int = 1
+    """How often to send it; 0 sends nothing."""
+
+    def texts(self, text: str) -> list[str]:
+        """What to send instead of `text`."""
+        frame = json.loads(text)
+        if self.type not in {None, frame.get("type"), frame.get("status")}:
+            return [text]
+        data = frame.get("data", frame)
+        data.update(self.extra)
+        data.update(dict.fromkeys(self.nulls))
+        for name in self.without:
+            data.pop(name, None)
+        if self.pad_bytes:
+            data["padding"] = "x" * self.pad_bytes
+        return [json.dumps(frame)] * self.repeat
+
+
+Act = Send | Refuse | CloseWith | Reset | Stall | Shed | Answer | Change
+A = TypeVar("A", bound=Act)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One act at one point."""
+
+    at: At
+    act: Act
+    n: int | None = None
+    session: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Steps, in order."""
+
+    steps: Sequence[Step] = ()
+
+    def acts(self, at: At, *, n: int | None = None, session: int | None = None) -> list[Act]:
+        """What to do at a point."""
+        return [
+            step.act
+            for step in self.steps
+            if step.at is at
+            and (step.n is None or step.n == n)
+            and (step.session is None or step.session == session)
+        ]
+
+    @classmethod
+    def parse(cls, steps: object) -> Script:
+        """Read steps from decoded JSON.
+
+        Raises:
+            ConfigurationError: A step that cannot be understood; its position is told.
+        """
+        if not isinstance(steps, list):
+            raise ConfigurationError("a script is a JSON list of steps", code="bad_script")
+        return cls(tuple(_step(number, step) for number, step in enumerate(steps, 1)))
+
+    @classmethod
+    def load(cls, path: Path) -> Script:
+        """Read a script from a file; blocks.
+
+        Raises:
+            ConfigurationError: Not readable, no JSON, or a step that cannot be understood.
+        """
+        try:
+            return cls.parse(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(
+                f"the script {path.name} cannot be read: {exc}", code="bad_script"
+            ) from exc
+
+
+def only(acts: Iterable[Act], kind: type[A]) -> list[A]:
+    """The acts of one kind."""
+    return [act for act in acts if isinstance(act, kind)]
+
+
+# Key that tells the act, then its fields: JSON's name, ours, and the type it must have.
+_Field = tuple[str, str, type | tuple[type, ...]]
+_ACTS: Sequence[tuple[str, type[Act], Sequence[_Field]]] = (
+    ("send", Send, [("send", "text", str), ("times", "times", int)]),
+    ("error", Refuse, [("error", "code", str), ("close", "close_code", int)]),
+    ("close", CloseWith, [("close", "code", int), ("reason", "reason", str)]),
+    ("reset", Reset, []),
+    ("stall", Stall, [("stall", "what", str)]),
+    ("shed", Shed, []),
+)
+_ANSWER: Sequence[_Field] = (
+    ("status", "status", int),
+    ("error", "error", str),
+    ("retry_after", "retry_after_seconds", int),
+    ("path", "path", str),
+)
+_CHANGE: Sequence[_Field] = (
+    ("type", "type", str),
+    ("extra", "extra", dict),
+    ("null", "nulls", list),
+    ("without", "without", list),
+    ("pad_bytes", "pad_bytes", int),
+    ("repeat", "repeat", int),
+)
+_WHERE = {"at", "n", "session"}
+
+
+def _step(number: int, step: object) -> Step:
+    try:
+        if not isinstance(step, dict):
+            raise TypeError("it is no object")
+        return Step(
+            at=At(step.get("at", "")),
+            act=_act({name: value for name, value in step.items() if name not in _WHERE}),
+            n=_count(step, "n"),
+            session=_count(step, "session"),
+        )
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(f"step {number} of the script: {exc}", code="bad_script") from exc
+
+
+def _act(said: Mapping[str, object]) -> Act:
+    if "status" in said:
+        return Answer(**_fields(said, _ANSWER))
+    if isinstance(change := said.get("change"), dict):
+        said_of = _fields(change, _CHANGE)
+        for name in ("nulls", "without"):
+            said_of[name] = tuple(said_of.get(name, ()))
+        return Change(**said_of)
+    for key, kind, fields_of in _ACTS:
+        if key in said:
+            return kind(**_fields(said, fields_of or [(key, key, bool)], keep=bool(fields_of)))
+    raise ValueError(f"no act in it; known: {', '.join(key for key, *_ in _ACTS)}, status, change")
+
+
+def _fields(
+    said: Mapping[str, object], known: Sequence[_Field], *, keep: bool = True
+) -> dict[str, Any]:  # checked against the rows right here
+    if unknown := set(said) - {name for name, *_ in known}:
+        raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+    for name, _, kind in known:
+        if name in said and not isinstance(said[name], kind):
+            raise TypeError(f"{name} has the wrong type")
+    if isinstance(text := said.get("send"), str):
+        text.encode()  # a lone surrogate cannot travel
+    return {ours: said[name] for name, ours, _ in known if name in said} if keep else {}
+
+
+def _count(step: Mapping[str, object], name: str) -> int | None:
+    value = step.get(name)
+    if value is None or (isinstance(value, int) and value > 0):
+        return value
+    raise ValueError(f"{name} is no count from 1")

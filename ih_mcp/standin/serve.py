@@ -1,0 +1,133 @@
+"""Run the stand-in on a port of this machine, in the caller's event loop."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import anyio
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from ih_mcp.media.ffmpeg import Ffmpeg
+
+from .app import House, create_app
+from .line import OpenDecoder
+from .options import Options
+from .peer import TRANSPORT
+from .recorder import Recorder
+
+_PING_SECONDS = 20.0  # chosen: the service's policy is not published
+_END_SECONDS = 1
+_BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A stand-in that takes connections."""
+
+    url: str
+    """`http://127.0.0.1:PORT`, the base URL for any client."""
+    recorder: Recorder
+    """What it sent and received."""
+
+
+@asynccontextmanager
+async def serve(
+    options: Options | None = None,
+    *,
+    ffmpeg: Ffmpeg | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    open_decoder: OpenDecoder | None = None,
+) -> AsyncIterator[Running]:
+    """Run a stand-in while this is open; sessions still open at the end are cut off.
+
+    Args:
+        ffmpeg: Decodes media; needed unless `open_decoder` is given.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    options = options or Options()
+    app = create_app(options, ffmpeg=ffmpeg, open_decoder=open_decoder)
+    house: House = app.state.house
+    config = uvicorn.Config(
+        app,
+        ws=_Protocol,
+        http="h11",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        ws_max_size=2 * options.max_segment_bytes,  # large enough to answer ih6002
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=None,  # while analysis pushes back, pongs are not read either
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_END_SECONDS,
+    )
+    server = _Server(config)
+    with _listening(host, port) as listener:
+        async with house.recorder.writing(options.record_path), anyio.create_task_group() as tasks:
+            tasks.start_soon(_run, server, listener)
+            try:
+                yield Running(url=_url(listener), recorder=house.recorder)
+            finally:
+                house.stop()
+                server.stop.set()
+
+
+async def _run(server: _Server, listener: socket.socket) -> None:
+    with anyio.CancelScope(shield=True):  # it ends by `stop`, in order, also when cancelled
+        await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends by an event instead of a signal."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = anyio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The process's signals are not the stand-in's."""
+        yield
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
+
+
+class _Protocol(WebSocketsSansIOProtocol):
+    """Offers the application a way to reset the connection."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][TRANSPORT] = {"reset": self._reset}
+        await super().run_asgi()
+
+    def _reset(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        linger = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket: from here on connections wait, even before the server looks."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
