@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Protocol
 
-import anyio.lowlevel
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from ih_mcp.bell import Bell
 
 
 class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
@@ -61,34 +59,29 @@ Opener = Callable[[str], AbstractAsyncContextManager[Socket]]
 """How a leg gets its socket: `async with opener(url) as socket`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Close:
-    code: int | None
-    reason: str
-
-
-_Item = str | bytes | _Close
-
-
-@dataclass
 class MemorySocket:
     """One end of a pair without a network; made by `socket_pair`."""
 
-    _outgoing: ObjectSendStream[_Item]
-    _incoming: ObjectReceiveStream[_Item]
-    headers: Mapping[str, str] = field(default_factory=dict)
-    _closed: SocketClosed | None = None
+    def __init__(self, room: int) -> None:
+        self.headers: Mapping[str, str] = {}
+        self.inbox: deque[str | bytes] = deque()
+        """What the other end sent and nobody received yet."""
+        self._room = room
+        self.moved = Bell()
+        self._closed: SocketClosed | None = None
+        self._peer: MemorySocket = self
+
+    def join(self, peer: MemorySocket) -> None:
+        """Make two ends a pair."""
+        self._peer, peer._peer = peer, self
 
     async def receive(self) -> str | bytes:
-        if self._closed:
-            raise self._closed
-        try:
-            item = await self._incoming.receive()
-        except (EndOfStream, ClosedResourceError, BrokenResourceError):
-            item = _Close(None, "connection lost")
-        if isinstance(item, _Close):
-            self._closed = self._closed or SocketClosed(item.code, item.reason)
-            raise self._closed
+        while not self.inbox:
+            if self._closed:
+                raise self._closed
+            await self.moved.wait()
+        item = self.inbox.popleft()
+        self.moved.ring()
         return item
 
     async def send_text(self, text: str) -> None:
@@ -98,33 +91,37 @@ class MemorySocket:
         await self._send(data)
 
     async def round_trip(self) -> None:
-        if self._closed:
-            raise self._closed
-        await anyio.lowlevel.checkpoint()
+        await self._until(lambda: not self._peer.inbox)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        if self._closed is None:
-            await self._send(_Close(code, reason))
-            self._closed = SocketClosed(code, reason, by_us=True)
-            await self._outgoing.aclose()
+        self._peer.end(SocketClosed(code, reason))
+        self.end(SocketClosed(code, reason, by_us=True))
 
     async def abort(self) -> None:
-        self._closed = self._closed or SocketClosed(None, by_us=True)
-        await self._outgoing.aclose()
-        await self._incoming.aclose()
+        self._peer.end(SocketClosed(None, "connection lost"))
+        self.end(SocketClosed(None, by_us=True))
 
-    async def _send(self, item: _Item) -> None:
-        if self._closed:
-            raise self._closed
-        try:
-            await self._outgoing.send(item)
-        except (ClosedResourceError, BrokenResourceError):
-            self._closed = SocketClosed(None, "connection lost")
-            raise self._closed from None
+    def end(self, closed: SocketClosed) -> None:
+        """The pair is closed; the first to say so is believed."""
+        self._closed = self._closed or closed
+        self.moved.ring()
+
+    async def _send(self, item: str | bytes) -> None:
+        await self._until(lambda: len(self._peer.inbox) < self._room)
+        self._peer.inbox.append(item)
+        self._peer.moved.ring()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while True:
+            if self._closed:
+                raise self._closed
+            if condition():
+                return
+            await self._peer.moved.wait()
 
 
-def socket_pair(*, room: float = 64) -> tuple[MemorySocket, MemorySocket]:
-    """Two ends joined in memory; `room` messages fit between them before a sender waits."""
-    to_server, from_client = anyio.create_memory_object_stream[_Item](room)
-    to_client, from_server = anyio.create_memory_object_stream[_Item](room)
-    return MemorySocket(to_server, from_server), MemorySocket(to_client, from_client)
+def socket_pair(*, room: int = 64) -> tuple[MemorySocket, MemorySocket]:
+    """Two ends joined in memory; `room` messages fit each way before a sender waits."""
+    ends = MemorySocket(room), MemorySocket(room)
+    ends[0].join(ends[1])
+    return ends

@@ -216,6 +216,7 @@ class Stream:
                     on_change=self._changed.ring,
                 )
                 self.legs.append(leg)
+                self._changed.ring()
                 self._blame(await leg.run(socket))
         except (ServiceError, TransportError, JournalError) as exc:
             self.failure = self.failure or exc

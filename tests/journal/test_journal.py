@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
+from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
+
+ALL = {"limit": 10_000, "max_chars": 10**9}
+
+
+async def keep(journal: Journal, *bodies: str | bytes, stream_id: str = "st_1") -> Log:
+    log = await journal.begin(stream_id, {"state": "open"})
+    for body in bodies:
+        log.append(body, leg=0)
+    await log.flushed()
+    return log
+
+
+async def bodies_of(journal: Journal, stream_id: str = "st_1", after: int = 0) -> list[str | bytes]:
+    return [e.body for e in (await journal.read(stream_id, after, **ALL)).entries]
+
+
+async def test_what_was_taken_is_read_in_order_with_cursors_from_one(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a", "b", "c")
+        page = await journal.read("st_1", 1, **ALL)
+    assert [(e.cursor, e.leg, e.body) for e in page.entries] == [(2, 0, "b"), (3, 0, "c")]
+    assert (page.last, page.ended) == (3, False)
+    assert abs(page.entries[0].received_at / 1e6 - time.time()) < 60
+
+
+async def test_reading_consumes_nothing_also_after_a_restart(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a", "b")
+        first = await journal.read("st_1", 0, **ALL)
+        assert await journal.read("st_1", 0, **ALL) == first
+    async with open_journal(tmp_path) as journal:
+        assert (await journal.read("st_1", 0, **ALL)).entries == first.entries
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(bodies=st.lists(st.text() | st.binary(), min_size=1, max_size=8))
+async def test_any_text_comes_back_unchanged(tmp_path: Path, bodies: list[str | bytes]) -> None:
+    async with open_journal(tmp_path) as journal:
+        stream_id = os.urandom(8).hex()
+        await keep(journal, *bodies, stream_id=stream_id)
+        assert await bodies_of(journal, stream_id) == bodies
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"a" :1,"a":2}', "{\n}", "\x00", "\ufeff{}", '{"r":"\\u00e9é\\ud800"}', "x" * 200_000, ""],
+    ids=["duplicate", "break", "nul", "bom", "escapes", "long", "empty"],
+)
+async def test_unusual_text_comes_back_unchanged(tmp_path: Path, body: str) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, body)
+        assert await bodies_of(journal) == [body]
+
+
+async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {})
+        log.append("a", leg=0)
+        assert (await journal.read("st_1", 0, **ALL)).entries == ()
+        await log.flushed()
+        assert await bodies_of(journal) == ["a"]
+
+
+async def test_a_page_is_bounded_but_holds_at_least_one_entry(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a" * 100, "b" * 100, "c" * 100)
+        for limit, max_chars, count in [(2, 10**9, 2), (9, 250, 2), (9, 1, 1)]:
+            page = await journal.read("st_1", 0, limit=limit, max_chars=max_chars)
+            assert len(page.entries) == count
+            assert page.last == 3
+
+
+async def test_a_cursor_beyond_the_end_reads_nothing(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+        assert (await journal.read("st_1", 99, **ALL)).entries == ()
+
+
+async def test_an_unknown_stream_is_an_error(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        with pytest.raises(UnknownStreamError, match="no stream st_x"):
+            await journal.read("st_x", 0, **ALL)
+
+
+async def test_a_reader_waits_for_the_next_commit(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal, anyio.create_task_group() as tasks:
+        log = await journal.begin("st_1", {})
+        woke = anyio.Event()
+
+        async def wait() -> None:
+            await journal.wait("st_1", 0)
+            woke.set()
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert not woke.is_set()
+        log.append("a", leg=0)
+        with anyio.fail_after(5):
+            await woke.wait()
+
+
+async def test_a_reader_of_another_process_sees_new_entries(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as writer, open_journal(tmp_path) as reader:
+        log = await keep(writer, "a")
+        with anyio.fail_after(5):
+            await reader.wait("st_1", 0)
+            log.append("b", leg=0)
+            await reader.wait("st_1", 1)
+        assert await bodies_of(reader) == ["a", "b"]
+
+
+async def test_streams_of_one_commit_do_not_mix(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        logs = [await journal.begin(f"st_{n}", {}) for n in range(3)]
+        for round_ in range(400):  # more than one statement holds
+            for n, log in enumerate(logs):
+                log.append(f"{n}:{round_}", leg=0)
+        for log in logs:
+            await log.flushed()
+        for n in range(3):
+            assert await bodies_of(journal, f"st_{n}") == [f"{n}:{r}" for r in range(400)]
+
+
+async def test_a_failing_disk_is_told_to_everybody_and_nothing_more_is_taken(
+    tmp_path: Path,
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "safe")
+        with sqlite3.connect(tmp_path / FILE_NAME) as other:
+            other.execute("DROP TABLE entries")
+        other.close()
+        log.append("lost", leg=0)
+        with pytest.raises(JournalError, match="journal cannot write") as failed:
+            await log.flushed()
+        assert "IH_MCP_DATA_DIR" in failed.value.help
+        with pytest.raises(JournalError):
+            log.append("more", leg=0)
+        assert log.last == 1
+
+
+async def test_a_folder_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="journal cannot open"):
+        async with open_journal(tmp_path / "file"):
+            raise AssertionError
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+async def test_files_are_private_to_the_user(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    async with open_journal(folder) as journal:
+        await keep(journal, "a")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert len(files) >= 3  # the file, its log, the lock
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+async def test_records_say_what_was_last_said_and_an_end_is_final(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a")
+        await log.write_record({"state": "ended"}, ended=True)
+        await log.write_record({"state": "open"})
+        row = await journal.row("st_1")
+        assert row.record == '{"state": "ended"}'
+        assert row.ended_at is not None
+        journal.release(log)
+        assert (await journal.read("st_1", 0, **ALL)).ended
+
+
+async def test_streams_of_a_dead_process_are_marked_and_those_of_a_live_one_are_not(
+    tmp_path: Path,
+) -> None:
+    keeping = Keeping(orphaned={"state": "failed"})
+    async with open_journal(tmp_path) as other:
+        await keep(other, "a", stream_id="st_alive")
+        async with open_journal(tmp_path, keeping) as journal:
+            await journal.tidy()
+            assert (await journal.row("st_alive")).ended_at is None
+    async with open_journal(tmp_path, keeping) as journal:
+        await journal.tidy()
+        row = await journal.row("st_alive")
+        assert (row.record, row.ended_at is not None) == ('{"state": "failed"}', True)
+
+
+async def test_what_is_too_old_or_too_much_goes_oldest_first(tmp_path: Path) -> None:
+    async with open_journal(tmp_path, Keeping(max_bytes=250)) as journal:
+        for n in range(3):
+            log = await keep(journal, "x" * 100, stream_id=f"st_{n}")
+            await log.write_record({}, ended=True)
+            journal.release(log)
+        await keep(journal, "x" * 100, stream_id="st_live")
+        await journal.tidy()
+        assert [row.id for row in await journal.rows()] == ["st_2", "st_live"]
+    async with open_journal(tmp_path, Keeping(max_age_seconds=0)) as journal:
+        await journal.tidy()
+        assert [row.id for row in await journal.rows()] == ["st_live"]
+
+
+async def test_a_cursor_that_fell_off_names_the_oldest_one_left(tmp_path: Path) -> None:
+    async with open_journal(tmp_path, Keeping(max_stream_bytes=1000)) as journal:
+        log = await journal.begin("st_1", {})
+        for n in range(20):
+            log.append(f"{n:0100}", leg=0)
+            await log.flushed()
+        await journal.commit()
+        with pytest.raises(ExpiredCursorError) as expired:
+            await journal.read("st_1", 0, **ALL)
+        oldest = expired.value.facts["oldest_cursor"]
+        assert isinstance(oldest, int)
+        assert str(oldest) in expired.value.help
+        page = await journal.read("st_1", oldest, **ALL)
+        assert [e.body for e in page.entries] == [f"{n:0100}" for n in range(oldest, 20)]
+        row = await journal.row("st_1")
+        assert row.size == 100 * len(page.entries)
+
+
+_KILLED = """
+import sys, anyio
+from pathlib import Path
+from ih_mcp.journal import open_journal
+async def main():
+    async with open_journal(Path(sys.argv[1])) as journal:
+        log = await journal.begin("st_1", {"state": "open"})
+        n = 0
+        while True:
+            n += 1
+            log.append(f"message {n}", leg=0)
+            if n % 7 == 0:
+                await log.flushed()
+                print(log.last, flush=True)
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 40, 200])
+def test_what_was_shown_survives_a_killed_process(tmp_path: Path, lines: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        shown = 0
+        for _ in range(lines):
+            shown = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        process.stdout.read()
+
+    async def read() -> tuple[Entry, ...]:
+        async with open_journal(tmp_path) as journal:
+            await journal.tidy()
+            assert (await journal.row("st_1")).ended_at is not None
+            return (await journal.read("st_1", 0, limit=10**6, max_chars=10**9)).entries
+
+    kept = anyio.run(read)
+    assert len(kept) >= shown
+    assert [(e.cursor, e.body) for e in kept] == [
+        (n, f"message {n}") for n in range(1, len(kept) + 1)
+    ]

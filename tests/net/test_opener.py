@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import anyio
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from ih_mcp.errors import ServiceError, TransportError
+from ih_mcp.net.opener import FRAGMENT_BYTES, open_socket
+from ih_mcp.net.socket import SocketClosed
+
+Work = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def peer(work: Work, answer: Response | None = None) -> AsyncIterator[str]:
+    """A real WebSocket server; `answer` refuses the upgrade."""
+
+    def refuse(_: ServerConnection, __: Request) -> Response | None:
+        return answer
+
+    async with serve(work, "127.0.0.1", 0, process_request=refuse, max_size=2**26) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/v1/stream/analyze"
+
+
+async def _nothing(_: ServerConnection) -> None:
+    return
+
+
+async def test_text_and_segments_arrive_as_they_were_sent() -> None:
+    heard: list[str | bytes] = []
+
+    async def work(connection: ServerConnection) -> None:
+        await connection.send('{ "a" :1.0,"é":"\\u00e9" }')
+        heard.extend([await connection.recv(), await connection.recv()])
+        await connection.send("done")
+
+    segment = bytes(range(256)) * (FRAGMENT_BYTES // 64)
+    async with peer(work) as url, open_socket(url, bearer="k") as socket:
+        assert await socket.receive() == '{ "a" :1.0,"é":"\\u00e9" }'
+        await socket.send_text("{}")
+        await socket.send_segment(segment)
+        assert await socket.receive() == "done"
+    assert heard == ["{}", segment]
+
+
+async def test_the_handshake_carries_the_key_in_its_one_header_and_offers_no_compression() -> None:
+    headers: list[Headers] = []
+
+    async def work(connection: ServerConnection) -> None:
+        assert connection.request
+        headers.append(connection.request.headers)
+
+    ours = {"X-Client-Request-Id": "r1"}
+    async with peer(work) as url, open_socket(url, bearer="secret", headers=ours) as socket:
+        with pytest.raises(SocketClosed):
+            await socket.receive()
+    assert headers[0]["Authorization"] == "Bearer secret"
+    assert headers[0]["X-Client-Request-Id"] == "r1"
+    assert "Sec-WebSocket-Extensions" not in headers[0]
+    assert sum("secret" in value for _, value in headers[0].raw_items()) == 1
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1013, 4003])
+async def test_a_close_keeps_its_code_and_words(code: int) -> None:
+    async def work(connection: ServerConnection) -> None:
+        await connection.close(code, "because")
+
+    async with peer(work) as url, open_socket(url, bearer=None) as socket:
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+    assert (closed.value.code, closed.value.reason) == (code, "because")
+    assert not closed.value.by_us
+
+
+async def test_a_reset_has_no_code() -> None:
+    async def work(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    async with peer(work) as url, open_socket(url, bearer=None) as socket:
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+    assert closed.value.code is None
+
+
+async def test_a_refused_upgrade_keeps_the_services_words_and_no_key() -> None:
+    body = b'{"error_id":"ih2001","message":"Unknown key.","correlation_id":"c-9","link":"l"}'
+    answer = Response(HTTPStatus.UNAUTHORIZED, "Unauthorized", Headers({"Retry-After": "7"}), body)
+    async with peer(_nothing, answer) as url:
+        with pytest.raises(ServiceError) as refused:
+            async with open_socket(url, bearer="topsecret"):
+                raise AssertionError
+    assert refused.value.facts == {
+        "status": 401,
+        "error_id": "ih2001",
+        "message": "Unknown key.",
+        "correlation_id": "c-9",
+        "link": "l",
+        "retry_after": "7",
+    }
+    assert "topsecret" not in repr(refused.value) + str(refused.value.__context__)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    headers = Headers({"Location": "ws://127.0.0.1:9/"})
+    answer = Response(HTTPStatus.FOUND, "Found", headers, b"")
+    async with peer(_nothing, answer) as url:
+        with pytest.raises(ServiceError, match="HTTP 302"):
+            async with open_socket(url, bearer=None):
+                raise AssertionError
+
+
+async def test_nobody_there_is_told_with_what_helps() -> None:
+    with pytest.raises(TransportError, match=r"127\.0\.0\.1 cannot be reached") as gone:
+        async with open_socket("ws://127.0.0.1:9/", bearer=None):
+            raise AssertionError
+    assert gone.value.retry
+    assert "IH_MCP_ENDPOINT" in gone.value.help
+
+
+async def test_a_peer_that_never_answers_the_upgrade_is_given_up() -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    async with listener:
+        with anyio.fail_after(5), pytest.raises(TransportError):
+            async with open_socket(f"ws://127.0.0.1:{port}/", bearer=None, open_seconds=0.2):
+                raise AssertionError
+
+
+async def test_a_message_above_the_library_default_is_taken() -> None:
+    async def work(connection: ServerConnection) -> None:
+        await connection.send("x" * (3 * 2**20))
+
+    async with peer(work) as url, open_socket(url, bearer=None) as socket:
+        assert len(await socket.receive()) == 3 * 2**20
+
+
+async def test_a_round_trip_proves_that_the_peer_has_read() -> None:
+    read = anyio.Event()
+
+    async def work(connection: ServerConnection) -> None:
+        await connection.recv()
+        read.set()
+        await connection.wait_closed()
+
+    async with peer(work) as url, open_socket(url, bearer=None) as socket:
+        await socket.send_segment(b"x" * 300_000)
+        with anyio.fail_after(5):
+            await socket.round_trip()
+            await read.wait()

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.wire.codec import decode_client, decode_server, encode_client, encode_server
+from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Limits
+from ih_mcp.wire.messages import (
+    Close,
+    Closing,
+    Completed,
+    Config,
+    Configure,
+    Ended,
+    Error,
+    Processing,
+    Reading,
+    Ready,
+    ServerMessage,
+    Updated,
+)
+
+WHO = {"correlation_id": "c-1", "timestamp": "2026-11-21T10:00:00.000000Z"}
+_texts = st.text(max_size=20)
+_small = st.integers(1, 10**9)
+_limits = st.builds(
+    Limits,
+    min_segment_bytes=_small,
+    max_segment_bytes=_small,
+    min_segment_seconds=st.floats(0, 100),
+    max_segment_seconds=st.none() | st.floats(0, 100),
+    max_idle_seconds=_small,
+    max_session_seconds=_small,
+)
+_errors = st.builds(Error, code=_texts, message=_texts, link=st.none() | _texts)
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+)
+_readings = st.builds(
+    Reading,
+    kind=_texts.filter(lambda kind: not kind.startswith("session") and kind != "error"),
+    fields=st.dictionaries(_texts, _json, max_size=4),
+)
+_envelopes = st.one_of(
+    st.builds(Ready, limits=_limits, includes=st.lists(_texts).map(tuple)),
+    st.builds(Updated, st.builds(Config, include=st.lists(_texts).map(tuple))),
+    st.builds(Closing, st.integers(0, 600).map(float)),
+    st.builds(Ended, _texts),
+    _errors,
+    _readings,
+)
+_statuses = st.one_of(st.builds(Processing, _small, _small), st.builds(Completed, _small), _errors)
+
+
+@given(message=_envelopes, dialect=st.sampled_from([V1, V2]))
+def test_an_envelope_is_read_as_it_was_meant(message: ServerMessage, dialect: Dialect) -> None:
+    read = decode_server(encode_server(message, dialect, **WHO), dialect)
+    if isinstance(message, Ready):
+        assert isinstance(read, Ready)
+        assert (read.limits, read.includes) == (message.limits, message.includes)
+    elif isinstance(message, Error):
+        assert isinstance(read, Error)
+        assert (read.code, read.message, read.link) == (message.code, message.message, message.link)
+    else:
+        assert read == message
+
+
+@given(message=_statuses)
+def test_a_status_is_read_as_it_was_meant(message: ServerMessage) -> None:
+    read = decode_server(encode_server(message, V0, **WHO), V0)
+    if isinstance(message, Error):
+        assert isinstance(read, Error)
+        assert (read.code, read.message) == (message.code, message.message)
+    else:
+        assert read == message
+
+
+@given(text=st.text() | _json.map(json.dumps), dialect=st.sampled_from([V0, V1, V2]))
+def test_any_text_is_a_message_or_a_protocol_error(text: str, dialect: Dialect) -> None:
+    for read in (lambda: decode_server(text, dialect), lambda: decode_client(text)):
+        try:
+            read()
+        except RemoteProtocolError:
+            continue
+
+
+@pytest.mark.parametrize("depth", [10_000, 200_000])
+def test_deep_nesting_is_a_protocol_error(depth: int) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_server("[" * depth, V1)
+
+
+@pytest.mark.parametrize("wrong", [None, True, "x", float("nan"), -1, [1], {"a": 1}], ids=repr)
+def test_a_limit_that_makes_no_sense_is_not_learned(wrong: object) -> None:
+    text = json.dumps({"type": "session.ready", "data": {"max_segment_size_bytes": wrong}})
+    read = decode_server(text, V1)
+    assert isinstance(read, Ready)
+    assert read.limits == V1.limits
+
+
+def test_a_declared_null_means_no_bound_where_there_may_be_none() -> None:
+    text = '{"type":"session.ready","data":{"min_segment_duration_seconds":null}}'
+    read = decode_server(text, V1)
+    assert isinstance(read, Ready)
+    assert read.limits.min_segment_seconds is None
+
+
+def test_config_goes_bare_and_says_only_what_was_said() -> None:
+    assert json.loads(encode_client(Configure(Config()))) == {}
+    config = Config(include=(), model="inter-2")
+    assert json.loads(encode_client(Configure(config))) == {"include": [], "model": "inter-2"}
+    assert decode_client(encode_client(Close())) == Close()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{", "ih4006"),
+        ('{"session_id":1}', "ih6001"),
+        ('{"include":"x"}', "ih6001"),
+        ('{"type":"session.configure","include":[]}', "ih6001"),
+    ],
+)
+def test_a_client_frame_that_is_wrong_names_the_services_code(text: str, code: str) -> None:
+    with pytest.raises(RemoteProtocolError) as wrong:
+        decode_client(text)
+    assert wrong.value.code == code
+
+
+def test_the_earliest_v0_error_is_read_too() -> None:
+    read = decode_server('{"status":"error","segment":2,"error":"too large"}', V0)
+    assert read == Error(code="", message="too large", segment=2)
+
+
+def test_an_unknown_type_is_carried_whole() -> None:
+    text = '{"type":"demo.new","data":{"a":1,"a":2},"more":true}'
+    assert decode_server(text, V1) == Reading("demo.new", {"a": 2})

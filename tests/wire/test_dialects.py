@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from ih_mcp.errors import CallerError
+from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, dialect
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("https://api.interhuman.ai", "wss://api.interhuman.ai/v1/stream/analyze"),
+        ("http://127.0.0.1:8080/", "ws://127.0.0.1:8080/v1/stream/analyze"),
+        ("https://proxy.example/ih/", "wss://proxy.example/ih/v1/stream/analyze"),
+    ],
+)
+def test_an_address_keeps_the_prefix_of_its_base(base: str, url: str) -> None:
+    assert V1.address(base) == url
+
+
+def test_v0_takes_its_configuration_in_the_query() -> None:
+    url = V0.address("https://h", include=["conversation_quality_overall"])
+    assert url == "wss://h/v0/stream/analyze?include%5B%5D=conversation_quality_overall"
+
+
+def test_v2_names_its_model() -> None:
+    assert V2.address("https://h").endswith("?model=inter-2")
+    assert V2.address("https://h", model="inter-2-audio").endswith("?model=inter-2-audio")
+
+
+def test_an_unknown_model_names_the_known_ones() -> None:
+    with pytest.raises(CallerError) as refused:
+        V2.model_or_default("inter-3")
+    assert "inter-2, inter-2-audio" in refused.value.help
+    with pytest.raises(CallerError):
+        V1.model_or_default("inter-2")
+
+
+def test_versions_are_found_by_name() -> None:
+    assert [dialect(name) for name in DIALECTS] == [V0, V1, V2]
+    with pytest.raises(CallerError, match="'v9' is not known"):
+        dialect("v9")
