@@ -10,7 +10,9 @@ from anyio import to_thread
 
 from ih_mcp.media.ffmpeg import find_ffmpeg
 from ih_mcp.settings import Settings
-from ih_mcp.standin import Options, read_script, serve
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.script import Script
+from ih_mcp.standin.serve import serve
 
 
 def run(settings: Settings, *, port: int, record: str | None, script: str | None) -> int:
@@ -23,7 +25,7 @@ async def _serve(settings: Settings, port: int, record: str | None, script: str 
     ffmpeg = await to_thread.run_sync(find_ffmpeg, settings.ffmpeg)
     options = Options(
         record_path=Path(record) if record else None,
-        script=await to_thread.run_sync(read_script, Path(script)) if script else (),
+        script=await to_thread.run_sync(Script.load, Path(script)) if script else Script(),
     )
     async with serve(options, ffmpeg=ffmpeg, port=port) as running:
         print(running.url, flush=True)

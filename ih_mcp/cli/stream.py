@@ -113,7 +113,10 @@ def _tell(console: Console, stream: Stream) -> int:
         f"{record.get('media_seconds', 0)} s of media, {record.get('messages', 0)} messages, "
         f"stream {stream.id}",
         highlight=False,
+        soft_wrap=True,
     )
     if stream.failure:
-        console.print(f"{stream.failure.what}. {stream.failure.help}", highlight=False)
+        console.print(
+            f"{stream.failure.what}. {stream.failure.help}", highlight=False, soft_wrap=True
+        )
     return 0 if in_order else 1

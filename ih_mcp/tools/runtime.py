@@ -180,9 +180,9 @@ def _folder_of(path: str) -> Path:
 
 
 async def _run_standin(ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
-    from ih_mcp.standin import Options, serve  # noqa: PLC0415
+    from ih_mcp.standin.serve import serve  # noqa: PLC0415
 
-    async with serve(Options(), ffmpeg=ffmpeg) as running:
+    async with serve(ffmpeg=ffmpeg) as running:
         task_status.started(running.url)
         await anyio.sleep_forever()
 
