@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import anyio
@@ -44,6 +44,8 @@ class Plan:
 
     dialect: Dialect
     base_url: str
+    endpoint: str = ""
+    """What the user calls it, such as `local`."""
     config: Config = field(default_factory=Config)
     label: str = ""
     """The caller's own name for it."""
@@ -84,7 +86,7 @@ class Stream:
         self.legs: list[Leg] = []
         self.failure: IhMcpError | None = None
         """Why it failed; set before the state says so."""
-        self.started_at = time.time()
+        self.started_at = datetime.now(UTC)
         self.is_fed = False
         """Whether a file is being sent into it."""
         self.pushing = anyio.Lock()
@@ -264,10 +266,10 @@ class Stream:
         record: dict[str, object] = {
             "state": self.state.value,
             "api": self.dialect.name,
-            "endpoint": self.plan.base_url,
+            "endpoint": self.plan.endpoint or self.plan.base_url,
             "label": self.plan.label,
             "source": self.plan.source,
-            "started_at": self.started_at,
+            "started_at": self.started_at.isoformat(timespec="seconds"),
             "messages": sum(leg.messages for leg in self.legs),
             "irregular_messages": sum(leg.irregular for leg in self.legs),
             "segments": self._segments(),

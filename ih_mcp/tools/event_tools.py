@@ -15,13 +15,12 @@ from ih_mcp.streams.stream import Stream
 from .answers import answer
 from .check import check
 from .runtime import Runtime
-from .status import status_of
+from .status import pick, status_of
 from .stream_tools import StreamId, Wait
 from .tool import Arguments, Call
 
 _GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
 _REPORT_SECONDS = 5.0
-_IN_POLL = ("state", "reason", "error", "segments", "media_seconds")
 
 
 class PollEvents(Arguments):
@@ -72,7 +71,7 @@ def _page_status(arguments: PollEvents, page: Page, record: dict[str, object]) -
     ended = record["state"] in {"ended", "failed"} and page.ended and not remaining
     return {
         "stream_id": arguments.stream_id,
-        **{name: record[name] for name in _IN_POLL if name in record},
+        **pick(record),
         "cursor": arguments.cursor,
         "next_cursor": next_cursor,
         "returned": len(page.entries),

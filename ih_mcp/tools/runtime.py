@@ -84,6 +84,7 @@ class Runtime:
         plan = Plan(
             dialect=chosen,
             base_url=self.settings.base_url or await self.standin(),
+            endpoint=self.settings.endpoint,
             config=opening.config,
             label=opening.label,
             source=source,

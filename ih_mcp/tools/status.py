@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ih_mcp.streams.stream import Stream
+
+_SHORT = ("state", "reason", "error", "segments", "media_seconds")
+
+
+def in_short(stream: Stream) -> dict[str, object]:
+    """What a caller needs in every answer."""
+    return {"stream_id": stream.id, **pick(stream.record())}
+
+
+def pick(record: Mapping[str, object]) -> dict[str, object]:
+    """The short form of a status record."""
+    return {name: record[name] for name in _SHORT if name in record}
 
 
 def status_of(stream: Stream) -> dict[str, object]:

@@ -18,13 +18,14 @@ from ih_mcp.wire.messages import Config
 
 from .answers import answer
 from .runtime import Opening, Runtime
-from .status import status_of
+from .status import in_short, status_of
 from .tool import Arguments, Call
 
 READY_SECONDS = 20.0
 _CONFIRM_SECONDS = 5.0
 _ROOM_SECONDS = 20.0
 _ORDER_SECONDS = 10.0
+_THEN_POLL = {"next": "poll_events"}
 _MAX_BASE64_CHARS = 6 * 2**20
 
 StreamId = Annotated[str, Field(description="From start_stream or stream_file.")]
@@ -77,6 +78,7 @@ async def start_stream(call: Call[StartStream]) -> CallToolResult:
         await stream.opened()
     if stream.failure:
         raise stream.failure
+    await stream.log.flushed()
     page = await call.runtime.journal.read(stream.id, 0, limit=10, max_chars=20_000)
     status = status_of(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
     status["next"] = "push_segment, then poll_events"
@@ -104,7 +106,7 @@ async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
         with anyio.move_on_after(_CONFIRM_SECONDS):
             await stream.until(lambda: leg.updates > updates or leg.session.last_error is not error)
         confirmed = leg.updates > updates
-    return answer(status_of(stream) | {"confirmed": confirmed, "next": "poll_events"})
+    return answer(in_short(stream) | {"confirmed": confirmed} | _THEN_POLL)
 
 
 class PushSegment(Arguments):
@@ -134,20 +136,13 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
         await _turn(stream, arguments.seq)
     async with stream.pushing:  # before anything that takes a while: calls in flight keep order
         if arguments.seq is not None and arguments.seq <= stream.last_seq:
-            return answer(
-                status_of(stream)
-                | {
-                    "accepted": False,
-                    "seq": arguments.seq,
-                    "note": "this seq was taken before; nothing was sent again",
-                    "next": "poll_events",
-                }
-            )
+            note = "this seq was taken before; nothing was sent again"
+            return answer(in_short(stream) | {"accepted": False, "note": note} | _THEN_POLL)
         data = await _segment_bytes(call.runtime, arguments)
         await _take(stream, data)
         if arguments.seq is not None:
             stream.note_seq(arguments.seq)
-    return answer(status_of(stream) | {"accepted": True, "bytes": len(data), "next": "poll_events"})
+    return answer(in_short(stream) | {"accepted": True, "bytes": len(data)} | _THEN_POLL)
 
 
 async def _turn(stream: Stream, seq: int) -> None:
