@@ -1,0 +1,351 @@
+"""Shapes of token, upload and job requests and answers, for both ends.
+
+An answer is relayed as it came; what is read here is what steers: a token and its lifetime, a
+job's state, an error's id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+
+from ih_mcp.errors import RemoteProtocolError
+
+Fields = Mapping[str, object]
+
+CLIENT_TOKENS_PATH = "/v1/client_tokens"  # sdk 1.3.4
+REVOKE_PATH = "/v1/client_tokens/revoke"  # sdk 1.3.4
+AUTH_PATHS: Mapping[str, str] = MappingProxyType(
+    {"v0": "/v0/auth", "v1": "/v1/auth", "v2": "/v1/auth"}  # docs: authentication; both are served
+)
+
+UPLOAD_SCOPE = "interhumanai.upload"  # sdk 1.3.4
+STREAM_SCOPE = "interhumanai.stream"  # sdk 1.3.4
+DEFAULT_SCOPES = (UPLOAD_SCOPE, STREAM_SCOPE)  # sdk 1.3.4
+MAX_VIDEO_BYTES = 32 * 2**20  # docs: upload-analyze
+MIN_VIDEO_SECONDS = 3.0  # docs: upload-analyze
+
+# --- tokens ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    """Ask for an access token. docs: authentication; sdk 1.3.4: `POST /v1/auth`."""
+
+    key_id: str
+    key_secret: str = field(repr=False)
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
+
+    def body(self) -> dict[str, object]:
+        return _written(self)
+
+    @classmethod
+    def read(cls, body: bytes) -> KeyPair:
+        """What a request asks for.
+
+        Raises:
+            RemoteProtocolError: `code` is the id that answers it: `ih4006` no JSON, `ih2005` no
+                secret, `ih4005` another shape.
+        """
+        frame = _object(body)
+        if not frame.get("key_secret"):
+            raise RemoteProtocolError("key_secret is missing", code="ih2005")
+        scopes = _texts(frame, "scopes")
+        if not scopes:
+            raise RemoteProtocolError("scopes needs at least one entry", code="ih4005")
+        return cls(
+            key_id=_text(frame, "key_id"), key_secret=_text(frame, "key_secret"), scopes=scopes
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTokenRequest:
+    """Ask for a capped token for a browser. sdk 1.3.4: `POST /v1/client_tokens`."""
+
+    api_key: str = field(repr=False)
+    scopes: tuple[str, ...] | None = None
+    expires_in: int | None = None
+    """In seconds; clamped to 60 to 3600 by the service, 300 where not said."""
+    max_duration_seconds: int | None = None
+    max_bytes: int | None = None
+    max_concurrent: int | None = None
+    max_video_seconds: int | None = None
+    allowed_origins: tuple[str, ...] | None = None
+
+    def body(self) -> dict[str, object]:
+        return _written(self)
+
+    @classmethod
+    def read(cls, body: bytes) -> ClientTokenRequest:
+        """What a request asks for.
+
+        Raises:
+            RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
+        """
+        frame = _object(body)
+        if not frame.get("api_key"):
+            raise RemoteProtocolError("api_key is missing", code="ih2002")
+        return cls(
+            api_key=_text(frame, "api_key"),
+            scopes=_texts(frame, "scopes"),
+            expires_in=_count(frame, "expires_in"),
+            max_duration_seconds=_count(frame, "max_duration_seconds"),
+            max_bytes=_count(frame, "max_bytes"),
+            max_concurrent=_count(frame, "max_concurrent"),
+            max_video_seconds=_count(frame, "max_video_seconds"),
+            allowed_origins=_texts(frame, "allowed_origins"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """Take a client token back. sdk 1.3.4: `POST /v1/client_tokens/revoke`, empty answer."""
+
+    api_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+    def body(self) -> dict[str, object]:
+        return _written(self)
+
+    @classmethod
+    def read(cls, body: bytes) -> Revocation:
+        """What a request asks for.
+
+        Raises:
+            RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
+        """
+        frame = _object(body)
+        if not frame.get("api_key"):
+            raise RemoteProtocolError("api_key is missing", code="ih2002")
+        return cls(api_key=_text(frame, "api_key"), token=_text(frame, "token"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access or client token, as far as it steers; caps stand beside it in the answer."""
+
+    access_token: str = field(repr=False)
+    expires_in: float
+    """In seconds, from the answer on."""
+    scope: str = ""
+    """What was granted, separated by spaces; it is authoritative (docs: authentication)."""
+
+    @classmethod
+    def read(cls, body: bytes) -> Token:
+        """What an answer grants.
+
+        Raises:
+            RemoteProtocolError: It names no token or no lifetime.
+        """
+        frame = _object(body)
+        token, seconds = frame.get("access_token"), frame.get("expires_in")
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not isinstance(token, str) or not token or not is_number:
+            raise RemoteProtocolError("a token answer without access_token and expires_in")
+        assert isinstance(seconds, int | float)
+        scope = frame.get("scope")
+        return cls(
+            access_token=token,
+            expires_in=float(seconds),
+            scope=scope if isinstance(scope, str) else "",
+        )
+
+
+# --- uploads -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One version of the upload endpoint."""
+
+    name: str
+    path: str
+    makes_job: bool
+    """Whether the answer is a job to be read later; otherwise it is the result."""
+    models: tuple[str, ...] = ()
+    """The first is the default of ours; the service wants one named."""
+    includes: tuple[str, ...]
+    has_goals: bool
+    """Whether `goal_dimensions[]` and `conversation_context` are taken."""
+    max_wait_seconds: int = 0
+    """How long a submit may be held open."""
+
+    def form(
+        self,
+        *,
+        include: tuple[str, ...] = (),
+        model: str | None = None,
+        goal_dimensions: tuple[str, ...] = (),
+        conversation_context: str | None = None,
+        wait_seconds: int = 0,
+    ) -> list[tuple[str, str]]:
+        """The text fields of the multipart form; the file goes in `file` (sdk 1.3.4)."""
+        pairs = [("include[]", name) for name in include]
+        if self.models:
+            pairs.insert(0, ("model", model or self.models[0]))
+        if wait_seconds:
+            pairs.append(("wait_seconds", str(wait_seconds)))
+        if self.has_goals:
+            pairs += [("goal_dimensions[]", name) for name in goal_dimensions]
+            if conversation_context is not None:
+                pairs.append(("conversation_context", conversation_context))
+        return pairs
+
+
+_CQI = ("conversation_quality_overall", "conversation_quality_timeline")
+
+UPLOADS: Mapping[str, Upload] = MappingProxyType(
+    {
+        upload.name: upload
+        for upload in (
+            Upload(
+                name="v1",
+                path="/v1/upload/analyze",  # sdk 1.3.4
+                makes_job=False,
+                includes=_CQI,
+                has_goals=True,
+            ),
+            Upload(
+                name="v2",
+                path="/v2/upload/analyze",  # skill: v2 upload; sdk 1.3.4
+                makes_job=True,
+                models=("inter-2", "inter-2-audio"),
+                includes=("signals", *_CQI),
+                has_goals=False,
+                max_wait_seconds=120,  # skill: v2 upload
+            ),
+        )
+    }
+)
+
+
+def job_path(job_id: str) -> str:
+    """Where a job is read. skill: v2 upload; sdk 1.3.4."""
+    return f"/v2/upload/jobs/{job_id}"
+
+
+class JobStatus(StrEnum):
+    """Of an upload job; the last two are final. skill: v2 upload."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An upload job, as far as it steers."""
+
+    job_id: str
+    status: str
+    """A `JobStatus`, or what nobody knows yet."""
+    error: ErrorBody | None = None
+    """Why it failed."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more comes."""
+        return self.status in {JobStatus.COMPLETED, JobStatus.FAILED}
+
+    @classmethod
+    def read(cls, body: bytes) -> Job:
+        """What a job's envelope says.
+
+        Raises:
+            RemoteProtocolError: It names no job or no state.
+        """
+        frame = _object(body)
+        job_id, status = frame.get("job_id"), frame.get("status")
+        if not isinstance(job_id, str) or not isinstance(status, str):
+            raise RemoteProtocolError("a job answer without job_id and status")
+        error = frame.get("error")
+        return cls(
+            job_id=job_id,
+            status=status,
+            error=ErrorBody.of(error) if isinstance(error, dict) else None,
+        )
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorBody:
+    """Why a request was refused. docs: error-handling."""
+
+    error_id: str = ""
+    """Empty where a proxy answered."""
+    message: str = ""
+    link: str | None = None
+    correlation_id: str | None = None
+
+    def body(self) -> dict[str, object]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def read(cls, body: bytes) -> ErrorBody:
+        """What an answer says; empty where it is none of the service's (sdk 1.3.4)."""
+        try:
+            return cls.of(_object(body))
+        except RemoteProtocolError:
+            return cls()
+
+    @classmethod
+    def of(cls, frame: Fields) -> ErrorBody:
+        said = {
+            field.name: value
+            for field in fields(cls)
+            if isinstance(value := frame.get(field.name), str)
+        }
+        return cls(**said)
+
+
+# --- JSON is `object` until looked at ------------------------------------------------------------
+
+
+def _object(body: bytes) -> Fields:
+    try:
+        frame: object = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise RemoteProtocolError("a body that is not JSON", code="ih4006") from exc
+    if not isinstance(frame, dict):
+        raise RemoteProtocolError("a body that is no JSON object", code="ih4005")
+    return frame
+
+
+def _text(frame: Fields, name: str) -> str:
+    value = frame.get(name)
+    if not isinstance(value, str):
+        raise RemoteProtocolError(f"{name} is no text", code="ih4005")
+    return value
+
+
+def _texts(frame: Fields, name: str) -> tuple[str, ...] | None:
+    value = frame.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise RemoteProtocolError(f"{name} is no list of texts", code="ih4005")
+    return tuple(value)
+
+
+def _count(frame: Fields, name: str) -> int | None:
+    value = frame.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RemoteProtocolError(f"{name} is no count", code="ih4005")
+    return value
+
+
+def _written(request: KeyPair | ClientTokenRequest | Revocation) -> dict[str, object]:
+    said = {f.name: getattr(request, f.name) for f in fields(request)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in said.items()
+        if value is not None
+    }
