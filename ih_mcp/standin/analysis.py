@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import TaskGroup
 
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import IhMcpError, MediaError
 from ih_mcp.media.decode import Picture, Sound
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config, Error, Reading
@@ -98,11 +98,14 @@ class Analysis:
         """No more media comes: analyse the rest and tell it.
 
         Raises:
-            MediaError: The last clip cannot be decoded; the rest is told all the same.
+            MediaError: The last clip cannot be decoded, or there is too little media for a single
+                window (chosen: `ih5006`); the rest is told all the same.
         """
         complaint = await self.line.finish()
         for window in self._grid.finish(self.line.end_seconds):
             await self._submit(window)
+        if self._grid.windows == 0 and self.line.end_seconds > 0:
+            complaint = complaint or _too_short(self.line.end_seconds)
         self._windows.end()
         await self._all_told.wait()
         if complaint is not None:
@@ -223,3 +226,7 @@ def _observing(analyst: Analyst, ratio: float) -> Callable[[Window], Awaitable[_
         return seen
 
     return observe
+
+
+def _too_short(seconds: float) -> MediaError:
+    return MediaError(f"the session has {seconds:.1f} s of media", code="ih5006")

@@ -27,13 +27,14 @@ from ih_mcp.wire import catalog
 from ih_mcp.wire.dialects import DIALECTS, Dialect, Family
 
 from .analyst import Senses
+from .conversation import Call
 from .credentials import TEST_KEYS, Grant, RefusedError, Vault
 from .line import Decoding, OpenDecoder
 from .options import Options
 from .peer import AsgiPeer
 from .recorder import Recorder
 from .script import Answer, At, only
-from .service import Call, Service
+from .service import Service
 
 _SECRET_HEADERS = {"authorization", "sec-websocket-protocol", "cookie"}
 _PAIR = "access_token"  # sdk; skill v2: the first of two subprotocols

@@ -1,65 +1,33 @@
-"""The server side of one API session with envelopes (v1, v2).
-
-Greeting, configuration, numbered media, errors, limits, drain: what the session machine of
-`ih_mcp.wire` leaves to its owner. One task reads, one tells windows; whoever ends the session
-closes the socket and cancels the rest.
-"""
+"""The server side of one API session with envelopes (v1, v2)."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import MediaError, RemoteProtocolError
-from ih_mcp.net.socket import SocketClosed
 from ih_mcp.wire import catalog
-from ih_mcp.wire.dialects import Dialect
-from ih_mcp.wire.messages import (
-    Close,
-    Closing,
-    Config,
-    Configure,
-    Ended,
-    Error,
-    Ready,
-    ServerMessage,
-    Updated,
-)
-from ih_mcp.wire.session import Session, Side, State
+from ih_mcp.wire.messages import Close, Closing, Config, Configure, Ended, Ready, Updated
 
 from .analysis import Analysis, Hooks, analysing
-from .coverage import Ranges
-from .credentials import STREAM, Grant, RefusedError
+from .conversation import Call, Conversation
+from .credentials import STREAM, RefusedError
 from .line import OpenDecoder
 from .options import Options
 from .peer import Peer
 from .recorder import Recorder, SessionRecord
-from .script import Act, At, Change, CloseWith, Refuse, Reset, Send, Shed, Stall, only
+from .script import At, Shed, only
 from .setup import Setup
 
 END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2
 _LATE_MEDIA = "Media after session.close is not accepted."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What one handshake asked for."""
-
-    dialect: Dialect
-    grant: Grant
-    model: str | None = None
-    """Of the URL's query (v2)."""
-    includes: tuple[str, ...] = ()
-    """Of the URL's query (v0)."""
-
-
-class Service:
-    """One API session; `run` returns when it is over.
+class Service(Conversation):
+    """Greeting, configuration, one line of media, drain.
 
     Args:
         open_decoder: Makes a decoder for the senses of the analyst.
@@ -71,29 +39,24 @@ class Service:
         call: Call,
         *,
         options: Options,
-        open_decoder: OpenDecoder,
         record: SessionRecord,
         recorder: Recorder,
+        open_decoder: OpenDecoder,
     ) -> None:
-        self._peer = peer
-        self._call = call
-        self._options = options
+        super().__init__(peer, call, options=options, record=record, recorder=recorder)
         self._open_decoder = open_decoder
-        self._record = record
-        self._recorder = recorder
-        self._session = Session(call.dialect, Side.SERVER, correlation_id=record.correlation_id)
         self._setup = Setup(
             dialect=call.dialect, served=options.models, has_feedback=options.has_feedback
         )
-        self._writing = anyio.Lock()
-        self._scope = anyio.CancelScope()
-        self._is_mute = False
         self._is_late_media_told = False
+        self._is_missing_sense_told = False
         self._has_media = False
-        self._idle_deadline = 0.0
 
-    async def run(self) -> None:
-        """Hold the session until either end is done with it."""
+    async def _hold(self, tasks: TaskGroup) -> None:
+        await self._act(At.OPEN)
+        await self._admit()
+        await self._greet()
+        await self._act(At.READY)
         hooks = Hooks(
             tell=self._tell,
             config=lambda: self._setup.config,
@@ -101,44 +64,16 @@ class Service:
             sheds=self._sheds,
             deliver=self._deliver,
         )
-        self._call.grant.sessions += 1
-        try:
-            with self._scope:
-                try:
-                    await self._hold(hooks)
-                except* SocketClosed as gone:
-                    self._note_gone(gone)
-        finally:
-            self._call.grant.sessions -= 1
-            self._record.ended("the stand-in stopped", None)
-
-    async def _hold(self, hooks: Hooks) -> None:
-        async with (
-            analysing(
-                dialect=self._call.dialect,
-                options=self._options,
-                open_decoder=self._open_decoder,
-                hooks=hooks,
-            ) as analysis,
-            anyio.create_task_group() as tasks,
-        ):
+        async with analysing(
+            dialect=self._call.dialect,
+            options=self._options,
+            open_decoder=self._open_decoder,
+            hooks=hooks,
+        ) as analysis:
             self._analysis: Analysis = analysis
+            self._analysis.line.hears_only = self._setup.hears_only
             self._tasks: TaskGroup = tasks
-            tasks.start_soon(self._grow_old)
-            await self._converse()
-
-    async def _converse(self) -> None:
-        await self._act(At.OPEN)
-        await self._admit()
-        await self._greet()
-        await self._act(At.READY)
-        self._stay_awake()
-        while True:
-            message = await self._receive()
-            if isinstance(message, str):
-                await self._on_text(message)
-            else:
-                await self._on_segment(message)
+            await self._listen()
 
     # --- opening
 
@@ -173,21 +108,12 @@ class Service:
 
     # --- what comes in
 
-    async def _receive(self) -> str | bytes:
-        is_draining = self._session.state is not State.OPEN
-        deadline = float("inf") if is_draining else self._idle_deadline
-        with anyio.CancelScope(deadline=deadline):
-            return await self._peer.receive()
-        await self._refuse("ih6003")
-        raise AssertionError("refusing for idleness ends the session")
-
     async def _on_text(self, text: str) -> None:
-        self._record.received.append(text)
         try:
             message = self._session.receive(text if self._options.strict else _bare(text))
         except RemoteProtocolError as exc:
             code = exc.code if exc.code in catalog.CATALOG else "ih6001"
-            await self._complain(code, f"{exc.what}.")
+            await self._complain(code, exc.what)
             return
         match message:
             case Configure(config):
@@ -212,7 +138,6 @@ class Service:
         await self._tell(Updated(self._setup.config))
 
     async def _on_segment(self, data: bytes) -> None:
-        self._record.keep_segment(data)
         try:
             number = self._session.receive_segment()
         except RemoteProtocolError:
@@ -220,24 +145,12 @@ class Service:
             return
         if await self._act(At.SEGMENT, n=number) or not await self._is_acceptable(data, number):
             return
-        try:
-            await self._feed(data, number)
-        except MediaError as exc:
-            segment = exc.facts.get("segment")
-            await self._complain(
-                exc.code, f"{exc.what}.", segment=segment if isinstance(segment, int) else None
-            )
+        if len(data) >= self._options.min_segment_bytes:
+            try:
+                await self._feed(data, number)
+            except MediaError as exc:
+                await self._complain_of_media(exc)
         self._stay_awake()
-
-    async def _is_acceptable(self, data: bytes, number: int) -> bool:
-        try:
-            self._call.grant.spend(received_bytes=len(data))
-        except RefusedError as refused:
-            await self._refuse(refused.code, refused.message, segment=number)
-        if len(data) > self._options.max_segment_bytes:
-            await self._complain("ih6002", segment=number)
-            return False
-        return len(data) >= self._options.min_segment_bytes
 
     async def _feed(self, data: bytes, number: int) -> None:
         self._has_media = True
@@ -246,170 +159,62 @@ class Service:
         else:
             await self._analysis.line.feed_pcm(data, hertz=self._setup.pcm_hertz)
 
+    async def _complain_of_media(self, exc: MediaError) -> None:
+        segment = exc.facts.get("segment")
+        await self._complain(
+            exc.code, exc.what, segment=segment if isinstance(segment, int) else None
+        )
+
     async def _complain_of_late_media(self) -> None:
         """One error is enough; how the service refuses is not published (chosen)."""
         if not self._is_late_media_told:
             self._is_late_media_told = True
             await self._complain("ih6001", _LATE_MEDIA, segment=self._session.segments)
 
-    # --- what goes out
-
-    async def _tell(self, message: ServerMessage) -> None:
-        async with self._writing:
-            text = self._session.send(message, timestamp=_now())
-            texts = [text]
-            for change in only(self._acts(At.MESSAGE), Change):
-                texts = [changed for text in texts for changed in change.texts(text)]
-            for changed in texts:
-                await self._write(changed)
-
-    async def _write(self, text: str) -> None:
-        if self._is_mute:
-            await anyio.sleep_forever()
-        await self._recorder.write(text)
-        self._record.keep_text(text)
-        try:
-            await self._peer.send_text(text)
-        except SocketClosed:
-            self._record.did_not_leave()
-            raise
-
-    async def _complain(
-        self, code: str, message: str | None = None, *, segment: int | None = None
-    ) -> None:
-        row = catalog.row(code)
-        await self._tell(
-            Error(
-                code=code,
-                message=_sentence(message or row.meaning),
-                link=row.link if row.slug else None,
-                segment=segment,
-            )
-        )
-
-    async def _refuse(
-        self,
-        code: str,
-        message: str | None = None,
-        *,
-        segment: int | None = None,
-        close_code: int | None = None,
-    ) -> None:
-        """Complain; end the session where the catalog says it is over."""
-        await self._complain(code, message, segment=segment)
-        row = catalog.row(code)
-        if row.ends_session or close_code is not None:
-            await self._end(
-                close_code or row.close_code or self._options.limit_close_code,
-                _sentence(message or row.meaning),
-                f"refused: {code}",
-            )
-
     # --- windows
 
     async def _begin_window(self, number: int) -> None:
+        if (code := self._missing_sense()) is not None and not self._is_missing_sense_told:
+            self._is_missing_sense_told = True
+            await self._complain(code)
         await self._act(At.WINDOW, n=number)
 
     def _sheds(self, number: int) -> bool:
-        return bool(only(self._acts(At.WINDOW, n=number), Shed))
+        by_order = only(self._acts(At.WINDOW, n=number), Shed)
+        return bool(by_order) or self._missing_sense() is not None
 
-    async def _deliver(self, present: Ranges) -> None:
-        before = self._record.billed.seconds
-        for item in present:
-            self._record.billed.add(item.start_seconds, item.end_seconds)
-        grant = self._call.grant
-        grant.video_seconds += self._record.billed.seconds - before
-        try:
-            grant.spend()
-        except RefusedError as refused:
-            await self._refuse(refused.code, refused.message)
+    def _missing_sense(self) -> str | None:
+        """skill v2: `inter-2` needs picture and sound; older pages do not mind."""  # noqa: D403
+        line = self._analysis.line
+        if not (self._options.strict and self._call.dialect.needs_audio):
+            return None
+        if line.sounds.end_seconds is None:
+            return "ih5008"
+        if line.pictures.end_seconds is None and not self._setup.hears_only:
+            return "ih5001"
+        return None
 
-    # --- ends
+    # --- the end
 
     async def _drain(self) -> None:
         with anyio.move_on_after(self._options.max_drain_seconds):
             try:
                 await self._analysis.finish()
             except MediaError as exc:
-                await self._complain(exc.code, f"{exc.what}.")
+                await self._complain_of_media(exc)
         self._analysis.stop_telling()
         self._record.dropped = await self._analysis.last_words()
         await self._act(At.DRAIN)
         await self._tell(Ended(END_REASON))
         await self._end(1000, "", "session.ended")
 
-    async def _grow_old(self) -> None:
-        caps = [self._options.max_session_seconds, self._call.grant.caps.max_duration_seconds]
-        await anyio.sleep(min(cap for cap in caps if cap is not None))
-        await self._refuse("ih6004")
-
-    async def _end(self, code: int, reason: str, how: str) -> None:
-        self._record.ended(how, code)
-        await self._peer.close(code, reason)
-        await self._stop()
-
-    async def _stop(self) -> None:
-        self._scope.cancel()
-        await anyio.lowlevel.checkpoint()
-
-    def _note_gone(self, gone: BaseExceptionGroup[SocketClosed]) -> None:
-        closed = gone.exceptions[0]
-        while isinstance(closed, BaseExceptionGroup):
-            closed = closed.exceptions[0]
-        how = "client went away" if closed.code is None else "client closed"
-        self._record.ended(how, closed.code)
-
-    # --- faults by order
-
-    def _acts(self, at: At, n: int | None = None) -> list[Act]:
-        return self._options.script.acts(at, n=n, session=self._record.number)
-
-    async def _act(self, at: At, n: int | None = None) -> bool:
-        """Do what the script says here; whether it stands in for what would happen."""
-        stands_in = False
-        for act in self._acts(at, n):
-            match act:
-                case Send(text, times):
-                    async with self._writing:
-                        for _ in range(times):
-                            await self._write(text)
-                case Refuse(code, close_code):
-                    await self._refuse(code, close_code=close_code, segment=n)
-                    stands_in = True
-                case CloseWith(code, reason):
-                    await self._end(code, reason, "closed by script")
-                case Reset():
-                    self._record.ended("reset by script", None)
-                    await self._peer.abort()
-                    await self._stop()
-                case Stall("reading"):
-                    await anyio.sleep_forever()
-                case Stall():
-                    self._is_mute = True
-                case _:
-                    pass
-        return stands_in
-
-    def _stay_awake(self) -> None:
-        """Only media counts against idling (chosen; not published)."""
-        self._idle_deadline = anyio.current_time() + self._options.max_idle_seconds
-
 
 def _bare(text: str) -> str:
     """The blog wraps a configuration in `{"type": "session.configure"}`; nothing else does."""
     try:
         frame: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(frame, dict) and frame.get("type") == "session.configure":
         return json.dumps({name: value for name, value in frame.items() if name != "type"})
     return text
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith(".") else f"{text}."
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

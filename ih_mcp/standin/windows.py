@@ -39,14 +39,15 @@ class Grid:
         self._window_seconds = window_seconds
         self._hop_seconds = hop_seconds
         self._min_seconds = min_seconds
-        self._next = 0
+        self.windows = 0
+        """How many there were so far."""
 
     def reach(self, until_seconds: float) -> list[Window]:
         """The windows that are complete now that all media before `until_seconds` is known."""
         complete = []
-        while (window := self._at(self._next)).end_seconds <= until_seconds:
+        while (window := self._at(self.windows)).end_seconds <= until_seconds:
             complete.append(window)
-            self._next += 1
+            self.windows += 1
         return complete
 
     def finish(self, end_seconds: float) -> list[Window]:
@@ -55,11 +56,11 @@ class Grid:
         It is left out where the one before reaches as far, and where it is too short.
         """
         windows = self.reach(end_seconds)
-        start = self._at(self._next).start_seconds
-        covered = self._at(self._next - 1).end_seconds if self._next else 0.0
+        start = self._at(self.windows).start_seconds
+        covered = self._at(self.windows - 1).end_seconds if self.windows else 0.0
         if end_seconds > covered and end_seconds - start >= self._min_seconds:
-            windows.append(Window(self._next, start, end_seconds))
-            self._next += 1
+            windows.append(Window(self.windows, start, end_seconds))
+            self.windows += 1
         return windows
 
     def _at(self, index: int) -> Window:
