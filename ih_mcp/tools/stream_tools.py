@@ -24,7 +24,7 @@ from .tool import Arguments, Call
 READY_SECONDS = 20.0
 _CONFIRM_SECONDS = 5.0
 _ROOM_SECONDS = 20.0
-_ORDER_SECONDS = 10.0
+_ORDER_SECONDS = 3.0
 _THEN_POLL = {"next": "poll_events"}
 _MAX_BASE64_CHARS = 6 * 2**20
 

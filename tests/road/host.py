@@ -1,0 +1,153 @@
+"""A host of the MCP server: the official client over real stdio, and the bare process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp_types import CallToolResult, TextContent
+
+ERAS: tuple[Literal["legacy", "2026-07-28"], ...] = ("legacy", "2026-07-28")
+REPOSITORY = Path(__file__).parents[2]
+KEY = "ih_test_key"
+
+
+def environment(data_dir: Path, *, endpoint: str = "local", **more: str) -> dict[str, str]:
+    """A clean environment for a server process: nothing of the developer's own settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("IH_MCP_", "INTERHUMAN_", "CLAUDE_")) or name == "IH_MCP_FFMPEG"
+    }
+    return {
+        **kept,
+        "IH_MCP_ENDPOINT": endpoint,
+        "IH_MCP_DATA_DIR": str(data_dir),
+        "INTERHUMAN_API_KEY": KEY,
+        **more,
+    }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a tool: our status, and the API's messages as they came."""
+
+    is_error: bool
+    blocks: list[str]
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads(self.blocks[0])["ih_mcp"]
+        return found
+
+    @property
+    def messages(self) -> list[str]:
+        return self.blocks[1:]
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        assert self.is_error, self.blocks
+        found: Mapping[str, Any] = json.loads(self.blocks[0].splitlines()[-1])["ih_mcp"]["error"]
+        return found
+
+    @property
+    def text(self) -> str:
+        return self.blocks[0]
+
+
+class Host:
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call(self, tool: str, **arguments: object) -> Answer:
+        result = await self.client.call_tool(tool, arguments)
+        assert isinstance(result, CallToolResult)
+        assert result.structured_content is None
+        blocks = [block.text for block in result.content if isinstance(block, TextContent)]
+        assert len(blocks) == len(result.content)
+        return Answer(bool(result.is_error), blocks)
+
+    async def read_all(self, stream_id: str, **arguments: Any) -> tuple[list[str], Answer]:
+        """Poll from the start until nothing follows."""
+        messages: list[str] = []
+        cursor = 0
+        while True:
+            answer = await self.call("poll_events", stream_id=stream_id, cursor=cursor, **arguments)
+            assert not answer.is_error, answer.text
+            messages += answer.messages
+            assert answer.status["next_cursor"] == cursor + len(answer.messages)
+            cursor = answer.status["next_cursor"]
+            if answer.status["ended"]:
+                return messages, answer
+
+
+@asynccontextmanager
+async def open_host(env: Mapping[str, str], mode: str = "2026-07-28") -> AsyncIterator[Host]:
+    server = StdioServerParameters(command=sys.executable, args=["-m", "ih_mcp"], env=dict(env))
+    with anyio.fail_after(60):
+        async with Client(stdio_client(server), mode=mode) as client:
+            yield Host(client)
+
+
+class Process:
+    """The bare server process and a raw JSON-RPC driver on its pipes, for ends of every kind."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ih_mcp"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(env),
+        )
+        self._id = 0
+        self.request(
+            "initialize",
+            protocolVersion="2025-11-25",
+            capabilities={},
+            clientInfo={"name": "test", "version": "0"},
+        )
+        self._write({"method": "notifications/initialized"})
+
+    def request(self, method: str, **params: object) -> dict[str, Any]:
+        self._id += 1
+        self._write({"id": self._id, "method": method, "params": params})
+        assert self.process.stdout
+        while line := self.process.stdout.readline():
+            message: dict[str, Any] = json.loads(line)
+            if message.get("id") == self._id:
+                return message
+        raise EOFError(self.process.stderr.read() if self.process.stderr else "")
+
+    def call(self, tool: str, **arguments: object) -> Answer:
+        result = self.request("tools/call", name=tool, arguments=arguments)["result"]
+        blocks = [block["text"] for block in result["content"]]
+        return Answer(bool(result.get("isError")), blocks)
+
+    def _write(self, message: Mapping[str, object]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                with_suppressed_close(pipe)
+
+
+def with_suppressed_close(pipe: Any) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return
