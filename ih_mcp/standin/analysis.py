@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,8 @@ class Hooks:
     """Send a message; returns when it left."""
     config: Callable[[], Config]
     """The configuration that holds now."""
+    signals: Callable[[], Sequence[str]]
+    """The signal types the session can report now."""
     begin_window: Callable[[int], Awaitable[None]]
     """Called before the messages of a window, which count from 1."""
     sheds: Callable[[int], bool]
@@ -146,6 +148,7 @@ class Analysis:
             present=media.present,
             degraded=media.degraded,
             config=self._hooks.config(),
+            published=self._hooks.signals(),
         )
         for message in messages:
             await self._hooks.tell(message)

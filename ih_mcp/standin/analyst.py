@@ -28,7 +28,8 @@ ENGAGEMENT = ("engaged", "neutral", "disengaged")  # docs: social-signals
 class Senses:
     """What decoded media an analyst wants to be fed."""
 
-    pictures_per_second: float = 2.0
+    pictures_per_second: float = 5.0
+    """More than one, for a second without a picture counts as a gap."""
     picture_width: int = 32
     picture_height: int = 18
     sound_hertz: int = 16000

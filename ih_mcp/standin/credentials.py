@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-UPLOAD = "interhumanai.upload"  # sdk 1.3.4
-STREAM = "interhumanai.stream"  # sdk 1.3.4
+from ih_mcp.wire.rest import STREAM_SCOPE, UPLOAD_SCOPE
+
 ACCESS_TOKEN_SECONDS = 900  # docs: authentication
 
 _CLIENT_TOKEN_SECONDS = (60, 300, 3600)  # sdk 1.3.4: least, default, most
-_MAX_CONCURRENT = 1  # sdk 1.3.4: of a client token, where it says nothing
+DEFAULT_MAX_CONCURRENT = 1  # sdk 1.3.4: of a client token, where it says nothing
 
 
 class RefusedError(Exception):
@@ -96,12 +96,12 @@ def _is_above(value: float, cap: float | None) -> bool:
     return cap is not None and value > cap
 
 
-_BOTH = frozenset({UPLOAD, STREAM})
+_BOTH = frozenset({UPLOAD_SCOPE, STREAM_SCOPE})
 
 TEST_KEYS: Mapping[str, Grant | str] = {
     "ih_test_no_scope": Grant(scopes=frozenset()),
-    "ih_test_stream_only": Grant(scopes=frozenset({STREAM})),
-    "ih_test_upload_only": Grant(scopes=frozenset({UPLOAD})),
+    "ih_test_stream_only": Grant(scopes=frozenset({STREAM_SCOPE})),
+    "ih_test_upload_only": Grant(scopes=frozenset({UPLOAD_SCOPE})),
     "ih_test_no_quota": Grant(scopes=_BOTH, lacks_quota=True),
     "ih_test_no_audio_model": Grant(scopes=_BOTH, lacks_model="inter-2-audio"),
     "ih_test_no_backend": Grant(scopes=_BOTH, lacks_backend=True),
@@ -187,7 +187,7 @@ class Vault:
 
 def endpoint_scope(scope: str) -> str:
     """Older scopes named a model; they are issued as the endpoint's (sdk 1.3.4)."""
-    for name in (UPLOAD, STREAM):
+    for name in (UPLOAD_SCOPE, STREAM_SCOPE):
         if scope in {f"{name}.inter-2", f"{name}.inter-2-audio"}:
             return name
     return scope

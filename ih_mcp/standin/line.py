@@ -24,6 +24,7 @@ from .coverage import Ranges
 
 _GAP_SECONDS = 1.0  # chosen: a jump of media time longer than this is a gap
 _MAX_LAG_SECONDS = 2.0  # chosen: decoded media is interleaved; a track so far behind is missing
+_PICTURE_SECONDS = 0.04  # chosen: of the last one; those between are joined as no gap
 _SAMPLE_BYTES = 2  # of pcm_s16le
 
 
@@ -111,8 +112,11 @@ class Line:
         ends = [max(track.end_seconds or 0.0, self._base_seconds) for track in tracks]
         return max(min(ends), max(ends) - _MAX_LAG_SECONDS)
 
-    async def feed(self, data: bytes, *, segment: int) -> None:
+    async def feed(self, data: bytes, *, segment: int, opens: bool | None = None) -> None:
         """Take in the next binary message; waits while the analysis has enough to do.
+
+        Args:
+            opens: Whether it opens a clip; told by its first bytes where not said.
 
         Raises:
             MediaError: It, or the clip it follows, cannot be decoded; `code` is the id that says
@@ -120,7 +124,7 @@ class Line:
         """
         data, self._first_bytes = self._first_bytes + data, b""
         complaint = None
-        if is_headed(data):
+        if is_headed(data) if opens is None else opens:
             complaint = await self._end_clip()
             self._clip = await self._tasks.start(self._run, segment)
         elif self._clip is None and _may_become_a_header(data):
@@ -192,7 +196,7 @@ class Line:
     async def _put(self, item: Picture | Sound) -> None:
         if isinstance(item, Picture):
             start, track = item.time_seconds, self.pictures
-            end = start + 1 / self._senses.pictures_per_second
+            end = start + _PICTURE_SECONDS
         else:
             start, track = item.start_seconds, self.sounds
             end = item.end_seconds

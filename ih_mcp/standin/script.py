@@ -9,13 +9,15 @@ A script is a list of steps. Each names a point of a session and one act, as JSO
      {"at": "window", "n": 4, "shed": true},
      {"at": "closing", "stall": "telling"},
      {"at": "message", "change": {"type": "signal.detected", "extra": {"a": 1}, "repeat": 2}},
-     {"at": "request", "path": "/v2/upload/analyze", "n": 1, "status": 503, "retry_after": 1}]
+     {"at": "request", "path": "/v2/upload/analyze", "n": 1, "status": 503, "retry_after": 1},
+     {"at": "job", "n": 1, "lingers": 2}]
 
 Points of a session, in its order: `upgrade` (before the answer to the handshake), `open` (before
 the greeting), `ready` (after it), `segment` (a binary message arrived; before it is looked at),
 `window` (before its messages leave; `n` counts from 1), `closing` (after `session.closing`),
 `drain` (before `session.ended`); `message` is every message that is about to leave, `request`
-every HTTP request. `n` and `session` count from 1; left out, the step holds for each.
+every HTTP request of an upload or token (`n` counts those to one path), `job` every v2 upload
+job. `n` and `session` count from 1; left out, the step holds for each.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class At(StrEnum):
     DRAIN = "drain"
     MESSAGE = "message"
     REQUEST = "request"
+    JOB = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,13 @@ class Stall:
     def __post_init__(self) -> None:
         if self.what not in {"reading", "telling"}:
             raise ValueError("stall is `reading` or `telling`")
+
+
+@dataclass(frozen=True, slots=True)
+class Linger:
+    """Answer that a job is queued this often, then that it runs this often, before what is so."""
+
+    answers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,7 @@ class Change:
         return [json.dumps(frame)] * self.repeat
 
 
-Act = Send | Refuse | CloseWith | Reset | Stall | Shed | Answer | Change
+Act = Send | Refuse | CloseWith | Reset | Stall | Linger | Shed | Answer | Change
 A = TypeVar("A", bound=Act)
 
 
@@ -206,6 +216,7 @@ _ACTS: Sequence[tuple[str, type[Act], Sequence[_Field]]] = (
     ("close", CloseWith, [("close", "code", int), ("reason", "reason", str)]),
     ("reset", Reset, []),
     ("stall", Stall, [("stall", "what", str)]),
+    ("lingers", Linger, [("lingers", "answers", int)]),
     ("shed", Shed, []),
 )
 _ANSWER: Sequence[_Field] = (

@@ -14,7 +14,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from ih_mcp.media.ffmpeg import Ffmpeg
 
-from .app import House, create_app
+from .app import create_app
+from .house import House
 from .line import OpenDecoder
 from .options import Options
 from .peer import TRANSPORT
@@ -39,7 +40,7 @@ class Running:
 async def serve(
     options: Options | None = None,
     *,
-    ffmpeg: Ffmpeg | None = None,
+    ffmpeg: Ffmpeg,
     host: str = "127.0.0.1",
     port: int = 0,
     open_decoder: OpenDecoder | None = None,
@@ -47,8 +48,9 @@ async def serve(
     """Run a stand-in while this is open; sessions still open at the end are cut off.
 
     Args:
-        ffmpeg: Decodes media; needed unless `open_decoder` is given.
+        ffmpeg: Decodes media.
         port: 0 takes a free one.
+        open_decoder: Makes the decoders of streams, where they are to be others.
 
     Raises:
         OSError: The port is taken.
@@ -73,7 +75,7 @@ async def serve(
     )
     server = _Server(config)
     with _listening(host, port) as listener:
-        async with house.recorder.writing(options.record_path), anyio.create_task_group() as tasks:
+        async with house.working(), anyio.create_task_group() as tasks:
             tasks.start_soon(_run, server, listener)
             try:
                 yield Running(url=_url(listener), recorder=house.recorder)

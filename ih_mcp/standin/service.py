@@ -11,10 +11,11 @@ from anyio.abc import TaskGroup
 from ih_mcp.errors import MediaError, RemoteProtocolError
 from ih_mcp.wire import catalog
 from ih_mcp.wire.messages import Close, Closing, Config, Configure, Ended, Ready, Updated
+from ih_mcp.wire.rest import STREAM_SCOPE
 
 from .analysis import Analysis, Hooks, analysing
 from .conversation import Call, Conversation
-from .credentials import STREAM, RefusedError
+from .credentials import RefusedError
 from .line import OpenDecoder
 from .options import Options
 from .peer import Peer
@@ -60,6 +61,7 @@ class Service(Conversation):
         hooks = Hooks(
             tell=self._tell,
             config=lambda: self._setup.config,
+            signals=lambda: self._setup.signals,
             begin_window=self._begin_window,
             sheds=self._sheds,
             deliver=self._deliver,
@@ -80,7 +82,7 @@ class Service(Conversation):
     async def _admit(self) -> None:
         """Refusals a client meets after the handshake, before any greeting (skill v2)."""
         try:
-            self._call.grant.allow(STREAM)
+            self._call.grant.allow(STREAM_SCOPE)
             self._setup = self._setup.opened(self._call.model)
             if self._call.grant.lacks_backend and self._call.dialect.models:
                 raise RefusedError("ih1003")

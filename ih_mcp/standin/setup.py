@@ -11,6 +11,14 @@ from .credentials import RefusedError
 
 _RATES = (16_000, 24_000)  # sdk 1.3.4
 AUDIO_MODEL = "inter-2-audio"  # sdk 1.3.4
+AUDIO_SIGNALS = (  # sdk 1.3.4: those it can hear
+    "agreement",
+    "confidence",
+    "frustration",
+    "hesitation",
+    "interest",
+    "uncertainty",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,11 @@ class Setup:
     def hears_only(self) -> bool:
         """Whether pictures are ignored."""
         return self.config.model == AUDIO_MODEL
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signal types a session can report."""
+        return AUDIO_SIGNALS if self.hears_only else self.dialect.signals
 
     def opened(self, model: str | None) -> Setup:
         """With the model the URL names.

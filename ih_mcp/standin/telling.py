@@ -32,7 +32,6 @@ class Telling:
     """
 
     def __init__(self, dialect: Dialect, *, min_window_seconds: float) -> None:
-        self._dialect = dialect
         self._min_window_seconds = min_window_seconds
         self._emission = Emission(dialect)
         self._quality = Quality()
@@ -49,10 +48,12 @@ class Telling:
         present: Ranges,
         degraded: Ranges,
         config: Config,
+        published: Sequence[str],
     ) -> list[Reading]:
         """The messages for a window that was analysed.
 
         Args:
+            published: The signal types this session can report; others are left out.
             present: Where in the window there was media.
             degraded: Where in it the picture was missing.
         """
@@ -62,7 +63,7 @@ class Telling:
             self.billed.add(item.start_seconds, item.end_seconds)
         if list(degraded):
             messages.append(_coverage("coverage.degraded", degraded, reason="video_gap"))
-        signals = [s for s in observations.signals if s.signal_type in self._dialect.signals]
+        signals = [s for s in observations.signals if s.signal_type in published]
         scores = self._quality.window(window.end_seconds, signals, observations.engagement)
         messages += self._emission.window(
             _tidy(window.start_seconds),

@@ -52,10 +52,10 @@ class KeyPair:
         """
         frame = _object(body)
         if not frame.get("key_secret"):
-            raise RemoteProtocolError("key_secret is missing", code="ih2005")
+            raise RemoteProtocolError("the request has no key_secret", code="ih2005")
         scopes = _texts(frame, "scopes")
         if not scopes:
-            raise RemoteProtocolError("scopes needs at least one entry", code="ih4005")
+            raise RemoteProtocolError("the request names no scopes", code="ih4005")
         return cls(
             key_id=_text(frame, "key_id"), key_secret=_text(frame, "key_secret"), scopes=scopes
         )
@@ -87,7 +87,7 @@ class ClientTokenRequest:
         """
         frame = _object(body)
         if not frame.get("api_key"):
-            raise RemoteProtocolError("api_key is missing", code="ih2002")
+            raise RemoteProtocolError("the request has no api_key", code="ih2002")
         return cls(
             api_key=_text(frame, "api_key"),
             scopes=_texts(frame, "scopes"),
@@ -119,7 +119,7 @@ class Revocation:
         """
         frame = _object(body)
         if not frame.get("api_key"):
-            raise RemoteProtocolError("api_key is missing", code="ih2002")
+            raise RemoteProtocolError("the request has no api_key", code="ih2002")
         return cls(api_key=_text(frame, "api_key"), token=_text(frame, "token"))
 
 
@@ -320,7 +320,7 @@ def _object(body: bytes) -> Fields:
 def _text(frame: Fields, name: str) -> str:
     value = frame.get(name)
     if not isinstance(value, str):
-        raise RemoteProtocolError(f"{name} is no text", code="ih4005")
+        raise RemoteProtocolError(f"the field {name} is no text", code="ih4005")
     return value
 
 
@@ -329,7 +329,7 @@ def _texts(frame: Fields, name: str) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RemoteProtocolError(f"{name} is no list of texts", code="ih4005")
+        raise RemoteProtocolError(f"the field {name} is no list of texts", code="ih4005")
     return tuple(value)
 
 
@@ -338,7 +338,7 @@ def _count(frame: Fields, name: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RemoteProtocolError(f"{name} is no count", code="ih4005")
+        raise RemoteProtocolError(f"the field {name} is no count", code="ih4005")
     return value
 
 

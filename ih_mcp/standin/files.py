@@ -1,0 +1,172 @@
+"""Whole files: what one is, its bytes in an order a decoder can read, and what is in its windows.
+
+Uploads and the segments of v0 are files of their own; some keep their index at the end, which a
+stream cannot be read with, so those are written anew first.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.container import container_of
+from ih_mcp.media.decode import Picture, Sound
+from ih_mcp.media.facts import Facts
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.probe import probe
+from ih_mcp.media.split import split
+from ih_mcp.wire.dialects import V1, Framing
+
+from .analyst import MakeAnalyst, Observations, checked
+from .line import Line, OpenDecoder
+from .windows import Grid, Window
+
+_CHUNK_BYTES = 1 << 18
+_PIECE_SECONDS = 10.0
+_LIMITS = replace(V1.limits, min_segment_seconds=None)
+
+
+class Files(Protocol):
+    """How the stand-in looks at files; `FfmpegFiles` is one."""
+
+    async def facts(self, path: Path) -> Facts:
+        """What it is; raises `MediaError` where it is no media."""
+        ...
+
+    def chunks(self, path: Path) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Its bytes, in an order that can be decoded without seeking."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FfmpegFiles:
+    """Files as ffmpeg sees them."""
+
+    ffmpeg: Ffmpeg
+
+    async def facts(self, path: Path) -> Facts:
+        return await probe(self.ffmpeg, path)
+
+    @asynccontextmanager
+    async def chunks(self, path: Path) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with await anyio.open_file(path, "rb") as file:
+            first = await file.read(_CHUNK_BYTES)
+        made = _read(path) if _is_in_order(first) else self._written_anew(path)
+        async with aclosing(made) as chunks:
+            yield chunks
+
+    async def _written_anew(self, path: Path) -> AsyncGenerator[bytes, None]:
+        segments = split(
+            path,
+            ffmpeg=self.ffmpeg,
+            limits=_LIMITS,
+            framing=Framing.CONTINUED,
+            target_seconds=_PIECE_SECONDS,
+        )
+        async with aclosing(segments):
+            async for segment in segments:
+                yield segment.data
+
+
+async def _read(path: Path) -> AsyncGenerator[bytes, None]:
+    async with await anyio.open_file(path, "rb") as file:
+        while data := await file.read(_CHUNK_BYTES):
+            yield data
+
+
+def _is_in_order(first: bytes) -> bool:
+    """Whether the index comes before the media; only MP4 may have it otherwise."""
+    if container_of(first) != "mp4":
+        return True
+    at = 0
+    while at + 8 <= len(first):
+        size, kind = int.from_bytes(first[at : at + 4], "big"), first[at + 4 : at + 8]
+        if kind in {b"moov", b"moof"}:
+            return True
+        if kind == b"mdat" or size < 8:
+            return False
+        at += size
+    return False
+
+
+@asynccontextmanager
+async def kept(data: bytes) -> AsyncIterator[Path]:
+    """A temporary file with this content."""
+    with tempfile.TemporaryDirectory(prefix="ih-mcp-", ignore_cleanup_errors=True) as folder:
+        path = anyio.Path(folder) / "segment"
+        await path.write_bytes(data)
+        yield Path(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What an analyst saw in a file."""
+
+    duration_seconds: float
+    windows: Sequence[tuple[Window, Observations]]
+    has_pictures: bool
+    has_sound: bool
+
+
+async def look(
+    chunks: AsyncIterator[bytes],
+    *,
+    grid: Grid,
+    make_analyst: MakeAnalyst,
+    open_decoder: OpenDecoder,
+    hears_only: bool = False,
+) -> Seen:
+    """Decode and analyse one file.
+
+    Raises:
+        MediaError: Nothing in it can be decoded.
+    """
+    analyst = make_analyst()
+    description = analyst.describe()
+    windows: list[tuple[Window, Observations]] = []
+
+    async def observe(complete: Sequence[Window]) -> None:
+        for window in complete:
+            seen = checked(await analyst.observe(window), description, window)
+            windows.append((window, seen))
+
+    async def take(item: Picture | Sound) -> None:
+        await analyst.feed(item)
+        await observe(grid.reach(line.reached_seconds))
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            line = Line(open_decoder, description.senses, tasks, take)
+            line.hears_only = hears_only
+            complaint = await _feed_all(line, chunks)
+        if complaint is not None:
+            raise complaint
+        await observe(grid.finish(line.end_seconds))
+    finally:
+        await analyst.aclose()
+    return Seen(
+        duration_seconds=round(line.end_seconds, 3),
+        windows=windows,
+        has_pictures=line.pictures.end_seconds is not None,
+        has_sound=line.sounds.end_seconds is not None,
+    )
+
+
+async def _feed_all(line: Line, chunks: AsyncIterator[bytes]) -> MediaError | None:
+    """One file is one clip, whatever its chunks look like."""
+    try:
+        first = True
+        async for data in chunks:
+            await line.feed(data, segment=1, opens=first)
+            first = False
+        return await line.finish()
+    except MediaError as exc:
+        await line.finish()
+        return exc

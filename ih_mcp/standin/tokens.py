@@ -1,0 +1,109 @@
+"""Minting and revoking tokens over HTTP. docs: authentication; sdk 1.3.4."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.wire.rest import STREAM_SCOPE, ClientTokenRequest, KeyPair, Revocation
+
+from .credentials import (
+    ACCESS_TOKEN_SECONDS,
+    DEFAULT_MAX_CONCURRENT,
+    Caps,
+    Grant,
+    RefusedError,
+    endpoint_scope,
+)
+from .house import House, refusal
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_KNOWN_SCOPES = frozenset(
+    {"interhumanai.upload", "interhumanai.stream", "interhumanai.realtime"}  # sdk 1.3.4
+)
+WRONG_SECRET = "wrong"  # noqa: S105 - the one key_secret that is refused
+
+
+def answering(endpoint: Endpoint) -> Endpoint:
+    """Refusals of an endpoint as answers."""
+
+    async def answer(request: Request) -> Response:
+        house: House = request.app.state.house
+        if (ordered := house.ordered_answer(request)) is not None:
+            return ordered
+        try:
+            return await endpoint(request)
+        except RefusedError as refused:
+            return refusal(request, refused.code, refused.message)
+        except RemoteProtocolError as exc:
+            return refusal(request, exc.code, f"{exc.what}.")
+
+    return answer
+
+
+async def exchange(request: Request) -> Response:
+    """`POST /v1/auth`: a key pair for an access token. Only held scopes come back."""
+    house: House = request.app.state.house
+    asked = KeyPair.read(await request.body())
+    if asked.key_secret == WRONG_SECRET:
+        raise RefusedError("ih2001")
+    granted = [scope for scope in map(endpoint_scope, asked.scopes) if scope in _KNOWN_SCOPES]
+    if not granted:
+        raise RefusedError("ih2003", "The key holds none of these scopes.")
+    token = house.vault.mint_access_token(granted, now=anyio.current_time())
+    return JSONResponse(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": ACCESS_TOKEN_SECONDS,
+            "scope": " ".join(granted),
+        }
+    )
+
+
+async def mint(request: Request) -> Response:
+    """`POST /v1/client_tokens`: a capped token; the key is in the body."""
+    house: House = request.app.state.house
+    asked = ClientTokenRequest.read(await request.body())
+    grant = house.grant(request, asked.api_key)
+    scopes = [endpoint_scope(scope) for scope in asked.scopes or (STREAM_SCOPE,)]
+    _require(grant, scopes)
+    caps = Caps(
+        max_duration_seconds=asked.max_duration_seconds,
+        max_bytes=asked.max_bytes,
+        max_concurrent=asked.max_concurrent or DEFAULT_MAX_CONCURRENT,
+        max_video_seconds=asked.max_video_seconds,
+        allowed_origins=asked.allowed_origins,
+    )
+    token, seconds = house.vault.mint_client_token(
+        asked.api_key, scopes, asked.expires_in, caps, now=anyio.current_time()
+    )
+    return JSONResponse(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": seconds,
+            "scope": " ".join(scopes),
+            **asdict(caps),
+        }
+    )
+
+
+async def revoke(request: Request) -> Response:
+    """`POST /v1/client_tokens/revoke`: no body, also for a token that is gone already."""
+    house: House = request.app.state.house
+    asked = Revocation.read(await request.body())
+    house.grant(request, asked.api_key)
+    house.vault.revoke(asked.token, owner=asked.api_key)
+    return Response(status_code=204)
+
+
+def _require(grant: Grant, scopes: list[str]) -> None:
+    for scope in scopes:
+        grant.allow(scope)

@@ -1,0 +1,275 @@
+"""Whole files over HTTP: v1 answers with the result, v2 with a job. docs: upload-analyze."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.container import container_of
+from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, Upload
+
+from .credentials import Grant, RefusedError
+from .files import Seen, look
+from .house import House, bearer, error_body
+from .jobs import JobError
+from .results import v1_upload, v2_upload
+from .script import At, Linger, Refuse, only
+from .setup import AUDIO_MODEL, AUDIO_SIGNALS
+from .windows import Grid
+
+_UNSERVED_MODEL = "inter-2-deep"  # sdk 1.1.0: known, not served
+_VIDEO_CONTAINERS = frozenset({"mov", "avi", "matroska", "mpegts"})  # docs; as ffmpeg names them
+_AUDIO_CONTAINERS = frozenset({"wav", "flac", "mp3", "mov", "ogg", "matroska"})  # skill: v2 upload
+_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})  # seen: MPEG-4 Part 2 is refused
+_COPY_BYTES = 1 << 18
+_HEAD_BYTES = 1 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What one upload asks for, once its file is known to be fine."""
+
+    path: Path
+    grant: Grant
+    model: str | None
+    include: tuple[str, ...]
+    goals: tuple[str, ...]
+    has_context: bool
+    wait_seconds: int
+
+    @property
+    def hears_only(self) -> bool:
+        return self.model == AUDIO_MODEL
+
+
+async def analyze_v1(request: Request) -> Response:
+    """`POST /v1/upload/analyze`: the result, when it is there."""
+    house: House = request.app.state.house
+    dialect = DIALECTS["v1"]
+    async with _folder() as folder:
+        order = await _taken(request, UPLOADS["v1"], folder)
+        options = house.options
+        grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
+        try:
+            seen = await _looked(house, order, grid)
+        except MediaError as exc:
+            raise RefusedError("ih5002", exc.what) from exc
+    return JSONResponse(
+        v1_upload(
+            seen,
+            dialect,
+            include=order.include,
+            goals=order.goals,
+            has_context=order.has_context,
+        )
+    )
+
+
+async def analyze_v2(request: Request) -> Response:
+    """`POST /v2/upload/analyze`: a job, after the file was looked at."""
+    house: House = request.app.state.house
+    folder = await anyio.to_thread.run_sync(_made_folder)
+    try:
+        order = await _taken(request, UPLOADS["v2"], Path(folder.name))
+    except BaseException:
+        await _removed(folder)
+        raise
+    acts = house.options.script.acts(At.JOB, n=house.jobs.count + 1)
+    lingers = next((act.answers for act in only(acts, Linger)), 0)
+    ordered = next((act.code for act in only(acts, Refuse)), None)
+    job = house.jobs.make(str(order.model), order.grant, lingers=lingers)
+    run = partial(_worked, house, request, order, folder, ordered)
+    house.tasks.start_soon(house.jobs.work, job, run)
+    if order.wait_seconds:
+        with anyio.move_on_after(order.wait_seconds):
+            await job.done.wait()
+    envelope = job.envelope()
+    # skill: v2 upload: 200 only where the answer was waited for and is the last word
+    is_last = bool(order.wait_seconds) and ("result" in envelope or "error" in envelope)
+    return JSONResponse(envelope, status_code=200 if is_last else 202)
+
+
+async def read_job(request: Request) -> Response:
+    """`GET /v2/upload/jobs/{job_id}`: how a job stands."""
+    house: House = request.app.state.house
+    grant = _allowed(house, request)
+    return JSONResponse(house.jobs.find(request.path_params["job_id"], grant).envelope())
+
+
+async def _worked(
+    house: House,
+    request: Request,
+    order: _Order,
+    folder: tempfile.TemporaryDirectory[str],
+    ordered: str | None,
+) -> Mapping[str, object]:
+    try:
+        if ordered is not None:
+            raise JobError(error_body(request, ordered).body())
+        seconds = house.options.upload_window_seconds
+        seen = await _looked(house, order, Grid(window_seconds=seconds, hop_seconds=seconds))
+    except MediaError as exc:
+        raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _removed(folder)
+    signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals
+    return v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
+
+
+async def _looked(house: House, order: _Order, grid: Grid) -> Seen:
+    async with house.files.chunks(order.path) as chunks:
+        seen = await look(
+            chunks,
+            grid=grid,
+            make_analyst=house.options.analyst,
+            open_decoder=house.open_decoder,
+            hears_only=order.hears_only,
+        )
+    house.billed_upload_seconds += seen.duration_seconds
+    order.grant.video_seconds += seen.duration_seconds
+    return seen
+
+
+# --- taking an upload in -------------------------------------------------------------------------
+
+
+async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
+    house: House = request.app.state.house
+    grant = _allowed(house, request)
+    async with request.form() as form:
+        model = _model(form, upload, house.options.models)
+        wait_seconds = _wait_seconds(form, upload)
+        path = await _saved(form, folder / "upload", house.options.max_upload_bytes)
+        order = _Order(
+            path=path,
+            grant=grant,
+            model=model,
+            include=tuple(name for name in upload.includes if name in form.getlist("include[]")),
+            goals=tuple(str(name) for name in form.getlist("goal_dimensions[]")),
+            has_context="conversation_context" in form,
+            wait_seconds=wait_seconds,
+        )
+    await _check(house, order, upload)
+    return order
+
+
+def _allowed(house: House, request: Request) -> Grant:
+    grant = house.grant(request, bearer(request.headers))
+    grant.allow(UPLOAD_SCOPE)
+    grant.spend()
+    return grant
+
+
+def _model(form: FormData, upload: Upload, served: tuple[str, ...]) -> str | None:
+    if not upload.models:
+        return None
+    model = form.get("model")
+    if model == _UNSERVED_MODEL:
+        raise RefusedError("ih4020")
+    if model not in upload.models:
+        raise RefusedError("ih4005", f"model is one of {', '.join(upload.models)}.")
+    if model not in served:
+        raise RefusedError("ih1003")
+    return str(model)
+
+
+def _wait_seconds(form: FormData, upload: Upload) -> int:
+    said = str(form.get("wait_seconds") or 0)
+    if not said.isdecimal() or int(said) > upload.max_wait_seconds:
+        raise RefusedError("ih4005", f"wait_seconds is 0 to {upload.max_wait_seconds}.")
+    return int(said)
+
+
+async def _saved(form: FormData, path: Path, max_bytes: int) -> Path:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise RefusedError("ih4001")
+    size = 0
+    async with await anyio.open_file(path, "wb") as kept:
+        while data := await file.read(_COPY_BYTES):
+            size += len(data)
+            if size > max_bytes:
+                raise RefusedError("ih4003", "The file must not exceed 32 MB.")
+            await kept.write(data)
+    return path
+
+
+async def _check(house: House, order: _Order, upload: Upload) -> None:
+    """What the service looks at before it takes the file. skill: v2 upload."""
+    try:
+        facts = await house.files.facts(order.path)
+    except MediaError as exc:
+        raise RefusedError(await _unreadable(order.path), exc.what) from exc
+    containers = _AUDIO_CONTAINERS if order.hears_only else _VIDEO_CONTAINERS
+    seconds = facts.duration_seconds
+    if seconds is None:  # recordings of browsers do not tell
+        seconds = (await _measured(house, order)).duration_seconds
+    is_job = upload.makes_job
+    codec = facts.video.codec if facts.video is not None else None
+    is_strange = house.options.strict and codec not in {None, *_CODECS}
+    for is_wrong, code in (
+        (facts.container_name not in containers, "ih4002"),
+        (facts.video is None and not order.hears_only, "ih5001"),
+        (facts.audio is None and is_job, "ih5008"),
+        (is_strange and not order.hears_only, "ih5003"),
+        (seconds < MIN_VIDEO_SECONDS, "ih4007"),
+        (is_job and seconds > house.options.max_upload_seconds, "ih4004"),
+    ):
+        if is_wrong:
+            raise RefusedError(code)
+
+
+async def _unreadable(path: Path) -> str:
+    """A container nobody knows, or a known one that is broken."""
+    async with await anyio.open_file(path, "rb") as file:
+        return "ih4002" if container_of(await file.read(_HEAD_BYTES)) is None else "ih5002"
+
+
+async def _measured(house: House, order: _Order) -> Seen:
+    grid = Grid(window_seconds=1e9, hop_seconds=1e9)
+    try:
+        async with house.files.chunks(order.path) as chunks:
+            return await look(
+                chunks,
+                grid=grid,
+                make_analyst=house.options.analyst,
+                open_decoder=house.open_decoder,
+                hears_only=order.hears_only,
+            )
+    except MediaError as exc:
+        raise RefusedError("ih5002", exc.what) from exc
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _folder() -> AsyncIterator[Path]:
+    folder = await anyio.to_thread.run_sync(_made_folder)
+    try:
+        yield Path(folder.name)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _removed(folder)
+
+
+def _made_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="ih-mcp-", ignore_cleanup_errors=True)
+
+
+async def _removed(folder: tempfile.TemporaryDirectory[str]) -> None:
+    remove: Callable[[], None] = folder.cleanup
+    await anyio.to_thread.run_sync(remove)
