@@ -91,9 +91,11 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(env: Mapping[str, str], mode: str = "2026-07-28") -> AsyncIterator[Host]:
+async def open_host(
+    env: Mapping[str, str], mode: str = "2026-07-28", *, seconds: float = 60
+) -> AsyncIterator[Host]:
     server = StdioServerParameters(command=sys.executable, args=["-m", "ih_mcp"], env=dict(env))
-    with anyio.fail_after(60):
+    with anyio.fail_after(seconds):
         async with Client(stdio_client(server), mode=mode) as client:
             yield Host(client)
 
