@@ -7,8 +7,8 @@ the stand-in's web server load with the first stream, after the first answer.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -176,6 +176,18 @@ class Runtime:
             return self._standin_url
 
 
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Task groups wrap the error of the block they surround; callers want the error itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
 def _folder_of(path: str) -> Path:
     return Path(path).expanduser().resolve().parent
 
@@ -203,10 +215,10 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         max_age_seconds=settings.journal_max_days * 86_400,
         orphaned=_ORPHANED,
     )
-    async with (
-        open_journal(settings.data_dir, keeping) as journal,
-        anyio.create_task_group() as tasks,
-    ):
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_unwrapped())
+        journal = await stack.enter_async_context(open_journal(settings.data_dir, keeping))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(journal.tidy)
         async with open_registry(
             journal,

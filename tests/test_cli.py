@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ih_mcp import __version__
+from ih_mcp.cli import main
+from ih_mcp.cli.stream import frame
+
+from .road.host import environment
+from .road.test_fidelity import unframe
+
+pytestmark = pytest.mark.timeout(60)
+CLI = [sys.executable, "-m", "ih_mcp"]
+
+
+def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*CLI, *arguments], env=env, capture_output=True, check=False)
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+    assert done.value.code == 0
+    assert capsys.readouterr().out == f"ih-mcp {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["stream", "--help"], ["standin", "--help"]])
+def test_help_shows_how(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    text = capsys.readouterr().out
+    assert "usage: ih-mcp" in text
+    if arguments == ["--help"]:
+        assert "ih-mcp stream talk.mp4 --local" in text
+
+
+def test_a_file_is_streamed_from_the_shell_without_a_key(tmp_path: Path, dialogue: Path) -> None:
+    env = environment(tmp_path, endpoint="production", INTERHUMAN_API_KEY="")
+    done = run(env, "stream", str(dialogue), "--local", "--pace", "fast")
+    assert done.returncode == 0, done.stderr.decode()
+    kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("session.ready", "session.ended")
+    assert b"ended in order: 24.667 s of media" in done.stderr
+
+
+def test_without_a_key_both_ways_out_are_named(tmp_path: Path, dialogue: Path) -> None:
+    env = environment(tmp_path, endpoint="production", INTERHUMAN_API_KEY="")
+    done = run(env, "stream", str(dialogue))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"INTERHUMAN_API_KEY" in done.stderr
+    assert b"--local" in done.stderr
+
+
+def test_a_missing_file_is_told(tmp_path: Path, dialogue: Path) -> None:
+    done = run(environment(tmp_path), "stream", str(dialogue.with_name("dialog.mp4")))
+    assert done.returncode == 2
+    assert b"dialogue.mp4" in done.stderr  # the near miss
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_session_that_does_not_end_in_order_is_exit_code_1(
+    tmp_path: Path, dialogue: Path
+) -> None:
+    script = tmp_path / "script.json"
+    script.write_text('[{"at": "segment", "n": 2, "close": 1011}]', encoding="utf-8")
+    with subprocess.Popen(
+        [*CLI, "standin", "--script", str(script)],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as standin:
+        assert standin.stdout
+        url = standin.stdout.readline().decode().strip()
+        done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
+        standin.send_signal(signal.SIGINT)
+        assert standin.wait(10) in {0, 130}
+    assert done.returncode == 1
+    assert b"did not end in order" in done.stderr
+    assert b"1011" in done.stderr
+
+
+def test_the_stand_in_writes_down_every_text_frame_it_sends(tmp_path: Path, dialogue: Path) -> None:
+    record = tmp_path / "record.jsonl"
+    with subprocess.Popen(
+        [*CLI, "standin", "--record", str(record)],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as standin:
+        assert standin.stdout
+        assert standin.stderr
+        url = standin.stdout.readline().decode().strip()
+        done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
+        standin.terminate()
+        assert b"measures nothing" in standin.stderr.read()
+    sent = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    assert unframe(done.stdout) == sent
+
+
+def test_the_first_interrupt_ends_the_stream_in_order(tmp_path: Path, dialogue: Path) -> None:
+    env = environment(tmp_path, IH_MCP_ENDPOINT="local")
+    with subprocess.Popen(
+        [*CLI, "stream", str(dialogue), "--pace", "realtime"],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert b"session.ready" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        code = process.wait(10)
+    assert code == 0
+    assert b"session.ended" in rest.splitlines()[-1]
+
+
+def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, dialogue: Path) -> None:
+    with subprocess.Popen(
+        [*CLI, "stream", str(dialogue), "--local", "--pace", "fast"],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        words = process.stderr.read()
+        process.wait(20)
+    assert b"Traceback" not in words
+
+
+def test_check_says_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> None:
+    good = run(environment(tmp_path, IH_MCP_MEDIA_DIRS=str(tmp_path)), "check")
+    assert good.returncode == 0, good.stdout.decode()
+    assert b"all is well" in good.stdout
+    bad = run(environment(tmp_path, endpoint="production", INTERHUMAN_API_KEY=""), "check")
+    assert bad.returncode == 1
+    assert b"-> Set INTERHUMAN_API_KEY" in bad.stdout
+    assert os.environ.get("INTERHUMAN_API_KEY", "none").encode() not in bad.stdout
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_framed_messages_are_told_apart_whatever_they_hold(messages: list[str]) -> None:
+    assert unframe(b"".join(frame(message) for message in messages)) == messages
