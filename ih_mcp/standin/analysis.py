@@ -187,13 +187,13 @@ async def analysing(
     analyst = options.analyst()
     try:
         async with (
-            anyio.create_task_group() as tasks,
             pipeline(
                 _observing(analyst, options.analysis_ratio),
                 max_concurrent=options.max_concurrent_windows,
                 max_waiting=options.max_waiting_windows,
                 sheds=options.sheds,
             ) as windows,
+            anyio.create_task_group() as tasks,
         ):
             analysis = Analysis(
                 analyst,

@@ -40,7 +40,7 @@ _DESCRIPTION = Description(
     never=("engagement", "disengagement"),
     sends_data_away=False,
 )
-_BANDS = ((0.75, "high"), (0.65, "medium"), (0.55, "low"))  # chosen: some signals, not all
+_BANDS = ((0.75, "high"), (0.68, "medium"), (0.60, "low"))  # chosen: some signals, not all
 _ENGAGED, _DISENGAGED = 0.55, 0.40
 _LEVELS = 8
 _EVERY = 8  # samples that count; enough to hear loudness, cheap without numpy

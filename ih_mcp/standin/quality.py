@@ -62,7 +62,8 @@ class Quality:
 
     def finish(self, *, min_seconds: float) -> Mapping[str, object] | None:
         """Close the last period, where it is long enough to tell."""
-        return self._close() if self._end - self._start >= min_seconds else None
+        is_long = self._windows > 0 and self._end - self._start >= min_seconds
+        return self._close() if is_long else None
 
     def _close(self) -> Mapping[str, object]:
         scores = {
@@ -73,7 +74,8 @@ class Quality:
         for name, score in scores.items():
             self._sums[name] = self._sums.get(name, 0.0) + score * seconds
         overall = {name: self._sums[name] / self._seconds for name in DIMENSIONS}
-        entry = {"start": self._start, "end": self._end, "values": _with_index(scores)}
+        span = {"start": round(self._start, 3), "end": round(self._end, 3)}
+        entry = {**span, "values": _with_index(scores)}
         self._start, self._windows, self._evidence = self._end, 0, {}
         return {"overall": _with_index(overall), "timeline": [entry]}
 

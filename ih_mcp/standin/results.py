@@ -56,8 +56,8 @@ def v1_upload(
     for window, observations in seen.windows:
         found = _published(observations, dialect.signals)
         for message in emission.window(
-            window.start_seconds,
-            window.end_seconds,
+            round(window.start_seconds, 3),
+            round(window.end_seconds, 3),
             found,
             engagement=observations.engagement,
             quality=quality.window(window.end_seconds, found, observations.engagement),
@@ -118,7 +118,7 @@ def v2_upload(
 
 
 def _v2_window(window: Window, observations: Observations, signals: Sequence[str]) -> Json:
-    start, end = window.start_seconds, round(window.end_seconds, 3)
+    start, end = round(window.start_seconds, 3), round(window.end_seconds, 3)
     return {
         "index": window.index,
         "start_seconds": start,

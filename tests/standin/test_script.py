@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.standin import script
+from ih_mcp.standin.script import (
+    Answer,
+    At,
+    Change,
+    CloseWith,
+    Linger,
+    Refuse,
+    Reset,
+    Script,
+    Send,
+    Shed,
+    Stall,
+    Step,
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "act"),
+    [
+        ({"send": "x"}, Send("x")),
+        ({"send": "x", "times": 3}, Send("x", 3)),
+        ({"error": "ih6002"}, Refuse("ih6002")),
+        ({"error": "ih6002", "close": 1001}, Refuse("ih6002", 1001)),
+        ({"close": 1001, "reason": "r"}, CloseWith(1001, "r")),
+        ({"reset": True}, Reset()),
+        ({"stall": "reading"}, Stall("reading")),
+        ({"shed": True}, Shed()),
+        ({"lingers": 2}, Linger(2)),
+        (
+            {"status": 503, "error": "ih1002", "retry_after": 2, "path": "/p"},
+            Answer(status=503, error="ih1002", retry_after_seconds=2, path="/p"),
+        ),
+        (
+            {"change": {"type": "t", "null": ["a"], "repeat": 0}},
+            Change(type="t", nulls=("a",), repeat=0),
+        ),
+    ],
+)
+def test_every_act_can_be_written_as_json(said: dict[str, object], act: script.Act) -> None:
+    parsed = Script.parse([{"at": "segment", "n": 2, "session": 1, **said}])
+    assert parsed.steps == (Step(at=At.SEGMENT, act=act, n=2, session=1),)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ({}, "list of steps"),
+        ([3], "step 1"),
+        ([{"at": "segment", "send": "x"}, {"at": "nowhere", "send": "x"}], "step 2"),
+        ([{"at": "segment"}], "no act in it; known: send"),
+        ([{"at": "segment", "send": 3}], "send has the wrong type"),
+        ([{"at": "segment", "send": "x", "tims": 3}], "unknown field tims"),
+        ([{"at": "segment", "n": 0, "send": "x"}], "n is no count"),
+        ([{"at": "segment", "stall": "breathing"}], "reading"),
+        ([{"at": "segment", "send": "\ud800"}], "surrogates"),
+        ([{"at": "message", "change": {"repeat": "x"}}], "repeat has the wrong type"),
+    ],
+)
+def test_a_step_that_cannot_be_understood_is_named(steps: object, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Script.parse(steps)
+
+
+def test_a_script_can_be_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text(json.dumps([{"at": "ready", "send": "ä"}]), encoding="utf-8")
+    assert Script.load(path).acts(At.READY) == [Send("ä")]
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"script\.json cannot be read"):
+        Script.load(path)
+    with pytest.raises(ConfigurationError):
+        Script.load(tmp_path / "none")
+
+
+def test_steps_hold_where_they_say() -> None:
+    steps = Script.parse(
+        [
+            {"at": "segment", "send": "each"},
+            {"at": "segment", "n": 2, "send": "second"},
+            {"at": "segment", "session": 3, "send": "third session"},
+        ]
+    )
+    assert steps.acts(At.SEGMENT, n=1, session=1) == [Send("each")]
+    assert steps.acts(At.SEGMENT, n=2, session=1) == [Send("each"), Send("second")]
+    assert steps.acts(At.SEGMENT, n=1, session=3) == [Send("each"), Send("third session")]
+    assert steps.acts(At.READY, session=3) == []
+
+
+def test_a_change_leaves_other_messages_as_they_are() -> None:
+    text = '{"type" : "a",  "data": {}}'
+    assert Change(type="b", repeat=3).texts(text) == [text]
+    assert Change(type="a", repeat=0).texts(text) == []
+    assert json.loads(Change(extra={"x": 1}).texts('{"status": "s"}')[0]) == {
+        "status": "s",
+        "x": 1,
+    }
