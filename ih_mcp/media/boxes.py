@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import add
 
-from .parts import Atom, Stamp, bad_container
+from .parts import GOES_ON_SECONDS, Atom, Stamp, bad_container
 from .pieces import Pieces
 
 _KEPT = frozenset({b"ftyp", b"moov", b"moof"})
@@ -39,6 +39,22 @@ class Track:
     lag: int | None = None
     """Composition offset of its first key sample: how far decoding runs ahead of showing."""
 
+    @property
+    def shown_lag(self) -> int:
+        """The media time at which its first sample is shown at 0."""
+        return max(0, min(self.skipped, self.lag or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An entry of an edit list, where it stands in `moov`."""
+
+    track: int
+    offset: int
+    """Of its number: the duration if it is empty, else the media time."""
+    width: int
+    is_empty: bool
+
 
 @dataclass(slots=True)
 class Film:
@@ -50,8 +66,7 @@ class Film:
     timescale: int = 1
     lengths: list[tuple[int, int, int]] = field(default_factory=list)
     """Offset, width and timescale of each duration field, from the start of `moov`."""
-    empty_edits: list[tuple[int, int]] = field(default_factory=list)
-    """Offset and width of the duration of each empty edit."""
+    edits: list[Edit] = field(default_factory=list)
 
     @property
     def main(self) -> int | None:
@@ -169,24 +184,33 @@ class Mp4Reader:
 
 
 class Mp4Head:
-    """`ftyp` and `moov` for segments that stand alone: delays taken out, lengths written in."""
+    """`ftyp` and `moov` for segments that stand alone."""
 
     def __init__(self, header: bytes, moov_offset: int, film: Film) -> None:
         self._header = bytearray(header)
-        self._lengths = [(moov_offset + at, width, scale) for at, width, scale in film.lengths]
-        for at, width in film.empty_edits:  # the delay is written into `tfdt` instead
-            self._write(moov_offset + at, width, 0)
+        self._moov_offset = moov_offset
+        self._film = film
+        for edit in film.edits:
+            if not edit.is_empty:  # nothing is hidden, so that every segment lasts as it declares
+                self._write(edit.offset, edit.width, film.tracks[edit.track].shown_lag)
 
     @property
     def size(self) -> int:
         return len(self._header)
 
-    def filled(self, seconds: float, payload_bytes: int) -> bytes:  # noqa: ARG002 - see Head
-        for at, width, timescale in self._lengths:
+    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
+        del payload_bytes  # told by the boxes behind
+        for at, width, timescale in self._film.lengths:
             self._write(at, width, round(seconds * timescale))
+        for edit in self._film.edits:
+            if edit.is_empty:
+                delay = self._film.tracks[edit.track].delay_seconds - start_seconds
+                kept = min(max(delay, 0.0), seconds)
+                self._write(edit.offset, edit.width, round(kept * self._film.timescale))
         return bytes(self._header)
 
     def _write(self, at: int, width: int, value: int) -> None:
+        at += self._moov_offset
         self._header[at : at + width] = min(value, (1 << 8 * width) - 1).to_bytes(width, "big")
 
 
@@ -208,7 +232,7 @@ def _film(moov: bytes) -> Film:
     film = Film()
     for kind, start, end in children(moov, 8, len(moov)):
         if kind == b"mvhd":
-            film.timescale, duration = _timed(moov, start, film)
+            film.timescale, duration = _film_header(moov, start, film)
             film.seconds = 0.0 if duration in _UNKNOWN else duration / film.timescale
         elif kind == b"trak":
             _track(moov, start, end, film)
@@ -224,13 +248,19 @@ def _film(moov: bytes) -> Film:
 _UNKNOWN = frozenset({(1 << 32) - 1, (1 << 64) - 1})
 
 
-def _timed(moov: bytes, start: int, film: Film) -> tuple[int, int]:
-    """Timescale and duration of an `mvhd` or `mdhd`; notes where the duration stands."""
+def _film_header(moov: bytes, start: int, film: Film) -> tuple[int, int]:
+    """Timescale and duration of `mvhd`; notes where the duration stands."""
     at = start + (20 if moov[start] else 12)
     width = 8 if moov[start] else 4
     timescale = int.from_bytes(moov[at : at + 4], "big") or 1
     film.lengths.append((at + 4, width, timescale))
     return timescale, int.from_bytes(moov[at + 4 : at + 4 + width], "big")
+
+
+def _timescale(moov: bytes, start: int) -> int:
+    """Of a `mdhd`. Its duration stays 0: fragments tell how long a track is."""
+    at = start + (20 if moov[start] else 12)
+    return int.from_bytes(moov[at : at + 4], "big") or 1
 
 
 def _track(moov: bytes, start: int, end: int, film: Film) -> None:
@@ -244,13 +274,13 @@ def _track(moov: bytes, start: int, end: int, film: Film) -> None:
             elif kind == b"tkhd":
                 number = _track_header(moov, at, film)
             elif kind == b"mdhd":
-                track.timescale, _ = _timed(moov, at, film)
+                track.timescale = _timescale(moov, at)
             elif kind == b"hdlr":
                 track.kind = moov[at + 8 : at + 12]
             elif kind == b"elst":
                 edits.append((at, over))
     for at, over in edits:
-        _edit_list(moov, at, over, track, film)
+        _edit_list(moov, at, over, number, track, film)
     film.tracks[number] = track
 
 
@@ -262,16 +292,18 @@ def _track_header(moov: bytes, at: int, film: Film) -> int:
     return int(number)
 
 
-def _edit_list(moov: bytes, at: int, end: int, track: Track, film: Film) -> None:
+def _edit_list(moov: bytes, at: int, end: int, number: int, track: Track, film: Film) -> None:
     entry = struct.Struct(">Qqi" if moov[at] else ">Iii")
     (entries,) = struct.unpack_from(">I", moov, at + 4)
     for offset in range(at + 8, min(at + 8 + entries * entry.size, end), entry.size):
         duration, media_time, _ = entry.unpack_from(moov, offset)
+        width = 8 if moov[at] else 4
         if media_time == -1:
             track.delay_seconds += duration / film.timescale
-            film.empty_edits.append((offset, 8 if moov[at] else 4))
+            film.edits.append(Edit(number, offset, width, is_empty=True))
         else:
             track.skipped = media_time
+            film.edits.append(Edit(number, offset + width, width, is_empty=False))
 
 
 def _defaults(moov: bytes, start: int, end: int, film: Film) -> None:
@@ -378,21 +410,22 @@ def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
 def _atom(offset: int, size: int, runs: Sequence[Run], film: Film) -> Atom:
     spans = {run.track: film.shown(run) for run in runs}
     main = next((run for run in runs if run.track == film.main), None)
-    earliest = min(start for start, _ in spans.values())
-    start, end = spans[main.track] if main else (earliest, max(end for _, end in spans.values()))
+    earliest, latest = min(start for start, _ in spans.values()), max(e for _, e in spans.values())
+    start, end = spans[main.track] if main else (earliest, latest)
     is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
     return Atom(
         offset=offset,
         size=size,
         start_seconds=start,
-        end_seconds=end,
+        end_seconds=latest if latest > end + GOES_ON_SECONDS else end,
         first_seconds=earliest,
         is_key=is_sound or (main is not None and main.is_key),
+        has_picture=is_sound or main is not None,
         has_leading=main is not None and main.earliest < main.decoded + main.offset,
         stamps=tuple(_stamp(run, film.tracks[run.track]) for run in runs),
     )
 
 
 def _stamp(run: Run, track: Track) -> Stamp:
-    delay = round(track.delay_seconds * track.timescale)
-    return Stamp(*run.stamp, run.decoded + delay, track.timescale)
+    ticks = run.decoded - track.skipped + track.shown_lag
+    return Stamp(*run.stamp, ticks, track.timescale, track.delay_seconds)

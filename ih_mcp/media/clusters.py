@@ -7,12 +7,11 @@ element's number; ffmpeg writes known sizes. Both are read by the same walk.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from . import ebml
 from .ebml import ALL, Element, Elements, Id
-from .parts import Atom, Stamp, bad_container
+from .parts import GOES_ON_SECONDS, Atom, Stamp, bad_container
 
 _MAX_HEADER_BYTES = 1 << 24
 _BLOCK_HEADER_BYTES = 11  # track number of up to 8, time of 2, flags of 1
@@ -204,9 +203,12 @@ class MatroskaReader:
         spans = cluster.spans.values()
         earliest = min(span.earliest for span in spans)
         span = cluster.spans.get(main) if main is not None else None
-        ends = [span.latest + self._frame_seconds(number, span) for number, span in _items(cluster)]
+        latest = max(
+            each.latest + self._frame_seconds(number, each)
+            for number, each in cluster.spans.items()
+        )
         if span is None or main is None:
-            start, stop = earliest, max(ends)
+            start, stop = earliest, latest
         else:
             start = span.first if span.is_key else span.earliest
             stop = span.latest + self._frame_seconds(main, span)
@@ -215,9 +217,10 @@ class MatroskaReader:
             offset=cluster.offset,
             size=end - cluster.offset,
             start_seconds=start,
-            end_seconds=stop,
+            end_seconds=latest if latest > stop + GOES_ON_SECONDS else stop,
             first_seconds=earliest,
             is_key=not is_video or (span is not None and span.is_key),
+            has_picture=not is_video or span is not None,
             has_leading=span is not None and span.is_key and span.earliest < span.first,
             stamps=(Stamp(offset, width, ticks, self._ticks_per_second),) if width else (),
         )
@@ -246,9 +249,10 @@ class MatroskaHead:
             if number != Id.DURATION
         )
         self._tracks = parts[Id.TRACKS]
-        self.size = len(self.filled(0.0, 0))
+        self.size = len(self.filled(0.0, 0.0, 0))
 
-    def filled(self, seconds: float, payload_bytes: int) -> bytes:
+    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
+        del start_seconds  # blocks tell all times
         duration = struct.pack(">d", seconds * self._ticks_per_second)
         info = ebml.element(Id.INFO, self._info + ebml.element(Id.DURATION, duration))
         size = ebml.sized(len(info) + len(self._tracks) + payload_bytes)
@@ -264,10 +268,6 @@ def block_of(payload: bytes) -> Block | None:
     track = ebml.number_of(payload[:length])
     ticks = int.from_bytes(payload[length : length + 2], "big", signed=True)
     return Block(track or 0, ticks, bool(payload[length + 2] & _KEY), length + 3)
-
-
-def _items(cluster: Cluster) -> Sequence[tuple[int, Span]]:
-    return tuple(cluster.spans.items())
 
 
 def _track(entry: bytes) -> tuple[int, Track]:

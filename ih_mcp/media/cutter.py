@@ -63,7 +63,7 @@ class Draft:
         media_bytes = self.buffer.tell() - head.size
         seconds = self.end_seconds - self.first_seconds
         with self.buffer.getbuffer() as buffer:
-            buffer[: head.size] = head.filled(seconds, media_bytes)
+            buffer[: head.size] = head.filled(self.first_seconds, seconds, media_bytes)
             for place, stamp in self.stamps:
                 buffer[place : place + stamp.width] = stamp.shifted(self.first_seconds)
 

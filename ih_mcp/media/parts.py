@@ -8,6 +8,8 @@ from typing import Protocol
 
 from ih_mcp.errors import MediaError
 
+GOES_ON_SECONDS = 1.0  # chosen: sound that ends so much after the picture tells the end
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -18,12 +20,15 @@ class Stamp:
     width: int
     """In bytes, big endian, unsigned."""
     ticks: int
-    """What belongs there when the stream keeps its times."""
+    """What belongs there when the stream starts at 0."""
     ticks_per_second: float
+    delay_seconds: float = 0.0
+    """What the header adds; it shrinks before the clock does."""
 
     def shifted(self, seconds: float) -> bytes:
         """What belongs there when the stream starts `seconds` later; never below zero."""
-        ticks = max(0, self.ticks - round(seconds * self.ticks_per_second))
+        late = max(0.0, seconds - self.delay_seconds) if self.delay_seconds else seconds
+        ticks = max(0, self.ticks - round(late * self.ticks_per_second))
         return ticks.to_bytes(self.width, "big")
 
 
@@ -32,7 +37,7 @@ class Atom:
     """A fragment (`moof` and `mdat`) or a Cluster: the least that can be cut off.
 
     Times are presentation times in seconds of the stream: of the picture, or of the sound where
-    there is no picture.
+    there is no picture or where it goes on without.
     """
 
     offset: int
@@ -44,6 +49,8 @@ class Atom:
     """Of the earliest track in it."""
     is_key: bool
     """Whether decoding can start here. True where there is no picture."""
+    has_picture: bool
+    """Whether it has any; where the file has none at all, it has all there is."""
     has_leading: bool
     """Whether pictures shown before the key frame need what came before it (open GOP)."""
     stamps: tuple[Stamp, ...]
@@ -57,8 +64,8 @@ class Head(Protocol):
         """In bytes; the same for each segment."""
         ...
 
-    def filled(self, seconds: float, payload_bytes: int) -> bytes:
-        """For `seconds` of media in `payload_bytes` behind it."""
+    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
+        """For the media that begins at `start_seconds` of the stream and lasts `seconds`."""
         ...
 
 

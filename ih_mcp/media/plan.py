@@ -31,6 +31,8 @@ class Piece(Protocol):
     @property
     def is_key(self) -> bool: ...
     @property
+    def has_picture(self) -> bool: ...
+    @property
     def has_leading(self) -> bool: ...
 
 
@@ -88,6 +90,7 @@ class Extent:
     start_seconds: float
     end_seconds: float
     size: int
+    has_picture: bool = True
 
     @property
     def seconds(self) -> float:
@@ -128,7 +131,10 @@ class Packer:
             self._held, self._open = self._open, _extent(piece)
         else:
             cut = Cut.NONE
+            needs_key = self._bounds.needs_key and not self._open.has_picture
             _extend(self._open, piece)
+            if needs_key and piece.has_picture and not piece.is_key:
+                raise OversizeError(self._open, self._bounds)
         if not self._is_within(self._open):
             raise OversizeError(self._open, self._bounds)
         return Step(cut, releases=self._releases())
@@ -149,13 +155,16 @@ class Packer:
         raise _too_little(self._open, self._bounds)
 
     def _cuts(self, extent: Extent, piece: Piece) -> bool:
-        if not self._reaches_minimum(extent) or (self._bounds.needs_key and not piece.is_key):
+        if not self._reaches_minimum(extent):
             return False
+        overflows = not self._is_within(_joined(extent, _extent(piece)))
+        if self._bounds.needs_key and not piece.is_key:
+            # Where the picture pauses or has ended, sound goes on; it is decodable anywhere.
+            return overflows and not piece.has_picture
         # A cut before an open GOP loses its first pictures; wait for a better one for a while.
         is_clean = not (self._bounds.needs_key and piece.has_leading)
         wished = self._bounds.target_seconds * (1 if is_clean else 2) - _EPSILON
-        is_reached = piece.start_seconds - extent.start_seconds >= wished
-        return is_reached or not self._is_within(_joined(extent, _extent(piece)))
+        return overflows or piece.start_seconds - extent.start_seconds >= wished
 
     def _releases(self) -> bool:
         if self._held is None or self._open is None:
@@ -211,12 +220,13 @@ def _too_little(extent: Extent, limits: Bounds) -> MediaError:
 
 
 def _extent(piece: Piece) -> Extent:
-    return Extent(piece.start_seconds, piece.end_seconds, piece.size)
+    return Extent(piece.start_seconds, piece.end_seconds, piece.size, piece.has_picture)
 
 
 def _extend(extent: Extent, piece: Piece) -> None:
     extent.end_seconds = max(extent.end_seconds, piece.end_seconds)
     extent.size += piece.size
+    extent.has_picture = extent.has_picture or piece.has_picture
 
 
 def _joined(first: Extent, second: Extent) -> Extent:

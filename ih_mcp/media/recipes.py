@@ -57,6 +57,7 @@ UNTIMED = frozenset({"avi", "mpeg"})
 
 FRAGMENT_BYTES = 1 << 21  # chosen: keeps ffmpeg and us small when a GOP is fat
 _CONTINUED_MICROSECONDS = 500_000  # chosen: how finely a continued stream can be cut
+_WHOLE_MICROSECONDS = 5_000_000  # chosen: sound that goes on without a picture can be cut
 _SOUND_MICROSECONDS = 500_000
 _BITS_PER_SECOND = 4_000_000
 
@@ -65,6 +66,7 @@ _MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
         # delay_moov, not empty_moov: that one displaces the first AAC packet by 45 ms and more.
         ("mp4", Framing.WHOLE): {
             "movflags": "+frag_keyframe+delay_moov+default_base_moof",
+            "frag_duration": _WHOLE_MICROSECONDS,
             "frag_size": FRAGMENT_BYTES,
         },
         ("mp4", Framing.CONTINUED): {
