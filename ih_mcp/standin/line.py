@@ -90,6 +90,7 @@ class Line:
         self._clip: _Clip | None = None
         self._first_bytes = b""
         self._pcm_rest = b""
+        self._pcm_samples = 0
         self._base_seconds = 0.0
         self.pictures = _Track()
         self.sounds = _Track()
@@ -135,7 +136,7 @@ class Line:
         try:
             await self._clip.decoder.feed(data)
         except MediaError as exc:
-            self._clip = None
+            await self._end_clip()
             raise _malformed(exc.what, segment) from exc
         if complaint is not None:
             raise complaint
@@ -146,7 +147,9 @@ class Line:
         whole = len(data) - len(data) % _SAMPLE_BYTES
         self._pcm_rest = data[whole:]
         if whole:
-            await self._put(Sound(self.end_seconds, hertz, data[:whole]))
+            start = self._base_seconds + self._pcm_samples / hertz  # no error adds up
+            self._pcm_samples += whole // _SAMPLE_BYTES
+            await self._put(Sound(start, hertz, data[:whole]))
 
     async def finish(self) -> MediaError | None:
         """No more messages come; returns when everything is decoded and taken.

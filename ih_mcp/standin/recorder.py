@@ -43,6 +43,8 @@ class SessionRecord:
     dropped: Ranges = field(default_factory=Ranges)
     """Media that was told as dropped."""
     text_bytes: int = 0
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """Set once it has ended."""
 
     def keep_text(self, text: str) -> None:
         self.text_bytes += len(text)
@@ -65,6 +67,7 @@ class SessionRecord:
         """Note how it ended; the first word stands."""
         if self.end is None:
             self.end, self.close_code = end, close_code
+            self.over.set()
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -309,8 +309,7 @@ async def test_a_client_that_goes_away_cancels_what_is_on_its_way() -> None:
         await client.until("session.ready")
         await client.socket.send_segment(toy(0, 9))
         await client.socket.abort()
-        while client.record.end is None:
-            await anyio.lowlevel.checkpoint()
+        await client.record.over.wait()
     assert client.record.end == "client went away"
     assert analyst.is_closed
     assert client.grant.sessions == 0
@@ -320,8 +319,7 @@ async def test_a_client_that_closes_is_told_apart_from_one_that_is_lost() -> Non
     async with session() as client:
         await client.until("session.ready")
         await client.socket.close(1000)
-        while client.record.end is None:
-            await anyio.lowlevel.checkpoint()
+        await client.record.over.wait()
     assert (client.record.end, client.record.close_code) == ("client closed", 1000)
 
 

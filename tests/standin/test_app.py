@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.script import Script
+from ih_mcp.standin.serve import Running, serve
+from ih_mcp.wire.dialects import DIALECTS, V1, V2
+
+from .fakes import ScriptedAnalyst, open_toy, toy
+
+KEY = "ih_live_x"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+@asynccontextmanager
+async def running(ffmpeg: Ffmpeg, *steps: object, **options: Any) -> AsyncIterator[Running]:
+    """A stand-in on a port; the media of its streams are toys."""
+    set_up = Options(analyst=ScriptedAnalyst, script=Script.parse(list(steps)), **options)
+    with anyio.fail_after(15):
+        async with serve(set_up, ffmpeg=ffmpeg, open_decoder=open_toy) as standin:
+            yield standin
+
+
+def opened(url: str, path: str = V1.path, **more: Any) -> connect:
+    more.setdefault("additional_headers", None if "subprotocols" in more else BEARER)
+    return connect(url.replace("http", "ws", 1) + path, compression=None, max_size=None, **more)
+
+
+async def until(socket: ClientConnection, kind: str) -> list[str]:
+    texts: list[str] = []
+    while not texts or json.loads(texts[-1]).get("type") != kind:
+        texts.append(str(await socket.recv()))
+    return texts
+
+
+async def get(url: str, path: str, **more: Any) -> httpx2.Response:
+    async with httpx2.AsyncClient(base_url=url) as client:
+        return await client.get(path, **more)
+
+
+async def post(url: str, path: str, **more: Any) -> httpx2.Response:
+    async with httpx2.AsyncClient(base_url=url) as client:
+        return await client.post(path, **more)
+
+
+async def test_the_health_page_says_what_this_is(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin:
+        answer = await get(standin.url, "/")
+    told = answer.json()
+    assert "ih-mcp stand-in" in told["standin"]
+    assert "not Interhuman" in told["standin"]
+    assert told["analyst"]["sends_data_away"] is False
+    assert set(told["paths"]) >= {dialect.path for dialect in DIALECTS.values()}
+
+
+@pytest.mark.parametrize("path", [dialect.path for dialect in DIALECTS.values()])
+async def test_the_101_names_the_correlation_id_of_every_message(path: str, ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin, opened(standin.url, path) as socket:
+        await socket.send("{}")
+        message = json.loads(await socket.recv())
+        assert socket.response is not None
+        assert socket.response.headers["X-Correlation-ID"] == message["correlation_id"]
+        assert standin.recorder.sessions[0].correlation_id == message["correlation_id"]
+
+
+@pytest.mark.parametrize(
+    ("more", "strict", "selected"),
+    [
+        ({"subprotocols": ["access_token", KEY]}, True, "access_token"),
+        ({"subprotocols": [KEY]}, False, KEY),
+        ({"additional_headers": {"Authorization": f"bearer  {KEY}"}}, True, None),
+    ],
+)
+async def test_a_credential_may_come_in_these_forms(
+    more: dict[str, Any], strict: bool, selected: str | None, ffmpeg: Ffmpeg
+) -> None:
+    async with running(ffmpeg, strict=strict) as standin:
+        async with opened(standin.url, **more) as socket:
+            assert socket.subprotocol == selected
+            assert await until(socket, "session.ready")
+        kept = standin.recorder.sessions[0].headers
+        assert not {"authorization", "sec-websocket-protocol"} & set(kept)
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "strict", "status", "code"),
+    [
+        ({"subprotocols": [KEY]}, V1.path, True, 401, "ih2001"),
+        ({"subprotocols": [f"bearer.{KEY}"]}, V1.path, False, 401, "ih2001"),
+        ({"additional_headers": {}}, V1.path, False, 401, "ih2002"),
+        ({"additional_headers": {}}, f"{V1.path}?access_token={KEY}", False, 401, "ih2002"),
+        ({"additional_headers": {"Authorization": f"Basic {KEY}"}}, V1.path, False, 401, "ih2002"),
+        ({}, "/v3/stream/analyze", False, 404, None),
+        ({}, "/v1/stream", True, 404, None),
+    ],
+)
+async def test_other_handshakes_are_refused(
+    more: dict[str, Any], path: str, strict: bool, status: int, code: str | None, ffmpeg: Ffmpeg
+) -> None:
+    async with running(ffmpeg, strict=strict) as standin:
+        with pytest.raises(InvalidStatus) as refused:
+            async with opened(standin.url, path, **more):
+                pass
+    response = refused.value.response
+    assert response.status_code == status
+    assert response.headers["X-Correlation-ID"]
+    if code is not None:
+        assert json.loads(response.body)["error_id"] == code
+
+
+async def test_texts_by_order_cross_the_network_byte_for_byte(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    raw = [
+        '{"type" :  "x.y" , "b":1,"a":[ 1.0, 1e2, -0 ]}',
+        '{"a":1,"a":2,"type":"dup"}',
+        '{"type":"ä\\u00e4 \U0001f600\u2028","data":{"rationale":"' + "é" * 100_000 + '"}}',
+        " ",
+    ]
+    steps = [{"at": "ready", "send": text} for text in raw]
+    record = tmp_path / "record.jsonl"
+    async with running(ffmpeg, *steps, record_path=record) as standin:
+        async with opened(standin.url) as socket:
+            received = await until(socket, "session.ready")
+            received += [str(await socket.recv()) for _ in raw]
+            await socket.send(toy(0, 9))
+            await socket.send('{"type":"session.close"}')
+            received += [str(text) async for text in socket]
+        assert socket.close_code == 1000
+        assert received[1:5] == raw
+        assert standin.recorder.sessions[0].texts == received
+        told = (await get(standin.url, "/standin/sessions")).json()
+        assert told[0]["texts"] == received
+        assert told[0]["end"] == "session.ended"
+    lines = record.read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line) for line in lines if line] == received
+
+
+async def test_a_reset_reaches_the_client_as_a_lost_connection(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg, {"at": "segment", "n": 2, "reset": True}) as standin:
+        async with opened(standin.url) as socket:
+            await until(socket, "session.ready")
+            await socket.send(toy(0, 1))
+            await socket.send(toy(1, 2, header=False))
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert closed.value.rcvd is None
+        assert standin.recorder.sessions[0].end == "reset by script"
+
+
+async def test_a_segment_above_the_limit_is_answered_and_not_the_end(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin, opened(standin.url) as socket:
+        await until(socket, "session.ready")
+        await socket.send(bytes(33_554_433))
+        error = json.loads((await until(socket, "error"))[-1])
+        assert (error["data"]["code"], error["data"]["segment"]) == ("ih6002", 1)
+        await socket.send("{}")
+        assert await until(socket, "session.updated")
+
+
+async def test_a_client_that_vanishes_is_noted(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin:
+        async with opened(standin.url) as socket:
+            await until(socket, "session.ready")
+            socket.transport.abort()
+            await socket.wait_closed()
+        await standin.recorder.sessions[0].over.wait()
+        assert standin.recorder.sessions[0].end == "client went away"
+
+
+async def test_stopping_cuts_off_sessions_and_is_quick(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg, {"at": "ready", "stall": "reading"}) as standin:
+        socket = await opened(standin.url)
+        await until(socket, "session.ready")
+        began = anyio.current_time()
+    assert anyio.current_time() - began < 1.0
+    await socket.wait_closed()
+    assert standin.recorder.sessions[0].end == "the stand-in stopped"
+
+
+async def test_a_taken_port_is_an_error_of_the_system(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin:
+        port = int(standin.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            async with serve(ffmpeg=ffmpeg, port=port):
+                pass
+
+
+async def test_billing_can_be_read(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin:
+        async with opened(standin.url, V2.path) as socket:
+            await until(socket, "session.ready")
+            await socket.send(toy(0, 12))
+            await socket.send('{"type":"session.close"}')
+            await until(socket, "session.ended")
+        told = (await get(standin.url, "/standin/billing")).json()
+    assert told["stream_seconds"] == 12.0
+    assert told["upload_seconds"] == 0.0
+
+
+async def test_a_client_token_is_held_to_its_caps_at_the_door(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin:
+        body = {"api_key": KEY, "allowed_origins": ["https://a.example"]}
+        token = (await post(standin.url, "/v1/client_tokens", json=body)).json()["access_token"]
+        pair = ["access_token", token]
+        async with opened(standin.url, subprotocols=pair, origin="https://a.example") as socket:
+            await until(socket, "session.ready")
+            for origin, status in (("https://b.example", 403), ("https://a.example", 429)):
+                with pytest.raises(InvalidStatus) as refused:
+                    async with opened(standin.url, subprotocols=pair, origin=origin):
+                        pass
+                assert refused.value.response.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/v0/auth", b"{", 400, "ih4006"),
+        ("/v1/auth", b"[]", 400, "ih4005"),
+        ("/v1/auth", b'{"key_id":"k","scopes":["x"]}', 400, "ih2005"),
+        ("/v1/auth", b'{"key_id":"k","key_secret":"s","scopes":[]}', 400, "ih4005"),
+        ("/v1/client_tokens", b"{}", 401, "ih2002"),
+        ("/v1/client_tokens", b'{"api_key":"ih_x","max_bytes":"many"}', 400, "ih4005"),
+        ("/v1/client_tokens/revoke", b'{"api_key":"ih_x"}', 400, "ih4005"),
+    ],
+)
+async def test_a_wrong_token_request_is_refused(
+    path: str, body: bytes, status: int, code: str, ffmpeg: Ffmpeg
+) -> None:
+    async with running(ffmpeg) as standin:
+        answer = await post(standin.url, path, content=body)
+    assert answer.status_code == status
+    told = answer.json()
+    assert told["error_id"] == code
+    assert told["correlation_id"] == answer.headers["X-Correlation-ID"]
+    assert told["link"].startswith("https://docs.interhuman.ai/")
+
+
+async def test_revoking_answers_with_nothing(ffmpeg: Ffmpeg) -> None:
+    async with running(ffmpeg) as standin:
+        body = {"api_key": KEY, "token": "ct_gone"}
+        answer = await post(standin.url, "/v1/client_tokens/revoke", json=body)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def test_answers_can_be_ordered_for_handshakes_and_requests(ffmpeg: Ffmpeg) -> None:
+    steps = [
+        {"at": "upgrade", "session": 1, "status": 503, "retry_after": 2},
+        {"at": "upgrade", "session": 2, "status": 429, "error": "ih3001"},
+        {"at": "request", "n": 1, "path": "/v1/auth", "status": 502},
+    ]
+    async with running(ffmpeg, *steps) as standin:
+        answers = []
+        for _ in range(2):
+            with pytest.raises(InvalidStatus) as refused:
+                async with opened(standin.url):
+                    pass
+            answers.append(refused.value.response)
+        async with opened(standin.url) as socket:
+            assert await until(socket, "session.ready")
+        body = {"key_id": "k", "key_secret": "s", "scopes": ["interhumanai.stream"]}
+        tries = [await post(standin.url, "/v1/auth", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [503, 429]
+    assert answers[0].headers["Retry-After"] == "2"
+    assert json.loads(answers[1].body)["error_id"] == "ih3001"
+    assert [answer.status_code for answer in tries] == [502, 200]
+
+
+# --- uploads -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "form", "media", "status", "code"),
+    [
+        (None, "/v1/upload/analyze", {}, b"x", 401, "ih2002"),
+        ("ih_test_stream_only", "/v1/upload/analyze", {}, b"x", 403, "ih2003"),
+        ("ih_test_no_quota", "/v1/upload/analyze", {}, b"x", 429, "ih3003"),
+        (KEY, "/v1/upload/analyze", {}, None, 400, "ih4001"),
+        (KEY, "/v1/upload/analyze", {}, b"plain text", 400, "ih4002"),
+        (KEY, "/v1/upload/analyze", {}, b"\x1a\x45\xdf\xa3broken", 422, "ih5002"),
+        (KEY, "/v1/upload/analyze", {}, bytes(2001), 413, "ih4003"),
+        (KEY, "/v2/upload/analyze", {}, b"x", 400, "ih4005"),
+        (KEY, "/v2/upload/analyze", {"model": "inter-2", "wait_seconds": "x"}, b"x", 400, "ih4005"),
+        (KEY, "/v2/upload/analyze", {"model": "inter-2-audio"}, b"x", 503, "ih1003"),
+    ],
+)
+async def test_an_upload_is_looked_at_before_it_is_taken(
+    key: str | None,
+    path: str,
+    form: dict[str, str],
+    media: bytes | None,
+    status: int,
+    code: str,
+    ffmpeg: Ffmpeg,
+) -> None:
+    async with running(ffmpeg, max_upload_bytes=2000, models=("inter-2",)) as standin:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        files = {"file": ("clip.mp4", media)} if media is not None else {"other": ("x", b"")}
+        answer = await post(standin.url, path, headers=headers, data=form, files=files)
+    assert (answer.status_code, answer.json()["error_id"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "code"),
+    [
+        ("film-dialogue-6s.mp4", "inter-2", None),
+        ("film-dialogue-6s.mp4", "inter-2-audio", None),
+        ("portrait-noaudio-22s.mp4", "inter-2", "ih5008"),
+        ("portrait-noaudio-22s.mp4", "inter-2-audio", "ih5008"),
+        ("talking-head-mpeg4-8s.mp4", "inter-2", "ih5003"),
+        ("flower-vp8-vorbis-5s.webm", "inter-2", None),
+    ],
+)
+async def test_real_files_are_taken_or_refused_for_their_tracks(
+    name: str, model: str, code: str | None, shared_media: Path, ffmpeg: Ffmpeg
+) -> None:
+    content = await anyio.Path(shared_media / name).read_bytes()
+    async with serve(Options(strict=True), ffmpeg=ffmpeg) as standin:
+        answer = await post(
+            standin.url,
+            "/v2/upload/analyze",
+            headers=BEARER,
+            data={"model": model, "wait_seconds": "15"},
+            files={"file": (name, content)},
+            timeout=20,
+        )
+    told = answer.json()
+    if code is not None:
+        assert told["error_id"] == code
+    else:
+        assert (answer.status_code, told["status"]) == (200, "completed")
+        assert told["result"]["windows"][-1]["end_seconds"] == told["result"]["duration_seconds"]
+
+
+async def test_a_job_that_is_not_waited_for_is_answered_with_202(
+    dialogue: Path, ffmpeg: Ffmpeg
+) -> None:
+    content = await anyio.Path(dialogue).read_bytes()
+    async with serve(ffmpeg=ffmpeg) as standin:
+        answer = await post(
+            standin.url,
+            "/v2/upload/analyze",
+            headers=BEARER,
+            data={"model": "inter-2"},
+            files={"file": ("clip.mp4", content)},
+        )
+        told = answer.json()
+        other = {"Authorization": "Bearer ih_live_other"}
+        foreign = await get(standin.url, told["status_url"], headers=other)
+    assert answer.status_code == 202
+    assert told["status"] in {"queued", "running"}
+    assert set(told) == {"job_id", "status", "model", "created_at", "expires_at", "status_url"}
+    assert len(told["job_id"]) == 32
+    assert foreign.json()["error_id"] == "ih4021"

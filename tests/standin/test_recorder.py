@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.standin import recorder as recorder_module
+from ih_mcp.standin.recorder import Recorder
+
+TEXTS = ['{"a" :  1}', "ä\u2028\n\\u00e4", '{"a":1,"a":2}', "x" * 200_000]
+
+
+async def test_each_text_is_a_line_of_the_file_before_it_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    recorder = Recorder()
+    async with recorder.writing(path):
+        for number, text in enumerate(TEXTS, 1):
+            await recorder.write(text)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            assert [json.loads(line) for line in lines] == TEXTS[:number]
+    async with recorder.writing(path):
+        await recorder.write("more")
+    assert json.loads(path.read_text(encoding="utf-8").splitlines()[-1]) == "more"
+
+
+async def test_without_a_file_nothing_is_written() -> None:
+    recorder = Recorder()
+    async with recorder.writing(None):
+        await recorder.write("x")
+
+
+def test_a_session_is_told_as_json() -> None:
+    record = Recorder().begin("/v1/stream/analyze", "c1", {"user-agent": "x"})
+    record.keep_text("a")
+    record.keep_text("b")
+    record.did_not_leave()
+    record.keep_segment(b"abc")
+    record.billed.add(0, 8)
+    record.ended("session.ended", 1000)
+    record.ended("later words do not count", 1006)
+    assert record.as_json() == {
+        "number": 1,
+        "correlation_id": "c1",
+        "path": "/v1/stream/analyze",
+        "headers": {"user-agent": "x"},
+        "texts": ["a"],
+        "texts_left_out": 0,
+        "received": [],
+        "segments": [{"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}],
+        "end": "session.ended",
+        "close_code": 1000,
+        "billed_seconds": 8,
+        "billed": [[0, 8]],
+        "dropped": [],
+    }
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "_MAX_TEXT_BYTES", 10)
+    recorder = Recorder()
+    record = recorder.begin("/", "c", {})
+    for _ in range(4):
+        record.keep_text("12345")
+    assert (record.texts, record.texts_left_out) == (["12345"] * 2, 2)
+    record.did_not_leave()
+    assert record.texts_left_out == 1
+    for _ in range(300):
+        recorder.begin("/", "c", {})
+    assert [record.number for record in recorder.sessions] == list(range(102, 302))

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.wire.rest import (
+    UPLOADS,
+    ClientTokenRequest,
+    ErrorBody,
+    Job,
+    KeyPair,
+    Revocation,
+    Token,
+    job_path,
+)
+
+texts = st.text(min_size=1, max_size=8)
+counts = st.none() | st.integers(0, 10**9)
+
+
+@given(
+    st.builds(
+        KeyPair, key_id=texts, key_secret=texts, scopes=st.lists(texts, min_size=1).map(tuple)
+    )
+    | st.builds(
+        ClientTokenRequest,
+        api_key=texts,
+        scopes=st.none() | st.lists(texts).map(tuple),
+        expires_in=counts,
+        max_duration_seconds=counts,
+        max_bytes=counts,
+        max_concurrent=counts,
+        max_video_seconds=counts,
+        allowed_origins=st.none() | st.lists(texts).map(tuple),
+    )
+    | st.builds(Revocation, api_key=texts, token=texts)
+)
+def test_what_one_end_asks_the_other_reads(
+    asked: KeyPair | ClientTokenRequest | Revocation,
+) -> None:
+    body = json.dumps(asked.body()).encode()
+    assert type(asked).read(body) == asked
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(
+        [
+            KeyPair(key_id="k", key_secret="hidden"),
+            ClientTokenRequest(api_key="hidden"),
+            Revocation(api_key="hidden", token="hidden"),
+            Token(access_token="hidden", expires_in=1),
+        ]
+    )
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "code"),
+    [
+        (KeyPair, b"{", "ih4006"),
+        (KeyPair, b"[]", "ih4005"),
+        (KeyPair, b'{"key_id":"k","scopes":["x"]}', "ih2005"),
+        (KeyPair, b'{"key_id":1,"key_secret":"s","scopes":["x"]}', "ih4005"),
+        (KeyPair, b'{"key_id":"k","key_secret":"s","scopes":["x",1]}', "ih4005"),
+        (ClientTokenRequest, b'{"api_key":"k","expires_in":true}', "ih4005"),
+        (ClientTokenRequest, b'{"api_key":"k","expires_in":-1}', "ih4005"),
+        (ClientTokenRequest, b"{}", "ih2002"),
+        (Revocation, b"{}", "ih2002"),
+    ],
+)
+def test_a_wrong_request_names_the_id_that_answers_it(
+    kind: type[KeyPair | ClientTokenRequest | Revocation], body: bytes, code: str
+) -> None:
+    with pytest.raises(RemoteProtocolError) as refused:
+        kind.read(body)
+    assert refused.value.code == code
+
+
+def test_a_token_answer_is_read_as_far_as_it_steers() -> None:
+    body = b'{"access_token":"t","token_type":"Bearer","expires_in":900,"scope":"a b","new":[1]}'
+    assert Token.read(body) == Token(access_token="t", expires_in=900.0, scope="a b")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"access_token":"t"}',
+        b'{"access_token":"","expires_in":1}',
+        b'{"access_token":"t","expires_in":"900"}',
+        b'{"access_token":"t","expires_in":true}',
+    ],
+)
+def test_a_token_answer_without_a_token_is_theirs_to_mend(body: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        Token.read(body)
+
+
+def test_a_job_is_settled_when_nothing_more_comes() -> None:
+    states = {
+        name: Job.read(json.dumps({"job_id": "j", "status": name}).encode()).is_settled
+        for name in ("queued", "running", "completed", "failed", "paused")
+    }
+    assert [name for name, settled in states.items() if settled] == ["completed", "failed"]
+
+
+def test_a_failed_job_says_why() -> None:
+    body = b'{"job_id":"j","status":"failed","error":{"error_id":"ih1004","message":3}}'
+    assert Job.read(body).error == ErrorBody(error_id="ih1004")
+    with pytest.raises(RemoteProtocolError):
+        Job.read(b'{"job_id":"j"}')
+
+
+@given(st.binary(max_size=40))
+def test_any_error_body_can_be_read(body: bytes) -> None:
+    assert isinstance(ErrorBody.read(body), ErrorBody)
+
+
+def test_an_error_body_keeps_what_the_service_said() -> None:
+    said = ErrorBody(error_id="ih2001", message="m", link="l", correlation_id="c")
+    assert ErrorBody.read(json.dumps(said.body()).encode()) == said
+
+
+def test_forms_carry_what_a_version_takes() -> None:
+    v1, v2 = UPLOADS["v1"], UPLOADS["v2"]
+    goals = {"goal_dimensions": ("clarity",), "conversation_context": "c"}
+    assert v1.form(include=("a", "b"), **goals) == [  # type: ignore[arg-type]  # by name
+        ("include[]", "a"),
+        ("include[]", "b"),
+        ("goal_dimensions[]", "clarity"),
+        ("conversation_context", "c"),
+    ]
+    assert v2.form(include=("signals",), wait_seconds=5, **goals) == [  # type: ignore[arg-type]
+        ("model", "inter-2"),
+        ("include[]", "signals"),
+        ("wait_seconds", "5"),
+    ]
+    assert job_path("j") == "/v2/upload/jobs/j"
