@@ -146,7 +146,8 @@ class Journal:
         self._owner = owner
         self._keeping = keeping
         self._logs: dict[str, Log] = {}
-        self._wake = anyio.Event()
+        self._bell = Bell()
+        self._has_work = False
         # one thread at a time on each connection; readers do not wait for the writer
         self._writing = CapacityLimiter(1)
         self._reading = CapacityLimiter(1)
@@ -175,7 +176,9 @@ class Journal:
         )
 
     def wake(self) -> None:
-        self._wake.set()
+        """For a log: something waits to be committed."""
+        self._has_work = True
+        self._bell.ring()
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -236,8 +239,9 @@ class Journal:
 
     async def write_forever(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
+            while not self._has_work:
+                await self._bell.wait()
+            self._has_work = False
             with anyio.CancelScope(shield=True):  # what was taken is committed, come what may
                 await self.commit()
 

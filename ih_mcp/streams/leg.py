@@ -254,10 +254,11 @@ class Leg:
         self._on_change()
 
     def _note_phase(self) -> None:
-        self._moved_at = anyio.current_time()
         phase = (self.session.state, self.close_sent, self.session.max_drain_seconds)
         if phase != self._phase:
-            self._phase, self._entered_at = phase, self._moved_at
+            self._phase, self._entered_at = phase, anyio.current_time()
+        if self.close_sent:  # the clock is not asked for every message: only quiet is measured
+            self._moved_at = anyio.current_time()
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -75,14 +75,15 @@ class Receipts:
     def note(self, message: ServerMessage | ClientMessage) -> None:
         """Learn what a message of the service says about segments."""
         match message:
+            case Reading(kind, fields):  # first: most messages are
+                if kind == "coverage.dropped":
+                    self._drop(_ranges(fields))
             case Processing(segment):
                 self._set(segment, Receipt.PROCESSING)
             case Completed(segment):
                 self._set(segment, Receipt.COMPLETED)
             case Error(segment=int(segment)):
                 self._set(segment, Receipt.REFUSED)
-            case Reading("coverage.dropped", fields):
-                self._drop(_ranges(fields))
             case Ended():
                 self._settle(Receipt.COMPLETED)
             case _:

@@ -21,7 +21,7 @@ Drive it like this::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 from ih_mcp.errors import LocalProtocolError, RemoteProtocolError
 
@@ -44,7 +44,7 @@ from .messages import (
 )
 
 
-class Side(Enum):
+class Side(StrEnum):
     CLIENT = "client"
     SERVER = "server"
 
@@ -200,6 +200,8 @@ class Session:
     def _note(self, message: ServerMessage | ClientMessage, state: State) -> None:
         self.state = state
         match message:
+            case Reading():  # first: most messages are, and they steer nothing
+                pass
             case Ready(limits=limits, correlation_id=correlation_id):
                 self.limits = limits
                 self.correlation_id = correlation_id or self.correlation_id

@@ -1,0 +1,76 @@
+"""A server process and a raw JSON-RPC driver on its pipes: next to nothing of a client."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+MINIMAL = """
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("noop", log_level="ERROR")
+
+@server.tool(structured_output=False)
+async def noop(stream_id: str) -> str:
+    "Give it back."
+    return stream_id
+
+server.run("stdio")
+"""
+NOOP = [sys.executable, "-c", MINIMAL]
+OURS = [sys.executable, "-m", "ih_mcp"]
+
+
+def environment(data_dir: str, **more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "IH_MCP_ENDPOINT": "local", "IH_MCP_DATA_DIR": data_dir, **more}
+
+
+class Server:
+    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+        self.started_at = time.perf_counter()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(env),
+        )
+        self._id = 0
+
+    def request(self, method: str, params: Mapping[str, object]) -> dict[str, Any]:
+        self._id += 1
+        self._write({"id": self._id, "method": method, "params": params})
+        assert self._process.stdout
+        while True:
+            message: dict[str, Any] = json.loads(self._process.stdout.readline())
+            if message.get("id") == self._id:
+                return message
+
+    def hello(self) -> float:
+        """Shake hands; gives the seconds from spawning to the first answer."""
+        who = {"name": "bench", "version": "0"}
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": who}
+        self.request("initialize", params)
+        seconds = time.perf_counter() - self.started_at
+        self._write({"method": "notifications/initialized"})
+        return seconds
+
+    def call(self, tool: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+        answer = self.request("tools/call", {"name": tool, "arguments": arguments})
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def _write(self, message: Mapping[str, object]) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        self._process.stdin.flush()
