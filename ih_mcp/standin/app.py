@@ -234,7 +234,7 @@ def _allow_another_session(grant: Grant) -> None:
 
 
 class _Correlated:
-    """Gives each connection its id and says it in `X-Correlation-ID`, on the 101 too."""
+    """Gives each connection its id, and says it and what this is in headers, on the 101 too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -245,7 +245,9 @@ class _Correlated:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in _STARTS:
-                MutableHeaders(scope=message)["X-Correlation-ID"] = correlation_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Correlation-ID"] = correlation_id
+                headers["Server"] = f"ih-mcp-standin/{__version__}"
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -23,6 +23,7 @@ from ih_mcp.wire.session import Session, Side, State
 
 from .coverage import Ranges
 from .credentials import Grant, RefusedError
+from .older import older
 from .options import Options
 from .peer import Peer
 from .recorder import Recorder, SessionRecord
@@ -97,7 +98,7 @@ class Conversation(ABC):
                 self._record.received.append(message)
                 await self._on_text(message)
             else:
-                self._record.keep_segment(message)
+                await self._record.keep_segment(message)
                 await self._on_segment(message)
 
     async def _receive(self) -> str | bytes:
@@ -127,7 +128,10 @@ class Conversation(ABC):
 
     async def _tell(self, message: ServerMessage) -> None:
         async with self._writing:
-            texts = [self._session.send(message, timestamp=_now())]
+            if self._session.state is State.ENDED:  # nothing follows the last word
+                return
+            text = self._session.send(message, timestamp=_now())
+            texts = [older(text) if self._options.has_older_shapes else text]
             for change in only(self._acts(At.MESSAGE), Change):
                 texts = [changed for text in texts for changed in change.texts(text)]
             for text in texts:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.container import container_of
@@ -96,13 +97,47 @@ def _is_in_order(first: bytes) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A temporary folder, made and removed beside the loop."""
+
+    _made: tempfile.TemporaryDirectory[str]
+
+    @property
+    def path(self) -> Path:
+        return Path(self._made.name)
+
+    @classmethod
+    async def make(cls) -> Folder:
+        return cls(await anyio.to_thread.run_sync(_made_folder))
+
+    async def remove(self) -> None:
+        """With everything in it; not cut short by a cancellation."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._made.cleanup)
+
+
+def _made_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="ih-mcp-", ignore_cleanup_errors=True)
+
+
+@asynccontextmanager
+async def folder() -> AsyncIterator[Path]:
+    """A temporary folder while this is open."""
+    made = await Folder.make()
+    try:
+        yield made.path
+    finally:
+        await made.remove()
+
+
 @asynccontextmanager
 async def kept(data: bytes) -> AsyncIterator[Path]:
     """A temporary file with this content."""
-    with tempfile.TemporaryDirectory(prefix="ih-mcp-", ignore_cleanup_errors=True) as folder:
-        path = anyio.Path(folder) / "segment"
-        await path.write_bytes(data)
-        yield Path(path)
+    async with folder() as place:
+        path = place / "segment"
+        await anyio.Path(path).write_bytes(data)
+        yield path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

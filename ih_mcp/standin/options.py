@@ -36,6 +36,8 @@ class Options:
     """Whether goals can be set."""
     has_segment_times: bool = False
     """v0: count times from each segment, as early pages say, not from the session's start."""
+    has_older_shapes: bool = False
+    """Fields as older pages have them; see `older`."""
     limit_close_code: int = 1001  # chosen: not published; docs of the standard: going away
     max_upload_bytes: int = 32 * 2**20  # docs: upload-analyze
     max_upload_seconds: float = 1800.0  # skill v2 upload: 30 minutes by default

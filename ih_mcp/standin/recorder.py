@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from .coverage import Ranges
 
 _MAX_SESSIONS = 200
+_LARGE_BYTES = 1 << 18  # more is hashed beside the loop
 _MAX_TEXT_BYTES = 64 * 2**20  # per session; beyond, texts are counted but not kept
 
 
@@ -60,8 +62,13 @@ class SessionRecord:
         else:
             self.texts.pop()
 
-    def keep_segment(self, data: bytes) -> None:
-        self.segments.append((len(data), hashlib.sha256(data).hexdigest()))
+    async def keep_segment(self, data: bytes) -> None:
+        digest = hashlib.sha256(b"")
+        if len(data) > _LARGE_BYTES:
+            await anyio.to_thread.run_sync(digest.update, data)
+        else:
+            digest.update(data)
+        self.segments.append((len(data), digest.hexdigest()))
 
     def ended(self, end: str, close_code: int | None) -> None:
         """Note how it ended; the first word stands."""

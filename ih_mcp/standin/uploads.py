@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, Upload
 
 from .credentials import Grant, RefusedError
-from .files import Seen, look
+from .files import Folder, Seen, folder, look
 from .house import House, bearer, error_body
 from .jobs import JobError
 from .results import v1_upload, v2_upload
@@ -58,8 +56,8 @@ async def analyze_v1(request: Request) -> Response:
     """`POST /v1/upload/analyze`: the result, when it is there."""
     house: House = request.app.state.house
     dialect = DIALECTS["v1"]
-    async with _folder() as folder:
-        order = await _taken(request, UPLOADS["v1"], folder)
+    async with folder() as place:
+        order = await _taken(request, UPLOADS["v1"], place)
         options = house.options
         grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
         try:
@@ -80,17 +78,17 @@ async def analyze_v1(request: Request) -> Response:
 async def analyze_v2(request: Request) -> Response:
     """`POST /v2/upload/analyze`: a job, after the file was looked at."""
     house: House = request.app.state.house
-    folder = await anyio.to_thread.run_sync(_made_folder)
+    place = await Folder.make()
     try:
-        order = await _taken(request, UPLOADS["v2"], Path(folder.name))
+        order = await _taken(request, UPLOADS["v2"], place.path)
     except BaseException:
-        await _removed(folder)
+        await place.remove()
         raise
     acts = house.options.script.acts(At.JOB, n=house.jobs.count + 1)
     lingers = next((act.answers for act in only(acts, Linger)), 0)
     ordered = next((act.code for act in only(acts, Refuse)), None)
     job = house.jobs.make(str(order.model), order.grant, lingers=lingers)
-    run = partial(_worked, house, request, order, folder, ordered)
+    run = partial(_worked, house, request, order, place, ordered)
     house.tasks.start_soon(house.jobs.work, job, run)
     if order.wait_seconds:
         with anyio.move_on_after(order.wait_seconds):
@@ -112,7 +110,7 @@ async def _worked(
     house: House,
     request: Request,
     order: _Order,
-    folder: tempfile.TemporaryDirectory[str],
+    place: Folder,
     ordered: str | None,
 ) -> Mapping[str, object]:
     try:
@@ -123,8 +121,7 @@ async def _worked(
     except MediaError as exc:
         raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
     finally:
-        with anyio.CancelScope(shield=True):
-            await _removed(folder)
+        await place.remove()
     signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals
     return v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
 
@@ -251,25 +248,3 @@ async def _measured(house: House, order: _Order) -> Seen:
             )
     except MediaError as exc:
         raise RefusedError("ih5002", exc.what) from exc
-
-
-# --- folders -------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
-    folder = await anyio.to_thread.run_sync(_made_folder)
-    try:
-        yield Path(folder.name)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _removed(folder)
-
-
-def _made_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="ih-mcp-", ignore_cleanup_errors=True)
-
-
-async def _removed(folder: tempfile.TemporaryDirectory[str]) -> None:
-    remove: Callable[[], None] = folder.cleanup
-    await anyio.to_thread.run_sync(remove)

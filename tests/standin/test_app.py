@@ -72,6 +72,7 @@ async def test_the_101_names_the_correlation_id_of_every_message(path: str, ffmp
         message = json.loads(await socket.recv())
         assert socket.response is not None
         assert socket.response.headers["X-Correlation-ID"] == message["correlation_id"]
+        assert socket.response.headers["Server"].startswith("ih-mcp-standin/")
         assert standin.recorder.sessions[0].correlation_id == message["correlation_id"]
 
 
@@ -168,6 +169,15 @@ async def test_a_segment_above_the_limit_is_answered_and_not_the_end(ffmpeg: Ffm
         assert (error["data"]["code"], error["data"]["segment"]) == ("ih6002", 1)
         await socket.send("{}")
         assert await until(socket, "session.updated")
+
+
+async def test_a_segment_may_come_in_fragments(ffmpeg: Ffmpeg) -> None:
+    media = toy(0, 9)
+    async with running(ffmpeg) as standin, opened(standin.url) as socket:
+        await until(socket, "session.ready")
+        await socket.send(media[at : at + 500] for at in range(0, len(media), 500))
+        await until(socket, "signal.detected")
+        assert [size for size, _ in standin.recorder.sessions[0].segments] == [len(media)]
 
 
 async def test_a_client_that_vanishes_is_noted(ffmpeg: Ffmpeg) -> None:

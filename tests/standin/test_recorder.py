@@ -31,12 +31,12 @@ async def test_without_a_file_nothing_is_written() -> None:
         await recorder.write("x")
 
 
-def test_a_session_is_told_as_json() -> None:
+async def test_a_session_is_told_as_json() -> None:
     record = Recorder().begin("/v1/stream/analyze", "c1", {"user-agent": "x"})
     record.keep_text("a")
     record.keep_text("b")
     record.did_not_leave()
-    record.keep_segment(b"abc")
+    await record.keep_segment(b"abc")
     record.billed.add(0, 8)
     record.ended("session.ended", 1000)
     record.ended("later words do not count", 1006)

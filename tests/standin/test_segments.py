@@ -167,3 +167,27 @@ async def test_a_fault_can_be_ordered_for_a_segment() -> None:
         await client.socket.close()
     with pytest.raises(SocketClosed):
         await client.socket.receive()
+
+
+async def test_the_first_shapes_of_v0_can_be_asked_for() -> None:
+    options = Options(has_older_shapes=True, analyst=ScriptedAnalyst)
+    async with session(options) as client:
+        await client.socket.send_segment(toy(0, 5))
+        result = (await client.until("result"))[-1]
+        await client.socket.send_segment(b"x")
+        error = (await client.until("error"))[-1]
+    assert "signals" not in result
+    assert result["data"] == {
+        "signal": [
+            {
+                "type": "Agreement",
+                "start": 0.0,
+                "end": 5.0,
+                "reasoning": "why",
+                "feedback": "",
+                "confidence": "High",
+                "intensity": "Strong",
+            }
+        ]
+    }
+    assert set(error) == {"status", "segment", "correlation_id", "error"}

@@ -15,7 +15,7 @@ from ih_mcp.standin.windows import Window
 from ih_mcp.wire.dialects import V1, V2, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE
 
-from .fakes import ScriptedAnalyst, data, kinds, seen, session, toy
+from .fakes import Json, ScriptedAnalyst, data, kinds, seen, session, toy
 
 CQI = ["conversation_quality_overall", "conversation_quality_timeline"]
 
@@ -147,6 +147,30 @@ async def test_shed_windows_leave_exactly_the_seconds_nobody_covered() -> None:
     assert dropped == {"ranges": [{"start": 8.0, "end": 12.0}]}
     assert client.record.billed.seconds == 19.0
     assert client.record.as_json()["dropped"] == [[8.0, 12.0]]
+
+
+async def test_a_flooded_stand_in_sheds_and_tells_what_nobody_saw() -> None:
+    gate = anyio.Event()
+    analyst = ScriptedAnalyst(gate=gate)
+    options = Options(
+        analyst=lambda: analyst, sheds=True, max_concurrent_windows=1, max_waiting_windows=0
+    )
+    async with session(options) as client:
+        await client.until("session.ready")
+        await client.socket.send_segment(toy(0, 30))
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+        messages, _ = await client.end()
+    assert len(analyst.windows) < 9
+    dropped = [r for m in messages if m["type"] == "coverage.dropped" for r in _ranges(m)]
+    assert client.record.billed.seconds + sum(end - start for start, end in dropped) == 30.0
+    assert all(not list(client.record.billed.within(start, end)) for start, end in dropped)
+
+
+def _ranges(message: Json) -> list[tuple[float, float]]:
+    ranges = data(message)["ranges"]
+    assert isinstance(ranges, list)
+    return [(item["start"], item["end"]) for item in ranges]
 
 
 async def test_a_gap_in_the_media_is_told_as_dropped_and_not_billed() -> None:
@@ -511,6 +535,18 @@ async def test_a_revoked_token_is_refused_with_its_next_segment() -> None:
         await client.socket.send_segment(toy(2, 4, header=False))
         messages, _ = await client.rest()
     assert [(data(m)["code"], data(m)["segment"]) for m in messages] == [("ih2014", 2)]
+
+
+async def test_older_shapes_can_be_asked_for() -> None:
+    options = Options(has_older_shapes=True, analyst=ScriptedAnalyst)
+    async with session(options) as client:
+        greeting = await client.message()
+        assert data(greeting)["min_segment_duration_seconds"] == 3
+        await client.socket.send_segment(toy(0, 9))
+        detected = (await client.until("signal.detected"))[-1]
+        assert data(detected)["end"] == 0.0
+        await client.socket.send_text("{")
+        assert data((await client.until("error"))[-1])["code"] == "ih4006"
 
 
 # --- faults by order -----------------------------------------------------------------------------
