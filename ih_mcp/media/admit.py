@@ -10,14 +10,18 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import anyio
+import anyio.to_thread
 
 from ih_mcp.errors import PathError
 
 _NEAR_MISSES = 3
+_MAX_NAMED = 200
 _MAX_SCANNED = 2_000  # entries of a folder looked at for near misses
 _HOW_TO_ALLOW = "Set IH_MCP_MEDIA_DIRS to the folders that may be read, or move the file into one."
 
@@ -38,7 +42,7 @@ def admit(path: str, *, allowed: Sequence[Path]) -> Path:
     resolved = _resolve(path, folders)
     if not _is_inside(resolved, folders):
         raise _not_allowed(path, folders)
-    _check(path, _status(path, resolved))
+    _check(_named(path), _status(path, resolved))
     return resolved
 
 
@@ -53,8 +57,8 @@ class Source:
     size: int
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Source]:
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Source]:
     """Hold an admitted file open while ffmpeg reads it.
 
     Args:
@@ -63,18 +67,28 @@ def opened(path: Path) -> Iterator[Source]:
     Raises:
         PathError: It is not the admitted file any more.
     """
+    with anyio.CancelScope(shield=True):  # a descriptor nobody knows of would stay open
+        descriptor, source = await anyio.to_thread.run_sync(_hold, path)
+    try:
+        yield source
+    finally:
+        os.close(descriptor)
+
+
+def _hold(path: Path) -> tuple[int, Source]:
     descriptor = _open(path)
     try:
         status = os.fstat(descriptor)
-        _check(path.name, status)
+        _check(_named(path.name), status)
         if _place(descriptor, path) != path:
             raise PathError(
-                f"{path.name} is not where it was when it was allowed",
+                f"{_named(path.name)} is not where it was when it was allowed",
                 help="Give the path of the file itself, not of a link to it.",
             )
-        yield _source(path, descriptor, status.st_size)
-    finally:
+        return descriptor, _source(path, descriptor, status.st_size)
+    except BaseException:
         os.close(descriptor)
+        raise
 
 
 def _resolve(path: str, folders: Sequence[Path]) -> Path:
@@ -84,9 +98,7 @@ def _resolve(path: str, folders: Sequence[Path]) -> Path:
             raise ValueError(path)
         return (base / Path(path).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError) as exc:
-        raise PathError(
-            f"{path[:200]!r} is not a path", help="Give the path of a file.", code="not_a_file"
-        ) from exc
+        raise _no_path(path) from exc
 
 
 def _is_inside(path: Path, folders: Sequence[Path]) -> bool:
@@ -96,26 +108,41 @@ def _is_inside(path: Path, folders: Sequence[Path]) -> bool:
 def _status(path: str, resolved: Path) -> os.stat_result:
     try:
         return resolved.lstat()
-    except OSError as exc:
+    except FileNotFoundError as exc:
         near = _near_misses(resolved)
         raise PathError(
-            f"there is no file {path!r}" if not resolved.exists() else f"{path!r} is not readable",
+            f"there is no file {_named(path)}",
             help=f"Did you mean {' or '.join(near)}?" if near else "Check the name and its folder.",
             code="file_not_found",
             facts={"near": near},
         ) from exc
+    except OSError as exc:
+        raise _no_path(path) from exc
 
 
-def _check(path: object, status: os.stat_result) -> None:
+def _named(path: str) -> str:
+    """As the caller wrote it, of a length and in characters that do no harm in a text."""
+    return ascii(path if len(path) <= _MAX_NAMED else f"{path[:_MAX_NAMED]}…")
+
+
+def _no_path(path: str) -> PathError:
+    return PathError(
+        f"{_named(path)} is not a path that can be read",
+        help="Give the path of a file.",
+        code="not_a_file",
+    )
+
+
+def _check(name: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise PathError(
-            f"{path} is not a regular file",
+            f"{name} is not a regular file",
             help="Give a media file; folders, devices and pipes are not read.",
             code="not_a_file",
         )
     if not status.st_size:
         raise PathError(
-            f"{path} is empty",
+            f"{name} is empty",
             help="If it is still being written, wait until it has media.",
             code="empty_file",
         )
@@ -134,7 +161,7 @@ def _near_misses(path: Path) -> list[str]:
 def _not_allowed(path: str, folders: Sequence[Path]) -> PathError:
     named = ", ".join(map(str, folders)) or "none"
     return PathError(
-        f"{path!r} is outside the allowed folders ({named})",
+        f"{_named(path)} is outside the allowed folders ({named})",
         help=_HOW_TO_ALLOW,
         code="path_not_allowed",
         facts={"allowed": [str(folder) for folder in folders]},
@@ -149,11 +176,11 @@ def _open(path: Path) -> int:
         return os.open(path, flags)
     except FileNotFoundError as exc:
         raise PathError(
-            f"there is no file {path.name!r}", help="It was removed.", code="file_not_found"
+            f"there is no file {_named(path.name)}", help="It was removed.", code="file_not_found"
         ) from exc
     except OSError as exc:
         raise PathError(
-            f"{path.name} cannot be opened: {exc.strerror}",
+            f"{_named(path.name)} cannot be opened: {exc.strerror}",
             help="Check its permissions, and that the path is of the file itself.",
             code="not_a_file",
         ) from exc

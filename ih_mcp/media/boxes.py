@@ -115,6 +115,7 @@ class Mp4Reader:
         self._moov_offset: int | None = None
         self._atoms: list[Atom] = []
         self._reached = 0.0
+        self.has_media = False
 
     @property
     def header(self) -> bytes | None:
@@ -147,6 +148,7 @@ class Mp4Reader:
         while True:
             start = self._pieces.position
             kind, header, size = yield from self._box_header()
+            self.has_media = self.has_media or kind in {b"moof", b"mdat"}
             if kind not in _KEPT:
                 yield from self._pieces.skip(size - len(header))
                 if kind == b"mdat" and runs:

@@ -98,6 +98,10 @@ class MatroskaReader:
     def reached_seconds(self) -> float:
         return self._reached
 
+    @property
+    def has_media(self) -> bool:
+        return self._header is not None
+
     def feed(self, data: bytes) -> list[Atom]:
         self._keep_beginning(data)
         atoms: list[Atom] = []

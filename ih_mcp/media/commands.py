@@ -6,7 +6,6 @@ Replacing the builder is a change of this module alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 import ffmpeg as builder
@@ -43,16 +42,16 @@ def segments(binary: str, url: str, recipe: Recipe, *, start_seconds: float) -> 
     return _compiled(binary, _segments_of(source, recipe), _QUIET)
 
 
-def segments_of_stream(binary: str, container: str, recipe: Recipe) -> list[str]:
-    """The same of the bytes on standard input, which are of a named container."""
-    source = builder.input("pipe:0", format=container, fflags="+genpts", **_PIPE_GUARDS)
-    return _compiled(binary, _segments_of(source, recipe), _QUIET)
-
-
 def sound(binary: str, url: str, *, hertz: int) -> list[str]:
-    """The sound of a file as s16le mono on standard output."""
+    """The sound of a file as s16le mono on standard output; silence where it has none."""
     output = builder.output(
-        _input(url)["a:0"], "pipe:1", ac=1, ar=hertz, format="s16le", **{"c:a": "pcm_s16le"}
+        _input(url)["a:0"],
+        "pipe:1",
+        ac=1,
+        ar=hertz,
+        af="aresample=async=1:first_pts=0",
+        format="s16le",
+        **{"c:a": "pcm_s16le"},
     )
     return _compiled(binary, output, _QUIET)
 
@@ -113,8 +112,3 @@ def _compiled(binary: str, output: object, global_options: tuple[str, ...]) -> l
     stream = builder.nodes.OutputStream.global_args(output, *global_options)
     command: list[str] = builder.compile(stream, cmd=binary)
     return command
-
-
-def file_url(path: Path) -> str:
-    """A path with its protocol, so that no name is taken for a URL or an option."""
-    return f"file:{path.absolute()}"

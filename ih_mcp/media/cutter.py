@@ -14,7 +14,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
 from .container import Atom, Head, Reader, Stamp
-from .plan import Bounds, Cut, Packer
+from .plan import Bounds, Cut, OversizeError, Packer
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,20 @@ class Cutter:
         bounds: Of a segment.
         framing: What the segments are to each other.
         begin_seconds: Where in the source the stream begins.
+        is_live: Whether segments are given at once, so that a short rest joins nothing.
     """
 
     def __init__(
-        self, reader: Reader, bounds: Bounds, framing: Framing, *, begin_seconds: float = 0.0
+        self,
+        reader: Reader,
+        bounds: Bounds,
+        framing: Framing,
+        *,
+        begin_seconds: float = 0.0,
+        is_live: bool = False,
     ) -> None:
         self._reader = reader
-        self._packer = Packer(bounds)
+        self._packer = Packer(bounds, holds=not is_live)
         self._is_whole = framing is Framing.WHOLE
         self._begin = begin_seconds
         self._waiting = bytearray()
@@ -99,7 +106,7 @@ class Cutter:
         """The segments these bytes complete; iterate to the end.
 
         Raises:
-            OversizeError: One cannot be made; those before it are still in `complete`.
+            OversizeError: One cannot be made; `complete` tells those before it.
         """
         self._waiting += data
         for atom in self._reader.feed(data):
@@ -124,17 +131,19 @@ class Cutter:
             self._open = None
         yield from self._remaining()
 
-    def complete(self, before_seconds: float) -> Iterator[Segment]:
-        """Segments that begin before a time of the stream, after a failure."""
+    def reached_seconds(self, failure: MediaError) -> float:
+        """Up to where in the stream segments are complete, after a failure."""
+        if isinstance(failure, OversizeError):
+            return failure.start_seconds
+        return self._open.start_seconds if self._open else 0.0
+
+    def complete(self, failure: MediaError) -> Iterator[Segment]:
+        """The segments that are complete, after a failure."""
+        reached = self.reached_seconds(failure)
         for draft in (self._held, self._open):
-            if draft and draft.start_seconds < before_seconds:
+            if draft and draft.start_seconds < reached:
                 yield self._made(draft)
         self._held = self._open = None
-
-    @property
-    def open_seconds(self) -> float:
-        """Where in the stream the open segment begins."""
-        return self._open.start_seconds if self._open else 0.0
 
     def _remaining(self) -> Iterator[Segment]:
         for draft in (self._held, self._open):

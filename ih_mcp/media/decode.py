@@ -32,7 +32,7 @@ _WANTED: dict[int, int] = {
 _TICKS_PER_SECOND = 1_000.0  # ffmpeg's muxer always writes milliseconds
 _VIDEO = b"\x01"
 _FED_BYTES = 1 << 16
-_BYTES_PER_SAMPLE = 2
+BYTES_PER_SAMPLE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Sound:
 
     @property
     def end_seconds(self) -> float:
-        return self.start_seconds + len(self.samples) / _BYTES_PER_SAMPLE / self.hertz
+        return self.start_seconds + len(self.samples) / BYTES_PER_SAMPLE / self.hertz
 
 
 class Decoder:
@@ -130,7 +130,7 @@ class Decoder:
         await self._running.end_input()
 
     async def __aiter__(self) -> AsyncIterator[Picture | Sound]:
-        while data := await self._running.read(patiently=True):
+        while data := await self._running.read_patiently():
             for element in self._elements.feed(data):
                 self._take(element)
             while self._items:

@@ -78,6 +78,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def has_media(self) -> bool:
+        """Whether more than a header was seen."""
+        ...
+
+    @property
     def reached_seconds(self) -> float:
         """The latest time seen so far; 0 before there is any."""
         ...

@@ -45,6 +45,8 @@ class Bounds:
     joined_below_seconds: float
     """A shorter rest joins the segment before it where it fits, though it could stand alone."""
     max_seconds: float
+    is_max_declared: bool
+    """Whether `max_seconds` is the API's; ours gives way to the minima."""
     min_bytes: int
     max_bytes: int
     """Of media; what is kept free below the API's maximum takes the header."""
@@ -68,6 +70,7 @@ def bounds(limits: Limits, framing: Framing, *, target_seconds: float) -> Bounds
         min_seconds=shortest,
         joined_below_seconds=max(shortest, _SHORT_SECONDS),
         max_seconds=longest,
+        is_max_declared=limits.max_segment_seconds is not None,
         min_bytes=limits.min_segment_bytes,
         max_bytes=limits.max_segment_bytes - min(MARGIN_BYTES, limits.max_segment_bytes // 8),
         needs_key=is_whole,
@@ -113,10 +116,15 @@ class Packer:
     together never exceed the maximum, so whoever keeps the media keeps one segment.
 
     Call `add` for each atom and, at the end of the stream, `ends_joined` once.
+
+    Args:
+        limits: Of a segment.
+        holds: False where waiting costs more than a short rest, as in live streams.
     """
 
-    def __init__(self, limits: Bounds) -> None:
+    def __init__(self, limits: Bounds, *, holds: bool = True) -> None:
         self._bounds = limits
+        self._holds = holds
         self._open: Extent | None = None
         self._held: Extent | None = None
 
@@ -129,15 +137,23 @@ class Packer:
         if self._open is None or self._cuts(self._open, piece):
             cut = Cut.BEFORE
             self._held, self._open = self._open, _extent(piece)
+            fits = self._open.size <= self._bounds.max_bytes
         else:
             cut = Cut.NONE
-            needs_key = self._bounds.needs_key and not self._open.has_picture
+            fits = self._may_extend(self._open, piece)
             _extend(self._open, piece)
-            if needs_key and piece.has_picture and not piece.is_key:
-                raise OversizeError(self._open, self._bounds)
-        if not self._is_within(self._open):
+        if not fits:
             raise OversizeError(self._open, self._bounds)
         return Step(cut, releases=self._releases())
+
+    def _may_extend(self, extent: Extent, piece: Piece) -> bool:
+        needs_more = self._bounds.needs_key and piece.has_picture and not piece.is_key
+        if needs_more and not extent.has_picture:  # it began where the picture paused
+            return False
+        joined = _joined(extent, _extent(piece))
+        # A still picture may take longer than we like to reach the bytes the API asks for.
+        is_small = not self._bounds.is_max_declared and not self._reaches_minimum(extent)
+        return self._is_within(joined) or (is_small and joined.size <= self._bounds.max_bytes)
 
     def ends_joined(self) -> bool:
         """The stream has ended: whether the open segment joins the one held back.
@@ -148,7 +164,7 @@ class Packer:
         """
         if self._open is None or self._stands_well(self._open):
             return False
-        if self._held and self._is_within(_joined(self._held, self._open)):
+        if self._held and self._may_join(self._held, self._open):
             return True
         if self._reaches_minimum(self._open):
             return False
@@ -169,7 +185,7 @@ class Packer:
     def _releases(self) -> bool:
         if self._held is None or self._open is None:
             return False
-        if not self._stands_well(self._open) and self._is_within(_joined(self._held, self._open)):
+        if self._holds and self._may_join(self._held, self._open):
             return False
         self._held = None
         return True
@@ -179,6 +195,14 @@ class Packer:
             extent.seconds >= self._bounds.min_seconds - _EPSILON
             and extent.size >= self._bounds.min_bytes
         )
+
+    def _may_join(self, held: Extent, extent: Extent) -> bool:
+        """Whether the open segment would join the one before it if the stream ended now."""
+        if self._stands_well(extent):
+            return False
+        joined = _joined(held, extent)
+        gives_way = not self._bounds.is_max_declared and not self._reaches_minimum(extent)
+        return self._is_within(joined) or (gives_way and joined.size <= self._bounds.max_bytes)
 
     def _stands_well(self, extent: Extent) -> bool:
         is_long = extent.seconds >= self._bounds.joined_below_seconds - _EPSILON

@@ -27,7 +27,7 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = 0.0) -> 
         MediaError: It is not media, has neither picture nor sound, or is too large to decode.
         PathError: It is not the admitted file any more.
     """
-    with opened(path) as source:
+    async with opened(path) as source:
         command = commands.probe(ffmpeg.path, source.url, packets_seconds=packets_seconds)
         async with running(command, descriptors=source.descriptors) as child:
             lines = bytearray()

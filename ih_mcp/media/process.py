@@ -51,10 +51,13 @@ class Child:
     another task, since ffmpeg waits while nobody reads.
     """
 
-    def __init__(self, process: anyio.abc.Process, stdout: int, words: Words) -> None:
+    def __init__(
+        self, process: anyio.abc.Process, stdout: int, words: Words, patience_seconds: float
+    ) -> None:
         self._process = process
         self._stdout = stdout
         self._words = words
+        self._patience = patience_seconds
 
     @property
     def pid(self) -> int:
@@ -65,23 +68,28 @@ class Child:
         """What it said on standard error; complete after `finish`."""
         return self._words
 
-    async def read(self, *, patiently: bool = False) -> bytes:
+    async def read(self) -> bytes:
         """The next bytes of its output as soon as there are some; nothing at the end.
 
-        Args:
-            patiently: Whether it may stay silent, as while its input comes slowly.
-
         Raises:
-            MediaError: It stayed silent for 30 s (`ffmpeg_stalled`).
+            MediaError: It kept us waiting for too long (`ffmpeg_stalled`). The time between two
+                calls does not count.
         """
-        with anyio.move_on_after(None if patiently else STALL_SECONDS):
-            return await _read(self._stdout)
+        began = anyio.current_time()
+        with anyio.move_on_after(min(STALL_SECONDS, self._patience)):
+            data = await _read(self._stdout)
+            self._patience -= anyio.current_time() - began
+            return data
         raise MediaError(
-            f"ffmpeg gave nothing for {STALL_SECONDS:.0f} s",
-            help="The file may be on a storage that does not answer; copy it to a local disk.",
+            f"ffmpeg gave nothing for {anyio.current_time() - began:.0f} s",
+            help="Copy the file to a local disk, or convert it to MP4 with H.264 and AAC.",
             code="ffmpeg_stalled",
             retry=True,
         )
+
+    async def read_patiently(self) -> bytes:
+        """Like `read`, and it may take any time, as while the input comes slowly."""
+        return await _read(self._stdout)
 
     async def write(self, data: bytes) -> None:
         """Hand it bytes; waits while it has enough.
@@ -120,7 +128,11 @@ class Child:
 
 @asynccontextmanager
 async def running(
-    command: Sequence[str], *, takes_input: bool = False, descriptors: Sequence[int] = ()
+    command: Sequence[str],
+    *,
+    takes_input: bool = False,
+    descriptors: Sequence[int] = (),
+    patience_seconds: float = float("inf"),
 ) -> AsyncIterator[Child]:
     """Run `command` while the block lasts; when it ends the process is gone and reaped.
 
@@ -128,6 +140,7 @@ async def running(
         command: The argument list, the binary first.
         takes_input: Whether `Child.write` is used; otherwise standard input is closed.
         descriptors: Open files the process inherits.
+        patience_seconds: How long all of `Child.read` may wait together.
 
     Raises:
         MediaError: It cannot be started.
@@ -135,7 +148,7 @@ async def running(
     stdout, words, process = await _start(command, takes_input, descriptors)
     try:
         _bound(process.pid)
-        yield Child(process, stdout, words)
+        yield Child(process, stdout, words, patience_seconds)
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_END_SECONDS):
             await _end(process)

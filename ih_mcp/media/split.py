@@ -24,12 +24,14 @@ from .ffmpeg import Ffmpeg
 from .plan import Bounds, OversizeError, bounds
 from .probe import probe
 from .process import running
-from .recipes import recipe
+from .recipes import Recipe, recipe
 
 __all__ = ["Segment", "split"]
 
 _VIDEO = frozenset({"video"})
-_BOTH = frozenset({"video", "audio"})
+_FINAL = frozenset({"ffmpeg_stalled", "inflated"})
+_LEAST_PATIENCE_SECONDS = 60.0
+_MOST_GROWTH, _SPARE_BYTES = 2, 1 << 24  # chosen: an index can name the same bytes many times
 _DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv"})  # the others estimate
 _EARLY_SECONDS, _EARLY_SHARE = 1.0, 0.02  # chosen: tracks of a sound file differ by less
 
@@ -80,7 +82,7 @@ async def split(
                 async for segment in segments:
                     yield segment
         except _UnfitError as unfit:
-            begin, encode = unfit.start_seconds, encode | unfit.encode
+            begin, encode = unfit.start_seconds, unfit.encode
         else:
             return
 
@@ -95,13 +97,28 @@ class Job:
     framing: Framing
     bounds: Bounds
 
-    def may_encode(self, encode: frozenset[str], *, is_begun: bool) -> bool:
-        """Whether another pass can help: not once the header of a continued stream is out."""
-        return encode != _BOTH and not (is_begun and self.framing is Framing.CONTINUED)
+    def recipe(self, encode: frozenset[str]) -> Recipe:
+        return recipe(
+            self.facts,
+            self.framing,
+            target_seconds=self.bounds.target_seconds,
+            max_bytes=self.bounds.max_bytes,
+            encode=encode,
+        )
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long ffmpeg may keep us waiting, all in all."""
+        return max(_LEAST_PATIENCE_SECONDS, 4 * (self.facts.duration_seconds or 3_600.0))
+
+    @property
+    def tracks(self) -> frozenset[str]:
+        present = {"video": self.facts.video, "audio": self.facts.audio}
+        return frozenset(name for name, track in present.items() if track)
 
 
 class _UnfitError(Exception):
-    """A copy does not serve from `start_seconds` on; these tracks have to be encoded."""
+    """What was made so far does not serve from `start_seconds` on; encode more from there."""
 
     def __init__(self, start_seconds: float, encode: frozenset[str]) -> None:
         super().__init__(start_seconds)
@@ -110,40 +127,57 @@ class _UnfitError(Exception):
 
 
 async def _pass(job: Job, begin: float, encode: frozenset[str]) -> AsyncGenerator[Segment, None]:
-    """One run of ffmpeg over the source, from `begin` on."""
-    made = recipe(
-        job.facts,
-        job.framing,
-        target_seconds=job.bounds.target_seconds,
-        max_bytes=job.bounds.max_bytes,
-        encode=encode,
-    )
+    """Segments from one run of ffmpeg over the source, from `begin` on."""
+    made = job.recipe(encode)
     cutter = Cutter(READERS[made.container](), job.bounds, job.framing, begin_seconds=begin)
-    with opened(job.source) as source:
-        command = commands.segments(job.ffmpeg.path, source.url, made, start_seconds=begin)
-        async with running(command, descriptors=source.descriptors) as child:
-            try:
-                while data := await child.read():
-                    for segment in cutter.take(data):
-                        yield segment
-                await child.finish()
-            except MediaError as failure:
-                oversize = failure if isinstance(failure, OversizeError) else None
-                reached = oversize.start_seconds if oversize else cutter.open_seconds
-                if not job.may_encode(encode, is_begun=cutter.is_begun):
-                    for segment in cutter.complete(reached):
-                        yield segment
-                    raise
-                if job.framing is Framing.CONTINUED:
-                    raise _UnfitError(begin, encode | _BOTH) from failure
-                for segment in cutter.complete(reached):
+    try:
+        async with aclosing(_stream(job, made, begin)) as stream:
+            async for data in stream:
+                for segment in cutter.take(data):
                     yield segment
-                raise _UnfitError(
-                    begin + reached, encode | (_VIDEO if oversize else _BOTH)
-                ) from failure
+    except MediaError as failure:
+        unfit = _unfit(failure, job, made, cutter, begin)
+        if unfit is None or job.framing is Framing.WHOLE:
+            for segment in cutter.complete(failure):
+                yield segment
+        raise unfit or failure from None
     for segment in cutter.finish():
         yield segment
     _refuse_early_end(job.facts, cutter.end_seconds)
+
+
+async def _stream(job: Job, made: Recipe, begin: float) -> AsyncGenerator[bytes, None]:
+    """The container stream ffmpeg writes, to its end.
+
+    Raises:
+        MediaError: ffmpeg failed, or writes more than an honest copy can have.
+    """
+    async with opened(job.source) as source:
+        command = commands.segments(job.ffmpeg.path, source.url, made, start_seconds=begin)
+        left = _MOST_GROWTH * source.size + _SPARE_BYTES if not made.encodes else None
+        async with running(
+            command, descriptors=source.descriptors, patience_seconds=job.patience_seconds
+        ) as child:
+            while data := await child.read():
+                if left is not None and (left := left - len(data)) < 0:
+                    raise _inflated(source.size)
+                yield data
+            await child.finish()
+
+
+def _unfit(
+    failure: MediaError, job: Job, made: Recipe, cutter: Cutter, begin: float
+) -> _UnfitError | None:
+    """Another pass that may succeed where this one failed; None if there is none."""
+    is_oversize = isinstance(failure, OversizeError)
+    done = frozenset(made.encodes)
+    encode = (done | (_VIDEO if is_oversize else job.tracks)) & job.tracks
+    if encode == done or failure.code in _FINAL:
+        return None
+    if job.framing is Framing.WHOLE:
+        return _UnfitError(begin + cutter.reached_seconds(failure), encode)
+    # The codecs of one container stream are told by its header: too late once that is out.
+    return None if cutter.is_begun else _UnfitError(begin, encode)
 
 
 def _refuse_early_end(facts: Facts, end_seconds: float) -> None:
@@ -158,3 +192,11 @@ def _refuse_early_end(facts: Facts, end_seconds: float) -> None:
             code="ends_early",
             facts={"end_seconds": end_seconds, "declared_seconds": declared},
         )
+
+
+def _inflated(size: int) -> MediaError:
+    return MediaError(
+        f"a file of {size} bytes gives more than {_MOST_GROWTH} times as much",
+        help="Its index is damaged or made to do harm; convert the file and look at the result.",
+        code="inflated",
+    )

@@ -1,0 +1,150 @@
+"""What has to hold for the segments of any file; PyAV judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.container import is_headed
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.split import Segment, split
+from ih_mcp.wire.dialects import V0, V1, Dialect, Framing, Limits
+
+from . import oracle
+from .oracle import Media, digests
+from .zoo import ZOO, Beast, Zoo
+
+DIALECTS = {Framing.WHOLE: V0, Framing.CONTINUED: V1}
+FRAME_SECONDS = 0.1  # the slowest beast shows ten pictures a second
+MAX_SHIFT_SECONDS = 0.02
+
+
+@dataclass(slots=True)
+class Outcome:
+    segments: list[Segment] = field(default_factory=list)
+    error: MediaError | None = None
+
+    @property
+    def code(self) -> str:
+        return self.error.code if self.error else ""
+
+
+async def cut(
+    path: Path,
+    ffmpeg: Ffmpeg,
+    dialect: Dialect = V0,
+    *,
+    target_seconds: float | None = None,
+    start_seconds: float = 0.0,
+    **limits: float | None,
+) -> Outcome:
+    """All segments of a file, and the error that followed them."""
+    outcome = Outcome()
+    segments = split(
+        path,
+        ffmpeg=ffmpeg,
+        limits=limited(dialect, **limits),
+        framing=dialect.framing,
+        target_seconds=target_seconds or dialect.target_segment_seconds,
+        start_seconds=start_seconds,
+    )
+    try:
+        async with aclosing(segments):
+            async for segment in segments:
+                outcome.segments.append(segment)
+    except MediaError as error:
+        outcome.error = error
+    return outcome
+
+
+def limited(dialect: Dialect, **limits: float | None) -> Limits:
+    return replace(dialect.limits, **limits)  # type: ignore[arg-type]  # names are checked there
+
+
+def read_all(segments: Sequence[Segment], framing: Framing) -> list[Media]:
+    """Whole segments one by one, a continued stream joined."""
+    if framing is Framing.WHOLE:
+        return [oracle.read(segment.data) for segment in segments]
+    return [oracle.read(b"".join(segment.data for segment in segments))]
+
+
+async def check_beast(name: str, zoo: Zoo, ffmpeg: Ffmpeg, framing: Framing) -> None:
+    """Everything the issue asks of one file and one framing."""
+    beast, path, dialect = ZOO[name], zoo(name), DIALECTS[framing]
+    outcome = await cut(path, ffmpeg, dialect)
+    assert outcome.code == beast.ends
+    if outcome.segments:
+        source = oracle.read(path)
+        parts = read_all(outcome.segments, framing)
+        check_media(source, parts, beast)
+        check_times(outcome.segments, parts, beast, framing)
+        check_limits(outcome.segments, dialect.limits, beast, framing)
+        check_heads(outcome.segments, framing)
+
+
+def check_media(source: Media, parts: Sequence[Media], beast: Beast) -> None:
+    """Copied tracks are the same, byte for byte and in order; of others nothing is missing."""
+    pictures = [digest for part in parts for digest in digests(part.pictures)]
+    sound = [digest for part in parts for digest in digests(part.sound)]
+    if "video" in beast.encodes:
+        assert len(pictures) == len(source.pictures)
+        assert all(part.codecs["video"] == "h264" for part in parts)
+        assert all(part.pixel_format == "yuv420p" for part in parts)
+        assert all(part.width % 2 == part.height % 2 == 0 for part in parts)
+    elif beast.hides_pictures:
+        assert len(pictures) == source.picture_packets
+    elif not beast.is_damaged:
+        assert pictures == digests(source.pictures)
+    if "audio" in beast.encodes:
+        assert all(part.codecs["audio"] == "aac" for part in parts)
+        heard = sum(part.sound[-1].time - part.sound[0].time for part in parts)
+        wanted = source.sound[-1].time - source.sound[0].time
+        assert abs(heard - wanted) < 0.1 * (len(parts) + 1)  # packets are longer in some codecs
+    else:
+        assert sound == digests(source.sound)
+    assert beast.is_damaged or not any(part.errors for part in parts)
+    assert oracle.shift_seconds(source, parts) <= MAX_SHIFT_SECONDS
+
+
+def check_times(
+    segments: Sequence[Segment], parts: Sequence[Media], beast: Beast, framing: Framing
+) -> None:
+    """Segments join without a gap, add up to the whole, and declare what they are."""
+    for before, after in pairwise(segments):
+        assert abs(before.end_seconds - after.start_seconds) <= FRAME_SECONDS
+    total = sum(segment.end_seconds - segment.start_seconds for segment in segments)
+    allowed = beast.slack_seconds + FRAME_SECONDS * (len(segments) - 1)
+    assert abs(total - beast.seconds) <= allowed
+    if framing is Framing.WHOLE:
+        for segment, part in zip(segments, parts, strict=True):
+            seconds = segment.end_seconds - segment.start_seconds
+            assert abs(part.start) <= 0.05
+            assert abs(part.end - part.start - seconds) <= beast.slack_seconds + FRAME_SECONDS
+            assert abs(part.declared_seconds - (part.end - part.start)) <= 0.12
+
+
+def check_limits(
+    segments: Sequence[Segment], limits: Limits, beast: Beast, framing: Framing
+) -> None:
+    for segment in segments:
+        seconds = segment.end_seconds - segment.start_seconds
+        assert limits.min_segment_bytes <= len(segment.data) <= limits.max_segment_bytes
+        assert seconds >= (limits.min_segment_seconds or 0) - 1e-3
+        longest = 8.0 if framing is Framing.CONTINUED else beast.whole_of or 8.6
+        assert seconds <= longest + beast.slack_seconds
+
+
+def check_heads(segments: Sequence[Segment], framing: Framing) -> None:
+    """Whole segments have a header each; of a continued stream only the first has one."""
+    expected = [framing is Framing.WHOLE or index == 0 for index in range(len(segments))]
+    assert [segment.headed for segment in segments] == expected
+    assert [is_headed(segment.data) for segment in segments] == expected
+    if framing is Framing.CONTINUED:
+        begins = {segment.data[4:8] for segment in segments[1:]} | {
+            segment.data[:4] for segment in segments[1:]
+        }
+        assert not segments[1:] or begins & {b"moof", b"\x1f\x43\xb6\x75"}

@@ -1,0 +1,23 @@
+"""What tests of media share: the zoo, made once a session, and limits of the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from .zoo import Zoo
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """Makes a beast when a test asks for it; always with the wheel's ffmpeg, which has it all."""
+    folder = tmp_path_factory.mktemp("zoo").resolve()
+    return Zoo(imageio_ffmpeg.get_ffmpeg_exe(), folder)
+
+
+@pytest.fixture(scope="session")
+def base(zoo: Zoo) -> Path:
+    """Twelve seconds of H.264 and AAC with a key frame every second."""
+    return zoo("base")

@@ -1,0 +1,284 @@
+"""The zoo: small files of every kind that people bring, made with ffmpeg when a test asks for one.
+
+`python -m tests.media.zoo FOLDER` makes all of them. A beast is a list of ffmpeg's arguments;
+`{name}` stands for another beast. What no ffmpeg makes is made by a function of bytes.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PICTURE = "testsrc2=s=320x180:r=30:d={seconds},noise=alls=4:allf=t"
+VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
+X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
+AAC = "-c:a aac -b:a 64k -ac 2"
+OPUS = "-c:a libopus -b:a 48k"
+
+
+@dataclass(frozen=True, slots=True)
+class Beast:
+    """How a file is made, and what is special about splitting it."""
+
+    suffix: str
+    arguments: str = ""
+    made_of: str = ""
+    change: Callable[[bytes], bytes] | None = None
+    """For what ffmpeg does not make: the bytes of `made_of`, changed."""
+    seconds: float = 12.0
+    encodes: frozenset[str] = frozenset()
+    """Tracks that cannot be copied."""
+    is_media: bool = True
+    ends: str = ""
+    """Code of the error that follows the segments."""
+    whole_of: float | None = None
+    """Longest whole segment, where key frames allow no shorter ones than 7 s."""
+    hides_pictures: bool = False
+    """Whether an edit list hides some that a copy shows."""
+    is_damaged: bool = False
+    """Whether a reader may find errors in it."""
+    slack_seconds: float = 0.07
+    """How far the durations may be off: two frames, or what its last frame leaves open."""
+
+
+VIDEO, AUDIO, BOTH = frozenset({"video"}), frozenset({"audio"}), frozenset({"video", "audio"})
+
+
+def lavfi(seconds: float, options: str) -> str:
+    picture, voice = PICTURE.format(seconds=seconds), VOICE.format(seconds=seconds)
+    return f"-f lavfi -i {picture} -f lavfi -i {voice} {options}"
+
+
+def torn(data: bytes) -> bytes:
+    return data[: len(data) * 7 // 10]
+
+
+def scratched(data: bytes) -> bytes:
+    """Bytes of the media damaged in places."""
+    chance, damaged = random.Random(7), bytearray(data)  # noqa: S311 - no secret
+    for _ in range(12):
+        at = chance.randrange(len(data) // 3, len(data) - 100)
+        damaged[at : at + 40] = chance.randbytes(40)
+    return bytes(damaged)
+
+
+ZOO: Mapping[str, Beast] = {
+    # the usual
+    "base": Beast("mp4", lavfi(12, f"{X264} {AAC} -movflags +faststart")),
+    "mkv": Beast("mkv", "-i {base} -c copy"),
+    "flv": Beast("flv", "-i {base} -c copy"),
+    "fragmented": Beast("mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov"),
+    # tracks
+    "no_audio": Beast("mp4", "-i {base} -an -c copy"),
+    "audio_only": Beast("m4a", "-i {base} -vn -c copy"),
+    "audio_only_webm": Beast("webm", f"-i {{base}} -vn {OPUS}"),
+    "audio_only_mp3": Beast("mp3", "-i {base} -vn -c:a libmp3lame -b:a 64k"),
+    "audio_only_wav": Beast("wav", "-i {base} -vn -c:a pcm_s16le -ar 16000 -ac 1", encodes=AUDIO),
+    "audio_only_adts": Beast("aac", "-i {base} -vn -c copy"),
+    "audio_only_ogg": Beast("ogg", f"-i {{base}} -vn {OPUS}"),
+    "audio_only_flac": Beast("flac", "-i {base} -vn -c:a flac -ac 1 -ar 16000", encodes=AUDIO),
+    "audio_first": Beast("mp4", "-i {base} -map 0:a -map 0:v -c copy"),
+    "late_audio": Beast(
+        "mp4", "-i {base} -itsoffset 4.2 -i {base} -map 0:v -map 1:a -t 12 -c copy"
+    ),
+    "long_audio": Beast("mp4", "-t 4 -i {base} -i {base} -map 0:v -map 1:a -c copy", whole_of=12.0),
+    "two_audio_subtitles": Beast(
+        "mkv",
+        "-i {base} -i {words} -map 0:v -map 0:a -map 0:a -map 1 -c:v copy -c:a:0 ac3 -c:s srt",
+    ),
+    "words": Beast(
+        "srt", change=lambda _: b"1\n00:00:01,000 --> 00:00:04,000\nhello\n", is_media=False
+    ),
+    "cover": Beast("mp4", "-i {base} -i {red} -map 0 -map 1 -c copy -disposition:v:1 attached_pic"),
+    "red": Beast("jpg", "-f lavfi -i color=red:s=64x64 -frames:v 1", is_media=False),
+    "chapters": Beast("mkv", "-i {base} -i {chapter_list} -map_metadata 1 -c copy"),
+    "chapter_list": Beast(
+        "txt",
+        change=lambda _: (
+            b";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=5\ntitle=one\n"
+            b"[CHAPTER]\nTIMEBASE=1/1\nSTART=5\nEND=12\ntitle=two\n"
+        ),
+        is_media=False,
+    ),
+    # time
+    "variable_rate": Beast(
+        "mp4",
+        "-i {base} -vf select='lt(mod(n\\,37)\\,20)+not(mod(n\\,3))' -fps_mode vfr "
+        f"{X264} -c:a copy",
+        slack_seconds=0.2,
+    ),
+    "slideshow": Beast(
+        "mp4",
+        "-i {base} -vf select='not(mod(n\\,100))' -fps_mode vfr -c:v libx264 -g 9999 -c:a copy",
+        whole_of=12.0,
+        slack_seconds=0.4,
+    ),
+    "edit_list": Beast(
+        "mp4", "-ss 1.5 -i {base} -c copy", seconds=11.0, hides_pictures=True, slack_seconds=0.6
+    ),
+    "short_2s": Beast("mp4", "-i {base} -t 2 -c copy", seconds=2.07, ends="too_short"),
+    "tail_11s": Beast("mp4", "-i {gop_2s} -t 11 -c copy", seconds=11.07),
+    "gop_2s": Beast("mp4", lavfi(12, f"{X264} -g 60 -keyint_min 60 {AAC}")),
+    "gop_whole": Beast("mp4", lavfi(12, f"{X264} -g 9999 -keyint_min 9999 {AAC}"), whole_of=12.0),
+    "open_gop": Beast(
+        "mp4",
+        f"-i {{base}} {X264} -preset veryfast -x264-params "
+        "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3 -c:a copy",
+        whole_of=12.0,
+    ),
+    "transport": Beast("ts", "-i {base} -c copy"),
+    "transport_wrapped": Beast("ts", "-i {base} -c copy -output_ts_offset 95437"),
+    "transport_joined": Beast(
+        "ts", made_of="transport", change=lambda data: data + data, seconds=24.0
+    ),
+    "matroska_joined": Beast("mkv", "-stream_loop 1 -i {base} -c copy", seconds=24.0),
+    # phones
+    "rotated": Beast(
+        "mov",
+        "-display_rotation:v:0 -90 -i {base} -c copy -metadata location=+55.6761+012.5683/",
+    ),
+    "hevc": Beast(
+        "mov",
+        "-i {base} -c:v libx265 -preset ultrafast -x265-params "
+        "log-level=error:keyint=30:min-keyint=30:scenecut=0:open-gop=0 -tag:v hvc1 -c:a copy",
+    ),
+    "hevc_10_hdr": Beast(
+        "mkv",
+        "-i {base} -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params "
+        "log-level=error:keyint=30:open-gop=0:colorprim=bt2020:transfer=smpte2084:"
+        "colormatrix=bt2020nc -c:a copy",
+    ),
+    # the web
+    "av1": Beast("mp4", f"-i {{base}} -c:v libsvtav1 -preset 12 -g 30 {OPUS}"),
+    "vp9": Beast(
+        "webm", f"-i {{base}} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 300k -g 30 {OPUS}"
+    ),
+    "vp8": Beast(
+        "webm",
+        "-i {base} -c:v libvpx -deadline realtime -cpu-used 16 -b:v 300k -g 30 -c:a libvorbis",
+    ),
+    # the old world
+    "h264_in_avi": Beast("avi", f"-i {{base}} {X264} -bf 0 -c:a libmp3lame", encodes=VIDEO),
+    "mpeg4_in_avi": Beast(
+        "avi", "-i {base} -c:v mpeg4 -q:v 5 -g 30 -bf 0 -c:a libmp3lame", encodes=VIDEO
+    ),
+    "packed_b_in_avi": Beast(
+        "avi", "-i {base} -c:v mpeg4 -vtag XVID -q:v 5 -g 30 -bf 2 -c:a libmp3lame", encodes=VIDEO
+    ),
+    "mjpeg": Beast(
+        "avi", "-i {base} -t 5 -c:v mjpeg -q:v 8 -c:a pcm_s16le", encodes=BOTH, seconds=5.0
+    ),
+    "wmv": Beast("wmv", "-i {base} -c:v wmv2 -b:v 400k -c:a wmav2", encodes=BOTH),
+    "mpeg2": Beast("mpg", "-i {base} -c:v mpeg2video -b:v 800k -g 30 -bf 2 -c:a mp2", encodes=BOTH),
+    "interlaced": Beast(
+        "mpg",
+        "-i {base} -vf interlace,setfield=tff -r 15 -c:v mpeg2video -flags +ildct+ilme "
+        "-b:v 800k -g 15 -c:a mp2",
+        encodes=BOTH,
+    ),
+    "prores_pcm": Beast(
+        "mov",
+        "-i {base} -t 5 -c:v prores_ks -profile:v 0 -c:a pcm_s16le",
+        encodes=BOTH,
+        seconds=5.0,
+    ),
+    "h264_pcm": Beast("mov", "-i {base} -c:v copy -c:a pcm_s16le", encodes=AUDIO),
+    "eac3": Beast("mkv", "-i {base} -c:v copy -c:a eac3", encodes=AUDIO),
+    "four_four_four": Beast(
+        "mkv",
+        "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv444p -g 30 -c:a copy",
+        encodes=VIDEO,
+    ),
+    "ten_bit": Beast(
+        "mkv",
+        "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv420p10le -g 30 -c:a copy",
+        encodes=VIDEO,
+    ),
+    "odd_size": Beast(
+        "mkv", "-i {base} -t 5 -vf scale=321:179 -c:v ffv1 -c:a copy", encodes=VIDEO, seconds=5.0
+    ),
+    # too much
+    "fat": Beast(
+        "mp4",
+        "-f lavfi -i color=gray:s=320x180:r=30:d=8,noise=alls=100:allf=t -f lavfi -i "
+        f"sine=440:d=8 -c:v libx264 -preset ultrafast -qp 16 -g 999 -pix_fmt yuv420p {AAC}",
+        seconds=8.0,
+        whole_of=8.0,
+    ),
+    "still": Beast(
+        "mp4",
+        f"-f lavfi -i color=black:s=320x180:r=10:d=70 {X264} -g 40 -keyint_min 40",
+        seconds=70.0,
+        whole_of=70.0,
+    ),
+    "bomb": Beast(
+        "mp4",
+        "-f lavfi -i color=black:s=8192x4352:r=1:d=1 -c:v libx264 -preset ultrafast "
+        "-pix_fmt yuv420p",
+        ends="picture_too_large",
+    ),
+    # damaged
+    "torn": Beast(
+        "mp4", made_of="base", change=torn, seconds=8.17, ends="ends_early", is_damaged=True
+    ),
+    "torn_index_last": Beast("mp4", made_of="edit_list", change=torn, ends="incomplete_file"),
+    "torn_webm": Beast("webm", made_of="vp9", change=torn, seconds=8.37, ends="ends_early"),
+    "torn_transport": Beast(
+        "ts", made_of="transport", change=torn, seconds=8.27, slack_seconds=0.1
+    ),
+    "scratched": Beast("mp4", made_of="base", change=scratched, is_damaged=True),
+    "scratched_webm": Beast("webm", made_of="vp9", change=scratched, is_damaged=True),
+    "scratched_transport": Beast("ts", made_of="transport", change=scratched, is_damaged=True),
+}
+
+
+@dataclass(slots=True)
+class Zoo:
+    """Makes beasts in a folder, each once."""
+
+    ffmpeg: str
+    folder: Path
+    made: dict[str, Path] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> Path:
+        if name not in self.made:
+            self.made[name] = self._make(name, ZOO[name])
+        return self.made[name]
+
+    def _make(self, name: str, beast: Beast) -> Path:
+        path = self.folder / f"{name}.{beast.suffix}"
+        if path.exists():
+            return path
+        if beast.change:
+            before = self(beast.made_of).read_bytes() if beast.made_of else b""
+            path.write_bytes(beast.change(before))
+        else:
+            self._run([self._word(word) for word in beast.arguments.split()], path)
+        return path
+
+    def _word(self, word: str) -> str:
+        return str(self(word[1:-1])) if word.startswith("{") else word.replace("'", "")
+
+    def _run(self, arguments: Sequence[str], path: Path) -> None:
+        partial = path.with_name(f"partial-{path.name}")
+        command = [self.ffmpeg, "-nostdin", "-v", "error", "-y", *arguments, str(partial)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+        partial.rename(path)
+
+
+def main() -> None:
+    from ih_mcp.media.ffmpeg import find_ffmpeg  # noqa: PLC0415
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    zoo = Zoo(find_ffmpeg().path, folder.resolve())
+    for name in ZOO:
+        zoo(name)
+
+
+if __name__ == "__main__":
+    main()
