@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 import uvicorn
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ih_mcp.media.ffmpeg import Ffmpeg
@@ -106,7 +107,12 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """Offers the application a way to reset the connection."""
+    """Offers the application a way to reset the connection, and knows a refusal for an answer."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # else uvicorn 0.54 logs an error for every refusal
 
     async def run_asgi(self) -> None:
         self.scope["extensions"][TRANSPORT] = {"reset": self._reset}

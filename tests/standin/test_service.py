@@ -12,6 +12,7 @@ from ih_mcp.standin.credentials import Caps, Grant
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.windows import Window
+from ih_mcp.wire.catalog import ROWS, Row
 from ih_mcp.wire.dialects import V1, V2, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE
 
@@ -606,6 +607,20 @@ async def test_a_segment_meets_the_fault_that_was_ordered(
         else:
             _, closed = await client.rest()
             assert (closed.code, client.record.end) == (code, how)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+async def test_any_refusal_of_the_catalog_can_be_ordered_and_closes_as_it_says(row: Row) -> None:
+    async with session(scripted({"at": "segment", "n": 1, "error": row.code})) as client:
+        await client.until("session.ready")
+        await client.socket.send_segment(toy(0, 2))
+        if not row.ends_session:
+            await client.say({"type": "session.close"})
+        messages, closed = await client.rest()
+    assert data(messages[0])["code"] == row.code
+    assert data(messages[0])["segment"] == 1
+    assert data(messages[0])["link"] == row.link
+    assert closed.code == ((row.close_code or 1001) if row.ends_session else 1000)
 
 
 async def test_a_session_that_stops_reading_or_telling_stays_open() -> None:

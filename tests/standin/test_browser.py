@@ -1,0 +1,66 @@
+"""A handshake as browsers make it: a WebSocket that cannot set headers. Node speaks like one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import anyio
+import pytest
+
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.serve import serve
+from ih_mcp.wire.dialects import V1, V2
+
+_SCRIPT = """
+const [url, key] = process.argv.slice(1);
+const socket = new WebSocket(url, ["access_token", key]);
+const told = {types: []};
+socket.onopen = () => { told.protocol = socket.protocol; };
+socket.onmessage = ({data}) => {
+  told.types.push(JSON.parse(data).type);
+  if (told.types.at(-1) === "session.ready") socket.send('{"type":"session.close"}');
+};
+socket.onclose = ({code, wasClean}) => { if (wasClean) told.code = code; };
+process.on("exit", () => console.log(JSON.stringify(told)));
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "expected"),
+    [
+        (
+            "ih_live_x",
+            V2.path,
+            {
+                "types": ["session.ready", "session.closing", "session.ended"],
+                "protocol": "access_token",
+                "code": 1000,
+            },
+        ),
+        (
+            "ih_test_no_scope",
+            V1.path,
+            {"types": ["error"], "protocol": "access_token", "code": 4003},
+        ),
+        ("ih_test_unknown", V1.path, {"types": []}),
+    ],
+)
+async def test_a_browser_gets_in_by_the_pair_of_subprotocols(
+    key: str, path: str, expected: dict[str, object], ffmpeg: Ffmpeg
+) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node here")
+    async with serve(Options(strict=True), ffmpeg=ffmpeg) as standin:
+        url = standin.url.replace("http", "ws", 1) + path
+        command = [node, "--experimental-websocket", "--no-warnings", "-e", _SCRIPT, url, key]
+        with anyio.fail_after(15):
+            done = await anyio.run_process(command, stderr=subprocess.PIPE, check=False)
+    if b"bad option" in done.stderr:
+        pytest.skip("this node has no WebSocket")
+    told = json.loads(done.stdout)
+    assert told == expected
+    assert "authorization" not in standin.recorder.sessions[0].headers
