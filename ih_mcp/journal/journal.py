@@ -254,9 +254,9 @@ class Journal:
             await self._write(
                 partial(self._store.append, [(log.no, batch) for log, batch in taken])
             )
-        except JournalError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             for log, _ in taken:
-                log.fail(exc)
+                log.fail(_as_journal_error(exc))
         else:
             for log, batch in taken:
                 log.settle(batch)
@@ -299,6 +299,12 @@ def _outlived(rows: Sequence[StreamRow], keeping: Keeping, now: float) -> list[i
             gone.append(row.no)
             kept -= row.size
     return gone
+
+
+def _as_journal_error(exc: Exception) -> JournalError:
+    if isinstance(exc, JournalError):
+        return exc
+    return JournalError(f"the journal cannot write: {exc}", help="This is a mistake in ih-mcp.")
 
 
 def _unknown(stream_id: str) -> UnknownStreamError:

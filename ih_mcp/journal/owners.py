@@ -1,17 +1,18 @@
 """Which process owns a stream, and whether it still lives.
 
-Each process holds a lock on a file of its own for as long as it runs; the system lets go of
-the lock when the process dies, however it dies. So a stream whose owner's lock can be taken
-was left behind.
+Each process holds a lock on a file of its own for as long as it runs; the system lets go of the
+lock when the process dies, however it dies. So a stream whose owner's lock can be taken was left
+behind. The locks are SQLite's, which are the same on every platform; the files stay empty.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 
 class Owner:
@@ -21,11 +22,12 @@ class Owner:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = secrets.token_hex(8)
-        self._lock = FileLock(self._path(self.name), mode=0o600)
-        self._lock.acquire(blocking=False)
+        os.close(os.open(self._path(self.name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        self._lock = _open(self._path(self.name))
+        _lock(self._lock)
 
     def close(self) -> None:
-        self._lock.release()
+        self._lock.close()
         self._path(self.name).unlink(missing_ok=True)
 
     def dead(self, names: Iterable[str]) -> set[str]:
@@ -36,14 +38,22 @@ class Owner:
         path = self._path(name)
         if not path.exists():
             return True
-        lock = FileLock(path, mode=0o600)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        lock.release()
+        with closing(_open(path)) as lock:
+            try:
+                _lock(lock)
+            except sqlite3.OperationalError:
+                return False
         path.unlink(missing_ok=True)
         return True
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    """Take the file's lock until the connection closes, or fail at once."""
+    connection.execute("BEGIN EXCLUSIVE")

@@ -276,3 +276,13 @@ def test_what_was_shown_survives_a_killed_process(tmp_path: Path, lines: int) ->
     assert [(e.cursor, e.body) for e in kept] == [
         (n, f"message {n}") for n in range(1, len(kept) + 1)
     ]
+
+
+async def test_a_mistake_while_writing_lets_nobody_wait_for_ever(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {})
+        log.append("\ud800", leg=0)  # no text frame can hold this
+        with anyio.fail_after(5), pytest.raises(JournalError, match="cannot write"):
+            await log.flushed()
+        other = await keep(journal, "fine", stream_id="st_2")
+        assert other.last == 1

@@ -1,0 +1,90 @@
+"""Every command in the docs runs, and every example prints what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.cli import _EXAMPLES
+
+from .road.host import REPOSITORY, environment
+
+pytestmark = pytest.mark.timeout(90)
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+_OURS = re.compile(r"^\s*(ih-mcp\b[^#\n]*?)(?:\s{2,}.*|\s*#.*)?$", re.MULTILINE)
+_NOT_RUN = {"ih-mcp"}  # the server itself: tests/road drives it
+
+
+def commands() -> list[str]:
+    """Each `ih-mcp …` line of the README's shell blocks and of `--help`."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    found = [match.strip() for text in (*blocks, _EXAMPLES) for match in _OURS.findall(text)]
+    return sorted(set(found) - _NOT_RUN)
+
+
+def test_the_commands_are_found() -> None:
+    assert "ih-mcp stream talk.mp4 --local" in commands()
+    assert "ih-mcp check" in commands()
+    assert len(commands()) >= 6
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path) -> None:
+    shutil.copy(dialogue, tmp_path / "talk.mp4")
+    env = environment(tmp_path / "data", IH_MCP_MEDIA_DIRS=str(tmp_path))
+    words, _, rest = command.partition("|")  # the reader after a pipe is not ours
+    arguments = shlex.split(words.partition(">")[0])[1:]
+    if arguments[0] == "standin":
+        arguments[-1] = "0"  # any free port
+    with subprocess.Popen(
+        [sys.executable, "-m", "ih_mcp", *arguments],
+        env=env,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        if arguments[0] == "standin":
+            process.terminate()
+            assert first.startswith(b"http://127.0.0.1:")
+            return
+        process.stdout.read()
+        assert process.wait(60) == 0
+    assert first
+    assert not rest or json.loads(first)["type"] == "session.ready"
+
+
+def test_the_host_snippet_is_json_that_starts_this_package() -> None:
+    (snippet,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    (entry,) = json.loads(snippet)["mcpServers"].values()
+    assert (entry["command"], entry["args"]) == ("uvx", ["ih-mcp"])
+    assert set(entry["env"]) == {"INTERHUMAN_API_KEY", "IH_MCP_MEDIA_DIRS"}
+
+
+def test_the_demo_runs_the_main_job_and_sums_it_up(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "examples" / "demo.py")],
+        env=environment(tmp_path, INTERHUMAN_API_KEY=""),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    messages, _, summary = done.stdout.partition("\n\n")
+    kinds = [json.loads(line)["type"] for line in messages.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("session.ready", "session.ended")
+    assert f"messages   {len(kinds)}" in summary
+    assert "24.667 s of media" in summary
+    assert "not from Interhuman" in summary
+
+
+def test_the_readme_stays_within_three_hundred_lines() -> None:
+    assert len(README.splitlines()) < 300
