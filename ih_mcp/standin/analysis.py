@@ -155,7 +155,10 @@ class Analysis:
         await self._hooks.deliver(media.present)
 
     async def _take(self, item: Picture | Sound) -> None:
-        await self._analyst.feed(item)
+        try:
+            await self._analyst.feed(item)
+        except Exception:
+            logger.exception("the analyst could not take its media")
         for window in self._grid.reach(self.line.reached_seconds):
             await self._submit(window)
 

@@ -33,6 +33,8 @@ class Senses:
     picture_width: int = 32
     picture_height: int = 18
     sound_hertz: int = 16000
+    keeps_aspect: bool = False
+    """Whether pictures of another shape get bars instead of being stretched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

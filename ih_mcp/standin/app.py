@@ -264,6 +264,7 @@ def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
             picture_width=senses.picture_width,
             picture_height=senses.picture_height,
             sound_hertz=senses.sound_hertz,
+            keeps_aspect=senses.keeps_aspect,
         )
 
     return open_decoder

@@ -6,6 +6,7 @@ stream cannot be read with, so those are written anew first.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -25,9 +26,11 @@ from ih_mcp.media.probe import probe
 from ih_mcp.media.split import split
 from ih_mcp.wire.dialects import V1, Framing
 
-from .analyst import MakeAnalyst, Observations, checked
+from .analyst import AnalystError, MakeAnalyst, Observations, checked
 from .line import Line, OpenDecoder
 from .windows import Grid, Window
+
+logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
 _PIECE_SECONDS = 10.0
@@ -162,19 +165,29 @@ async def look(
 
     Raises:
         MediaError: Nothing in it can be decoded.
+        AnalystError: The analyst failed.
     """
     analyst = make_analyst()
     description = analyst.describe()
     windows: list[tuple[Window, Observations]] = []
 
+    failures: list[Exception] = []
+
     async def observe(complete: Sequence[Window]) -> None:
         for window in complete:
-            seen = checked(await analyst.observe(window), description, window)
+            try:
+                seen = checked(await analyst.observe(window), description, window)
+            except Exception as exc:
+                raise AnalystError(f"the analyst {description.name} failed") from exc
             windows.append((window, seen))
 
     async def take(item: Picture | Sound) -> None:
-        await analyst.feed(item)
-        await observe(grid.reach(line.reached_seconds))
+        try:
+            await analyst.feed(item)
+            await observe(grid.reach(line.reached_seconds))
+        except Exception as exc:
+            logger.exception("the analyst %s failed", description.name)
+            failures.append(exc)
 
     try:
         async with anyio.create_task_group() as tasks:
@@ -183,6 +196,8 @@ async def look(
             complaint = await _feed_all(line, chunks)
         if complaint is not None:
             raise complaint
+        if failures:
+            raise AnalystError(f"the analyst {description.name} failed") from failures[0]
         await observe(grid.finish(line.end_seconds))
     finally:
         await analyst.aclose()

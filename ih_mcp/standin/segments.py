@@ -15,6 +15,7 @@ from ih_mcp.media.container import is_headed
 from ih_mcp.wire.messages import Completed, Processing, Reading
 from ih_mcp.wire.rest import STREAM_SCOPE
 
+from .analyst import AnalystError
 from .conversation import Call, Conversation
 from .coverage import Ranges
 from .credentials import RefusedError
@@ -97,6 +98,8 @@ class SegmentService(Conversation):
                     seen = await self._look(data)
                 except MediaError as exc:
                     await self._complain(exc.code, exc.what, segment=number)
+                except AnalystError:
+                    await self._complain("ih1001", segment=number)
                 else:
                     await self._report(number, seen)
 

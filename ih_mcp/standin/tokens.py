@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.wire.rest import STREAM_SCOPE, ClientTokenRequest, KeyPair, Revocation
 
+from .analyst import AnalystError
 from .credentials import (
     ACCESS_TOKEN_SECONDS,
     DEFAULT_MAX_CONCURRENT,
@@ -42,7 +43,9 @@ def answering(endpoint: Endpoint) -> Endpoint:
         except RefusedError as refused:
             return refusal(request, refused.code, refused.message)
         except RemoteProtocolError as exc:
-            return refusal(request, exc.code, f"{exc.what}.")
+            return refusal(request, exc.code, exc.what)
+        except AnalystError:
+            return refusal(request, "ih1001")
 
     return answer
 

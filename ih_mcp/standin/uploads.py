@@ -18,6 +18,7 @@ from ih_mcp.media.container import container_of
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, Upload
 
+from .analyst import AnalystError
 from .credentials import Grant, RefusedError
 from .files import Folder, Seen, folder, look
 from .house import House, bearer, error_body
@@ -120,6 +121,8 @@ async def _worked(
         seen = await _looked(house, order, Grid(window_seconds=seconds, hop_seconds=seconds))
     except MediaError as exc:
         raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
+    except AnalystError as exc:
+        raise JobError(error_body(request, "ih1001").body()) from exc
     finally:
         await place.remove()
     signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals

@@ -16,7 +16,7 @@ from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
-from ih_mcp.wire.dialects import DIALECTS, V1, V2
+from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2
 
 from .fakes import ScriptedAnalyst, open_toy, toy
 
@@ -108,13 +108,20 @@ async def test_a_credential_may_come_in_these_forms(
     ],
 )
 async def test_other_handshakes_are_refused(
-    more: dict[str, Any], path: str, strict: bool, status: int, code: str | None, ffmpeg: Ffmpeg
+    more: dict[str, Any],
+    path: str,
+    strict: bool,
+    status: int,
+    code: str | None,
+    ffmpeg: Ffmpeg,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with running(ffmpeg, strict=strict) as standin:
         with pytest.raises(InvalidStatus) as refused:
             async with opened(standin.url, path, **more):
                 pass
     response = refused.value.response
+    assert caplog.records == []
     assert response.status_code == status
     assert response.headers["X-Correlation-ID"]
     if code is not None:
@@ -178,6 +185,28 @@ async def test_a_segment_may_come_in_fragments(ffmpeg: Ffmpeg) -> None:
         await socket.send(media[at : at + 500] for at in range(0, len(media), 500))
         await until(socket, "signal.detected")
         assert [size for size, _ in standin.recorder.sessions[0].segments] == [len(media)]
+
+
+async def test_slow_analysis_stops_the_socket_and_not_the_memory(ffmpeg: Ffmpeg) -> None:
+    gate = anyio.Event()
+
+    def analyst() -> ScriptedAnalyst:
+        return ScriptedAnalyst(gate=gate)
+
+    options = Options(analyst=analyst, max_concurrent_windows=1, max_waiting_windows=1)
+    megabytes = b"\n" * 4_000_000
+    with anyio.fail_after(15):
+        async with (
+            serve(options, ffmpeg=ffmpeg, open_decoder=open_toy) as standin,
+            opened(standin.url) as socket,
+        ):
+            await until(socket, "session.ready")
+            with anyio.move_on_after(1.0) as stopped:
+                for at in range(0, 600, 3):
+                    await socket.send(toy(at, at + 3, header=at == 0) + megabytes)
+            assert stopped.cancelled_caught
+            assert len(standin.recorder.sessions[0].segments) < 12
+            gate.set()
 
 
 async def test_a_client_that_vanishes_is_noted(ffmpeg: Ffmpeg) -> None:
@@ -352,6 +381,28 @@ async def test_real_files_are_taken_or_refused_for_their_tracks(
     else:
         assert (answer.status_code, told["status"]) == (200, "completed")
         assert told["result"]["windows"][-1]["end_seconds"] == told["result"]["duration_seconds"]
+
+
+class _Failing(ScriptedAnalyst):
+    async def feed(self, item: object) -> None:
+        raise ValueError(f"{item} is no business of mine")
+
+
+async def test_an_analyst_that_fails_is_an_error_of_ours(dialogue: Path, ffmpeg: Ffmpeg) -> None:
+    content = await anyio.Path(dialogue).read_bytes()
+    async with serve(Options(analyst=_Failing), ffmpeg=ffmpeg) as standin:
+        files = {"file": ("clip.mp4", content)}
+        result = await post(standin.url, "/v1/upload/analyze", headers=BEARER, files=files)
+        form = {"model": "inter-2", "wait_seconds": "9"}
+        job = await post(
+            standin.url, "/v2/upload/analyze", headers=BEARER, data=form, files=files, timeout=15
+        )
+        async with opened(standin.url, V0.path) as socket:
+            await socket.send(content)
+            assert json.loads(await socket.recv())["status"] == "processing"
+            assert json.loads(await socket.recv())["error_id"] == "ih1001"
+    assert (result.status_code, result.json()["error_id"]) == (500, "ih1001")
+    assert (job.status_code, job.json()["error"]["error_id"]) == (200, "ih1001")
 
 
 async def test_a_job_that_is_not_waited_for_is_answered_with_202(
