@@ -57,7 +57,13 @@ def sound(binary: str, url: str, *, hertz: int) -> list[str]:
 
 
 def decoded(
-    binary: str, *, pictures_per_second: float, width: int, height: int, hertz: int
+    binary: str,
+    *,
+    pictures_per_second: float,
+    width: int,
+    height: int,
+    hertz: int,
+    keeps_aspect: bool = False,
 ) -> list[str]:
     """The container stream on standard input as pictures and sound in Matroska."""
     # Never `-fflags nobuffer`: it drops what was read to find out what the stream is.
@@ -71,11 +77,14 @@ def decoded(
     )
     turn = f"floor(t*{pictures_per_second:g}+1e-6)"
     before = f"floor(prev_selected_t*{pictures_per_second:g}+1e-6)"
+    scale = f"scale={width}:{height}"
+    if keeps_aspect:  # of one size all the same: raw pictures do not tell theirs
+        scale += f":force_original_aspect_ratio=decrease,pad={width}:{height}:-1:-1"
     output = builder.output(
         source["V:0?"],
         source["a:0?"],
         "pipe:1",
-        vf=f"select='isnan(prev_selected_t)+gt({turn},{before})',scale={width}:{height}",
+        vf=f"select='isnan(prev_selected_t)+gt({turn},{before})',{scale}",
         ac=1,
         ar=hertz,
         fps_mode="passthrough",

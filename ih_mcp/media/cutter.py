@@ -153,6 +153,8 @@ class Cutter:
 
     def _place(self, atom: Atom) -> Iterator[Segment]:
         step = self._packer.add(atom)
+        if step.settles and self._held:
+            yield self._made(self._held)
         if step.cut is Cut.BEFORE:
             self._held, self._open = self._open, self._draft(atom)
         assert self._open is not None

@@ -75,6 +75,7 @@ class Decoder:
         picture_width: Of a `Picture`, whatever the stream has.
         picture_height: Likewise.
         sound_hertz: Samples per second of `Sound`.
+        keeps_aspect: Put black bars around a picture of another shape instead of stretching it.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Decoder:
         picture_width: int = 64,
         picture_height: int = 48,
         sound_hertz: int = 16_000,
+        keeps_aspect: bool = False,
     ) -> None:
         self._size = (picture_width, picture_height)
         self._hertz = sound_hertz
@@ -94,6 +96,7 @@ class Decoder:
             width=picture_width,
             height=picture_height,
             hertz=sound_hertz,
+            keeps_aspect=keeps_aspect,
         )
         self._stack = AsyncExitStack()
         self._child: Child | None = None

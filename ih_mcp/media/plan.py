@@ -105,8 +105,10 @@ class Step:
     """What follows from one atom."""
 
     cut: Cut
+    settles: bool
+    """Whether the segment held back so far is complete, before the cut makes another of them."""
     releases: bool
-    """Whether the segment that was held back, if any, is complete now."""
+    """Whether the segment held back is complete, after the cut."""
 
 
 class Packer:
@@ -134,26 +136,30 @@ class Packer:
         Raises:
             OversizeError: It does not fit, and nothing can be cut before it.
         """
+        settles = False
         if self._open is None or self._cuts(self._open, piece):
-            cut = Cut.BEFORE
+            cut, settles = Cut.BEFORE, self._held is not None
             self._held, self._open = self._open, _extent(piece)
-            fits = self._open.size <= self._bounds.max_bytes
+            fits = self._gives_way(self._open, self._open) or self._is_within(self._open)
         else:
             cut = Cut.NONE
             fits = self._may_extend(self._open, piece)
             _extend(self._open, piece)
         if not fits:
             raise OversizeError(self._open, self._bounds)
-        return Step(cut, releases=self._releases())
+        return Step(cut, settles, self._releases())
 
     def _may_extend(self, extent: Extent, piece: Piece) -> bool:
         needs_more = self._bounds.needs_key and piece.has_picture and not piece.is_key
         if needs_more and not extent.has_picture:  # it began where the picture paused
             return False
         joined = _joined(extent, _extent(piece))
-        # A still picture may take longer than we like to reach the bytes the API asks for.
-        is_small = not self._bounds.is_max_declared and not self._reaches_minimum(extent)
-        return self._is_within(joined) or (is_small and joined.size <= self._bounds.max_bytes)
+        return self._is_within(joined) or self._gives_way(extent, joined)
+
+    def _gives_way(self, extent: Extent, joined: Extent) -> bool:
+        """Whether our own longest gives way, as a still picture takes long to fill a segment."""
+        is_free = not self._bounds.is_max_declared and joined.size <= self._bounds.max_bytes
+        return is_free and not self._reaches_minimum(extent)
 
     def ends_joined(self) -> bool:
         """The stream has ended: whether the open segment joins the one held back.
@@ -201,8 +207,7 @@ class Packer:
         if self._stands_well(extent):
             return False
         joined = _joined(held, extent)
-        gives_way = not self._bounds.is_max_declared and not self._reaches_minimum(extent)
-        return self._is_within(joined) or (gives_way and joined.size <= self._bounds.max_bytes)
+        return self._is_within(joined) or self._gives_way(extent, joined)
 
     def _stands_well(self, extent: Extent) -> bool:
         is_long = extent.seconds >= self._bounds.joined_below_seconds - _EPSILON
