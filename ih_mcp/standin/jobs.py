@@ -35,11 +35,6 @@ class StandinJob:
     done: anyio.Event = field(default_factory=anyio.Event)
     _answers: int = 0
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether the next answer is the last word."""
-        return self.done.is_set() and self._answers >= 2 * self.lingers
-
     def envelope(self) -> dict[str, object]:
         """The answer to a question about it; fields that do not apply are left out."""
         self._answers += 1

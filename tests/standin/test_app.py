@@ -383,6 +383,31 @@ async def test_real_files_are_taken_or_refused_for_their_tracks(
         assert told["result"]["windows"][-1]["end_seconds"] == told["result"]["duration_seconds"]
 
 
+async def test_a_recording_that_does_not_tell_its_length_is_measured(
+    shared_media: Path, ffmpeg: Ffmpeg
+) -> None:
+    recording = anyio.Path(shared_media / "mediarecorder" / "chromium-vp8-1s")
+    chunks = [await p.read_bytes() for p in sorted([p async for p in recording.glob("chunk-*")])]
+    async with serve(Options(max_upload_seconds=5), ffmpeg=ffmpeg) as standin:
+        answers = [
+            await post(
+                standin.url,
+                path,
+                headers=BEARER,
+                data={"model": "inter-2"},
+                files={"file": ("recording.webm", b"".join(some))},
+                timeout=15,
+            )
+            for path, some in (
+                ("/v1/upload/analyze", chunks),
+                ("/v2/upload/analyze", chunks),
+                ("/v1/upload/analyze", chunks[:2]),
+            )
+        ]
+    assert [answer.status_code for answer in answers] == [200, 400, 400]
+    assert [answer.json().get("error_id") for answer in answers] == [None, "ih4004", "ih4007"]
+
+
 class _Failing(ScriptedAnalyst):
     async def feed(self, item: object) -> None:
         raise ValueError(f"{item} is no business of mine")

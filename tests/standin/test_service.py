@@ -433,6 +433,20 @@ async def test_raw_sound_may_be_cut_anywhere(cut: int) -> None:
     assert b"".join(item.samples for item in analyst.fed) == samples  # type: ignore[union-attr]  # sounds only
 
 
+async def test_the_audio_format_is_fixed_once_sound_came() -> None:
+    async with session(dialect=V2, model="inter-2-audio") as client:
+        await client.until("session.ready")
+        audio = {"encoding": "pcm_s16le", "sample_rate": 24000, "channels": 1}
+        for hertz in (16000, 24000):
+            await client.say({"audio_format": audio | {"sample_rate": hertz}})
+            await client.until("session.updated")
+        await client.socket.send_segment(bytes(48_000))
+        await client.say({"audio_format": audio})
+        await client.until("session.updated")
+        await client.say({"audio_format": audio | {"sample_rate": 16000}})
+        assert data(await client.message())["code"] == "ih6001"
+
+
 @pytest.mark.parametrize(
     "audio",
     [
