@@ -60,19 +60,21 @@ class Page:
 class Log:
     """The entries of one stream that this process writes."""
 
-    def __init__(self, journal: Journal, stream_id: str, no: int) -> None:
+    def __init__(
+        self, journal: Journal, stream_id: str, no: int, *, last: int = 0, size: int = 0
+    ) -> None:
         self._journal = journal
         self.stream_id = stream_id
         self.no = no
-        self.last = 0
+        self.last = last
         """The newest cursor that is committed."""
         self.failure: JournalError | None = None
         """Set when the journal could not keep an entry; nothing is taken after that."""
         self.oldest = 1
         """The oldest cursor that is kept."""
-        self.size = 0
+        self.size = size
         """Of what is kept, in bytes."""
-        self._given = 0
+        self._given = last
         self._pending: list[Entry] = []
         self._pending_bytes = 0
         self._moved = Bell()
@@ -162,6 +164,18 @@ class Journal:
             partial(self._store.begin_stream, stream_id, self._owner.name, json.dumps(record))
         )
         log = self._logs[stream_id] = Log(self, stream_id, no)
+        return log
+
+    async def adopt(self, stream_id: str) -> Log:
+        """Go on with the log of a process that is gone.
+
+        Raises:
+            UnknownStreamError: It is not there.
+        """
+        row = await self._write(partial(self._store.adopt_stream, stream_id, self._owner.name))
+        if row is None:
+            raise _unknown(stream_id)
+        log = self._logs[stream_id] = Log(self, stream_id, row.no, last=row.last, size=row.size)
         return log
 
     def release(self, log: Log) -> None:

@@ -152,6 +152,14 @@ class Store:
                 (record, time.time() if ended else None, no, ended),
             )
 
+    def adopt_stream(self, stream_id: str, owner: str) -> StreamRow | None:
+        """Take over a stream that its owner left behind; it lives again."""
+        with self._failing("write"):
+            self._db.execute(
+                "UPDATE streams SET owner=?, ended_at=NULL WHERE id=?", (owner, stream_id)
+            )
+        return self.find_stream(stream_id)
+
     def remove_streams(self, numbers: Iterable[int]) -> None:
         """Forget streams and their entries."""
         with self._failing("write"), self._transaction():

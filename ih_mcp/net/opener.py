@@ -14,7 +14,6 @@ Habits, each with its reason:
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket as system
 from collections.abc import AsyncIterator, Mapping
@@ -32,6 +31,8 @@ from websockets.exceptions import (
 )
 
 from ih_mcp.errors import ServiceError, TransportError
+from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.rest import ErrorBody
 
 from .socket import SocketClosed
 
@@ -61,7 +62,7 @@ async def open_socket(
     *,
     bearer: str | None,
     headers: Mapping[str, str] | None = None,
-    subprotocols: tuple[str, ...] = (),
+    by_subprotocol: bool = False,
     open_seconds: float = _OPEN_SECONDS,
 ) -> AsyncIterator[_WebSocket]:
     """Open a WebSocket; closed in order, or aborted, on leaving.
@@ -69,12 +70,17 @@ async def open_socket(
     Args:
         url: `ws:` or `wss:`.
         bearer: Credential for `Authorization`; it travels nowhere else.
+        by_subprotocol: Send the credential as the pair `access_token, <credential>` instead, as
+            browsers do. docs: stream-analyze; skill v2.
 
     Raises:
         ServiceError: The upgrade was refused; status, error id and `Retry-After` are in `facts`.
         TransportError: Nobody answered, or not with a WebSocket.
     """
-    if bearer:
+    subprotocols: tuple[str, ...] = ()
+    if bearer and by_subprotocol:
+        subprotocols = ("access_token", bearer)
+    elif bearer:
         headers = {**(headers or {}), "Authorization": f"Bearer {bearer}"}
     connection = await _connect(url, headers or {}, subprotocols, open_seconds)
     socket = _WebSocket(connection)
@@ -196,24 +202,15 @@ async def _fragments(data: bytes) -> AsyncIterator[memoryview]:
 def _refusal(exc: InvalidStatus) -> ServiceError:
     """What the service said when it refused the upgrade, in its own words."""
     response = exc.response
-    try:
-        body = json.loads(response.body or b"{}")
-    except ValueError:
-        body = {}
-    said = body if isinstance(body, dict) else {}
-    facts: dict[str, object] = {"status": response.status_code}
-    for name in ("error_id", "message", "link", "correlation_id"):
-        if isinstance(said.get(name), str):
-            facts[name] = said[name]
-    if retry_after := response.headers.get("Retry-After"):
-        facts["retry_after"] = retry_after
-    if correlation_id := response.headers.get("X-Correlation-ID"):
-        facts.setdefault("correlation_id", correlation_id)
-    words = " ".join(str(facts[name]) for name in ("error_id", "message") if name in facts)
-    return ServiceError(
-        f"the service refused the connection with HTTP {response.status_code} {words}".strip(),
-        code="connection_refused",
-        facts=facts,
+    said = ErrorBody.read(bytes(response.body or b""))
+    return refusal(
+        f"the service refused the connection with HTTP {response.status_code}",
+        error_id=said.error_id,
+        message=said.message,
+        link=said.link,
+        correlation_id=said.correlation_id or response.headers.get("X-Correlation-ID"),
+        status=response.status_code,
+        retry_after=response.headers.get("Retry-After"),
     )
 
 

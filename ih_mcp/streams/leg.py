@@ -18,7 +18,7 @@ from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import Log
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.wire.dialects import Dialect, Drain
-from ih_mcp.wire.messages import Close, Configure, Error, Updated
+from ih_mcp.wire.messages import Close, Configure, Error, Reading, Updated
 from ih_mcp.wire.session import Session, Side, State
 
 from .outbox import Outbox, Outgoing
@@ -146,7 +146,9 @@ class Leg:
                     self._learn(body)
                 else:
                     self.irregular += 1  # docs: the server never sends binary
-                self._move()
+                if self.close_sent:  # only then is quiet measured, and the clock asked
+                    self._moved_at = anyio.current_time()
+                self._on_change()
                 if self._log.is_full:
                     await self._log.flushed()
         except (SocketClosed, JournalError) as exc:
@@ -159,8 +161,10 @@ class Leg:
             self.irregular += 1
             return
         self.receipts.note(message)
-        self.updates += isinstance(message, Updated)
-        self.is_open = self.is_open or self.session.state is State.OPEN
+        if not isinstance(message, Reading):
+            self.updates += isinstance(message, Updated)
+            self.is_open = self.is_open or self.session.state is State.OPEN
+            self._move()
 
     async def _send(self, socket: Socket) -> None:
         while not self.is_open:
@@ -223,7 +227,7 @@ class Leg:
             at, reason = self._deadline()
             with anyio.CancelScope(deadline=at) as scope:
                 await self._moved.wait()
-            if scope.cancelled_caught:
+            if scope.cancelled_caught and anyio.current_time() >= self._deadline()[0]:
                 self._gave_up = reason
                 break
         await socket.close()
@@ -257,8 +261,7 @@ class Leg:
         phase = (self.session.state, self.close_sent, self.session.max_drain_seconds)
         if phase != self._phase:
             self._phase, self._entered_at = phase, anyio.current_time()
-        if self.close_sent:  # the clock is not asked for every message: only quiet is measured
-            self._moved_at = anyio.current_time()
+            self._moved_at = self._entered_at
 
     # --- the end -------------------------------------------------------------------------------
 

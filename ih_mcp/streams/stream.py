@@ -22,7 +22,8 @@ from ih_mcp.errors import (
 from ih_mcp.journal import Log
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace, Dialect
-from ih_mcp.wire.messages import Close, Config, Configure
+from ih_mcp.wire.messages import Close, Config, Configure, Error
+from ih_mcp.wire.refusal import refusal
 
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing
@@ -59,10 +60,15 @@ _GOOD_ENDS = {
     EndReason.DRAIN_TIMEOUT,
     EndReason.STOPPED,
 }
-_HELP = {
-    EndReason.CONNECTION_LOST: "Start a new stream; what was received is kept.",
-    EndReason.NOT_READY: "Try again; if it stays so, check the key's scope and IH_MCP_ENDPOINT.",
-    EndReason.REFUSED: "Read the error's code; change what it names, then start a new stream.",
+_LOSSES = {
+    EndReason.CONNECTION_LOST: (
+        "the connection was lost",
+        "Start a new stream; what was received is kept.",
+    ),
+    EndReason.NOT_READY: (
+        "the service opened the connection but never said that it is ready",
+        "Try again; if it stays so, check the key's scope and IH_MCP_ENDPOINT.",
+    ),
 }
 
 
@@ -230,21 +236,25 @@ class Stream:
         """Turn an end that is no good one into the failure it is."""
         if end.reason in _GOOD_ENDS or self.failure:
             return
-        facts: dict[str, object] = {"reason": end.reason.value, "close_code": end.close_code}
-        words = end.close_reason
-        if end.error:
-            facts |= {"server_code": end.error.code, "link": end.error.link}
-            words = f"{end.error.code} {end.error.message}".strip()
-        kind = ServiceError if end.reason is EndReason.REFUSED else TransportError
-        self.failure = kind(
-            f"the session ended with {end.reason.value.replace('_', ' ')}"
-            + (f" ({end.close_code})" if end.close_code else "")
-            + (f": {words}" if words else ""),
-            code=end.reason.value,
-            help=_HELP[end.reason],
-            retry=end.reason is EndReason.CONNECTION_LOST,
-            facts={name: value for name, value in facts.items() if value is not None},
-        )
+        if end.reason is EndReason.REFUSED or end.error:
+            error = end.error or Error(code="", message=end.close_reason)
+            self.failure = refusal(
+                "the service ended the session"
+                + (f" with close code {end.close_code}" if end.close_code else ""),
+                error_id=error.code,
+                message=error.message,
+                link=error.link,
+                correlation_id=error.correlation_id,
+                close_code=end.close_code,
+            )
+        else:
+            words, helps = _LOSSES[end.reason]
+            self.failure = TransportError(
+                f"{words}: {end.close_reason}" if end.close_reason else words,
+                code=end.reason.value,
+                help=helps,
+                retry=True,
+            )
 
     async def _finish(self) -> None:
         self._unsent = self.outbox.clear()

@@ -96,13 +96,14 @@ async def test_a_refused_upgrade_keeps_the_services_words_and_no_key() -> None:
         with pytest.raises(ServiceError) as refused:
             async with open_socket(url, bearer="topsecret"):
                 raise AssertionError
+    assert (refused.value.code, refused.value.retry) == ("auth_failed", False)
     assert refused.value.facts == {
         "status": 401,
-        "error_id": "ih2001",
-        "message": "Unknown key.",
+        "server_code": "ih2001",
+        "server_message": "Unknown key.",
         "correlation_id": "c-9",
         "link": "l",
-        "retry_after": "7",
+        "retry_after_s": 7.0,
     }
     assert "topsecret" not in repr(refused.value) + str(refused.value.__context__)
 

@@ -197,9 +197,9 @@ async def test_an_error_message_alone_ends_nothing(journal: Journal) -> None:
 @pytest.mark.parametrize(
     ("code", "error", "reason", "words"),
     [
-        (4003, Error(code="ih2003", message="Scope missing."), "refused", "ih2003 Scope missing."),
-        (1013, Error(code="ih1003", message="No backend."), "refused", "ih1003 No backend."),
-        (1011, None, "refused", "boom"),
+        (4003, Error(code="ih2003", message="No scope."), "auth_failed", "ih2003 No scope."),
+        (1013, Error(code="ih1003", message="No backend."), "service_error", "ih1003 No backend."),
+        (1011, None, "service_error", "boom"),
     ],
 )
 async def test_a_refusal_keeps_the_services_words(
@@ -249,7 +249,7 @@ async def test_a_service_that_never_greets_is_given_up(journal: Journal) -> None
         await service.say(Error(code="ih1001", message="Internal."))
         await over(stream)
     assert stream.failure
-    assert stream.failure.code == "not_ready"
+    assert stream.failure.code == "service_error"
     assert "ih1001 Internal." in stream.failure.what
 
 

@@ -1,0 +1,114 @@
+"""HTTP calls to the service: tokens, uploads, jobs. Bodies come back as they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+
+from ih_mcp.errors import TransportError
+from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.rest import ErrorBody
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
+UPLOAD_SECONDS = 300.0  # sdk 1.3.4: a synchronous upload may take so long
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is no refusal."""
+
+    status: int
+    body: bytes
+
+
+class Rest:
+    """Calls below one base URL. Use `open_rest`."""
+
+    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/")
+
+    async def get(self, path: str, *, bearer: str) -> Reply:
+        """Read `path`.
+
+        Raises:
+            ServiceError: It was refused; the service's words are kept.
+            TransportError: Nobody answered in time.
+        """
+        return await self._call("GET", path, bearer=bearer)
+
+    async def post(self, path: str, body: Mapping[str, object], *, bearer: str = "") -> Reply:
+        """Send JSON to `path`. Raises as `get`."""
+        return await self._call("POST", path, bearer=bearer, json=body)
+
+    async def upload(
+        self, path: str, source: Path, form: Sequence[tuple[str, str]], *, bearer: str
+    ) -> Reply:
+        """Send a file as a multipart form, from the disk, never held whole. Raises as `get`."""
+        fields: dict[str, list[str]] = {}
+        for name, value in form:
+            fields.setdefault(name, []).append(value)
+        file = await anyio.to_thread.run_sync(source.open, "rb")
+        try:
+            return await self._call(
+                "POST",
+                path,
+                bearer=bearer,
+                data=fields,
+                files={"file": (source.name, file)},
+                timeout=httpx2.Timeout(UPLOAD_SECONDS, connect=_CONNECT_SECONDS),
+            )
+        finally:
+            await anyio.to_thread.run_sync(file.close)
+
+    async def _call(self, method: str, path: str, *, bearer: str, **content: object) -> Reply:
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        host = urlsplit(self._base_url).hostname
+        try:
+            response = await self._client.request(
+                method,
+                self._base_url + path,
+                headers=headers,
+                **content,  # type: ignore[arg-type]  # the caller's keywords are the client's
+            )
+        except httpx2.TimeoutException:
+            raise TransportError(
+                f"{host} did not answer {method} {path} in time",
+                code="timeout",
+                help="Try again; if it stays so, check the network.",
+                retry=True,
+            ) from None
+        except httpx2.HTTPError as exc:
+            raise TransportError(
+                f"{host} cannot be reached: {str(exc) or type(exc).__name__}",
+                code="unreachable",
+                help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
+                retry=True,
+            ) from None
+        if response.is_success:
+            return Reply(response.status_code, response.content)
+        said = ErrorBody.read(response.content)
+        raise refusal(
+            f"the service refused {method} {path} with HTTP {response.status_code}",
+            error_id=said.error_id,
+            message=said.message,
+            link=said.link,
+            correlation_id=said.correlation_id or response.headers.get("x-correlation-id"),
+            status=response.status_code,
+            retry_after=response.headers.get("retry-after"),
+        )
+
+
+@asynccontextmanager
+async def open_rest(base_url: str) -> AsyncIterator[Rest]:
+    """A client for one base URL; redirects are not followed."""
+    timeout = httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+    async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False) as client:
+        yield Rest(client, base_url)

@@ -1,0 +1,68 @@
+"""The credential of a call: fixed, or minted from a key pair, kept, and renewed in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import anyio
+
+from ih_mcp.wire.rest import AUTH_PATHS, KeyPair, Token
+
+from .rest import open_rest
+
+RENEW_SECONDS = 30.0  # sdk 1.3.4: so long before it expires
+
+
+class Credential(Protocol):
+    """Gives the bearer of the next call."""
+
+    async def bearer(self) -> str:
+        """The credential itself.
+
+        Raises:
+            ServiceError: It could not be minted: the pair was refused.
+            TransportError: Nobody answered.
+        """
+
+
+class Fixed:
+    """An API key, or a token somebody else minted."""
+
+    def __init__(self, bearer: str) -> None:
+        self._bearer = bearer
+
+    async def bearer(self) -> str:
+        return self._bearer
+
+
+class Minted:
+    """Access tokens from a legacy key pair; concurrent callers share one mint."""
+
+    def __init__(
+        self,
+        pair: KeyPair,
+        *,
+        base_url: str,
+        api: str,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pair = pair
+        self._base_url = base_url
+        self._path = AUTH_PATHS[api]
+        self._now = now
+        self._minting = anyio.Lock()
+        self._token = ""
+        self._renew_at = -1.0
+
+    async def bearer(self) -> str:
+        async with self._minting:
+            if not self._token or self._now() >= self._renew_at:
+                asked_at = self._now()
+                async with open_rest(self._base_url) as rest:
+                    reply = await rest.post(self._path, self._pair.body())
+                token = Token.read(reply.body)
+                self._token = token.access_token
+                self._renew_at = asked_at + token.expires_in - RENEW_SECONDS
+            return self._token
