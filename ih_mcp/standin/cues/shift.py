@@ -68,11 +68,9 @@ def fine(before: Patch, after: Patch) -> tuple[float, float] | None:
 
     A change of brightness or contrast is no movement. None where there is nothing to hold on to.
     """
-    spread_before, spread_after = float(before.std()), float(after.std())
-    if min(spread_before, spread_after) < _LEAST_CONTRAST:
+    a, b = _normal(before), _normal(after)
+    if a is None or b is None:
         return None
-    a = (before - before.mean()) / np.float32(spread_before)
-    b = (after - after.mean()) / np.float32(spread_after)
     middle = (a + b) * np.float32(0.5)
     right = (middle[1:-1, 2:] - middle[1:-1, :-2]) * np.float32(0.5)
     down = (middle[2:, 1:-1] - middle[:-2, 1:-1]) * np.float32(0.5)
@@ -88,6 +86,13 @@ def fine(before: Patch, after: Patch) -> tuple[float, float] | None:
     if slope <= 1e-6 * (xx + yy) ** 2:
         return None
     return (yy * tx - xy * ty) / slope, (xx * ty - xy * tx) / slope
+
+
+def _normal(patch: Patch) -> Patch | None:
+    """With mean 0 and spread 1; None where it is flat."""
+    centred = patch - np.float32(np.add.reduce(patch, axis=None) / patch.size)
+    spread = float(np.vdot(centred, centred) / patch.size) ** 0.5
+    return None if spread < _LEAST_CONTRAST else centred * np.float32(1 / spread)
 
 
 @cache

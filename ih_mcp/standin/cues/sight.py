@@ -23,6 +23,9 @@ _HALF_FACE_PIXELS = 170  # a face so high is still found at half the size, for a
 _FLAT_SPREAD = 3  # of 255: a row or column of a bar
 _POINTS = 40  # about so many across a region
 _MAX_HEAD_POINTS = 14
+_CLOSE_POINTS = 0.6  # a rest so small is told right at once
+_WHOLE_LOOKS = 4  # every so many looks go over the whole picture, for another face
+_AROUND = 0.8  # face sizes on each side of a known one that are looked over
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Face:
     top: float
     width: float
     height: float
+
+
+Area = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels; right and bottom are outside."""
 
 
 class Finder(Protocol):
@@ -84,7 +91,7 @@ class Sight:
         self._before_seconds = 0.0
         self._small: Patch | None = None
         self._last_look = -1
-        self._content = (0, 0, 0, 0)
+        self._content: Area = (0, 0, 0, 0)
         self._head: _Head | None = None
         self._tracks = 0
         self._is_met = False
@@ -149,17 +156,26 @@ class Sight:
         self.poses.append(self._head.pose)
 
     def _faces(self, image: Gray) -> list[Face]:
-        """Those in the picture; a large known face is looked for at half the size first."""
-        left, top, right, bottom = self._content = content(image)
-        shown = np.ascontiguousarray(image[top:bottom, left:right])
-        if self._head is not None and self._head.face.height >= _HALF_FACE_PIXELS:
-            rows, columns = shown.shape[0] // 2, shown.shape[1] // 2
-            half = Region(0, 0, columns, rows, 2).cut(shown)
-            assert half is not None
-            faces = self._finder(half.astype(np.uint8))
-            if faces:
-                return [_placed(face, left, top, 2) for face in faces]
-        return [_placed(face, left, top, 1) for face in self._finder(shown)]
+        """Those in the picture; around a known face first, a large one at half the size."""
+        area = self._content = content(image)
+        if self._head is not None:
+            face = self._head.face
+            is_around = self._last_look % _WHOLE_LOOKS != 0
+            factor = 2 if face.height >= _HALF_FACE_PIXELS else 1
+            faces = self._faces_in(_around(face, area) if is_around else area, image, factor)
+            if faces or (not is_around and factor == 1):
+                return faces
+        return self._faces_in(area, image, 1)
+
+    def _faces_in(self, area: Area, image: Gray, factor: int) -> list[Face]:
+        left, top, right, bottom = area
+        part = np.ascontiguousarray(image[top:bottom, left:right])
+        if factor > 1:
+            rows, columns = part.shape[0] // factor, part.shape[1] // factor
+            points = Region(0, 0, columns, rows, factor).cut(part)
+            assert points is not None
+            part = points.astype(np.uint8)
+        return [_placed(face, left, top, factor) for face in self._finder(part)]
 
     # --- following
 
@@ -189,7 +205,7 @@ class Sight:
         head.face = Face(face.left + right, face.top + down, face.width, face.height)
 
 
-def content(image: Gray) -> tuple[int, int, int, int]:
+def content(image: Gray) -> Area:
     """Left, top, right and bottom of what is shown, without black or plain bars around it."""
     coarse_rows, coarse_columns = image[:, ::8], image[::8, :]
     rows = np.flatnonzero(np.ptp(coarse_rows, axis=1) > _FLAT_SPREAD)
@@ -197,6 +213,16 @@ def content(image: Gray) -> tuple[int, int, int, int]:
     if not len(rows) or not len(columns):
         return 0, 0, image.shape[1], image.shape[0]
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _around(face: Face, area: Area) -> Area:
+    across, along = _AROUND * face.width, _AROUND * face.height
+    return (
+        max(area[0], int(face.left - across)),
+        max(area[1], int(face.top - along)),
+        min(area[2], int(face.left + face.width + across)),
+        min(area[3], int(face.top + face.height + along)),
+    )
 
 
 def _small(image: Gray) -> Patch:
@@ -292,10 +318,12 @@ def _part_shift(
         if rest is None:
             return None
         right, down = (at + points * region.factor for at, points in zip(moved, rest, strict=True))
+        if max(map(abs, rest)) < _CLOSE_POINTS:
+            break
     return right, down
 
 
-def _within(region: Region, area: tuple[int, int, int, int]) -> Region:
+def _within(region: Region, area: Area) -> Region:
     """The part of a region that can move a little without leaving the picture."""
     margin = 4 * region.factor
     left, top = max(region.left, area[0] + margin), max(region.top, area[1] + margin)
@@ -314,7 +342,7 @@ def _ground_shift(beside: list[Region], before: Gray, image: Gray) -> tuple[floa
     return min((right for right, _ in shifts), key=abs), min((down for _, down in shifts), key=abs)
 
 
-def _beside(face: Face, area: tuple[int, int, int, int]) -> list[Region]:
+def _beside(face: Face, area: Area) -> list[Region]:
     """Strips on both sides of the head, where there is room."""
     margin = 0.15 * face.height
     left, top, right = area[0] + margin, area[1] + margin, area[2] - margin

@@ -7,6 +7,7 @@ other sounds, the other finds the edges of pauses.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,7 +47,7 @@ _ROUNDING_SECONDS = 0.05  # containers round times; see `samples`
 class Detector(Protocol):
     """Says how probable speech is in 512 samples at 16 kHz; calls come in order."""
 
-    def __call__(self, audio: bytes) -> float: ...
+    def __call__(self, samples: Sequence[float], /) -> float: ...
 
 
 def settled_seconds(end_seconds: float) -> float:
@@ -104,9 +105,8 @@ class Voice:
 
     def _detect(self, block: Block) -> Bools:
         """Per frame: whether the detector hears speech."""
-        told = (np.clip(block.samples, -1, 1) * 32_767).astype("<i2")
         probable = [
-            self._detector(told[at : at + _CHUNK_SAMPLES].tobytes())
+            self._detector(block.samples[at : at + _CHUNK_SAMPLES].tolist())
             for at in range(0, BLOCK_SAMPLES, _CHUNK_SAMPLES)
         ]
         at_frame = (np.arange(BLOCK_FRAMES) * _STEP_SAMPLES + _STEP_SAMPLES // 2) // _CHUNK_SAMPLES
