@@ -35,6 +35,27 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, validation_alias="INTERHUMAN_API_KEY", description="API key of the service."
     )
+    key_id: str | None = Field(
+        None,
+        validation_alias="INTERHUMAN_KEY_ID",
+        description="Legacy key pair, used where no API key is set: its id.",
+    )
+    key_secret: SecretStr | None = Field(
+        None,
+        validation_alias="INTERHUMAN_KEY_SECRET",
+        description="Legacy key pair: its secret.",
+    )
+    access_token: SecretStr | None = Field(
+        None,
+        validation_alias="INTERHUMAN_ACCESS_TOKEN",
+        description="A ready token, used where neither key nor pair is set.",
+    )
+    auth: Literal["header", "subprotocol"] = Field(
+        "header",
+        validation_alias="IH_MCP_AUTH",
+        description="Where a stream's credential travels: `header`, or `subprotocol` for "
+        "endpoints that need it.",
+    )
     endpoint: str = Field(
         "production",
         validation_alias="IH_MCP_ENDPOINT",
@@ -48,6 +69,11 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_MEDIA_DIRS",
         description="Folders files may be read from, separated like PATH; "
         "else `CLAUDE_PROJECT_DIR`.",
+    )
+    disable: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="IH_MCP_DISABLE",
+        description="Tools to leave out, separated by commas, such as `create_token`.",
     )
     data_dir: Path = Field(
         default_factory=lambda: user_state_path("ih-mcp", appauthor=False),
@@ -102,6 +128,13 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part.strip())
+
+    @field_validator("disable", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
 
     @field_validator("data_dir")
     @classmethod

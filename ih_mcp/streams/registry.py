@@ -21,6 +21,7 @@ from .outbox import DEFAULT_MAX_BYTES
 from .stream import Plan, Stream, StreamState
 
 DEFAULT_MAX_STREAMS = 16
+PREFIX = "st_"
 
 Feed = Callable[[Stream], Coroutine[object, object, None]]
 """Sends something into a stream, beside it."""
@@ -65,7 +66,7 @@ class Registry:
                 help="End one with end_stream, or raise IH_MCP_MAX_STREAMS.",
                 facts={"live": list(self._streams)},
             )
-        stream_id = f"st_{secrets.token_hex(16)}"
+        stream_id = f"{PREFIX}{secrets.token_hex(16)}"
         log = await self._journal.begin(stream_id, {"state": "connecting"})
         stream = Stream(
             stream_id,
@@ -149,7 +150,9 @@ class Registry:
         """The status of every stream that is known, by id, the newest first."""
         rows = await self._journal.rows()
         known = {
-            row.id: {**json.loads(row.record), "last_cursor": row.last} for row in reversed(rows)
+            row.id: {**json.loads(row.record), "last_cursor": row.last}
+            for row in reversed(rows)
+            if row.id.startswith(PREFIX)
         }
         for stream in self._streams.values():
             known[stream.id] = {**stream.record(), "last_cursor": stream.log.last}

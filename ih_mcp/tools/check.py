@@ -35,8 +35,8 @@ async def check(runtime: Runtime) -> dict[str, object]:
 
 
 async def _key(runtime: Runtime) -> str:
-    runtime.require_key()
-    return "not needed" if runtime.settings.is_local else "set"
+    found = runtime.credentials.require()
+    return "not needed" if found == "local" else f"{found} is set"
 
 
 async def _endpoint(runtime: Runtime) -> str:

@@ -16,7 +16,7 @@ from .answers import answer
 from .check import check
 from .runtime import Runtime
 from .status import pick, status_of
-from .stream_tools import StreamId, Wait
+from .stream_tools import Wait
 from .tool import Arguments, Call
 
 _GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
@@ -24,11 +24,11 @@ _REPORT_SECONDS = 5.0
 
 
 class PollEvents(Arguments):
-    stream_id: StreamId
-    cursor: int = Field(0, ge=0, description="The next_cursor of your last poll; 0 reads all.")
+    stream_id: str
+    cursor: int = Field(0, ge=0, description="next_cursor of the last poll.")
     wait_s: Wait = 10.0
-    limit: int = Field(50, ge=1, le=200, description="Messages at most.")
-    max_chars: int = Field(20_000, ge=1_000, le=500_000, description="Of messages, at most.")
+    limit: int = Field(50, ge=1, le=200, description="Messages.")
+    max_chars: int = Field(20_000, ge=1_000, le=500_000, description="Of messages.")
 
 
 async def poll_events(call: Call[PollEvents]) -> CallToolResult:

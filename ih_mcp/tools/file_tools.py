@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
+import anyio
 from mcp_types import CallToolResult
 from pydantic import Field
 
+from ih_mcp.streams.pace import PaceName
+from ih_mcp.wire.rest import UPLOADS
+
 from .answers import answer
+from .runtime import Opening
 from .status import status_of
-from .stream_tools import OpeningArguments
-from .tool import Call
+from .stream_tools import OpeningArguments, Wait
+from .tool import Arguments, Call
 
 
 class StreamFile(OpeningArguments):
-    path: str = Field(description="A video file in an allowed folder.")
+    path: str = Field(description="In an allowed folder.")
     pace: Literal["auto", "realtime", "fast"] = Field(
-        "auto", description="auto: nothing is dropped; fast: the service may drop seconds."
+        "auto", description="fast: the service may drop seconds."
     )
 
 
@@ -26,10 +31,62 @@ async def stream_file(call: Call[StreamFile]) -> CallToolResult:
     The stream is ended in order by itself. Returns at once with a stream_id; read the results
     with poll_events until it says ended.
     """
-    from ih_mcp.streams.pace import PaceName  # noqa: PLC0415
-
     arguments = call.arguments
     stream = await call.runtime.stream_file(
-        arguments.path, arguments.opening(), pace=PaceName(arguments.pace)
+        arguments.path,
+        Opening(api=arguments.api, config=arguments.config()),
+        pace=PaceName(arguments.pace),
     )
     return answer(status_of(stream) | {"next": "poll_events(cursor=0)"})
+
+
+class AnalyzeFile(Arguments):
+    path: str = Field(description="3 s or more, at most 32 MiB.")
+    api: str = Field("v2", json_schema_extra={"enum": [*UPLOADS]})
+    model: str | None = None
+    include: list[
+        Literal["signals", "conversation_quality_overall", "conversation_quality_timeline"]
+    ] = Field(default_factory=list)
+    goal_dimensions: list[str] = Field(default_factory=list, description="v1.")
+    conversation_context: str | None = Field(None, description="v1.")
+
+
+async def analyze_file(call: Call[AnalyzeFile]) -> CallToolResult:
+    """Upload a recorded file whole, for one result about all of it.
+
+    Returns at once with an analysis_id for get_analysis. For longer or larger files, or to get
+    results while it goes on, use stream_file.
+    """
+    arguments = call.arguments
+    analysis = await call.runtime.analyze_file(
+        arguments.path,
+        api=arguments.api,
+        form={
+            "model": arguments.model,
+            "include": tuple(arguments.include),
+            "goal_dimensions": tuple(arguments.goal_dimensions),
+            "conversation_context": arguments.conversation_context,
+        },
+    )
+    return answer({"analysis_id": analysis.id, **analysis.facts, "next": "get_analysis"})
+
+
+class GetAnalysis(Arguments):
+    analysis_id: str
+    wait_s: Wait = 20.0
+
+
+async def get_analysis(call: Call[GetAnalysis]) -> CallToolResult:
+    """Read the result of analyze_file: the service's JSON exactly as it came, once it is there.
+
+    Waits for it; call again while done is false. A result is kept and can be read again.
+    """
+    analysis_id, runtime = call.arguments.analysis_id, call.runtime
+    await runtime.analysis(analysis_id)
+    with anyio.move_on_after(call.arguments.wait_s):
+        await runtime.analyses.wait(analysis_id)
+    facts = await runtime.analysis(analysis_id)
+    page = await runtime.journal.read(analysis_id, 0, limit=1, max_chars=1)
+    done = facts["state"] in {"ended", "failed"}
+    then = "done: nothing follows" if done else "get_analysis"
+    return answer({"analysis_id": analysis_id, **facts, "done": done, "next": then}, page.entries)

@@ -7,31 +7,35 @@ the stand-in's web server load with the first stream, after the first answer.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from ih_mcp.errors import ConfigurationError, PathError
+from ih_mcp.errors import CallerError, MediaError, PathError
 from ih_mcp.journal import Journal, Keeping, open_journal
 from ih_mcp.settings import Settings
+from ih_mcp.streams.analysis import Analyses, Analysis, Request, open_analyses
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import dialect
 from ih_mcp.wire.messages import Config
+from ih_mcp.wire.rest import AUTH_PATHS, MAX_VIDEO_BYTES, MIN_VIDEO_SECONDS, UPLOADS
+
+from .credentials import Credentials
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg import Ffmpeg
+    from ih_mcp.net.socket import Socket
     from ih_mcp.streams.pace import PaceName
 
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
-_LOCAL_KEY = "ih_local_stand_in"
 _ORPHANED = {"state": "failed", "reason": "host_stopped"}
 
 
@@ -52,6 +56,7 @@ class Runtime:
         settings: Settings,
         journal: Journal,
         registry: Registry,
+        analyses: Analyses,
         tasks: TaskGroup,
         *,
         trusted: bool,
@@ -59,11 +64,13 @@ class Runtime:
         self.settings = settings
         self.journal = journal
         self.registry = registry
+        self.analyses = analyses
         self._tasks = tasks
         self._trusted = trusted
         self._making = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
         self._standin_url: str | None = None
+        self.credentials = Credentials(settings, self.base_url)
 
     # --- streams -------------------------------------------------------------------------------
 
@@ -80,20 +87,28 @@ class Runtime:
 
         chosen = dialect(opening.api or self.settings.api)
         chosen.model_or_default(opening.config.model)
-        key = self.require_key()
+        credential = await self.credentials.give(chosen.name)
         plan = Plan(
             dialect=chosen,
-            base_url=self.settings.base_url or await self.standin(),
+            base_url=await self.base_url(),
             endpoint=self.settings.endpoint,
             config=opening.config,
             label=opening.label,
             source=source,
         )
-        opener = partial(
-            open_socket,
-            bearer=key,
-            headers={"X-Client-Request-Id": secrets.token_hex(16)},  # docs: stored, never echoed
-        )
+        by_subprotocol = self.settings.auth == "subprotocol"
+
+        @asynccontextmanager
+        async def opener(url: str) -> AsyncIterator[Socket]:
+            request_id = {"X-Client-Request-Id": secrets.token_hex(16)}  # docs: stored, not echoed
+            async with open_socket(
+                url,
+                bearer=await credential.bearer(),
+                headers=request_id,
+                by_subprotocol=by_subprotocol,
+            ) as socket:
+                yield socket
+
         return await self.registry.start(plan, opener, feed=feed)
 
     async def stream_file(self, path: str, opening: Opening, *, pace: PaceName) -> Stream:
@@ -106,7 +121,7 @@ class Runtime:
         from ih_mcp.media.probe import probe  # noqa: PLC0415
         from ih_mcp.streams.feed import feed  # noqa: PLC0415
 
-        self.require_key()
+        self.credentials.require()
         source = await self.admit(path)
         ffmpeg = await self.ffmpeg()
         await probe(ffmpeg, source)
@@ -135,22 +150,64 @@ class Runtime:
             )
         return await to_thread.run_sync(partial(admit, path, allowed=folders))
 
-    def require_key(self) -> str:
-        """The credential for the endpoint.
+    # --- uploads and tokens --------------------------------------------------------------------
+
+    async def analyze_file(self, path: str, *, api: str, form: Mapping[str, Any]) -> Analysis:
+        """Upload a recorded file whole; its analysis goes on in the background.
 
         Raises:
-            ConfigurationError: There is none; names both ways out.
+            PathError: It is missing, not allowed, or not a regular file.
+            MediaError: It is no media, too short or too large for an upload.
+            CallerError: The version has no upload, or does not know an option.
         """
-        if self.settings.is_local:
-            return _LOCAL_KEY
-        if self.settings.api_key is None:
-            raise ConfigurationError(
-                "there is no API key",
-                code="no_api_key",
-                help="Set INTERHUMAN_API_KEY in the server's environment, or try it without a key "
-                "against the local stand-in: set IH_MCP_ENDPOINT=local (or start with --local).",
+        from ih_mcp.media.probe import probe  # noqa: PLC0415
+
+        self.credentials.require()
+        upload = UPLOADS.get(api)
+        if upload is None:
+            raise CallerError(f"{api} has no upload here", help=f"Use one of {', '.join(UPLOADS)}.")
+        source = await self.admit(path)
+        size = (await anyio.Path(source).stat()).st_size
+        if size > MAX_VIDEO_BYTES:
+            raise MediaError(
+                f"{source.name} has {size:_} bytes; an upload takes {MAX_VIDEO_BYTES:_}",
+                code="file_too_large",
+                help="Use stream_file: it sends files of any length and size.",
+                facts={"bytes": size, "max_bytes": MAX_VIDEO_BYTES},
             )
-        return self.settings.api_key.get_secret_value()
+        facts = await probe(await self.ffmpeg(), source)
+        if facts.duration_seconds is not None and facts.duration_seconds < MIN_VIDEO_SECONDS:
+            raise MediaError(
+                f"{source.name} is {facts.duration_seconds:.1f} s long; an upload needs "
+                f"{MIN_VIDEO_SECONDS:g} s",
+                code="file_too_short",
+                help="Give a longer clip.",
+            )
+        return await self.analyses.start(
+            Request(upload=upload, source=source, form=upload.form(**form)),
+            base_url=await self.base_url(),
+            credential=await self.credentials.give(api),
+        )
+
+    async def analysis(self, analysis_id: str) -> dict[str, object]:
+        """The status of an upload; see `Analyses.resume`."""
+        return await self.analyses.resume(
+            analysis_id,
+            base_url=await self.base_url(),
+            credential=await self.credentials.give(self.settings.api),
+        )
+
+    @property
+    def auth_path(self) -> str:
+        """Where access tokens are minted."""
+        return AUTH_PATHS[self.settings.api]
+
+    async def mint(self, path: str, body: Mapping[str, object]) -> str:
+        """Ask for a token; gives the service's JSON as it came."""
+        from ih_mcp.net.rest import open_rest  # noqa: PLC0415
+
+        async with open_rest(await self.base_url()) as rest:
+            return (await rest.post(path, body)).body.decode()
 
     # --- made on first use ---------------------------------------------------------------------
 
@@ -166,6 +223,10 @@ class Runtime:
             if self._ffmpeg is None:
                 self._ffmpeg = await to_thread.run_sync(find_ffmpeg, self.settings.ffmpeg)
             return self._ffmpeg
+
+    async def base_url(self) -> str:
+        """Of the service, or of the stand-in where that was asked for."""
+        return self.settings.base_url or await self.standin()
 
     async def standin(self) -> str:
         """The base URL of this process's stand-in, started when first asked for."""
@@ -220,11 +281,14 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         journal = await stack.enter_async_context(open_journal(settings.data_dir, keeping))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(journal.tidy)
-        async with open_registry(
-            journal,
-            max_streams=settings.max_streams,
-            max_outbox_bytes=settings.max_outbox_bytes,
-            close_seconds=CLOSE_SECONDS,
-        ) as registry:
-            yield Runtime(settings, journal, registry, tasks, trusted=trusted)
+        async with (
+            open_analyses(journal) as analyses,
+            open_registry(
+                journal,
+                max_streams=settings.max_streams,
+                max_outbox_bytes=settings.max_outbox_bytes,
+                close_seconds=CLOSE_SECONDS,
+            ) as registry,
+        ):
+            yield Runtime(settings, journal, registry, analyses, tasks, trusted=trusted)
         tasks.cancel_scope.cancel()

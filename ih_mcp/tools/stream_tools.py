@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import anyio
@@ -14,7 +15,8 @@ from pydantic import Field, model_validator
 from ih_mcp.errors import CallerError, IhMcpError, MediaError
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.stream import Stream
-from ih_mcp.wire.messages import Config
+from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.messages import Config, pcm_format
 
 from .answers import answer
 from .runtime import Opening, Runtime
@@ -25,23 +27,22 @@ READY_SECONDS = 20.0
 _CONFIRM_SECONDS = 5.0
 _ROOM_SECONDS = 20.0
 _ORDER_SECONDS = 3.0
+_MAX_LABEL_CHARS = 200
 _THEN_POLL = {"next": "poll_events"}
 _MAX_BASE64_CHARS = 6 * 2**20
 
-StreamId = Annotated[str, Field(description="From start_stream or stream_file.")]
-Wait = Annotated[float, Field(ge=0, le=25, description="Seconds to wait at most.")]
+Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
+Wait = Annotated[float, Field(ge=0, le=25)]
 
 
 class Options(Arguments):
     """What a session is asked to report."""
 
-    include: (
-        list[Literal["conversation_quality_overall", "conversation_quality_timeline"]] | None
-    ) = Field(None, description="Conversation quality sections to get.")
-    goal_dimensions: (
-        list[Literal["clarity", "authority", "energy", "rapport", "learning"]] | None
-    ) = Field(None, description="Turns feedback on, where the service offers it.")
-    model: str | None = Field(None, description="v2 only: inter-2 or inter-2-audio.")
+    include: list[Include] | None = None
+    goal_dimensions: list[str] | None = Field(
+        None, description="clarity, authority, energy, rapport, learning."
+    )
+    model: str | None = Field(None, description="v2: inter-2 or inter-2-audio.")
 
     def config(self) -> Config:
         return Config(
@@ -56,15 +57,21 @@ class Options(Arguments):
 class OpeningArguments(Options):
     """Options of a new stream."""
 
-    api: Literal["v0", "v1", "v2"] | None = Field(None, description="Default: IH_MCP_API, v1.")
-    label: str = Field("", max_length=200, description="Your own name for it.")
-
-    def opening(self) -> Opening:
-        return Opening(api=self.api, config=self.config(), label=self.label)
+    api: str | None = Field(
+        None, description="Default: IH_MCP_API.", json_schema_extra={"enum": [*DIALECTS]}
+    )
 
 
 class StartStream(OpeningArguments):
-    pass
+    sample_rate: Literal[16_000, 24_000] | None = Field(
+        None, description="inter-2-audio: segments are raw s16le mono PCM."
+    )
+    label: str | None = Field(None, description="Your name for it.")
+
+    def opening(self) -> Opening:
+        audio_format = pcm_format(self.sample_rate) if self.sample_rate else None
+        config = replace(self.config(), audio_format=audio_format)
+        return Opening(api=self.api, config=config, label=(self.label or "")[:_MAX_LABEL_CHARS])
 
 
 async def start_stream(call: Call[StartStream]) -> CallToolResult:
@@ -86,7 +93,7 @@ async def start_stream(call: Call[StartStream]) -> CallToolResult:
 
 
 class ConfigureStream(Options):
-    stream_id: StreamId
+    stream_id: str
 
 
 async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
@@ -110,7 +117,7 @@ async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
 
 
 class PushSegment(Arguments):
-    stream_id: StreamId
+    stream_id: str
     path: str | None = Field(None, description="A file with the segment. Preferred.")
     data_base64: str | None = Field(None, description="The segment itself; small ones only.")
     seq: int | None = Field(
@@ -215,7 +222,7 @@ async def _take(stream: Stream, data: bytes) -> None:
 
 
 class EndStream(Arguments):
-    stream_id: StreamId
+    stream_id: str
     wait_s: Wait = 10.0
 
 

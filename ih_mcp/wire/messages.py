@@ -29,6 +29,11 @@ class Config:
     audio_format: Mapping[str, object] | None = None
 
 
+def pcm_format(sample_rate: int) -> Mapping[str, object]:
+    """`audio_format` of raw sound: s16le, mono, at 16,000 or 24,000 Hz. sdk 1.3.4."""
+    return {"encoding": "pcm_s16le", "sample_rate": sample_rate, "channels": 1}
+
+
 @dataclass(frozen=True, slots=True)
 class Configure:
     """Replace the session configuration."""

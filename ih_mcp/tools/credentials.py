@@ -1,0 +1,101 @@
+"""Which credential this process has, and what it is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.net.token import Credential, Fixed, Minted
+from ih_mcp.settings import Settings
+from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
+
+LOCAL_KEY = "ih_local_stand_in"
+
+
+class Credentials:
+    """Reads the settings; mints where there is a key pair instead of a key."""
+
+    def __init__(self, settings: Settings, base_url: Callable[[], Awaitable[str]]) -> None:
+        self._settings = settings
+        self._base_url = base_url
+        self._minted: Minted | None = None
+
+    def require(self) -> str:
+        """Which credential is there: `api_key`, `key_pair`, `access_token`, or `local`.
+
+        Raises:
+            ConfigurationError: There is none; names both ways out.
+        """
+        settings = self._settings
+        if settings.is_local:
+            return "local"
+        if settings.api_key:
+            return "api_key"
+        if settings.key_id and settings.key_secret:
+            return "key_pair"
+        if settings.access_token:
+            return "access_token"
+        raise ConfigurationError(
+            "there is no API key",
+            code="no_api_key",
+            help="Set INTERHUMAN_API_KEY in the server's environment, or try it without a key "
+            "against the local stand-in: set IH_MCP_ENDPOINT=local (or start with --local).",
+        )
+
+    async def give(self, api: str) -> Credential:
+        """What gives the bearer of every call.
+
+        Raises:
+            ConfigurationError: There is none; names both ways out.
+        """
+        settings = self._settings
+        found = self.require()
+        if found == "local":
+            return Fixed(LOCAL_KEY)
+        fixed = {"api_key": settings.api_key, "access_token": settings.access_token}.get(found)
+        if fixed is not None:
+            return Fixed(fixed.get_secret_value())
+        if self._minted is None:  # one for the process: concurrent callers share its mint
+            self._minted = Minted(self.key_pair(), base_url=await self._base_url(), api=api)
+        return self._minted
+
+    def key_pair(self, scopes: Sequence[str] | None = None) -> KeyPair:
+        """The legacy pair as a request for an access token.
+
+        Raises:
+            ConfigurationError: It is not set.
+        """
+        settings = self._settings
+        if settings.is_local:
+            return KeyPair(key_id=LOCAL_KEY, key_secret=LOCAL_KEY, scopes=_scopes(scopes))
+        if not (settings.key_id and settings.key_secret):
+            raise ConfigurationError(
+                "there is no key pair to mint an access token from",
+                code="no_key_pair",
+                help="Set INTERHUMAN_KEY_ID and INTERHUMAN_KEY_SECRET; an API key needs no token.",
+            )
+        return KeyPair(
+            key_id=settings.key_id,
+            key_secret=settings.key_secret.get_secret_value(),
+            scopes=_scopes(scopes),
+        )
+
+    def api_key(self) -> str:
+        """The API key, for calls that need the key itself.
+
+        Raises:
+            ConfigurationError: It is not set.
+        """
+        if self._settings.is_local:
+            return LOCAL_KEY
+        if self._settings.api_key is None:
+            raise ConfigurationError(
+                "a client token is minted from an API key, and none is set",
+                code="no_api_key",
+                help="Set INTERHUMAN_API_KEY.",
+            )
+        return self._settings.api_key.get_secret_value()
+
+
+def _scopes(scopes: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(scopes) if scopes else DEFAULT_SCOPES
