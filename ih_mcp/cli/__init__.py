@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from ih_mcp import __version__
 from ih_mcp.errors import IhMcpError
 from ih_mcp.settings import LOCAL, Settings, read_settings
+from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.rest import UPLOADS
 
 _EXAMPLES = """\
 examples:
@@ -21,6 +23,8 @@ examples:
   ih-mcp stream talk.mp4                  a file's messages on stdout, one a line
   ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
+  ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
+  ih-mcp token --max-video-seconds 600    a capped token for a browser
   ih-mcp check                            what is missing, and what mends it
   ih-mcp standin --port 8080              the stand-in alone, for any client of the API
 
@@ -85,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     stream.add_argument("file", metavar="FILE")
-    stream.add_argument("--api", choices=["v0", "v1", "v2"], help="default: IH_MCP_API, v1")
+    stream.add_argument("--api", choices=[*DIALECTS], help="default: IH_MCP_API, v1")
     stream.add_argument("--model", help="v2 only: inter-2 or inter-2-audio")
     stream.add_argument(
         "--include",
@@ -100,6 +104,50 @@ def _parser() -> argparse.ArgumentParser:
         help="auto (default): nothing is dropped; fast: the service may drop seconds",
     )
     stream.set_defaults(work=_stream)
+
+    analyze = commands.add_parser(
+        "analyze",
+        parents=[shared],
+        help="upload a file whole; print the service's JSON",
+        description="Upload a recorded file and print the service's result, as it came.",
+    )
+    analyze.add_argument("file", metavar="FILE")
+    analyze.add_argument("--api", choices=[*UPLOADS], default="v2", help="default: v2")
+    analyze.add_argument("--model", help="v2 only: inter-2 or inter-2-audio")
+    analyze.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        choices=["signals", "conversation_quality_overall", "conversation_quality_timeline"],
+        help="a section to get; may be repeated",
+    )
+    analyze.set_defaults(work=_analyze)
+
+    token = commands.add_parser(
+        "token",
+        parents=[shared],
+        help="mint a token; print the service's JSON",
+        description="Mint a token that others can use without seeing the key.",
+    )
+    token.add_argument(
+        "--kind",
+        choices=["client", "access"],
+        default="client",
+        help="client (default): from the API key, capped; access: from a key pair",
+    )
+    token.add_argument("--scope", action="append", dest="scopes", help="may be repeated")
+    for cap in (
+        "expires_in",
+        "max_duration_seconds",
+        "max_bytes",
+        "max_concurrent",
+        "max_video_seconds",
+    ):
+        token.add_argument(f"--{cap.replace('_', '-')}", type=int, dest=cap, help="client only")
+    token.add_argument(
+        "--allowed-origin", action="append", dest="allowed_origins", help="client only"
+    )
+    token.set_defaults(work=_token)
 
     standin = commands.add_parser(
         "standin",
@@ -139,6 +187,24 @@ def _stream(options: argparse.Namespace, settings: Settings) -> int:
         include=options.include,
         pace=options.pace,
     )
+
+
+def _analyze(options: argparse.Namespace, settings: Settings) -> int:
+    from .analyze import run  # noqa: PLC0415
+
+    return run(
+        settings,
+        path=options.file,
+        api=options.api,
+        model=options.model,
+        include=options.include,
+    )
+
+
+def _token(options: argparse.Namespace, settings: Settings) -> int:
+    from .token import run  # noqa: PLC0415
+
+    return run(settings, options)
 
 
 def _standin(options: argparse.Namespace, settings: Settings) -> int:

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
 from ih_mcp.errors import IhMcpError, StreamEndedError
+from ih_mcp.media.facts import Facts
 from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.split import Segment, split
+from ih_mcp.media.sound import sound
+from ih_mcp.media.split import split
 
 from .outbox import Outgoing
 from .pace import Pace, PaceName
 from .stream import Stream
 
+RAW_HERTZ = 16_000
 
-async def feed(stream: Stream, source: Path, *, ffmpeg: Ffmpeg, pace: PaceName) -> None:
-    """Cut `source` by the limits the session declared, send it, then end the stream in order.
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that may be read, and what it is."""
+
+    path: Path
+    facts: Facts
+    ffmpeg: Ffmpeg
+    is_raw: bool = False
+    """Whether only its sound goes out, as raw samples of `RAW_HERTZ`."""
+
+
+async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
+    """Cut a file by the limits the session declared, send it, then end the stream in order.
 
     A failure is noted in the stream, not raised; what was cut before it is sent and drained.
     """
@@ -28,10 +44,11 @@ async def feed(stream: Stream, source: Path, *, ffmpeg: Ffmpeg, pace: PaceName) 
         if stream.is_over:
             return
         clock = Pace(pace, now=anyio.current_time())
-        async with aclosing(_segments(stream, source, ffmpeg)) as segments:
+        pieces = _samples(stream, source) if source.is_raw else _segments(stream, source)
+        async with aclosing(pieces) as segments:
             async for segment in segments:
-                await _wait_until(clock.send_at(segment.end_seconds), stream)
-                await stream.put(Outgoing(segment.data, segment.start_seconds, segment.end_seconds))
+                await _wait_until(clock.send_at(segment.end_seconds or 0.0), stream)
+                await stream.put(segment)
     except StreamEndedError:
         return  # it ended or was ended meanwhile: that is told in its own status
     except IhMcpError as exc:
@@ -41,16 +58,32 @@ async def feed(stream: Stream, source: Path, *, ffmpeg: Ffmpeg, pace: PaceName) 
         stream.ask_to_end()
 
 
-def _segments(stream: Stream, source: Path, ffmpeg: Ffmpeg) -> AsyncGenerator[Segment]:
+async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     leg = stream.leg
     assert leg is not None  # an open stream has one
-    return split(
-        source,
-        ffmpeg=ffmpeg,
+    cut = split(
+        source.path,
+        ffmpeg=source.ffmpeg,
         limits=leg.session.limits,
         framing=stream.dialect.framing,
         target_seconds=stream.dialect.target_segment_seconds,
+        facts=source.facts,
     )
+    async with aclosing(cut) as segments:
+        async for segment in segments:
+            yield Outgoing(segment.data, segment.start_seconds, segment.end_seconds)
+
+
+async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
+    heard = sound(
+        source.path,
+        ffmpeg=source.ffmpeg,
+        hertz=RAW_HERTZ,
+        piece_seconds=stream.dialect.target_segment_seconds,
+    )
+    async with aclosing(heard) as pieces:
+        async for piece in pieces:
+            yield Outgoing(piece.samples, piece.start_seconds, piece.end_seconds)
 
 
 async def _wait_until(at: float, stream: Stream) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -27,6 +28,9 @@ from ih_mcp.wire.refusal import refusal
 
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing
+
+if TYPE_CHECKING:
+    from .intake import Intake
 
 
 class StreamState(StrEnum):
@@ -101,6 +105,7 @@ class Stream:
         """The newest sequence number of `push`."""
         self.media_seconds = 0.0
         """Taken so far, where the length of segments is known."""
+        self._intake: Intake | None = None
         self._opener = opener
         self._patience = patience or Patience()
         self._asked_to_end = False
@@ -140,6 +145,16 @@ class Stream:
         """How the last leg ended, once it has."""
         return self.leg.end if self.leg else None
 
+    @property
+    def intake(self) -> Intake:
+        """Looks at what callers push; made with the first segment, for it loads the media room."""
+        from .intake import Intake  # noqa: PLC0415
+
+        if self._intake is None:
+            is_raw = self.plan.config.audio_format is not None
+            self._intake = Intake(self.dialect.framing, is_raw=is_raw)
+        return self._intake
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds or the stream is over."""
         while not (condition() or self._is_over):
@@ -149,15 +164,23 @@ class Stream:
         """Wait until media may be sent, or the stream is over."""
         await self.until(lambda: self.leg is not None and self.leg.is_open)
 
+    async def room(self, size: int) -> None:
+        """Wait until a segment of `size` bytes may be put.
+
+        Raises:
+            StreamEndedError: It is over or asked to end.
+        """
+        self._require_live()
+        await self.outbox.room(size)
+        self._require_live()
+
     async def put(self, segment: Outgoing) -> None:
         """Take a segment, in order; waits for room in the outbox.
 
         Raises:
             StreamEndedError: It is over or asked to end.
         """
-        self._require_live()
-        await self.outbox.room(len(segment.data))
-        self._require_live()
+        await self.room(len(segment.data))
         self.outbox.put(segment)
         if segment.end_seconds is not None:
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
@@ -183,6 +206,8 @@ class Stream:
         if self._asked_to_end or self._is_over:
             return False
         self._asked_to_end = True
+        if self._intake and (rest := self._intake.finish()):
+            self.outbox.put(rest)
         self.outbox.put(Close())
         self._changed.ring()
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from ih_mcp.streams.analysis import Analyses, Analysis, Request, open_analyses
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import dialect
-from ih_mcp.wire.messages import Config
+from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import AUTH_PATHS, MAX_VIDEO_BYTES, MIN_VIDEO_SECONDS, UPLOADS
 
 from .credentials import Credentials
@@ -118,17 +118,24 @@ class Runtime:
             PathError: It is missing, not allowed, or not a regular file.
             MediaError: It is not a video.
         """
-        from ih_mcp.media.probe import probe  # noqa: PLC0415
-        from ih_mcp.streams.feed import feed  # noqa: PLC0415
+        from ih_mcp.media.probe import probe, require_tracks  # noqa: PLC0415
+        from ih_mcp.streams.feed import RAW_HERTZ, Source, feed  # noqa: PLC0415
 
         self.credentials.require()
         source = await self.admit(path)
         ffmpeg = await self.ffmpeg()
-        await probe(ffmpeg, source)
+        facts = await probe(ffmpeg, source)
+        chosen = dialect(opening.api or self.settings.api)
+        model = chosen.model_or_default(opening.config.model)
+        is_raw = model in chosen.raw_models
+        require_tracks(facts, video=False, audio=chosen.needs_audio)
+        if is_raw:
+            sound_only = replace(opening.config, audio_format=pcm_format(RAW_HERTZ))
+            opening = replace(opening, config=sound_only)
         return await self.start_stream(
             opening,
             source=source.name,
-            feed=partial(feed, source=source, ffmpeg=ffmpeg, pace=pace),
+            feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
         )
 
     async def admit(self, path: str) -> Path:

@@ -92,7 +92,8 @@ def make_tools(disabled: Collection[str] = ()) -> list[Tool]:
 def _all_tools() -> list[Tool]:
     return [
         make_tool(start_stream, StartStream, read_only=False, idempotent=False, open_world=True),
-        make_tool(configure_stream, ConfigureStream, read_only=False, idempotent=True, open_world=True),
+        make_tool(configure_stream, ConfigureStream,
+            read_only=False, idempotent=True, open_world=True),
         make_tool(push_segment, PushSegment, read_only=False, idempotent=False, open_world=True),
         make_tool(stream_file, StreamFile, read_only=False, idempotent=False, open_world=True),
         make_tool(poll_events, PollEvents, read_only=True, idempotent=True, open_world=True),

@@ -13,7 +13,6 @@ from mcp_types import CallToolResult
 from pydantic import Field, model_validator
 
 from ih_mcp.errors import CallerError, IhMcpError, MediaError
-from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Config, pcm_format
@@ -146,10 +145,13 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
             note = "this seq was taken before; nothing was sent again"
             return answer(in_short(stream) | {"accepted": False, "note": note} | _THEN_POLL)
         data = await _segment_bytes(call.runtime, arguments)
-        await _take(stream, data)
+        is_sent = await _take(stream, data)
         if arguments.seq is not None:
             stream.note_seq(arguments.seq)
-    return answer(in_short(stream) | {"accepted": True, "bytes": len(data)} | _THEN_POLL)
+    status = in_short(stream) | {"accepted": True, "bytes": len(data)}
+    if not is_sent:
+        status["note"] = "no media in it yet; it goes out with the next segment"
+    return answer(status | _THEN_POLL)
 
 
 async def _turn(stream: Stream, seq: int) -> None:
@@ -185,8 +187,8 @@ async def _segment_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
         ) from None
 
 
-async def _take(stream: Stream, data: bytes) -> None:
-    """Check a segment against what the session declared, and queue it."""
+async def _take(stream: Stream, data: bytes) -> bool:
+    """Check a segment against what the session declared, and queue it; False where it waits."""
     with anyio.move_on_after(READY_SECONDS):
         await stream.opened()
     if stream.leg is None or not stream.leg.is_open:
@@ -197,20 +199,17 @@ async def _take(stream: Stream, data: bytes) -> None:
             help="Call again in a moment; the segment was not taken.",
         )
     limits = stream.leg.session.limits
-    if not limits.min_segment_bytes <= len(data) <= limits.max_segment_bytes:
-        too_large = len(data) > limits.max_segment_bytes
+    if len(data) > limits.max_segment_bytes:
         raise MediaError(
             f"the segment has {len(data):_} bytes; this stream takes "
-            f"{limits.min_segment_bytes:_} to {limits.max_segment_bytes:_}",
-            code="segment_too_large" if too_large else "segment_too_small",
-            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent."
-            if too_large
-            else "Put more media into a segment. Nothing was sent.",
+            f"{limits.max_segment_bytes:_} at most",
+            code="segment_too_large",
+            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
             facts={"bytes": len(data), "max_bytes": limits.max_segment_bytes},
         )
     try:
         with anyio.fail_after(_ROOM_SECONDS):
-            await stream.put(Outgoing(data))
+            await stream.room(len(data))  # first: what was taken in cannot be taken back
     except TimeoutError:
         raise CallerError(
             f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
@@ -219,6 +218,10 @@ async def _take(stream: Stream, data: bytes) -> None:
             help="The connection is slower than the video. Wait, then push the same segment again.",
             facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.bytes},
         ) from None
+    segment = stream.intake.take(data)
+    if segment is not None:
+        await stream.put(segment)
+    return segment is not None
 
 
 class EndStream(Arguments):

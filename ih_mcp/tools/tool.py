@@ -94,6 +94,7 @@ def make_tool(
         fn=work,
         arguments=arguments,
         name=work.__name__,
+        title=None,
         description=" ".join((work.__doc__ or "").split()),
         parameters=_schema(arguments),
         fn_metadata=FuncMetadata(arg_model=ArgModelBase),

@@ -1,0 +1,37 @@
+"""`ih-mcp analyze FILE`: one upload, one result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+from rich.console import Console
+
+from ih_mcp.settings import Settings
+from ih_mcp.tools.runtime import open_runtime
+
+
+def run(
+    settings: Settings, *, path: str, api: str, model: str | None, include: Sequence[str]
+) -> int:
+    """Upload a file and print the service's JSON; gives 0 only if there is a result."""
+    form: dict[str, object] = {"model": model, "include": tuple(include)}
+    return anyio.run(partial(_run, settings, path, api, form))
+
+
+async def _run(settings: Settings, path: str, api: str, form: dict[str, object]) -> int:
+    console = Console(stderr=True)
+    async with open_runtime(settings, trusted=True) as runtime:
+        analysis = await runtime.analyze_file(path, api=api, form=form)
+        with console.status("the service is at work"):
+            await runtime.analyses.wait(analysis.id)
+        page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
+    for entry in page.entries:
+        body = entry.body.encode() if isinstance(entry.body, str) else entry.body
+        sys.stdout.buffer.write(body + b"\n")
+    error = analysis.facts.get("error")
+    if isinstance(error, dict):
+        console.print(f"{error['what']}. {error['help']}", highlight=False, soft_wrap=True)
+    return 0 if analysis.facts["state"] == "ended" else 1

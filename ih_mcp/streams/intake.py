@@ -1,0 +1,51 @@
+"""Segments that a caller pushes: looked at as they pass, so that what cannot work is refused here.
+
+A recorder hands over chunks of one container stream, cut anywhere. Where segments continue each
+other they go out as they came; where each must decode alone, the header is put before them.
+"""
+
+from __future__ import annotations
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.chunks import Recording
+from ih_mcp.wire.dialects import Framing
+
+from .outbox import Outgoing
+
+
+class Intake:
+    """What was pushed into one stream so far."""
+
+    def __init__(self, framing: Framing, *, is_raw: bool = False) -> None:
+        """Begin.
+
+        Args:
+            is_raw: Samples without a container follow: any cut is right.
+        """
+        self._framing = framing
+        self._is_raw = is_raw
+        self._recording = Recording()
+
+    def take(self, data: bytes) -> Outgoing | None:
+        """The segment to send; None while there is nothing to send yet: header alone, or empty.
+
+        Raises:
+            MediaError: It would be refused: it begins without a header, or cannot be made to
+                decode alone.
+        """
+        if self._is_raw:
+            return Outgoing(data) if data else None
+        chunk = self._recording.take(data)
+        if chunk is None:
+            return None
+        if self._framing is Framing.WHOLE:
+            return Outgoing(self._recording.whole(chunk), chunk.start_seconds, chunk.end_seconds)
+        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds)
+
+    def finish(self) -> Outgoing | None:
+        """What was waiting for more, where it is of use."""
+        try:
+            chunk = None if self._is_raw else self._recording.finish()
+        except MediaError:
+            return None  # too little to tell what it was
+        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds) if chunk else None
