@@ -13,11 +13,12 @@ from math import isnan
 
 import numpy as np
 
-from .series import FRAME_SECONDS, Floats, Frames
+from .series import FRAME_SECONDS, SILENCE_DB, Floats, Frames
 
 PAUSE_SECONDS = 0.25  # de Jong and Wempe 2009; shorter gaps belong to articulation
 _MIN_PHRASE_SECONDS = 0.06  # chosen: a shorter one is a click
 _DIP_DB = 2.0  # de Jong and Wempe 2009
+_MIN_VOICED_FRAMES = 3
 _MIN_FILLER_SECONDS = 0.25  # after Goto et al. 1999, limits chosen on known sounds and real clips
 _FLAT_SEMITONES = 1.0
 _STABLE_DB = 1.6
@@ -84,7 +85,8 @@ class Events:
     _endings: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=60))
     _peak_db: float | None = None
     _peak: int = 0
-    _dip_db: float = np.inf
+    _voiced: int = 0
+    _dip_db: float = SILENCE_DB
     _held: _Held | None = None
 
     def take(self, frames: Frames, bands: Floats) -> None:
@@ -106,7 +108,7 @@ class Events:
                 self.interrupt(frame)
             voiced = is_speech and not isnan(pitch)
             self._phrase(frame, pitch, is_speech=is_speech)
-            self._syllable(frame, level, is_voiced=voiced)
+            self._syllable(frame, level, is_speech=is_speech, is_voiced=voiced)
             self._hold(frame, pitch if voiced else None, bands[offset])
 
     def interrupt(self, frame: int) -> None:
@@ -143,24 +145,25 @@ class Events:
             self.phrases.append(Phrase(_seconds(start), _seconds(end), ending))
         self.open_start = None
 
-    def _syllable(self, frame: int, level: float, *, is_voiced: bool) -> None:
-        """A voiced peak of loudness between dips of 2 dB."""
-        if not is_voiced:
+    def _syllable(self, frame: int, level: float, *, is_speech: bool, is_voiced: bool) -> None:
+        """A peak of loudness between dips of 2 dB, with voice in it."""
+        if not is_speech:
             self._count(frame)
-            self._dip_db = -np.inf
+            self._dip_db = SILENCE_DB
             return
         if self._peak_db is None:
             self._dip_db = min(self._dip_db, level)
-            if level >= self._dip_db + _DIP_DB or self._dip_db == -np.inf:
-                self._peak_db, self._peak = level, frame
+            if level >= self._dip_db + _DIP_DB:
+                self._peak_db, self._peak, self._voiced = level, frame, 0
         elif level > self._peak_db:
             self._peak_db, self._peak = level, frame
         elif level <= self._peak_db - _DIP_DB:
             self._count(frame)
             self._dip_db = level
+        self._voiced += is_voiced
 
     def _count(self, frame: int) -> None:
-        if self._peak_db is not None:
+        if self._peak_db is not None and self._voiced >= _MIN_VOICED_FRAMES:
             self.syllables.append(Syllable(_seconds(self._peak), _seconds(frame)))
         self._peak_db = None
 

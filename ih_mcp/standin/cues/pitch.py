@@ -14,7 +14,7 @@ _FFT = 2_048
 _LOWEST_HERTZ, _HIGHEST_HERTZ = 75.0, 500.0
 _HERTZ = 16_000
 _VOICED = 0.5  # chosen on known tones and real clips
-_OCTAVE_COST = 0.02  # Boersma's: an octave lower must be this much better
+_OCTAVE_COST = 0.05  # chosen: an octave lower must be so much better; with 0.02 some tones fell
 _NEIGHBOURS = 7  # frames on each side
 _MAX_JUMP_SEMITONES = 8.0
 
@@ -38,15 +38,14 @@ def pitches(power: Floats) -> Floats:
     """Semitones over 100 Hz per row; NaN where it is not voiced."""
     auto = np.fft.irfft(power)[:, : _HIGH + 2]
     auto = auto / np.maximum(auto[:, :1], 1e-12) / _OF_WINDOW
-    inner = auto[:, _LOW:_HIGH]
-    is_peak = (inner > auto[:, _LOW - 1 : _HIGH - 1]) & (inner >= auto[:, _LOW + 1 : _HIGH + 1])
-    best = np.where(is_peak, inner - _COST, -1.0).argmax(axis=1)
+    left, inner, right = (auto[:, _LOW + side : _HIGH + side] for side in (-1, 0, 1))
+    is_peak = (inner > left) & (inner >= right)
+    bend = np.where(is_peak, left - 2 * inner + right, -1.0)
+    height = np.where(is_peak, inner - (left - right) ** 2 / (8 * bend), -1.0)
+    best = (height - _COST).argmax(axis=1)
     rows = np.arange(len(auto))
-    left, middle, right = (auto[rows, best + _LOW + side] for side in (-1, 0, 1))
-    bend = left - 2 * middle + right
-    bend = np.where(np.abs(bend) < 1e-9, -1.0, bend)
-    lag = _LAGS[best] + np.clip(0.5 * (left - right) / bend, -1, 1)
-    is_voiced = (middle >= _VOICED) & is_peak[rows, best]
+    lag = _LAGS[best] + 0.5 * (left - right)[rows, best] / bend[rows, best]
+    is_voiced = height[rows, best] >= _VOICED
     return np.where(is_voiced, 12 * np.log2(_HERTZ / lag / 100), np.nan)
 
 

@@ -1,0 +1,11 @@
+"""Tests of the local cue engine; skipped where its packages are missing."""
+
+import pytest
+
+from ih_mcp.standin.cues import missing_packages
+
+if missing := missing_packages():
+    pytest.skip(
+        f"the local cue engine is not installed (pip install 'ih-mcp[local]'): {missing}",
+        allow_module_level=True,
+    )
