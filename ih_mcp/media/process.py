@@ -33,9 +33,11 @@ _MEMORY_BYTES = 3 << 30  # of address space; a decoder of 8K pictures fits
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
 
 _ADDRESS = re.compile(r"^\[[^\]]*@ [^\]]*\] ")
-_INPUT_NAME = re.compile(r"^(?:file|pipe):\S*: ")  # an error of the input as a whole
+_INPUT_NAME = re.compile(  # an error of the input as a whole, as 5.1 and as 9 say it
+    r"^(?:(?:file|pipe):\S*|error opening input): ", re.IGNORECASE
+)
 _EMPTY_WORDS = re.compile(
-    r"(conversion failed|error opening (input|output) file|error opening input:"
+    r"(conversion failed|error opening (input|output) file"
     r"|exiting|received signal|last message repeated|press \[q\]"
     r"|error while (decoding|filtering|processing)|terminating|nothing was (written|encoded)"
     r"|task finished|error submitting|error sending|output file is empty"

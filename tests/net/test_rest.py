@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+
+from ih_mcp.errors import ServiceError, TransportError
+from ih_mcp.net.rest import Rest, open_rest
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[tuple[Rest, list[bytes]]]:
+    """A server that gives these HTTP answers, one a connection, byte for byte."""
+    left = list(answers)
+    heard: list[bytes] = []
+
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            request = b""
+            while b"\r\n\r\n" not in request or not _is_whole(request):
+                request += await stream.receive()
+            heard.append(request)
+            await stream.send(left.pop(0))
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    port = listener.extra(SocketAttribute.local_port)
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, answer)
+        async with open_rest(f"http://127.0.0.1:{port}/") as rest:
+            yield rest, heard
+        tasks.cancel_scope.cancel()
+
+
+def _is_whole(request: bytes) -> bool:
+    head, _, body = request.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return len(body) >= int(value)
+        if name.lower() == b"transfer-encoding":
+            return body.endswith(b"0\r\n\r\n")
+    return True
+
+
+def http(status: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+ODD = '{ "b" :1.0,"a":1e2,"a":"\\u00e9é",\n"x":[ ]}'.encode()
+
+
+async def test_a_body_comes_back_as_it_is() -> None:
+    async with answering(http("200 OK", ODD), http("202 Accepted", ODD)) as (rest, heard):
+        first = await rest.get("/v2/upload/jobs/j1", bearer="k")
+        second = await rest.post("/v1/auth", {"a": 1})
+    assert (first.status, first.body) == (200, ODD)
+    assert (second.status, second.body) == (202, ODD)
+    assert b"GET /v2/upload/jobs/j1 " in heard[0]
+    assert b"authorization: bearer k" in heard[0].lower()
+    assert b"authorization" not in heard[1].lower()
+
+
+async def test_a_file_is_sent_as_a_form(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"\x00\x01" * 50_000)
+    async with answering(http("200 OK", b"{}")) as (rest, heard):
+        form = [("model", "inter-2"), ("include[]", "signals"), ("include[]", "x")]
+        await rest.upload("/v2/upload/analyze", file, form, bearer="k")
+    assert heard[0].count(b'name="include[]"') == 2
+    assert b'name="file"; filename="a.mp4"' in heard[0]
+    assert b"\x00\x01" * 50_000 in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "retry"),
+    [
+        ("401 Unauthorized", b'{"error_id":"ih2001","message":"No."}', "auth_failed", False),
+        ("413 Too Large", b'{"error_id":"ih4003","message":"Big."}', "refused", False),
+        ("429 Too Many", b'{"error_id":"ih3001","message":"Slow."}', "rate_limited", True),
+        ("429 Too Many", b'{"error_id":"ih3003","message":"Used."}', "quota_used_up", False),
+        ("503 Unavailable", b"<html>proxy</html>", "service_error", True),
+        ("302 Found", b"", "refused", False),
+        ("418 Teapot", b"[1]", "refused", False),
+    ],
+)
+async def test_a_refusal_keeps_the_services_words(
+    status: str, body: bytes, code: str, retry: bool
+) -> None:
+    answer = http(status, body, "Retry-After: 3", "X-Correlation-ID: c-1", "Location: http://x/")
+    async with answering(answer) as (rest, _):
+        with pytest.raises(ServiceError) as refused:
+            await rest.get("/x", bearer="topsecret")
+    assert (refused.value.code, refused.value.retry) == (code, retry)
+    assert refused.value.facts["status"] == int(status[:3])
+    assert refused.value.facts["retry_after_s"] == 3.0
+    assert refused.value.facts["correlation_id"] == "c-1"
+    assert refused.value.help
+    assert "topsecret" not in str(refused.value)
+
+
+async def test_nobody_there_is_told() -> None:
+    async with open_rest("http://127.0.0.1:9") as rest:
+        with pytest.raises(TransportError, match="cannot be reached") as gone:
+            await rest.get("/x", bearer="k")
+    assert gone.value.retry

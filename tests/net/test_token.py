@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from ih_mcp.errors import ServiceError
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.net import token
+from ih_mcp.net.rest import Reply
+from ih_mcp.net.token import RENEW_SECONDS, Fixed, Minted
+from ih_mcp.standin.serve import serve
+from ih_mcp.wire.rest import KeyPair
+
+PAIR = KeyPair(key_id="kid", key_secret="secret")
+
+
+class Mint:
+    """Counts mints, and holds each until it may go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Mapping[str, object]]] = []
+        self.go_on = anyio.Event()
+
+    @asynccontextmanager
+    async def open(self, _: str) -> AsyncIterator[Mint]:
+        yield self
+
+    async def post(self, path: str, body: Mapping[str, object]) -> Reply:
+        self.asked.append((path, body))
+        await self.go_on.wait()
+        token = f'{{"access_token":"t{len(self.asked)}","expires_in":900,"token_type":"Bearer"}}'
+        return Reply(200, token.encode())
+
+
+@pytest.fixture
+def mint(monkeypatch: pytest.MonkeyPatch) -> Mint:
+    made = Mint()
+    monkeypatch.setattr(token, "open_rest", made.open)
+    return made
+
+
+async def test_a_key_is_its_own_bearer() -> None:
+    assert await Fixed("ih_live_1").bearer() == "ih_live_1"
+
+
+async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
+    minted = Minted(PAIR, base_url="http://h", api="v1")
+    got: list[str] = []
+
+    async def ask() -> None:
+        got.append(await minted.bearer())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        mint.go_on.set()
+    assert got == ["t1"] * 5
+    assert [path for path, _ in mint.asked] == ["/v1/auth"]
+
+
+async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
+    mint.go_on.set()
+    now = 0.0
+    minted = Minted(PAIR, base_url="http://h", api="v0", now=lambda: now)
+    assert await minted.bearer() == "t1"
+    now = 900 - RENEW_SECONDS - 0.1
+    assert await minted.bearer() == "t1"
+    now = 900 - RENEW_SECONDS
+    assert await minted.bearer() == "t2"
+    assert mint.asked[0] == (
+        "/v0/auth",
+        {
+            "key_id": "kid",
+            "key_secret": "secret",
+            "scopes": ["interhumanai.upload", "interhumanai.stream"],
+        },
+    )
+
+
+async def test_a_refused_pair_keeps_the_services_words_and_no_secret(ffmpeg: Ffmpeg) -> None:
+    async with serve(ffmpeg=ffmpeg) as running:
+        good = Minted(PAIR, base_url=running.url, api="v1")
+        assert (await good.bearer()).startswith("eyJ")
+        wrong = KeyPair(key_id="kid", key_secret="wrong")
+        with pytest.raises(ServiceError) as refused:
+            await Minted(wrong, base_url=running.url, api="v1").bearer()
+    assert refused.value.facts["server_code"] == "ih2001"
+    assert refused.value.code == "auth_failed"
+    assert "secret" not in repr(PAIR)
