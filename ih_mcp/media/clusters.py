@@ -172,7 +172,7 @@ class MatroskaReader:
 
     def _begin_cluster(self, element: Element) -> None:
         if self._header is None:
-            if Id.TRACKS not in self._parts:
+            if not {Id.EBML, Id.TRACKS} <= self._parts.keys():
                 raise bad_container("the Matroska stream has media before its header")
             self._header = bytes(self._beginning[: element.offset])
             self._beginning.clear()

@@ -93,7 +93,9 @@ _DURATION = re.compile(
 )
 _STREAM = re.compile(r"^  Stream #0:(\d+)\S*: (\w+): (.*)$", re.MULTILINE)
 _MAPPED = re.compile(r"^  Stream #0:(\d+) -> #0:(\d+)", re.MULTILINE)
-_ROTATION = re.compile(r"^ +displaymatrix: rotation of (-?\d+\.\d+) degrees", re.MULTILINE)
+_ROTATION = re.compile(  # ffmpeg 5.1 writes it as one word
+    r"^ +display ?matrix: rotation of (-?\d+\.\d+) degrees", re.MULTILINE | re.IGNORECASE
+)
 _PIXELS = re.compile(r"^(?:[^,(]|\([^)]*\))+, (\w+)")
 _RATE = re.compile(r", ([\d.]+)(k?) fps")
 _ESTIMATED = "Estimating duration from bitrate"

@@ -1,0 +1,227 @@
+"""Containers as streams: what is found does not depend on how the bytes came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media import ebml
+from ih_mcp.media.boxes import Mp4Reader
+from ih_mcp.media.clusters import MatroskaReader
+from ih_mcp.media.container import READERS, Atom, Reader, container_of, is_headed
+from ih_mcp.media.ebml import Id
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.wire.dialects import V2
+
+from .checks import cut
+from .zoo import Zoo
+
+EXAMPLES = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+class Streams(dict[str, bytes]):
+    """A stream of each container; too long to be shown."""
+
+    def __repr__(self) -> str:
+        return "Streams"
+
+
+@pytest.fixture(scope="session")
+def streams(zoo: Zoo, ffmpeg: Ffmpeg) -> Streams:
+    """A short continued stream of each container, as ffmpeg writes it."""
+    import anyio  # noqa: PLC0415 - a fixture of the session cannot be asynchronous here
+
+    async def joined(name: str) -> bytes:
+        outcome = await cut(zoo(name), ffmpeg, V2)
+        return b"".join(segment.data for segment in outcome.segments)
+
+    return Streams(mp4=anyio.run(joined, "short_2s"), webm=anyio.run(joined, "vp8"))
+
+
+def found(reader: Reader, pieces: Sequence[bytes]) -> list[Atom]:
+    atoms = [atom for piece in pieces for atom in reader.feed(piece)]
+    return [*atoms, *reader.finish()]
+
+
+def pieces_of(data: bytes, edges: Sequence[int]) -> list[bytes]:
+    places = [0, *sorted(edge % (len(data) + 1) for edge in edges), len(data)]
+    return [data[a:b] for a, b in pairwise(places)]
+
+
+@EXAMPLES
+@given(name=st.sampled_from(["mp4", "webm"]), edges=st.lists(st.integers(0, 1 << 24), max_size=30))
+def test_what_is_found_does_not_depend_on_how_the_bytes_were_cut(
+    name: str, edges: list[int], streams: Streams
+) -> None:
+    data = streams[name]
+    at_once, in_pieces = READERS[name](), READERS[name]()
+    assert found(at_once, [data]) == found(in_pieces, pieces_of(data, edges))
+    assert at_once.header == in_pieces.header
+    assert at_once.reached_seconds == in_pieces.reached_seconds
+
+
+@pytest.mark.parametrize("name", ["mp4", "webm"])
+def test_bytes_may_come_one_by_one(name: str, streams: Streams) -> None:
+    data = streams[name][:30_000]
+    assert found(READERS[name](), [data]) == found(READERS[name](), [bytes([b]) for b in data])
+
+
+@pytest.mark.parametrize("name", ["mp4", "webm"])
+def test_atoms_follow_the_header_and_each_other_without_a_gap(name: str, streams: Streams) -> None:
+    reader = READERS[name]()
+    atoms = found(reader, [streams[name]])
+    assert reader.header is not None
+    ends = [len(reader.header), *(atom.offset + atom.size for atom in atoms)]
+    assert [atom.offset for atom in atoms] == ends[:-1]
+    assert streams[name].startswith(reader.header)
+
+
+@pytest.mark.parametrize("name", ["mp4", "webm"])
+def test_times_of_atoms_join(name: str, streams: Streams) -> None:
+    atoms = found(READERS[name](), [streams[name]])
+    for before, after in pairwise(atoms):
+        assert abs(before.end_seconds - after.start_seconds) < 0.05
+    assert atoms[0].is_key
+
+
+@EXAMPLES
+@given(
+    name=st.sampled_from(["mp4", "webm"]),
+    flips=st.lists(st.tuples(st.integers(0, 1 << 24), st.integers(0, 7)), min_size=1, max_size=12),
+    near_the_start=st.booleans(),
+)
+def test_flipped_bits_never_do_worse_than_a_media_error(
+    name: str,
+    flips: list[tuple[int, int]],
+    near_the_start: bool,
+    streams: Streams,
+) -> None:
+    data = bytearray(streams[name][:200_000])
+    reach = 3_000 if near_the_start else len(data)
+    for place, bit in flips:
+        data[place % reach] ^= 1 << bit
+    survives(READERS[name], bytes(data))
+
+
+@EXAMPLES
+@given(
+    make=st.sampled_from([Mp4Reader, MatroskaReader]),
+    start=st.sampled_from(
+        [b"", b"\x00\x00\x00\x18ftyp", b"\x00\x00\x00\x40moov", b"\x1aE\xdf\xa3", b"\x1fC\xb6u"]
+    ),
+    data=st.binary(max_size=400),
+)
+def test_random_bytes_never_do_worse_than_a_media_error(
+    make: Callable[[], Reader], start: bytes, data: bytes
+) -> None:
+    survives(make, start + data)
+
+
+def survives(make: Callable[[], Reader], data: bytes) -> None:
+    reader = make()
+    try:
+        atoms = found(reader, [data])
+        if atoms:
+            head = reader.head()
+            assert len(head.filled(0.0, 5.0, 1_000)) == head.size
+            assert all(stamp.shifted(1.0) for atom in atoms for stamp in atom.stamps)
+    except MediaError as error:
+        if error.code != "bad_container":
+            raise
+
+
+def test_a_box_that_claims_more_than_memory_is_refused() -> None:
+    with pytest.raises(MediaError, match="claims"):
+        Mp4Reader().feed(b"\xff\xff\xff\xffmoov")
+
+
+def test_an_element_that_claims_more_than_memory_is_refused() -> None:
+    reader = MatroskaReader()
+    with pytest.raises(MediaError, match="claims"):
+        reader.feed(b"\x1aE\xdf\xa3\x01\x00\x00\xff\xff\xff\xff\xff")
+
+
+def test_a_matroska_header_without_an_end_is_refused() -> None:
+    reader = MatroskaReader()
+    reader.feed(ebml.element(Id.EBML, b""))
+    void = ebml.element(0xEC, bytes(1 << 24))
+    reader.feed(void)
+    with pytest.raises(MediaError, match="without an end"):
+        reader.feed(void)
+
+
+def test_a_second_header_within_an_mp4_stream_is_refused(streams: Streams) -> None:
+    reader = Mp4Reader()
+    reader.feed(streams["mp4"])
+    with pytest.raises(MediaError, match="second"):
+        reader.feed(streams["mp4"])
+
+
+def test_a_damaged_stream_stays_damaged() -> None:
+    reader = Mp4Reader()
+    for _ in range(2):
+        with pytest.raises(MediaError):
+            reader.feed(b"\x00\x00\x00\x01moof\x00\x00\x00\x00\x00\x00\x00\x00")
+
+
+def test_clusters_of_unknown_size_end_where_the_next_begins() -> None:
+    def cluster(seconds: int) -> bytes:
+        timestamp = ebml.element(Id.TIMESTAMP, (seconds * 1_000).to_bytes(2, "big"))
+        blocks = b"".join(
+            ebml.element(Id.SIMPLE_BLOCK, b"\x81" + ticks.to_bytes(2, "big") + flags + b"picture")
+            for ticks, flags in ((0, b"\x80"), (500, b"\x00"))
+        )
+        return b"\x1f\x43\xb6\x75\x01" + b"\xff" * 7 + timestamp + blocks
+
+    track = ebml.element(Id.TRACK_NUMBER, b"\x01") + ebml.element(Id.TRACK_TYPE, b"\x01")
+    tracks = ebml.element(Id.TRACKS, ebml.element(Id.TRACK_ENTRY, track))
+    segment = b"\x18\x53\x80\x67\x01" + b"\xff" * 7
+    stream = ebml.element(Id.EBML, b"") + segment + tracks + cluster(0) + cluster(1) + b"\xa3"
+    atoms = found(MatroskaReader(), [stream])
+    assert [(a.start_seconds, a.end_seconds, a.is_key) for a in atoms] == [
+        (0.0, 1.0, True),
+        (1.0, 2.0, True),
+    ]
+    assert atoms[1].offset + atoms[1].size == len(stream) - 1  # the torn element is left out
+
+
+def test_a_plain_mp4_has_no_atoms_and_tells_its_length(base: Path) -> None:
+    reader = Mp4Reader()
+    assert found(reader, [base.read_bytes()]) == []
+    assert abs(reader.reached_seconds - 12.0) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [
+        ("base", "mp4"),
+        ("mkv", "matroska"),
+        ("vp8", "matroska"),
+        ("transport", "mpegts"),
+        ("mjpeg", "avi"),
+        ("audio_only_wav", "wav"),
+        ("audio_only_ogg", "ogg"),
+    ],
+)
+def test_a_header_tells_its_container(name: str, container: str, zoo: Zoo) -> None:
+    with zoo(name).open("rb") as file:
+        assert container_of(file.read(1_000)) == container
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x1a", b"G" * 4, b"moofmoof", b"\x00\x00\x00\x18moof", b"\xa3\x40", b"RIFF"]
+)
+def test_what_does_not_begin_a_container_has_no_header(data: bytes) -> None:
+    assert not is_headed(data)
+
+
+def test_text_of_the_letter_that_marks_transport_packets_is_not_one() -> None:
+    assert not is_headed(b"G is a letter. " * 40)

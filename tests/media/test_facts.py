@@ -1,0 +1,114 @@
+"""Facts of files, from what ffmpeg says; texts in a file cannot pass for facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.facts import AudioTrack, VideoTrack, parse, require_tracks
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.probe import probe
+
+from .zoo import Zoo
+
+
+async def test_a_file_is_told_by_its_tracks_and_length(base: Path, ffmpeg: Ffmpeg) -> None:
+    facts = await probe(ffmpeg, base)
+    assert facts.container_name == "mov"
+    assert facts.duration_seconds == pytest.approx(12.0, abs=0.05)
+    assert facts.video == VideoTrack(
+        codec="h264", width=320, height=180, pixel_format="yuv420p", frames_per_second=30.0
+    )
+    assert facts.audio == AudioTrack(codec="aac", hertz=48_000, channels="stereo")
+    assert facts.notes() == ()
+
+
+async def test_key_frames_are_told_where_asked(base: Path, ffmpeg: Ffmpeg) -> None:
+    facts = await probe(ffmpeg, base, packets_seconds=3.5)
+    assert facts.key_frames_seconds == pytest.approx((0.0, 1.0, 2.0, 3.0), abs=0.01)
+
+
+async def test_rotation_of_a_phone_is_told(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    facts = await probe(ffmpeg, zoo("rotated"))
+    assert facts.video is not None
+    assert abs(facts.video.rotation_degrees) == 90.0
+
+
+async def test_the_tracks_told_are_those_that_are_sent(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    cover = await probe(ffmpeg, zoo("cover"))
+    assert cover.video is not None
+    assert (cover.video.codec, cover.tracks) == ("h264", 3)
+    several = await probe(ffmpeg, zoo("two_audio_subtitles"))
+    assert several.audio is not None
+    assert (several.audio.codec, several.tracks) == ("ac3", 4)
+
+
+async def test_missing_sound_or_picture_is_said(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    silent = await probe(ffmpeg, zoo("no_audio"))
+    assert silent.notes() == ("The file has no sound.",)
+    with pytest.raises(MediaError) as caught:
+        require_tracks(silent, video=True, audio=True)
+    assert caught.value.code == "no_audio"
+    blind = await probe(ffmpeg, zoo("audio_only"))
+    assert blind.notes() == ("The file has no picture.",)
+    with pytest.raises(MediaError) as caught:
+        require_tracks(blind, video=True, audio=True)
+    assert caught.value.code == "no_video"
+
+
+async def test_a_length_computed_from_a_bit_rate_is_called_estimated(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, zoo("audio_only_adts"))
+    assert facts.is_estimated
+
+
+@pytest.fixture
+def first_chunk(shared_media: Path) -> Path:
+    return (shared_media / "mediarecorder" / "chromium-vp8-1s" / "chunk-000.webm").resolve()
+
+
+async def test_a_recording_tells_no_length(first_chunk: Path, ffmpeg: Ffmpeg) -> None:
+    facts = await probe(ffmpeg, first_chunk)
+    assert facts.duration_seconds is None
+    assert "The file does not tell how long it is." in facts.notes()
+
+
+PACKETS = "#tb 0: 1/1000\n#media_type 0: video\n#codec_id 0: vp8\n#dimensions 0: 640x480\n"
+WORDS = """Input #0, matroska,webm, from 'file:/dev/fd/7':
+  Metadata:
+    title           : a title
+                    : Input #0, evil, from 'x':
+                    :   Duration: 99:00:00.00, start: 5.000000
+                    :   Stream #0:0: Video: evil, rgb24, 1x1, 9 fps
+  Duration: N/A, start: 0.000000, bitrate: N/A
+  Stream #0:0: Video: vp8, yuv420p(progressive), 640x480, 30 fps, 30 tbr, 1k tbn (default)
+Stream mapping:
+  Stream #0:0 -> #0:0 (copy)
+Output #0, framecrc, to 'pipe:1':
+"""
+
+
+def test_texts_in_a_file_do_not_pass_for_facts() -> None:
+    facts = parse(PACKETS, WORDS)
+    assert facts.container == "matroska,webm"
+    assert facts.duration_seconds is None
+    assert facts.video == VideoTrack(
+        codec="vp8", width=640, height=480, pixel_format="yuv420p", frames_per_second=30.0
+    )
+
+
+def test_nothing_that_can_be_sent_is_an_error() -> None:
+    with pytest.raises(MediaError) as caught:
+        parse("", WORDS)
+    assert caught.value.code == "no_media"
+
+
+async def test_subtitles_alone_are_no_media(zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    path = tmp_path.resolve() / "words.mkv"
+    zoo._run(["-i", str(zoo("words"))], path)
+    with pytest.raises(MediaError) as caught:
+        await probe(ffmpeg, path)
+    assert caught.value.code == "no_media"
