@@ -14,9 +14,9 @@ import numpy as np
 
 from ih_mcp.standin.windows import Window
 
-from .baseline import Baseline, Hops, Usual
+from .baseline import Baseline, Hops
 from .gestures import Gesture, gestures, movement
-from .phrases import PAUSE_SECONDS, Events, Phrase
+from .phrases import MIN_PHRASE_SECONDS, Events, Phrase
 from .series import FRAME_SECONDS, Frames
 from .sight import Sight
 from .voice import Voice, settled_seconds
@@ -114,7 +114,8 @@ def voice_measures(voice: Voice, hops: Hops, window: Window) -> VoiceMeasures | 
     if _is_other_sound(frames):
         return "no voice cues in music or noise"
     events = voice.events
-    phrases = [item for item in events.phrases if item.known_seconds <= until]
+    phrases = begun(voice, until)
+    ended = [item for item in phrases if item.known_seconds <= until]
     speech_seconds = float(frames.speech.sum()) * FRAME_SECONDS
     voiced = frames.pitch[frames.speech & np.isfinite(frames.pitch)]
     low, middle, high = np.percentile(voiced, (5, 50, 95)) if len(voiced) else (np.nan,) * 3
@@ -128,14 +129,30 @@ def voice_measures(voice: Voice, hops: Hops, window: Window) -> VoiceMeasures | 
         speech_seconds=speech_seconds,
         pauses=tuple(_pauses(phrases, events, window.start_seconds)),
         fillers=_fillers(events, inside, until),
-        rises=sum(item.ending_semitones >= FINAL_RISE_SEMITONES for item in inside),
+        rises=sum(
+            item.ending_semitones >= FINAL_RISE_SEMITONES for item in inside if item in ended
+        ),
         syllables_per_second=syllables / speech_seconds if speech_seconds > 0 else 0.0,
         pitch_semitones=float(middle),
         pitch_range_semitones=float(high - low) if high - low <= _MAX_RANGE_SEMITONES else 0.0,
         level_db=float(np.median(frames.level[frames.speech])) if speech_seconds else 0.0,
-        vocalisations=tuple(item for item in inside if _is_alone(item, phrases, events, until)),
+        vocalisations=tuple(item for item in inside if _is_alone(item, phrases, until)),
         usual=hops.usual(window.start_seconds),
     )
+
+
+def begun(voice: Voice, until_seconds: float) -> list[Phrase]:
+    """Phrases as far as they are known at a time; one that has not ended reaches up to there."""
+    events = voice.events
+    phrases = [item for item in events.phrases if item.known_seconds <= until_seconds]
+    going_on = [item.start_seconds for item in events.phrases if item not in phrases]
+    if events.open_start is not None:
+        going_on.append(round(events.open_start * FRAME_SECONDS, 2))
+    for start in going_on[:1]:
+        heard = voice.frames.between(start, max(start, until_seconds)).speech
+        if heard.sum() * FRAME_SECONDS >= MIN_PHRASE_SECONDS:
+            phrases.append(Phrase(start, until_seconds, float("nan")))
+    return phrases
 
 
 def head_measures(sight: Sight, window: Window, gate: Gate) -> HeadMeasures | str:
@@ -169,6 +186,7 @@ class Gate:
     def __init__(self, voice: Voice | None, until_seconds: float) -> None:
         self._voice = voice
         self._until_seconds = until_seconds
+        self._phrases = [] if voice is None else begun(voice, until_seconds)
 
     def is_open(self, gesture: Gesture) -> bool:
         """Whether hardly anything was said from 1 s before to 1 s after."""
@@ -181,19 +199,16 @@ class Gate:
         return bool(
             frames.present.mean() > _MIN_SOUND_SHARE
             and frames.speech.sum() * FRAME_SECONDS <= VOCALISATION_SECONDS
-            and not _is_in_phrase(self._voice.events, gesture, self._until_seconds)
+            and not any(_is_near(item, gesture) for item in self._phrases)
         )
 
 
-def _is_in_phrase(events: Events, gesture: Gesture, until_seconds: float) -> bool:
-    """Whether it lies in or beside speech that is more than a short vocalisation."""
-    start, end = gesture.start_seconds - GATE_SECONDS, gesture.end_seconds + GATE_SECONDS
-    return any(
-        item.seconds > VOCALISATION_SECONDS
-        and item.start_seconds < end
-        and item.end_seconds > start
-        and item.start_seconds < until_seconds
-        for item in events.phrases
+def _is_near(phrase: Phrase, gesture: Gesture) -> bool:
+    """Whether speech that is more than a short vocalisation lies around a gesture."""
+    return (
+        phrase.seconds > VOCALISATION_SECONDS
+        and phrase.start_seconds < gesture.end_seconds + GATE_SECONDS
+        and phrase.end_seconds > gesture.start_seconds - GATE_SECONDS
     )
 
 
@@ -237,6 +252,7 @@ def _fillers(events: Events, phrases: Sequence[Phrase], until_seconds: float) ->
         edge
         for item in phrases
         for edge in (item.start_seconds, item.end_seconds)
+        if edge < until_seconds  # what goes on has no end yet
         if item.seconds > VOCALISATION_SECONDS or _has_company(item, phrases)
     ]
     return sum(
@@ -259,30 +275,14 @@ def _has_company(phrase: Phrase, phrases: Sequence[Phrase]) -> bool:
     )
 
 
-def _is_alone(
-    phrase: Phrase, phrases: Sequence[Phrase], events: Events, until_seconds: float
-) -> bool:
+def _is_alone(phrase: Phrase, phrases: Sequence[Phrase], until_seconds: float) -> bool:
     """Whether it is short, with a second of silence on both sides."""
-    if phrase.seconds > VOCALISATION_SECONDS or phrase.end_seconds + _ALONE_SECONDS > until_seconds:
-        return False
-    opened = [] if events.open_start is None else [events.open_start * FRAME_SECONDS]
-    starts = opened + [item.start_seconds for item in events.phrases]
-    return not any(
-        phrase.end_seconds <= start < phrase.end_seconds + _ALONE_SECONDS for start in starts
-    ) and not any(
-        phrase.start_seconds - _ALONE_SECONDS < item.end_seconds <= phrase.start_seconds
-        for item in phrases
+    start, end = phrase.start_seconds - _ALONE_SECONDS, phrase.end_seconds + _ALONE_SECONDS
+    return (
+        phrase.seconds <= VOCALISATION_SECONDS
+        and end <= until_seconds
+        and not any(
+            item is not phrase and item.start_seconds < end and item.end_seconds > start
+            for item in phrases
+        )
     )
-
-
-__all__ = [
-    "PAUSE_SECONDS",
-    "Gate",
-    "HeadMeasures",
-    "Measures",
-    "Pause",
-    "Usual",
-    "VoiceMeasures",
-    "head_measures",
-    "voice_measures",
-]

@@ -16,7 +16,7 @@ import numpy as np
 from .series import FRAME_SECONDS, SILENCE_DB, Floats, Frames
 
 PAUSE_SECONDS = 0.25  # de Jong and Wempe 2009; shorter gaps belong to articulation
-_MIN_PHRASE_SECONDS = 0.06  # chosen: a shorter one is a click
+MIN_PHRASE_SECONDS = 0.06  # chosen: a shorter one is a click
 _DIP_DB = 2.0  # de Jong and Wempe 2009
 _MIN_VOICED_FRAMES = 3
 _MIN_FILLER_SECONDS = 0.25  # after Goto et al. 1999, limits chosen on known sounds and real clips
@@ -140,7 +140,7 @@ class Events:
     def _close(self) -> None:
         assert self.open_start is not None
         start, end = self.open_start, self._last_speech + 1
-        if (end - start) * FRAME_SECONDS >= _MIN_PHRASE_SECONDS:
+        if (end - start) * FRAME_SECONDS >= MIN_PHRASE_SECONDS:
             ending = _ending([item for item in self._endings if item[0] >= start], end)
             self.phrases.append(Phrase(_seconds(start), _seconds(end), ending))
         self.open_start = None
