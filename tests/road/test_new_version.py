@@ -1,0 +1,58 @@
+"""A version of the API that nobody knows yet is a row, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.journal import open_journal
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.probe import probe
+from ih_mcp.net.opener import open_socket
+from ih_mcp.standin import app
+from ih_mcp.streams.feed import Source, feed
+from ih_mcp.streams.pace import PaceName
+from ih_mcp.streams.registry import open_registry
+from ih_mcp.streams.stream import Plan
+from ih_mcp.wire import dialects
+from ih_mcp.wire.dialects import DIALECTS, V2, dialect
+
+from .conftest import StartStandin
+
+V3 = replace(V2, name="v3", path="/v3/stream/analyze", models=("inter-3", "inter-2"))
+
+
+async def test_an_invented_version_goes_all_the_way(
+    standin: StartStandin,
+    ffmpeg: Ffmpeg,
+    dialogue: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {**DIALECTS, "v3": V3}
+    monkeypatch.setattr(dialects, "DIALECTS", known)
+    monkeypatch.setattr(app, "DIALECTS", known)
+    facts = await probe(ffmpeg, dialogue)
+    source = Source(dialogue, facts, ffmpeg)
+    async with (
+        standin(models=V3.models) as running,
+        open_journal(tmp_path) as journal,
+        open_registry(journal) as registry,
+    ):
+        stream = await registry.start(
+            Plan(dialect=dialect("v3"), base_url=running.url),
+            partial(open_socket, bearer="ih_test"),
+            feed=partial(feed, source=source, pace=PaceName.FAST),
+        )
+        await stream.until(lambda: False)
+        page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)
+        (session,) = running.recorder.sessions
+    assert stream.failure is None
+    assert [entry.body for entry in page.entries] == session.texts
+    ready = json.loads(session.texts[0])["data"]["supported_session_config_options"]
+    assert ready["model"] == ["inter-3", "inter-2"]
+    assert session.path.startswith("/v3/stream/analyze")

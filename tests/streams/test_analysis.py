@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import IhMcpError, TransportError, UnknownStreamError
+from ih_mcp.journal import Journal, Keeping, open_journal
+from ih_mcp.net.rest import Reply
+from ih_mcp.net.token import Fixed
+from ih_mcp.streams import analysis
+from ih_mcp.streams.analysis import Analyses, Request, open_analyses
+from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.rest import UPLOADS
+
+JOB = '{"job_id":"j1", "status" : "%s" ,"x":1.0,"x":2e1}'
+KEY = Fixed("ih_test")
+
+
+class Service:
+    """Gives these answers in order: a body, or an error to raise."""
+
+    def __init__(self, *answers: str | IhMcpError) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.waits = anyio.Event()
+        """Set when there is no answer left, and the caller waits."""
+
+    @asynccontextmanager
+    async def open(self, _: str) -> AsyncIterator[Service]:
+        yield self
+
+    async def upload(
+        self, path: str, source: Path, form: Sequence[tuple[str, str]], *, bearer: str
+    ) -> Reply:
+        assert (source.name, bearer) == ("a.mp4", "ih_test")
+        assert form == []
+        return await self.get(path, bearer=bearer)
+
+    async def get(self, path: str, *, bearer: str) -> Reply:
+        assert bearer == "ih_test"
+        self.asked.append(path)
+        if not self.answers:
+            self.waits.set()
+            await anyio.sleep_forever()
+        answer = self.answers.pop(0)
+        if isinstance(answer, IhMcpError):
+            raise answer
+        return Reply(200, answer.encode())
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    made = Service()
+    monkeypatch.setattr(analysis, "open_rest", made.open)
+    return made
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[tuple[Journal, Analyses]]:
+    keeping = Keeping(orphaned={"state": "failed", "reason": "host_stopped"})
+    async with open_journal(folder, keeping) as journal:
+        await journal.tidy()
+        async with open_analyses(journal, poll_seconds=0.01) as analyses:
+            with anyio.fail_after(10):
+                yield journal, analyses
+
+
+async def start(analyses: Analyses, api: str) -> str:
+    request = Request(upload=UPLOADS[api], source=Path("a.mp4"), form=[])
+    return (await analyses.start(request, base_url="http://h", credential=KEY)).id
+
+
+async def result(journal: Journal, analyses: Analyses, analysis_id: str) -> tuple[object, ...]:
+    await analyses.wait(analysis_id)
+    facts = await analyses.resume(analysis_id, base_url="http://h", credential=KEY)
+    page = await journal.read(analysis_id, 0, limit=9, max_chars=10**6)
+    return facts["state"], facts.get("reason"), [entry.body for entry in page.entries]
+
+
+async def test_a_synchronous_answer_is_kept_byte_for_byte(tmp_path: Path, service: Service) -> None:
+    odd = '{ "signals" :[ ],"a":1.0,"a":"\\u00e9é"\n}'
+    service.answers = [odd]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        assert await result(journal, analyses, analysis_id) == ("ended", None, [odd])
+    assert service.asked == ["/v1/upload/analyze"]
+
+
+async def test_a_job_is_asked_for_until_it_is_settled_also_while_the_service_is_busy(
+    tmp_path: Path, service: Service
+) -> None:
+    busy = refusal("GET", error_id="ih1002", status=503)
+    service.answers = [
+        JOB % "queued",
+        JOB % "running",
+        busy,
+        refusal("GET", error_id="ih1003", status=503),
+        TransportError("lost", retry=True),
+        JOB % "completed",
+    ]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        done = await result(journal, analyses, analysis_id)
+    assert done == ("ended", None, [JOB % "completed"])
+    assert service.asked == ["/v2/upload/analyze"] + ["/v2/upload/jobs/j1"] * 5
+
+
+async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: Service) -> None:
+    body = '{"job_id":"j1","status":"failed","error":{"error_id":"ih1004","message":"x"}}'
+    service.answers = [body]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        assert await result(journal, analyses, analysis_id) == ("failed", "ih1004", [body])
+
+
+async def test_a_job_that_is_gone_is_told(tmp_path: Path, service: Service) -> None:
+    service.answers = [JOB % "queued", refusal("GET", error_id="ih4021", status=404)]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        assert await result(journal, analyses, analysis_id) == ("failed", "refused", [])
+
+
+async def test_a_job_goes_on_in_a_later_process(tmp_path: Path, service: Service) -> None:
+    service.answers = [JOB % "queued"]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        await service.waits.wait()
+    service.answers = [JOB % "completed"]
+    async with opened(tmp_path) as (journal, analyses):
+        facts = await analyses.resume(analysis_id, base_url="http://h", credential=KEY)
+        assert facts["state"] == "running"
+        done = await result(journal, analyses, analysis_id)
+    assert done == ("ended", None, [JOB % "completed"])
+
+
+async def test_an_upload_without_a_job_does_not_go_on_and_says_so(
+    tmp_path: Path, service: Service
+) -> None:
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        await service.waits.wait()
+    async with opened(tmp_path) as (journal, analyses):
+        assert await result(journal, analyses, analysis_id) == ("failed", "host_stopped", [])
+        row = await journal.row(analysis_id)
+        assert json.loads(row.record)["source"] == "a.mp4"
+
+
+async def test_an_unknown_analysis_is_an_error(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, analyses):
+        for unknown in ("an_x", "st_x"):
+            with pytest.raises(UnknownStreamError):
+                await analyses.resume(unknown, base_url="http://h", credential=KEY)
+
+
+async def test_an_answer_that_is_no_text_is_kept_as_bytes(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(_: str, *, bearer: str) -> Reply:
+        return Reply(200, b"\xff\xfe" + bearer.encode())
+
+    monkeypatch.setattr(service, "get", get)
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        done = await result(journal, analyses, analysis_id)
+    assert done == ("ended", None, [b"\xff\xfeih_test"])
