@@ -13,6 +13,7 @@ from websockets.http11 import Request, Response
 from ih_mcp.errors import ServiceError, TransportError
 from ih_mcp.net.opener import FRAGMENT_BYTES, open_socket
 from ih_mcp.net.socket import SocketClosed
+from tests.facts import shows
 
 Work = Callable[[ServerConnection], Awaitable[None]]
 
@@ -50,6 +51,7 @@ async def test_text_and_segments_arrive_as_they_were_sent() -> None:
     assert heard == ["{}", segment]
 
 
+@shows("bearer-in-header")
 async def test_the_handshake_carries_the_key_in_its_one_header_and_offers_no_compression() -> None:
     headers: list[Headers] = []
 

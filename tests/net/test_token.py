@@ -13,6 +13,7 @@ from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import RENEW_SECONDS, Fixed, Minted
 from ih_mcp.standin.serve import serve
 from ih_mcp.wire.rest import KeyPair
+from tests.facts import shows
 
 PAIR = KeyPair(key_id="kid", key_secret="secret")
 
@@ -62,6 +63,7 @@ async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
     assert [path for path, _ in mint.asked] == ["/v1/auth"]
 
 
+@shows("tokens-expire")
 async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
     mint.go_on.set()
     now = 0.0

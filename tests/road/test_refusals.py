@@ -20,6 +20,7 @@ from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan
 from ih_mcp.wire.catalog import CATALOG, CLOSE_CODES, STATUSES, Retry, close_row, row
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
+from tests.facts import shows
 
 from .conftest import StartStandin
 
@@ -57,6 +58,7 @@ def expect(failure: IhMcpError | None, code: str) -> None:
     assert failure.help == known.advice
 
 
+@shows("error-ids")
 @pytest.mark.parametrize("dialect", [V0, V1, V2], ids=lambda d: d.name)
 @pytest.mark.parametrize("code", sorted(CATALOG))
 async def test_an_error_on_a_stream(
@@ -102,6 +104,7 @@ async def test_a_status_that_refuses_the_upgrade(
     assert (kept, record["state"]) == ([], "failed")
 
 
+@shows("close-codes")
 @pytest.mark.parametrize("code", [*sorted(CLOSE_CODES), 4999])
 async def test_a_close_code(code: int, standin: StartStandin, tmp_path: Path) -> None:
     act = {"reset": True} if code == 1006 else {"close": code, "reason": "because"}

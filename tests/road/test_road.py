@@ -16,6 +16,7 @@ from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.split import split
 from ih_mcp.standin.serve import Running
 from ih_mcp.wire.dialects import V1
+from tests.facts import shows
 
 from .conftest import StartStandin
 from .host import ERAS, Host, environment, open_host
@@ -79,6 +80,7 @@ async def test_a_file_goes_all_the_way_and_its_seconds_add_up(
     assert session.headers["x-client-request-id"]
 
 
+@shows("continued-segments")
 async def test_a_group_of_pictures_longer_than_a_segment_is_cut_all_the_same(
     standin: StartStandin, long_gop: Path, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
@@ -144,6 +146,7 @@ async def test_a_gap_in_seq_is_refused_with_the_number_that_is_next(
     assert answer.error["expected_seq"] == 1
 
 
+@shows("config-replaces")
 async def test_configuration_is_confirmed_and_replaced(
     standin: StartStandin, dialogue: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ import httpx2
 import pytest
 from anyio import to_thread
 
+from tests.facts import shows
+
 from .conftest import StartStandin
 from .host import ERAS, KEY, Answer, Host, Process, environment, open_host
 
@@ -28,6 +30,7 @@ async def finished(host: Host, analysis_id: str) -> Answer:
             return answer
 
 
+@shows("upload-v2-is-a-job")
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_job_is_followed_and_its_json_comes_byte_for_byte(
     era: str, standin: StartStandin, dialogue: Path, tmp_path: Path
@@ -50,6 +53,7 @@ async def test_a_job_is_followed_and_its_json_comes_byte_for_byte(
     assert listed.status["streams"] == []  # an upload is no stream
 
 
+@shows("upload-v1-waits")
 async def test_a_synchronous_upload_goes_on_in_the_background(
     standin: StartStandin, dialogue: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +149,7 @@ async def test_what_an_upload_cannot_take_is_refused_before_it_is_sent(
     assert "Use one of v1, v2" in version.text
 
 
+@shows("client-tokens")
 async def test_a_client_token_is_the_services_json(standin: StartStandin, tmp_path: Path) -> None:
     async with standin() as running, open_host(environment(tmp_path, endpoint=running.url)) as host:
         answer = await host.call("create_token", max_video_seconds=60, expires_in=120)
@@ -165,6 +170,7 @@ async def test_an_access_token_needs_the_key_pair(standin: StartStandin, tmp_pat
     assert json.loads(answer.messages[0])["expires_in"] == 900
 
 
+@shows("bearer-by-subprotocol")
 async def test_a_key_pair_alone_opens_streams_by_the_subprotocol(
     standin: StartStandin, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from ih_mcp.streams import analysis
 from ih_mcp.streams.analysis import Analyses, Request, open_analyses
 from ih_mcp.wire.refusal import refusal
 from ih_mcp.wire.rest import UPLOADS
+from tests.facts import shows
 
 JOB = '{"job_id":"j1", "status" : "%s" ,"x":1.0,"x":2e1}'
 KEY = Fixed("ih_test")
@@ -91,6 +92,7 @@ async def test_a_synchronous_answer_is_kept_byte_for_byte(tmp_path: Path, servic
     assert service.asked == ["/v1/upload/analyze"]
 
 
+@shows("busy-jobs")
 async def test_a_job_is_asked_for_until_it_is_settled_also_while_the_service_is_busy(
     tmp_path: Path, service: Service
 ) -> None:
@@ -118,6 +120,7 @@ async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: S
         assert await result(journal, analyses, analysis_id) == ("failed", "ih1004", [body])
 
 
+@shows("gone-jobs")
 async def test_a_job_that_is_gone_is_told(tmp_path: Path, service: Service) -> None:
     service.answers = [JOB % "queued", refusal("GET", error_id="ih4021", status=404)]
     async with opened(tmp_path) as (journal, analyses):

@@ -23,6 +23,7 @@ from ih_mcp.wire.messages import (
     ServerMessage,
     Updated,
 )
+from tests.facts import shows
 
 WHO = {"correlation_id": "c-1", "timestamp": "2026-11-21T10:00:00.000000Z"}
 _texts = st.text(max_size=20)
@@ -110,6 +111,7 @@ def test_a_declared_null_means_no_bound_where_there_may_be_none() -> None:
     assert read.limits.min_segment_seconds is None
 
 
+@shows("config-is-bare")
 def test_config_goes_bare_and_says_only_what_was_said() -> None:
     assert json.loads(encode_client(Configure(Config()))) == {}
     config = Config(include=(), model="inter-2")
@@ -117,6 +119,7 @@ def test_config_goes_bare_and_says_only_what_was_said() -> None:
     assert decode_client(encode_client(Close())) == Close()
 
 
+@shows("config-errors")
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -137,6 +140,7 @@ def test_the_earliest_v0_error_is_read_too() -> None:
     assert read == Error(code="", message="too large", segment=2)
 
 
+@shows("unknown-types")
 def test_an_unknown_type_is_carried_whole() -> None:
     text = '{"type":"demo.new","data":{"a":1,"a":2},"more":true}'
     assert decode_server(text, V1) == Reading("demo.new", {"a": 2})

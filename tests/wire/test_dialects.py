@@ -4,6 +4,7 @@ import pytest
 
 from ih_mcp.errors import CallerError
 from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, dialect
+from tests.facts import shows
 
 
 @pytest.mark.parametrize(
@@ -18,11 +19,13 @@ def test_an_address_keeps_the_prefix_of_its_base(base: str, url: str) -> None:
     assert V1.address(base) == url
 
 
+@shows("v0-config-in-query")
 def test_v0_takes_its_configuration_in_the_query() -> None:
     url = V0.address("https://h", include=["conversation_quality_overall"])
     assert url == "wss://h/v0/stream/analyze?include%5B%5D=conversation_quality_overall"
 
 
+@shows("v2-names-its-model")
 def test_v2_names_its_model() -> None:
     assert V2.address("https://h").endswith("?model=inter-2")
     assert V2.address("https://h", model="inter-2-audio").endswith("?model=inter-2-audio")

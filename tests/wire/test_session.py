@@ -21,10 +21,12 @@ from ih_mcp.wire.messages import (
     Updated,
 )
 from ih_mcp.wire.session import Session, Side, State
+from tests.facts import shows
 
 from .pair import Pair
 
 
+@shows("close-drains")
 def test_a_drained_session_ends_on_both_sides() -> None:
     pair = Pair(V2)
     pair.open()
@@ -36,6 +38,7 @@ def test_a_drained_session_ends_on_both_sides() -> None:
     assert pair.client.max_drain_seconds == 5.0
 
 
+@shows("media-waits-for-ready")
 def test_media_before_the_greeting_is_refused_locally() -> None:
     pair = Pair(V1)
     with pytest.raises(LocalProtocolError, match=r"media from the client while .* greeting"):
@@ -43,11 +46,13 @@ def test_media_before_the_greeting_is_refused_locally() -> None:
     assert pair.client.segments == 0
 
 
+@shows("v0-speaks-second")
 def test_a_dialect_without_greeting_takes_media_at_once() -> None:
     pair = Pair(V0)
     assert pair.media(50_000) == 1
 
 
+@shows("limits-are-declared")
 def test_limits_are_learned_from_the_greeting() -> None:
     pair = Pair(V1)
     declared = replace(V1.limits, max_segment_bytes=1000, min_segment_seconds=None)
@@ -66,6 +71,7 @@ def test_a_segment_below_the_least_size_is_refused_locally() -> None:
     assert refused.value.code == "segment_too_small"
 
 
+@shows("media-after-close")
 def test_media_after_close_is_refused_locally_and_counted_by_a_server() -> None:
     pair = Pair(V1)
     pair.open()
@@ -85,6 +91,7 @@ def test_a_second_close_is_refused_locally() -> None:
         pair.client.send(Close())
 
 
+@shows("errors-end-nothing")
 def test_an_error_ends_nothing_and_is_remembered() -> None:
     pair = Pair(V1)
     pair.open()
@@ -105,6 +112,7 @@ def test_config_is_confirmed_by_the_server() -> None:
     assert pair.client.config.include == ("conversation_quality_overall",)
 
 
+@shows("v0-settles-segments")
 def test_v0_settles_segment_by_segment() -> None:
     pair = Pair(V0)
     first, second = pair.media(20_000), pair.media(20_000)
@@ -134,6 +142,7 @@ def test_a_message_after_the_end_is_out_of_order() -> None:
         pair.client.receive(text)
 
 
+@shows("ready-comes-once")
 def test_a_second_greeting_changes_no_limit() -> None:
     client = Session(V1, Side.CLIENT)
     ready = {"type": "session.ready", "data": {"max_segment_size_bytes": 10}}

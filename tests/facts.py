@@ -1,0 +1,116 @@
+"""What we hold true about the API, each with its source; every fact has a test, and names it.
+
+A test shows a fact by `@shows("name")`. `test_facts.py` compares both. Where the service does
+otherwise one day, the difference is written here, not worked around in silence.
+
+Sources: **docs** (the vendor's documentation), **sdk** (the vendor's Python SDK 1.3.4), **skill**
+(the vendor's published agent skills), **seen** (observed), **chosen** (our decision).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+
+class Fact(NamedTuple):
+    statement: str
+    source: str
+
+
+FACTS = {
+    "ready-comes-once": Fact(
+        "`session.ready` is the first message of v1 and v2, and comes once.",
+        "docs: stream-analyze v1",
+    ),
+    "media-waits-for-ready": Fact(
+        "A client that has not seen `session.ready` must not send media.", "docs: stream-analyze v1"
+    ),
+    "limits-are-declared": Fact(
+        "`session.ready` declares size and time limits; they win over documented ones.",
+        "docs: stream-analyze v1; docs: launch blog",
+    ),
+    "config-is-bare": Fact(
+        "A session config is a JSON text frame without `type`.",
+        "docs, sdk, skill; the launch blog shows `session.configure`: the newer wins",
+    ),
+    "config-replaces": Fact(
+        "Each config replaces `include` whole and is answered by `session.updated`.",
+        "docs: stream-analyze v1; sdk",
+    ),
+    "config-errors": Fact(
+        "Broken JSON is `ih4006`, a frame of another shape `ih6001`; the session stays open.",
+        "skill v2; docs: error catalog",
+    ),
+    "v0-config-in-query": Fact("v0 is configured by `include[]` in the query.", "docs: v0 stream"),
+    "v0-speaks-second": Fact(
+        "v0 has no greeting: the first segment may go at once; segments count from 1.",
+        "docs: v0 quickstart",
+    ),
+    "v0-settles-segments": Fact(
+        "v0 says `processing`, `result` and `completed`, or `error`, for each segment.",
+        "docs: v0 stream; AsyncAPI of May 2026",
+    ),
+    "v2-names-its-model": Fact(
+        "v2 takes `?model=inter-2` (default) or `inter-2-audio`.", "skill v2; sdk"
+    ),
+    "close-drains": Fact(
+        "`session.close` is answered by `session.closing`, the remaining events, "
+        "`session.ended`, and close 1000.",
+        "skill v2; sdk",
+    ),
+    "media-after-close": Fact("Media after `session.close` is refused.", "skill v2"),
+    "errors-end-nothing": Fact(
+        "An `error` message ends nothing by itself; only a close does.", "docs; sdk"
+    ),
+    "unknown-types": Fact(
+        "Clients ignore unknown types and fields: deployments may add some.", "skill v2; sdk"
+    ),
+    "bearer-in-header": Fact(
+        "Server-side clients authenticate by `Authorization: Bearer`; `X-Client-Request-Id` is "
+        "stored for support.",
+        "docs: stream-analyze v1; sdk",
+    ),
+    "bearer-by-subprotocol": Fact(
+        "Browsers authenticate by the subprotocol pair `access_token, <credential>`.", "skill v2"
+    ),
+    "tokens-expire": Fact(
+        "`POST /v1/auth` (v0: `/v0/auth`) gives a token of 900 s; the SDK renews it 30 s before.",
+        "docs: authentication; sdk",
+    ),
+    "client-tokens": Fact(
+        "`POST /v1/client_tokens` takes the key in its body and gives a capped token.", "sdk"
+    ),
+    "continued-segments": Fact(
+        "A v1 or v2 session carries one container stream: its first segment holds the header, "
+        "later ones continue it.",
+        "skill v2; sdk; docs v1 say self-contained: the newer wins",
+    ),
+    "upload-v1-waits": Fact(
+        "`POST /v1/upload/analyze` answers with the result itself, after up to 300 s.", "sdk"
+    ),
+    "upload-v2-is-a-job": Fact(
+        "`POST /v2/upload/analyze` answers with a job, read at `/v2/upload/jobs/{id}`.",
+        "skill v2 upload; sdk",
+    ),
+    "busy-jobs": Fact(
+        "503 with `ih1002` or `ih1003` while a job is read means: ask again.", "skill v2 upload"
+    ),
+    "gone-jobs": Fact(
+        "A job that is unknown or expired is 404 `ih4021`: submit again.", "skill v2 upload"
+    ),
+    "error-ids": Fact(
+        "Ids, closes and statuses mean what `wire/catalog` says.", "docs: error catalog; skill v2"
+    ),
+    "close-codes": Fact(
+        "4003 is a missing scope, 1008 a bad model, 1013 a missing backend, 1000 the end.",
+        "skill v2",
+    ),
+}
+
+
+def shows(name: str) -> pytest.MarkDecorator:
+    """Mark a test as the one that shows a fact."""
+    assert name in FACTS, name
+    return pytest.mark.fact(name)
