@@ -61,6 +61,17 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_ENDPOINT",
         description="`production`, `staging`, `local` (the stand-in of this package), or a URL.",
     )
+    analyst: str | None = Field(
+        None,
+        validation_alias="IH_MCP_ANALYST",
+        description="Who analyses for the stand-in: `cues`, `placeholder`, `replay`, or an "
+        "installed one.",
+    )
+    scenario: Path | None = Field(
+        None,
+        validation_alias="IH_MCP_SCENARIO",
+        description="The file that `replay` plays.",
+    )
     api: str = Field(
         "v1", validation_alias="IH_MCP_API", description="Version of the streaming API."
     )

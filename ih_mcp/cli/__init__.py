@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        settings = read_settings(endpoint=LOCAL if options.local else None)
+        settings = read_settings(
+            endpoint=LOCAL if options.local else None,
+            analyst=getattr(options, "analyst", None),
+            scenario=getattr(options, "scenario", None),
+        )
         work: Callable[[argparse.Namespace, Settings], int] = options.work
         return work(options, settings)
     except IhMcpError as exc:
@@ -103,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto (default): nothing is dropped; fast: the service may drop seconds",
     )
+    stream.add_argument("--analyst", help="of the stand-in, with --local; see `standin --help`")
     stream.set_defaults(work=_stream)
 
     analyze = commands.add_parser(
@@ -157,6 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     standin.add_argument("--port", type=int, default=0, help="default: any free port")
     standin.add_argument("--record", metavar="FILE", help="write down every text frame it sends")
     standin.add_argument("--script", metavar="FILE", help="ordered faults, as JSON")
+    standin.add_argument("--analyst", help="cues, placeholder, replay, or an installed one")
+    standin.add_argument("--scenario", metavar="FILE", help="what replay plays")
     standin.set_defaults(work=_standin)
 
     check = commands.add_parser(

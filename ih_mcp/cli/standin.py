@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -10,6 +11,7 @@ from anyio import to_thread
 
 from ih_mcp.media.ffmpeg import find_ffmpeg
 from ih_mcp.settings import Settings
+from ih_mcp.standin.choice import choose_analyst
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import serve
@@ -23,14 +25,18 @@ def run(settings: Settings, *, port: int, record: str | None, script: str | None
 
 async def _serve(settings: Settings, port: int, record: str | None, script: str | None) -> None:
     ffmpeg = await to_thread.run_sync(find_ffmpeg, settings.ffmpeg)
+    choose = partial(choose_analyst, settings.analyst, scenario=settings.scenario)
+    analyst = await to_thread.run_sync(choose)
     options = Options(
+        analyst=analyst.make,
         record_path=Path(record) if record else None,
         script=await to_thread.run_sync(Script.load, Path(script)) if script else Script(),
     )
     async with serve(options, ffmpeg=ffmpeg, port=port) as running:
         print(running.url, flush=True)
         print(
-            "ih-mcp stand-in: speaks the API of Interhuman and measures nothing. Ctrl+C ends it.",
+            f"ih-mcp stand-in: speaks the API of Interhuman, and is not it. {analyst.told} "
+            "Ctrl+C ends it.",
             file=sys.stderr,
         )
         await anyio.sleep_forever()

@@ -43,6 +43,8 @@ async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) 
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(path, opening, pace=pace)
+        for note in (await runtime.notes()).values():
+            console.print(note, highlight=False, soft_wrap=True)
         async with _interruptible(stream):
             with console.status("connecting") as status:
                 await _print_messages(runtime, stream, status)

@@ -42,7 +42,8 @@ async def _key(runtime: Runtime) -> str:
 async def _endpoint(runtime: Runtime) -> str:
     url = runtime.settings.base_url
     if url is None:
-        return "local: the stand-in of this package, not the real service"
+        told = (await runtime.analyst()).told
+        return f"local: the stand-in of this package, not the real service; {told}"
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:

@@ -37,7 +37,8 @@ async def stream_file(call: Call[StreamFile]) -> CallToolResult:
         Opening(api=arguments.api, config=arguments.config()),
         pace=PaceName(arguments.pace),
     )
-    return answer(status_of(stream) | {"next": "poll_events(cursor=0)"})
+    notes = await call.runtime.notes()
+    return answer(status_of(stream) | notes | {"next": "poll_events(cursor=0)"})
 
 
 class AnalyzeFile(Arguments):

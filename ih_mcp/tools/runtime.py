@@ -33,6 +33,8 @@ from .credentials import Credentials
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg import Ffmpeg
     from ih_mcp.net.socket import Socket
+    from ih_mcp.standin.choice import Choice
+    from ih_mcp.standin.options import Options
     from ih_mcp.streams.pace import PaceName
 
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
@@ -235,13 +237,33 @@ class Runtime:
         """Of the service, or of the stand-in where that was asked for."""
         return self.settings.base_url or await self.standin()
 
+    async def analyst(self) -> Choice:
+        """Who analyses for the stand-in, and what to tell of it.
+
+        Raises:
+            ConfigurationError: There is no such analyst, or something of it is missing.
+        """
+        from ih_mcp.standin.choice import choose_analyst  # noqa: PLC0415
+
+        settings = self.settings
+        choose = partial(choose_analyst, settings.analyst, scenario=settings.scenario)
+        return await to_thread.run_sync(choose)
+
     async def standin(self) -> str:
         """The base URL of this process's stand-in, started when first asked for."""
+        from ih_mcp.standin.options import Options  # noqa: PLC0415
+
         ffmpeg = await self.ffmpeg()
+        analyst = await self.analyst()
         async with self._making:
             if self._standin_url is None:
-                self._standin_url = await self._tasks.start(_run_standin, ffmpeg)
+                options = Options(analyst=analyst.make)
+                self._standin_url = await self._tasks.start(_run_standin, options, ffmpeg)
             return self._standin_url
+
+    async def notes(self) -> dict[str, object]:
+        """What is said beside every new stream: who analyses, where it is not the service."""
+        return {"note": (await self.analyst()).told} if self.settings.is_local else {}
 
 
 @contextmanager
@@ -260,10 +282,10 @@ def _folder_of(path: str) -> Path:
     return Path(path).expanduser().resolve().parent
 
 
-async def _run_standin(ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
+async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
     from ih_mcp.standin.serve import serve  # noqa: PLC0415
 
-    async with serve(ffmpeg=ffmpeg) as running:
+    async with serve(options, ffmpeg=ffmpeg) as running:
         task_status.started(running.url)
         await anyio.sleep_forever()
 
