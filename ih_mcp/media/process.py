@@ -101,6 +101,8 @@ class Child:
         """
         assert self._process.stdin is not None
         try:
+            if self._process.returncode is not None:  # a write would go nowhere without an error
+                raise anyio.BrokenResourceError
             await self._process.stdin.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             await self.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -21,3 +22,19 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 def base(zoo: Zoo) -> Path:
     """Twelve seconds of H.264 and AAC with a key frame every second."""
     return zoo("base")
+
+
+@pytest.fixture(scope="session")
+def recordings(shared_media: Path) -> Path:
+    """A folder per recording of a real browser, a file per chunk."""
+    return (shared_media / "mediarecorder").resolve()
+
+
+@pytest.fixture(scope="session")
+def chunks(recordings: Path) -> Callable[[str], list[bytes]]:
+    """The chunks of a recording, as the browser gave them."""
+
+    def of(name: str) -> list[bytes]:
+        return [path.read_bytes() for path in sorted((recordings / name).glob("chunk-*"))]
+
+    return of

@@ -106,9 +106,7 @@ def test_nothing_that_can_be_sent_is_an_error() -> None:
     assert caught.value.code == "no_media"
 
 
-async def test_subtitles_alone_are_no_media(zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
-    path = tmp_path.resolve() / "words.mkv"
-    zoo._run(["-i", str(zoo("words"))], path)
+async def test_subtitles_alone_are_no_media(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
     with pytest.raises(MediaError) as caught:
-        await probe(ffmpeg, path)
+        await probe(ffmpeg, zoo("words_only"))
     assert caught.value.code == "no_media"

@@ -93,6 +93,7 @@ ZOO: Mapping[str, Beast] = {
     "words": Beast(
         "srt", change=lambda _: b"1\n00:00:01,000 --> 00:00:04,000\nhello\n", is_media=False
     ),
+    "words_only": Beast("mkv", "-i {words} -c copy", is_media=False),
     "cover": Beast("mp4", "-i {base} -i {red} -map 0 -map 1 -c copy -disposition:v:1 attached_pic"),
     "red": Beast("jpg", "-f lavfi -i color=red:s=64x64 -frames:v 1", is_media=False),
     "chapters": Beast("mkv", "-i {base} -i {chapter_list} -map_metadata 1 -c copy"),
@@ -124,6 +125,15 @@ ZOO: Mapping[str, Beast] = {
     "tail_11s": Beast("mp4", "-i {gop_2s} -t 11 -c copy", seconds=11.07),
     "gop_2s": Beast("mp4", lavfi(12, f"{X264} -g 60 -keyint_min 60 {AAC}")),
     "gop_whole": Beast("mp4", lavfi(12, f"{X264} -g 9999 -keyint_min 9999 {AAC}"), whole_of=12.0),
+    "long_gop_later": Beast(
+        "mp4",
+        lavfi(
+            12,
+            "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 9999 -keyint_min 9999 "
+            f"-sc_threshold 0 -force_key_frames expr:lt(t,6)*gte(t,n_forced) {AAC}",
+        ),
+        whole_of=12.0,
+    ),
     "open_gop": Beast(
         "mp4",
         f"-i {{base}} {X264} -preset veryfast -x264-params "

@@ -1,0 +1,211 @@
+"""Chunks of real recorders: passed on as they came, measured, cut anew, or refused."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.chunks import Chunk, Recording, Recut
+from ih_mcp.media.container import is_headed
+from ih_mcp.media.cutter import Segment
+from ih_mcp.media.plan import bounds
+from ih_mcp.wire.dialects import V0, V2
+
+from . import oracle
+from .checks import limited
+from .oracle import digests
+from .zoo import Zoo
+
+Chunks = Callable[[str], list[bytes]]
+RECORDINGS = (
+    "chromium-av1-3s",
+    "chromium-default-3s",
+    "chromium-h264-3s",
+    "chromium-mp4-1s",
+    "chromium-mp4-3s",
+    "chromium-vp8-1s",
+    "chromium-vp8-250ms",
+    "chromium-vp8-3s",
+    "chromium-vp8-keyint3s-3s",
+    "chromium-vp8-noaudio-3s",
+    "chromium-vp9-3s",
+    "firefox-vp8-1s",
+)
+
+
+def passed(pieces: Sequence[bytes]) -> list[Chunk]:
+    recording = Recording()
+    taken = [recording.take(piece) for piece in pieces] + [recording.finish()]
+    return [chunk for chunk in taken if chunk]
+
+
+def recut(pieces: Sequence[bytes], **limits: float | None) -> tuple[list[Segment], str]:
+    cutter = Recut(bounds(limited(V0, **limits), V0.framing, target_seconds=3.0))
+    segments = list[Segment]()
+    try:
+        for piece in pieces:
+            segments.extend(cutter.take(piece))
+        segments.extend(cutter.finish())
+    except MediaError as error:
+        return segments, error.code
+    return segments, ""
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_chunks_pass_byte_for_byte_with_one_header(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    sent = passed(pieces)
+    assert b"".join(chunk.data for chunk in sent) == b"".join(pieces)
+    assert [chunk.headed for chunk in sent] == [True] + [False] * (len(sent) - 1)
+    assert is_headed(sent[0].data)
+    assert all(chunk.data for chunk in sent)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_chunks_tell_how_much_media_they_add(name: str, chunks: Chunks) -> None:
+    sent = passed(chunks(name))
+    source = oracle.read(b"".join(chunks(name)))
+    last = max(item.time for item in (*source.pictures, *source.sound))
+    told = sum(chunk.seconds or 0.0 for chunk in sent)
+    assert told == pytest.approx(last, abs=0.15)  # the last block's own length is not written
+    assert all(chunk.seconds is not None and chunk.seconds >= 0 for chunk in sent)
+
+
+def test_a_one_byte_first_chunk_waits_for_the_next(chunks: Chunks) -> None:
+    pieces = chunks("chromium-vp8-250ms")
+    assert len(pieces[0]) == 1
+    recording = Recording()
+    assert recording.take(pieces[0]) is None
+    second = recording.take(pieces[1])
+    assert second is not None
+    assert second.data == pieces[0] + pieces[1]
+
+
+def test_a_header_alone_waits_for_media_and_an_empty_chunk_is_left_out(chunks: Chunks) -> None:
+    pieces = chunks("chromium-mp4-1s")
+    assert (len(pieces[0]), len(pieces[-1])) == (1_181, 0)
+    recording = Recording()
+    assert recording.take(pieces[0]) is None
+    assert recording.header == pieces[0]
+    first = recording.take(pieces[1])
+    assert first is not None
+    assert first.headed
+    assert recording.take(b"") is None
+
+
+def test_matroska_under_another_name_is_known_by_its_bytes(chunks: Chunks) -> None:
+    recording = Recording()
+    recording.take(chunks("chromium-h264-3s")[0])
+    assert recording.container == "matroska"
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.sampled_from(["chromium-vp8-250ms", "chromium-mp4-1s", "firefox-vp8-1s"]),
+    seed=st.integers(0, 1 << 30),
+)
+def test_times_do_not_depend_on_where_chunks_were_cut(name: str, seed: int, chunks: Chunks) -> None:
+    data = b"".join(chunks(name))
+    chance, edges = random.Random(seed), {0, len(data)}  # noqa: S311 - no secret
+    edges |= {chance.randrange(len(data)) for _ in range(20)} | set(range(1, 12))
+    places = sorted(edges)
+    sent = passed([data[a:b] for a, b in pairwise(places)])
+    assert b"".join(chunk.data for chunk in sent) == data
+    assert sent[-1].end_seconds == passed([data])[-1].end_seconds
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recut_segments_decode_alone_and_nothing_is_lost(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    segments, code = recut(pieces)
+    source, parts = oracle.read(b"".join(pieces)), [oracle.read(s.data) for s in segments]
+    shown = [digest for part in parts for digest in digests(part.pictures)]
+    heard = [digest for part in parts for digest in digests(part.sound)]
+    assert segments
+    assert code in {"", "too_short"}  # of what is left at the end of the recording
+    assert shown == digests(source.pictures)[: len(shown)]
+    assert heard == digests(source.sound)[: len(heard)]
+    assert code or len(shown) == len(source.pictures)
+    assert not any(part.errors for part in parts)
+    assert oracle.shift_seconds(source, parts) <= 0.02
+    for segment, part in zip(segments, parts, strict=True):
+        assert segment.headed
+        assert segment.end_seconds - segment.start_seconds >= 3.0
+        assert abs(part.start) <= 0.05
+        assert abs(part.declared_seconds - (part.end - part.start)) <= 0.12
+
+
+def test_a_recut_segment_comes_with_the_chunk_that_brings_the_next_key_frame(
+    chunks: Chunks,
+) -> None:
+    cutter = Recut(bounds(V0.limits, V0.framing, target_seconds=3.0))
+    counts = [len(list(cutter.take(piece))) for piece in chunks("chromium-mp4-3s")]
+    assert counts == [0, 1, 1, 1, 1]
+
+
+def test_key_frames_too_far_apart_are_told(chunks: Chunks) -> None:
+    segments, code = recut(chunks("firefox-vp8-1s"), max_segment_seconds=5.0)
+    assert (segments, code) == ([], "segment_too_large")
+
+
+def test_a_chunk_that_begins_with_a_key_frame_is_made_whole_by_the_header(chunks: Chunks) -> None:
+    recording = Recording()
+    sent = [chunk for piece in chunks("chromium-mp4-3s") if (chunk := recording.take(piece))]
+    whole = recording.whole(sent[1])
+    assert whole == (recording.header or b"") + sent[1].data
+    assert len(oracle.read(whole).pictures) == 101  # a fragment each
+
+
+@pytest.mark.parametrize("name", ["chromium-vp8-3s", "chromium-vp8-1s", "firefox-vp8-1s"])
+def test_a_chunk_that_cannot_be_made_decodable_is_refused_with_the_reason(
+    name: str, chunks: Chunks
+) -> None:
+    recording = Recording()
+    sent = [chunk for piece in chunks(name) if (chunk := recording.take(piece))]
+    assert recording.whole(sent[0]) == sent[0].data
+    with pytest.raises(MediaError, match="begins within") as caught:
+        recording.whole(sent[1])
+    assert caught.value.code == "not_decodable"
+
+
+def test_a_recording_without_its_first_byte_is_refused(chunks: Chunks) -> None:
+    recording = Recording()
+    with pytest.raises(MediaError) as caught:
+        recording.take(b"".join(chunks("chromium-vp8-250ms"))[1:])
+    assert caught.value.code == "no_header"
+    assert "first" in caught.value.help
+
+
+def test_a_recording_that_ends_before_it_can_be_told_is_an_error() -> None:
+    recording = Recording()
+    assert recording.take(b"\x1a\x45") is None
+    with pytest.raises(MediaError):
+        recording.finish()
+
+
+def test_clips_that_each_have_a_header_are_each_a_recording(zoo: Zoo) -> None:
+    clip = zoo("short_2s").read_bytes()
+    sent = passed([clip, clip])
+    assert [chunk.headed for chunk in sent] == [True, True]
+    assert [chunk.data for chunk in sent] == [clip, clip]
+    assert sent[1].seconds == pytest.approx(2.1, abs=0.1)
+
+
+def test_other_containers_pass_without_times(zoo: Zoo) -> None:
+    data = zoo("transport").read_bytes()
+    sent = passed([data[:50_000], data[50_000:]])
+    assert [chunk.headed for chunk in sent] == [True, False]
+    assert sent[0].seconds is None
+    assert recut([data])[1] == "not_decodable"
+
+
+def test_the_limits_of_continued_streams_need_no_recut() -> None:
+    assert V2.limits.min_segment_seconds is None

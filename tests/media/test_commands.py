@@ -1,0 +1,168 @@
+"""The command lines, word by word; `ffmpeg-python` builds them, this holds it to what they mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from ih_mcp.media import commands
+from ih_mcp.media.facts import AudioTrack, Facts, VideoTrack
+from ih_mcp.media.recipes import Recipe, recipe
+from ih_mcp.wire.dialects import Framing
+
+GUARDS = [
+    "-format_whitelist",
+    "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac",
+    "-max_pixels",
+    "33177600",
+    "-protocol_whitelist",
+    "file",
+]
+
+
+def facts(video: str | None = "h264", audio: str | None = "aac", **more: str) -> Facts:
+    return Facts(
+        container=more.get("container", "mov,mp4,m4a,3gp,3g2,mj2"),
+        duration_seconds=10.0,
+        video=VideoTrack(
+            codec=video, width=640, height=480, pixel_format=more.get("pixels", "yuv420p")
+        )
+        if video
+        else None,
+        audio=AudioTrack(codec=audio, hertz=48_000) if audio else None,
+    )
+
+
+def made(
+    of: Facts, framing: Framing = Framing.WHOLE, encode: frozenset[str] = frozenset()
+) -> Recipe:
+    return recipe(of, framing, target_seconds=5.0, max_bytes=20 << 20, encode=encode)
+
+
+def test_a_copy_is_this_command() -> None:
+    command = commands.segments("ffmpeg", "file:/x.mp4", made(facts()), start_seconds=0.0)
+    assert command == [
+        "ffmpeg",
+        "-fflags",
+        "+genpts",
+        *GUARDS,
+        "-i",
+        "file:/x.mp4",
+        "-map",
+        "0:V:0?",
+        "-map",
+        "0:a:0?",
+        "-f",
+        "mp4",
+        "-bsf:a",
+        "aac_adtstoasc",
+        "-c:a",
+        "copy",
+        "-c:v",
+        "copy",
+        "-frag_duration",
+        "5000000",
+        "-frag_size",
+        "2097152",
+        "-map_chapters",
+        "-1",
+        "-map_metadata",
+        "-1",
+        "-movflags",
+        "+frag_keyframe+delay_moov+default_base_moof",
+        "pipe:1",
+        "-nostdin",
+        "-hide_banner",
+        "-nostats",
+        "-v",
+        "error",
+    ]
+
+
+def test_a_probe_is_this_command() -> None:
+    command = commands.probe("ffmpeg", "file:/x.mp4", packets_seconds=0)
+    assert command == [
+        "ffmpeg",
+        *GUARDS,
+        "-i",
+        "file:/x.mp4",
+        "-map",
+        "0:V:0?",
+        "-map",
+        "0:a:0?",
+        "-f",
+        "framecrc",
+        "-c",
+        "copy",
+        "-t",
+        "0",
+        "pipe:1",
+        "-nostdin",
+        "-hide_banner",
+        "-nostats",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        commands.probe("f", "file:/x", packets_seconds=0),
+        commands.segments("f", "file:/x", made(facts()), start_seconds=3.0),
+        commands.sound("f", "file:/x", hertz=16_000),
+        commands.decoded("f", pictures_per_second=2, width=64, height=48, hertz=16_000),
+    ],
+)
+def test_every_command_is_guarded_before_its_input(command: list[str]) -> None:
+    before = command[: command.index("-i")]
+    assert {"-format_whitelist", "-protocol_whitelist", "-max_pixels"} <= set(before)
+    assert "-nostdin" in command
+    assert "nobuffer" not in " ".join(command)
+    assert all(isinstance(word, str) for word in command)
+
+
+@pytest.mark.parametrize(
+    ("of", "container", "encodes"),
+    [
+        (facts(), "mp4", ()),
+        (facts("hevc"), "mp4", ()),
+        (facts("av1", "opus"), "mp4", ()),
+        (facts("av1", "opus", container="matroska,webm"), "webm", ()),
+        (facts("vp9", "opus", container="matroska,webm"), "webm", ()),
+        (facts("vp9", "aac", container="matroska,webm"), "mp4", ()),
+        (facts("vp8", "vorbis", container="matroska,webm"), "webm", ()),
+        (facts("vp8", "aac", container="matroska,webm"), "mp4", ("video",)),
+        (facts("h264", "opus", container="matroska,webm"), "mp4", ()),
+        (facts("h264", "vorbis", container="matroska,webm"), "mp4", ("audio",)),
+        (facts("h264", "pcm_s16le"), "mp4", ("audio",)),
+        (facts("h264", "eac3"), "mp4", ("audio",)),
+        (facts("h264", "ac3"), "mp4", ()),
+        (facts("mpeg4"), "mp4", ("video",)),
+        (facts("wmv2", "wmav2", container="asf"), "mp4", ("video", "audio")),
+        (facts("h264", "mp3", container="avi"), "mp4", ("video",)),
+        (facts("h264", pixels="yuv444p"), "mp4", ("video",)),
+        (facts("h264", pixels="yuv420p10le"), "mp4", ("video",)),
+        (facts("hevc", pixels="yuv420p10le"), "mp4", ()),
+        (facts(None), "mp4", ()),
+        (facts(None, "opus", container="matroska,webm"), "webm", ()),
+        (facts(None, "flac", container="flac"), "mp4", ("audio",)),
+        (facts("h264", None), "mp4", ()),
+    ],
+)
+def test_what_can_be_copied_is_copied(of: Facts, container: str, encodes: tuple[str, ...]) -> None:
+    for framing in Framing:
+        told = made(of, framing)
+        assert (told.container, told.encodes) == (container, encodes)
+
+
+def test_encoded_pictures_keep_their_number_and_stay_within_the_bytes() -> None:
+    options = made(facts("mpeg4")).options
+    assert options["fps_mode"] == "passthrough"
+    assert options["force_key_frames"] == "expr:gte(t,n_forced*5)"
+    assert options["maxrate"] == 4_000_000
+    tight = recipe(facts("mpeg4"), Framing.WHOLE, target_seconds=5.0, max_bytes=500_000).options
+    assert tight["maxrate"] == 400_000
+
+
+def test_tracks_that_do_not_serve_are_encoded_on_demand() -> None:
+    told = made(facts(), encode=frozenset({"video", "audio"}))
+    assert told.encodes == ("video", "audio")
+    assert "bsf:a" not in told.options

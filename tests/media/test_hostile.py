@@ -1,0 +1,228 @@
+"""Files made to do harm: each is refused within a second, before a byte of it is out."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import anyio.to_thread
+import pytest
+
+from ih_mcp.errors import IhMcpError, MediaError, PathError
+from ih_mcp.media import ebml, split
+from ih_mcp.media.admit import admit
+from ih_mcp.media.ebml import Id
+from ih_mcp.media.ffmpeg import Ffmpeg
+
+from .checks import cut
+from .zoo import Zoo
+
+MAX_SECONDS = 1.0
+
+
+class Listener:
+    """A server that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                listener.requests.append(self.path)
+                self.send_error(404)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing is printed."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture(scope="session")
+def listener() -> Iterator[Listener]:
+    listening = Listener()
+    thread = threading.Thread(target=listening.server.serve_forever, args=(0.05,))
+    thread.start()
+    yield listening
+    listening.server.shutdown()
+    thread.join()
+    listening.server.server_close()
+
+
+def many_tracks(count: int) -> bytes:
+    entry = ebml.element(
+        Id.TRACK_ENTRY,
+        ebml.element(Id.TRACK_NUMBER, b"\x01")
+        + ebml.element(Id.TRACK_TYPE, b"\x01")
+        + ebml.element(0x86, b"V_VP8"),
+    )
+    head = ebml.element(Id.EBML, ebml.element(0x4282, b"webm"))
+    return head + b"\x18\x53\x80\x67" + ebml.sized(1 << 40) + ebml.element(Id.TRACKS, entry * count)
+
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n"
+TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        "text": "this is not a video\n" * 2_000,
+        "html": "<!doctype html><video src='{url}/x.mp4'></video>" * 50,
+        "playlist of a local file": PLAYLIST.format("{other}"),
+        "playlist of a secret": PLAYLIST.format("file:///etc/passwd"),
+        "playlist of the network": PLAYLIST.format("{url}/x.ts"),
+        "playlist of a concat": PLAYLIST.format("concat:{url}/x?|file:///etc/passwd"),
+        "concat of a sibling": "ffconcat version 1.0\nfile '{sibling}'\n",
+        "concat of a secret": "ffconcat version 1.0\nfile /etc/passwd\n",
+        "concat of the network": "ffconcat version 1.0\nfile {url}/x\n",
+        "manifest": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT10S"><Period><AdaptationSet mimeType="video/mp4">'
+        '<Representation id="1" bandwidth="1"><BaseURL>{url}/x.mp4</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>",
+        "session description": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        "m=video 8098 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "subtitles": "1\n00:00:01,000 --> 00:00:04,000\nhello\n",
+        "vector picture": "<svg xmlns='http://www.w3.org/2000/svg'><image href='{url}/x'/></svg>",
+    }
+)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "m3u8"])
+@pytest.mark.parametrize("name", TEXTS)
+async def test_a_text_that_names_other_files_is_refused_and_nothing_is_fetched(
+    name: str, ending: str, base: Path, ffmpeg: Ffmpeg, listener: Listener, folder: Path
+) -> None:
+    sibling = folder / "sibling.mp4"
+    if not sibling.exists():
+        os.link(base, sibling)
+    text = TEXTS[name].replace("{url}", listener.url).replace("{sibling}", sibling.name)
+    path = folder / f"hostile.{ending}"
+    path.write_text(text.replace("{other}", str(base)))
+    await refused(path, ffmpeg)
+    assert listener.requests == []
+
+
+def archive(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.mp4", "x" * 1_000)
+
+
+MADE: Mapping[str, Callable[[Path], object]] = MappingProxyType(
+    {
+        "zeros": lambda path: path.write_bytes(bytes(2_000_000)),
+        "noise": lambda path: path.write_bytes(os.urandom(2_000_000)),
+        "a sparse file of 100 GiB": lambda path: sparse(path, 100 << 30),
+        "an archive": archive,
+        "ten thousand tracks": lambda path: path.write_bytes(many_tracks(10_000)),
+        "a header alone": lambda path: path.write_bytes(many_tracks(1)),
+        "one byte": lambda path: path.write_bytes(b"\x1a"),
+        "a box larger than the file": lambda path: path.write_bytes(
+            b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2\x7f\xff\xff\xffmoov" + bytes(100)
+        ),
+        "boxes within boxes": lambda path: path.write_bytes(
+            b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
+            + b"".join((8 * n).to_bytes(4, "big") + b"moov" for n in range(20_000, 0, -1))
+        ),
+    }
+)
+
+
+def sparse(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("name", MADE)
+async def test_what_only_looks_like_media_is_refused(
+    name: str, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    path = folder / "hostile.mp4"
+    await anyio.to_thread.run_sync(MADE[name], path)
+    await refused(path, ffmpeg)
+
+
+@pytest.mark.parametrize("name", ["red", "words", "chapter_list", "bomb", "torn_index_last"])
+async def test_what_is_no_video_of_a_sane_size_is_refused(
+    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    await refused(zoo(name), ffmpeg)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{url}/x.mp4",
+        "concat:{base}|{base}",
+        "subfile,,start,0,end,1000,,:{base}",
+        "file:{base}",
+        "pipe:0",
+        "async:{base}",
+        "-y",
+        "/dev/stdin",
+        "/proc/self/mem",
+        "/dev/zero",
+    ],
+)
+async def test_a_name_that_ffmpeg_would_take_for_more_than_a_file_is_refused(
+    name: str, base: Path, folder: Path, listener: Listener
+) -> None:
+    asked = name.replace("{url}", listener.url).replace("{base}", str(base))
+    began = time.monotonic()
+    with pytest.raises(PathError):
+        await anyio.to_thread.run_sync(lambda: admit(asked, allowed=[folder]))
+    assert time.monotonic() - began < MAX_SECONDS
+    assert listener.requests == []
+
+
+@pytest.mark.parametrize(
+    "name", ["-y.mp4", "a b'c\"d;$(id)`id`.mp4", "concat:a|b.mp4", "%d.mp4", "naïve 🎬.mp4"]
+)
+async def test_a_strange_name_of_an_honest_file_is_read(
+    name: str, base: Path, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    path = folder / name
+    os.link(base, path)
+    outcome = await cut(admit(name, allowed=[folder]), ffmpeg)
+    assert outcome.error is None
+    assert len(outcome.segments) == 2
+
+
+async def test_an_index_that_names_the_same_bytes_again_and_again_is_stopped(
+    base: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split, "_MOST_GROWTH", 0)
+    monkeypatch.setattr(split, "_SPARE_BYTES", 500_000)
+    outcome = await cut(base, ffmpeg)
+    assert outcome.code == "inflated"
+
+
+async def test_a_data_reference_to_another_file_is_not_followed(
+    zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    data = bytearray(await anyio.Path(zoo("rotated")).read_bytes())
+    at = data.index(b"url \x00\x00\x00\x01") if b"url \x00\x00\x00\x01" in data else -1
+    at = at if at >= 0 else data.index(b"alis\x00\x00\x00\x01")
+    data[at + 7] = 0  # not in this file any more
+    path = folder / "hostile.mov"
+    path.write_bytes(data)
+    outcome = await cut(path, ffmpeg)
+    assert outcome.segments == [] or outcome.error is None
+
+
+async def refused(path: Path, ffmpeg: Ffmpeg) -> None:
+    began = time.monotonic()
+    outcome = await cut(path, ffmpeg)
+    assert time.monotonic() - began < MAX_SECONDS
+    assert outcome.segments == []
+    assert isinstance(outcome.error, MediaError)
+    assert isinstance(outcome.error, IhMcpError)
+    assert outcome.error.help
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path.resolve()

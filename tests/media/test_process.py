@@ -1,0 +1,183 @@
+"""One child process: read, told apart, and gone on every way out. The children are Python's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media import process
+from ih_mcp.media.process import failure, running
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+
+
+def python(script: str) -> list[str]:
+    return [sys.executable, "-I", "-c", script]
+
+
+async def output_of(child: process.Child) -> bytes:
+    data = b""
+    while piece := await child.read():
+        data += piece
+    return data
+
+
+async def test_output_is_read_to_its_end() -> None:
+    async with running(python("print('x' * 3_000_000)")) as child:
+        assert len(await output_of(child)) == 3_000_001
+        await child.finish()
+
+
+async def test_input_and_output_pass_at_the_same_time() -> None:
+    echo = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
+    data = os.urandom(4_000_000)
+    async with running(python(echo), takes_input=True) as child, anyio.create_task_group() as group:
+
+        async def feed() -> None:
+            await child.write(data)
+            await child.end_input()
+
+        group.start_soon(feed)
+        assert await output_of(child) == data
+
+
+async def test_a_failure_tells_the_last_line_that_says_something() -> None:
+    words = (
+        "[mov @ 0x55d0] moov atom not found\\nError opening input file x.\\nConversion failed!\\n"
+    )
+    script = f"import sys; sys.stderr.write('{words}'); sys.exit(1)"
+    async with running(python(script)) as child:
+        await output_of(child)
+        with pytest.raises(MediaError) as caught:
+            await child.finish()
+    assert "moov atom not found" in str(caught.value)
+    assert "0x55d0" not in str(caught.value)
+    assert caught.value.code == "incomplete_file"
+
+
+async def test_a_flood_of_words_does_not_stop_it() -> None:
+    script = "import sys; sys.stderr.write('word ' * 2_000_000); print('done')"
+    async with running(python(script)) as child:
+        assert await output_of(child) == b"done\n"
+        await child.finish()
+        assert len(child.words.text()) <= 1 << 16
+
+
+async def test_it_inherits_no_secret_and_no_report_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FFREPORT", "file=report.log")
+    monkeypatch.setenv("INTERHUMAN_API_KEY", "secret")
+    async with running(python("import os; print(sorted(os.environ))")) as child:
+        names = (await output_of(child)).decode()
+    assert "FFREPORT" not in names
+    assert "INTERHUMAN" not in names
+
+
+@linux_only
+async def test_it_may_write_no_file_and_take_bounded_memory() -> None:
+    script = (
+        "import resource as r; input();"
+        "print(r.getrlimit(r.RLIMIT_FSIZE)[0], r.getrlimit(r.RLIMIT_AS)[0])"
+    )
+    async with running(python(script), takes_input=True) as child:
+        await child.write(b"\n")
+        assert (await output_of(child)).split() == [b"0", str(3 << 30).encode()]
+
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1); "
+
+
+async def test_one_that_ignores_to_be_asked_is_gone_after_the_block() -> None:
+    script = STUBBORN + "import sys; sys.stdout.flush(); time.sleep(600)"
+    with anyio.fail_after(5):
+        async with running(python(script)) as child:
+            await child.read()
+            pid = child.pid
+    assert is_gone(pid)
+
+
+@linux_only
+async def test_its_own_children_are_gone_too() -> None:
+    script = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', "
+        "'import time; time.sleep(600)']); print(p.pid, flush=True); p.wait()"
+    )
+    with anyio.fail_after(5):
+        async with running(python(script)) as child:
+            grandchild = os.pidfd_open(int(await child.read()))
+        await anyio.wait_readable(grandchild)  # it has ended
+    os.close(grandchild)
+
+
+async def test_a_cancelled_block_leaves_nothing() -> None:
+    pid = 0
+    with anyio.CancelScope() as scope:
+        async with running(python(STUBBORN + "time.sleep(600)")) as child:
+            pid = child.pid
+            scope.cancel()
+            await child.read()
+    assert scope.cancelled_caught
+    assert is_gone(pid)
+
+
+@linux_only
+async def test_no_descriptor_is_left_open() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240 - not a disk
+    for _ in range(5):
+        async with running(python("print(1)"), takes_input=True) as child:
+            await child.read()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2  # noqa: ASYNC240 - loop's own
+
+
+async def test_one_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "STALL_SECONDS", 0.1)
+    async with running(python("import time; time.sleep(600)")) as child:
+        with pytest.raises(MediaError) as caught:
+            await child.read()
+    assert caught.value.code == "ffmpeg_stalled"
+    assert caught.value.retry
+
+
+async def test_patience_counts_only_while_we_wait() -> None:
+    script = "import sys, time; print(1, flush=True); sys.stdin.read(); time.sleep(600)"
+    async with running(python(script), takes_input=True, patience_seconds=5.0) as child:
+        await child.read()
+        child._patience = 0.1
+        with pytest.raises(MediaError, match="gave nothing"):
+            await child.read()
+
+
+async def test_what_cannot_be_started_is_a_media_error() -> None:
+    with pytest.raises(MediaError) as caught:
+        async with running(["/nowhere/ffmpeg"]):
+            pass
+    assert caught.value.code == "ffmpeg_failed"
+
+
+async def test_writing_to_one_that_ended_tells_why() -> None:
+    script = "import sys; sys.stderr.write('pipe:0: Invalid data found\\n'); sys.exit(1)"
+    async with running(python(script), takes_input=True) as child:
+        with pytest.raises(MediaError):
+            await child.finish()
+        with pytest.raises(MediaError) as caught:
+            await child.write(b"more")
+    assert caught.value.code == "not_media"
+
+
+def test_an_unknown_line_is_kept_and_the_way_out_named() -> None:
+    error = failure("ffmpeg ended", "something new")
+    assert (error.code, error.facts["ffmpeg"]) == ("ffmpeg_failed", "something new")
+    assert "Convert" in error.help
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z"

@@ -1,0 +1,50 @@
+"""The sound of any file as samples."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.decode import Sound
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.sound import sound
+
+from .zoo import Zoo
+
+
+async def heard(path: Path, ffmpeg: Ffmpeg, hertz: int = 16_000) -> list[Sound]:
+    async with aclosing(sound(path, ffmpeg=ffmpeg, hertz=hertz)) as pieces:
+        return [piece async for piece in pieces]
+
+
+@pytest.mark.parametrize("hertz", [16_000, 24_000])
+async def test_samples_come_in_whole_seconds_at_the_rate_asked(
+    hertz: int, base: Path, ffmpeg: Ffmpeg
+) -> None:
+    pieces = await heard(base, ffmpeg, hertz)
+    assert [piece.start_seconds for piece in pieces] == [float(n) for n in range(len(pieces))]
+    assert {len(piece.samples) for piece in pieces[:-1]} == {hertz * 2}
+    total = sum(len(piece.samples) for piece in pieces) / 2 / hertz
+    assert total == pytest.approx(12.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["vp8", "transport", "two_audio_subtitles", "audio_only_mp3"])
+async def test_any_file_with_sound_serves(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    pieces = await heard(zoo(name), ffmpeg)
+    assert sum(len(piece.samples) for piece in pieces) / 32_000 == pytest.approx(12.0, abs=0.1)
+    assert any(any(piece.samples) for piece in pieces)
+
+
+async def test_late_sound_has_silence_before_it(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    pieces = await heard(zoo("late_audio"), ffmpeg)
+    assert not any(byte for piece in pieces[:4] for byte in piece.samples)
+    assert any(pieces[5].samples)
+
+
+async def test_a_file_without_sound_is_refused(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    with pytest.raises(MediaError) as caught:
+        await heard(zoo("no_audio"), ffmpeg)
+    assert caught.value.code == "no_audio"
