@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench bench-cues referee clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,16 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+bench-cues: $(VENV)/.dev
+	$(BIN)/python -m bench.bench_cues
+
+# Compares the cue engine with mediapipe and Praat, in an environment of their own; not in CI.
+referee: $(VENV)/.dev
+	$(PYTHON) -m venv .venv-referee
+	.venv-referee/bin/python -m pip install --quiet -r bench/referee/requirements.txt
+	.venv-referee/bin/python -m pip install --quiet --no-deps mediapipe==0.10.21
+	$(BIN)/python -m bench.referee --referee .venv-referee/bin/python $(CLIPS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("ih-mcp needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'

@@ -14,6 +14,7 @@ from .measures import (
     HeadMeasures,
     Measures,
     VoiceMeasures,
+    begun,
     head_measures,
     voice_measures,
 )
@@ -41,6 +42,7 @@ class Engine:
         self._sight = None if finder is None else Sight(finder)
         self._hops = Hops()
         self._was_disengaged = False
+        self._was_heard = False
 
     def take(self, items: Sequence[Picture | Sound]) -> None:
         """Measure the next media."""
@@ -86,10 +88,9 @@ class Engine:
         return head_measures(self._sight, window, gate)
 
     def _is_acquainted(self, end_seconds: float) -> bool:
-        was_heard = self._voice is not None and any(
-            item.start_seconds < end_seconds for item in self._voice.events.phrases[:1]
-        )
-        return was_heard or (self._sight is not None and self._sight.was_ever_seen(end_seconds))
+        until = settled_seconds(end_seconds)
+        self._was_heard |= self._voice is not None and bool(begun(self._voice, until))
+        return self._was_heard or (self._sight is not None and self._sight.was_ever_seen(end_seconds))
 
     def _forget(self, before_seconds: float) -> None:
         if self._voice is not None:

@@ -122,6 +122,11 @@ def test_before_anybody_was_met_nothing_is_said_of_engagement() -> None:
     assert _states(told) == [None, None]
 
 
+def test_one_who_never_stops_talking_was_met() -> None:
+    told = played(speech(60))
+    assert _states(told) == ["neutral"] * len(told)
+
+
 def test_a_louder_fluent_voice_is_confidence() -> None:
     sound = np.concatenate([_talk(8) * 0.4, _talk(5)])
     found = signals(played(sound))

@@ -1,0 +1,146 @@
+"""The local cue engine on WebM as a browser sends it: `python -m bench.bench_cues [--clip FILE]`.
+
+The whole chain in one process, from bytes to messages: ffmpeg, line, engine, windows, telling. CPU
+counts ffmpeg's too. Each measurement runs in a process of its own, so that memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import anyio
+
+from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
+from ih_mcp.standin.analysis import Hooks, analysing
+from ih_mcp.standin.app import create_app
+from ih_mcp.standin.choice import choose_analyst
+from ih_mcp.standin.coverage import Ranges
+from ih_mcp.standin.options import Options
+from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.messages import Config, Error, Reading
+
+CLIP = Path(__file__).parents[1] / "examples" / "media" / "dialogue.mp4"
+SIZES = ((320, 240), (640, 480), (1280, 720))
+SECONDS = 40
+CHUNK_BYTES = 1 << 16
+
+
+def run(count: int = 3, clip: Path = CLIP) -> None:
+    print(f"\nlocal cue engine on {clip.name}, {SECONDS} s at 30 fps (median of {count} rounds)")
+    print("  size        CPU/real time   wall/real time   own MB   ffmpeg MB   start s   messages")
+    ffmpeg = find_ffmpeg()
+    with tempfile.TemporaryDirectory() as folder:
+        for width, height in SIZES:
+            media = Path(folder) / f"{width}.webm"
+            _record(ffmpeg, clip, media, width, height)
+            rows = [_in_a_process(media) for _ in range(count)]
+            row = {name: median(one[name] for one in rows) for name in rows[0]}
+            print(
+                f"  {width:>4}x{height:<5} {row['cpu']:>13.3f} {row['wall']:>16.3f} "
+                f"{row['own_mb']:>8.0f} {row['ffmpeg_mb']:>11.0f} {row['start_seconds']:>9.2f} "
+                f"{row['messages']:>10.0f}"
+            )
+
+
+def _record(ffmpeg: Ffmpeg, clip: Path, target: Path, width: int, height: int) -> None:
+    """As a browser's recorder would: VP8 and Opus, in real time's quality."""
+    shape = f"scale={width}:{height}:force_original_aspect_ratio=decrease"
+    shape += f",pad={width}:{height}:-1:-1,fps=30"
+    command = [ffmpeg.path, "-v", "error", "-stream_loop", "-1", "-i", str(clip)]
+    command += ["-t", str(SECONDS), "-vf", shape, "-c:v", "libvpx", "-deadline", "realtime"]
+    command += ["-cpu-used", "8", "-b:v", "1500k", "-c:a", "libopus", str(target)]
+    subprocess.run(command, check=True)
+
+
+def _in_a_process(media: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.bench_cues", "--one", str(media)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    row: dict[str, float] = json.loads(done.stdout)
+    return row
+
+
+async def _one(media: Path) -> dict[str, float]:
+    from ih_mcp.standin.cues.analyst import _make_engine  # noqa: PLC0415 - its load is measured
+
+    started = time.perf_counter()
+    _make_engine(reports_stress=False)
+    start_seconds = time.perf_counter() - started
+    began, wall = _cpu(), time.perf_counter()
+    media_seconds, messages = await _stream(media)
+    own, ffmpeg = (
+        resource.getrusage(who).ru_maxrss / 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return {
+        "cpu": (_cpu() - began) / media_seconds,
+        "wall": (time.perf_counter() - wall) / media_seconds,
+        "own_mb": own,
+        "ffmpeg_mb": ffmpeg,
+        "start_seconds": start_seconds,
+        "messages": messages,
+    }
+
+
+async def _stream(media: Path) -> tuple[float, int]:
+    app = create_app(ffmpeg=find_ffmpeg())
+    messages: list[Reading | Error] = []
+
+    async def tell(message: Reading | Error) -> None:
+        messages.append(message)
+
+    async def begin_window(_number: int) -> None: ...
+
+    async def deliver(_present: Ranges) -> None: ...
+
+    hooks = Hooks(
+        tell=tell,
+        config=Config,
+        signals=lambda: V1.signals,
+        begin_window=begin_window,
+        sheds=lambda _number: False,
+        deliver=deliver,
+    )
+    options = Options(analyst=choose_analyst("cues").make)
+    open_decoder = app.state.house.open_decoder
+    async with (
+        await anyio.open_file(media, "rb") as file,
+        analysing(dialect=V1, options=options, open_decoder=open_decoder, hooks=hooks) as analysis,
+    ):
+        opens = True
+        while data := await file.read(CHUNK_BYTES):
+            await analysis.line.feed(data, segment=1, opens=opens)
+            opens = False
+        await analysis.finish()
+        await analysis.last_words()
+        return analysis.line.end_seconds, len(messages)
+
+
+def _cpu() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clip", type=Path, default=CLIP, help="somebody talking to the camera")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(anyio.run(_one, options.one)))
+    else:
+        run(options.rounds, options.clip)
+
+
+if __name__ == "__main__":
+    main()
