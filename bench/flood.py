@@ -1,6 +1,6 @@
 """A peer in its own process that greets and then floods with events, frames built beforehand.
 
-usage: python -m bench.flood COUNT; prints its port.
+usage: python -m bench.flood COUNT; prints its port. With a COUNT of 0 it only listens.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ async def main(count: int) -> None:
 
     async def flood(connection: ServerConnection) -> None:
         await connection.send(json.dumps(_READY))
+        if not count:
+            async for _ in connection:
+                pass
         for start in range(0, count, _STEP):
             connection.transport.write(b"".join(frames[start : start + _STEP]))
             await connection.drain()

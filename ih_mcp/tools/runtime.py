@@ -6,6 +6,7 @@ the stand-in's web server load with the first stream, after the first answer.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -18,7 +19,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from ih_mcp.errors import CallerError, MediaError, PathError
+from ih_mcp.errors import CallerError, JournalError, MediaError, PathError
 from ih_mcp.journal import Journal, Keeping, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.analysis import Analyses, Analysis, Request, open_analyses
@@ -38,6 +39,8 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.streams.pace import PaceName
 
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
+_TIDY_SECONDS = 3600.0
+_LOG = logging.getLogger("ih_mcp.tools")
 _ORPHANED = {"state": "failed", "reason": "host_stopped"}
 
 
@@ -278,6 +281,16 @@ def _unwrapped() -> Iterator[None]:
         raise error from None
 
 
+async def _tidy_forever(journal: Journal) -> None:
+    """At the start and every hour; a full disk is told by what has to be kept, not by this."""
+    while True:
+        try:
+            await journal.tidy()
+        except JournalError as exc:
+            _LOG.warning("the journal was not tidied: %s", exc)
+        await anyio.sleep(_TIDY_SECONDS)
+
+
 def _folder_of(path: str) -> Path:
     return Path(path).expanduser().resolve().parent
 
@@ -309,7 +322,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         stack.enter_context(_unwrapped())
         journal = await stack.enter_async_context(open_journal(settings.data_dir, keeping))
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(journal.tidy)
+        tasks.start_soon(_tidy_forever, journal)
         async with (
             open_analyses(journal) as analyses,
             open_registry(

@@ -3,6 +3,9 @@ from __future__ import annotations
 import base64
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ih_mcp.errors import CallerError, ServiceError
 from ih_mcp.journal import Entry
 from ih_mcp.tools.answers import answer, failure
@@ -17,6 +20,13 @@ def test_messages_follow_our_status_as_they_came() -> None:
     assert texts(result) == ['{"ih_mcp":{"state":"open"}}', '{ "a":1.0 }', "é\n"]
     assert not result.is_error
     assert result.structured_content is None
+
+
+@given(st.lists(st.text()))
+def test_any_text_is_relayed_unchanged_in_order(messages: list[str]) -> None:
+    entries = [Entry(n, 0, 0, message) for n, message in enumerate(messages, 1)]
+    wire = answer({}, entries).model_dump_json(by_alias=True)
+    assert [block["text"] for block in json.loads(wire)["content"][1:]] == messages
 
 
 def test_a_binary_message_becomes_base64_and_is_named() -> None:
