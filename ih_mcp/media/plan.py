@@ -54,19 +54,28 @@ class Bounds:
     """Whether a segment has to begin with a key frame."""
 
 
-def bounds(limits: Limits, framing: Framing, *, target_seconds: float) -> Bounds:
+def bounds(
+    limits: Limits,
+    framing: Framing,
+    *,
+    target_seconds: float,
+    duration_seconds: float | None = None,
+) -> Bounds:
     """What holds for the segments of one file.
 
     Args:
         limits: Of the API session, or of the dialect until it is open.
         framing: What segments are to each other.
         target_seconds: Wished; raised to the minimum and lowered to the maximum.
+        duration_seconds: Of the file, if it is known. Where its rest would be too short and could
+            join nothing, the target becomes an even share.
     """
     is_whole = framing is Framing.WHOLE
     longest = limits.max_segment_seconds or (MAX_WHOLE_SECONDS if is_whole else float("inf"))
     shortest = limits.min_segment_seconds or 0.0
+    target = min(max(target_seconds, shortest), longest)
     return Bounds(
-        target_seconds=min(max(target_seconds, shortest), longest),
+        target_seconds=_even(target, duration_seconds or 0.0, shortest, longest),
         min_seconds=shortest,
         joined_below_seconds=max(shortest, _SHORT_SECONDS),
         max_seconds=longest,
@@ -75,6 +84,14 @@ def bounds(limits: Limits, framing: Framing, *, target_seconds: float) -> Bounds
         max_bytes=limits.max_segment_bytes - min(MARGIN_BYTES, limits.max_segment_bytes // 8),
         needs_key=is_whole,
     )
+
+
+def _even(target: float, duration: float, shortest: float, longest: float) -> float:
+    rest = duration % target
+    if rest < _EPSILON or rest >= shortest or target + rest <= longest:
+        return target
+    shares = (duration / count for count in (duration // target + 1, duration // target) if count)
+    return next((share for share in shares if shortest <= share <= longest), target)
 
 
 class Cut(Enum):

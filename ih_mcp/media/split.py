@@ -73,7 +73,12 @@ async def split(
         PathError: It is not the admitted file any more.
     """
     known = facts or await probe(ffmpeg, source)
-    limited = bounds(limits, framing, target_seconds=target_seconds)
+    limited = bounds(
+        limits,
+        framing,
+        target_seconds=target_seconds,
+        duration_seconds=(known.duration_seconds or start_seconds) - start_seconds,
+    )
     job = Job(source, ffmpeg, known, framing, limited)
     begin, encode = start_seconds, frozenset[str]()
     while True:

@@ -195,6 +195,14 @@ def test_whole_segments_have_a_longest_also_where_none_is_declared() -> None:
     assert (made.target_seconds, made.max_seconds, made.is_max_declared) == (8.0, 8.0, True)
 
 
+def test_an_even_share_is_aimed_at_where_the_rest_could_join_nothing() -> None:
+    tight = replace(V0.limits, max_segment_seconds=6.0)
+    made = bounds(tight, Framing.WHOLE, target_seconds=5.0, duration_seconds=12.0)
+    assert made.target_seconds == 4.0
+    made = bounds(tight, Framing.WHOLE, target_seconds=5.0, duration_seconds=13.0)
+    assert made.target_seconds == 5.0
+
+
 def test_small_maxima_keep_a_smaller_margin() -> None:
     made = bounds(
         replace(V2.limits, max_segment_bytes=80_000), Framing.CONTINUED, target_seconds=1.0

@@ -1,0 +1,297 @@
+"""One test for each trap the study of splitting fell into, named after it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import aclosing
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media import commands
+from ih_mcp.media.container import READERS
+from ih_mcp.media.facts import Facts
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.probe import probe
+from ih_mcp.media.process import running
+from ih_mcp.media.recipes import FRAGMENT_BYTES, recipe
+from ih_mcp.media.split import split
+from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
+
+from . import oracle
+from .checks import Outcome, check_beast, cut, read_all
+from .oracle import Media, digests
+from .zoo import Zoo
+
+
+def seconds(outcome: Outcome) -> list[float]:
+    return [segment.end_seconds - segment.start_seconds for segment in outcome.segments]
+
+
+def pictures(parts: list[Media]) -> list[bytes]:
+    return [digest for part in parts for digest in digests(part.pictures)]
+
+
+async def written(facts: Facts, path: Path, ffmpeg: Ffmpeg, *encode: str) -> bytes:
+    """What ffmpeg writes for whole segments, uncut."""
+    made = recipe(
+        facts, Framing.WHOLE, target_seconds=5.0, max_bytes=1 << 24, encode=frozenset(encode)
+    )
+    command = commands.segments(ffmpeg.path, f"file:{path}", made, start_seconds=0.0)
+    data = b""
+    async with running(command) as child:
+        while piece := await child.read():
+            data += piece
+        await child.finish()
+    return data
+
+
+async def facts_of(data: bytes, ffmpeg: Ffmpeg, folder: Path) -> Facts:
+    path = await anyio.Path(folder / "one").resolve()
+    await path.write_bytes(data)
+    return await probe(ffmpeg, Path(path))
+
+
+async def test_01_the_first_packet_of_sound_is_not_displaced(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("late_audio")
+    whole = read_all((await cut(path, ffmpeg)).segments, Framing.WHOLE)
+    source = oracle.read(path)
+    assert whole[0].sound[0].time == pytest.approx(source.sound[0].time, abs=0.002)
+    assert oracle.shift_seconds(source, whole) <= 0.002
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+async def test_02_sound_in_adts_frames_does_not_end_the_copy_early(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("transport"), ffmpeg, dialect)
+    assert outcome.error is None
+    assert outcome.segments[-1].end_seconds == pytest.approx(12.0, abs=0.05)
+
+
+async def test_03_what_is_read_to_know_a_stream_is_not_dropped() -> None:
+    command = commands.decoded("f", pictures_per_second=2, width=64, height=48, hertz=16_000)
+    assert "-fflags" not in command  # that nothing is lost is shown in test_decode
+
+
+async def test_04_copies_neither_overlap_nor_lose(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("transport_wrapped")
+    parts = read_all((await cut(path, ffmpeg)).segments, Framing.WHOLE)
+    assert pictures(parts) == digests(oracle.read(path).pictures)
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+async def test_05_no_segment_is_shorter_than_the_minimum(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("tail_11s"), ffmpeg, dialect, target_seconds=3.0)
+    assert outcome.error is None
+    assert min(seconds(outcome)) >= 3.0
+
+
+async def test_06_a_still_picture_makes_longer_segments_not_smaller_ones(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("still"), ffmpeg, min_segment_bytes=6_000)
+    assert outcome.error is None
+    assert min(len(segment.data) for segment in outcome.segments) >= 6_000
+    assert sum(seconds(outcome)) == pytest.approx(70.0, abs=0.2)
+
+
+async def test_07_a_gop_of_too_many_bytes_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("fat")
+    outcome = await cut(path, ffmpeg, max_segment_bytes=4 << 20)
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert outcome.error is None
+    assert max(len(segment.data) for segment in outcome.segments) <= 4 << 20
+    assert len(pictures(parts)) == len(oracle.read(path).pictures)
+
+
+async def test_07_a_gop_that_is_too_long_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("gop_whole")
+    outcome = await cut(path, ffmpeg, max_segment_seconds=6.0)
+    assert outcome.error is None
+    assert max(seconds(outcome)) <= 6.1
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert len(pictures(parts)) == len(oracle.read(path).pictures)
+
+
+async def test_07_only_from_the_long_gop_on_and_no_picture_twice(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("long_gop_later")
+    source = oracle.read(path)
+    outcome = await cut(path, ffmpeg, target_seconds=3.0, max_segment_seconds=4.5)
+    assert outcome.error is None
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert len(pictures(parts)) == len(source.pictures)
+    assert pictures(parts)[:90] == digests(source.pictures)[:90]  # the first segment is a copy
+    for before, after in pairwise(outcome.segments):
+        assert after.start_seconds == pytest.approx(before.end_seconds, abs=0.04)
+
+
+async def test_07_a_continued_stream_that_cannot_fit_is_encoded_from_its_beginning(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("fat"), ffmpeg, V1, max_segment_bytes=3 << 20)
+    assert outcome.error is None
+    assert [segment.headed for segment in outcome.segments].count(True) == 1
+    joined = read_all(outcome.segments, Framing.CONTINUED)[0]
+    assert len(joined.pictures) == 240
+
+
+async def test_08_a_fat_gop_comes_in_small_fragments(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("fat")
+    data = await written(await probe(ffmpeg, path), path, ffmpeg)
+    atoms = READERS["mp4"]().feed(data)
+    assert len(data) > 2 * FRAGMENT_BYTES
+    assert max(atom.size for atom in atoms) < FRAGMENT_BYTES * 1.5
+
+
+async def test_09_an_open_gop_is_seen_and_cut_less_often(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("open_gop")
+    atoms = READERS["mp4"]().feed(await written(await probe(ffmpeg, path), path, ffmpeg))
+    assert sum(atom.has_leading for atom in atoms) > len(atoms) / 2
+    closed = READERS["mp4"]().feed(
+        await written(await probe(ffmpeg, zoo("base")), zoo("base"), ffmpeg)
+    )
+    assert not any(atom.has_leading for atom in closed)
+    outcome = await cut(path, ffmpeg, target_seconds=3.0)
+    assert min(seconds(outcome)) >= 5.9
+
+
+async def test_10_a_webm_segment_declares_its_own_length(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    outcome = await cut(zoo("vp9"), ffmpeg)
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    declared = [part.declared_seconds for part in parts]
+    assert declared == pytest.approx(seconds(outcome), abs=0.1)
+
+
+async def test_11_a_track_that_starts_late_does_not_shift_later_segments(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("late_audio"), ffmpeg)
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert [part.start for part in parts] == pytest.approx([0.0] * len(parts), abs=0.03)
+    assert parts[1].sound[0].time < 0.05
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+async def test_12_where_a_phone_was_stays_private_and_its_rotation_is_kept(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    assert b"+55.6761" in await anyio.Path(zoo("rotated")).read_bytes()
+    segments = (await cut(zoo("rotated"), ffmpeg, dialect)).segments
+    assert not any(b"+55.6761" in segment.data for segment in segments)
+    facts = await facts_of(segments[0].data, ffmpeg, tmp_path)
+    assert facts.video is not None
+    assert abs(facts.video.rotation_degrees) == 90.0
+
+
+@pytest.mark.parametrize("name", ["cover", "two_audio_subtitles", "chapters"])
+async def test_13_one_picture_and_one_sound_track_are_sent(
+    name: str, zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    facts = await facts_of((await cut(zoo(name), ffmpeg)).segments[0].data, ffmpeg, tmp_path)
+    assert facts.tracks == 2
+    assert facts.video is not None
+    assert facts.video.codec == "h264"
+
+
+@pytest.mark.parametrize("name", ["prores_pcm", "four_four_four", "odd_size"])
+async def test_14_what_few_decoders_read_is_encoded(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    await check_beast(name, zoo, ffmpeg, Framing.WHOLE)
+
+
+async def test_17_a_slow_sender_fills_neither_disk_nor_memory(
+    zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    path = zoo("fat")
+    segments = split(path, ffmpeg=ffmpeg, limits=V2.limits, framing=V2.framing, target_seconds=1.0)
+    taken = 0
+    async with aclosing(segments):
+        async for segment in segments:
+            taken += len(segment.data)
+            for written_bytes in written_by_children():
+                assert written_bytes <= taken + (6 << 20)  # pipe, a fragment, held segment
+    assert taken > 2 * FRAGMENT_BYTES
+    assert [found async for found in anyio.Path(tmp_path).iterdir()] == []
+
+
+def written_by_children() -> list[int]:
+    """How many bytes each child has written so far."""
+    if sys.platform != "linux":
+        return []
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    counts = [Path(f"/proc/{pid}/io").read_text() for pid in children]
+    return [int(text.split("wchar: ")[1].split()[0]) for text in counts]
+
+
+async def test_18_a_talkative_ffmpeg_does_not_stop(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    url = f"file:{zoo('scratched')}"
+    command = [ffmpeg.path, "-nostdin", "-v", "debug", "-i", url, "-f", "null", "-"]
+    async with running(command) as child:
+        assert await child.read() == b""
+        await child.finish()
+        assert len(child.words.text()) > 1 << 15
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such pipes")
+async def test_19_one_that_waits_for_a_pipe_to_open_is_gone(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    command = [ffmpeg.path, "-nostdin", "-i", f"file:{tmp_path / 'pipe.mp4'}", "-f", "null", "-"]
+    with anyio.fail_after(3):
+        with anyio.move_on_after(0.2):
+            async with running(command) as child:
+                await child.read()
+
+
+async def test_21_a_file_cut_off_in_its_media_is_told_with_where_it_ends(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("torn"), ffmpeg)
+    assert isinstance(outcome.error, MediaError)
+    assert "ends at 8.2 of 12.0 s" in str(outcome.error)
+    assert outcome.segments
+
+
+async def test_22_a_file_without_its_index_is_called_incomplete(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    outcome = await cut(zoo("torn_index_last"), ffmpeg)
+    assert isinstance(outcome.error, MediaError)
+    assert outcome.code == "incomplete_file"
+    assert "still being recorded" in outcome.error.help
+
+
+async def test_22_a_matroska_file_that_still_grows_is_read_as_far_as_it_is(
+    zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    data = await anyio.Path(zoo("mkv")).read_bytes()
+    path = await anyio.Path(tmp_path / "growing.mkv").resolve()
+    await path.write_bytes(data[: len(data) // 2])
+    outcome = await cut(Path(path), ffmpeg)
+    assert outcome.code == "ends_early"
+    assert sum(seconds(outcome)) == pytest.approx(6.0, abs=1.0)
+
+
+async def test_23_times_that_jump_back_in_joined_files_are_mended(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    for name in ("matroska_joined", "transport_joined"):
+        outcome = await cut(zoo(name), ffmpeg)
+        assert outcome.error is None
+        assert sum(seconds(outcome)) == pytest.approx(24.0, abs=0.2)
+        parts = read_all(outcome.segments, Framing.WHOLE)
+        assert len(pictures(parts)) == 720
+
+
+async def test_24_pictures_at_varying_rates_are_not_repeated(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    path = zoo("variable_rate")
+    data = await written(await probe(ffmpeg, path), path, ffmpeg, "video")
+    assert len(oracle.read(data).pictures) == len(oracle.read(path).pictures)
+
+
+def test_the_other_pitfalls_have_their_tests_elsewhere() -> None:
+    """15 and 16: `test_chunks`; 20: `test_hostile`."""
+    folder = Path(__file__).parent
+    assert {"test_chunks.py", "test_hostile.py"} <= {path.name for path in folder.iterdir()}
