@@ -40,7 +40,7 @@ def main() -> None:
     print(f"{datetime.now(UTC):%Y-%m-%d}; mediapipe 0.10.21, praat-parselmouth 0.4.7\n")
     print(
         "| clip | pictures with a face: both / referee | engine alone | movement r, right / down |"
-        " pitch: median, over 2 st | voicing agrees | pauses: found / Praat, ours / right |"
+        " pitch: median, over 2 st | voicing agrees | pauses: found / Praat, right / ours |"
     )
     print("|---|---|---|---|---|---|---|")
     for clip in options.clips or [CLIP]:

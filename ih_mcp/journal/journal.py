@@ -23,7 +23,7 @@ from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 
 from .owners import Owner
-from .store import Entry, Store, StreamRow
+from .store import Batch, Entry, Row, Store, StreamRow
 
 T = TypeVar("T")
 
@@ -73,10 +73,10 @@ class Log:
         self.oldest = 1
         """The oldest cursor that is kept."""
         self.size = size
-        """Of what is kept, in bytes."""
+        """Of what is kept, in characters (bytes of binary messages)."""
         self._given = last
-        self._pending: list[Entry] = []
-        self._pending_bytes = 0
+        self._pending: list[Row] = []
+        self._pending_size = 0
         self._moved = Bell()
 
     def append(self, body: str | bytes, *, leg: int) -> int:
@@ -88,15 +88,15 @@ class Log:
         if self.failure:
             raise self.failure
         self._given += 1
-        self._pending.append(Entry(self._given, leg, time.time_ns() // 1000, body))
-        self._pending_bytes += len(body)
+        self._pending.append((self._given, leg, time.time_ns() // 1000, body))
+        self._pending_size += len(body)
         self._journal.wake()
         return self._given
 
     @property
     def is_full(self) -> bool:
         """Whether so much waits for the disk that `flushed()` should be awaited first."""
-        return self._pending_bytes > _MAX_PENDING_BYTES
+        return self._pending_size > _MAX_PENDING_BYTES
 
     async def flushed(self) -> None:
         """Wait until all that was taken is committed.
@@ -118,16 +118,18 @@ class Log:
         """Keep what is to be said of the stream; after `ended` nothing follows."""
         await self._journal.write_record(self, record, ended=ended)
 
-    def take(self) -> list[Entry]:
-        """For the journal's writer: what waits to be committed."""
-        batch, self._pending = self._pending, []
-        self._pending_bytes = 0
+    def take(self) -> Batch | None:
+        """For the journal's writer: what waits to be committed, if anything does."""
+        if not self._pending:
+            return None
+        batch = Batch(self.no, self._pending, self._pending_size)
+        self._pending, self._pending_size = [], 0
         return batch
 
-    def settle(self, batch: Sequence[Entry]) -> None:
-        """For the journal's writer: these are committed."""
-        self.last = batch[-1].cursor
-        self.size += sum(len(entry.body) for entry in batch)
+    def settle(self, batch: Batch) -> None:
+        """For the journal's writer: this is committed."""
+        self.last = batch.last
+        self.size += batch.size
         self.nudge()
 
     def fail(self, error: JournalError) -> None:
@@ -265,9 +267,7 @@ class Journal:
         if not taken:
             return
         try:
-            await self._write(
-                partial(self._store.append, [(log.no, batch) for log, batch in taken])
-            )
+            await self._write(partial(self._store.append, [batch for _, batch in taken]))
         except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             for log, _ in taken:
                 log.fail(_as_journal_error(exc))

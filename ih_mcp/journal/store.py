@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS streams(
     ended_at REAL,                  -- NULL while it lives
     last INTEGER NOT NULL DEFAULT 0,    -- newest cursor
     oldest INTEGER NOT NULL DEFAULT 1,  -- oldest cursor still kept
-    bytes INTEGER NOT NULL DEFAULT 0,
+    size INTEGER NOT NULL DEFAULT 0,    -- of its messages, in characters
     record TEXT NOT NULL            -- JSON: what the owner last said of it
 );
 CREATE TABLE IF NOT EXISTS entries(
@@ -45,7 +45,7 @@ _INSERT_ONE = "(?,?,?,?)"
 _BUSY_SECONDS = 10.0
 
 
-class Entry(NamedTuple):  # no dataclass: thousands a second are made
+class Entry(NamedTuple):
     """A message as it came, with its place."""
 
     cursor: int
@@ -56,6 +56,25 @@ class Entry(NamedTuple):  # no dataclass: thousands a second are made
     """Arrival, in microseconds since the epoch (UTC)."""
     body: str | bytes
     """Text as it came; bytes where the API sent a binary message."""
+
+
+Row = tuple[int, int, int, str | bytes]
+"""An `Entry` on its way to the disk, as a bare tuple: the cheapest thing there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries of one stream that are committed together, in order."""
+
+    no: int
+    rows: Sequence[Row]
+    size: int
+    """Of the messages, in characters."""
+
+    @property
+    def last(self) -> int:
+        """The newest cursor."""
+        return self.rows[-1][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +89,11 @@ class StreamRow:
     last: int
     oldest: int
     size: int
-    """Of all messages, in bytes."""
+    """Of all messages, in characters."""
     record: str
 
 
-_COLUMNS = "no, id, owner, created_at, ended_at, last, oldest, bytes, record"
+_COLUMNS = "no, id, owner, created_at, ended_at, last, oldest, size, record"
 
 
 class Store:
@@ -122,13 +141,13 @@ class Store:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def append(self, entries: Iterable[tuple[int, Sequence[Entry]]]) -> None:
-        """Commit entries of any number of streams at once, as (stream number, entries)."""
+    def append(self, batches: Iterable[Batch]) -> None:
+        """Commit entries of any number of streams at once."""
         with self._failing("write"), self._transaction():
-            for no, batch in entries:
-                base = no << 32
-                for start in range(0, len(batch), _ROWS_PER_INSERT):
-                    rows = batch[start : start + _ROWS_PER_INSERT]
+            for batch in batches:
+                base = batch.no << 32
+                for start in range(0, len(batch.rows), _ROWS_PER_INSERT):
+                    rows = batch.rows[start : start + _ROWS_PER_INSERT]
                     # one statement a batch: every step of a statement gives up the interpreter
                     values: list[object] = []
                     for cursor, leg, received_at, body in rows:
@@ -137,10 +156,9 @@ class Store:
                         "INSERT INTO entries VALUES " + ",".join([_INSERT_ONE] * len(rows)),  # noqa: S608 - placeholders only
                         values,
                     )
-                size = sum(_size(entry.body) for entry in batch)
                 self._db.execute(
-                    "UPDATE streams SET last=?, bytes=bytes+? WHERE no=?",
-                    (batch[-1].cursor, size, no),
+                    "UPDATE streams SET last=?, size=size+? WHERE no=?",
+                    (batch.last, batch.size, batch.no),
                 )
 
     def write_record(self, no: int, record: str, *, ended: bool) -> None:
@@ -171,17 +189,16 @@ class Store:
                 self._db.execute("DELETE FROM streams WHERE no=?", (no,))
 
     def trim_stream(self, no: int, below: int) -> int:
-        """Forget the entries of a stream before cursor `below`; gives the bytes let go."""
+        """Forget the entries of a stream before cursor `below`; gives the size let go."""
         range_ = (no << 32, (no << 32 | below) - 1)
         with self._failing("write"), self._transaction():
             (size,) = self._db.execute(
-                "SELECT coalesce(sum(length(CAST(body AS BLOB))), 0) FROM entries "
-                "WHERE place BETWEEN ? AND ?",
+                "SELECT coalesce(sum(length(body)), 0) FROM entries WHERE place BETWEEN ? AND ?",
                 range_,
             ).fetchone()
             self._db.execute("DELETE FROM entries WHERE place BETWEEN ? AND ?", range_)
             self._db.execute(
-                "UPDATE streams SET oldest=max(oldest, ?), bytes=bytes-? WHERE no=?",
+                "UPDATE streams SET oldest=max(oldest, ?), size=size-? WHERE no=?",
                 (below, size, no),
             )
         return int(size)
@@ -249,10 +266,6 @@ class Store:
                 f"the journal cannot {verb}: {exc}",
                 help="Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to.",
             ) from exc
-
-
-def _size(body: str | bytes) -> int:
-    return len(body) if isinstance(body, bytes) or body.isascii() else len(body.encode())
 
 
 def _make_private(path: Path) -> None:

@@ -22,7 +22,7 @@ from ih_mcp.wire.messages import Close, Configure, Error, Reading, Updated
 from ih_mcp.wire.session import Session, Side, State
 
 from .outbox import Outbox, Outgoing
-from .receipts import Receipts
+from .receipts import DROPPED, Receipts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +160,11 @@ class Leg:
         except RemoteProtocolError:
             self.irregular += 1
             return
-        self.receipts.note(message)
-        if not isinstance(message, Reading):
+        if isinstance(message, Reading):  # nearly all are; only this one speaks of segments
+            if message.kind == DROPPED:
+                self.receipts.note(message)
+        else:
+            self.receipts.note(message)
             self.updates += isinstance(message, Updated)
             self.is_open = self.is_open or self.session.state is State.OPEN
             self._move()

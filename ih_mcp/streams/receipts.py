@@ -22,6 +22,8 @@ from ih_mcp.wire.messages import (
     ServerMessage,
 )
 
+DROPPED = "coverage.dropped"
+
 
 class Receipt(StrEnum):
     SENT = "sent"
@@ -75,9 +77,8 @@ class Receipts:
     def note(self, message: ServerMessage | ClientMessage) -> None:
         """Learn what a message of the service says about segments."""
         match message:
-            case Reading(kind, fields):  # first: most messages are
-                if kind == "coverage.dropped":
-                    self._drop(_ranges(fields))
+            case Reading(kind, fields) if kind == DROPPED:
+                self._drop(_ranges(fields))
             case Processing(segment):
                 self._set(segment, Receipt.PROCESSING)
             case Completed(segment):
