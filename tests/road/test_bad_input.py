@@ -160,7 +160,7 @@ async def test_an_unknown_stream_lists_the_live_ones(host: Host, live: str) -> N
     [
         ({"data_base64": "%%%"}, "not base64"),
         ({"data_base64": "AAA"}, "not base64"),
-        ({"data_base64": "AAAA" * 20}, "starts without a container header"),
+        ({"data_base64": "AAAA" * 20}, "begins without a container header"),
         ({}, "exactly one of path and data_base64"),
         ({"data_base64": "AAAA", "path": "x"}, "exactly one of path and data_base64"),
         ({"data_base64": "AAAA", "seq": 0}, "seq"),
