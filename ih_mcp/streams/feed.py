@@ -44,9 +44,15 @@ async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
         if stream.is_over:
             return
         clock = Pace(pace, now=anyio.current_time())
+        leg = stream.leg
+        assert leg is not None  # an open stream has one
+        dropped = 0.0
         pieces = _samples(stream, source) if source.is_raw else _segments(stream, source)
         async with aclosing(pieces) as segments:
             async for segment in segments:
+                if (now_dropped := leg.receipts.dropped_seconds) > dropped:
+                    clock.dropped(now_dropped - dropped)
+                    dropped = now_dropped
                 await _wait_until(clock.send_at(segment.end_seconds or 0.0), stream)
                 await stream.put(segment)
     except StreamEndedError:

@@ -59,6 +59,8 @@ class Receipts:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self.dropped_seconds = 0.0
+        """How much media the service said it never analysed."""
         self._confirmed = 0
 
     def sent(
@@ -112,6 +114,7 @@ class Receipts:
 
     def _drop(self, ranges: Iterable[tuple[float, float]]) -> None:
         for start, end in ranges:
+            self.dropped_seconds += max(0.0, end - start)
             for line in self.lines:
                 if (
                     line.start_seconds is not None

@@ -64,7 +64,7 @@ class Registry:
                 f"{len(self._streams)} streams are open, and no more may be",
                 code="too_many_streams",
                 help="End one with end_stream, or raise IH_MCP_MAX_STREAMS.",
-                facts={"live": list(self._streams)},
+                facts={"live": self.live_ids},
             )
         stream_id = f"{PREFIX}{secrets.token_hex(16)}"
         log = await self._journal.begin(stream_id, {"state": "connecting"})
@@ -104,6 +104,11 @@ class Registry:
                 stream.fail(exc)
                 return
             await stream.until(partial(_has_left, stream, state))
+
+    @property
+    def live_ids(self) -> list[str]:
+        """Of the streams that run in this process, the oldest first."""
+        return list(self._streams)
 
     def live(self, stream_id: str) -> Stream:
         """A stream that runs in this process.
@@ -169,7 +174,7 @@ class Registry:
         self._tasks.cancel_scope.cancel()
 
     def _unknown(self, stream_id: str) -> UnknownStreamError:
-        live = list(self._streams)
+        live = self.live_ids
         return UnknownStreamError(
             f"there is no stream {stream_id}",
             help=f"Live streams: {', '.join(live)}." if live else "No stream is live; start one.",

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.lowlevel
+import pytest
+
+from ih_mcp.errors import CallerError, StreamEndedError, UnknownStreamError
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.streams.registry import Registry, open_registry
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1
+
+from .service import Service
+
+PLAN = Plan(dialect=V1, base_url="http://h", label="call")
+
+
+@asynccontextmanager
+async def opened(folder: Path, max_streams: int = 16) -> AsyncIterator[tuple[Journal, Registry]]:
+    with anyio.fail_after(10):
+        async with (
+            open_journal(folder) as journal,
+            open_registry(journal, max_streams=max_streams, close_seconds=0.2) as registry,
+        ):
+            yield journal, registry
+
+
+async def test_a_stream_is_found_by_an_id_that_cannot_be_guessed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry):
+        stream = await registry.start(PLAN, Service().opener)
+        assert registry.live(stream.id) is stream
+        assert stream.id.startswith("st_")
+        assert len(stream.id) == 35
+
+
+async def test_an_unknown_id_names_the_live_ones(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry):
+        with pytest.raises(UnknownStreamError, match="no stream st_x") as unknown:
+            registry.live("st_x")
+        assert unknown.value.help == "No stream is live; start one."
+        stream = await registry.start(PLAN, Service().opener)
+        for ask in (registry.record, registry.require_live):
+            with pytest.raises(UnknownStreamError) as unknown:
+                await ask("st_x")
+            assert stream.id in unknown.value.help
+
+
+async def test_no_more_streams_than_may_be(tmp_path: Path) -> None:
+    async with opened(tmp_path, max_streams=1) as (_, registry):
+        stream = await registry.start(PLAN, Service().opener)
+        with pytest.raises(CallerError) as refused:
+            await registry.start(PLAN, Service().opener)
+        assert refused.value.facts["live"] == [stream.id]
+
+
+async def test_an_ended_stream_is_told_from_an_unknown_one(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        stream.ask_to_end()
+        await service.drain()
+        while stream.id in registry.live_ids:
+            await anyio.lowlevel.checkpoint()
+        record = await registry.record(stream.id)
+        assert (record["state"], record["label"], record["last_cursor"]) == ("ended", "call", 3)
+        with pytest.raises(StreamEndedError, match="is over"):
+            await registry.require_live(stream.id)
+
+
+async def test_streams_are_ended_in_order_when_the_process_goes(tmp_path: Path) -> None:
+    service = Service()
+    async with opened(tmp_path) as (_, registry), anyio.create_task_group() as tasks:
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        await stream.opened()
+        tasks.start_soon(service.drain)
+        await registry.close(5)
+    assert service.heard == ['{"type":"session.close"}']
+    assert stream.failure is None
+
+
+async def test_one_that_does_not_end_in_time_is_let_go_and_says_so(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        await stream.opened()
+    async with open_journal(tmp_path) as journal:
+        row = await journal.row(stream.id)
+    assert row.ended_at is not None
+
+
+async def test_a_mistake_in_one_stream_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: Stream) -> None:
+        raise RuntimeError("a mistake")
+
+    async with opened(tmp_path) as (_, registry):
+        other = await registry.start(PLAN, Service().opener)
+        stream = await registry.start(PLAN, Service().opener, feed=broken)
+        await stream.until(lambda: False)
+        assert registry.live(other.id) is other
+    assert "a mistake" in caplog.text
