@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -113,30 +112,32 @@ def compare(ffmpeg: Ffmpeg, longest: str, folder: Path) -> list[str]:
     """Print a row per length and version; what is out of bounds, as sentences."""
     broken: list[str] = []
     print("length  version  remux s  split s  ratio  first s  own MB (base)  ffmpeg MB  disk")
-    names = list(LENGTHS)[: list(LENGTHS).index(longest) + 1]
-    for name in names:
+    for name in list(LENGTHS)[: list(LENGTHS).index(longest) + 1]:
         source = looped(ffmpeg, LENGTHS[name], folder)
-        remuxed = median(remux_seconds(ffmpeg, source, folder) for _ in range(RUNS))
         for version in ("v0", "v2"):
-            runs = [in_own_process(source, version) for _ in range(RUNS)]
-            took, first = (median_of(runs, key) for key in (lambda r: r.seconds, first_of))
-            worst = max(runs, key=lambda run: run.own_bytes)
-            print(
-                f"{name:6}  {version:7}  {remuxed:7.2f}  {took:7.2f}  {took / remuxed:5.2f}  "
-                f"{first:7.3f}  {worst.own_bytes / 1e6:6.1f} ({worst.baseline_bytes / 1e6:.1f})  "
-                f"{worst.ffmpeg_bytes / 1e6:9.1f}  {worst.disk_bytes:4}"
-            )
-            broken += out_of_bounds(f"{name} {version}", took / remuxed, first, worst)
+            # By turns, so that other load on the machine meets both alike.
+            pairs = [
+                (remux_seconds(ffmpeg, source, folder), in_own_process(source, version))
+                for _ in range(RUNS)
+            ]
+            broken += row(name, version, pairs)
         source.unlink()
     return broken
 
 
-def median_of(runs: list[Run], key: Callable[[Run], float]) -> float:
-    return median(key(run) for run in runs)
-
-
-def first_of(run: Run) -> float:
-    return run.first_seconds
+def row(name: str, version: str, pairs: list[tuple[float, Run]]) -> list[str]:
+    """Print it; what is out of bounds in it."""
+    ratio = median(run.seconds / remuxed for remuxed, run in pairs)
+    first = median(run.first_seconds for _, run in pairs)
+    worst = max((run for _, run in pairs), key=lambda run: run.own_bytes)
+    print(
+        f"{name:6}  {version:7}  {median(remuxed for remuxed, _ in pairs):7.2f}  "
+        f"{median(run.seconds for _, run in pairs):7.2f}  {ratio:5.2f}  {first:7.3f}  "
+        f"{worst.own_bytes / 1e6:6.1f} ({worst.baseline_bytes / 1e6:.1f})  "
+        f"{worst.ffmpeg_bytes / 1e6:9.1f}  {worst.disk_bytes:4}",
+        flush=True,
+    )
+    return out_of_bounds(f"{name} {version}", ratio, first, worst)
 
 
 def out_of_bounds(what: str, ratio: float, first: float, run: Run) -> list[str]:

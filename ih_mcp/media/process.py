@@ -200,12 +200,17 @@ _INCOMPLETE = (
 _NOT_MEDIA = "This is not a media file ffmpeg can read, or its beginning is damaged."
 _NOT_ALLOWED = "Playlists, scripts, text and pictures are not read; give a video or sound file."
 _DEMANDING = "The media needs more memory than it may have; scale the picture down."
+_NO_ENCODER = (
+    "This ffmpeg was built without libx264. Set IH_MCP_FFMPEG to one that has it, "
+    "or remove it from PATH so that the one of imageio-ffmpeg is used."
+)
 _OTHERWISE = "Convert the file to MP4 with H.264 and AAC, and try again."
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ("moov atom not found", "incomplete_file", _INCOMPLETE),
     ("Invalid data found", "not_media", _NOT_MEDIA),
     ("not on whitelist", "format_not_allowed", _NOT_ALLOWED),
     ("not in allowed", "format_not_allowed", _NOT_ALLOWED),
+    ("Unknown encoder", "encoder_missing", _NO_ENCODER),
     ("Cannot allocate memory", "too_demanding", _DEMANDING),
 )
 

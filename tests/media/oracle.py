@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Media:
         return max(item.time + item.seconds for item in self.pictures or self.sound)
 
 
+@lru_cache(maxsize=64)  # several tests ask of the same recording
 def read(source: bytes | Path) -> Media:
     """Every picture decoded, every packet of sound, in the order of the file."""
     media = Media()

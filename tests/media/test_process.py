@@ -174,6 +174,12 @@ def test_an_unknown_line_is_kept_and_the_way_out_named() -> None:
     assert "Convert" in error.help
 
 
+def test_a_build_without_an_encoder_is_told_with_the_ways_out() -> None:
+    error = failure("ffmpeg ended", "Unknown encoder 'libx264'")
+    assert error.code == "encoder_missing"
+    assert "IH_MCP_FFMPEG" in error.help
+
+
 def is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
