@@ -90,7 +90,9 @@ class Engine:
     def _is_acquainted(self, end_seconds: float) -> bool:
         until = settled_seconds(end_seconds)
         self._was_heard |= self._voice is not None and bool(begun(self._voice, until))
-        return self._was_heard or (self._sight is not None and self._sight.was_ever_seen(end_seconds))
+        return self._was_heard or (
+            self._sight is not None and self._sight.was_ever_seen(end_seconds)
+        )
 
     def _forget(self, before_seconds: float) -> None:
         if self._voice is not None:

@@ -211,17 +211,27 @@ def _photo() -> Floats:
 @lru_cache(maxsize=2_000)
 def _rendered(scene: Scene, width: int, height: int) -> bytes:
     """The photo, its head turned as an ellipsoid with a nose."""
+    across, along, shown = _seen_from(scene.camera_right, scene.camera_down, width, height)
+    near = np.hypot(across / 1.4, along / 1.7) < 1
+    if scene != replace(STILL, light=scene.light) and near.any():
+        x, y = across[near], along[near]
+        for _ in range(5):
+            move_x, move_y = _moved(scene, x, y)
+            x, y = across[near] - move_x, along[near] - move_y
+        shown = shown.copy()
+        shown[near] = _sampled(_HEAD[0] + x * _FACE_PIXELS, _HEAD[1] + y * _FACE_PIXELS)
+    return np.clip(shown * scene.light, 0, 255).astype(np.uint8).tobytes()
+
+
+@lru_cache(maxsize=50)
+def _seen_from(right: float, down: float, width: int, height: int) -> tuple[Floats, Floats, Floats]:
+    """Where each point lies beside the head, in heights of the face, and the plain picture."""
     zoom = _ZOOM * height / HEIGHT
     rows, columns = np.mgrid[:height, :width].astype(np.float64)
-    across = (columns - width / 2 - scene.camera_right) / zoom / _FACE_PIXELS
-    along = (rows - height * 0.47 - scene.camera_down) / zoom / _FACE_PIXELS
-    x, y = across.copy(), along.copy()
-    near = np.hypot(across / 1.4, along / 1.7) < 1
-    for _ in range(6):
-        move_x, move_y = _moved(scene, x[near], y[near])
-        x[near], y[near] = across[near] - move_x, along[near] - move_y
-    shown = _sampled(_HEAD[0] + x * _FACE_PIXELS, _HEAD[1] + y * _FACE_PIXELS)
-    return np.clip(shown * scene.light, 0, 255).astype(np.uint8).tobytes()
+    across = (columns - width / 2 - right) / zoom / _FACE_PIXELS
+    along = (rows - height * 0.47 - down) / zoom / _FACE_PIXELS
+    plain = _sampled(_HEAD[0] + across * _FACE_PIXELS, _HEAD[1] + along * _FACE_PIXELS)
+    return across, along, plain
 
 
 def _moved(scene: Scene, x: Floats, y: Floats) -> tuple[Floats, Floats]:
