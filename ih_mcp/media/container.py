@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from .boxes import Mp4Reader
 from .clusters import MatroskaReader
+from .fragments import Mp4Reader
 from .parts import Atom, Head, Reader, Stamp, bad_container
 
 __all__ = [

@@ -8,11 +8,9 @@ generator may hold a process open between two of its items.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -24,26 +22,14 @@ import anyio.to_thread
 
 from ih_mcp.errors import MediaError
 
+from .words import Words, failure
+
 STALL_SECONDS = 30.0  # chosen: no local file keeps ffmpeg silent for so long
 _END_SECONDS = 2.0
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # a larger pipe lets ffmpeg run on while we hand over a segment
-_KEPT_BYTES = 1 << 16
 _MEMORY_BYTES = 3 << 30  # of address space; a decoder of 8K pictures fits
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
-
-_ADDRESS = re.compile(r"^\[[^\]]*@ [^\]]*\] ")
-_INPUT_NAME = re.compile(  # an error of the input as a whole, as 5.1 and as 9 say it
-    r"^(?:(?:file|pipe):\S*|error opening input): ", re.IGNORECASE
-)
-_EMPTY_WORDS = re.compile(
-    r"(conversion failed|error opening (input|output) file"
-    r"|exiting|received signal|last message repeated|press \[q\]"
-    r"|error while (decoding|filtering|processing)|terminating|nothing was (written|encoded)"
-    r"|task finished|error submitting|error sending|output file is empty"
-    r"|cannot determine format of input)",
-    re.IGNORECASE,
-)
 
 
 class Child:
@@ -158,69 +144,6 @@ async def running(
             await _end(process)
             await anyio.to_thread.run_sync(words.join, abandon_on_cancel=True)
         os.close(stdout)
-
-
-class Words:
-    """What a process said: the first and the last 64 KiB, read by a thread so it never waits."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._first = b""
-        self._last = b""
-        self._thread = threading.Thread(target=self._drain, args=(descriptor,), daemon=True)
-        self._thread.start()
-
-    def text(self) -> str:
-        """The first 64 KiB."""
-        return self._first.decode(errors="replace")
-
-    def last_useful(self) -> str:
-        """The last line that says more than that something failed; empty if there is none."""
-        lines = [_ADDRESS.sub("", line).strip() for line in reversed(self._lines())]
-        useful = [line for line in lines if line and not _EMPTY_WORDS.search(line)]
-        ours = [line for line in useful if not _INPUT_NAME.match(line)]
-        return next(iter(ours), None) or _INPUT_NAME.sub("", next(iter(useful), ""))
-
-    def join(self) -> None:
-        self._thread.join()
-
-    def _lines(self) -> list[str]:
-        return re.split(r"[\r\n]+", self._last.decode(errors="replace"))
-
-    def _drain(self, descriptor: int) -> None:
-        with open(descriptor, "rb", buffering=0) as pipe:
-            while data := pipe.read(_KEPT_BYTES):
-                self._first += data[: _KEPT_BYTES - len(self._first)]
-                self._last = (self._last + data)[-_KEPT_BYTES:]
-
-
-_INCOMPLETE = (
-    "The file is incomplete or still being recorded: its index is missing. "
-    "Wait until the recording has ended, or record to Matroska or fragmented MP4."
-)
-_NOT_MEDIA = "This is not a media file ffmpeg can read, or its beginning is damaged."
-_NOT_ALLOWED = "Playlists, scripts, text and pictures are not read; give a video or sound file."
-_DEMANDING = "The media needs more memory than it may have; scale the picture down."
-_NO_ENCODER = (
-    "This ffmpeg was built without libx264. Set IH_MCP_FFMPEG to one that has it, "
-    "or remove it from PATH so that the one of imageio-ffmpeg is used."
-)
-_OTHERWISE = "Convert the file to MP4 with H.264 and AAC, and try again."
-_MEANINGS: tuple[tuple[str, str, str], ...] = (
-    ("moov atom not found", "incomplete_file", _INCOMPLETE),
-    ("Invalid data found", "not_media", _NOT_MEDIA),
-    ("not on whitelist", "format_not_allowed", _NOT_ALLOWED),
-    ("not in allowed", "format_not_allowed", _NOT_ALLOWED),
-    ("Unknown encoder", "encoder_missing", _NO_ENCODER),
-    ("Cannot allocate memory", "too_demanding", _DEMANDING),
-)
-
-
-def failure(what: str, line: str) -> MediaError:
-    """What ffmpeg's `line` means, as an error that keeps the line."""
-    text = f"{what}: {line}" if line else what
-    known = ((code, help_) for words, code, help_ in _MEANINGS if words in line)
-    code, help_ = next(known, ("ffmpeg_failed", _OTHERWISE))
-    return MediaError(text, help=help_, code=code, facts={"ffmpeg": line})
 
 
 async def _start(

@@ -11,7 +11,8 @@ import pytest
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media import process
-from ih_mcp.media.process import failure, running
+from ih_mcp.media.process import running
+from ih_mcp.media.words import failure
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 

@@ -1,0 +1,127 @@
+"""An MP4 stream as fragments: each a `moof` box and the `mdat` that follows it."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Generator
+
+from .boxes import Film, film_of
+from .parts import Atom, bad_container
+from .pieces import Pieces
+from .samples import Run, atom_of, runs_of, shown
+
+_KEPT = frozenset({b"ftyp", b"moov", b"moof"})
+_MAX_KEPT_BYTES = 1 << 26  # chosen: the index of a film of many hours is smaller
+
+
+class Mp4Reader:
+    """Finds the fragments of an MP4 stream. A plain file has none: it is header and media."""
+
+    def __init__(self) -> None:
+        self._pieces = Pieces()
+        self._parser = self._parse()
+        self._film = Film()
+        self._header = bytearray()
+        self._moov_offset: int | None = None
+        self._atoms: list[Atom] = []
+        self._reached = 0.0
+        self.has_media = False
+
+    @property
+    def header(self) -> bytes | None:
+        return None if self._moov_offset is None else bytes(self._header)
+
+    @property
+    def reached_seconds(self) -> float:
+        return self._reached
+
+    def feed(self, data: bytes) -> list[Atom]:
+        self._pieces.feed(data)
+        try:
+            next(self._parser)
+        except (struct.error, IndexError, ZeroDivisionError) as exc:
+            raise bad_container("a box of the MP4 stream is damaged") from exc
+        except StopIteration:
+            raise bad_container("the MP4 stream was damaged before") from None
+        atoms, self._atoms = self._atoms, []
+        return atoms
+
+    def finish(self) -> list[Atom]:
+        return []
+
+    def head(self) -> Mp4Head:
+        assert self._moov_offset is not None
+        return Mp4Head(bytes(self._header), self._moov_offset, self._film)
+
+    def _parse(self) -> Generator[None, None, None]:
+        offset, runs = 0, list[Run]()
+        while True:
+            start = self._pieces.position
+            kind, header, size = yield from self._box_header()
+            self.has_media = self.has_media or kind in {b"moof", b"mdat"}
+            if kind not in _KEPT:
+                yield from self._pieces.skip(size - len(header))
+                if kind == b"mdat" and runs:
+                    size = self._pieces.position - offset
+                    self._atoms.append(atom_of(offset, size, runs, self._film))
+                    runs = []
+                continue
+            box = header + (yield from self._pieces.read(size - len(header)))
+            if kind == b"moof":
+                offset, runs = start, runs_of(box, self._film)
+                self._reached = max([self._reached, *(shown(run, self._film)[1] for run in runs)])
+            else:
+                self._take_header(kind, box)
+
+    def _box_header(self) -> Generator[None, None, tuple[bytes, bytes, int]]:
+        header = yield from self._pieces.read(8)
+        size, kind = struct.unpack(">I4s", header)
+        if size == 1:
+            header += yield from self._pieces.read(8)
+            (size,) = struct.unpack_from(">Q", header, 8)
+        elif size == 0:  # to the end of the stream
+            size = sys.maxsize
+        if size < len(header) or (kind in _KEPT and size > _MAX_KEPT_BYTES):
+            raise bad_container(f"a {kind!r} box of the MP4 stream claims {size} bytes")
+        return kind, header, size
+
+    def _take_header(self, kind: bytes, box: bytes) -> None:
+        if self._moov_offset is not None:
+            raise bad_container("a second MP4 header stands within the stream")
+        if kind == b"moov":
+            self._moov_offset = len(self._header)
+            self._film = film_of(box)
+            self._reached = self._film.seconds
+        self._header += box
+
+
+class Mp4Head:
+    """`ftyp` and `moov` for segments that stand alone."""
+
+    def __init__(self, header: bytes, moov_offset: int, film: Film) -> None:
+        self._header = bytearray(header)
+        self._moov_offset = moov_offset
+        self._film = film
+        for edit in film.edits:
+            if not edit.is_empty:  # nothing is hidden, so that every segment lasts as it declares
+                self._write(edit.offset, edit.width, film.tracks[edit.track].shown_lag)
+
+    @property
+    def size(self) -> int:
+        return len(self._header)
+
+    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
+        del payload_bytes  # told by the boxes behind
+        for at, width, timescale in self._film.lengths:
+            self._write(at, width, round(seconds * timescale))
+        for edit in self._film.edits:
+            if edit.is_empty:
+                delay = self._film.tracks[edit.track].delay_seconds - start_seconds
+                kept = min(max(delay, 0.0), seconds)
+                self._write(edit.offset, edit.width, round(kept * self._film.timescale))
+        return bytes(self._header)
+
+    def _write(self, at: int, width: int, value: int) -> None:
+        at += self._moov_offset
+        self._header[at : at + width] = min(value, (1 << 8 * width) - 1).to_bytes(width, "big")

@@ -1,0 +1,165 @@
+"""The samples of an MP4 fragment: when they are shown, and what begins with a key frame.
+
+Names as in ISO/IEC 14496-12: a `moof` holds a `traf` per track, its samples stand in `trun`.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import add
+
+from .boxes import Film, Track, children
+from .parts import GOES_ON_SECONDS, Atom, Stamp, bad_container
+
+_NOT_KEY = 0x10000  # sample_is_non_sync_sample
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The samples of one track in one fragment, in ticks of the track."""
+
+    track: int
+    decoded: int
+    """Decoding time of the first sample."""
+    duration: int
+    """Of all samples."""
+    offset: int
+    """Composition offset of the first sample."""
+    earliest: int
+    """Smallest composition time."""
+    is_key: bool
+    stamp: tuple[int, int]
+    """Offset in the `moof` and width of the decoding time."""
+
+
+def shown(run: Run, film: Film) -> tuple[float, float]:
+    """When the samples of a run are shown, in seconds.
+
+    Between key frames the order of showing is another than that of decoding; there the time
+    of decoding is told, later by the track's usual lag, so that spans join without a gap.
+    """
+    track = film.tracks[run.track]
+    lag = run.offset if run.is_key else track.lag or 0
+    start = (run.decoded + lag - track.skipped) / track.timescale + track.delay_seconds
+    return start, start + run.duration / track.timescale
+
+
+def runs_of(moof: bytes, film: Film) -> list[Run]:
+    found = (
+        _run(moof, start, end, film)
+        for kind, start, end in children(moof, 8, len(moof))
+        if kind == b"traf"
+    )
+    return [run for run in found if run is not None]
+
+
+def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
+    """The samples of one `traf`; None where it has none, or its track is not known."""
+    number, duration, flags, decoded, stamp = 0, 0, 0, 0, (0, 0)
+    samples = Samples()
+    for kind, at, _ in children(moof, start, end):
+        if kind == b"tfhd":
+            number, duration, flags = _fragment_header(moof, at, film)
+        elif kind == b"tfdt":
+            stamp = (at + 4, 8 if moof[at] else 4)
+            decoded = int.from_bytes(moof[stamp[0] : stamp[0] + stamp[1]], "big")
+        elif kind == b"trun":
+            samples.take(moof, at, duration, flags)
+    track = film.tracks.get(number)
+    if track is None or not samples.durations or not stamp[1]:
+        return None
+    run = samples.run(number, decoded, stamp)
+    if track.lag is None and run.is_key:
+        track.lag = run.offset
+    return run
+
+
+def _fragment_header(moof: bytes, at: int, film: Film) -> tuple[int, int, int]:
+    """Track number, default duration and default flags of a `tfhd`."""
+    present = int.from_bytes(moof[at + 1 : at + 4], "big")
+    (number,) = struct.unpack_from(">I", moof, at + 4)
+    track = film.tracks.get(number, Track())
+    told = [track.default_duration, 0, track.default_flags]
+    at += 8 + (8 if present & 1 else 0) + (4 if present & 2 else 0)
+    for index, flag in enumerate((8, 0x10, 0x20)):
+        if present & flag:
+            (told[index],) = struct.unpack_from(">I", moof, at)
+            at += 4
+    return number, told[0], told[2]
+
+
+class Samples:
+    """The samples of one track in one fragment, as columns of numbers."""
+
+    def __init__(self) -> None:
+        self.durations: list[int] = []
+        self.offsets: list[int] = []
+        self.is_key = False
+
+    def take(self, moof: bytes, at: int, duration: int, flags: int) -> None:
+        """Add those of a `trun`."""
+        present = int.from_bytes(moof[at + 1 : at + 4], "big")
+        (count,) = struct.unpack_from(">I", moof, at + 4)
+        at += 8 + (4 if present & 1 else 0)
+        first_flags = flags
+        if present & 4:
+            (first_flags,) = struct.unpack_from(">I", moof, at)
+            at += 4
+        fields = [field for field in (0x100, 0x200, 0x400, 0x800) if present & field]
+        if count * max(1, len(fields)) * 4 > len(moof) - at and (fields or count > len(moof)):
+            raise bad_container("a fragment of the MP4 stream claims more samples than it has")
+        columns = _columns(moof[at : at + 4 * len(fields) * count], fields)
+        if not self.durations and count:
+            told = columns.get(0x400)
+            self.is_key = not (told[0] if told and not present & 4 else first_flags) & _NOT_KEY
+        self.durations += columns.get(0x100) or [duration] * count
+        self.offsets += columns.get(0x800) or [0] * count
+
+    def run(self, track: int, decoded: int, stamp: tuple[int, int]) -> Run:
+        times = map(add, accumulate(self.durations, initial=decoded), self.offsets)
+        return Run(
+            track=track,
+            decoded=decoded,
+            duration=sum(self.durations),
+            offset=self.offsets[0],
+            earliest=min(times),
+            is_key=self.is_key,
+            stamp=stamp,
+        )
+
+
+def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
+    """A table of 32-bit numbers, column by column; composition offsets are signed."""
+    numbers = array("i", table)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return {field: numbers[index :: len(fields)].tolist() for index, field in enumerate(fields)}
+
+
+def atom_of(offset: int, size: int, runs: Sequence[Run], film: Film) -> Atom:
+    spans = {run.track: shown(run, film) for run in runs}
+    main = next((run for run in runs if run.track == film.main), None)
+    earliest, latest = min(start for start, _ in spans.values()), max(e for _, e in spans.values())
+    start, end = spans[main.track] if main else (earliest, latest)
+    is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
+    return Atom(
+        offset=offset,
+        size=size,
+        start_seconds=start,
+        end_seconds=latest if latest > end + GOES_ON_SECONDS else end,
+        first_seconds=earliest,
+        is_key=is_sound or (main is not None and main.is_key),
+        has_picture=is_sound or main is not None,
+        has_leading=main is not None and main.earliest < main.decoded + main.offset,
+        stamps=tuple(_stamp(run, film.tracks[run.track]) for run in runs),
+    )
+
+
+def _stamp(run: Run, track: Track) -> Stamp:
+    ticks = run.decoded - track.skipped + track.shown_lag
+    return Stamp(*run.stamp, ticks, track.timescale, track.delay_seconds)
