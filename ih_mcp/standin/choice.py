@@ -35,7 +35,8 @@ def choose_analyst(
 ) -> Choice:
     """The analyst to use.
 
-    Looks at what is installed, without loading it; reads the scenario, where there is one.
+    Looks at what is installed, without loading it; reads the scenario, where there is one. Both
+    look at files: call it in a thread.
 
     Args:
         name: `cues`, `placeholder`, `replay` or one that an installed package offers; by default

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.media.decode import Sound
@@ -112,7 +113,7 @@ def _entry_points() -> str:
 
 @pytest.mark.usefixtures("plugin")
 async def test_the_example_package_is_found_and_runs() -> None:
-    chosen = choose_analyst("loudness")
+    chosen = await to_thread.run_sync(choose_analyst, "loudness")
     assert chosen.told.startswith("analyst: loudness 0.1.0 of an installed package")
     analyst = chosen.make()
     window = Window(0, 0, 8)
