@@ -17,6 +17,8 @@ from ih_mcp.settings import LOCAL, Settings, read_settings
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import UPLOADS
 
+from .hosts import HOSTS, NAME
+
 _EXAMPLES = """\
 examples:
   ih-mcp                                  the MCP server over stdio, as hosts start it
@@ -26,6 +28,7 @@ examples:
   ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
   ih-mcp token --max-video-seconds 600    a capped token for a browser
   ih-mcp check                            what is missing, and what mends it
+  ih-mcp install cursor --dry-run         what would be put into an MCP host's configuration
   ih-mcp standin --port 8080              the stand-in alone, for any client of the API
 
 A key comes from INTERHUMAN_API_KEY. Exit codes: 0 all in order, 1 the stream did not end in
@@ -170,7 +173,39 @@ def _parser() -> argparse.ArgumentParser:
         "check", parents=[shared], help="look at the set-up and say what mends it"
     )
     check.set_defaults(work=_check)
+    _add_install(commands, shared)
     return parser
+
+
+def _add_install(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+) -> None:
+    install = commands.add_parser(
+        "install",
+        parents=[shared],
+        help="put this server into an MCP host's configuration",
+        description="Put this server into an MCP host's configuration: the change is shown, what "
+        "is there is kept, and the old file stays beside the new one.",
+    )
+    install.add_argument("host", choices=[*HOSTS])
+    install.add_argument("--dry-run", action="store_true", help="show the change, write nothing")
+    install.add_argument("--print", action="store_true", help="print the entry, read nothing")
+    install.add_argument("--name", default=NAME, help=f"of the server; default: {NAME}")
+    install.add_argument(
+        "--key", help="written in clear; without it the host's reference to INTERHUMAN_API_KEY is"
+    )
+    install.add_argument(
+        "--media-dir",
+        action="append",
+        dest="media_dirs",
+        metavar="DIR",
+        help="a folder whose files may be read; may be repeated",
+    )
+    install.add_argument(
+        "--this", action="store_true", help="start this installation instead of uvx ih-mcp"
+    )
+    install.set_defaults(work=_install)
 
 
 # Each command imports what it needs when it is called: the server must start fast.
@@ -218,6 +253,12 @@ def _standin(options: argparse.Namespace, settings: Settings) -> int:
     from .standin import run  # noqa: PLC0415
 
     return run(settings, port=options.port, record=options.record, script=options.script)
+
+
+def _install(options: argparse.Namespace, _: Settings) -> int:
+    from .install import run  # noqa: PLC0415
+
+    return run(options)
 
 
 def _check(_: argparse.Namespace, settings: Settings) -> int:

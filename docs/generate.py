@@ -1,0 +1,170 @@
+"""Write the pages that are drawn from the code: `python docs/generate.py`. A test compares them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mcp.server.mcpserver.tools import Tool
+
+from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch
+from ih_mcp.settings import Settings
+from ih_mcp.tools.server import INSTRUCTIONS, make_tools
+
+_FOLDER = Path(__file__).parent
+_NOTE = "<!-- Drawn from the code by docs/generate.py; edit that, not this. -->"
+
+
+def hosts_page() -> str:
+    """Each host's configuration, from the table of hosts."""
+    intro = f"""# Hosts
+
+`ih-mcp install HOST` puts the server into a host's configuration. It shows the change first, keeps what is there, leaves the old file
+beside the new one, and does not touch a file it does not understand. `--dry-run` only shows; `--print` prints the entry.
+
+- No key yet: `--local` uses the stand-in.
+- A key is only named, never written, unless you give it with `--key`.
+- `--media-dir DIR` names a folder whose files may be read; it may be repeated.
+- `--this` starts this very installation instead of `uvx ih-mcp`, by its full path: for hosts that do not find `uvx`.
+
+Any other host: start `uvx ih-mcp` over stdio as the server `{NAME}`.
+"""
+    return "\n".join([intro, *map(_host, HOSTS.values())])
+
+
+def _host(host: Host) -> str:
+    launch = Launch()
+    parts = [
+        f"## {host.title}\n",
+        f"`ih-mcp install {host.name}`, or by hand in {host.shown}:\n",
+        f"```{host.format}\n{host.snippet(launch)}```\n",
+    ]
+    if host.by_command:
+        parts.append(f"Its own command: `{host.by_command}`\n")
+    if host.link:
+        parts.append(f"[Install in {host.title}]({host.link(NAME, host.entry(launch))})\n")
+    return "\n".join([*parts, f"{host.after}\n"])
+
+
+def tools_page() -> str:
+    """Each tool with its arguments, as a client sees them."""
+    intro = """# Tools
+
+What an MCP client sees. Answers are text blocks: the first is one JSON object with the key `ih_mcp` (state, cursor, and `next`: what
+to call); every further one is a message of the service, byte for byte. A failure is text too: what happened, what helps, and JSON
+with a stable `code`.
+
+Hints: **reads** changes nothing; **repeatable** may be called again with the same arguments; **outside** talks to the service.
+"""
+    return "\n".join([intro, *map(_tool, make_tools()), _instructions()])
+
+
+def _tool(tool: Tool) -> str:
+    hints = tool.annotations
+    assert hints
+    told = [
+        word
+        for word, holds in (
+            ("reads", hints.read_only_hint),
+            ("repeatable", hints.idempotent_hint),
+            ("outside", hints.open_world_hint),
+        )
+        if holds
+    ]
+    lines = [f"## `{tool.name}`\n", f"{tool.description}\n", f"Hints: {', '.join(told)}.\n"]
+    required = set(tool.parameters.get("required", ()))
+    if properties := tool.parameters.get("properties", {}):
+        lines += ["| argument | type | default | |", "|---|---|---|---|"]
+        lines += [_argument(name, found, name in required) for name, found in properties.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _argument(name: str, schema: Mapping[str, Any], required: bool) -> str:
+    default = "required" if required else _code(schema.get("default"))
+    cells = (f"`{name}`", _type(schema), default, schema.get("description", ""))
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(value: object) -> str:
+    return "" if value is None else f"`{value}`"
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return " ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    bounds = [
+        f"{words} {schema[key]:g}"
+        for key, words in (("minimum", "from"), ("maximum", "to"))
+        if key in schema
+    ]
+    return " ".join([str(schema.get("type", "any")), *bounds])
+
+
+def _instructions() -> str:
+    return f"## What a model is told first\n\n```text\n{INSTRUCTIONS}```\n"
+
+
+def settings_page() -> str:
+    """Each environment variable, from the class that reads them."""
+    intro = """# Settings
+
+All settings are environment variables; a host sets them in the `env` of its entry. A value that a host never filled in, such as
+`${INTERHUMAN_API_KEY}`, counts as unset. A wrong value is an error that names the variable, never a secret.
+
+| variable | default | bounds | meaning |
+|---|---|---|---|"""
+    return "\n".join([intro, *_rows(), ""])
+
+
+def _rows() -> Iterable[str]:
+    for name, found in Settings.model_fields.items():
+        schema = Settings.model_json_schema(by_alias=False)["properties"][name]
+        bounds = " ".join(
+            f"{words} {schema[key]:g}"
+            for key, words in (
+                ("minimum", "from"),
+                ("exclusiveMinimum", "above"),
+                ("maximum", "to"),
+            )
+            if key in schema
+        )
+        default = found.default if isinstance(found.default, str | int | float) else None
+        cells = (f"`{found.validation_alias}`", _code(default), bounds, found.description or "")
+        yield f"| {' | '.join(cells)} |"
+
+
+def hosts_table() -> str:
+    """The rows of the README."""
+    rows = []
+    for host in HOSTS.values():
+        link = host.link(NAME, host.entry(Launch())) if host.link else ""
+        own = f"`{host.by_command}`" if host.by_command else ""
+        rows.append(
+            f"| {host.title} | `ih-mcp install {host.name}` | "
+            f"{f'[install]({link})' if link else own} |"
+        )
+    return "\n".join(["| host | writes its configuration | or |", "|---|---|---|", *rows])
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "hosts.md": hosts_page,
+    "tools.md": tools_page,
+    "settings.md": settings_page,
+}
+
+
+def text(name: str) -> str:
+    """A page, as it has to stand in its file."""
+    title, _, rest = PAGES[name]().partition("\n")
+    return f"{title}\n\n{_NOTE}\n{rest}"
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (_FOLDER / page).write_text(text(page), encoding="utf-8")
+        sys.stdout.write(f"docs/{page}\n")

@@ -1,0 +1,234 @@
+"""MCP hosts as rows: where each keeps its servers, in which shape, and its install link.
+
+Everything that names a host's configuration is made from this table: `ih-mcp install`, the pages
+of the docs and the links in them. Sources are the hosts' own pages, 2026-11; **seen** where a
+host was run.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+NAME = "interhuman"
+KEY = "INTERHUMAN_API_KEY"
+DIRS = "IH_MCP_MEDIA_DIRS"
+COMMAND = ("uvx", "ih-mcp")
+
+
+class Format(StrEnum):
+    """How a host writes its configuration down."""
+
+    JSON = "json"
+    TOML = "toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The machine a host runs on."""
+
+    home: Path
+    project: Path
+    platform: str
+    """As `sys.platform` has it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def config(self) -> Path:
+        """Where programs keep their configuration for this user."""
+        if self.platform == "darwin":
+            return self.home / "Library" / "Application Support"
+        if self.platform == "win32":
+            return Path(self.environment.get("APPDATA") or self.home / "AppData" / "Roaming")
+        return Path(self.environment.get("XDG_CONFIG_HOME") or self.home / ".config")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How the server is started, and what it is told."""
+
+    command: Sequence[str] = COMMAND
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What the user gave: it wins over what a file has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One row."""
+
+    name: str
+    title: str
+    where: Callable[[Place], Path]
+    """Its file."""
+    shown: str
+    """The file, as its users know it."""
+    key: str = "mcpServers"
+    """What holds the servers in it."""
+    format: Format = Format.JSON
+    reference: str | None = None
+    """How the value of a variable is named instead of written, where it can be."""
+    first: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of an entry that come first."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of an entry that come last, unless the file has them already."""
+    inputs: Sequence[Mapping[str, Any]] = ()
+    """What the host asks its user for; kept beside the servers."""
+    link: Callable[[str, Mapping[str, Any]], str] | None = None
+    """A link that installs an entry."""
+    by_command: str | None = None
+    """The host's own command for it."""
+    after: str = ""
+    """What to do then."""
+
+    def entry(self, launch: Launch) -> dict[str, Any]:
+        """The server, as this host writes it; a key that was not given is only named."""
+        env = dict(launch.env)
+        if self.reference and KEY not in env and "--local" not in launch.command:
+            env = {KEY: self.reference, **env}
+        entry = {**self.first, "command": launch.command[0], "args": [*launch.command[1:]]}
+        if env:
+            entry["env"] = env
+        return {**entry, **self.more}
+
+    def snippet(self, launch: Launch, name: str = NAME) -> str:
+        """What to put into an empty file."""
+        if self.format is Format.TOML:
+            return toml_table((self.key, name), self.entry(launch))
+        return json_text(self.document(launch, name))
+
+    def document(self, launch: Launch, name: str = NAME) -> dict[str, Any]:
+        """The same as data."""
+        entry = self.entry(launch)
+        asks = any("${input:" in str(value) for value in entry.get("env", {}).values())
+        inputs = {"inputs": [dict(asked) for asked in self.inputs]} if asks else {}
+        return {**inputs, self.key: {name: entry}}
+
+
+def json_text(document: object) -> str:
+    """As people write it by hand."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def toml_table(path: Sequence[str], entry: Mapping[str, Any]) -> str:
+    """One table of TOML, with a table of its own for each mapping in it."""
+    lines = [f"[{'.'.join(path)}]"]
+    tables = []
+    for name, value in entry.items():
+        if isinstance(value, Mapping):
+            tables.append(toml_table((*path, name), value))
+        else:  # JSON of text, numbers, booleans and lists of these is TOML too
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n" + "".join(f"\n{table}" for table in tables)
+
+
+def _cursor_link(name: str, entry: Mapping[str, Any]) -> str:
+    config = base64.b64encode(json.dumps(entry, separators=(",", ":")).encode()).decode()
+    return f"https://cursor.com/en/install-mcp?name={quote(name)}&config={quote(config, safe='')}"
+
+
+def _vscode_link(name: str, entry: Mapping[str, Any]) -> str:
+    asked = json.dumps([dict(row) for row in _VSCODE_INPUTS], separators=(",", ":"))
+    config = quote(json.dumps(entry, separators=(",", ":")), safe="")
+    return (
+        "https://insiders.vscode.dev/redirect/mcp/install"
+        f"?name={quote(name)}&inputs={quote(asked, safe='')}&config={config}"
+    )
+
+
+_VSCODE_INPUTS = (
+    {
+        "type": "promptString",
+        "id": "interhuman_api_key",
+        "description": "Interhuman API key",
+        "password": True,
+    },
+)
+
+_ROWS = (
+    Host(
+        name="claude-code",
+        title="Claude Code",
+        where=lambda place: place.project / ".mcp.json",
+        shown=".mcp.json in the project's folder",
+        reference="${INTERHUMAN_API_KEY:-}",
+        by_command="claude mcp add --scope user interhuman -- uvx ih-mcp",
+        after="Start Claude Code in this folder and allow the server.",
+    ),
+    Host(
+        name="claude-desktop",
+        title="Claude Desktop",
+        where=lambda place: place.config() / "Claude" / "claude_desktop_config.json",
+        shown="claude_desktop_config.json (Settings, Developer, Edit Config)",
+        after="It knows no references: give the key with --key, or install the .mcpb bundle, "
+        "which keeps it in the system's keychain. Then restart Claude Desktop.",
+    ),
+    Host(
+        name="cursor",
+        title="Cursor",
+        where=lambda place: place.home / ".cursor" / "mcp.json",
+        shown="~/.cursor/mcp.json, or .cursor/mcp.json in a project",
+        reference="${env:INTERHUMAN_API_KEY}",
+        link=_cursor_link,
+        after="Turn the server on in Settings, MCP.",
+    ),
+    Host(
+        name="vscode",
+        title="VS Code",
+        where=lambda place: place.config() / "Code" / "User" / "mcp.json",
+        shown="mcp.json of the user's profile, or .vscode/mcp.json in a project",
+        key="servers",
+        reference="${input:interhuman_api_key}",
+        first={"type": "stdio"},
+        inputs=_VSCODE_INPUTS,
+        link=_vscode_link,
+        after="VS Code asks for the key when the server starts first, and keeps it.",
+    ),
+    Host(
+        name="codex",
+        title="Codex",
+        where=lambda place: (
+            Path(place.environment.get("CODEX_HOME") or place.home / ".codex") / "config.toml"
+        ),
+        shown="~/.codex/config.toml",
+        key="mcp_servers",
+        format=Format.TOML,
+        more={"env_vars": [KEY], "startup_timeout_sec": 30},  # seen: 10 s in older builds
+        by_command="codex mcp add interhuman -- uvx ih-mcp",
+        after="Codex hands on INTERHUMAN_API_KEY from the environment it was started in.",
+    ),
+    Host(
+        name="gemini",
+        title="Gemini CLI",
+        where=lambda place: place.home / ".gemini" / "settings.json",
+        shown="~/.gemini/settings.json",
+        reference="$INTERHUMAN_API_KEY",
+        by_command="gemini mcp add --scope user interhuman uvx ih-mcp",
+        after="`gemini mcp list` shows it in a trusted folder.",
+    ),
+    Host(
+        name="windsurf",
+        title="Windsurf",
+        where=lambda place: place.home / ".codeium" / "windsurf" / "mcp_config.json",
+        shown="~/.codeium/windsurf/mcp_config.json",
+        reference="${env:INTERHUMAN_API_KEY}",
+        after="Refresh the servers in Cascade.",
+    ),
+    Host(
+        name="zed",
+        title="Zed",
+        where=lambda place: (
+            (place.config() / "Zed" if place.platform == "win32" else place.home / ".config/zed")
+            / "settings.json"
+        ),
+        shown="settings.json of Zed",
+        key="context_servers",
+        after="It knows no references: start Zed where INTERHUMAN_API_KEY is set, or give --key.",
+    ),
+)
+HOSTS: Mapping[str, Host] = MappingProxyType({row.name: row for row in _ROWS})
