@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench bench-cues referee clean
+.PHONY: demo test lint format bench test-cues bench-cues referee clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+# All tests of the cue engine, the long ones too.
+test-cues: $(VENV)/.dev
+	IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/standin/cues
 
 bench-cues: $(VENV)/.dev
 	$(BIN)/python -m bench.bench_cues

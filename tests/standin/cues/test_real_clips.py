@@ -11,6 +11,7 @@ from ih_mcp.media.decode import Decoder, Picture, Sound
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.cues import NEVER
 
+from . import long
 from .session import Told, engine, observed, signals
 
 pytestmark = pytest.mark.timeout(90)
@@ -95,6 +96,7 @@ CHANGES = {
 }
 
 
+@long
 @pytest.mark.parametrize("change", CHANGES)
 async def test_how_it_was_recorded_changes_no_signal(
     change: str, ffmpeg: Ffmpeg, shared_media: Path
