@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench test-cues bench-cues referee clean
+.PHONY: demo test lint format bench test-cues bench-cues referee docs packages clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,14 @@ test-cues: $(VENV)/.dev
 
 bench-cues: $(VENV)/.dev
 	$(BIN)/python -m bench.bench_cues
+
+# The pages that are drawn from the code; a test tells when one is not current.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+
+# What is handed out, built and started in a clean environment; needs the package index.
+packages: $(VENV)/.dev
+	IH_MCP_TEST_PACKAGES=1 $(BIN)/python -m pytest tests/packages
 
 # Compares the cue engine with mediapipe and Praat, in an environment of their own; not in CI.
 referee: $(VENV)/.dev

@@ -1,0 +1,131 @@
+"""What is handed out: one version in all places, and each file as its readers want it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ih_mcp import __version__
+from ih_mcp.settings import Settings
+from ih_mcp.tools.server import make_tools
+from tests.road.host import REPOSITORY
+
+NAME = "io.github.ih-mcp/ih-mcp"
+
+
+def document(path: str) -> Any:
+    return json.loads((REPOSITORY / path).read_text(encoding="utf-8"))
+
+
+def written(path: str) -> str:
+    return (REPOSITORY / path).read_text(encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    server = document("server.json")
+    dockerfile = written("Dockerfile")
+    bundle = tomllib.loads(written("mcpb/pyproject.toml"))["project"]
+    gemini = document("gemini-extension.json")
+    found = {
+        "server.json": server["version"],
+        "server.json, pypi": server["packages"][0]["version"],
+        "server.json, oci": server["packages"][1]["identifier"].partition(":")[2],
+        "mcpb/manifest.json": document("mcpb/manifest.json")["version"],
+        "mcpb/pyproject.toml": bundle["version"],
+        "mcpb/pyproject.toml, dependency": bundle["dependencies"][0].partition("==")[2],
+        ".claude-plugin/plugin.json": document(".claude-plugin/plugin.json")["version"],
+        "gemini-extension.json": gemini["version"],
+        "Dockerfile": re.findall(r'image\.version="(.*?)"', dockerfile)[0],
+        "Dockerfile, how to run": re.findall(r"ghcr\.io/ih-mcp/ih-mcp:(\S+)", dockerfile)[0],
+    }
+    for path, held in ((".mcp.json", document(".mcp.json")), ("gemini-extension.json", gemini)):
+        (server,) = held["mcpServers"].values()
+        found[f"{path}, args"] = server["args"][0].partition("==")[2]
+    return found
+
+
+@pytest.mark.parametrize("place", versions())
+def test_every_place_has_the_version_of_the_package(place: str) -> None:
+    assert versions()[place] == __version__
+
+
+def test_the_registry_finds_the_name_where_it_looks() -> None:
+    server = document("server.json")
+    assert server["name"] == NAME
+    assert re.fullmatch(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", NAME)
+    assert f"<!-- mcp-name: {NAME} -->" in written("README.md")
+    assert f'LABEL io.modelcontextprotocol.server.name="{NAME}"' in written("Dockerfile")
+    assert len(server["description"]) <= 100
+    assert len(server["title"]) <= 100
+    assert server["packages"][0]["identifier"] == "ih-mcp"
+    for package in server["packages"]:
+        assert package["transport"] == {"type": "stdio"}
+
+
+def variables() -> set[str]:
+    """Each environment variable that some file hands on to the server."""
+    named = set()
+    for package in document("server.json")["packages"]:
+        named |= {row["name"] for row in package["environmentVariables"]}
+    named |= set(document("mcpb/manifest.json")["server"]["mcp_config"]["env"])
+    for path in (".mcp.json", "gemini-extension.json"):
+        for server in document(path)["mcpServers"].values():
+            named |= set(server["env"])
+    return named
+
+
+def test_every_variable_that_is_handed_on_is_a_setting() -> None:
+    assert variables() <= {str(f.validation_alias) for f in Settings.model_fields.values()}
+
+
+def test_a_key_is_secret_wherever_it_is_asked_for() -> None:
+    for package in document("server.json")["packages"]:
+        asked = {row["name"]: row["isSecret"] for row in package["environmentVariables"]}
+        assert asked["INTERHUMAN_API_KEY"] is True
+    assert document("mcpb/manifest.json")["user_config"]["api_key"]["sensitive"] is True
+    assert document(".claude-plugin/plugin.json")["userConfig"]["api_key"]["sensitive"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "asks"),
+    [("mcpb/manifest.json", "mcpb/manifest.json"), (".mcp.json", ".claude-plugin/plugin.json")],
+)
+def test_what_is_filled_in_is_asked_for(path: str, asks: str) -> None:
+    asking = document(asks)
+    asked = set(asking.get("user_config", asking.get("userConfig")))
+    assert set(re.findall(r"\$\{user_config\.(\w+)\}", written(path))) == asked
+
+
+def test_the_bundle_lists_the_tools_there_are() -> None:
+    listed = {tool["name"]: tool["description"] for tool in document("mcpb/manifest.json")["tools"]}
+    assert listed == {tool.name: tool.description for tool in make_tools()}
+
+
+def test_what_files_point_to_is_there() -> None:
+    manifest = document("mcpb/manifest.json")
+    assert (REPOSITORY / "mcpb" / manifest["server"]["entry_point"]).is_file()
+    assert (REPOSITORY / document(".claude-plugin/plugin.json")["mcpServers"]).is_file()
+    assert (REPOSITORY / document("gemini-extension.json")["contextFileName"]).is_file()
+    (plugin,) = document(".claude-plugin/marketplace.json")["plugins"]
+    assert plugin["name"] == document(".claude-plugin/plugin.json")["name"]
+    assert (REPOSITORY / plugin["source"]).resolve() == REPOSITORY
+
+
+def test_the_image_runs_without_rights_and_without_a_shell() -> None:
+    lines = written("Dockerfile").splitlines()
+    assert lines[-1] == 'ENTRYPOINT ["ih-mcp"]'
+    assert "USER ih" in lines
+    assert any("ffmpeg" in line for line in lines)
+    copied = [line.split()[1:-1] for line in lines if re.match(r"COPY (?!--from)", line)]
+    for path in (path for paths in copied for path in paths):
+        assert (REPOSITORY / path).exists(), path
+
+
+def test_the_folder_of_the_bundle_holds_nothing_else() -> None:
+    names = {path.name for path in Path(REPOSITORY / "mcpb").iterdir()}
+    assert names - {"__pycache__"} == {"manifest.json", "pyproject.toml", "server.py"}
