@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
 
@@ -37,3 +39,13 @@ def shared_media() -> Path:
 def dialogue() -> Path:
     """The clip of people talking that is in the repository."""
     return REPOSITORY / "examples" / "media" / "dialogue.mp4"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop() -> Iterator[None]:
+    """A blocking call of ours inside the event loop is an error.
+
+    `admit` says that it blocks and is called in threads; its own tests call it as it is.
+    """
+    with blockbuster_ctx("ih_mcp", excluded_modules=["ih_mcp.media.admit"]):
+        yield

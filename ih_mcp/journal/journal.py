@@ -325,6 +325,11 @@ def _unknown(stream_id: str) -> UnknownStreamError:
     return UnknownStreamError(f"there is no stream {stream_id}", facts={"stream_id": stream_id})
 
 
+async def _close(opened: Store | Owner) -> None:
+    with anyio.CancelScope(shield=True):
+        await to_thread.run_sync(opened.close)
+
+
 @asynccontextmanager
 async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIterator[Journal]:
     """The journal in `folder`; what was taken is committed before it closes.
@@ -335,11 +340,11 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
     async with AsyncExitStack() as stack:
         path = folder / FILE_NAME
         store = await to_thread.run_sync(Store, path)
-        stack.callback(store.close)
+        stack.push_async_callback(_close, store)
         reader = await to_thread.run_sync(Store, path)
-        stack.callback(reader.close)
+        stack.push_async_callback(_close, reader)
         owner = await to_thread.run_sync(Owner, folder / "owners")
-        stack.callback(owner.close)
+        stack.push_async_callback(_close, owner)
         journal = Journal(store, reader, owner, keeping or Keeping())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(journal.write_forever)

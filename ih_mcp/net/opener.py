@@ -16,11 +16,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket as system
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
+import anyio.to_thread
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -107,6 +109,7 @@ async def _connect(
             close_timeout=_CLOSE_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
             proxy=None if _is_loopback(url) else True,
+            ssl=await _tls(url),
             logger=_LIBRARY_LOG,
         )
     except InvalidStatus as exc:
@@ -190,6 +193,13 @@ class _WebSocket:
         return SocketClosed(
             None, str(cause) if cause else "connection lost", by_us=self._closed_by_us
         )
+
+
+async def _tls(url: str) -> ssl.SSLContext | None:
+    """Certificates are read from disk, so not in the event loop."""
+    if urlsplit(url).scheme != "wss":
+        return None
+    return await anyio.to_thread.run_sync(ssl.create_default_context)
 
 
 async def _fragments(data: bytes) -> AsyncIterator[memoryview]:

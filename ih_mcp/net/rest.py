@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import anyio
+import anyio.to_thread
 import httpx2
 
 from ih_mcp.errors import TransportError
@@ -56,13 +58,14 @@ class Rest:
         for name, value in form:
             fields.setdefault(name, []).append(value)
         file = await anyio.to_thread.run_sync(source.open, "rb")
+        kind, _ = await anyio.to_thread.run_sync(mimetypes.guess_type, source.name)
         try:
             return await self._call(
                 "POST",
                 path,
                 bearer=bearer,
                 data=fields,
-                files={"file": (source.name, file)},
+                files={"file": (source.name, file, kind or "application/octet-stream")},
                 timeout=httpx2.Timeout(UPLOAD_SECONDS, connect=_CONNECT_SECONDS),
             )
         finally:
@@ -110,5 +113,6 @@ class Rest:
 async def open_rest(base_url: str) -> AsyncIterator[Rest]:
     """A client for one base URL; redirects are not followed."""
     timeout = httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
-    async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False) as client:
+    make = partial(httpx2.AsyncClient, timeout=timeout, follow_redirects=False)
+    async with await anyio.to_thread.run_sync(make) as client:  # it reads certificates from disk
         yield Rest(client, base_url)
