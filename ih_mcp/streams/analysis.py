@@ -22,7 +22,8 @@ from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStrea
 from ih_mcp.journal import Journal, Log
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
-from ih_mcp.wire.rest import Job, Upload, job_path
+from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path
 
 from .stream import told
 
@@ -201,10 +202,19 @@ class Analyses:
             body = reply.body
         analysis.log.append(body, leg=0)
         await analysis.log.flushed()
-        if job and job.error:
-            analysis.facts |= {"state": "failed", "reason": job.error.error_id or "job_failed"}
-        else:
+        if job is None or job.status != JobStatus.FAILED:
             analysis.facts |= {"state": "ended"}
+            return
+        said = job.error or ErrorBody()
+        failed = refusal(
+            "the analysis failed",
+            error_id=said.error_id,
+            message=said.message,
+            link=said.link,
+            correlation_id=said.correlation_id,
+        )
+        reason = said.error_id or "job_failed"
+        analysis.facts |= {"state": "failed", "reason": reason, "error": told(failed)}
 
 
 @asynccontextmanager

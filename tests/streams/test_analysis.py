@@ -118,6 +118,10 @@ async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: S
     async with opened(tmp_path) as (journal, analyses):
         analysis_id = await start(analyses, "v2")
         assert await result(journal, analyses, analysis_id) == ("failed", "ih1004", [body])
+        facts = await analyses.resume(analysis_id, base_url="http://h", credential=KEY)
+    error = facts["error"]
+    assert isinstance(error, dict)
+    assert (error["help"], error["retry"]) == ("Submit the file again.", True)
 
 
 @shows("gone-jobs")
