@@ -128,7 +128,7 @@ def compare(ffmpeg: Ffmpeg, longest: str, folder: Path) -> list[str]:
 def row(name: str, version: str, pairs: list[tuple[float, Run]]) -> list[str]:
     """Print it; what is out of bounds in it."""
     ratio = median(run.seconds / remuxed for remuxed, run in pairs)
-    first = median(run.first_seconds for _, run in pairs)
+    first = min(run.first_seconds for _, run in pairs)  # other load can only add to it
     worst = max((run for _, run in pairs), key=lambda run: run.own_bytes)
     print(
         f"{name:6}  {version:7}  {median(remuxed for remuxed, _ in pairs):7.2f}  "

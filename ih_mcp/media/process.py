@@ -164,7 +164,12 @@ async def _start(
     except OSError as exc:
         os.close(stdout)
         os.close(stderr)
-        raise MediaError(f"ffmpeg cannot be started: {exc.strerror}", code="ffmpeg_failed") from exc
+        raise MediaError(
+            f"ffmpeg cannot be started: {exc.strerror}",
+            help="Check that it is still there and that the machine has memory to spare.",
+            code="ffmpeg_failed",
+            retry=True,
+        ) from exc
     except BaseException:
         os.close(stdout)
         os.close(stderr)

@@ -155,8 +155,9 @@ def _h264(target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
         "maxrate": bits_per_second,
         "bufsize": bits_per_second * 2,
         "pix_fmt": "yuv420p",
-        # Even sizes for 4:2:0; interlaced pictures, and only those, become progressive ones.
-        "vf": "yadif=deint=interlaced,scale=trunc(iw/2)*2:trunc(ih/2)*2",
+        # Interlaced pictures, and only those, become progressive ones; even sizes for 4:2:0; the
+        # range of levels that every decoder shows right.
+        "vf": "yadif=deint=interlaced,scale=trunc(iw/2)*2:trunc(ih/2)*2:out_range=limited",
         "force_key_frames": f"expr:gte(t,n_forced*{target_seconds:g})",
         "sc_threshold": 0,
         "g": 100_000,
