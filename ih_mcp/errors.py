@@ -22,7 +22,8 @@ Texts are fragments a caller can read without the source; facts are attributes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 
 class IhMcpError(Exception):
@@ -103,3 +104,15 @@ class ServiceError(IhMcpError):
 
 class TransportError(IhMcpError):
     default_code = "connection_lost"
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Task groups wrap the error of the block they surround; callers want the error itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None

@@ -52,6 +52,31 @@ def test_a_file_is_streamed_from_the_shell_without_a_key(tmp_path: Path, dialogu
     assert b"ended in order: 24.667 s of media" in done.stderr
 
 
+def test_a_kept_stream_is_printed_again_and_can_be_replayed(tmp_path: Path, dialogue: Path) -> None:
+    env = environment(tmp_path / "data", IH_MCP_ANALYST="placeholder")
+    done = run(env, "stream", str(dialogue), "--pace", "fast")
+    again = run(env, "messages")
+    assert again.returncode == 0, again.stderr.decode()
+    assert again.stdout == done.stdout
+    recorded = tmp_path / "recorded.jsonl"
+    recorded.write_bytes(again.stdout)
+    env |= {"IH_MCP_ANALYST": "replay", "IH_MCP_SCENARIO": str(recorded)}
+    replayed = run(env, "stream", str(dialogue), "--pace", "fast")
+
+    def signals(output: bytes) -> set[str]:
+        read = [json.loads(line) for line in output.splitlines()]
+        return {m["data"]["signal_type"] for m in read if m["type"] == "signal.detected"}
+
+    assert replayed.returncode == 0, replayed.stderr.decode()
+    assert signals(replayed.stdout) == signals(done.stdout)
+
+
+def test_an_empty_journal_is_told(tmp_path: Path) -> None:
+    done = run(environment(tmp_path), "messages")
+    assert done.returncode == 2
+    assert b"the journal keeps no stream" in done.stderr
+
+
 def test_without_a_key_both_ways_out_are_named(tmp_path: Path, dialogue: Path) -> None:
     env = environment(tmp_path, endpoint="production", INTERHUMAN_API_KEY="")
     done = run(env, "stream", str(dialogue))

@@ -25,6 +25,7 @@ examples:
   ih-mcp stream talk.mp4                  a file's messages on stdout, one a line
   ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
+  ih-mcp messages                         the newest stream again, from the journal
   ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
   ih-mcp token --max-video-seconds 600    a capped token for a browser
   ih-mcp check                            what is missing, and what mends it
@@ -112,6 +113,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     stream.add_argument("--analyst", help="of the stand-in, with --local; see `standin --help`")
     stream.set_defaults(work=_stream)
+
+    messages = commands.add_parser(
+        "messages",
+        parents=[shared],
+        help="print the kept messages of a stream",
+        description="Print every kept message of a stream, as `ih-mcp stream` prints them.",
+    )
+    messages.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
+    messages.set_defaults(work=_messages)
 
     analyze = commands.add_parser(
         "analyze",
@@ -229,6 +239,12 @@ def _stream(options: argparse.Namespace, settings: Settings) -> int:
         include=options.include,
         pace=options.pace,
     )
+
+
+def _messages(options: argparse.Namespace, settings: Settings) -> int:
+    from .messages import run  # noqa: PLC0415
+
+    return run(settings, options.stream_id)
 
 
 def _analyze(options: argparse.Namespace, settings: Settings) -> int:

@@ -77,14 +77,15 @@ async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> N
         await runtime.journal.wait(stream.id, cursor)
         page = await runtime.journal.read(stream.id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
         if page.entries:
-            await to_thread.run_sync(_write, [entry.body for entry in page.entries])
+            await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
             cursor = page.entries[-1].cursor
         status.update(_progress(stream))
         if page.ended and cursor >= page.last:
             return
 
 
-def _write(bodies: Sequence[str | bytes]) -> None:
+def write_messages(bodies: Sequence[str | bytes]) -> None:
+    """Print messages on stdout, each framed."""
     for body in bodies:
         sys.stdout.buffer.write(frame(body))
     sys.stdout.buffer.flush()

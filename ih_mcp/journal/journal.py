@@ -20,7 +20,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from ih_mcp.bell import Bell
-from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
+from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
 
 from .owners import Owner
 from .store import Batch, Entry, Row, Store, StreamRow
@@ -338,6 +338,7 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
         JournalError: The folder cannot be used.
     """
     async with AsyncExitStack() as stack:
+        stack.enter_context(unwrapped())
         path = folder / FILE_NAME
         store = await to_thread.run_sync(Store, path)
         stack.push_async_callback(_close, store)

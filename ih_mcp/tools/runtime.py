@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from ih_mcp.errors import CallerError, JournalError, MediaError, PathError
+from ih_mcp.errors import CallerError, JournalError, MediaError, PathError, unwrapped
 from ih_mcp.journal import Journal, Keeping, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.analysis import Analyses, Analysis, Request, open_analyses
@@ -269,18 +269,6 @@ class Runtime:
         return {"note": (await self.analyst()).told} if self.settings.is_local else {}
 
 
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """Task groups wrap the error of the block they surround; callers want the error itself."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
-
-
 async def _tidy_forever(journal: Journal) -> None:
     """At the start and every hour; a full disk is told by what has to be kept, not by this."""
     while True:
@@ -319,7 +307,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         orphaned=_ORPHANED,
     )
     async with AsyncExitStack() as stack:
-        stack.enter_context(_unwrapped())
+        stack.enter_context(unwrapped())
         journal = await stack.enter_async_context(open_journal(settings.data_dir, keeping))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(_tidy_forever, journal)

@@ -36,7 +36,9 @@ from .file_tools import (
     get_analysis,
     stream_file,
 )
+from .resources import add_resources
 from .runtime import Runtime, open_runtime
+from .skills import Skills
 from .stream_tools import (
     ConfigureStream,
     EndStream,
@@ -111,7 +113,7 @@ def make_server(
     tools: Sequence[Tool] | None = None,
 ) -> MCPServer[Runtime]:
     """The server; `lifespan` gives the runtime its tools work in."""
-    return MCPServer(
+    server = MCPServer(
         "ih-mcp",
         title="Interhuman",
         description="Social-intelligence events from video, relayed unchanged.",
@@ -119,8 +121,11 @@ def make_server(
         version=__version__,
         tools=list(tools if tools is not None else make_tools()),
         lifespan=lifespan,
+        extensions=[Skills()],
         log_level="WARNING",
     )
+    add_resources(server)
+    return server
 
 
 def run_stdio(settings: Settings) -> None:

@@ -1,0 +1,44 @@
+"""`ih-mcp messages`: what the journal keeps of a stream."""
+
+from __future__ import annotations
+
+import anyio
+from anyio import to_thread
+
+from ih_mcp.errors import UnknownStreamError
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.settings import Settings
+from ih_mcp.streams.registry import PREFIX
+
+from .stream import write_messages
+
+_PAGE = 1000
+_PAGE_CHARS = 10**7
+
+
+def run(settings: Settings, stream_id: str | None) -> int:
+    """Print every kept message of a stream, in order."""
+    anyio.run(_run, settings, stream_id)
+    return 0
+
+
+async def _run(settings: Settings, stream_id: str | None) -> None:
+    async with open_journal(settings.data_dir) as journal:
+        stream_id = stream_id or await _newest(journal)
+        row = await journal.row(stream_id)
+        cursor = row.oldest - 1
+        while True:
+            page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
+            if not page.entries:
+                return
+            await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
+            cursor = page.entries[-1].cursor
+
+
+async def _newest(journal: Journal) -> str:
+    streams = [row.id for row in await journal.rows() if row.id.startswith(PREFIX)]
+    if not streams:
+        raise UnknownStreamError(
+            "the journal keeps no stream", help="IH_MCP_DATA_DIR says where it is looked for."
+        )
+    return streams[-1]
