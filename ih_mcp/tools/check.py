@@ -15,6 +15,7 @@ from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
 from .runtime import Runtime
 
 _REACH_SECONDS = 5.0
+_MCP_VERSION = version("mcp")  # it reads the disk: here, not in the event loop
 
 
 async def check(runtime: Runtime) -> dict[str, object]:
@@ -22,7 +23,7 @@ async def check(runtime: Runtime) -> dict[str, object]:
     found: dict[str, object] = {
         "version": __version__,
         "python": platform.python_version(),
-        "mcp": version("mcp"),
+        "mcp": _MCP_VERSION,
     }
     mend: list[str] = []
     for name, look in _PARTS.items():
