@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench test-cues bench-cues referee docs packages clean
+.PHONY: demo test lint format bench bench-media test-media-zoo test-cues bench-cues referee docs packages clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,13 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+# Splitting beside a plain remux, up to 4 h; and the whole zoo of odd files, both kinds of segments.
+bench-media: $(VENV)/.dev
+	$(BIN)/python -m bench.bench_media --longest 4h
+
+test-media-zoo: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/media/zoo_all.py
 
 # All tests of the cue engine, the long ones too.
 test-cues: $(VENV)/.dev
