@@ -174,6 +174,17 @@ def test_check_says_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> Non
     assert os.environ.get("INTERHUMAN_API_KEY", "none").encode() not in bad.stdout
 
 
+def test_check_tells_what_a_file_is(tmp_path: Path, dialogue: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("no video" * 100, encoding="utf-8")
+    env = environment(tmp_path, IH_MCP_MEDIA_DIRS=f"{tmp_path}{os.pathsep}{dialogue.parent}")
+    good = run(env, "check", str(dialogue))
+    bad = run(env, "check", str(text))
+    assert b"mov, 24.7 s, h264 640x480, aac." in good.stdout, good.stdout.decode()
+    assert (good.returncode, bad.returncode) == (0, 1)
+    assert b"problem: " in bad.stdout
+
+
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_framed_messages_are_told_apart_whatever_they_hold(messages: list[str]) -> None:
     assert unframe(b"".join(frame(message) for message in messages)) == messages

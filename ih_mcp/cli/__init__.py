@@ -29,6 +29,7 @@ examples:
   ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
   ih-mcp token --max-video-seconds 600    a capped token for a browser
   ih-mcp check                            what is missing, and what mends it
+  ih-mcp check talk.mp4                   what a file is, too
   ih-mcp install cursor --dry-run         what would be put into an MCP host's configuration
   ih-mcp standin --port 8080              the stand-in alone, for any client of the API
 
@@ -182,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check", parents=[shared], help="look at the set-up and say what mends it"
     )
+    check.add_argument("file", metavar="FILE", nargs="?", help="look at this file too")
     check.set_defaults(work=_check)
     _add_install(commands, shared)
     return parser
@@ -277,7 +279,7 @@ def _install(options: argparse.Namespace, _: Settings) -> int:
     return run(options)
 
 
-def _check(_: argparse.Namespace, settings: Settings) -> int:
+def _check(options: argparse.Namespace, settings: Settings) -> int:
     from .check import run  # noqa: PLC0415
 
-    return run(settings)
+    return run(settings, options.file)

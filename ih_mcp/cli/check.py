@@ -1,4 +1,4 @@
-"""`ih-mcp check`: the set-up, for a person."""
+"""`ih-mcp check [FILE]`: the set-up, and a file, for a person."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Mapping
 
 import anyio
 
+from ih_mcp.errors import IhMcpError
+from ih_mcp.media.probe import Facts, probe
 from ih_mcp.settings import Settings
 from ih_mcp.tools.check import check
-from ih_mcp.tools.runtime import open_runtime
+from ih_mcp.tools.runtime import Runtime, open_runtime
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, file: str | None) -> int:
     """Print what was found; gives 0 if all is well, else 1."""
-    found = anyio.run(_look, settings)
+    found = anyio.run(_look, settings, file)
     for name, value in found.items():
         if name not in {"ok", "mend"}:
             print(f"{name:12} {_line(value)}")
@@ -22,13 +24,35 @@ def run(settings: Settings) -> int:
     assert isinstance(mend, list)
     for step in mend:
         print(f"  -> {step}")
-    print("all is well" if found["ok"] else "not ready yet")
-    return 0 if found["ok"] else 1
+    print("all is well" if not mend else "not ready yet")
+    return 0 if not mend else 1
 
 
-async def _look(settings: Settings) -> Mapping[str, object]:
+async def _look(settings: Settings, file: str | None) -> Mapping[str, object]:
     async with open_runtime(settings, trusted=True) as runtime:
-        return await check(runtime)
+        found = await check(runtime)
+        return found if file is None else found | await _look_at(runtime, file, found)
+
+
+async def _look_at(runtime: Runtime, file: str, found: Mapping[str, object]) -> dict[str, object]:
+    mend = found["mend"]
+    assert isinstance(mend, list)
+    try:
+        facts = await probe(await runtime.ffmpeg(), await runtime.admit(file))
+    except IhMcpError as exc:
+        return {"file": f"problem: {exc.what}", "mend": [*mend, exc.help]}
+    return {"file": _told(facts)}
+
+
+def _told(facts: Facts) -> str:
+    """What a file is, in one line."""
+    length = facts.duration_seconds
+    parts = [facts.container_name, f"{length:.1f} s" if length is not None else "length unknown"]
+    if facts.video:
+        parts.append(f"{facts.video.codec} {facts.video.width}x{facts.video.height}")
+    if facts.audio:
+        parts.append(f"{facts.audio.codec}")
+    return " ".join([", ".join(parts) + ".", *facts.notes()])
 
 
 def _line(value: object) -> str:

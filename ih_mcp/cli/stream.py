@@ -43,7 +43,7 @@ async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) 
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(path, opening, pace=pace)
-        for note in (await runtime.notes()).values():
+        for note in (*(await runtime.notes()).values(), *stream.plan.notes):
             console.print(note, highlight=False, soft_wrap=True)
         async with _interruptible(stream):
             with console.status("connecting") as status:

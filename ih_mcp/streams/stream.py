@@ -56,6 +56,8 @@ class Plan:
     """The caller's own name for it."""
     source: str = ""
     """What feeds it, as the caller named it: a file name, or nothing."""
+    notes: tuple[str, ...] = ()
+    """What its caller should know of it, as sentences."""
 
 
 _GOOD_ENDS = {
@@ -304,6 +306,7 @@ class Stream:
             "endpoint": self.plan.endpoint or self.plan.base_url,
             "label": self.plan.label,
             "source": self.plan.source,
+            "notes": list(self.plan.notes),
             "started_at": self.started_at.isoformat(timespec="seconds"),
             "messages": sum(leg.messages for leg in self.legs),
             "irregular_messages": sum(leg.irregular for leg in self.legs),
@@ -316,7 +319,7 @@ class Stream:
             record["reason"] = self.end.reason.value
         if self.failure:
             record |= {"reason": self.failure.code, "error": told(self.failure)}
-        return {name: value for name, value in record.items() if value not in ("", 0, {})}
+        return {name: value for name, value in record.items() if value not in ("", 0, {}, [])}
 
     def _segments(self) -> dict[str, int]:
         """How many segments have each receipt, over all legs."""

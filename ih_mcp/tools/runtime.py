@@ -80,7 +80,12 @@ class Runtime:
     # --- streams -------------------------------------------------------------------------------
 
     async def start_stream(
-        self, opening: Opening, *, source: str = "", feed: Feed | None = None
+        self,
+        opening: Opening,
+        *,
+        source: str = "",
+        notes: tuple[str, ...] = (),
+        feed: Feed | None = None,
     ) -> Stream:
         """Open a stream on the configured endpoint.
 
@@ -100,6 +105,7 @@ class Runtime:
             config=opening.config,
             label=opening.label,
             source=source,
+            notes=notes,
         )
         by_subprotocol = self.settings.auth == "subprotocol"
 
@@ -133,13 +139,14 @@ class Runtime:
         chosen = dialect(opening.api or self.settings.api)
         model = chosen.model_or_default(opening.config.model)
         is_raw = model in chosen.raw_models
-        require_tracks(facts, video=False, audio=chosen.needs_audio)
+        require_tracks(facts, video=chosen.needs_video and not is_raw, audio=chosen.needs_audio)
         if is_raw:
             sound_only = replace(opening.config, audio_format=pcm_format(RAW_HERTZ))
             opening = replace(opening, config=sound_only)
         return await self.start_stream(
             opening,
             source=source.name,
+            notes=facts.notes(),
             feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
         )
 

@@ -103,6 +103,8 @@ class Dialect:
     goal_dimensions: tuple[str, ...]
     needs_audio: bool
     """Whether media without sound is refused."""
+    needs_video: bool = False
+    """Whether containers without a picture are refused."""
     raw_models: tuple[str, ...] = ()
     """Models that take raw sound, s16le mono, besides containers."""
     signals: tuple[str, ...]
@@ -217,6 +219,7 @@ V2 = replace(
     limits=replace(V1.limits, min_segment_seconds=None),  # skill: v2, any size works
     models=("inter-2", "inter-2-audio"),  # sdk 1.3.4
     needs_audio=True,  # skill: v2, inter-2 needs picture and sound
+    needs_video=True,
     raw_models=("inter-2-audio",),  # sdk 1.3.4
     signals=_SIGNALS,
     has_modality=False,  # skill: v2

@@ -104,6 +104,25 @@ async def test_a_group_of_pictures_longer_than_a_segment_is_cut_all_the_same(
     assert session.billed.seconds == pytest.approx(14, abs=0.5)
 
 
+async def test_a_file_without_sound_is_taken_where_the_version_allows_it_and_said(
+    standin: StartStandin, ffmpeg: Ffmpeg, dialogue: Path, tmp_path: Path
+) -> None:
+    silent = tmp_path / "silent.mp4"
+    await anyio.run_process(
+        [
+            *(ffmpeg.path, "-v", "error", "-i", str(dialogue)),
+            *("-an", "-c", "copy", "-t", "9", str(silent)),
+        ]
+    )
+    async with joined(standin, tmp_path, tmp_path) as (host, _):
+        taken = await host.call("stream_file", path=str(silent), pace="fast")
+        _, last = await host.read_all(taken.status["stream_id"])
+        refused = await host.call("stream_file", path=str(silent), api="v2")
+    assert taken.status["notes"] == ["The file has no sound."]
+    assert last.status["state"] == "ended"
+    assert refused.error["code"] == "no_audio"
+
+
 async def test_pushed_chunks_arrive_as_they_are_in_order_and_a_repeated_seq_sends_nothing(
     standin: StartStandin, shared_media: Path, tmp_path: Path
 ) -> None:
