@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ih_mcp import __version__
 from ih_mcp.cli import main
-from ih_mcp.cli.stream import frame
+from ih_mcp.tools.lines import frame
 
 from .road.host import environment
 from .road.test_fidelity import unframe

@@ -16,12 +16,12 @@ from rich.status import Status
 from ih_mcp.settings import Settings
 from ih_mcp.streams.pace import PaceName
 from ih_mcp.streams.stream import Stream
+from ih_mcp.tools.lines import frame
 from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
 from ih_mcp.wire.messages import Config
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
-_RECORD_SEPARATOR = b"\x1e"
 
 
 def run(
@@ -89,14 +89,6 @@ def write_messages(bodies: Sequence[str | bytes]) -> None:
     for body in bodies:
         sys.stdout.buffer.write(frame(body))
     sys.stdout.buffer.flush()
-
-
-def frame(body: str | bytes) -> bytes:
-    """A message as it stands on stdout; see `ih-mcp stream --help` for the rule."""
-    data = body.encode() if isinstance(body, str) else body
-    if b"\n" in data or b"\r" in data or data.startswith(_RECORD_SEPARATOR):
-        return b"%s%d\n%s\n" % (_RECORD_SEPARATOR, len(data), data)
-    return data + b"\n"
 
 
 def _progress(stream: Stream) -> str:

@@ -28,11 +28,13 @@ def answer(status: Mapping[str, object], entries: Iterable[Entry] = ()) -> CallT
     if binary := [entry.cursor for entry in entries if isinstance(entry.body, bytes)]:
         status["binary_cursors"] = binary
     blocks = [_compact({"ih_mcp": status})]
-    blocks += [
-        entry.body if isinstance(entry.body, str) else base64.b64encode(entry.body).decode()
-        for entry in entries
-    ]
+    blocks += [as_text(entry.body) for entry in entries]
     return CallToolResult(content=[TextContent(type="text", text=text) for text in blocks])
+
+
+def as_text(body: str | bytes) -> str:
+    """A message as a block: text as it came, a binary one as base64."""
+    return body if isinstance(body, str) else base64.b64encode(body).decode()
 
 
 def failure(error: IhMcpError) -> CallToolResult:

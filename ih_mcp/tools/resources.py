@@ -9,6 +9,8 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 
 from ih_mcp.errors import IhMcpError
 
+from .answers import as_text
+from .lines import frame
 from .runtime import Runtime
 
 _MAX_MESSAGES = 1000
@@ -47,7 +49,10 @@ def add_resources(server: MCPServer[Runtime]) -> None:
     async def messages(
         stream_id: str, ctx: Context[Runtime], cursor: int = 0, limit: int = 200
     ) -> str:
-        """Messages of a stream after a cursor, one a line, exactly as they came."""
+        """Messages of a stream after a cursor, one a line, as `ih-mcp stream` prints them.
+
+        A binary message (the API sends none) is base64, as in an answer of poll_events.
+        """
         try:
             page = await _runtime(ctx).journal.read(
                 stream_id,
@@ -57,7 +62,7 @@ def add_resources(server: MCPServer[Runtime]) -> None:
             )
         except IhMcpError as exc:
             raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
-        return "".join(f"{entry.body!s}\n" for entry in page.entries)
+        return b"".join(frame(as_text(entry.body)) for entry in page.entries).decode()
 
     @server.prompt(title="Analyse a recording")
     def analyse_recording(path: str, question: str = "what stands out, and when?") -> str:

@@ -15,6 +15,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import GetPromptResult, RequestParams, TextContent, TextResourceContents
 
+from ih_mcp.journal import open_journal
 from ih_mcp.settings import read_settings
 from ih_mcp.tools.runtime import Runtime, open_runtime
 from ih_mcp.tools.server import make_server
@@ -124,3 +125,14 @@ async def test_the_extension_is_declared_to_clients_that_can_see_it(tmp_path: Pa
         extensions = opened.server_capabilities.extensions
     assert extensions is not None
     assert "io.modelcontextprotocol/skills" in extensions
+
+
+async def test_a_message_with_a_line_break_is_told_apart_in_the_resource(tmp_path: Path) -> None:
+    async with client(tmp_path) as opened, open_journal(tmp_path) as journal:
+        log = await journal.begin("st_lines", {"state": "open"})
+        for body in ('{"a":1}', '{\n"b":2}', b"\x00\xff"):
+            log.append(body, leg=0)
+        await log.flushed()
+        read = await opened.read_resource("ih://streams/st_lines/messages")
+    text = read.contents[0].text  # type: ignore[union-attr]
+    assert text == '{"a":1}\n\x1e8\n{\n"b":2}\nAP8=\n'
