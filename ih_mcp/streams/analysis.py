@@ -172,8 +172,9 @@ class Analyses:
         job = Job.read(reply.body)
         if job.is_settled:
             return await self._keep(analysis, reply, job)
-        analysis.facts |= {"state": "running", "job_id": job.job_id}
-        await analysis.log.write_record(analysis.facts)
+        running = {"state": "running", "job_id": job.job_id}
+        await analysis.log.write_record(analysis.facts | running)  # durable before it is shown
+        analysis.facts |= running
         return await self._ask(analysis, job.job_id, rest, credential)
 
     async def _ask(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import IhMcpError, TransportError, UnknownStreamError
-from ih_mcp.journal import Journal, Keeping, open_journal
+from ih_mcp.journal import Journal, Keeping, Log, open_journal
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import Fixed
 from ih_mcp.streams import analysis
@@ -143,6 +143,25 @@ async def test_a_job_goes_on_in_a_later_process(tmp_path: Path, service: Service
         assert facts["state"] == "running"
         done = await result(journal, analyses, analysis_id)
     assert done == ("ended", None, [JOB % "completed"])
+
+
+async def test_a_running_job_is_shown_only_once_its_id_is_kept(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.answers = [JOB % "queued"]
+    shown: list[object] = []
+    async with opened(tmp_path) as (_, analyses):
+        write_record = Log.write_record
+
+        async def watch(log: Log, record: Mapping[str, object], *, ended: bool = False) -> None:
+            facts = await analyses.resume(log.stream_id, base_url="http://h", credential=KEY)
+            shown.append((facts["state"], record["state"]))
+            await write_record(log, record, ended=ended)
+
+        monkeypatch.setattr(Log, "write_record", watch)
+        await start(analyses, "v2")
+        await service.waits.wait()
+    assert shown[0] == ("sending", "running")
 
 
 async def test_an_upload_without_a_job_does_not_go_on_and_says_so(
