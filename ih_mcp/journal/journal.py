@@ -66,6 +66,7 @@ class Log:
         self._journal = journal
         self.stream_id = stream_id
         self.no = no
+        self._base = no << 32
         self.last = last
         """The newest cursor that is committed."""
         self.failure: JournalError | None = None
@@ -88,7 +89,7 @@ class Log:
         if self.failure:
             raise self.failure
         self._given += 1
-        self._pending.append((self._given, leg, time.time_ns() // 1000, body))
+        self._pending.append((self._base | self._given, leg, time.time_ns() // 1000, body))
         self._pending_size += len(body)
         self._journal.wake()
         return self._given

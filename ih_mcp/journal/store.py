@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +41,10 @@ CREATE TABLE IF NOT EXISTS entries(
     body                            -- TEXT as it came; BLOB for a binary message
 );
 """
-_ROWS_PER_INSERT = 256
-_INSERT_ONE = "(?,?,?,?)"
+_INSERTS = {  # one statement for many rows: every step of a statement gives up the interpreter
+    rows: "INSERT INTO entries VALUES " + ",".join(["(?,?,?,?)"] * rows)  # noqa: S608 - our words
+    for rows in (256, 32, 4, 1)
+}
 _BUSY_SECONDS = 10.0
 
 
@@ -59,7 +62,7 @@ class Entry(NamedTuple):
 
 
 Row = tuple[int, int, int, str | bytes]
-"""An `Entry` on its way to the disk, as a bare tuple: the cheapest thing there is."""
+"""An `Entry` on its way to the disk, its place for its cursor: the cheapest thing there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Batch:
     @property
     def last(self) -> int:
         """The newest cursor."""
-        return self.rows[-1][0]
+        return self.rows[-1][0] - (self.no << 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +148,12 @@ class Store:
         """Commit entries of any number of streams at once."""
         with self._failing("write"), self._transaction():
             for batch in batches:
-                base = batch.no << 32
-                for start in range(0, len(batch.rows), _ROWS_PER_INSERT):
-                    rows = batch.rows[start : start + _ROWS_PER_INSERT]
-                    # one statement a batch: every step of a statement gives up the interpreter
-                    values: list[object] = []
-                    for cursor, leg, received_at, body in rows:
-                        values += (base | cursor, leg, received_at, body)
-                    self._db.execute(
-                        "INSERT INTO entries VALUES " + ",".join([_INSERT_ONE] * len(rows)),  # noqa: S608 - placeholders only
-                        values,
-                    )
+                start, left = 0, len(batch.rows)
+                while left:
+                    count = next(size for size in _INSERTS if size <= left)
+                    rows = batch.rows[start : start + count]
+                    self._db.execute(_INSERTS[count], list(chain.from_iterable(rows)))
+                    start, left = start + count, left - count
                 self._db.execute(
                     "UPDATE streams SET last=?, size=size+? WHERE no=?",
                     (batch.last, batch.size, batch.no),

@@ -89,6 +89,12 @@ _TABLE: Mapping[State, Mapping[tuple[Side, type], State]] = {
 }
 
 
+_READS = frozenset(
+    state for state, row in _TABLE.items() if row.get((Side.SERVER, Reading)) is state
+)
+"""Where a reading changes nothing; drawn from the table."""
+
+
 class Session:
     """One API session as one end sees it."""
 
@@ -160,6 +166,8 @@ class Session:
         message: ServerMessage | ClientMessage
         if self.side is Side.CLIENT:
             message = codec.decode_server(text, self.dialect)
+            if isinstance(message, Reading) and self.state in _READS:
+                return message  # nearly every message: nothing moves
             sender = Side.SERVER
         else:
             message = codec.decode_client(text)
