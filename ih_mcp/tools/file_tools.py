@@ -26,10 +26,9 @@ class StreamFile(OpeningArguments):
 
 
 async def stream_file(call: Call[StreamFile]) -> CallToolResult:
-    """Analyse a video file: cuts it into valid segments and sends them in the background.
+    """Analyse a video file: cut into valid segments, sent in the background, ended in order.
 
-    The stream is ended in order by itself. Returns at once with a stream_id; read the results
-    with poll_events until it says ended.
+    Returns a stream_id at once; read the results with poll_events until ended is true.
     """
     arguments = call.arguments
     stream = await call.runtime.stream_file(
@@ -55,8 +54,8 @@ class AnalyzeFile(Arguments):
 async def analyze_file(call: Call[AnalyzeFile]) -> CallToolResult:
     """Upload a recorded file whole, for one result about all of it.
 
-    Returns at once with an analysis_id for get_analysis. For longer or larger files, or to get
-    results while it goes on, use stream_file.
+    Returns an analysis_id at once, for get_analysis. For longer or larger files, or results
+    while it goes on: stream_file.
     """
     arguments = call.arguments
     analysis = await call.runtime.analyze_file(
@@ -74,13 +73,13 @@ async def analyze_file(call: Call[AnalyzeFile]) -> CallToolResult:
 
 class GetAnalysis(Arguments):
     analysis_id: str
-    wait_s: Wait = 20.0
+    wait_s: Wait = 20
 
 
 async def get_analysis(call: Call[GetAnalysis]) -> CallToolResult:
-    """Read the result of analyze_file: the service's JSON exactly as it came, once it is there.
+    """Read the result of analyze_file: the service's JSON exactly as it came.
 
-    Waits for it; call again while done is false. A result is kept and can be read again.
+    Waits for it; call again while done is false. It can be read again.
     """
     analysis_id, runtime = call.arguments.analysis_id, call.runtime
     await runtime.analysis(analysis_id)

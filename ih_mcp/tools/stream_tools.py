@@ -74,10 +74,10 @@ class StartStream(OpeningArguments):
 
 
 async def start_stream(call: Call[StartStream]) -> CallToolResult:
-    """Open a live stream to send video segments into with push_segment.
+    """Open a live stream for push_segment; for a file use stream_file.
 
-    Returns its stream_id, the limits of segments, and the service's first message. The service
-    ends a stream that gets no media for its idle timeout. For a file use stream_file instead.
+    Returns its stream_id, the limits of segments and the service's first message. The service
+    ends a stream that gets no media for max_idle_seconds.
     """
     stream = await call.runtime.start_stream(call.arguments.opening())
     with anyio.move_on_after(READY_SECONDS):
@@ -97,9 +97,9 @@ class ConfigureStream(Options):
 
 
 async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
-    """Replace what a live stream reports: options you leave out go back to their default.
+    """Replace what a live stream reports; options left out go back to their default.
 
-    The service answers with session.updated among the messages of poll_events.
+    Among the messages, session.updated confirms it.
     """
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
@@ -118,10 +118,10 @@ async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
 
 class PushSegment(Arguments):
     stream_id: str
-    path: str | None = Field(None, description="A file with the segment. Preferred.")
-    data_base64: str | None = Field(None, description="The segment itself; small ones only.")
+    path: str | None = Field(None, description="Preferred.")
+    data_base64: str | None = Field(None, description="Small segments only.")
     seq: int | None = Field(
-        None, ge=1, description="Your counter from 1: a repeated call is then harmless."
+        None, ge=1, description="Counts from 1; makes a repeated call harmless."
     )
 
     @model_validator(mode="after")
@@ -132,10 +132,10 @@ class PushSegment(Arguments):
 
 
 async def push_segment(call: Call[PushSegment]) -> CallToolResult:
-    """Send one segment of live video into a stream, after those pushed before.
+    """Send the next segment of live video into a stream.
 
-    Segments of one recording go in order, unchanged; the first must hold the container header.
-    Results come later: read them with poll_events.
+    Segments of one recording go in order, unchanged, the first with the container header. Read
+    results with poll_events.
     """
     arguments = call.arguments
     stream = await call.runtime.registry.require_live(arguments.stream_id)
@@ -227,14 +227,14 @@ async def _take(stream: Stream, data: bytes) -> bool:
 
 class EndStream(Arguments):
     stream_id: str
-    wait_s: Wait = 10.0
+    wait_s: Wait = 10
 
 
 async def end_stream(call: Call[EndStream]) -> CallToolResult:
-    """End a stream in order: what was sent is still analysed, and its last results come.
+    """End a stream in order: what was sent is still analysed.
 
-    Returns when the service said its last word or wait_s is over; then read the rest with
-    poll_events. Ending a stream twice is harmless.
+    Waits for the service's last word, wait_s at most; read the rest with poll_events. Ending
+    twice is harmless.
     """
     registry, stream_id = call.runtime.registry, call.arguments.stream_id
     try:

@@ -30,9 +30,9 @@ class CreateToken(Arguments):
 
 
 async def create_token(call: Call[CreateToken]) -> CallToolResult:
-    """Mint a token that others can use without seeing the key. Returns the service's JSON.
+    """Mint a token that others can use without seeing the key; gives the service's JSON.
 
-    The answer holds a secret: hand it on only to whom it was made for.
+    It is a secret: only for whom it was made.
     """
     arguments = call.arguments
     body = await mint(call.runtime, arguments)
