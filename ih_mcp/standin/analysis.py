@@ -20,7 +20,7 @@ from .coverage import Ranges
 from .line import Line, OpenDecoder
 from .options import Options
 from .telling import Telling
-from .windows import Grid, Pipeline, Window, pipeline
+from .windows import Grid, Pipeline, Window, Work, pipeline
 
 _DEGRADED_SECONDS = 2.0  # chosen: a picture missing for longer than this is told
 
@@ -184,17 +184,28 @@ class Analysis:
 
 @asynccontextmanager
 async def analysing(
-    *, dialect: Dialect, options: Options, open_decoder: OpenDecoder, hooks: Hooks
+    *,
+    dialect: Dialect,
+    options: Options,
+    open_decoder: OpenDecoder,
+    hooks: Hooks,
+    work: Work | None = None,
 ) -> AsyncIterator[Analysis]:
-    """Run the analysis of one session; leaving cancels what is on its way."""
+    """Run the analysis of one session; leaving cancels what is on its way.
+
+    Args:
+        work: Where to note what it takes.
+    """
     analyst = options.analyst()
+    is_one_by_one = options.analysis_speed is not None
     try:
         async with (
             pipeline(
-                _observing(analyst, options.analysis_ratio),
-                max_concurrent=options.max_concurrent_windows,
+                _observing(analyst, _Clock(options.analysis_ratio, options.analysis_speed)),
+                max_concurrent=1 if is_one_by_one else options.max_concurrent_windows,
                 max_waiting=options.max_waiting_windows,
                 sheds=options.sheds,
+                work=work,
             ) as windows,
             anyio.create_task_group() as tasks,
         ):
@@ -215,10 +226,27 @@ async def analysing(
             await analyst.aclose()
 
 
-def _observing(analyst: Analyst, ratio: float) -> Callable[[Window], Awaitable[_Seen]]:
+class _Clock:
+    """How long the analysis of a window takes at least; windows come in order."""
+
+    def __init__(self, ratio: float, speed: float | None) -> None:
+        self._ratio = ratio
+        self._speed = speed
+        self._until_seconds = 0.0
+
+    def seconds(self, window: Window) -> float:
+        """Of wall time; only media that no window before showed counts for the speed."""
+        start, end = window.start_seconds, window.end_seconds
+        new = end - max(start, self._until_seconds)
+        self._until_seconds = end
+        return max((end - start) * self._ratio, new / self._speed if self._speed else 0.0)
+
+
+def _observing(analyst: Analyst, clock: _Clock) -> Callable[[Window], Awaitable[_Seen]]:
     description = analyst.describe()
 
     async def observe(window: Window) -> _Seen:
+        done_at = anyio.current_time() + clock.seconds(window)
         try:
             seen = checked(await analyst.observe(window), description, window)
         except IhMcpError as exc:
@@ -227,8 +255,7 @@ def _observing(analyst: Analyst, ratio: float) -> Callable[[Window], Awaitable[_
         except Exception:
             logger.exception("the analyst %s failed", description.name)
             return _FAILED
-        if ratio:
-            await anyio.sleep((window.end_seconds - window.start_seconds) * ratio)
+        await anyio.sleep_until(done_at)
         return seen
 
     return observe

@@ -30,6 +30,10 @@ class Options:
     """Shed windows that find no place to wait, instead of making the client wait."""
     analysis_ratio: float = 0.0
     """Seconds of work per second of window; 0 works as fast as it can (docs: below 1)."""
+    analysis_speed: float | None = None
+    """Seconds of new media a session analyses per second, one window after the other; None has no
+    such bound. With `sheds`, who sends faster for long loses windows: `max_waiting_windows` tells
+    how many it may be ahead. What it took is told at `/standin/sessions`."""
     models: tuple[str, ...] = ("inter-2", "inter-2-audio")
     """Models with a backend; another one is answered `ih1003`."""
     has_feedback: bool = True

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from .coverage import Ranges
+from .windows import Work
 
 _MAX_SESSIONS = 200
 _LARGE_BYTES = 1 << 18  # more is hashed beside the loop
@@ -44,6 +45,8 @@ class SessionRecord:
     """Media that was analysed and delivered."""
     dropped: Ranges = field(default_factory=Ranges)
     """Media that was told as dropped."""
+    work: Work = field(default_factory=Work)
+    """What its analysis has taken so far."""
     text_bytes: int = 0
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set once it has ended."""
@@ -91,6 +94,11 @@ class SessionRecord:
             "billed_seconds": round(self.billed.seconds, 3),
             "billed": _pairs(self.billed),
             "dropped": _pairs(self.dropped),
+            "analysis": {
+                "windows": self.work.windows,
+                "windows_shed": self.work.shed,
+                "seconds": round(self.work.seconds, 3),
+            },
         }
 
 

@@ -71,6 +71,7 @@ class Service(Conversation):
             options=self._options,
             open_decoder=self._open_decoder,
             hooks=hooks,
+            work=self._record.work,
         ) as analysis:
             self._analysis: Analysis = analysis
             self._analysis.line.hears_only = self._setup.hears_only

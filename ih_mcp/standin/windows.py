@@ -68,6 +68,18 @@ class Grid:
         return Window(index, start, start + self._window_seconds)
 
 
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """What the analysis of one session has taken."""
+
+    windows: int = 0
+    """How many were analysed."""
+    shed: int = 0
+    """How many were not."""
+    seconds: float = 0.0
+    """Under analysis, all windows together; waiting for a turn is none."""
+
+
 @dataclass(slots=True)
 class _Slot(Generic[T]):
     window: Window
@@ -91,7 +103,9 @@ class Pipeline(Generic[T]):
         max_concurrent: int,
         max_waiting: int,
         sheds: bool,
+        work: Work | None = None,
     ) -> None:
+        self._work = work or Work()
         self._analyse = analyse
         self._tasks = tasks
         self._sheds = sheds
@@ -109,6 +123,7 @@ class Pipeline(Generic[T]):
         if slot.holds_place:
             self._tasks.start_soon(self._run, slot)
         else:
+            self._work.shed += 1
             slot.done.set()
         self._send.send_nowait(slot)
 
@@ -137,7 +152,10 @@ class Pipeline(Generic[T]):
 
     async def _run(self, slot: _Slot[T]) -> None:
         async with self._limiter:
+            begun = anyio.current_time()
             slot.result = await self._analyse(slot.window)
+            self._work.seconds += anyio.current_time() - begun
+        self._work.windows += 1
         slot.done.set()
 
 
@@ -148,6 +166,7 @@ async def pipeline(
     max_concurrent: int,
     max_waiting: int,
     sheds: bool = False,
+    work: Work | None = None,
 ) -> AsyncIterator[Pipeline[T]]:
     """Run a pipeline; leaving cancels what is on its way.
 
@@ -155,10 +174,16 @@ async def pipeline(
         analyse: Called in ascending order of the windows.
         max_waiting: How many may wait for their turn before `submit` waits or sheds.
         sheds: Shed a window that finds no place instead of waiting.
+        work: Where to note what it takes.
     """
     async with anyio.create_task_group() as tasks:
         line: Pipeline[T] = Pipeline(
-            analyse, tasks, max_concurrent=max_concurrent, max_waiting=max_waiting, sheds=sheds
+            analyse,
+            tasks,
+            max_concurrent=max_concurrent,
+            max_waiting=max_waiting,
+            sheds=sheds,
+            work=work,
         )
         with line._send, line._receive:  # noqa: SLF001 - its maker owns its streams
             yield line

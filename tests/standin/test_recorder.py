@@ -54,6 +54,7 @@ async def test_a_session_is_told_as_json() -> None:
         "billed_seconds": 8,
         "billed": [[0, 8]],
         "dropped": [],
+        "analysis": {"windows": 0, "windows_shed": 0, "seconds": 0.0},
     }
 
 

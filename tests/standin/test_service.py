@@ -174,6 +174,54 @@ def _ranges(message: Json) -> list[tuple[float, float]]:
     return [(item["start"], item["end"]) for item in ranges]
 
 
+async def test_at_a_set_speed_a_flood_is_shed_and_the_work_it_took_is_told() -> None:
+    options = Options(analyst=ScriptedAnalyst, analysis_speed=40, sheds=True, max_waiting_windows=2)
+    async with session(options) as client:
+        await client.until("session.ready")
+        await client.socket.send_segment(toy(0, 60))
+        messages, _ = await client.end()
+    dropped = [r for m in messages if m["type"] == "coverage.dropped" for r in _ranges(m)]
+    assert dropped
+    assert client.record.billed.seconds + sum(end - start for start, end in dropped) == 60.0
+    work = client.record.work
+    assert work.windows >= 3  # one under analysis, two waiting
+    assert work.windows + work.shed == 19
+    assert work.seconds >= client.record.billed.seconds / 40
+    assert client.record.as_json()["analysis"] == {
+        "windows": work.windows,
+        "windows_shed": work.shed,
+        "seconds": round(work.seconds, 3),
+    }
+
+
+async def test_at_a_set_speed_who_waits_for_answers_loses_nothing() -> None:
+    analyst = ScriptedAnalyst(sees=lambda w: Observations(signals=[seen(rationale=f"{w.index}")]))
+    options = Options(
+        analyst=lambda: analyst, analysis_speed=200, sheds=True, max_waiting_windows=1
+    )
+    async with session(options, dialect=V2) as client:
+        await client.until("session.ready")
+        await client.socket.send_segment(toy(0, 8))
+        await client.until("signal.detected")
+        for start in range(8, 38, 3):
+            await client.socket.send_segment(toy(start, start + 3, header=False))
+            await client.until("signal.updated")
+        messages, _ = await client.end()
+    assert "coverage.dropped" not in kinds(messages)
+    assert client.record.billed.seconds == 38.0
+    assert (client.record.work.windows, client.record.work.shed) == (11, 0)
+
+
+async def test_the_work_on_a_window_takes_its_share_of_the_window() -> None:
+    options = Options(analyst=ScriptedAnalyst, analysis_ratio=0.01)
+    async with session(options) as client:
+        await client.until("session.ready")
+        await client.socket.send_segment(toy(0, 14))
+        await client.end()
+    assert client.record.work.windows == 3
+    assert client.record.work.seconds >= 3 * 8 * 0.01
+
+
 async def test_a_gap_in_the_media_is_told_as_dropped_and_not_billed() -> None:
     async with session() as client:
         await client.until("session.ready")
