@@ -201,15 +201,15 @@ async def test_at_a_set_speed_who_waits_for_answers_loses_nothing() -> None:
     )
     async with session(options, dialect=V2) as client:
         await client.until("session.ready")
-        await client.socket.send_segment(toy(0, 8))
+        await client.socket.send_segment(toy(0, 9))
         await client.until("signal.detected")
-        for start in range(8, 38, 3):
+        for start in range(9, 39, 3):
             await client.socket.send_segment(toy(start, start + 3, header=False))
             await client.until("signal.updated")
         messages, _ = await client.end()
     assert "coverage.dropped" not in kinds(messages)
-    assert client.record.billed.seconds == 38.0
-    assert (client.record.work.windows, client.record.work.shed) == (11, 0)
+    assert client.record.billed.seconds == 39.0
+    assert (client.record.work.windows, client.record.work.shed) == (12, 0)
 
 
 async def test_the_work_on_a_window_takes_its_share_of_the_window() -> None:
