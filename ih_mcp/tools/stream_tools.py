@@ -12,7 +12,8 @@ from anyio import to_thread
 from mcp_types import CallToolResult
 from pydantic import Field, model_validator
 
-from ih_mcp.errors import CallerError, IhMcpError, MediaError
+from ih_mcp.errors import CallerError, IhMcpError
+from ih_mcp.streams.push import READY_SECONDS, push
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Config, pcm_format
@@ -22,9 +23,7 @@ from .runtime import Opening, Runtime
 from .status import in_short, status_of
 from .tool import Arguments, Call
 
-READY_SECONDS = 20.0
 _CONFIRM_SECONDS = 5.0
-_ROOM_SECONDS = 20.0
 _ORDER_SECONDS = 3.0
 _MAX_LABEL_CHARS = 200
 _THEN_POLL = {"next": "poll_events"}
@@ -146,7 +145,7 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
             note = "this seq was taken before; nothing was sent again"
             return answer(in_short(stream) | {"accepted": False, "note": note} | _THEN_POLL)
         data = await _segment_bytes(call.runtime, arguments)
-        is_sent = await _take(stream, data)
+        is_sent = await push(stream, data)
         if arguments.seq is not None:
             stream.note_seq(arguments.seq)
     status = in_short(stream) | {"accepted": True, "bytes": len(data)}
@@ -186,43 +185,6 @@ async def _segment_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
             code="bad_base64",
             help="Use the standard alphabet with padding and no line breaks, or push a path.",
         ) from None
-
-
-async def _take(stream: Stream, data: bytes) -> bool:
-    """Check a segment against what the session declared, and queue it; False where it waits."""
-    with anyio.move_on_after(READY_SECONDS):
-        await stream.opened()
-    if stream.leg is None or not stream.leg.is_open:
-        raise stream.failure or CallerError(
-            f"stream {stream.id} is not open yet",
-            code="not_open",
-            retry=True,
-            help="Call again in a moment; the segment was not taken.",
-        )
-    limits = stream.leg.session.limits
-    if len(data) > limits.max_segment_bytes:
-        raise MediaError(
-            f"the segment has {len(data):_} bytes; this stream takes "
-            f"{limits.max_segment_bytes:_} at most",
-            code="segment_too_large",
-            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
-            facts={"bytes": len(data), "max_bytes": limits.max_segment_bytes},
-        )
-    try:
-        with anyio.fail_after(_ROOM_SECONDS):
-            await stream.room(len(data))  # first: what was taken in cannot be taken back
-    except TimeoutError:
-        raise CallerError(
-            f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
-            code="outbox_full",
-            retry=True,
-            help="The connection is slower than the video. Wait, then push the same segment again.",
-            facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.bytes},
-        ) from None
-    segment = stream.intake.take(data)
-    if segment is not None:
-        await stream.put(segment)
-    return segment is not None
 
 
 class EndStream(Arguments):

@@ -1,0 +1,61 @@
+"""A segment from outside into a stream: checked against what the session declared, then queued."""
+
+from __future__ import annotations
+
+import anyio
+
+from ih_mcp.errors import CallerError, MediaError
+
+from .stream import Stream
+
+READY_SECONDS = 20.0
+ROOM_SECONDS = 20.0
+
+
+async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECONDS) -> bool:
+    """Take a segment in; False where it holds no media yet and goes out with the next one.
+
+    Call it while holding `stream.pushing`, so that segments keep their order.
+
+    Args:
+        room_seconds: How long to wait for room in the outbox.
+
+    Raises:
+        MediaError: The service would refuse it; nothing was sent.
+        CallerError: There was no room for it (`outbox_full`), or the stream is not open yet
+            (`not_open`); the same segment may be pushed again.
+        StreamEndedError: The stream is over or asked to end.
+    """
+    with anyio.move_on_after(READY_SECONDS):
+        await stream.opened()
+    if stream.leg is None or not stream.leg.is_open:
+        raise stream.failure or CallerError(
+            f"stream {stream.id} is not open yet",
+            code="not_open",
+            retry=True,
+            help="Call again in a moment; the segment was not taken.",
+        )
+    limits = stream.leg.session.limits
+    if len(data) > limits.max_segment_bytes:
+        raise MediaError(
+            f"the segment has {len(data):_} bytes; this stream takes "
+            f"{limits.max_segment_bytes:_} at most",
+            code="segment_too_large",
+            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
+            facts={"bytes": len(data), "max_bytes": limits.max_segment_bytes},
+        )
+    try:
+        with anyio.fail_after(room_seconds):
+            await stream.room(len(data))  # first: what was taken in cannot be taken back
+    except TimeoutError:
+        raise CallerError(
+            f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
+            code="outbox_full",
+            retry=True,
+            help="The connection is slower than the video. Wait, then push the same segment again.",
+            facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.bytes},
+        ) from None
+    segment = stream.intake.take(data)
+    if segment is not None:
+        await stream.put(segment)
+    return segment is not None
