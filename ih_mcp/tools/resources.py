@@ -1,4 +1,7 @@
-"""What a client can read without a tool: streams, their messages, and two prompts to begin with."""
+"""What a client can read without a tool: streams, their messages, and two prompts to begin with.
+
+`news` tells those who subscribed that there is something new to read.
+"""
 
 from __future__ import annotations
 

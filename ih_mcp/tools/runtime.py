@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -270,6 +270,13 @@ class Runtime:
                 options = Options(analyst=analyst.make)
                 self._standin_url = await self._tasks.start(_run_standin, options, ffmpeg)
             return self._standin_url
+
+    async def beside(self, work: Callable[..., Coroutine[Any, Any, object]]) -> object:
+        """Start work that goes on beside the streams, at most as long as the process serves.
+
+        Gives what it says once it has begun (`task_status.started`).
+        """
+        return await self._tasks.start(work)
 
     async def notes(self) -> dict[str, object]:
         """What is said beside every new stream: who analyses, where it is not the service."""

@@ -36,6 +36,7 @@ from .file_tools import (
     get_analysis,
     stream_file,
 )
+from .news import add_subscriptions
 from .resources import add_resources
 from .runtime import Runtime, open_runtime
 from .skills import Skills
@@ -125,6 +126,7 @@ def make_server(
         log_level="WARNING",
     )
     add_resources(server)
+    add_subscriptions(server)
     return server
 
 
