@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
-from .container import READERS, Reader, container_of
+from .container import READERS, Entry, Reader, container_of
 from .cutter import Cutter, Segment
 from .plan import Bounds
 
@@ -32,6 +32,12 @@ class Chunk:
     """Media time when it begins, by the times in the stream; never by when it arrived. None where
     the container is not one we read times of."""
     end_seconds: float | None
+    key_offset: int | None
+    """Where in it a Cluster or fragment begins that begins with a key frame: the recording's header
+    and what stands from there on begin a stream that the next chunks continue. None where none
+    begins in it, or where only the next chunk can tell."""
+    key_seconds: float | None
+    """Media time of that key frame."""
 
     @property
     def seconds(self) -> float | None:
@@ -58,7 +64,10 @@ class Recording:
 
     @property
     def header(self) -> bytes | None:
-        """What stands before the first media; None until all of it came."""
+        """What stands before the first media.
+
+        None until all of it came, and where it is too large to be kept (1 MiB).
+        """
         return self._stream.reader.header if self._stream.reader else None
 
     def take(self, data: bytes) -> Chunk | None:
@@ -91,7 +100,7 @@ class Recording:
             return chunk.data
         stream = self._stream
         if stream.reader is None or stream.reader.header is None or stream.container is None:
-            raise _not_decodable("the recording has no header that could be put before it")
+            raise _not_decodable("the recording has no header that could be kept to go before it")
         header = stream.reader.header
         _refuse_torn(READERS[_READER_OF[stream.container]](), header, chunk.data)
         return header + chunk.data
@@ -154,6 +163,10 @@ class _Stream:
         """Whether anything of it was given."""
         self._waiting = b""
         self._looked_at = 0
+        self._given = 0
+        """Bytes of it that were given."""
+        self._entry: Entry | None = None
+        """The first among those waiting."""
         self._reached = 0.0
 
     def take(self, data: bytes) -> Chunk | None:
@@ -163,6 +176,8 @@ class _Stream:
         if self.reader:
             self.reader.feed(self._waiting[self._looked_at :])
             self._looked_at = len(self._waiting)
+            begun = (entry for entry in self.reader.entries if entry.offset >= self._given)
+            self._entry = self._entry or next(begun, None)
         is_header_alone = self.reader is not None and not self.reader.has_media
         return None if is_header_alone or not self._waiting else self._give()
 
@@ -184,9 +199,14 @@ class _Stream:
         headed, self.is_sent = not self.is_sent, True
         data, self._waiting, self._looked_at = self._waiting, b"", 0
         if self.reader is None:
-            return Chunk(data, headed, None, None)
+            return Chunk(data, headed, None, None, None, None)
         start, self._reached = self._reached, max(self._reached, self.reader.reached_seconds)
-        return Chunk(data, headed, start, self._reached)
+        begins, self._given = self._given, self._given + len(data)
+        entry, self._entry = self._entry, None
+        if entry is None or self.reader.header is None:
+            return Chunk(data, headed, start, self._reached, None, None)
+        place = entry.offset - begins
+        return Chunk(data, headed, start, self._reached, place, entry.seconds)
 
 
 def _refuse_torn(reader: Reader, header: bytes, data: bytes) -> None:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 
 from . import ebml
 from .ebml import ALL, Element, Elements, Id
-from .parts import GOES_ON_SECONDS, Atom, Stamp, bad_container
+from .parts import (
+    GOES_ON_SECONDS,
+    MAX_HEADER_BYTES,
+    Atom,
+    Entry,
+    Stamp,
+    bad_container,
+    too_large_header,
+)
 
 _MAX_HEADER_BYTES = 1 << 24
 _BLOCK_HEADER_BYTES = 11  # track number of up to 8, time of 2, flags of 1
@@ -84,15 +92,18 @@ class MatroskaReader:
         self._tracks: dict[int, Track] = {}
         self._ticks_per_second = 1_000.0
         self._beginning = bytearray()
-        self._header: bytes | None = None
+        self._header = b""
+        self._header_bytes = 0
+        """Known when the first Cluster begins."""
         self._parts: dict[int, bytes] = {}
         self._cluster: Cluster | None = None
         self._last_block: Block | None = None
         self._reached = 0.0
+        self.entries: list[Entry] = []
 
     @property
     def header(self) -> bytes | None:
-        return self._header
+        return self._header or None
 
     @property
     def reached_seconds(self) -> float:
@@ -100,9 +111,10 @@ class MatroskaReader:
 
     @property
     def has_media(self) -> bool:
-        return self._header is not None
+        return self._header_bytes > 0
 
     def feed(self, data: bytes) -> list[Atom]:
+        self.entries = []
         self._keep_beginning(data)
         atoms: list[Atom] = []
         for element in self._elements.feed(data):
@@ -118,10 +130,12 @@ class MatroskaReader:
         return self._close(min(cluster.read_to, self._elements.position))
 
     def head(self) -> MatroskaHead:
+        if not self._header:
+            raise too_large_header(self._header_bytes)
         return MatroskaHead(self._parts, self._ticks_per_second)
 
     def _keep_beginning(self, data: bytes) -> None:
-        if self._header is None:
+        if not self.has_media:
             self._beginning += data
             if len(self._beginning) > _MAX_HEADER_BYTES + len(data):
                 raise bad_container("the Matroska stream has a header without an end")
@@ -162,7 +176,7 @@ class MatroskaReader:
             case Id.REFERENCE_BLOCK if self._cluster and self._last_block:
                 span = self._cluster.spans[self._last_block.track]
                 span.is_key = span.is_key and span.blocks > 1
-            case Id.EBML | Id.INFO | Id.TRACKS if self._header is None:
+            case Id.EBML | Id.INFO | Id.TRACKS if not self.has_media:
                 self._parts[element.number] = element.header + element.payload
                 self._take_header(element)
             case _:
@@ -171,10 +185,14 @@ class MatroskaReader:
             self._cluster.read_to = element.end
 
     def _begin_cluster(self, element: Element) -> None:
-        if self._header is None:
+        if not self.has_media:
             if not {Id.EBML, Id.TRACKS} <= self._parts.keys():
                 raise bad_container("the Matroska stream has media before its header")
-            self._header = bytes(self._beginning[: element.offset])
+            self._header_bytes = element.offset
+            if self._header_bytes <= MAX_HEADER_BYTES:
+                self._header = bytes(self._beginning[: element.offset])
+            else:
+                self._parts.clear()
             self._beginning.clear()
         self._cluster = Cluster(element.offset, element.end)
 
@@ -200,6 +218,18 @@ class MatroskaReader:
         else:
             is_key = block.is_key or element.number == Id.BLOCK
             cluster.spans[block.track] = Span(time, is_key, time, time)
+            if self._is_entry(cluster, block, element):
+                self.entries.append(Entry(cluster.offset, time))
+
+    def _is_entry(self, cluster: Cluster, block: Block, element: Element) -> bool:
+        """Whether this block tells that a decoder can begin at its Cluster.
+
+        Of one within a BlockGroup only what follows would tell whether it is a key frame.
+        """
+        if block.track != self._main(cluster):
+            return False
+        is_video = self._tracks[block.track].is_video if block.track in self._tracks else False
+        return not is_video or (block.is_key and element.number == Id.SIMPLE_BLOCK)
 
     def _atom(self, cluster: Cluster, end: int) -> Atom:
         main = self._main(cluster)
@@ -242,7 +272,7 @@ class MatroskaReader:
 
 
 class MatroskaHead:
-    """EBML, Segment, Info and Tracks for segments that stand alone, with length and size."""
+    """EBML, Segment, Info and Tracks for media that begins anew."""
 
     def __init__(self, parts: dict[int, bytes], ticks_per_second: float) -> None:
         self._before = parts[Id.EBML]
@@ -255,8 +285,11 @@ class MatroskaHead:
         self._tracks = parts[Id.TRACKS]
         self.size = len(self.filled(0.0, 0.0, 0))
 
-    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
+    def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
         del start_seconds  # blocks tell all times
+        if seconds is None:
+            info = ebml.element(Id.INFO, self._info)
+            return self._before + Id.SEGMENT.to_bytes(4, "big") + ebml.UNKNOWN + info + self._tracks
         duration = struct.pack(">d", seconds * self._ticks_per_second)
         info = ebml.element(Id.INFO, self._info + ebml.element(Id.DURATION, duration))
         size = ebml.sized(len(info) + len(self._tracks) + payload_bytes)

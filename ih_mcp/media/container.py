@@ -12,11 +12,12 @@ from types import MappingProxyType
 
 from .clusters import MatroskaReader
 from .fragments import Mp4Reader
-from .parts import Atom, Head, Reader, Stamp, bad_container
+from .parts import Atom, Entry, Head, Reader, Stamp, bad_container
 
 __all__ = [
     "READERS",
     "Atom",
+    "Entry",
     "Head",
     "Reader",
     "Stamp",

@@ -27,6 +27,55 @@ class Segment:
     end_seconds: float
     headed: bool
     """Whether it begins with a container header."""
+    is_key: bool
+    """Whether a decoder can begin with it that has the header; always, where it stands alone."""
+    first_seconds: float
+    """In the source, of its earliest track: sound can begin a little before the picture."""
+    clocks: Clocks | None = field(default=None, repr=False, compare=False)
+    """Of a continued segment."""
+
+    def rebased(self, origin_seconds: float, *, headed: bool) -> bytes:
+        """The same media as part of a container stream whose clocks are 0 at `origin_seconds`.
+
+        So a new API session can begin with any segment that `is_key`, and go on with those that
+        follow it. What stands alone is as it is.
+
+        Args:
+            origin_seconds: In the source: `first_seconds` of the segment that stream begins with.
+            headed: Whether it is that segment.
+
+        Raises:
+            ValueError: It would begin before 0.
+        """
+        if self.clocks is None:
+            return self.data
+        if headed and self.first_seconds < origin_seconds - _ROUNDED_SECONDS:
+            raise ValueError(f"begins at {self.first_seconds}, before {origin_seconds}")
+        return self.clocks.rebased(self.data, origin_seconds, headed=headed)
+
+
+_ROUNDED_SECONDS = 0.001  # clocks of WebM count milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Where the clocks of a continued segment stand, and the header they belong to."""
+
+    head: Head
+    header_bytes: int
+    """At its beginning."""
+    begin_seconds: float
+    """Where in the source its own container stream begins."""
+    stamps: tuple[tuple[int, Stamp], ...]
+    """With the place of each in the segment."""
+
+    def rebased(self, data: bytes, origin_seconds: float, *, headed: bool) -> bytes:
+        late = origin_seconds - self.begin_seconds
+        media = bytearray(data)
+        for place, stamp in self.stamps:
+            media[place : place + stamp.width] = stamp.shifted(late)
+        media[: self.header_bytes] = self.head.filled(late, None, 0) if headed else b""
+        return bytes(media)
 
 
 @dataclass(slots=True)
@@ -38,6 +87,7 @@ class Draft:
     start_seconds: float
     end_seconds: float
     first_seconds: float
+    is_key: bool
     stamps: list[tuple[int, Stamp]] = field(default_factory=list)
     """With the place of each in the buffer."""
 
@@ -178,15 +228,29 @@ class Cutter:
             header = self._reader.header or b""
         buffer = BytesIO()
         buffer.write(header)
-        return Draft(buffer, len(header), atom.start_seconds, atom.end_seconds, atom.first_seconds)
+        return Draft(
+            buffer,
+            len(header),
+            atom.start_seconds,
+            atom.end_seconds,
+            atom.first_seconds,
+            atom.is_key,
+        )
 
     def _made(self, draft: Draft) -> Segment:
         self.is_begun = True
-        if self._is_whole and self._head:
+        assert self._head is not None  # a draft is made with it
+        if self._is_whole:
             draft.stand_alone(self._head)
         return Segment(
             data=draft.buffer.getvalue(),
             start_seconds=self._begin + draft.start_seconds,
             end_seconds=self._begin + draft.end_seconds,
             headed=draft.header_bytes > 0,
+            is_key=self._is_whole or draft.is_key,
+            first_seconds=self._begin + draft.first_seconds,
+            clocks=None if self._is_whole else self._clocks(draft, self._head),
         )
+
+    def _clocks(self, draft: Draft, head: Head) -> Clocks:
+        return Clocks(head, draft.header_bytes, self._begin, tuple(draft.stamps))

@@ -51,6 +51,8 @@ TOP = frozenset(
 
 ALL = -1
 """Of an element's payload: hand over all of it."""
+UNKNOWN = b"\x01" + b"\xff" * 7
+"""A size that is not told."""
 _MAX_PAYLOAD_BYTES = 1 << 26
 
 

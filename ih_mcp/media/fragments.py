@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 
 from .boxes import Film, film_of
-from .parts import Atom, bad_container
+from .parts import MAX_HEADER_BYTES, Atom, Entry, bad_container, too_large_header
 from .pieces import Pieces
 from .samples import Run, atom_of, runs_of, shown
 
@@ -23,20 +24,24 @@ class Mp4Reader:
         self._parser = self._parse()
         self._film = Film()
         self._header = bytearray()
+        self._header_bytes = 0
         self._moov_offset: int | None = None
         self._atoms: list[Atom] = []
         self._reached = 0.0
         self.has_media = False
+        self.entries: list[Entry] = []
 
     @property
     def header(self) -> bytes | None:
-        return None if self._moov_offset is None else bytes(self._header)
+        is_kept = self._moov_offset is not None and self._header_bytes <= MAX_HEADER_BYTES
+        return bytes(self._header) if is_kept else None
 
     @property
     def reached_seconds(self) -> float:
         return self._reached
 
     def feed(self, data: bytes) -> list[Atom]:
+        self.entries = []
         self._pieces.feed(data)
         try:
             next(self._parser)
@@ -52,25 +57,25 @@ class Mp4Reader:
 
     def head(self) -> Mp4Head:
         assert self._moov_offset is not None
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise too_large_header(self._header_bytes)
         return Mp4Head(bytes(self._header), self._moov_offset, self._film)
 
     def _parse(self) -> Generator[None, None, None]:
-        offset, runs = 0, list[Run]()
+        atom: Atom | None = None
         while True:
             start = self._pieces.position
             kind, header, size = yield from self._box_header()
             self.has_media = self.has_media or kind in {b"moof", b"mdat"}
             if kind not in _KEPT:
                 yield from self._pieces.skip(size - len(header))
-                if kind == b"mdat" and runs:
-                    size = self._pieces.position - offset
-                    self._atoms.append(atom_of(offset, size, runs, self._film))
-                    runs = []
+                if kind == b"mdat" and atom:
+                    self._atoms.append(replace(atom, size=self._pieces.position - atom.offset))
+                    atom = None
                 continue
             box = header + (yield from self._pieces.read(size - len(header)))
             if kind == b"moof":
-                offset, runs = start, runs_of(box, self._film)
-                self._reached = max([self._reached, *(shown(run, self._film)[1] for run in runs)])
+                atom = self._begun(start, runs_of(box, self._film))
             else:
                 self._take_header(kind, box)
 
@@ -86,18 +91,31 @@ class Mp4Reader:
             raise bad_container(f"a {kind!r} box of the MP4 stream claims {size} bytes")
         return kind, header, size
 
+    def _begun(self, offset: int, runs: list[Run]) -> Atom | None:
+        """A fragment whose media is still to come."""
+        if not runs:
+            return None
+        self._reached = max([self._reached, *(shown(run, self._film)[1] for run in runs)])
+        atom = atom_of(offset, runs, self._film)
+        if atom.is_key:
+            self.entries.append(Entry(offset, atom.start_seconds))
+        return atom
+
     def _take_header(self, kind: bytes, box: bytes) -> None:
         if self._moov_offset is not None:
             raise bad_container("a second MP4 header stands within the stream")
         if kind == b"moov":
-            self._moov_offset = len(self._header)
+            self._moov_offset = self._header_bytes
             self._film = film_of(box)
             self._reached = self._film.seconds
         self._header += box
+        self._header_bytes += len(box)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._header.clear()
 
 
 class Mp4Head:
-    """`ftyp` and `moov` for segments that stand alone."""
+    """`ftyp` and `moov` for media that begins anew."""
 
     def __init__(self, header: bytes, moov_offset: int, film: Film) -> None:
         self._header = bytearray(header)
@@ -111,14 +129,14 @@ class Mp4Head:
     def size(self) -> int:
         return len(self._header)
 
-    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
+    def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
         del payload_bytes  # told by the boxes behind
         for at, width, timescale in self._film.lengths:
-            self._write(at, width, round(seconds * timescale))
+            self._write(at, width, round((seconds or 0.0) * timescale))
         for edit in self._film.edits:
             if edit.is_empty:
-                delay = self._film.tracks[edit.track].delay_seconds - start_seconds
-                kept = min(max(delay, 0.0), seconds)
+                delay = max(0.0, self._film.tracks[edit.track].delay_seconds - start_seconds)
+                kept = delay if seconds is None else min(delay, seconds)
                 self._write(edit.offset, edit.width, round(kept * self._film.timescale))
         return bytes(self._header)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ih_mcp.errors import MediaError
 
+MAX_HEADER_BYTES = 1 << 20  # chosen: one of ffmpeg or a browser has some hundred bytes
 GOES_ON_SECONDS = 1.0  # chosen: sound that ends so much after the picture tells the end
 
 
@@ -56,16 +57,29 @@ class Atom:
     stamps: tuple[Stamp, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place where a decoder can begin that has the header."""
+
+    offset: int
+    """Of the atom, in the stream, in bytes."""
+    seconds: float
+    """When its key frame is shown, or its sound heard."""
+
+
 class Head(Protocol):
-    """A header for segments that stand alone, with the length of each written into it."""
+    """A header for media that begins anew: a segment that stands alone, or one and what follows."""
 
     @property
     def size(self) -> int:
-        """In bytes; the same for each segment."""
+        """In bytes; the same for each segment that stands alone."""
         ...
 
-    def filled(self, start_seconds: float, seconds: float, payload_bytes: int) -> bytes:
-        """For the media that begins at `start_seconds` of the stream and lasts `seconds`."""
+    def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
+        """For the media that begins at `start_seconds` of the stream and lasts `seconds`.
+
+        Where the length is None the media goes on: neither length nor size is told then.
+        """
         ...
 
 
@@ -74,12 +88,20 @@ class Reader(Protocol):
 
     @property
     def header(self) -> bytes | None:
-        """What stands before the first atom; None until it is complete."""
+        """What stands before the first atom.
+
+        None until it is complete, and where it is too large to be kept (`MAX_HEADER_BYTES`).
+        """
         ...
 
     @property
     def has_media(self) -> bool:
         """Whether more than a header was seen."""
+        ...
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What the last `feed` made known to be one, often before the atom is complete."""
         ...
 
     @property
@@ -100,8 +122,18 @@ class Reader(Protocol):
         ...
 
     def head(self) -> Head:
-        """For segments that stand alone. Call it when `header` is there."""
+        """For media that begins anew. Call it when there is media.
+
+        Raises:
+            MediaError: The header was too large to be kept.
+        """
         ...
+
+
+def too_large_header(size: int) -> MediaError:
+    return bad_container(
+        f"the header has {size} bytes; {MAX_HEADER_BYTES} can be put before segments"
+    )
 
 
 def bad_container(what: str) -> MediaError:

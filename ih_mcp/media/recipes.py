@@ -69,8 +69,8 @@ _MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
             "frag_duration": _WHOLE_MICROSECONDS,
             "frag_size": FRAGMENT_BYTES,
         },
-        ("mp4", Framing.CONTINUED): {
-            "movflags": "+delay_moov+default_base_moof",
+        ("mp4", Framing.CONTINUED): {  # a key frame begins a fragment, so that a stream can too
+            "movflags": "+frag_keyframe+delay_moov+default_base_moof",
             "frag_duration": _CONTINUED_MICROSECONDS,
             "frag_size": FRAGMENT_BYTES,
         },

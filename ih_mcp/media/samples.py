@@ -141,7 +141,8 @@ def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
     return {field: numbers[index :: len(fields)].tolist() for index, field in enumerate(fields)}
 
 
-def atom_of(offset: int, size: int, runs: Sequence[Run], film: Film) -> Atom:
+def atom_of(offset: int, runs: Sequence[Run], film: Film) -> Atom:
+    """The fragment at `offset` with these samples; its size is known when it ends."""
     spans = {run.track: shown(run, film) for run in runs}
     main = next((run for run in runs if run.track == film.main), None)
     earliest, latest = min(start for start, _ in spans.values()), max(e for _, e in spans.values())
@@ -149,7 +150,7 @@ def atom_of(offset: int, size: int, runs: Sequence[Run], film: Film) -> Atom:
     is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
     return Atom(
         offset=offset,
-        size=size,
+        size=0,
         start_seconds=start,
         end_seconds=latest if latest > end + GOES_ON_SECONDS else end,
         first_seconds=earliest,

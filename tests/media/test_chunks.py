@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media import ebml
 from ih_mcp.media.chunks import Chunk, Recording, Recut
 from ih_mcp.media.container import is_headed
 from ih_mcp.media.cutter import Segment
@@ -205,6 +207,68 @@ def test_other_containers_pass_without_times(zoo: Zoo) -> None:
     assert [chunk.headed for chunk in sent] == [True, False]
     assert sent[0].seconds is None
     assert recut([data])[1] == "not_decodable"
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_stream_can_begin_anew_wherever_a_chunk_says_so(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    recording = Recording()
+    sent = [c for piece in pieces if (c := recording.take(piece))]
+    source = oracle.read(b"".join(pieces))
+    entries = [(n, c) for n, c in enumerate(sent) if c.key_offset is not None]
+    assert entries[0][0] == 0
+    assert entries[0][1].key_offset == len(recording.header or b"")
+    for number, chunk in entries:
+        rest = chunk.data[chunk.key_offset :] + b"".join(c.data for c in sent[number + 1 :])
+        later = oracle.read((recording.header or b"") + rest)
+        assert not later.errors
+        assert digests(later.pictures) == digests(source.pictures)[-len(later.pictures) :]
+        assert digests(later.sound) == digests(source.sound)[-len(later.sound) :]
+        assert later.pictures[0].time == pytest.approx(chunk.key_seconds, abs=0.002)
+
+
+@pytest.mark.parametrize(("name", "least"), [("chromium-vp8-3s", 4), ("chromium-mp4-3s", 4)])
+def test_chunks_that_are_longer_than_the_key_frames_are_apart_say_so(
+    name: str, least: int, chunks: Chunks
+) -> None:
+    assert sum(chunk.key_offset is not None for chunk in passed(chunks(name))) >= least
+
+
+def test_what_only_the_next_chunk_can_tell_is_not_said(chunks: Chunks) -> None:
+    pieces = chunks("chromium-mp4-3s")
+    data, begins = b"".join(pieces), len(pieces[0] + pieces[1])  # where a fragment begins
+    for cut in (1, 9, 40):  # within its `moof`
+        edges = [0, begins, begins + cut, len(data)]
+        _, torn, after = passed([data[a:b] for a, b in pairwise(edges)])
+        assert torn.key_offset is None
+        assert after.key_offset is not None  # of a later fragment
+        assert after.key_offset > 100_000
+
+
+def test_the_sound_alone_can_be_begun_at_every_cluster(zoo: Zoo) -> None:
+    data = zoo("audio_only_webm").read_bytes()
+    sent = passed([data[at : at + 20_000] for at in range(0, len(data), 20_000)])
+    assert sum(chunk.key_offset is not None for chunk in sent) >= 2
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm"])
+def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(container: str, zoo: Zoo) -> None:
+    data = zoo({"mp4": "fragmented", "webm": "vp9"}[container]).read_bytes()
+    (plain,) = passed([data])
+    padding = bytes(1 << 20)
+    if container == "mp4":
+        fat = (len(padding) + 8).to_bytes(4, "big") + b"ftyp" + padding + data
+    else:
+        fat = data[: plain.key_offset] + ebml.element(0xEC, padding) + data[plain.key_offset :]
+    recording = Recording()
+    chunk = recording.take(fat)
+    assert chunk is not None
+    assert (recording.header, chunk.key_offset) == (None, None)
+    assert chunk.end_seconds == plain.end_seconds
+    with pytest.raises(MediaError, match="kept"):
+        recording.whole(replace(chunk, headed=False))
+    with pytest.raises(MediaError, match="1048576 can be put"):
+        list(Recut(bounds(V0.limits, V0.framing, target_seconds=3.0)).take(fat))
 
 
 def test_the_limits_of_continued_streams_need_no_recut() -> None:

@@ -1,0 +1,123 @@
+"""A container stream that begins anew in the middle of another: PyAV says whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.split import Segment
+from ih_mcp.wire.dialects import V0, V1, V2, Framing
+
+from . import oracle
+from .checks import check_heads, cut
+from .oracle import Media, digests
+from .zoo import Zoo
+
+
+def joined(segments: Sequence[Segment]) -> bytes:
+    return b"".join(segment.data for segment in segments)
+
+
+def begun_anew(segments: Sequence[Segment]) -> bytes:
+    """What an API session gets that begins with the first of them."""
+    origin = segments[0].first_seconds
+    return b"".join(
+        segment.rebased(origin, headed=index == 0) for index, segment in enumerate(segments)
+    )
+
+
+def pictures(*parts: Media) -> list[bytes]:
+    return [digest for part in parts for digest in digests(part.pictures)]
+
+
+def sound(*parts: Media) -> list[bytes]:
+    return [digest for part in parts for digest in digests(part.sound)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base",  # B-frames and the priming of AAC
+        "gop_2s",
+        "audio_first",
+        "transport_wrapped",
+        "hevc",
+        "av1",
+        "vp8",
+        "vp9",
+        "no_audio",
+        "audio_only",
+        "audio_only_webm",
+        "mpeg4_in_avi",
+    ],
+)
+async def test_a_stream_begins_anew_at_any_key_segment(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(zoo(name), ffmpeg, V2, target_seconds=1.0)).segments
+    whole = oracle.read(joined(segments))
+    entries = [index for index, segment in enumerate(segments) if segment.is_key]
+    assert entries[0] == 0
+    assert len(entries) > 1
+    for index in entries:
+        later = oracle.read(begun_anew(segments[index:]))
+        before = [oracle.read(joined(segments[:index]))] if index else []
+        assert pictures(*before, later) == pictures(whole)
+        assert sound(*before, later) == sound(whole)
+        assert not later.errors
+        assert abs(later.start) <= 0.03
+        assert oracle.shift_seconds(whole, [later]) <= 0.02
+        lasts = segments[-1].end_seconds - segments[index].start_seconds
+        assert later.end == pytest.approx(lasts, abs=0.2)
+
+
+async def test_it_begins_anew_again_and_again(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(zoo("base"), ffmpeg, V2, target_seconds=1.0)).segments
+    edges = [index for index, segment in enumerate(segments) if segment.is_key]
+    legs = [segments[a:b] for a, b in zip(edges, [*edges[1:], len(segments)], strict=True)]
+    parts = [oracle.read(begun_anew(leg)) for leg in legs]
+    source = oracle.read(zoo("base"))
+    assert pictures(*parts) == digests(source.pictures)
+    assert sound(*parts) == digests(source.sound)
+    assert max(abs(part.start) for part in parts) <= 0.03
+
+
+async def test_it_begins_anew_where_the_source_was_begun_late(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(zoo("base"), ffmpeg, V1, start_seconds=4.0)).segments
+    whole, later = oracle.read(joined(segments)), oracle.read(begun_anew(segments[1:]))
+    assert segments[1].is_key
+    assert 0 < len(later.pictures) < len(whole.pictures)
+    assert pictures(later) == pictures(whole)[-len(later.pictures) :]
+    assert abs(later.start) <= 0.03
+
+
+async def test_the_clocks_of_a_segment_are_counted_from_the_origin(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    segments = (await cut(zoo("vp9"), ffmpeg, V2, target_seconds=1.0)).segments
+    origin = segments[2].first_seconds
+    data = segments[2].rebased(origin, headed=True) + segments[4].rebased(origin, headed=False)
+    times = [item.time for item in oracle.read(data).pictures]
+    assert times[0] == pytest.approx(0.0, abs=0.03)
+    assert times[-1] == pytest.approx(segments[4].end_seconds - origin, abs=0.05)
+
+
+async def test_an_origin_after_its_beginning_is_a_mistake(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(zoo("base"), ffmpeg, V2, target_seconds=1.0)).segments
+    late = segments[1].first_seconds + 0.5
+    with pytest.raises(ValueError, match="before"):
+        segments[1].rebased(late, headed=True)
+
+
+async def test_a_first_segment_is_left_as_it_is(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(zoo("base"), ffmpeg, V2, target_seconds=1.0)).segments
+    before = segments[0].data
+    segments[0].rebased(segments[0].first_seconds, headed=True)
+    assert segments[0].data is before
+    check_heads(segments, Framing.CONTINUED)
+
+
+async def test_what_stands_alone_begins_anew_by_itself(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(zoo("base"), ffmpeg, V0)).segments
+    assert all(segment.is_key for segment in segments)
+    assert segments[1].rebased(segments[1].first_seconds, headed=True) is segments[1].data
