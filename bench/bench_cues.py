@@ -24,6 +24,7 @@ from ih_mcp.standin.app import create_app
 from ih_mcp.standin.choice import choose_analyst
 from ih_mcp.standin.coverage import Ranges
 from ih_mcp.standin.options import Options
+from ih_mcp.standin.telling import Telling
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Error, Reading
 
@@ -112,7 +113,12 @@ async def _stream(media: Path) -> tuple[float, int]:
     open_decoder = app.state.house.open_decoder
     async with (
         await anyio.open_file(media, "rb") as file,
-        analysing(dialect=V1, options=options, open_decoder=open_decoder, hooks=hooks) as analysis,
+        analysing(
+            telling=Telling(V1, min_window_seconds=options.min_window_seconds),
+            options=options,
+            open_decoder=open_decoder,
+            hooks=hooks,
+        ) as analysis,
     ):
         opens = True
         while data := await file.read(CHUNK_BYTES):

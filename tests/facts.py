@@ -87,6 +87,14 @@ FACTS = {
         "later ones continue it.",
         "skill v2; sdk; docs v1 say self-contained: the newer wins",
     ),
+    "realtime": Fact(
+        "`/v0/realtime/analyze` has analyses to choose from, transcripts and recommendations; its "
+        "signals have no rationale, and there is neither engagement nor quality.",
+        "sdk; the documentation no longer names it",
+    ),
+    "upload-v0-is-signals": Fact(
+        "`POST /v0/upload/analyze` answers with the signals and nothing else.", "docs: v0 upload"
+    ),
     "upload-v1-waits": Fact(
         "`POST /v1/upload/analyze` answers with the result itself, after up to 300 s.", "sdk"
     ),

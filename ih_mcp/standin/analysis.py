@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError, MediaError
 from ih_mcp.media.decode import Picture, Sound
-from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config, Error, Reading
 
 from .analyst import Analyst, Observations, checked
@@ -71,7 +70,7 @@ class Analysis:
         tasks: TaskGroup,
         windows: Pipeline[_Seen],
         *,
-        dialect: Dialect,
+        telling: Telling,
         options: Options,
         open_decoder: OpenDecoder,
         hooks: Hooks,
@@ -87,7 +86,7 @@ class Analysis:
         self._media: dict[int, _Media] = {}
         self._all_told = anyio.Event()
         self._tells = anyio.CancelScope()
-        self._telling = Telling(dialect, min_window_seconds=options.min_window_seconds)
+        self._telling = telling
         self.line = Line(
             open_decoder,
             analyst.describe().senses,
@@ -185,7 +184,7 @@ class Analysis:
 @asynccontextmanager
 async def analysing(
     *,
-    dialect: Dialect,
+    telling: Telling,
     options: Options,
     open_decoder: OpenDecoder,
     hooks: Hooks,
@@ -194,6 +193,7 @@ async def analysing(
     """Run the analysis of one session; leaving cancels what is on its way.
 
     Args:
+        telling: Makes the messages of what was seen.
         work: Where to note what it takes.
     """
     analyst = options.analyst()
@@ -213,7 +213,7 @@ async def analysing(
                 analyst,
                 tasks,
                 windows,
-                dialect=dialect,
+                telling=telling,
                 options=options,
                 open_decoder=open_decoder,
                 hooks=hooks,

@@ -22,8 +22,15 @@ from starlette.websockets import WebSocket
 from ih_mcp import __version__
 from ih_mcp.media.decode import Decoder
 from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.wire.dialects import DIALECTS, Dialect, Family
-from ih_mcp.wire.rest import AUTH_PATHS, CLIENT_TOKENS_PATH, REVOKE_PATH, UPLOADS, job_path
+from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, Family
+from ih_mcp.wire.rest import (
+    AUTH_PATHS,
+    CLIENT_TOKENS_PATH,
+    REVOKE_PATH,
+    UPLOADS,
+    V0_UPLOAD,
+    job_path,
+)
 
 from .analyst import Senses
 from .conversation import Call, Conversation
@@ -33,11 +40,12 @@ from .house import House, bearer, refusal
 from .line import Decoding, OpenDecoder
 from .options import Options
 from .peer import AsgiPeer
+from .realtime import RealtimeService
 from .recorder import SessionRecord
 from .segments import SegmentService
 from .service import Service
 from .tokens import answering, exchange, mint, revoke
-from .uploads import analyze_v1, analyze_v2, read_job
+from .uploads import analyze_v0, analyze_v1, analyze_v2, read_job
 
 _SECRET_HEADERS = {"authorization", "sec-websocket-protocol", "cookie"}
 _PAIR = "access_token"  # sdk; skill v2: the first of two subprotocols
@@ -80,15 +88,21 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
         ),
         Route(CLIENT_TOKENS_PATH, answering(mint), methods=post),
         Route(REVOKE_PATH, answering(revoke), methods=post),
+        Route(V0_UPLOAD.path, answering(analyze_v0), methods=post),
         Route(UPLOADS["v1"].path, answering(analyze_v1), methods=post),
         Route(UPLOADS["v2"].path, answering(analyze_v2), methods=post),
         Route(job_path("{job_id}"), answering(read_job)),
-        *(WebSocketRoute(dialect.path, _stream(dialect)) for dialect in DIALECTS.values()),
+        *(WebSocketRoute(dialect.path, _stream(dialect)) for dialect in _streams()),
     ]
     if not options.strict:
         routes.append(WebSocketRoute("/v1/stream", _stream(DIALECTS["v1"])))  # blog: short path
     routes.append(WebSocketRoute("/{path:path}", _no_stream))
     return routes
+
+
+def _streams() -> Sequence[Dialect]:
+    """All stream endpoints, those no client of ours speaks too."""
+    return (*DIALECTS.values(), REALTIME)
 
 
 # --- the stand-in's own --------------------------------------------------------------------------
@@ -111,7 +125,8 @@ async def _health(request: Request) -> Response:
                 "sends_data_away": described.sends_data_away,
             },
             "paths": [
-                *(dialect.path for dialect in DIALECTS.values()),
+                *(dialect.path for dialect in _streams()),
+                V0_UPLOAD.path,
                 *(upload.path for upload in UPLOADS.values()),
             ],
             "test_keys": list(TEST_KEYS),
@@ -183,7 +198,8 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
 def _conversation(house: House, peer: AsgiPeer, call: Call, record: SessionRecord) -> Conversation:
     match call.dialect.family:
         case Family.ENVELOPE:
-            return Service(
+            kind = Service if call.dialect.coaching is None else RealtimeService
+            return kind(
                 peer,
                 call,
                 options=house.options,

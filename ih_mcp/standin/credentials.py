@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ih_mcp.wire.rest import STREAM_SCOPE, UPLOAD_SCOPE
+from ih_mcp.wire.rest import REALTIME_SCOPE, STREAM_SCOPE, UPLOAD_SCOPE
 
 ACCESS_TOKEN_SECONDS = 900  # docs: authentication
 
@@ -96,15 +96,15 @@ def _is_above(value: float, cap: float | None) -> bool:
     return cap is not None and value > cap
 
 
-_BOTH = frozenset({UPLOAD_SCOPE, STREAM_SCOPE})
+_ALL = frozenset({UPLOAD_SCOPE, STREAM_SCOPE, REALTIME_SCOPE})
 
 TEST_KEYS: Mapping[str, Grant | str] = {
     "ih_test_no_scope": Grant(scopes=frozenset()),
     "ih_test_stream_only": Grant(scopes=frozenset({STREAM_SCOPE})),
     "ih_test_upload_only": Grant(scopes=frozenset({UPLOAD_SCOPE})),
-    "ih_test_no_quota": Grant(scopes=_BOTH, lacks_quota=True),
-    "ih_test_no_audio_model": Grant(scopes=_BOTH, lacks_model="inter-2-audio"),
-    "ih_test_no_backend": Grant(scopes=_BOTH, lacks_backend=True),
+    "ih_test_no_quota": Grant(scopes=_ALL, lacks_quota=True),
+    "ih_test_no_audio_model": Grant(scopes=_ALL, lacks_model="inter-2-audio"),
+    "ih_test_no_backend": Grant(scopes=_ALL, lacks_backend=True),
     "ih_test_unknown": "ih2001",
     "ih_test_expired": "ih2010",
     "ih_test_revoked": "ih2014",
@@ -182,7 +182,7 @@ class Vault:
         is_key = credential.startswith("ih_") and len(credential) > len("ih_")
         if self._strict and not is_key:
             raise RefusedError("ih2001")
-        return self._grants.setdefault(credential, Grant(scopes=_BOTH))
+        return self._grants.setdefault(credential, Grant(scopes=_ALL))
 
 
 def endpoint_scope(scope: str) -> str:

@@ -47,6 +47,16 @@ def v0_segment(
     return result
 
 
+def v0_upload(seen: Seen, dialect: Dialect) -> Json:
+    """The answer of a v0 upload: signals, and nothing else. docs: v0."""
+    result = v1_upload(seen, dialect, include=(), goals=(), has_context=False)
+    signals = result["signals"]
+    assert isinstance(signals, list)
+    return {
+        "signals": [{k: v for k, v in item.items() if k != "modality"} for item in signals],
+    }
+
+
 def v1_upload(
     seen: Seen, dialect: Dialect, *, include: Sequence[str], goals: Sequence[str], has_context: bool
 ) -> Json:

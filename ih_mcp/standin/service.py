@@ -1,8 +1,9 @@
-"""The server side of one API session with envelopes (v1, v2)."""
+"""The server side of one API session with envelopes (v1, v2; `realtime` builds on it)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import anyio
@@ -10,8 +11,16 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import MediaError, RemoteProtocolError
 from ih_mcp.wire import catalog
-from ih_mcp.wire.messages import Close, Closing, Config, Configure, Ended, Ready, Updated
-from ih_mcp.wire.rest import STREAM_SCOPE
+from ih_mcp.wire.messages import (
+    Close,
+    Closing,
+    Config,
+    Configure,
+    Ended,
+    Ready,
+    Transcript,
+    Updated,
+)
 
 from .analysis import Analysis, Hooks, analysing
 from .conversation import Call, Conversation
@@ -22,6 +31,7 @@ from .peer import Peer
 from .recorder import Recorder, SessionRecord
 from .script import At, Shed, only
 from .setup import Setup
+from .telling import Telling
 
 END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2
 _LATE_MEDIA = "Media after session.close is not accepted."
@@ -46,9 +56,8 @@ class Service(Conversation):
     ) -> None:
         super().__init__(peer, call, options=options, record=record, recorder=recorder)
         self._open_decoder = open_decoder
-        self._setup = Setup(
-            dialect=call.dialect, served=options.models, has_feedback=options.has_feedback
-        )
+        self._setup = self._first_setup()
+        self._telling = self._new_telling()
         self._is_late_media_told = False
         self._is_missing_sense_told = False
         self._has_media = False
@@ -60,14 +69,14 @@ class Service(Conversation):
         await self._act(At.READY)
         hooks = Hooks(
             tell=self._tell,
-            config=lambda: self._setup.config,
+            config=self._config,
             signals=lambda: self._setup.signals,
             begin_window=self._begin_window,
             sheds=self._sheds,
             deliver=self._deliver,
         )
         async with analysing(
-            dialect=self._call.dialect,
+            telling=self._telling,
             options=self._options,
             open_decoder=self._open_decoder,
             hooks=hooks,
@@ -78,12 +87,28 @@ class Service(Conversation):
             self._tasks: TaskGroup = tasks
             await self._listen()
 
+    # --- what kind of session it is
+
+    def _first_setup(self) -> Setup:
+        options = self._options
+        return Setup(
+            dialect=self._call.dialect, served=options.models, has_feedback=options.has_feedback
+        )
+
+    def _new_telling(self) -> Telling:
+        least = self._options.min_window_seconds
+        return Telling(self._call.dialect, min_window_seconds=least)
+
+    def _config(self) -> Config:
+        """What holds for the windows that are told now."""
+        return self._setup.config
+
     # --- opening
 
     async def _admit(self) -> None:
         """Refusals a client meets after the handshake, before any greeting (skill v2)."""
         try:
-            self._call.grant.allow(STREAM_SCOPE)
+            self._call.grant.allow(self._call.dialect.scope)
             self._setup = self._setup.opened(self._call.model)
             if self._call.grant.lacks_backend and self._call.dialect.models:
                 raise RefusedError("ih1003")
@@ -121,12 +146,18 @@ class Service(Conversation):
         match message:
             case Configure(config):
                 await self._configure(config)
+            case Transcript(segments):
+                self._transcribed(segments)
             case Close():
                 await self._tell(Closing(self._options.max_drain_seconds))
                 await self._act(At.CLOSING)
                 self._tasks.start_soon(self._drain)
             case _:
                 raise AssertionError(message)
+
+    def _transcribed(self, segments: Sequence[Mapping[str, object]]) -> None:
+        """Only where the dialect takes them; others do not come this far."""
+        raise AssertionError(segments)
 
     async def _configure(self, asked: Config) -> None:
         if not self._call.grant.may_use(asked.model):
@@ -138,7 +169,7 @@ class Service(Conversation):
             await self._refuse(refused.code, refused.message)
             return
         self._analysis.line.hears_only = self._setup.hears_only
-        await self._tell(Updated(self._setup.config))
+        await self._tell(Updated(self._setup.told))
 
     async def _on_segment(self, data: bytes) -> None:
         try:

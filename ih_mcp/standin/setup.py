@@ -43,6 +43,11 @@ class Setup:
         """The signal types a session can report."""
         return AUDIO_SIGNALS if self.hears_only else self.dialect.signals
 
+    @property
+    def told(self) -> Config:
+        """What `session.updated` says."""
+        return self.config
+
     def opened(self, model: str | None) -> Setup:
         """With the model the URL names.
 
@@ -68,8 +73,8 @@ class Setup:
         """
         model = self._model(asked.model, has_media=has_media)
         config = Config(
-            include=_known(asked.include, self.dialect.includes),
-            goal_dimensions=_known(asked.goal_dimensions, self.dialect.goal_dimensions)
+            include=known(asked.include, self.dialect.includes),
+            goal_dimensions=known(asked.goal_dimensions, self.dialect.goal_dimensions)
             if self.has_feedback
             else None,
             model=model,
@@ -97,9 +102,9 @@ class Setup:
         return model
 
 
-def _known(asked: tuple[str, ...] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Unknown values are ignored (docs: v1 skill)."""
-    return tuple(name for name in known if name in (asked or ()))
+def known(asked: tuple[str, ...] | None, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the values that are asked for; unknown ones are ignored (docs: v1 skill)."""
+    return tuple(name for name in values if name in (asked or ()))
 
 
 def _hertz(asked: Config, model: str | None) -> int:

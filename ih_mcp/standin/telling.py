@@ -63,22 +63,33 @@ class Telling:
             self.billed.add(item.start_seconds, item.end_seconds)
         if list(degraded):
             messages.append(_coverage("coverage.degraded", degraded, reason="video_gap"))
+        return messages + self._tell(window, observations, config, published)
+
+    def finish(self, end_seconds: float, *, config: Config) -> list[Reading]:
+        """What is left to say when the media has ended."""
+        return self._drop(end_seconds) + self._end(end_seconds, config)
+
+    def _tell(
+        self,
+        window: Window,
+        observations: Observations,
+        config: Config,
+        published: Sequence[str],
+    ) -> list[Reading]:
         signals = [s for s in observations.signals if s.signal_type in published]
         scores = self._quality.window(window.end_seconds, signals, observations.engagement)
-        messages += self._emission.window(
-            _tidy(window.start_seconds),
-            _tidy(window.end_seconds),
+        messages = self._emission.window(
+            tidy(window.start_seconds),
+            tidy(window.end_seconds),
             signals,
             engagement=observations.engagement,
             quality=_asked(scores, config),
         )
         return messages + self._feedback(scores, config)
 
-    def finish(self, end_seconds: float, *, config: Config) -> list[Reading]:
-        """What is left to say when the media has ended."""
-        messages = self._drop(end_seconds)
+    def _end(self, end_seconds: float, config: Config) -> list[Reading]:
         scores = self._quality.finish(min_seconds=self._min_window_seconds)
-        messages += self._emission.finish(_tidy(end_seconds))
+        messages = self._emission.finish(tidy(end_seconds))
         if asked := _asked(scores, config):
             messages.append(Reading("conversation_quality.updated", asked))
         return messages + self._feedback(scores, config)
@@ -87,7 +98,7 @@ class Telling:
         missing = Ranges(
             item
             for item in self.billed.missing(self._told_seconds, until_seconds)
-            if _tidy(item.start_seconds) < _tidy(item.end_seconds)
+            if tidy(item.start_seconds) < tidy(item.end_seconds)
         )
         self._told_seconds = max(self._told_seconds, until_seconds)
         for item in missing:
@@ -123,9 +134,9 @@ def _spans(ranges: Ranges) -> Sequence[Mapping[str, float]]:
 
 
 def _span(item: Range) -> Mapping[str, float]:
-    return {"start": _tidy(item.start_seconds), "end": _tidy(item.end_seconds)}
+    return {"start": tidy(item.start_seconds), "end": tidy(item.end_seconds)}
 
 
-def _tidy(seconds: float) -> float:
+def tidy(seconds: float) -> float:
     """Milliseconds are enough for anyone who reads them."""
     return round(seconds, 3)

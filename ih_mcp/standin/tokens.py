@@ -10,7 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ih_mcp.errors import RemoteProtocolError
-from ih_mcp.wire.rest import STREAM_SCOPE, ClientTokenRequest, KeyPair, Revocation
+from ih_mcp.wire.rest import (
+    REALTIME_SCOPE,
+    STREAM_SCOPE,
+    UPLOAD_SCOPE,
+    ClientTokenRequest,
+    KeyPair,
+    Revocation,
+)
 
 from .analyst import AnalystError
 from .credentials import (
@@ -25,9 +32,7 @@ from .house import House, refusal
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_KNOWN_SCOPES = frozenset(
-    {"interhumanai.upload", "interhumanai.stream", "interhumanai.realtime"}  # sdk 1.3.4
-)
+_KNOWN_SCOPES = frozenset({UPLOAD_SCOPE, STREAM_SCOPE, REALTIME_SCOPE})  # sdk 1.3.4
 WRONG_SECRET = "wrong"  # noqa: S105 - the one key_secret that is refused
 
 

@@ -16,14 +16,14 @@ from starlette.responses import JSONResponse, Response
 from ih_mcp.errors import MediaError
 from ih_mcp.media.container import container_of
 from ih_mcp.wire.dialects import DIALECTS
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, Upload
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, Upload
 
 from .analyst import AnalystError
 from .credentials import Grant, RefusedError
 from .files import Folder, Seen, folder, look
 from .house import House, bearer, error_body
 from .jobs import JobError
-from .results import v1_upload, v2_upload
+from .results import v0_upload, v1_upload, v2_upload
 from .script import At, Linger, Refuse, only
 from .setup import AUDIO_MODEL, AUDIO_SIGNALS
 from .windows import Grid
@@ -53,27 +53,37 @@ class _Order:
         return self.model == AUDIO_MODEL
 
 
+async def analyze_v0(request: Request) -> Response:
+    """`POST /v0/upload/analyze`: the signals, when they are there."""
+    _, seen = await _looked_at_once(request, V0_UPLOAD)
+    return JSONResponse(v0_upload(seen, DIALECTS["v0"]))
+
+
 async def analyze_v1(request: Request) -> Response:
     """`POST /v1/upload/analyze`: the result, when it is there."""
-    house: House = request.app.state.house
-    dialect = DIALECTS["v1"]
-    async with folder() as place:
-        order = await _taken(request, UPLOADS["v1"], place)
-        options = house.options
-        grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
-        try:
-            seen = await _looked(house, order, grid)
-        except MediaError as exc:
-            raise RefusedError("ih5002", exc.what) from exc
+    order, seen = await _looked_at_once(request, UPLOADS["v1"])
     return JSONResponse(
         v1_upload(
             seen,
-            dialect,
+            DIALECTS["v1"],
             include=order.include,
             goals=order.goals,
             has_context=order.has_context,
         )
     )
+
+
+async def _looked_at_once(request: Request, upload: Upload) -> tuple[_Order, Seen]:
+    """Take a file and look at it while the client waits, in the windows of a stream."""
+    house: House = request.app.state.house
+    options = house.options
+    grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
+    async with folder() as place:
+        order = await _taken(request, upload, place)
+        try:
+            return order, await _looked(house, order, grid)
+        except MediaError as exc:
+            raise RefusedError("ih5002", exc.what) from exc
 
 
 async def analyze_v2(request: Request) -> Response:

@@ -27,6 +27,7 @@ from .messages import (
     Reading,
     Ready,
     ServerMessage,
+    Transcript,
     Updated,
 )
 
@@ -86,9 +87,11 @@ def encode_client(message: ClientMessage) -> str:
             return '{"type":"session.close"}'
         case Configure(config):
             return json.dumps(_write_config(config))
+        case Transcript(segments):
+            return json.dumps({"type": _TRANSCRIPT, "transcript": list(segments)})
 
 
-def decode_client(text: str) -> ClientMessage:
+def decode_client(text: str, dialect: Dialect) -> ClientMessage:
     """What a text frame of a client means.
 
     Raises:
@@ -101,7 +104,9 @@ def decode_client(text: str) -> ClientMessage:
         raise RemoteProtocolError(exc.what, code="ih4006") from exc
     if frame.get("type") == "session.close":
         return Close()
-    if unknown := sorted(set(frame) - _CONFIG_KEYS):
+    if frame.get("type") == _TRANSCRIPT and dialect.coaching is not None:
+        return Transcript(_transcript(frame.get("transcript")))
+    if unknown := sorted(set(frame) - dialect.config_keys):
         raise RemoteProtocolError(
             f"unknown field in a session config: {', '.join(unknown)}", code="ih6001"
         )
@@ -178,16 +183,22 @@ def _write_ready(ready: Ready, dialect: Dialect) -> dict[str, object]:
             data[theirs] = kind(value)
         elif ours == "max_segment_seconds":
             data[theirs] = None  # sdk 1.3.4: present, null where unlimited
-    options: dict[str, object] = {"include": list(ready.includes)}
+    options: dict[str, object] = {"include": list(ready.includes)} if dialect.includes else {}
     if ready.goal_dimensions is not None:
         options["goal_dimensions"] = list(ready.goal_dimensions)
     if dialect.models:
         options["model"] = list(ready.models or dialect.models)
+    if dialect.coaching is not None:
+        options |= {
+            "realtime_recommendation_instructions": "string",  # sdk 1.3.4: a text; illustrative
+            "realtime_recommendation_frequency": list(dialect.coaching.frequencies),
+            "analysis_groups": list(dialect.coaching.groups),
+        }
     return {**data, "supported_session_config_options": options}
 
 
 _KINDS: Mapping[type, str] = {str: "text", dict: "object"}
-_CONFIG_KEYS = frozenset({"include", "goal_dimensions", "model", "audio_format"})
+_TRANSCRIPT = "transcript.updated"  # sdk 1.3.4, realtime
 
 
 def _read_config(data: Fields) -> Config:
@@ -196,7 +207,26 @@ def _read_config(data: Fields) -> Config:
         goal_dimensions=_config_texts(data, "goal_dimensions"),
         model=_config_value(data, "model", str),
         audio_format=_config_value(data, "audio_format", dict),
+        analysis_groups=_config_texts(data, "analysis_groups"),
+        realtime_recommendation_frequency=_config_value(
+            data, "realtime_recommendation_frequency", str
+        ),
+        realtime_recommendation_instructions=_config_value(
+            data, "realtime_recommendation_instructions", str
+        ),
     )
+
+
+def _transcript(value: object) -> Sequence[Fields]:
+    """Segments with their times and text; `speaker` may be left out (sdk 1.3.4: 0)."""
+    segments = [_mapping(item) for item in value] if isinstance(value, list) else [{}]
+    for said in segments:
+        has_times = all(_number(said.get(name)) is not None for name in ("start", "end"))
+        if not has_times or not isinstance(said.get("text"), str):
+            raise RemoteProtocolError(
+                "a transcript is a list of segments with start, end and text", code="ih6001"
+            )
+    return segments
 
 
 def _config_value(data: Fields, name: str, kind: type[T]) -> T | None:
@@ -272,7 +302,7 @@ _FAMILIES = {
                 "session.updated",
                 Updated,
                 _read_updated,
-                lambda m, _: {"include": [], **_write_config(m.config)},
+                lambda m, d: ({"include": []} if d.includes else {}) | _write_config(m.config),
             ),
             _row(
                 "session.closing",

@@ -17,6 +17,8 @@ from urllib.parse import urlencode
 
 from ih_mcp.errors import CallerError
 
+from .rest import REALTIME_SCOPE, STREAM_SCOPE
+
 
 class Family(StrEnum):
     """How server messages are told apart."""
@@ -80,11 +82,27 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coaching:
+    """What a session that advises its caller can be asked for; all of it: sdk 1.3.4, realtime.
+
+    Such a session takes transcripts, tells its own, and gives recommendations; it has neither
+    engagement nor quality, and its signals have no rationale.
+    """
+
+    groups: tuple[str, ...]
+    """Analyses that can be chosen; all where none is."""
+    frequencies: Mapping[str, float]
+    """How often recommendations come, and the seconds of video between two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One version of the streaming endpoint."""
 
     name: str
     path: str
+    scope: str = STREAM_SCOPE
+    """What a credential has to hold."""
     family: Family
     greets: bool
     """Whether the server speaks first, with `session.ready`; media before it is refused locally."""
@@ -111,6 +129,10 @@ class Dialect:
     """Signal types that are published; the enumeration stays open."""
     has_modality: bool
     """Whether signal events carry `modality`."""
+    config_keys: frozenset[str] = frozenset({"include", "goal_dimensions", "model", "audio_format"})
+    """Fields a session config may have; docs: stream-analyze v1, sdk 1.3.4."""
+    coaching: Coaching | None = None
+    """Where the session advises its caller."""
 
     def address(
         self, base_url: str, *, include: Iterable[str] = (), model: str | None = None
@@ -224,6 +246,30 @@ V2 = replace(
     signals=_SIGNALS,
     has_modality=False,  # skill: v2
 )
+
+REALTIME = replace(
+    V1,
+    name="realtime",
+    path="/v0/realtime/analyze",  # sdk 1.3.4; before 0.6.0 real-time: the newer wins
+    scope=REALTIME_SCOPE,  # sdk 1.3.4; before 0.11.1 the stream scope did too: the newer wins
+    limits=V2.limits,  # sdk 1.3.4: declared in the greeting; the figures are illustrative
+    includes=(),
+    config_keys=frozenset(
+        {
+            "analysis_groups",
+            "goal_dimensions",
+            "realtime_recommendation_frequency",
+            "realtime_recommendation_instructions",
+        }
+    ),
+    signals=(*_SIGNALS, "tension"),  # sdk 1.0.0: tension is frustration that is seen, not heard
+    coaching=Coaching(
+        groups=("audio", "visual"),
+        frequencies=MappingProxyType({"high": 10.0, "medium": 20.0, "low": 30.0}),
+    ),
+)
+"""Served by the stand-in, for the vendor's SDK still has it; no longer advertised, so no client of
+ours speaks it and it is not in `DIALECTS`."""
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({d.name: d for d in (V0, V1, V2)})
 

@@ -355,8 +355,9 @@ class Emission:
             "signal_type": item.signal_type,
             "start": start,
             "probability": item.probability,
-            "rationale": item.rationale,
         }
+        if self.dialect.coaching is None:
+            fields["rationale"] = item.rationale
         if self.dialect.has_modality:
             fields["modality"] = list(item.modality)
         return Reading(kind, fields)

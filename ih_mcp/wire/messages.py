@@ -6,7 +6,7 @@ no code here and loses nothing, because the relay hands on the text as it came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .dialects import Limits
@@ -27,6 +27,10 @@ class Config:
     goal_dimensions: tuple[str, ...] | None = None
     model: str | None = None
     audio_format: Mapping[str, object] | None = None
+    analysis_groups: tuple[str, ...] | None = None
+    """Realtime: which analyses run; replaced like `include`, as are the next two."""
+    realtime_recommendation_frequency: str | None = None
+    realtime_recommendation_instructions: str | None = None
 
 
 def pcm_format(sample_rate: int) -> Mapping[str, object]:
@@ -46,7 +50,15 @@ class Close:
     """Ask for a graceful end: accepted media is analysed, then `Ended` comes."""
 
 
-ClientMessage = Configure | Close
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Realtime: what was said so far, in place of any transcript before. `transcript.updated`."""
+
+    segments: Sequence[Mapping[str, object]]
+    """Each with `start`, `end`, `text` and `speaker`."""
+
+
+ClientMessage = Configure | Close | Transcript
 
 # --- server to client --------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ AUTH_PATHS: Mapping[str, str] = MappingProxyType(
 
 UPLOAD_SCOPE = "interhumanai.upload"  # sdk 1.3.4
 STREAM_SCOPE = "interhumanai.stream"  # sdk 1.3.4
+REALTIME_SCOPE = "interhumanai.realtime"  # sdk 1.3.4
 DEFAULT_SCOPES = (UPLOAD_SCOPE, STREAM_SCOPE)  # sdk 1.3.4
 MAX_VIDEO_BYTES = 32 * 2**20  # docs: upload-analyze
 MIN_VIDEO_SECONDS = 3.0  # docs: upload-analyze
@@ -220,6 +221,16 @@ UPLOADS: Mapping[str, Upload] = MappingProxyType(
         )
     }
 )
+
+V0_UPLOAD = Upload(
+    name="v0",
+    path="/v0/upload/analyze",  # docs: v0, before Inter-1; kept by the service
+    makes_job=False,
+    includes=(),
+    has_goals=False,
+)
+"""Served by the stand-in; v1 tells more about the same file, so no client of ours uses it and it is
+not in `UPLOADS`."""
 
 
 def job_path(job_id: str) -> str:

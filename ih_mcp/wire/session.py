@@ -40,6 +40,7 @@ from .messages import (
     Reading,
     Ready,
     ServerMessage,
+    Transcript,
     Updated,
 )
 
@@ -70,6 +71,7 @@ _TABLE: Mapping[State, Mapping[tuple[Side, type], State]] = {
     State.OPEN: {
         (Side.CLIENT, _Media): State.OPEN,
         (Side.CLIENT, Configure): State.OPEN,
+        (Side.CLIENT, Transcript): State.OPEN,
         (Side.CLIENT, Close): State.CLOSING,
         (Side.SERVER, Updated): State.OPEN,
         (Side.SERVER, Processing): State.OPEN,
@@ -129,7 +131,7 @@ class Session:
             LocalProtocolError: The session is not in a state for it.
         """
         state = self._next(self.side, type(message), LocalProtocolError)
-        if isinstance(message, Configure | Close):
+        if isinstance(message, Configure | Close | Transcript):
             text = codec.encode_client(message)
         else:
             text = codec.encode_server(
@@ -170,7 +172,7 @@ class Session:
                 return message  # nearly every message: nothing moves
             sender = Side.SERVER
         else:
-            message = codec.decode_client(text)
+            message = codec.decode_client(text, self.dialect)
             sender = Side.CLIENT
         self._note(message, self._next(sender, type(message), RemoteProtocolError))
         return message

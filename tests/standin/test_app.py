@@ -16,7 +16,8 @@ from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
-from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2
+from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2
+from tests.facts import shows
 
 from .fakes import ScriptedAnalyst, open_toy, toy
 
@@ -62,10 +63,11 @@ async def test_the_health_page_says_what_this_is(ffmpeg: Ffmpeg) -> None:
     assert "ih-mcp stand-in" in told["standin"]
     assert "not Interhuman" in told["standin"]
     assert told["analyst"]["sends_data_away"] is False
-    assert set(told["paths"]) >= {dialect.path for dialect in DIALECTS.values()}
+    assert {dialect.path for dialect in DIALECTS.values()} < set(told["paths"])
+    assert {"/v0/realtime/analyze", "/v0/upload/analyze"} < set(told["paths"])
 
 
-@pytest.mark.parametrize("path", [dialect.path for dialect in DIALECTS.values()])
+@pytest.mark.parametrize("path", [dialect.path for dialect in (*DIALECTS.values(), REALTIME)])
 async def test_the_101_names_the_correlation_id_of_every_message(path: str, ffmpeg: Ffmpeg) -> None:
     async with running(ffmpeg) as standin, opened(standin.url, path) as socket:
         await socket.send("{}")
@@ -381,6 +383,28 @@ async def test_real_files_are_taken_or_refused_for_their_tracks(
     else:
         assert (answer.status_code, told["status"]) == (200, "completed")
         assert told["result"]["windows"][-1]["end_seconds"] == told["result"]["duration_seconds"]
+
+
+_SPAN = ("type", "start", "end", "probability")
+
+
+@shows("upload-v0-is-signals")
+async def test_a_v0_upload_answers_with_signals_alone(dialogue: Path, ffmpeg: Ffmpeg) -> None:
+    content = await anyio.Path(dialogue).read_bytes()
+    async with serve(ffmpeg=ffmpeg) as standin:
+        files = {"file": ("clip.mp4", content)}
+        both = [
+            await post(standin.url, path, headers=BEARER, files=files, timeout=15)
+            for path in ("/v0/upload/analyze", "/v1/upload/analyze")
+        ]
+        refused = await post(standin.url, "/v0/upload/analyze", headers=BEARER)
+    v0, v1 = (answer.json() for answer in both)
+    assert set(v0) == {"signals"}
+    assert v0["signals"]
+    assert {key for item in v0["signals"] for key in item} == {*_SPAN, "rationale"}
+    spans = [[[item[key] for key in _SPAN] for item in told["signals"]] for told in (v0, v1)]
+    assert spans[0] == spans[1]
+    assert (refused.status_code, refused.json()["error_id"]) == (400, "ih4001")
 
 
 async def test_a_recording_that_does_not_tell_its_length_is_measured(

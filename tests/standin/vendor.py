@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from interhumanai import stream, upload
+from interhumanai import realtime, stream, upload
 from interhumanai.auth import AuthClient, StaticTokenProvider, TokenManager
 from interhumanai.errors import InterhumanAPIError, InterhumanError
 from interhumanai.types import RawAudioFormat
@@ -60,6 +60,33 @@ async def pcm(url: str, _: list[bytes], __: Path) -> Any:
     samples = bytes(range(256)) * 1500  # 12 s
     pieces = [samples[at : at + 9999] for at in range(0, len(samples), 9999)]
     return await _session(client, pieces, audio_format=RawAudioFormat(sample_rate=16000))
+
+
+async def live(url: str, parts: list[bytes], _: Path) -> Any:
+    client = realtime.RealtimeClient(token_provider=StaticTokenProvider("ih_live_x"), base_url=url)
+    said = realtime.TranscriptSegment(start=0, end=2, text="Hi.")
+    with anyio.fail_after(SECONDS):
+        async with client:
+            ready = await client.wait_for_session_ready()
+            await client.update_config(
+                analysis_groups=["audio", "visual"],
+                realtime_recommendation_frequency="high",
+                realtime_recommendation_instructions="Coach the presenter.",
+                goal_dimensions=["clarity"],
+            )
+            await client.send_transcript([said])
+            for part in parts:
+                await client.send_video(part)
+            await client.request_close()
+            events = [event async for event in client]
+            return {
+                "ready": ready.model_dump(mode="json"),
+                "events": [
+                    {"class": type(event).__name__, **event.model_dump(mode="json")}
+                    for event in events
+                ],
+                "close": (await client.wait_closed()).code,
+            }
 
 
 async def refusals(url: str, _: list[bytes], __: Path) -> Any:
@@ -154,7 +181,7 @@ async def _refusal(call: Callable[[], Awaitable[object]]) -> list[object]:
     return []
 
 
-SCENARIOS = {each.__name__: each for each in (v1, v2, pcm, refusals, uploads, expiry, tokens)}
+SCENARIOS = {each.__name__: each for each in (v1, v2, pcm, live, refusals, uploads, expiry, tokens)}
 
 
 async def _main(*words: str) -> None:

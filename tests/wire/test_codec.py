@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.wire.codec import decode_client, decode_server, encode_client, encode_server
-from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Limits
+from ih_mcp.wire.dialects import REALTIME, V0, V1, V2, Dialect, Limits
 from ih_mcp.wire.messages import (
     Close,
     Closing,
@@ -21,6 +21,7 @@ from ih_mcp.wire.messages import (
     Reading,
     Ready,
     ServerMessage,
+    Transcript,
     Updated,
 )
 from tests.facts import shows
@@ -81,9 +82,9 @@ def test_a_status_is_read_as_it_was_meant(message: ServerMessage) -> None:
         assert read == message
 
 
-@given(text=st.text() | _json.map(json.dumps), dialect=st.sampled_from([V0, V1, V2]))
+@given(text=st.text() | _json.map(json.dumps), dialect=st.sampled_from([V0, V1, V2, REALTIME]))
 def test_any_text_is_a_message_or_a_protocol_error(text: str, dialect: Dialect) -> None:
-    for read in (lambda: decode_server(text, dialect), lambda: decode_client(text)):
+    for read in (lambda: decode_server(text, dialect), lambda: decode_client(text, dialect)):
         try:
             read()
         except RemoteProtocolError:
@@ -116,7 +117,20 @@ def test_config_goes_bare_and_says_only_what_was_said() -> None:
     assert json.loads(encode_client(Configure(Config()))) == {}
     config = Config(include=(), model="inter-2")
     assert json.loads(encode_client(Configure(config))) == {"include": [], "model": "inter-2"}
-    assert decode_client(encode_client(Close())) == Close()
+    assert decode_client(encode_client(Close()), V1) == Close()
+
+
+_segments = st.fixed_dictionaries(
+    {"start": st.floats(0, 99), "end": st.floats(0, 99), "text": _texts, "speaker": st.just(0)}
+)
+
+
+@given(segments=st.lists(_segments, max_size=3))
+def test_a_transcript_is_read_as_it_was_meant_where_it_is_taken(segments: list[object]) -> None:
+    text = encode_client(Transcript(segments))  # type: ignore[arg-type]  # of JSON
+    assert decode_client(text, REALTIME) == Transcript(segments)  # type: ignore[arg-type]
+    with pytest.raises(RemoteProtocolError, match="unknown field"):
+        decode_client(text, V1)
 
 
 @shows("config-errors")
@@ -131,7 +145,7 @@ def test_config_goes_bare_and_says_only_what_was_said() -> None:
 )
 def test_a_client_frame_that_is_wrong_names_the_services_code(text: str, code: str) -> None:
     with pytest.raises(RemoteProtocolError) as wrong:
-        decode_client(text)
+        decode_client(text, V1)
     assert wrong.value.code == code
 
 
