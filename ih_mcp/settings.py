@@ -91,10 +91,34 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_DATA_DIR",
         description="Where the journal is kept; else the user's state folder.",
     )
+    mirror_dir: Path | None = Field(
+        None,
+        validation_alias="IH_MCP_MIRROR_DIR",
+        description="A folder that gets each stream's messages as a file too, for agents that "
+        "watch files.",
+    )
     ffmpeg: str | None = Field(
         None,
         validation_alias="IH_MCP_FFMPEG",
         description="The ffmpeg to use; else the one on PATH, else the bundled one.",
+    )
+    reconnect: bool = Field(
+        True,
+        validation_alias="IH_MCP_RECONNECT",
+        description="Go on in another API session after a lost connection, and before the service "
+        "ends a long one.",
+    )
+    resend: bool = Field(
+        False,
+        validation_alias="IH_MCP_RESEND",
+        description="After a lost connection, send segments of unknown fate again; they may be "
+        "analysed and billed twice.",
+    )
+    one_frame: bool = Field(
+        False,
+        validation_alias="IH_MCP_ONE_FRAME",
+        description="Send each segment as one WebSocket frame, for an endpoint that takes no "
+        "fragments.",
     )
     max_streams: int = Field(
         16, ge=1, le=1000, validation_alias="IH_MCP_MAX_STREAMS", description="Live at a time."
@@ -147,10 +171,10 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "mirror_dir")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _expand(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @field_validator("endpoint")
     @classmethod

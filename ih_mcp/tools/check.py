@@ -5,9 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 import anyio
+from anyio import to_thread
 
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
@@ -76,6 +79,27 @@ async def _folders(runtime: Runtime) -> list[str]:
     return [str(folder) for folder in runtime.settings.folders]
 
 
+async def _mirror(runtime: Runtime) -> str:
+    folder = runtime.settings.mirror_dir
+    if folder is None:
+        return "off (IH_MCP_MIRROR_DIR is not set)"
+    made = await to_thread.run_sync(_can_be_written, folder)
+    if not made:
+        raise ConfigurationError(
+            f"{folder} cannot be written to", help="Correct IH_MCP_MIRROR_DIR, or its permissions."
+        )
+    return str(folder)
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 async def _journal(runtime: Runtime) -> dict[str, object]:
     rows = await runtime.journal.rows()
     return {
@@ -91,4 +115,5 @@ _PARTS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "ffmpeg": _ffmpeg,
     "media_dirs": _folders,
     "journal": _journal,
+    "mirror": _mirror,
 }

@@ -123,14 +123,17 @@ async def list_streams(call: Call[ListStreams]) -> CallToolResult:
 
     Finds a lost stream_id.
     """
-    registry = call.runtime.registry
+    registry, told = call.runtime.registry, call.runtime.mirror.told
     if (stream_id := call.arguments.stream_id) is not None:
         try:
-            return answer(status_of(registry.live(stream_id)))
+            status = status_of(registry.live(stream_id))
         except UnknownStreamError:
-            return answer({"stream_id": stream_id, **await registry.record(stream_id)})
+            status = {"stream_id": stream_id, **await registry.record(stream_id)}
+        return answer(status | told(stream_id))
     known = await registry.records()
-    streams = [{"stream_id": stream_id, **record} for stream_id, record in known.items()]
+    streams = [
+        {"stream_id": stream_id, **record, **told(stream_id)} for stream_id, record in known.items()
+    ]
     shown = streams[:_MAX_LISTED]
     return answer({"streams": shown, "not_shown": len(streams) - len(shown)})
 

@@ -36,7 +36,7 @@ async def stream_file(call: Call[StreamFile]) -> CallToolResult:
         Opening(api=arguments.api, config=arguments.config()),
         pace=PaceName(arguments.pace),
     )
-    notes = await call.runtime.notes()
+    notes = call.runtime.mirror.told(stream.id) | await call.runtime.notes()
     return answer(status_of(stream) | notes | {"next": "poll_events(cursor=0)"})
 
 

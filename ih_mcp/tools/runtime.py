@@ -30,6 +30,7 @@ from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import AUTH_PATHS, MAX_VIDEO_BYTES, MIN_VIDEO_SECONDS, UPLOADS
 
 from .credentials import Credentials
+from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg import Ffmpeg
@@ -62,6 +63,7 @@ class Runtime:
         journal: Journal,
         registry: Registry,
         analyses: Analyses,
+        mirror: Mirror,
         tasks: TaskGroup,
         *,
         trusted: bool,
@@ -70,6 +72,7 @@ class Runtime:
         self.journal = journal
         self.registry = registry
         self.analyses = analyses
+        self.mirror = mirror
         self._tasks = tasks
         self._trusted = trusted
         self._making = anyio.Lock()
@@ -106,6 +109,8 @@ class Runtime:
             label=opening.label,
             source=source,
             notes=notes,
+            reconnects=self.settings.reconnect,
+            resends=self.settings.resend,
         )
         by_subprotocol = self.settings.auth == "subprotocol"
 
@@ -117,10 +122,13 @@ class Runtime:
                 bearer=await credential.bearer(),
                 headers=request_id,
                 by_subprotocol=by_subprotocol,
+                in_one_frame=self.settings.one_frame,
             ) as socket:
                 yield socket
 
-        return await self.registry.start(plan, opener, feed=feed)
+        stream = await self.registry.start(plan, opener, feed=feed)
+        self.mirror.follow(stream.id)
+        return stream
 
     async def stream_file(self, path: str, opening: Opening, *, pace: PaceName) -> Stream:
         """Send a media file into a new stream, in the background.
@@ -327,6 +335,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         tasks.start_soon(_tidy_forever, journal)
         async with (
             open_analyses(journal) as analyses,
+            open_mirror(journal, settings.mirror_dir) as mirror,
             open_registry(
                 journal,
                 max_streams=settings.max_streams,
@@ -334,5 +343,5 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
                 close_seconds=CLOSE_SECONDS,
             ) as registry,
         ):
-            yield Runtime(settings, journal, registry, analyses, tasks, trusted=trusted)
+            yield Runtime(settings, journal, registry, analyses, mirror, tasks, trusted=trusted)
         tasks.cancel_scope.cancel()

@@ -86,7 +86,7 @@ async def start_stream(call: Call[StartStream]) -> CallToolResult:
     await stream.log.flushed()
     page = await call.runtime.journal.read(stream.id, 0, limit=10, max_chars=20_000)
     status = status_of(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
-    status |= await call.runtime.notes()
+    status |= call.runtime.mirror.told(stream.id) | await call.runtime.notes()
     status["next"] = "push_segment, then poll_events"
     return answer(status, page.entries)
 
