@@ -36,7 +36,7 @@ from ih_mcp.errors import ServiceError, TransportError
 from ih_mcp.wire.refusal import refusal
 from ih_mcp.wire.rest import ErrorBody
 
-from .socket import SocketClosed
+from .socket import Loss, SocketClosed
 
 MAX_MESSAGE_BYTES = 8 * 2**20
 FRAGMENT_BYTES = 64 * 2**10
@@ -65,6 +65,7 @@ async def open_socket(
     bearer: str | None,
     headers: Mapping[str, str] | None = None,
     by_subprotocol: bool = False,
+    in_one_frame: bool = False,
     open_seconds: float = _OPEN_SECONDS,
 ) -> AsyncIterator[_WebSocket]:
     """Open a WebSocket; closed in order, or aborted, on leaving.
@@ -74,6 +75,7 @@ async def open_socket(
         bearer: Credential for `Authorization`; it travels nowhere else.
         by_subprotocol: Send the credential as the pair `access_token, <credential>` instead, as
             browsers do. docs: stream-analyze; skill v2.
+        in_one_frame: Send large segments whole; they take more memory, and others wait longer.
 
     Raises:
         ServiceError: The upgrade was refused; status, error id and `Retry-After` are in `facts`.
@@ -85,7 +87,7 @@ async def open_socket(
     elif bearer:
         headers = {**(headers or {}), "Authorization": f"Bearer {bearer}"}
     connection = await _connect(url, headers or {}, subprotocols, open_seconds)
-    socket = _WebSocket(connection)
+    socket = _WebSocket(connection, in_one_frame=in_one_frame)
     try:
         yield socket
     finally:
@@ -120,6 +122,12 @@ async def _connect(
             code="not_a_websocket",
             help="Check IH_MCP_ENDPOINT.",
         ) from None
+    except ssl.SSLError as exc:
+        raise TransportError(
+            f"{_host(url)} was reached, but not over a connection that can be trusted: {exc}",
+            code="tls",
+            help="Check IH_MCP_ENDPOINT, the clock, and the certificates of a proxy in between.",
+        ) from None
     except (OSError, TimeoutError, WebSocketException) as exc:
         raise TransportError(
             f"{_host(url)} cannot be reached: {str(exc) or type(exc).__name__}",
@@ -132,8 +140,9 @@ async def _connect(
 
 
 class _WebSocket:
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, *, in_one_frame: bool) -> None:
         self._connection = connection
+        self._in_one_frame = in_one_frame
         self._closed_by_us = False
         response = connection.response
         self.headers: Mapping[str, str] = (
@@ -158,15 +167,16 @@ class _WebSocket:
         seconds = max(_MIN_SEND_SECONDS, 3 * len(data) / _SLOWEST_BYTES_PER_SECOND)
         try:
             with anyio.fail_after(seconds):
-                await self._connection.send(
-                    _fragments(data) if len(data) > FRAGMENT_BYTES else data
-                )
+                is_whole = self._in_one_frame or len(data) <= FRAGMENT_BYTES
+                await self._connection.send(data if is_whole else _fragments(data))
         except ConnectionClosed as exc:
             raise self._closed(exc) from None
         except TimeoutError:
             await self.abort()
             raise SocketClosed(
-                None, f"no room for {len(data)} bytes within {seconds:.0f} s"
+                None,
+                f"no room for {len(data)} bytes within {seconds:.0f} s",
+                loss=Loss.UPLOAD_STALLED,
             ) from None
 
     async def round_trip(self) -> None:
@@ -188,11 +198,23 @@ class _WebSocket:
         if exc.rcvd is not None:
             return SocketClosed(exc.rcvd.code, exc.rcvd.reason, by_us=self._closed_by_us)
         if exc.sent is not None and not self._closed_by_us:  # the library gave up on the other end
-            return SocketClosed(None, f"gave up with {exc.sent.code} {exc.sent.reason}".strip())
+            return SocketClosed(
+                None,
+                f"gave up with {exc.sent.code} {exc.sent.reason}".strip(),
+                loss=_LOSSES.get(exc.sent.code, Loss.CONNECTION_LOST),
+            )
         cause = exc.__cause__
         return SocketClosed(
             None, str(cause) if cause else "connection lost", by_us=self._closed_by_us
         )
+
+
+_LOSSES = {  # what the library closes with when it gives up
+    1002: Loss.BROKEN_FRAMES,
+    1007: Loss.BROKEN_FRAMES,
+    1009: Loss.MESSAGE_TOO_BIG,
+    1011: Loss.PEER_SILENT,  # "keepalive ping timeout"
+}
 
 
 async def _tls(url: str) -> ssl.SSLContext | None:
@@ -212,6 +234,14 @@ async def _fragments(data: bytes) -> AsyncIterator[memoryview]:
 def _refusal(exc: InvalidStatus) -> ServiceError:
     """What the service said when it refused the upgrade, in its own words."""
     response = exc.response
+    if 300 <= response.status_code < 400:
+        return ServiceError(
+            f"the service sends us to {_host(response.headers.get('Location') or '')} "
+            f"(HTTP {response.status_code}), and video goes only where it was meant to go",
+            code="redirect",
+            help="If that is where the service is now, name it with IH_MCP_ENDPOINT.",
+            facts={"status": response.status_code},
+        )
     said = ErrorBody.read(bytes(response.body or b""))
     return refusal(
         f"the service refused the connection with HTTP {response.status_code}",

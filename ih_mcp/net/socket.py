@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from typing import Protocol
 
 from ih_mcp.bell import Bell
+
+
+class Loss(StrEnum):
+    """How a connection was lost where the other end said nothing."""
+
+    CONNECTION_LOST = "connection_lost"
+    """Reset, cut off, or gone."""
+    PEER_SILENT = "peer_silent"
+    """It answers no ping any more."""
+    UPLOAD_STALLED = "upload_stalled"
+    """It takes no bytes any more."""
+    MESSAGE_TOO_BIG = "message_too_big"
+    """It sent more in one message than is taken; we closed."""
+    BROKEN_FRAMES = "broken_frames"
+    """It broke the WebSocket protocol; we closed."""
 
 
 class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
@@ -17,13 +33,22 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         code: The other end's close code; None where the connection was lost without one.
         reason: The other end's words, or what the system said of the loss.
         by_us: Whether we closed first.
+        loss: How it was lost, where there is no code.
     """
 
-    def __init__(self, code: int | None, reason: str = "", *, by_us: bool = False) -> None:
+    def __init__(
+        self,
+        code: int | None,
+        reason: str = "",
+        *,
+        by_us: bool = False,
+        loss: Loss = Loss.CONNECTION_LOST,
+    ) -> None:
         super().__init__(f"closed with {code or 'no code'} {reason}".strip())
         self.code = code
         self.reason = reason
         self.by_us = by_us
+        self.loss = loss
 
 
 class Socket(Protocol):

@@ -25,7 +25,7 @@ from ih_mcp.net.token import Credential
 from ih_mcp.wire.refusal import refusal
 from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path
 
-from .stream import told
+from .account import told
 
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0

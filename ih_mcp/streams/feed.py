@@ -13,9 +13,9 @@ from ih_mcp.errors import IhMcpError, StreamEndedError
 from ih_mcp.media.facts import Facts
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.sound import sound
-from ih_mcp.media.split import split
+from ih_mcp.media.split import Segment, split
 
-from .outbox import Outgoing
+from .outbox import Entry, Outgoing
 from .pace import Pace, PaceName
 from .stream import Stream
 
@@ -43,17 +43,11 @@ async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
         await stream.opened()
         if stream.is_over:
             return
-        clock = Pace(pace, now=anyio.current_time())
-        leg = stream.leg
-        assert leg is not None  # an open stream has one
-        dropped = 0.0
+        turns = _Turns(stream, pace)
         pieces = _samples(stream, source) if source.is_raw else _segments(stream, source)
         async with aclosing(pieces) as segments:
             async for segment in segments:
-                if (now_dropped := leg.receipts.dropped_seconds) > dropped:
-                    clock.dropped(now_dropped - dropped)
-                    dropped = now_dropped
-                await _wait_until(clock.send_at(segment.end_seconds or 0.0), stream)
+                await turns.wait(segment)
                 await stream.put(segment)
     except StreamEndedError:
         return  # it ended or was ended meanwhile: that is told in its own status
@@ -61,7 +55,7 @@ async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
         stream.fail(exc)
     finally:
         stream.is_fed = False
-        stream.ask_to_end()
+        stream.ask_to_end(stops=False)
 
 
 async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
@@ -77,7 +71,19 @@ async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     )
     async with aclosing(cut) as segments:
         async for segment in segments:
-            yield Outgoing(segment.data, segment.start_seconds, segment.end_seconds)
+            yield _outgoing(segment)
+
+
+def _outgoing(segment: Segment) -> Outgoing:
+    """A segment with what another session needs to begin with it."""
+    is_continued = segment.clocks is not None
+    return Outgoing(
+        segment.data,
+        segment.start_seconds,
+        segment.end_seconds,
+        Entry(seconds=segment.first_seconds) if segment.is_key else None,
+        segment.rebased if is_continued else None,
+    )
 
 
 async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
@@ -89,10 +95,33 @@ async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     )
     async with aclosing(heard) as pieces:
         async for piece in pieces:
-            yield Outgoing(piece.samples, piece.start_seconds, piece.end_seconds)
+            yield Outgoing(piece.samples, piece.start_seconds, piece.end_seconds, Entry())
 
 
-async def _wait_until(at: float, stream: Stream) -> None:
-    """Wait for a moment of the monotonic clock, or the end of the stream."""
-    with anyio.CancelScope(deadline=at):
-        await stream.until(lambda: anyio.current_time() >= at)
+class _Turns:
+    """When a file's segments may go."""
+
+    def __init__(self, stream: Stream, pace: PaceName) -> None:
+        self._stream = stream
+        self._clock = Pace(pace, now=anyio.current_time())
+        self._leg = stream.leg
+
+    async def wait(self, segment: Outgoing) -> None:
+        """Return when the clock or an answer says so, or the stream is over."""
+        stream, clock = self._stream, self._clock
+        while not stream.is_over:
+            now = anyio.current_time()
+            if stream.leg is not self._leg:
+                self._leg = stream.leg
+                clock.begin_anew(at=segment.start_seconds or 0.0, now=now)
+            seen = self._seen()
+            clock.learn(answered=stream.answered_seconds, dropped=stream.dropped_seconds, now=now)
+            at = clock.send_at(segment.end_seconds or 0.0)
+            if now >= at:
+                return
+            with anyio.CancelScope(deadline=at):
+                await stream.until(lambda seen=seen: self._seen() != seen)  # type: ignore[misc]
+
+    def _seen(self) -> tuple[object, ...]:
+        stream = self._stream
+        return stream.leg, stream.answered_seconds, stream.dropped_seconds

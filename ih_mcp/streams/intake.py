@@ -7,10 +7,10 @@ other they go out as they came; where each must decode alone, the header is put 
 from __future__ import annotations
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.chunks import Recording
+from ih_mcp.media.chunks import Chunk, Recording
 from ih_mcp.wire.dialects import Framing
 
-from .outbox import Outgoing
+from .outbox import Entry, Outgoing
 
 
 class Intake:
@@ -26,6 +26,12 @@ class Intake:
         self._is_raw = is_raw
         self._recording = Recording()
 
+    @property
+    def can_begin(self) -> bool:
+        """Whether another session could go on with what is pushed next."""
+        is_alone = self._is_raw or self._framing is Framing.WHOLE
+        return is_alone or self._recording.header is not None
+
     def take(self, data: bytes) -> Outgoing | None:
         """The segment to send; None while there is nothing to send yet: header alone, or empty.
 
@@ -34,13 +40,14 @@ class Intake:
                 decode alone.
         """
         if self._is_raw:
-            return Outgoing(data) if data else None
+            return Outgoing(data, entry=Entry()) if data else None
         chunk = self._recording.take(data)
         if chunk is None:
             return None
         if self._framing is Framing.WHOLE:
-            return Outgoing(self._recording.whole(chunk), chunk.start_seconds, chunk.end_seconds)
-        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds)
+            whole = self._recording.whole(chunk)
+            return Outgoing(whole, chunk.start_seconds, chunk.end_seconds, Entry())
+        return self._continued(chunk)
 
     def finish(self) -> Outgoing | None:
         """What was waiting for more, where it is of use."""
@@ -48,4 +55,13 @@ class Intake:
             chunk = None if self._is_raw else self._recording.finish()
         except MediaError:
             return None  # too little to tell what it was
-        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds) if chunk else None
+        return self._continued(chunk) if chunk else None
+
+    def _continued(self, chunk: Chunk) -> Outgoing:
+        entry = None
+        header = self._recording.header
+        if chunk.headed:
+            entry = Entry(seconds=chunk.start_seconds)
+        elif chunk.key_offset is not None and header is not None:
+            entry = Entry(header, chunk.key_offset, chunk.key_seconds)
+        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds, entry)

@@ -18,11 +18,16 @@ from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import Log
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.wire.dialects import Dialect, Drain
-from ih_mcp.wire.messages import Close, Configure, Error, Reading, Updated
+from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
+from ih_mcp.wire.reach import reached_seconds
 from ih_mcp.wire.session import Session, Side, State
 
 from .outbox import Outbox, Outgoing
 from .receipts import DROPPED, Receipts
+from .splice import Splice
+
+_ROTATION_SECONDS = 60.0  # chosen: key frames of recorders and films are seconds apart
+_ROTATION_SHARE = 0.1  # of a session that may only be short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,10 @@ class EndReason(StrEnum):
     REFUSED = "refused"
     """The service closed with an error."""
     CONNECTION_LOST = "connection_lost"
+    PEER_SILENT = "peer_silent"
+    UPLOAD_STALLED = "upload_stalled"
+    MESSAGE_TOO_BIG = "message_too_big"
+    BROKEN_FRAMES = "broken_frames"
     STOPPED = "stopped"
     """This process stopped."""
 
@@ -84,18 +93,37 @@ class Leg:
         log: Log,
         outbox: Outbox,
         patience: Patience,
+        config: Config | None = None,
+        rotates: bool = False,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `run` does it.
 
         Args:
             number: Of the leg within its stream, from 0.
+            config: What held in the leg before; it is asked for again.
+            rotates: Whether to end in order before the session grows too old for the service,
+                where another one can begin. Then `is_rotated` is true.
             on_change: Called after every message and segment; must not wait.
         """
         self.number = number
         self.session = Session(dialect, Side.CLIENT)
+        self.splice = Splice(is_first=number == 0)
         self.receipts = Receipts()
         self.end: LegEnd | None = None
+        self.is_rotated = False
+        self.begins_after = log.last
+        """The cursor of the last message before it."""
+        self.left_out = 0
+        """Segments that no session can begin with, and that came before one that can."""
+        self.sent_seconds: float | None = None
+        """Until where in the stream's media it was sent."""
+        self.sent_at = 0.0
+        """When the last segment was written, or the session opened; monotonic."""
+        self.opened_at = 0.0
+        self._rotate_at = math.inf
+        self._config = config
+        self.rotates = rotates
         self.messages = 0
         self.irregular = 0
         """Messages that could not be read or came out of order; they are kept all the same."""
@@ -107,7 +135,7 @@ class Leg:
         self._outbox = outbox
         self._patience = patience
         self._on_change = on_change
-        self.is_open = self.session.state is State.OPEN
+        self.is_open = False
         """Whether media may be sent, or could be before the end."""
         self._moved = Bell()
         self._gave_up: EndReason | None = None
@@ -121,6 +149,8 @@ class Leg:
             JournalError: What arrived cannot be kept; the session is given up.
         """
         self._note_phase()
+        if self.session.state is State.OPEN:  # a dialect without a greeting
+            self._open()
         async with anyio.create_task_group() as tasks:
             for work in (self._send, self._confirm, self._watch):
                 tasks.start_soon(work, socket)
@@ -160,22 +190,43 @@ class Leg:
         except RemoteProtocolError:
             self.irregular += 1
             return
-        if isinstance(message, Reading):  # nearly all are; only this one speaks of segments
+        if isinstance(message, Reading):  # nearly all are
+            if (reached := reached_seconds(message)) is not None:
+                self.receipts.reached(reached)
             if message.kind == DROPPED:
                 self.receipts.note(message)
         else:
             self.receipts.note(message)
             self.updates += isinstance(message, Updated)
-            self.is_open = self.is_open or self.session.state is State.OPEN
+            if not self.is_open and self.session.state is State.OPEN:
+                self._open()
             self._move()
+
+    def _open(self) -> None:
+        self.is_open = True
+        self.opened_at = self.sent_at = anyio.current_time()
+        longest = self.session.limits.max_session_seconds
+        if self.rotates and longest is not None:
+            spare = min(_ROTATION_SECONDS, _ROTATION_SHARE * longest)
+            self._rotate_at = self.opened_at + longest - spare
 
     async def _send(self, socket: Socket) -> None:
         while not self.is_open:
             await self._moved.wait()
         try:
+            if self._config is not None:
+                await self._send_steering(socket, Configure(self._config))
             while True:
                 item = await self._outbox.head()
                 if isinstance(item, Outgoing):
+                    if self._is_due(item):
+                        if item.entry and item.entry.offset:
+                            self._outbox.part_head()
+                            continue
+                        self.is_rotated = True
+                        await self._send_close(socket)
+                        self._move()
+                        return
                     await self._send_segment(socket, item)
                 elif isinstance(item, Configure):
                     await self._send_steering(socket, item)
@@ -186,16 +237,39 @@ class Leg:
         except SocketClosed:
             return  # the receiver hears it too, and says why
 
+    def _is_due(self, item: Outgoing) -> bool:
+        """Whether this segment is for the next session, as this one grows too old."""
+        can_begin = item.entry is not None and self.splice.is_begun
+        return can_begin and anyio.current_time() >= self._rotate_at
+
     async def _send_segment(self, socket: Socket, item: Outgoing) -> None:
+        data = self.splice.fit(item)
+        if data is None:
+            self.left_out += 1
+            return
         try:
-            self.session.send_segment(len(item.data))
+            self.session.send_segment(len(data))
         except LocalProtocolError:
             return  # the service ended the session while this waited; it counts as not sent
-        await socket.send_segment(item.data)
-        self.bytes_sent += len(item.data)
-        self.receipts.sent(
-            len(item.data), start_seconds=item.start_seconds, end_seconds=item.end_seconds
-        )
+        try:
+            await socket.send_segment(data)
+        except SocketClosed:
+            self._note_sent(item, len(data))  # some or all of it may have arrived
+            self._outbox.written()
+            raise
+        self._note_sent(item, len(data))
+
+    def _note_sent(self, item: Outgoing, size: int) -> None:
+        start, end = self._local(item.start_seconds), self._local(item.end_seconds)
+        self.receipts.sent(size, start_seconds=start, end_seconds=end)
+        self.bytes_sent += size
+        self.sent_at = anyio.current_time()
+        if item.end_seconds is not None:
+            self.sent_seconds = item.end_seconds
+
+    def _local(self, seconds: float | None) -> float | None:
+        """Media time of the stream as this session counts it."""
+        return None if seconds is None else seconds - self.splice.shift_seconds
 
     async def _send_steering(self, socket: Socket, message: Configure | Close) -> None:
         try:
@@ -282,6 +356,8 @@ class Leg:
             reason = EndReason.BY_SERVICE
         elif closed.code is not None:
             reason = EndReason.REFUSED
+        else:
+            reason = EndReason(closed.loss.value)
         return LegEnd(
             reason=reason,
             close_code=closed.code,

@@ -3,32 +3,85 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ih_mcp.bell import Bell
 from ih_mcp.wire.messages import Close, Configure
 
 DEFAULT_MAX_BYTES = 64 * 2**20
+AWAY_SEGMENTS, AWAY_BYTES = 2, 8 * 2**20
+"""The most that may wait while there is no connection."""
+
+
+class Rebase(Protocol):
+    """Writes a segment's media anew, for a session whose clock starts at `origin_seconds`."""
+
+    def __call__(self, origin_seconds: float, *, headed: bool) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where in a segment another API session can begin."""
+
+    header: bytes = b""
+    """What has to go before; nothing where the segment has it."""
+    offset: int = 0
+    """Bytes before it only continue what was sent before."""
+    seconds: float | None = None
+    """Media time there, of the stream; None where not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One segment on its way; seconds are media time of the leg, None where not known."""
+    """One segment on its way; seconds are media time of the stream, None where not known."""
 
     data: bytes
     start_seconds: float | None = None
     end_seconds: float | None = None
+    entry: Entry | None = None
+    """None where no session can begin with it."""
+    rebased: Rebase | None = None
+    """None where its clocks cannot be set."""
+
+    def parted(self) -> tuple[Outgoing | None, Outgoing]:
+        """What belongs to the session before, if anything, and what the next can begin with."""
+        assert self.entry is not None  # who asks has looked
+        entry = self.entry
+        if not entry.offset:
+            return None, self
+        before = replace(
+            self, data=self.data[: entry.offset], end_seconds=entry.seconds, entry=None
+        )
+        after = replace(
+            self,
+            data=self.data[entry.offset :],
+            start_seconds=entry.seconds,
+            entry=replace(entry, offset=0),
+        )
+        return before, after
 
 
 Item = Outgoing | Configure | Close
 
 
 class Outbox:
-    """A queue of segments and steering messages; an item leaves it after it was written."""
+    """A queue of segments and steering messages; an item leaves it after it was written.
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    Args:
+        max_bytes: Of segments that wait.
+        keeps_sent: Whether segments are kept after they were sent, until they are settled, so
+            that `put_back` can have them sent again; as many as `max_bytes` allow.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES, *, keeps_sent: bool = False) -> None:
         self._max_bytes = max_bytes
         self._items: deque[Item] = deque()
+        self._keeps_sent = keeps_sent
+        self._sent: deque[Outgoing] = deque()
+        self._sent_bytes = 0
+        self.is_away = False
+        """Whether there is no connection, so that only little more is taken."""
         self.bytes = 0
         """Of the segments that wait."""
         self._changed = Bell()
@@ -41,9 +94,17 @@ class Outbox:
         """How many segments wait."""
         return sum(isinstance(item, Outgoing) for item in self._items)
 
+    @property
+    def closes(self) -> bool:
+        """Whether the end waits."""
+        return any(isinstance(item, Close) for item in self._items)
+
     def has_room(self, size: int) -> bool:
         """Whether a segment of `size` bytes may go in now; an empty outbox takes any."""
-        return not self.bytes or self.bytes + size <= self._max_bytes
+        if self.is_away and self.segments >= AWAY_SEGMENTS:
+            return False
+        most = min(self._max_bytes, AWAY_BYTES) if self.is_away else self._max_bytes
+        return not self.bytes or self.bytes + size <= most
 
     def put(self, item: Item) -> None:
         """Append without waiting; for steering messages, and after `room`."""
@@ -64,8 +125,41 @@ class Outbox:
 
     def written(self) -> None:
         """The oldest item is on the wire: let go of it."""
-        self.bytes -= _size(self._items.popleft())
+        item = self._items.popleft()
+        self.bytes -= _size(item)
+        if self._keeps_sent and isinstance(item, Outgoing):
+            self._sent.append(item)
+            self._sent_bytes += _size(item)
+            while self._sent_bytes > self._max_bytes:
+                self._forget()
         self._changed.ring()
+
+    def part_head(self) -> None:
+        """Part the oldest segment where a session can begin: what is before it goes out alone."""
+        item = self._items.popleft()
+        assert isinstance(item, Outgoing)
+        before, after = item.parted()
+        self._items.appendleft(after)
+        if before:
+            self._items.appendleft(before)
+
+    def settled(self, until_seconds: float) -> None:
+        """Sent segments that end by then need not be sent again."""
+        while self._sent and (self._sent[0].end_seconds or 0.0) <= until_seconds:
+            self._forget()
+
+    def put_back(self) -> int:
+        """What was sent and kept waits again, before all else; gives how many segments."""
+        count = len(self._sent)
+        while self._sent:
+            self._items.appendleft(self._sent.pop())
+        self.bytes += self._sent_bytes
+        self._sent_bytes = 0
+        self._changed.ring()
+        return count
+
+    def _forget(self) -> None:
+        self._sent_bytes -= _size(self._sent.popleft())
 
     async def changed(self) -> None:
         """Wait for the next item to come or go."""
@@ -75,7 +169,8 @@ class Outbox:
         """Throw away what waits; gives the number of segments that were never sent."""
         unsent = self.segments
         self._items.clear()
-        self.bytes = 0
+        self._sent.clear()
+        self.bytes = self._sent_bytes = 0
         self._changed.ring()
         return unsent
 

@@ -1,46 +1,74 @@
 """When the next segment of a file may go: pure, time is an argument.
 
-The service sheds work when it is flooded, so a file is sent so that its result is whole: a head
-start of a few analysis windows, then real time, and slower after the service said that it
-dropped seconds.
+The service sheds work when it is flooded, so a file is sent so that its result is whole. That is a
+closed loop: what is sent stays a few analysis windows ahead of what was answered. A service that
+finds nothing says nothing, so between answers it is believed to go on as fast as it did, but not
+faster than the media plays. When it drops seconds, less is sent ahead.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-_WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
-_HEAD_START_SECONDS = 3 * _WINDOW_SECONDS  # chosen
+WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
+AHEAD_SECONDS = 3 * WINDOW_SECONDS  # chosen: some windows are analysed, some wait
+_LEAST_AHEAD_SECONDS = 2 * WINDOW_SECONDS  # less, and the window to be answered next is not whole
+_LEAST_SPEED = 0.05  # chosen: a service so slow that a minute takes twenty is as good as gone
+_SHARE = 0.5  # of the newest answer in the estimate of the speed
 
 
 class PaceName(StrEnum):
     AUTO = "auto"
-    """So that nothing is dropped: a head start, then real time."""
+    """So that nothing is dropped: a little ahead of what is answered."""
     REALTIME = "realtime"
     """As if it happened now."""
     FAST = "fast"
     """As fast as the connection takes it; the service may drop seconds."""
 
 
-_HEAD_STARTS = {PaceName.AUTO: _HEAD_START_SECONDS, PaceName.REALTIME: 0.0}
-
-
 class Pace:
-    """The clock of one file. `now` is monotonic, in seconds."""
+    """The clock of one file. `now` is monotonic, in seconds; all else is media time."""
 
     def __init__(self, name: PaceName, *, now: float) -> None:
-        self._head_start = _HEAD_STARTS.get(name)
+        self._name = name
         self._started_at = now
+        self._answered = 0.0
+        self._answered_at = now
+        self._dropped = 0.0
+        self._speed = 1.0
+        self.ahead_seconds = AHEAD_SECONDS if name is PaceName.AUTO else 0.0
+
+    def learn(self, *, answered: float, dropped: float, now: float) -> None:
+        """How far the service has come, and how much of that it did not look at, in all."""
+        if self._name is not PaceName.AUTO:
+            return
+        if dropped > self._dropped:
+            self._speed = max(_LEAST_SPEED, self._speed / 2)
+            self.ahead_seconds = max(_LEAST_AHEAD_SECONDS, self.ahead_seconds / 2)
+        elif answered > self._answered and now > self._answered_at:
+            speed = (answered - self._answered) / (now - self._answered_at)
+            self._speed += _SHARE * (speed - self._speed)
+            self._speed = max(_LEAST_SPEED, min(self._speed, 1.0))
+        if answered > self._answered or dropped > self._dropped:
+            self._answered, self._answered_at = max(answered, self._answered), now
+            self._dropped = dropped
+
+    def begin_anew(self, *, at: float, now: float) -> None:
+        """A new API session begins at this second of the media: nothing of it is answered."""
+        if self._name is PaceName.REALTIME:
+            self._started_at = max(self._started_at, now - at)
+        self._answered, self._answered_at = at, now
 
     def send_at(self, end_seconds: float) -> float:
-        """When a segment whose media ends at `end_seconds` may go; in the past means at once.
+        """When a segment whose media ends there may go, if no answer comes before; see `learn`.
 
         In real time a segment exists only once its last moment has passed.
         """
-        if self._head_start is None:
-            return self._started_at
-        return self._started_at + end_seconds - self._head_start
-
-    def dropped(self, seconds: float) -> None:
-        """The service dropped so many seconds: hold the rest back by as much."""
-        self._started_at += seconds
+        match self._name:
+            case PaceName.FAST:
+                return self._started_at
+            case PaceName.REALTIME:
+                return self._started_at + end_seconds
+            case PaceName.AUTO:
+                left = end_seconds - self.ahead_seconds - self._answered
+                return self._answered_at + max(0.0, left) / self._speed

@@ -48,6 +48,15 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
         with anyio.fail_after(room_seconds):
             await stream.room(len(data))  # first: what was taken in cannot be taken back
     except TimeoutError:
+        if stream.trouble:
+            raise CallerError(
+                f"there is no connection now; {stream.outbox.segments} segments wait, and this one "
+                "was not accepted",
+                code="reconnecting",
+                retry=True,
+                help="Push the same segment again when state is open; or leave it out.",
+                facts={"stream_id": stream.id, "reason": stream.trouble.failure.code},
+            ) from None
         raise CallerError(
             f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
             code="outbox_full",

@@ -7,6 +7,7 @@ unknown.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Receipts:
         self.lines: list[Line] = []
         self.dropped_seconds = 0.0
         """How much media the service said it never analysed."""
+        self.answered_seconds = 0.0
+        """Up to where in the leg's media the service has come, as far as it says."""
         self._confirmed = 0
 
     def sent(
@@ -89,11 +92,20 @@ class Receipts:
                 self._set(segment, Receipt.REFUSED)
             case Ended():
                 self._settle(Receipt.COMPLETED)
+                self.reached(max((line.end_seconds or 0.0 for line in self.lines), default=0.0))
             case _:
                 pass
 
+    def reached(self, seconds: float) -> None:
+        """The service has come to this second of the leg's media."""
+        self.answered_seconds = max(self.answered_seconds, seconds)
+
     def lost(self) -> None:
-        """The connection is gone: what has no last word is unknown."""
+        """The connection is gone: what was answered is done, what has no last word is unknown."""
+        for line in self.lines:
+            is_answered = (line.end_seconds or math.inf) <= self.answered_seconds
+            if is_answered and line.receipt in _OPEN:
+                line.receipt = Receipt.COMPLETED
         self._settle(Receipt.UNKNOWN)
 
     def counts(self) -> dict[str, int]:
@@ -105,7 +117,10 @@ class Receipts:
 
     def _set(self, number: int, receipt: Receipt) -> None:
         if 1 <= number <= len(self.lines):
-            self.lines[number - 1].receipt = receipt
+            line = self.lines[number - 1]
+            line.receipt = receipt
+            if receipt not in _OPEN:
+                self.reached(line.end_seconds or 0.0)
 
     def _settle(self, receipt: Receipt) -> None:
         for line in self.lines:

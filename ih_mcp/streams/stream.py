@@ -1,8 +1,12 @@
-"""What a caller holds: segments in, messages kept, one status for everything around them."""
+"""What a caller holds: segments in, messages kept, one status for everything around them.
+
+A stream is carried by legs, one API session each. Another one follows where that helps: after the
+connection was lost, and before a session grows older than the service lets it.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,13 +25,16 @@ from ih_mcp.errors import (
     TransportError,
 )
 from ih_mcp.journal import Log
+from ih_mcp.net.retry import NOT_READY, Again, Retries
 from ih_mcp.net.socket import Opener
-from ih_mcp.wire.dialects import ConfigPlace, Dialect
+from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing
 from ih_mcp.wire.messages import Close, Config, Configure, Error
 from ih_mcp.wire.refusal import refusal
 
+from .account import account
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing
+from .splice import Splice
 
 if TYPE_CHECKING:
     from .intake import Intake
@@ -36,6 +43,10 @@ if TYPE_CHECKING:
 class StreamState(StrEnum):
     CONNECTING = "connecting"
     OPEN = "open"
+    RECONNECTING = "reconnecting"
+    """The connection was lost; another session is opened soon."""
+    WAITING = "waiting"
+    """The service asked for a while, or ended a session that had nothing to do."""
     SENDING = "sending"
     DRAINING = "draining"
     """The end was asked for; trailing results still come."""
@@ -58,6 +69,20 @@ class Plan:
     """What feeds it, as the caller named it: a file name, or nothing."""
     notes: tuple[str, ...] = ()
     """What its caller should know of it, as sentences."""
+    reconnects: bool = False
+    """Whether another session follows one that was lost or grows too old."""
+    resends: bool = False
+    """Whether segments of unknown fate are sent again in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why there is no session now, and what comes next."""
+
+    failure: IhMcpError
+    again: Again
+    until: float
+    """When the next try begins; monotonic."""
 
 
 _GOOD_ENDS = {
@@ -66,16 +91,29 @@ _GOOD_ENDS = {
     EndReason.DRAIN_TIMEOUT,
     EndReason.STOPPED,
 }
+_START_ANEW = "Start a new stream; what was received is kept."
 _LOSSES = {
-    EndReason.CONNECTION_LOST: (
-        "the connection was lost",
-        "Start a new stream; what was received is kept.",
+    EndReason.CONNECTION_LOST: ("the connection was lost", _START_ANEW),
+    EndReason.PEER_SILENT: ("the service answers no more", _START_ANEW),
+    EndReason.UPLOAD_STALLED: (
+        "the connection takes no more video",
+        "Check the uplink, then start a new stream; what was received is kept.",
+    ),
+    EndReason.MESSAGE_TOO_BIG: (
+        "the service sent a message of more than 8 MiB, which is not taken",
+        _START_ANEW,
+    ),
+    EndReason.BROKEN_FRAMES: (
+        "the other end does not keep to the WebSocket protocol",
+        "Check IH_MCP_ENDPOINT and proxies in between.",
     ),
     EndReason.NOT_READY: (
         "the service opened the connection but never said that it is ready",
         "Try again; if it stays so, check the key's scope and IH_MCP_ENDPOINT.",
     ),
 }
+_FOR_GOOD = {EndReason.BROKEN_FRAMES}
+_PROVEN_SECONDS = 60.0  # chosen: a session that lived so long was good
 
 
 class Stream:
@@ -90,14 +128,17 @@ class Stream:
         opener: Opener,
         patience: Patience | None = None,
         max_outbox_bytes: int = DEFAULT_MAX_BYTES,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.id = stream_id
         self.plan = plan
         self.log = log
-        self.outbox = Outbox(max_outbox_bytes)
+        self.outbox = Outbox(max_outbox_bytes, keeps_sent=plan.resends)
         self.legs: list[Leg] = []
         self.failure: IhMcpError | None = None
         """Why it failed; set before the state says so."""
+        self.trouble: Trouble | None = None
+        """While there is no session, and another one will be opened."""
         self.started_at = datetime.now(UTC)
         self.is_fed = False
         """Whether a file is being sent into it."""
@@ -110,12 +151,16 @@ class Stream:
         self._intake: Intake | None = None
         self._opener = opener
         self._patience = patience or Patience()
+        self._retries = Retries(chance=chance)
         self._asked_to_end = False
+        self._is_stopped = False
         self._is_over = False
-        self._unsent = 0
+        self.unsent = 0
+        """Segments that were taken and never sent, once it is over."""
         self._changed = Bell()
+        self._config: Config | None = None
         if plan.config != Config() and plan.dialect.config is ConfigPlace.FRAME:
-            self.outbox.put(Configure(plan.config))
+            self._config = plan.config
 
     # --- for callers ---------------------------------------------------------------------------
 
@@ -132,11 +177,38 @@ class Stream:
     def state(self) -> StreamState:
         if self._is_over:
             return StreamState.FAILED if self.failure else StreamState.ENDED
+        if self.trouble:
+            again = self.trouble.again
+            if again.waits_for_media or self.trouble.failure.code == "rate_limited":
+                return StreamState.WAITING
+            return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
         if self.leg is None or not self.leg.is_open:
-            return StreamState.CONNECTING
+            return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
         if self._asked_to_end:
             return StreamState.DRAINING
         return StreamState.SENDING if self.is_fed or self.outbox.segments else StreamState.OPEN
+
+    @property
+    def was_open(self) -> bool:
+        """Whether media could be sent at any time."""
+        return any(leg.is_open for leg in self.legs)
+
+    @property
+    def answered_seconds(self) -> float:
+        """Up to where in its media the service has come, as far as it says."""
+        return max(
+            (
+                leg.receipts.answered_seconds + leg.splice.shift_seconds
+                for leg in self.legs
+                if leg.splice.is_begun
+            ),
+            default=0.0,
+        )
+
+    @property
+    def dropped_seconds(self) -> float:
+        """How much media the service said it never analysed."""
+        return sum(leg.receipts.dropped_seconds for leg in self.legs)
 
     @property
     def is_over(self) -> bool:
@@ -201,11 +273,18 @@ class Stream:
                 f"{self.dialect.name} takes its configuration when the stream starts",
                 help="Start a new stream with these options.",
             )
+        self._config = config
         self.outbox.put(Configure(config))
 
-    def ask_to_end(self) -> bool:
-        """End in order once all segments are sent; gives False where that was asked before."""
+    def ask_to_end(self, *, stops: bool = True) -> bool:
+        """End in order once all segments are sent; gives False where that was asked before.
+
+        Args:
+            stops: Whether to leave it at that when the connection is lost, segments or not.
+        """
+        self._is_stopped = self._is_stopped or stops
         if self._asked_to_end or self._is_over:
+            self._changed.ring()
             return False
         self._asked_to_end = True
         if self._intake and (rest := self._intake.finish()):
@@ -217,7 +296,7 @@ class Stream:
     def fail(self, failure: IhMcpError) -> None:
         """Note what went wrong around the session; what was sent is still drained."""
         self.failure = self.failure or failure
-        self.ask_to_end()
+        self.ask_to_end(stops=False)
 
     def note_seq(self, seq: int) -> None:
         """The segment with this sequence number was taken."""
@@ -235,37 +314,123 @@ class Stream:
     # --- its life ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Open the session and carry it to its end. Failures are noted, not raised."""
-        plan = self.plan
-        url = plan.dialect.address(
-            plan.base_url, include=plan.config.include or (), model=plan.config.model
-        )
+        """Carry it from its first session to its end. Failures are noted, not raised."""
         try:
-            async with self._opener(url) as socket:
-                leg = Leg(
-                    len(self.legs),
-                    plan.dialect,
-                    log=self.log,
-                    outbox=self.outbox,
-                    patience=self._patience,
-                    on_change=self._changed.ring,
-                )
-                self.legs.append(leg)
-                self._changed.ring()
-                self._blame(await leg.run(socket))
-        except (ServiceError, TransportError, JournalError) as exc:
-            self.failure = self.failure or exc
+            while await self._carry():
+                pass
+        except JournalError as exc:
+            self.failure = exc
         finally:
             with anyio.CancelScope(shield=True):
                 await self._finish()
 
-    def _blame(self, end: LegEnd) -> None:
-        """Turn an end that is no good one into the failure it is."""
-        if end.reason in _GOOD_ENDS or self.failure:
-            return
+    async def _carry(self) -> bool:
+        """Open one session and carry it to its end; gives whether another one follows."""
+        leg: Leg | None = None
+        try:
+            async with self._opener(self._address()) as socket:
+                leg = self._leg()
+                failure = self._blame(await leg.run(socket))
+        except (ServiceError, TransportError) as exc:
+            failure = exc
+        if leg and leg.is_open and self._has_proven(leg):
+            self._retries.recovered()
+        if failure is None and leg and leg.is_rotated and not self._is_stopped:
+            return True
+        return failure is not None and await self._goes_on(failure)
+
+    def _address(self) -> str:
+        plan = self.plan
+        return plan.dialect.address(
+            plan.base_url, include=plan.config.include or (), model=plan.config.model
+        )
+
+    def _leg(self) -> Leg:
+        leg = Leg(
+            len(self.legs),
+            self.dialect,
+            log=self.log,
+            outbox=self.outbox,
+            patience=self._patience,
+            config=self._config,
+            rotates=self.plan.reconnects,
+            on_change=self._note_change,
+        )
+        if self.legs and not self.was_open:  # nothing of the stream was sent: it begins here
+            self.legs.clear()
+            leg.number, leg.splice = 0, Splice(is_first=True)
+        self.trouble = None
+        self.outbox.is_away = False
+        self.legs.append(leg)
+        self._changed.ring()
+        return leg
+
+    def _note_change(self) -> None:
+        if self.plan.resends:
+            self.outbox.settled(self.answered_seconds)
+        self._changed.ring()
+
+    def _has_proven(self, leg: Leg) -> bool:
+        """Whether the session was of use, so that its end begins a new outage."""
+        is_answered = leg.receipts.answered_seconds > 0
+        return is_answered or anyio.current_time() - leg.opened_at >= _PROVEN_SECONDS
+
+    async def _goes_on(self, failure: IhMcpError) -> bool:
+        """Wait until another session may be opened; False where there will be none."""
+        again = self._retries.after(failure, now=anyio.current_time())
+        if self.plan.resends and again:
+            self._put_back()
+        if not (again and self._may_go_on()):
+            self.failure = self.failure or self._final(failure)
+            return False
+        self.outbox.is_away = True
+        until = anyio.current_time() + again.seconds
+        self.trouble = Trouble(failure=failure, again=again, until=until)
+        self._changed.ring()
+        if again.waits_for_media:
+            await self.until(lambda: bool(self.outbox.segments) or self._asked_to_end)
+        with anyio.CancelScope(deadline=until):
+            await self.until(lambda: not self._may_go_on())
+        if self._may_go_on():
+            return True
+        self.failure = self.failure or (None if again.waits_for_media else failure)
+        return False
+
+    def _put_back(self) -> None:
+        """Segments of unknown fate wait again; the end that was asked for comes after them."""
+        self.outbox.put_back()
+        if self._asked_to_end and not self.outbox.closes:
+            self.outbox.put(Close())
+
+    def _may_go_on(self) -> bool:
+        """Whether another session is wanted, and could begin."""
+        if not self.plan.reconnects or self._is_stopped:
+            return False
+        if self._asked_to_end and not self.outbox.segments:
+            return False
+        is_new = all(leg.bytes_sent == 0 for leg in self.legs)
+        is_whole = self.dialect.framing is Framing.WHOLE
+        return is_new or is_whole or self.is_fed or self._asked_to_end or self.intake.can_begin
+
+    def _final(self, failure: IhMcpError) -> IhMcpError:
+        """What to say of a failure after which nothing more is tried."""
+        if self.plan.reconnects and self._retries.is_unstable and failure.retry:
+            return TransportError(
+                f"the connection was lost again and again; the last time: {failure.what}",
+                code="unstable",
+                help="Check the network, then start a new stream; what was received is kept.",
+                retry=True,
+                facts=failure.facts,
+            )
+        return failure
+
+    def _blame(self, end: LegEnd) -> IhMcpError | None:
+        """The failure that an end is; None where it is a good one."""
+        if end.reason in _GOOD_ENDS:
+            return None
         if end.reason is EndReason.REFUSED or end.error:
             error = end.error or Error(code="", message=end.close_reason)
-            self.failure = refusal(
+            return refusal(
                 "the service ended the session"
                 + (f" with close code {end.close_code}" if end.close_code else ""),
                 error_id=error.code,
@@ -274,17 +439,17 @@ class Stream:
                 correlation_id=error.correlation_id,
                 close_code=end.close_code,
             )
-        else:
-            words, helps = _LOSSES[end.reason]
-            self.failure = TransportError(
-                f"{words}: {end.close_reason}" if end.close_reason else words,
-                code=end.reason.value,
-                help=helps,
-                retry=True,
-            )
+        words, helps = _LOSSES[end.reason]
+        return TransportError(
+            f"{words}: {end.close_reason}" if end.close_reason else words,
+            code=NOT_READY if end.reason is EndReason.NOT_READY else end.reason.value,
+            help=helps,
+            retry=end.reason not in _FOR_GOOD,
+        )
 
     async def _finish(self) -> None:
-        self._unsent = self.outbox.clear()
+        self.trouble = None
+        self.unsent = self.outbox.clear()
         try:
             await self.log.flushed()
         except JournalError as exc:
@@ -300,45 +465,4 @@ class Stream:
 
     def record(self) -> dict[str, object]:
         """The status, as named values ready for JSON; fields that do not apply are left out."""
-        record: dict[str, object] = {
-            "state": self.state.value,
-            "api": self.dialect.name,
-            "endpoint": self.plan.endpoint or self.plan.base_url,
-            "label": self.plan.label,
-            "source": self.plan.source,
-            "notes": list(self.plan.notes),
-            "started_at": self.started_at.isoformat(timespec="seconds"),
-            "messages": sum(leg.messages for leg in self.legs),
-            "irregular_messages": sum(leg.irregular for leg in self.legs),
-            "segments": self._segments(),
-            "bytes_sent": sum(leg.bytes_sent for leg in self.legs),
-            "media_seconds": round(self.media_seconds, 3),
-            "correlation_id": self.leg.session.correlation_id if self.leg else "",
-        }
-        if self.end:
-            record["reason"] = self.end.reason.value
-        if self.failure:
-            record |= {"reason": self.failure.code, "error": told(self.failure)}
-        return {name: value for name, value in record.items() if value not in ("", 0, {}, [])}
-
-    def _segments(self) -> dict[str, int]:
-        """How many segments have each receipt, over all legs."""
-        counts = Counter[str]()
-        for leg in self.legs:
-            counts.update(leg.receipts.counts())
-        if waiting := self.outbox.segments:
-            counts["waiting"] = waiting
-        if self._unsent:
-            counts["not_sent"] = self._unsent
-        return dict(counts)
-
-
-def told(failure: IhMcpError) -> dict[str, object]:
-    """A failure as named values: what, help, code, retry, and its facts."""
-    return {
-        "code": failure.code,
-        "what": failure.what,
-        "help": failure.help,
-        "retry": failure.retry,
-        **failure.facts,
-    }
+        return account(self, now=anyio.current_time())

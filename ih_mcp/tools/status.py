@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from ih_mcp.streams.stream import Stream
 
-_SHORT = ("state", "reason", "error", "segments", "media_seconds")
+_SHORT = (
+    "state", "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
+    "segments", "media_seconds",
+)  # fmt: skip
 
 
 def in_short(stream: Stream) -> dict[str, object]:

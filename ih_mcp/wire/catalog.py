@@ -627,12 +627,36 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 source="seen once with an error, on media sent a second time; standard",
             ),
             End(
+                code=1002,
+                meaning="our side broke the protocol",
+                fault=Fault.CALLER,
+                retry=Retry.NEVER,
+                advice="Report it as a defect of ih-mcp, with the version and the close reason.",
+                source="standard; never reported of the service",
+            ),
+            End(
+                code=1003,
+                meaning="the service does not take this kind of message",
+                fault=Fault.CALLER,
+                retry=Retry.NEVER,
+                advice="Check the API version; report it as a defect of ih-mcp if it is right.",
+                source="standard; never reported of the service",
+            ),
+            End(
                 code=1006,
                 meaning="the connection was lost without a close",
                 fault=Fault.NETWORK,
                 retry=Retry.BACK_OFF,
                 advice="Go on in a new session; send smaller segments if it happens while sending.",
                 source="seen: oversize frames; skill v2: refusals hidden by subprotocol auth",
+            ),
+            End(
+                code=1007,
+                meaning="a message held text that is no text",
+                fault=Fault.CALLER,
+                retry=Retry.NEVER,
+                advice="Report it as a defect of ih-mcp, with the version and the close reason.",
+                source="standard; never reported of the service",
             ),
             End(
                 code=1008,
@@ -783,15 +807,23 @@ STATUSES: Mapping[int, End] = MappingProxyType(
 )
 
 
+_FIRST_OWN_CLOSE = 3000  # RFC 6455, 7.4.2: from here on codes are the application's own
+
+
 def close_row(code: int) -> End:
-    """The row of a close code; one that backs off where the code is not known."""
+    """The row of a close code.
+
+    Where it is not known: a code of the standard tells of the connection, and backs off; one of
+    the service's own says no.
+    """
+    is_theirs = code >= _FIRST_OWN_CLOSE
     return CLOSE_CODES.get(code) or End(
         code=code,
         meaning="the session was closed",
         fault=Fault.SERVICE,
-        retry=Retry.BACK_OFF,
-        advice="Go on in a new session after a while.",
-        source="chosen: an unknown code is no reason to give up",
+        retry=Retry.NEVER if is_theirs else Retry.BACK_OFF,
+        advice="Ask the vendor what it means." if is_theirs else "Go on in a new session later.",
+        source="RFC 6455; chosen: the one own code that is known, 4003, says no",
     )
 
 

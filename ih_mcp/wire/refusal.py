@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ih_mcp.errors import ServiceError
 
-from .catalog import CATALOG, Fault, Retry, close_row, row, status_row
+from .catalog import CATALOG, End, Fault, Retry, Row, close_row, row, status_row
 
 _CODES = {  # ours, for programs to branch on; the service's own id stands beside it
     Fault.CALLER: "refused",
@@ -36,12 +36,8 @@ def refusal(
         what: What was asked, as a lower-case fragment.
         retry_after: The header's value; seconds are told as a number.
     """
-    if error_id in CATALOG or (error_id and status is None and close_code is None):
-        said = row(error_id)
-        fault, retry, advice = said.fault, said.retry, said.advice
-    else:
-        end = status_row(status) if status is not None else close_row(close_code or 1006)
-        fault, retry, advice = end.fault, end.retry, end.advice
+    said = judged(error_id, status=status, close_code=close_code)
+    fault, retry, advice = said.fault, said.retry, said.advice
     code = "rate_limited" if retry is Retry.AFTER_WAIT else _CODES[fault]
     facts: dict[str, object] = {
         "server_code": error_id or None,
@@ -60,6 +56,15 @@ def refusal(
         retry=retry is not Retry.NEVER,
         facts={name: value for name, value in facts.items() if value is not None},
     )
+
+
+def judged(
+    error_id: str = "", *, status: int | None = None, close_code: int | None = None
+) -> Row | End:
+    """The row that holds for what the service said; see `refusal` for the order of belief."""
+    if error_id in CATALOG or (error_id and status is None and close_code is None):
+        return row(error_id)
+    return status_row(status) if status is not None else close_row(close_code or 1006)
 
 
 def _seconds(retry_after: str | None) -> float | str | None:
