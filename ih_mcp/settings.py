@@ -141,6 +141,17 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_JOURNAL_MAX_DAYS",
         description="After its end a stream is kept so long.",
     )
+    journal_max_stream_bytes: int = Field(
+        256 * 2**20,
+        ge=2**16,
+        validation_alias="IH_MCP_JOURNAL_MAX_STREAM_BYTES",
+        description="Of one stream's messages; beyond it the oldest quarter of them goes.",
+    )
+    journal_strict: bool = Field(
+        default=False,
+        validation_alias="IH_MCP_JOURNAL_STRICT",
+        description="`true`: what is shown survives a power failure too; else up to its last second.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", validation_alias="IH_MCP_LOG", description="Of the log on standard error."
     )

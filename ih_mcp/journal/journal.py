@@ -2,7 +2,8 @@
 
 One task writes: whatever came in while the last commit was on its way goes into the next one
 (group commit). An entry can be read once it is committed, never before, so what a caller was
-shown survives the death of the process.
+shown survives the death of the process. At most a second later it survives a power failure too;
+with `Keeping.strict`, before it can be read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from .store import Batch, Entry, Row, Store, StreamRow
 T = TypeVar("T")
 
 _MAX_PENDING_BYTES = 8 * 2**20
+SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
 _FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
 FILE_NAME = "journal.db"
 
@@ -42,6 +44,8 @@ class Keeping:
     """Of one stream's messages; beyond it the oldest quarter of them goes."""
     max_age_seconds: float = 30 * 86_400
     """Since a stream's end."""
+    strict: bool = False
+    """Whether what is shown survives a power failure too, at the cost of a sync per commit."""
     orphaned: Mapping[str, object] = field(default_factory=dict)
     """Written into the record of a stream whose process died."""
 
@@ -153,9 +157,12 @@ class Journal:
         self._logs: dict[str, Log] = {}
         self._bell = Bell()
         self._has_work = False
+        self._committed = Bell()
+        self._has_unsynced = False
         # one thread at a time on each connection; readers do not wait for the writer
         self._writing = CapacityLimiter(1)
         self._reading = CapacityLimiter(1)
+        self._syncing = CapacityLimiter(1)
 
     async def begin(self, stream_id: str, record: Mapping[str, object]) -> Log:
         """Open the log of a new stream.
@@ -209,9 +216,12 @@ class Journal:
         Raises:
             UnknownStreamError: Neither this nor an earlier process had it, or it fell off.
             ExpiredCursorError: Entries after `after` were removed; names the oldest cursor left.
+            JournalError: What came after could not be kept, or is damaged.
         """
         log = self._logs.get(stream_id)
         if log and after >= log.last:
+            if log.failure:
+                raise log.failure
             return Page((), log.last, ended=False)
         found = await self._read(
             partial(self._reader.read, stream_id, after, limit=limit, max_chars=max_chars)
@@ -225,7 +235,8 @@ class Journal:
                 help=f"The oldest cursor to read from is {row.oldest - 1}.",
                 facts={"oldest_cursor": row.oldest - 1, "stream_id": stream_id},
             )
-        return Page(tuple(entries), row.last, ended=row.ended_at is not None)
+        last = max([row.last, *(entry.cursor for entry in entries[-1:])])
+        return Page(tuple(entries), last, ended=row.ended_at is not None)
 
     async def wait(self, stream_id: str, after: int) -> None:
         """Return when there may be entries after a cursor, or the stream is over or failed."""
@@ -268,19 +279,60 @@ class Journal:
         if not taken:
             return
         try:
-            await self._write(partial(self._store.append, [batch for _, batch in taken]))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            for log, _ in taken:
-                log.fail(_as_journal_error(exc))
+            await self._append([batch for _, batch in taken])
+        except JournalError:
+            for log, batch in taken:  # each on its own: what one cannot keep harms no other
+                await self._keep(log, batch)
         else:
             for log, batch in taken:
-                log.settle(batch)
-                await self._trim(log)
+                await self._settle(log, batch)
+
+    async def _append(self, batches: list[Batch]) -> None:
+        try:
+            await self._write(partial(self._store.append, batches))
+        except Exception as exc:
+            raise _as_journal_error(exc) from exc
+
+    async def _keep(self, log: Log, batch: Batch) -> None:
+        try:
+            await self._append([batch])
+        except JournalError as exc:
+            log.fail(exc)
+        else:
+            await self._settle(log, batch)
+
+    async def _settle(self, log: Log, batch: Batch) -> None:
+        log.settle(batch)
+        self._has_unsynced = True
+        self._committed.ring()
+        await self._trim(log)
+
+    async def sync_forever(self) -> None:
+        """Soon after a commit, see to it that the disk has it."""
+        while True:
+            while not self._has_unsynced:
+                await self._committed.wait()
+            await anyio.sleep(SYNC_SECONDS)
+            await self.sync()
+
+    async def sync(self) -> None:
+        """Wait until the disk has all that was committed; where it fails, every stream does."""
+        self._has_unsynced = False
+        try:
+            await to_thread.run_sync(self._store.sync, limiter=self._syncing)
+        except JournalError as exc:
+            for log in list(self._logs.values()):
+                log.fail(exc)
 
     async def _trim(self, log: Log) -> None:
         if log.size > self._keeping.max_stream_bytes:
-            log.oldest += max(1, (log.last - log.oldest) // 4)
-            log.size -= await self._write(partial(self._store.trim_stream, log.no, log.oldest))
+            oldest = log.oldest + max(1, (log.last - log.oldest) // 4)
+            try:
+                freed = await self._write(partial(self._store.trim_stream, log.no, oldest))
+            except JournalError as exc:
+                log.fail(exc)
+            else:
+                log.oldest, log.size = oldest, log.size - freed
 
     async def _write(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._writing)
@@ -340,19 +392,22 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrapped())
-        path = folder / FILE_NAME
-        store = await to_thread.run_sync(Store, path)
+        keeping = keeping or Keeping()
+        open_store = partial(Store, folder / FILE_NAME, strict=keeping.strict)
+        store = await to_thread.run_sync(open_store)
         stack.push_async_callback(_close, store)
-        reader = await to_thread.run_sync(Store, path)
+        reader = await to_thread.run_sync(open_store)
         stack.push_async_callback(_close, reader)
         owner = await to_thread.run_sync(Owner, folder / "owners")
         stack.push_async_callback(_close, owner)
-        journal = Journal(store, reader, owner, keeping or Keeping())
+        journal = Journal(store, reader, owner, keeping)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(journal.write_forever)
+            if not keeping.strict:
+                tasks.start_soon(journal.sync_forever)
             try:
                 yield journal
             finally:
                 with anyio.CancelScope(shield=True):
                     await journal.commit()
-                tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()  # closing the last connection syncs the rest

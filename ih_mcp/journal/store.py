@@ -4,24 +4,31 @@ Every call may block; the journal makes them in a worker thread. Several process
 the file: stream ids are random, and each stream has one owner that writes it.
 
 Durability: WAL with `synchronous=NORMAL`. A committed row survives the death of the process
-(`kill -9` included). A power failure may take the last commits, never a part in the middle.
+(`kill -9` included). A power failure may take what was committed since the last `sync`, never a
+part in the middle; where `strict` is asked for, each commit is on the disk before it returns.
+
+SQLite has no checksums of its own beyond the WAL: each entry has one, and entries have to be
+dense, so that a damaged file is told and never read as if it were whole.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import chain
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import chain, starmap
+from operator import add
 from pathlib import Path
 from typing import NamedTuple
 
 from ih_mcp.errors import JournalError
 
-_SCHEMA_VERSION = 1
+from .checks import checksums, damaged, is_whole, sound_record
+from .disk import identity, make_private, sync
+
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS streams(
     no INTEGER PRIMARY KEY,         -- high half of the place of its entries
@@ -38,11 +45,13 @@ CREATE TABLE IF NOT EXISTS entries(
     place INTEGER PRIMARY KEY,      -- no << 32 | cursor
     leg INTEGER NOT NULL,
     received_at INTEGER NOT NULL,   -- microseconds since the epoch
-    body                            -- TEXT as it came; BLOB for a binary message
+    body,                           -- TEXT as it came; BLOB for a binary message
+    checksum INTEGER                -- see checks.py; NULL in what version 1 wrote
 );
 """
+_UPGRADES = {1: "ALTER TABLE entries ADD COLUMN checksum INTEGER;"}
 _INSERTS = {  # one statement for many rows: every step of a statement gives up the interpreter
-    rows: "INSERT INTO entries VALUES " + ",".join(["(?,?,?,?)"] * rows)  # noqa: S608 - our words
+    rows: "INSERT INTO entries VALUES " + ",".join(["(?,?,?,?,?)"] * rows)  # noqa: S608 - our words
     for rows in (256, 32, 4, 1)
 }
 _BUSY_SECONDS = 10.0
@@ -96,37 +105,50 @@ class StreamRow:
     record: str
 
 
+_LAST_CURSOR = (1 << 32) - 1
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _COLUMNS = "no, id, owner, created_at, ended_at, last, oldest, size, record"
+_TYPES = (int, str, str, float, float | None, int, int, int, object)
 
 
 class Store:
     """The journal's file, opened for this process. Not thread-safe: one call at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, strict: bool = False) -> None:
         """Open or create `path`, private to the user.
+
+        Args:
+            strict: Whether a commit is on the disk before it returns.
 
         Raises:
             JournalError: The folder or file cannot be used.
         """
         self.path = path
         with self._failing("open"):
-            _make_private(path)
+            make_private(path)
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
             )
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
+            self._db.execute("PRAGMA fullfsync=ON")  # macOS: else a sync stops at the disk's cache
             self._prepare()
+            self._identity = identity(path)
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in {0, _SCHEMA_VERSION}:
+        if version in _UPGRADES:
+            to_this = f"{_UPGRADES[version]}PRAGMA user_version={_SCHEMA_VERSION}"
+            self._db.executescript(f"BEGIN IMMEDIATE;{to_this};COMMIT;")
+        elif version not in {0, _SCHEMA_VERSION}:
             raise JournalError(
                 f"the journal {self.path.name} was written by another version of ih-mcp",
                 help="Set IH_MCP_DATA_DIR to another folder, or update ih-mcp.",
             )
-        if version == 0:
-            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT;")
+        elif version == 0:
+            self._db.executescript(
+                f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT;"
+            )
 
     def close(self) -> None:
         with suppress(sqlite3.Error):
@@ -152,12 +174,27 @@ class Store:
                 while left:
                     count = next(size for size in _INSERTS if size <= left)
                     rows = batch.rows[start : start + count]
-                    self._db.execute(_INSERTS[count], list(chain.from_iterable(rows)))
+                    summed = map(add, rows, zip(checksums(rows), strict=False))
+                    self._db.execute(_INSERTS[count], list(chain.from_iterable(summed)))
                     start, left = start + count, left - count
                 self._db.execute(
                     "UPDATE streams SET last=?, size=size+? WHERE no=?",
                     (batch.last, batch.size, batch.no),
                 )
+
+    def sync(self) -> None:
+        """Wait until all that was committed so far is on the disk.
+
+        May run beside a call of another thread.
+
+        Raises:
+            JournalError: The disk failed, or the file is not there any more.
+        """
+        with self._failing("write"):
+            if identity(self.path) != self._identity:
+                raise FileNotFoundError("its file was moved or removed")
+            with suppress(FileNotFoundError):  # no WAL: all of it is in the file, which is synced
+                sync(Path(f"{self.path}-wal"))
 
     def write_record(self, no: int, record: str, *, ended: bool) -> None:
         """Replace what is said of a stream; `ended` also notes the time of its end, once."""
@@ -216,32 +253,60 @@ class Store:
     ) -> tuple[StreamRow, list[Entry]] | None:
         """A stream, and its entries after a cursor in order; None where there is no such stream.
 
-        At most `limit` entries and `max_chars` characters, but at least one entry.
+        At most `limit` entries and `max_chars` characters, but at least one entry. A page ends
+        before a damaged entry.
+
+        Raises:
+            JournalError: The entry after the cursor is damaged or missing (`journal_damaged`).
         """
-        row = self.find_stream(stream_id)
-        if row is None:
-            return None
+        with self._failing("read"), self._snapshot():
+            row = self.find_stream(stream_id)
+            if row is None:
+                return None
+            entries = self._entries(row, after, limit=limit, max_chars=max_chars)
+        if not entries and row.oldest <= after + 1 <= row.last:
+            raise damaged(stream_id, after + 1)
+        return row, entries
+
+    def _entries(self, row: StreamRow, after: int, *, limit: int, max_chars: int) -> list[Entry]:
         base = row.no << 32
+        expected = base | max(after + 1, row.oldest)
         entries: list[Entry] = []
         chars = 0
-        with self._failing("read"):
-            found = self._db.execute(
-                "SELECT place, leg, received_at, body FROM entries "
-                "WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
-                (base | after, base | row.last, limit),
-            )
-            for place, leg, received_at, body in found:
+        found = self._db.execute(
+            "SELECT place, leg, received_at, body, checksum FROM entries "
+            "WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
+            (base | after, base | _LAST_CURSOR, limit),
+        )
+        with closing(found):
+            for *fields, written in found:
+                place, leg, received_at, body = fields
+                if place != expected or not is_whole(fields, written):
+                    break
                 chars += len(body)
                 if entries and chars > max_chars:
                     break
                 entries.append(Entry(place - base, leg, received_at, body))
-            found.close()
-        return row, entries
+                expected += 1
+        return entries
 
     def _select(self, condition: str, *values: object) -> list[StreamRow]:
         with self._failing("read"):
             found = self._db.execute(f"SELECT {_COLUMNS} FROM streams {condition}", values)  # noqa: S608 - our own words
-            return [StreamRow(*row) for row in found]
+            rows = [row for row in found if all(map(isinstance, row, _TYPES))]  # damage: anything
+            return [
+                replace(row, record=sound_record(row.record)) for row in starmap(StreamRow, rows)
+            ]
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Several reads of one and the same state; another connection may write meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                self._db.execute("COMMIT")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -259,16 +324,11 @@ class Store:
         """Make the database's errors ours, in one place."""
         try:
             yield
-        except (sqlite3.Error, OSError) as exc:
-            raise JournalError(
-                f"the journal cannot {verb}: {exc}",
-                help="Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to.",
-            ) from exc
-
-
-def _make_private(path: Path) -> None:
-    """The folder for the user alone, the file too; SQLite gives its side files the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except (sqlite3.Error, OSError, OverflowError) as exc:
+            helps = "Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to."
+            if getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
+                helps = (
+                    f"The file is damaged. Move {self.path.name} and the files beside it away, or "
+                    "set IH_MCP_DATA_DIR to another folder."
+                )
+            raise JournalError(f"the journal cannot {verb}: {exc}", help=helps) from exc

@@ -325,7 +325,9 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
     """
     keeping = Keeping(
         max_bytes=settings.journal_max_bytes,
+        max_stream_bytes=settings.journal_max_stream_bytes,
         max_age_seconds=settings.journal_max_days * 86_400,
+        strict=settings.journal_strict,
         orphaned=_ORPHANED,
     )
     async with AsyncExitStack() as stack:

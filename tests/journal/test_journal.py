@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
+from ih_mcp.journal.journal import SYNC_SECONDS
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
@@ -286,3 +288,145 @@ async def test_a_mistake_while_writing_lets_nobody_wait_for_ever(tmp_path: Path)
             await log.flushed()
         other = await keep(journal, "fine", stream_id="st_2")
         assert other.last == 1
+
+
+async def test_a_message_that_cannot_be_kept_harms_no_other_stream(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        bad, good = await journal.begin("st_bad", {}), await journal.begin("st_good", {})
+        bad.append("\ud800", leg=0)
+        good.append("fine", leg=0)  # waits for the same commit
+        await good.flushed()
+        with pytest.raises(JournalError):
+            await bad.flushed()
+        assert await bodies_of(journal, "st_good") == ["fine"]
+        with pytest.raises(JournalError):  # a reader is told too, and does not wait for ever
+            await journal.read("st_bad", 0, **ALL)
+
+
+async def test_soon_after_a_commit_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = anyio.Event()
+    monkeypatch.setattr("ih_mcp.journal.journal.SYNC_SECONDS", 0.01)
+    async with open_journal(tmp_path) as journal:
+        real = journal._store.sync
+
+        def sync() -> None:
+            real()
+            anyio.from_thread.run_sync(synced.set)
+
+        monkeypatch.setattr(journal._store, "sync", sync)
+        await keep(journal, "a")
+        with anyio.fail_after(5):
+            await synced.wait()
+
+
+def test_the_sync_leaves_room_in_the_promised_second() -> None:
+    assert SYNC_SECONDS <= 0.5
+
+
+async def test_a_strict_journal_syncs_each_commit(tmp_path: Path) -> None:
+    for strict, level in ((False, 1), (True, 2)):
+        async with open_journal(tmp_path, Keeping(strict=strict)) as journal:
+            await keep(journal, "a", stream_id=f"st_{strict}")
+            assert journal._store._db.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+async def test_a_file_that_was_taken_away_fails_the_streams_that_write_it(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a")
+        (tmp_path / FILE_NAME).rename(tmp_path / "elsewhere.db")
+        await journal.sync()
+        with pytest.raises(JournalError, match="cannot write"):
+            log.append("b", leg=0)
+        (tmp_path / FILE_NAME).write_bytes(b"")  # another file of that name is not it
+        await journal.sync()
+        assert log.failure
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+async def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(JournalError, match="is a link; name the folder itself"):
+        async with open_journal(tmp_path / "link"):
+            raise AssertionError
+    assert not list((tmp_path / "real").iterdir())
+
+
+def edit(folder: Path, statement: str, *values: object) -> None:
+    """Change the file behind the journal's back, as damage would."""
+    with sqlite3.connect(folder / FILE_NAME) as other:
+        other.execute(statement, values)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE entries SET body='B' WHERE body='b'",
+        "UPDATE entries SET body=7 WHERE body='b'",
+        "UPDATE entries SET leg='x' WHERE body='b'",
+        "UPDATE entries SET place=place+100 WHERE body='b'",
+        "DELETE FROM entries WHERE body='b'",
+    ],
+)
+async def test_damage_is_told_and_never_read_as_if_it_were_whole(
+    tmp_path: Path, damage: str
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a", "b", "c")
+        edit(tmp_path, damage)
+        assert await bodies_of(journal) == ["a"]  # what is before it
+        with pytest.raises(JournalError, match="message 2 of st_1") as damaged:
+            await journal.read("st_1", 1, **ALL)
+        assert damaged.value.code == "journal_damaged"
+        assert "poll_events(cursor=2)" in damaged.value.help
+        assert (await bodies_of(journal, after=2))[0] == "c"  # and what is behind it
+
+
+@pytest.mark.parametrize("record", ["{", "[1]", None])
+async def test_a_damaged_record_says_so(tmp_path: Path, record: str | None) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+        edit(tmp_path, "UPDATE streams SET record=?", record or b"\xff")
+        row = await journal.row("st_1")
+        assert row.record == '{"state": "failed", "reason": "journal_damaged"}'
+        await journal.tidy()
+
+
+async def test_a_stream_whose_row_is_no_row_any_more_is_unknown(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+        edit(tmp_path, "UPDATE streams SET last='many'")
+        with pytest.raises(UnknownStreamError):
+            await journal.row("st_1")
+
+
+async def test_a_file_that_is_no_journal_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+    with pytest.raises(JournalError, match="not a database") as failed:
+        async with open_journal(tmp_path):
+            raise AssertionError
+    assert f"Move {FILE_NAME} and the files beside it away" in failed.value.help
+
+
+async def test_a_journal_of_the_first_version_is_read_and_written(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+    edit(tmp_path, "ALTER TABLE entries DROP COLUMN checksum")
+    edit(tmp_path, "PRAGMA user_version=1")
+    async with open_journal(tmp_path) as journal:
+        assert await bodies_of(journal) == ["a"]
+        await keep(journal, "b", stream_id="st_2")
+        assert await bodies_of(journal, "st_2") == ["b"]
+
+
+async def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    async with open_journal(tmp_path):
+        pass
+    edit(tmp_path, "PRAGMA user_version=99")
+    with pytest.raises(JournalError, match="written by another version") as failed:
+        async with open_journal(tmp_path):
+            raise AssertionError
+    assert "IH_MCP_DATA_DIR" in failed.value.help

@@ -1,0 +1,50 @@
+"""Whether what is read is what was written: SQLite itself would not notice a bit that flipped."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+
+from ih_mcp.errors import JournalError
+
+_DAMAGED = json.dumps({"state": "failed", "reason": "journal_damaged"})
+
+
+def checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iterable[int]:
+    """CRC-32 of each message, begun with its place: one that moved is seen too.
+
+    Lazy and without a Python step per row where it can be: this runs for every message.
+    """
+    bodies = (body if isinstance(body, bytes) else body.encode() for _, _, _, body in rows)
+    return map(zlib.crc32, bodies, map(itemgetter(0), rows))
+
+
+def is_whole(fields: Sequence[object], written: object) -> bool:
+    """Whether an entry is as it was written; a damaged file may give values of any type."""
+    place, leg, received_at, body = fields
+    if not isinstance(place, int) or not isinstance(leg, int) or not isinstance(received_at, int):
+        return False
+    if not isinstance(body, str | bytes):
+        return False
+    return written is None or written == next(iter(checksums([(place, leg, received_at, body)])))
+
+
+def damaged(stream_id: str, cursor: int) -> JournalError:
+    """What to tell of an entry that cannot be read as it was written."""
+    return JournalError(
+        f"the journal is damaged: message {cursor} of {stream_id} is not as it was written",
+        code="journal_damaged",
+        help=f"Messages before it can be read; poll_events(cursor={cursor}) goes on behind it.",
+        facts={"stream_id": stream_id, "damaged_cursor": cursor},
+    )
+
+
+def sound_record(record: object) -> str:
+    """The record of a stream; where it is damaged, one that says so."""
+    try:
+        known = json.loads(record) if isinstance(record, str) else None
+    except ValueError:
+        known = None
+    return record if isinstance(record, str) and isinstance(known, dict) else _DAMAGED
