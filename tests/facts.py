@@ -87,6 +87,10 @@ FACTS = {
         "later ones continue it.",
         "skill v2; sdk; docs v1 say self-contained: the newer wins",
     ),
+    "codecs": Fact(
+        "MPEG-4 Part 2 is refused on streams with `ih5004`; H.264, VP8 and VP9 are taken.",
+        "seen; skill v2",
+    ),
     "realtime": Fact(
         "`/v0/realtime/analyze` has analyses to choose from, transcripts and recommendations; its "
         "signals have no rationale, and there is neither engagement nor quality.",

@@ -5,7 +5,7 @@ Replacing the builder is a change of this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import ffmpeg as builder
@@ -64,8 +64,10 @@ def decoded(
     height: int,
     hertz: int,
     keeps_aspect: bool = False,
+    decoders: Sequence[str] = (),
 ) -> list[str]:
     """The container stream on standard input as pictures and sound in Matroska."""
+    only = {"codec_whitelist": ",".join(decoders)} if decoders else {}
     # Never `-fflags nobuffer`: it drops what was read to find out what the stream is.
     source = builder.input(
         "pipe:0",
@@ -73,6 +75,7 @@ def decoded(
         analyzeduration=0,
         fpsprobesize=0,
         threads=1,  # frame threads hold back as many pictures
+        **only,
         **_PIPE_GUARDS,
     )
     turn = f"floor(t*{pictures_per_second:g}+1e-6)"

@@ -7,7 +7,7 @@ another; that is read by the same walk as everything else here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -76,6 +76,7 @@ class Decoder:
         picture_height: Likewise.
         sound_hertz: Samples per second of `Sound`.
         keeps_aspect: Put black bars around a picture of another shape instead of stretching it.
+        decoders: The only ones of ffmpeg to use, by their names there; any where there are none.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Decoder:
         picture_height: int = 48,
         sound_hertz: int = 16_000,
         keeps_aspect: bool = False,
+        decoders: Sequence[str] = (),
     ) -> None:
         self._size = (picture_width, picture_height)
         self._hertz = sound_hertz
@@ -97,6 +99,7 @@ class Decoder:
             height=picture_height,
             hertz=sound_hertz,
             keeps_aspect=keeps_aspect,
+            decoders=decoders,
         )
         self._stack = AsyncExitStack()
         self._child: Child | None = None

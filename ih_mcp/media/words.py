@@ -9,14 +9,15 @@ from ih_mcp.errors import MediaError
 
 _KEPT_BYTES = 1 << 16
 
-_ADDRESS = re.compile(r"^\[[^\]]*@ [^\]]*\] ")
+_ADDRESS = re.compile(r"^(?:\[[^\]]*@ [^\]]*\] )+")
 _INPUT_NAME = re.compile(  # an error of the input as a whole, as 5.1 and as 9 say it
     r"^(?:(?:file|pipe):\S*|error opening input): ", re.IGNORECASE
 )
 _EMPTY_WORDS = re.compile(
     r"(conversion failed|error opening (input|output) file"
     r"|exiting|received signal|last message repeated|press \[q\]"
-    r"|error while (decoding|filtering|processing)|terminating|nothing was (written|encoded)"
+    r"|error while (decoding|opening decoder|filtering|processing)|terminating"
+    r"|nothing was (written|encoded)"
     r"|task finished|error submitting|error sending|output file is empty"
     r"|cannot determine format of input)",
     re.IGNORECASE,

@@ -33,6 +33,7 @@ from ih_mcp.wire.rest import (
 )
 
 from .analyst import Senses
+from .codecs import DECODERS
 from .conversation import Call, Conversation
 from .credentials import TEST_KEYS, Grant, RefusedError
 from .files import FfmpegFiles
@@ -281,6 +282,7 @@ def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
             picture_height=senses.picture_height,
             sound_hertz=senses.sound_hertz,
             keeps_aspect=senses.keeps_aspect,
+            decoders=DECODERS,
         )
 
     return open_decoder

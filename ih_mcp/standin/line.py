@@ -20,6 +20,7 @@ from ih_mcp.media.container import is_headed
 from ih_mcp.media.decode import Picture, Sound
 
 from .analyst import Senses
+from .codecs import plain
 from .coverage import Ranges
 
 _GAP_SECONDS = 1.0  # chosen: a jump of media time longer than this is a gap
@@ -137,7 +138,7 @@ class Line:
             await self._clip.decoder.feed(data)
         except MediaError as exc:
             await self._end_clip()
-            raise _malformed(exc.what, segment) from exc
+            raise _malformed(plain(exc.what), segment) from exc
         if complaint is not None:
             raise complaint
 
@@ -172,7 +173,7 @@ class Line:
 
     def _complaint(self, clip: _Clip) -> MediaError | None:
         if not clip.items:
-            what = clip.error.what if clip.error else "nothing in it could be decoded"
+            what = plain(clip.error.what) if clip.error else "nothing in it could be decoded"
             return _malformed(what, clip.segment)
         seconds = self.end_seconds - clip.base_seconds
         if self._min_clip_seconds is not None and seconds < self._min_clip_seconds:

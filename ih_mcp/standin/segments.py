@@ -16,6 +16,7 @@ from ih_mcp.wire.messages import Completed, Processing, Reading
 from ih_mcp.wire.rest import STREAM_SCOPE
 
 from .analyst import AnalystError
+from .codecs import plain
 from .conversation import Call, Conversation
 from .coverage import Ranges
 from .credentials import RefusedError
@@ -117,7 +118,7 @@ class SegmentService(Conversation):
                     open_decoder=self._open_decoder,
                 )
         except MediaError as exc:
-            raise MediaError(exc.what, code="ih5004") from exc
+            raise MediaError(plain(exc.what), code="ih5004") from exc
         if seen.duration_seconds < self._options.min_window_seconds:  # docs: late v0, 3 s
             raise MediaError(f"the segment has {seen.duration_seconds:.1f} s", code="ih5006")
         return seen

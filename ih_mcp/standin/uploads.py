@@ -19,6 +19,7 @@ from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, Upload
 
 from .analyst import AnalystError
+from .codecs import REFUSED, STRICTLY_TAKEN
 from .credentials import Grant, RefusedError
 from .files import Folder, Seen, folder, look
 from .house import House, bearer, error_body
@@ -31,7 +32,6 @@ from .windows import Grid
 _UNSERVED_MODEL = "inter-2-deep"  # sdk 1.1.0: known, not served
 _VIDEO_CONTAINERS = frozenset({"mov", "avi", "matroska", "mpegts"})  # docs; as ffmpeg names them
 _AUDIO_CONTAINERS = frozenset({"wav", "flac", "mp3", "mov", "ogg", "matroska"})  # skill: v2 upload
-_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})  # seen: MPEG-4 Part 2 is refused
 _COPY_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 10
 
@@ -229,7 +229,8 @@ async def _check(house: House, order: _Order, upload: Upload) -> None:
         seconds = (await _measured(house, order)).duration_seconds
     is_job = upload.makes_job
     codec = facts.video.codec if facts.video is not None else None
-    is_strange = house.options.strict and codec not in {None, *_CODECS}
+    is_strange = codec in REFUSED
+    is_strange |= house.options.strict and codec not in {None, *STRICTLY_TAKEN}
     for is_wrong, code in (
         (facts.container_name not in containers, "ih4002"),
         (facts.video is None and not order.hears_only, "ih5001"),

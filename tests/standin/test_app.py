@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
-from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2
+from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2, Dialect
 from tests.facts import shows
 
 from .fakes import ScriptedAnalyst, open_toy, toy
@@ -386,6 +387,44 @@ async def test_real_files_are_taken_or_refused_for_their_tracks(
 
 
 _SPAN = ("type", "start", "end", "probability")
+
+
+@pytest.fixture(scope="module")
+def part_2(dialogue: Path, ffmpeg: Ffmpeg) -> bytes:
+    """The clip as MPEG-4 Part 2, in fragments."""
+    encode = ["-t", "5", "-c:v", "mpeg4", "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov"]
+    command = [ffmpeg.path, "-v", "error", "-i", str(dialogue), *encode, "-f", "mp4", "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+_LAST = {"session.ended", "completed"}
+
+
+@shows("codecs")
+@pytest.mark.parametrize("dialect", [V0, V1, V2, REALTIME], ids=lambda d: d.name)
+async def test_a_stream_of_another_codec_is_refused_and_the_session_goes_on(
+    dialect: Dialect, part_2: bytes, whole: Sequence[bytes], ffmpeg: Ffmpeg
+) -> None:
+    async with serve(ffmpeg=ffmpeg) as standin, opened(standin.url, dialect.path) as socket:
+        for clip in (part_2, *whole[:2]):
+            await socket.send(clip)
+        if dialect is not V0:
+            await socket.send('{"type":"session.close"}')
+        told: list[dict[str, Any]] = []
+        while not told or (told[-1].get("type") or told[-1]["status"]) not in _LAST:
+            told.append(json.loads(str(await socket.recv())))
+    assert any({"start", "signals"} & set(m.get("data", m)) for m in told)
+    (error,) = [m.get("data", m) for m in told if "error" in {m.get("type"), m.get("status")}]
+    assert (error.get("code") or error["error_id"], error["segment"]) == ("ih5004", 1)
+    assert "codec mpeg4 is not taken; send H.264, VP8 or VP9" in error["message"]
+    assert len(error["message"]) < 150
+
+
+async def test_an_upload_of_another_codec_is_refused(part_2: bytes, ffmpeg: Ffmpeg) -> None:
+    async with serve(ffmpeg=ffmpeg) as standin:
+        files = {"file": ("clip.mp4", part_2)}
+        answer = await post(standin.url, "/v1/upload/analyze", headers=BEARER, files=files)
+    assert (answer.status_code, answer.json()["error_id"]) == (422, "ih5003")
 
 
 @shows("upload-v0-is-signals")
