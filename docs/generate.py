@@ -14,6 +14,10 @@ from ih_mcp.settings import Settings
 from ih_mcp.tools.server import INSTRUCTIONS, make_tools
 
 _FOLDER = Path(__file__).parent
+_REPOSITORY = _FOLDER.parent
+_TOP_SKILL = _REPOSITORY / "SKILL.md"
+SKILL = _REPOSITORY / "skills" / "interhuman" / "SKILL.md"
+_INTERNAL = "metadata:\n  internal: true\n"
 _NOTE = "<!-- Drawn from the code by docs/generate.py; edit that, not this. -->"
 
 
@@ -164,7 +168,22 @@ def text(name: str) -> str:
     return f"{title}\n\n{_NOTE}\n{rest}"
 
 
+def skill() -> str:
+    """The page at the top as one of the skills.
+
+    `npx skills` looks no further where the top has a skill, so the one there is marked as internal,
+    which it passes over, and its text stands beside the others once more.
+    """
+    return _TOP_SKILL.read_text(encoding="utf-8").replace(_INTERNAL, "", 1)
+
+
+def write(path: Path, content: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    sys.stdout.write(f"{path.relative_to(_REPOSITORY)}\n")
+
+
 if __name__ == "__main__":
     for page in PAGES:
-        (_FOLDER / page).write_text(text(page), encoding="utf-8")
-        sys.stdout.write(f"docs/{page}\n")
+        write(_FOLDER / page, text(page))
+    write(SKILL, skill())

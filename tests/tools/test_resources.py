@@ -104,7 +104,7 @@ async def test_every_file_of_every_skill_is_a_resource(era: Era, tmp_path: Path)
 
 async def test_a_skill_is_listed_with_a_digest_of_each_file() -> None:
     listed: list[dict[str, Any]] = (await _list(None, RequestParams()))["skills"]
-    assert len(listed) == 4
+    assert len(listed) == 5
     for skill in listed:
         assert skill["uri"] == f"skill://{skill['frontmatter']['name']}/SKILL.md"
         assert (await _get(None, SkillParams(uri=skill["uri"])))["skill"] == skill
