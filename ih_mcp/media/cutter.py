@@ -29,6 +29,9 @@ class Segment:
     """Whether it begins with a container header."""
     is_key: bool
     """Whether a decoder can begin with it that has the header; always, where it stands alone."""
+    has_leading: bool
+    """Whether a decoder that begins with it cannot show a few pictures before its key frame, since
+    they need what came before (open GOP); never, where it stands alone."""
     first_seconds: float
     """In the source, of its earliest track: sound can begin a little before the picture."""
     clocks: Clocks | None = field(default=None, repr=False, compare=False)
@@ -88,6 +91,7 @@ class Draft:
     end_seconds: float
     first_seconds: float
     is_key: bool
+    has_leading: bool
     stamps: list[tuple[int, Stamp]] = field(default_factory=list)
     """With the place of each in the buffer."""
 
@@ -235,6 +239,7 @@ class Cutter:
             atom.end_seconds,
             atom.first_seconds,
             atom.is_key,
+            atom.has_leading,
         )
 
     def _made(self, draft: Draft) -> Segment:
@@ -248,6 +253,7 @@ class Cutter:
             end_seconds=self._begin + draft.end_seconds,
             headed=draft.header_bytes > 0,
             is_key=self._is_whole or draft.is_key,
+            has_leading=draft.has_leading and not self._is_whole,
             first_seconds=self._begin + draft.first_seconds,
             clocks=None if self._is_whole else self._clocks(draft, self._head),
         )

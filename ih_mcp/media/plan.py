@@ -1,7 +1,9 @@
 """Where to cut: atoms and limits in, segments out; pure.
 
-A cut may be made before an atom. In whole segments that has to be a key frame; in a continued
-stream any atom will do. The rest of a stream that would be too short joins the segment before it.
+A cut may be made before an atom. In whole segments that has to be a key frame of a closed GOP,
+since an open one begins with pictures that need what came before it. In a continued stream any atom
+will do; those with a key frame are sought, since a new API session can begin there. The rest of a
+stream that would be too short joins the segment before it.
 """
 
 from __future__ import annotations
@@ -111,6 +113,7 @@ class Extent:
     end_seconds: float
     size: int
     has_picture: bool = True
+    is_key: bool = True
 
     @property
     def seconds(self) -> float:
@@ -146,6 +149,8 @@ class Packer:
         self._holds = holds
         self._open: Extent | None = None
         self._held: Extent | None = None
+        self._keys: tuple[float, float] | None = None
+        """When the last key frame came and when the next is expected, in seconds."""
 
     def add(self, piece: Piece) -> Step:
         """Take the next atom.
@@ -154,6 +159,9 @@ class Packer:
             OversizeError: It does not fit, and nothing can be cut before it.
         """
         settles = False
+        if piece.is_key and piece.has_picture:
+            last = self._keys[0] if self._keys else piece.start_seconds
+            self._keys = (piece.start_seconds, 2 * piece.start_seconds - last)
         if self._open is None or self._cuts(self._open, piece):
             cut, settles = Cut.BEFORE, self._held is not None
             self._held, self._open = self._open, _extent(piece)
@@ -167,7 +175,7 @@ class Packer:
         return Step(cut, settles, self._releases())
 
     def _may_extend(self, extent: Extent, piece: Piece) -> bool:
-        needs_more = self._bounds.needs_key and piece.has_picture and not piece.is_key
+        needs_more = self._bounds.needs_key and piece.has_picture and not _stands_alone(piece)
         if needs_more and not extent.has_picture:  # it began where the picture paused
             return False
         joined = _joined(extent, _extent(piece))
@@ -197,13 +205,25 @@ class Packer:
         if not self._reaches_minimum(extent):
             return False
         overflows = not self._is_within(_joined(extent, _extent(piece)))
-        if self._bounds.needs_key and not piece.is_key:
+        if self._bounds.needs_key and not _stands_alone(piece):
             # Where the picture pauses or has ended, sound goes on; it is decodable anywhere.
             return overflows and not piece.has_picture
-        # A cut before an open GOP loses its first pictures; wait for a better one for a while.
-        is_clean = not (self._bounds.needs_key and piece.has_leading)
-        wished = self._bounds.target_seconds * (1 if is_clean else 2) - _EPSILON
-        return overflows or piece.start_seconds - extent.start_seconds >= wished
+        return overflows or (
+            piece.start_seconds - extent.start_seconds >= self._wished(extent, piece) - _EPSILON
+        )
+
+    def _wished(self, extent: Extent, piece: Piece) -> float:
+        """How long the open segment should be if it ends before `piece`."""
+        target, shortest = self._bounds.target_seconds, self._bounds.joined_below_seconds
+        if self._bounds.needs_key:
+            return target
+        if piece.is_key:
+            return target if extent.is_key else min(target, shortest)
+        left = self._keys[1] - extent.start_seconds if self._keys else 0.0
+        if not target + _EPSILON < left < target + shortest - _EPSILON:
+            return target
+        # Cut at the target, what is left before the next key frame would be no segment.
+        return left / 2 if left / 2 >= shortest else left
 
     def _releases(self) -> bool:
         if self._held is None or self._open is None:
@@ -248,7 +268,7 @@ class OversizeError(MediaError):
             f"at {extent.start_seconds:.1f} s, {extent.seconds:.1f} s of media with "
             f"{extent.size} bytes cannot be cut; a segment takes {limits.max_bytes} bytes"
             + (f" and {limits.max_seconds:g} s" if limits.max_seconds < float("inf") else ""),
-            help="Encode the file with a lower bit rate and a key frame every 2 s.",
+            help="Encode the file with a lower bit rate and a key frame (closed GOP) every 2 s.",
             facts={"start_seconds": extent.start_seconds, "bytes": extent.size},
         )
 
@@ -265,8 +285,14 @@ def _too_little(extent: Extent, limits: Bounds) -> MediaError:
     )
 
 
+def _stands_alone(piece: Piece) -> bool:
+    return piece.is_key and not piece.has_leading
+
+
 def _extent(piece: Piece) -> Extent:
-    return Extent(piece.start_seconds, piece.end_seconds, piece.size, piece.has_picture)
+    return Extent(
+        piece.start_seconds, piece.end_seconds, piece.size, piece.has_picture, piece.is_key
+    )
 
 
 def _extend(extent: Extent, piece: Piece) -> None:

@@ -12,7 +12,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.media.container import is_headed
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.split import Segment, split
-from ih_mcp.wire.dialects import V0, V1, Dialect, Framing, Limits
+from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing, Limits
 
 from . import oracle
 from .oracle import Media, digests
@@ -84,6 +84,49 @@ async def check_beast(name: str, zoo: Zoo, ffmpeg: Ffmpeg, framing: Framing) -> 
         check_times(outcome.segments, parts, beast, framing)
         check_limits(outcome.segments, dialect.limits, beast, framing)
         check_heads(outcome.segments, framing)
+
+
+def joined(segments: Sequence[Segment]) -> bytes:
+    return b"".join(segment.data for segment in segments)
+
+
+def begun_anew(segments: Sequence[Segment]) -> bytes:
+    """What an API session gets that begins with the first of them."""
+    origin = segments[0].first_seconds
+    return b"".join(
+        segment.rebased(origin, headed=index == 0) for index, segment in enumerate(segments)
+    )
+
+
+def pictures(*parts: Media) -> list[bytes]:
+    return [digest for part in parts for digest in digests(part.pictures)]
+
+
+def sound(*parts: Media) -> list[bytes]:
+    return [digest for part in parts for digest in digests(part.sound)]
+
+
+async def check_begun_anew(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    """At key segments a stream ends and another begins, and nothing is lost or twice.
+
+    Where there are many, the first, the second, one in the middle and the last are looked at.
+    """
+    segments = (await cut(zoo(name), ffmpeg, V2, target_seconds=1.0)).segments
+    whole = oracle.read(joined(segments))
+    keys = [index for index, segment in enumerate(segments) if segment.is_key]
+    assert keys[0] == 0
+    for index in sorted({0, keys[1 % len(keys)], keys[len(keys) // 2], keys[-1]}):
+        later = oracle.read(begun_anew(segments[index:]))
+        before = [oracle.read(joined(segments[:index]))] if index else []
+        lost = len(whole.pictures) - len(pictures(*before, later))
+        assert 0 <= lost <= (4 if segments[index].has_leading else 0)
+        assert pictures(*before, later) == pictures(whole) or lost
+        assert sound(*before, later) == sound(whole)
+        assert lost or ZOO[name].is_damaged or not later.errors
+        assert abs(later.start) <= 0.03
+        assert oracle.shift_seconds(whole, [later]) <= MAX_SHIFT_SECONDS
+        lasts = segments[-1].end_seconds - segments[index].start_seconds
+        assert abs(later.end - lasts) <= ZOO[name].slack_seconds + FRAME_SECONDS
 
 
 def check_media(source: Media, parts: Sequence[Media], beast: Beast) -> None:

@@ -23,17 +23,13 @@ from ih_mcp.media.split import split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle
-from .checks import Outcome, check_beast, cut, read_all
-from .oracle import Media, digests
+from .checks import Outcome, check_beast, cut, pictures, read_all
+from .oracle import digests
 from .zoo import Zoo
 
 
 def seconds(outcome: Outcome) -> list[float]:
     return [segment.end_seconds - segment.start_seconds for segment in outcome.segments]
-
-
-def pictures(parts: list[Media]) -> list[bytes]:
-    return [digest for part in parts for digest in digests(part.pictures)]
 
 
 async def written(facts: Facts, path: Path, ffmpeg: Ffmpeg, *encode: str) -> bytes:
@@ -81,7 +77,7 @@ async def test_03_what_is_read_to_know_a_stream_is_not_dropped() -> None:
 async def test_04_copies_neither_overlap_nor_lose(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
     path = zoo("transport_wrapped")
     parts = read_all((await cut(path, ffmpeg)).segments, Framing.WHOLE)
-    assert pictures(parts) == digests(oracle.read(path).pictures)
+    assert pictures(*parts) == digests(oracle.read(path).pictures)
 
 
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
@@ -108,7 +104,7 @@ async def test_07_a_gop_of_too_many_bytes_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -
     parts = read_all(outcome.segments, Framing.WHOLE)
     assert outcome.error is None
     assert max(len(segment.data) for segment in outcome.segments) <= 4 << 20
-    assert len(pictures(parts)) == len(oracle.read(path).pictures)
+    assert len(pictures(*parts)) == len(oracle.read(path).pictures)
 
 
 async def test_07_a_gop_that_is_too_long_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
@@ -117,7 +113,7 @@ async def test_07_a_gop_that_is_too_long_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) ->
     assert outcome.error is None
     assert max(seconds(outcome)) <= 6.1
     parts = read_all(outcome.segments, Framing.WHOLE)
-    assert len(pictures(parts)) == len(oracle.read(path).pictures)
+    assert len(pictures(*parts)) == len(oracle.read(path).pictures)
 
 
 async def test_07_only_from_the_long_gop_on_and_no_picture_twice(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
@@ -126,8 +122,8 @@ async def test_07_only_from_the_long_gop_on_and_no_picture_twice(zoo: Zoo, ffmpe
     outcome = await cut(path, ffmpeg, target_seconds=3.0, max_segment_seconds=4.5)
     assert outcome.error is None
     parts = read_all(outcome.segments, Framing.WHOLE)
-    assert len(pictures(parts)) == len(source.pictures)
-    assert pictures(parts)[:90] == digests(source.pictures)[:90]  # the first segment is a copy
+    assert len(pictures(*parts)) == len(source.pictures)
+    assert pictures(*parts)[:90] == digests(source.pictures)[:90]  # the first segment is a copy
     for before, after in pairwise(outcome.segments):
         assert after.start_seconds == pytest.approx(before.end_seconds, abs=0.04)
 
@@ -150,7 +146,7 @@ async def test_08_a_fat_gop_comes_in_small_fragments(zoo: Zoo, ffmpeg: Ffmpeg) -
     assert max(atom.size for atom in atoms) < FRAGMENT_BYTES * 1.5
 
 
-async def test_09_an_open_gop_is_seen_and_cut_less_often(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_09_an_open_gop_is_seen_and_not_cut(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
     path = zoo("open_gop")
     atoms = READERS["mp4"]().feed(await written(await probe(ffmpeg, path), path, ffmpeg))
     assert sum(atom.has_leading for atom in atoms) > len(atoms) / 2
@@ -159,7 +155,29 @@ async def test_09_an_open_gop_is_seen_and_cut_less_often(zoo: Zoo, ffmpeg: Ffmpe
     )
     assert not any(atom.has_leading for atom in closed)
     outcome = await cut(path, ffmpeg, target_seconds=3.0)
-    assert min(seconds(outcome)) >= 5.9
+    assert seconds(outcome) == pytest.approx([12.0], abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["open_gop", "hevc_open_gop"])
+async def test_09_open_gops_beyond_the_maximum_are_encoded_and_no_picture_is_lost(
+    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    path = zoo(name)
+    outcome = await cut(path, ffmpeg, target_seconds=3.0, max_segment_seconds=5.0)
+    assert outcome.error is None
+    assert len(outcome.segments) > 1
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert not any(part.errors for part in parts)
+    assert len(pictures(*parts)) == len(oracle.read(path).pictures)
+
+
+async def test_09_a_continued_stream_tells_what_beginning_in_an_open_gop_costs(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    opened = (await cut(zoo("open_gop"), ffmpeg, V2)).segments
+    closed = (await cut(zoo("base"), ffmpeg, V2)).segments
+    assert any(segment.is_key and segment.has_leading for segment in opened[1:])
+    assert not any(segment.has_leading for segment in closed)
 
 
 async def test_10_a_webm_segment_declares_its_own_length(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
@@ -282,7 +300,7 @@ async def test_23_times_that_jump_back_in_joined_files_are_mended(zoo: Zoo, ffmp
         assert outcome.error is None
         assert sum(seconds(outcome)) == pytest.approx(24.0, abs=0.2)
         parts = read_all(outcome.segments, Framing.WHOLE)
-        assert len(pictures(parts)) == 720
+        assert len(pictures(*parts)) == 720
 
 
 async def test_24_pictures_at_varying_rates_are_not_repeated(zoo: Zoo, ffmpeg: Ffmpeg) -> None:

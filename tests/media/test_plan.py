@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -144,14 +144,17 @@ def test_one_piece_above_the_maximum_is_told() -> None:
     assert isinstance(pack(row(0, end=1, size=2_000_000)).error, OversizeError)
 
 
-def test_an_open_gop_is_cut_later_than_a_closed_one() -> None:
-    pieces = [replace(piece, has_leading=True) for piece in row(*range(0, 30, 2), end=30)]
-    assert lengths(pack(pieces)) == [10, 10, 10]
+def test_an_open_gop_is_never_cut_off_what_it_needs() -> None:
+    pieces = [replace(p, has_leading=p.start_seconds != 16) for p in row(*range(0, 28, 2), end=28)]
+    assert lengths(pack(pieces)) == [16, 12]
 
 
-def test_a_closed_gop_among_open_ones_is_preferred() -> None:
-    pieces = [replace(p, has_leading=p.start_seconds != 6) for p in row(*range(0, 12, 2), end=12)]
-    assert lengths(pack(pieces)) == [6, 6]
+def test_open_gops_for_too_long_have_to_be_encoded_from_the_last_closed_one() -> None:
+    pieces = [replace(p, has_leading=p.start_seconds != 6) for p in row(*range(0, 60, 2), end=60)]
+    packed = pack(pieces)
+    assert isinstance(packed.error, OversizeError)
+    assert packed.error.start_seconds == 6
+    assert lengths(packed) == [6]
 
 
 def test_sound_that_goes_on_without_a_picture_is_cut_where_it_has_to_be() -> None:
@@ -168,9 +171,46 @@ def test_a_picture_after_such_a_cut_has_to_be_encoded() -> None:
     assert packed.error.start_seconds == 30
 
 
+def continued(key_every: float, bounds: Bounds, *, end: float = 30.0) -> list[float]:
+    """Lengths of the segments of a stream that can be cut twice a second."""
+    row_of_pieces = row(*(n / 2 for n in range(int(2 * end))), end=end)
+    pieces = [replace(p, is_key=p.start_seconds % key_every == 0) for p in row_of_pieces]
+    packed = pack(pieces, replace(bounds, needs_key=False))
+    assert packed.error is None
+    return lengths(packed)
+
+
 def test_a_continued_stream_is_cut_anywhere() -> None:
-    pieces = [replace(piece, is_key=False) for piece in row(*range(10), end=10)]
-    assert lengths(pack(pieces, replace(BOUNDS, needs_key=False))) == [5, 5]
+    assert continued(100.0, BOUNDS, end=10.0) == [5, 5]
+
+
+NO_MINIMUM = replace(BOUNDS, target_seconds=3.0, min_seconds=0.0, joined_below_seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("key_every", "expected"),
+    [
+        (1.0, [3] * 10),
+        (2.0, [3, 1] * 7 + [2]),
+        (3.5, [3, 3, 1] + [2, 1.5] * 6 + [2]),
+        (10.0, [3, 3, 3, 1] * 3),
+    ],
+)
+def test_a_continued_stream_is_cut_so_that_segments_begin_with_key_frames(
+    key_every: float, expected: list[float]
+) -> None:
+    assert continued(key_every, NO_MINIMUM) == expected
+
+
+@pytest.mark.parametrize("key_every", [1.0, 1.5, 2.0, 2.5, 3.5, 4.0, 7.5, 10.0])
+@pytest.mark.parametrize("shortest", [1.0, 3.0])
+def test_at_steady_key_frames_every_other_segment_begins_with_one(
+    key_every: float, shortest: float
+) -> None:
+    bounds = replace(NO_MINIMUM, min_seconds=shortest, joined_below_seconds=shortest)
+    edges = [0.0, *accumulate(continued(key_every, bounds, end=60.0))]
+    keyed = [edge for edge in edges[:-1] if edge % key_every == 0]
+    assert max(b - a for a, b in pairwise([*keyed, 60.0])) <= max(10.0, 3 * key_every)
 
 
 def test_a_file_shorter_than_the_minimum_is_refused() -> None:

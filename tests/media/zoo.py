@@ -156,6 +156,14 @@ ZOO: Mapping[str, Beast] = {
         "-i {base} -c:v libx265 -preset ultrafast -x265-params "
         "log-level=error:keyint=30:min-keyint=30:scenecut=0:open-gop=0 -tag:v hvc1 -c:a copy",
     ),
+    "hevc_open_gop": Beast(  # as x265 makes it when nothing else is asked
+        "mp4",
+        "-i {base} -t 9 -c:v libx265 -preset ultrafast -x265-params "
+        "log-level=error:keyint=30:min-keyint=30:scenecut=0:open-gop=1:bframes=3 -tag:v hvc1 "
+        "-c:a copy",
+        seconds=9.0,
+        whole_of=9.0,
+    ),
     "hevc_10_hdr": Beast(
         "mkv",
         "-i {base} -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params "
