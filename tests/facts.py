@@ -87,6 +87,10 @@ FACTS = {
         "later ones continue it.",
         "skill v2; sdk; docs v1 say self-contained: the newer wins",
     ),
+    "far-above-the-limit": Fact(
+        "A message far above the size limit is not answered: the connection is reset.",
+        "seen: about 45 MB",
+    ),
     "codecs": Fact(
         "MPEG-4 Part 2 is refused on streams with `ih5004`; H.264, VP8 and VP9 are taken.",
         "seen; skill v2",

@@ -25,7 +25,7 @@ from .coverage import Ranges
 from .credentials import Grant, RefusedError
 from .older import older
 from .options import Options
-from .peer import Peer
+from .peer import FAR_ABOVE, Peer
 from .recorder import Recorder, SessionRecord
 from .script import Act, At, Change, CloseWith, Refuse, Reset, Send, Stall, only
 
@@ -212,6 +212,9 @@ class Conversation(ABC):
         while isinstance(closed, BaseExceptionGroup):
             closed = closed.exceptions[0]
         assert isinstance(closed, SocketClosed)
+        if closed.reason == FAR_ABOVE:
+            self._record.ended(f"reset: {FAR_ABOVE}", None)
+            return
         how = "client went away" if closed.code is None else "client closed"
         self._record.ended(how, closed.code)
 

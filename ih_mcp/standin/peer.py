@@ -11,6 +11,8 @@ from ih_mcp.net.socket import SocketClosed
 
 TRANSPORT = "ih_mcp.transport"
 """The ASGI extension under which the server offers to reset the connection."""
+FAR_ABOVE = "a message far above the limit"
+"""Why the server itself reset a connection."""
 
 
 class Peer(Protocol):

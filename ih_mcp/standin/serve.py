@@ -19,12 +19,14 @@ from .app import create_app
 from .house import House
 from .line import OpenDecoder
 from .options import Options
-from .peer import TRANSPORT
+from .peer import FAR_ABOVE, TRANSPORT
 from .recorder import Recorder
 
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
 _END_SECONDS = 1
 _BACKLOG = 128
+_FAR_ABOVE = 1.25  # chosen: one byte over 32 MiB is answered (docs), about 45 MB is not (seen)
+_TOO_BIG = 1009
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ async def serve(
         log_level="error",
         access_log=False,
         server_header=False,
-        ws_max_size=2 * options.max_segment_bytes,  # large enough to answer ih6002
+        ws_max_size=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
         ws_ping_interval=_PING_SECONDS,
         ws_ping_timeout=None,  # while analysis pushes back, pongs are not read either
         ws_per_message_deflate=False,
@@ -107,7 +109,20 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(WebSocketsSansIOProtocol):
-    """Offers the application a way to reset the connection, and knows a refusal for an answer."""
+    """Offers the application a way to reset the connection, and knows a refusal for an answer.
+
+    A message far above the limit is cut off while it comes, without a close frame (seen: 45 MB).
+    """
+
+    def handle_parser_exception(self) -> None:
+        sent = self.conn.close_sent
+        if sent is None or sent.code != _TOO_BIG:
+            super().handle_parser_exception()
+            return
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": _TOO_BIG, "reason": FAR_ABOVE}
+        )
+        self._reset()
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)

@@ -181,6 +181,26 @@ async def test_a_segment_above_the_limit_is_answered_and_not_the_end(ffmpeg: Ffm
         assert await until(socket, "session.updated")
 
 
+async def _sent_and_heard(socket: ClientConnection, fragments: Sequence[bytes]) -> None:
+    await socket.send(fragments)  # it may be cut off already here
+    await socket.recv()
+
+
+@shows("far-above-the-limit")
+@pytest.mark.parametrize("fragments", [1, 50])
+async def test_a_segment_far_above_the_limit_is_cut_off_without_a_word(
+    fragments: int, ffmpeg: Ffmpeg
+) -> None:
+    async with running(ffmpeg, max_segment_bytes=100_000) as standin:
+        async with opened(standin.url) as socket:
+            await until(socket, "session.ready")
+            with pytest.raises(ConnectionClosed) as closed:
+                await _sent_and_heard(socket, [bytes(200_000 // fragments)] * fragments)
+        assert closed.value.rcvd is None
+        await standin.recorder.sessions[0].over.wait()
+        assert standin.recorder.sessions[0].end == "reset: a message far above the limit"
+
+
 async def test_a_segment_may_come_in_fragments(ffmpeg: Ffmpeg) -> None:
     media = toy(0, 9)
     async with running(ffmpeg) as standin, opened(standin.url) as socket:
