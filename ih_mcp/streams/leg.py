@@ -93,6 +93,7 @@ class Leg:
         log: Log,
         outbox: Outbox,
         patience: Patience,
+        begins_after: int = 0,
         config: Config | None = None,
         rotates: bool = False,
         on_change: Callable[[], None] = lambda: None,
@@ -101,6 +102,7 @@ class Leg:
 
         Args:
             number: Of the leg within its stream, from 0.
+            begins_after: The cursor of the last message before it.
             config: What held in the leg before; it is asked for again.
             rotates: Whether to end in order before the session grows too old for the service,
                 where another one can begin. Then `is_rotated` is true.
@@ -112,8 +114,7 @@ class Leg:
         self.receipts = Receipts()
         self.end: LegEnd | None = None
         self.is_rotated = False
-        self.begins_after = log.last
-        """The cursor of the last message before it."""
+        self.begins_after = begins_after
         self.left_out = 0
         """Segments that no session can begin with, and that came before one that can."""
         self.sent_seconds: float | None = None

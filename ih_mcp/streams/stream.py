@@ -352,6 +352,7 @@ class Stream:
             log=self.log,
             outbox=self.outbox,
             patience=self._patience,
+            begins_after=sum(leg.messages for leg in self.legs),
             config=self._config,
             rotates=self.plan.reconnects,
             on_change=self._note_change,
