@@ -87,6 +87,11 @@ FACTS = {
         "later ones continue it.",
         "skill v2; sdk; docs v1 say self-contained: the newer wins",
     ),
+    "limits-have-their-errors": Fact(
+        "Size is `ih6002`, a short clip `ih5006`, idleness `ih6003`, age `ih6004`; on v2 a missing "
+        "picture is `ih5001`, missing sound `ih5008`; a token's caps are `ih6004`, `ih3006`.",
+        "skill v2; docs: error catalog; sdk",
+    ),
     "far-above-the-limit": Fact(
         "A message far above the size limit is not answered: the connection is reset.",
         "seen: about 45 MB",

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.standin.line import OpenDecoder
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
@@ -18,9 +19,11 @@ def standin(ffmpeg: Ffmpeg) -> StartStandin:
     """Start a stand-in with a script, given as the JSON of its steps."""
 
     @asynccontextmanager
-    async def start(*steps: object, **options: object) -> AsyncIterator[Running]:
-        script = Script.parse(list(steps))
-        async with serve(Options(script=script, **options), ffmpeg=ffmpeg) as running:  # type: ignore[arg-type]
+    async def start(
+        *steps: object, open_decoder: OpenDecoder | None = None, **options: object
+    ) -> AsyncIterator[Running]:
+        set_up = Options(script=Script.parse(list(steps)), **options)  # type: ignore[arg-type]
+        async with serve(set_up, ffmpeg=ffmpeg, open_decoder=open_decoder) as running:
             yield running
 
     return start
