@@ -14,17 +14,30 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from ih_mcp.errors import JournalError
+
 
 class Owner:
     """This process, as the journal knows it. `close()` when the process is done."""
 
     def __init__(self, folder: Path) -> None:
+        """Take the lock of this process.
+
+        Raises:
+            JournalError: The folder does not take a file, as on a full disk.
+        """
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = secrets.token_hex(8)
-        os.close(os.open(self._path(self.name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        self._lock = _open(self._path(self.name))
-        _lock(self._lock)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path(self.name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            self._lock = _open(self._path(self.name))
+            _lock(self._lock)
+        except (OSError, sqlite3.Error) as exc:
+            raise JournalError(
+                f"the journal cannot open: {exc}",
+                help="Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to.",
+            ) from exc
 
     def close(self) -> None:
         self._lock.close()

@@ -1,0 +1,81 @@
+"""C6 and C7: a host that goes away, or stops the server, with many live streams."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from ih_mcp.journal import open_journal
+from ih_mcp.standin.serve import Running
+from tests.road.host import Process, environment
+
+from .budget import report
+from .checker import History, Session, check, read_kept
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+]
+STREAMS = 50
+HOST_SECONDS = 2.0  # then a host kills
+
+
+def close_stdin(server: Process) -> None:
+    assert server.process.stdin
+    server.process.stdin.close()
+
+
+# C7 asks for SIGTERM of an HTTP server; the one on stdio stands for it, for there is no other yet.
+ROWS: dict[str, Callable[[Process], None]] = {
+    "C6": close_stdin,
+    "C7": lambda server: os.kill(server.process.pid, signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_fifty_live_streams_are_ended_and_kept_in_time(
+    row: str, flooding: Running, tmp_path: Path
+) -> None:
+    for attempt in range(3):  # a machine that is busy elsewhere gets two more tries
+        folder = tmp_path / str(attempt)
+        env = environment(folder, endpoint=flooding.url, IH_MCP_MAX_STREAMS=str(STREAMS))
+        ids, took = await to_thread.run_sync(_start_and_leave, env, ROWS[row])
+        if took < HOST_SECONDS:
+            break
+    assert took < HOST_SECONDS
+    sessions = list(flooding.recorder.sessions)[-STREAMS:]
+    with anyio.fail_after(10):
+        for session in sessions:
+            await session.over.wait()
+    assert {session.close_code for session in sessions} <= {1000, 1001}
+    async with open_journal(folder) as journal:
+        for stream_id, session in zip(ids, sessions, strict=True):
+            kept = await read_kept(journal, stream_id)
+            sent = Session.of(session, is_lost=session.end != "session.ended")
+            assert check(History(sessions=[sent], kept=kept, told={0})) == []
+            assert (await journal.row(stream_id)).ended_at is not None
+    report(row, "test_ends.py", f"{STREAMS} streams, gone after {took:.2f} s")
+
+
+def _start_and_leave(
+    env: dict[str, str], leave: Callable[[Process], None]
+) -> tuple[list[str], float]:
+    server = Process(env)
+    try:
+        ids = [server.call("start_stream").status["stream_id"] for _ in range(STREAMS)]
+        began = time.monotonic()
+        leave(server)
+        code = server.process.wait(10)
+        took = time.monotonic() - began
+        assert code in {0, 128 + signal.SIGTERM}
+    finally:
+        server.close()
+    return ids, took
