@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench bench-media test-media-zoo test-cues bench-cues referee docs packages clean
+.PHONY: demo test lint format bench bench-media test-media-zoo test-browser test-cues bench-cues referee docs packages clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,10 @@ bench-media: $(VENV)/.dev
 
 test-media-zoo: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/media/zoo_all.py
+
+# The capture page in a real Chromium (Debian: apt install chromium), the long tests too.
+test-browser: $(VENV)/.dev
+	IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/browser
 
 # All tests of the cue engine, the long ones too.
 test-cues: $(VENV)/.dev

@@ -120,6 +120,23 @@ class Settings(BaseSettings):
         description="Send each segment as one WebSocket frame, for an endpoint that takes no "
         "fragments.",
     )
+    capture_host: str = Field(
+        "127.0.0.1",
+        validation_alias="IH_MCP_CAPTURE_HOST",
+        description="Where the capture page listens; beyond this machine only behind HTTPS.",
+    )
+    capture_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        validation_alias="IH_MCP_CAPTURE_PORT",
+        description="Its port; 0 takes a free one.",
+    )
+    capture_origin: str | None = Field(
+        None,
+        validation_alias="IH_MCP_CAPTURE_ORIGIN",
+        description="Where people reach it, if not there: `https://...` of a proxy.",
+    )
     max_streams: int = Field(
         16, ge=1, le=1000, validation_alias="IH_MCP_MAX_STREAMS", description="Live at a time."
     )
@@ -200,6 +217,14 @@ class Settings(BaseSettings):
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ValueError("must be https beyond this machine")
         return value.rstrip("/")
+
+    @field_validator("capture_origin")
+    @classmethod
+    def _check_origin(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://host")
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
+            raise ValueError("is no origin; give scheme and host, such as https://live.example")
+        return value.rstrip("/") if value else None
 
     @property
     def is_local(self) -> bool:

@@ -33,6 +33,7 @@ from .credentials import Credentials
 from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
+    from ih_mcp.capture.house import House
     from ih_mcp.media.ffmpeg import Ffmpeg
     from ih_mcp.net.socket import Socket
     from ih_mcp.standin.choice import Choice
@@ -78,6 +79,7 @@ class Runtime:
         self._making = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
         self._standin_url: str | None = None
+        self._house: House | None = None
         self.credentials = Credentials(settings, self.base_url)
 
     # --- streams -------------------------------------------------------------------------------
@@ -285,6 +287,21 @@ class Runtime:
         Gives what it says once it has begun (`task_status.started`).
         """
         return await self._tasks.start(work)
+
+    async def house(self) -> House:
+        """The server of the capture page, started when first asked for.
+
+        Raises:
+            ConfigurationError: It cannot be served where the settings say.
+        """
+        from .capture import run_house  # noqa: PLC0415
+
+        async with self._making:
+            if self._house is None:
+                self._house = await self._tasks.start(
+                    run_house, self.settings, self.journal, self.registry
+                )
+            return self._house
 
     async def notes(self) -> dict[str, object]:
         """What is said beside every new stream: who analyses, where it is not the service."""

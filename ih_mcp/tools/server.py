@@ -20,6 +20,7 @@ from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
 
+from .capture_tools import StartCapture, start_capture
 from .event_tools import (
     CheckSetup,
     ListStreams,
@@ -101,6 +102,8 @@ def _all_tools() -> list[Tool]:
         make_tool(stream_file, StreamFile, read_only=False, idempotent=False, open_world=True),
         make_tool(poll_events, PollEvents, read_only=True, idempotent=True, open_world=True),
         make_tool(end_stream, EndStream, read_only=False, idempotent=True, open_world=True),
+        make_tool(start_capture, StartCapture,
+            read_only=False, idempotent=False, open_world=True),
         make_tool(list_streams, ListStreams, read_only=True, idempotent=True, open_world=False),
         make_tool(analyze_file, AnalyzeFile, read_only=False, idempotent=False, open_world=True),
         make_tool(get_analysis, GetAnalysis, read_only=True, idempotent=True, open_world=True),

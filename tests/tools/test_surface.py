@@ -25,6 +25,7 @@ NAMES = [
     "stream_file",
     "poll_events",
     "end_stream",
+    "start_capture",
     "list_streams",
     "analyze_file",
     "get_analysis",

@@ -1,0 +1,61 @@
+"""Run the page's server on this machine, in the caller's event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.journal import Journal
+from ih_mcp.net.listen import open_listener, serving, url_of
+from ih_mcp.streams.registry import Registry
+
+from .app import create_app
+from .gate import Gate
+from .house import House
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_MAX_CHUNK_BYTES = 64 * 2**20  # above what any service takes, so that ours says why it is too large
+
+
+@asynccontextmanager
+async def open_house(
+    journal: Journal,
+    registry: Registry | None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    origin: str | None = None,
+) -> AsyncIterator[House]:
+    """Serve the page while this is open.
+
+    Args:
+        registry: Streams that may be recorded into; without one, streams are only looked at.
+        host: The address to listen on.
+        port: 0 takes a free one.
+        origin: Where people reach the page, if not directly; `https://…`.
+
+    Raises:
+        ConfigurationError: It cannot listen there, or browsers would refuse the camera there.
+    """
+    if host not in _LOOPBACK and (origin is None or urlsplit(origin).scheme != "https"):
+        raise ConfigurationError(
+            f"the capture page would be open to others at {host}, without encryption",
+            help="Put it behind HTTPS and set IH_MCP_CAPTURE_ORIGIN to that address; browsers "
+            "give no camera to other pages.",
+        )
+    with ExitStack() as stack:
+        try:
+            listener = stack.enter_context(open_listener(host, port))
+        except OSError as exc:
+            raise ConfigurationError(
+                f"the capture page cannot be served at {host}:{port}: {exc.strerror}",
+                help="Choose another port.",
+            ) from exc
+        own = url_of(listener)
+        house = House(journal, registry, origin or own)
+        names = [own, own.replace("127.0.0.1", "localhost"), *([origin] if origin else [])]
+        app = Gate(create_app(house), names)
+        async with serving(app, listener, max_message_bytes=_MAX_CHUNK_BYTES):
+            yield house

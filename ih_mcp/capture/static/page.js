@@ -1,0 +1,285 @@
+// The page: a ticket becomes a key, the key a connection; a person records, everybody sees.
+
+import { Link } from "/static/link.js";
+import { Recorder, openCamera, trouble } from "/static/recorder.js";
+import { Sender } from "/static/sender.js";
+import { TimelineView, apply, clock } from "/static/timeline.js";
+
+const MAX_SHOWN = 300;
+const MAX_MEASURED = 200;
+const page = crypto.randomUUID();
+const $ = (id) => document.getElementById(id);
+const state = {
+  drawing: {}, cursor: 0, clockDifference: 0, recorder: null, wantsToRecord: false, isOver: false,
+  welcome: null, sentSeconds: 0, sentChunks: 0, droppedSeconds: 0, toWire: [], toDrawing: [],
+};
+const view = new TimelineView($("timeline"));
+
+const say = (text) => { $("said").textContent = text; };
+const complain = (text) => { $("trouble").textContent = text; };
+const show = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
+const size = (bytes) => bytes < 2 ** 20 ? `${Math.round(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+function median(list, value) {
+  list.push(value);
+  if (list.length > MAX_MEASURED) list.shift();
+  const sorted = [...list].sort((a, b) => a - b);
+  return `${sorted[Math.floor(sorted.length / 2)].toFixed(1)} ms (half of ${list.length} took less)`;
+}
+
+// --- recording ---------------------------------------------------------------------------------
+
+const sender = new Sender({
+  send: ({ recording, seq, blob, at }) => link.sayWith("chunk", { recording, seq, at }, blob),
+  onOverflow: ({ seconds, bytes }) => {
+    letGo(seconds);
+    complain(`The connection is too slow: ${seconds.toFixed(0)} s (${size(bytes)}) were let go of. Recording goes on with a smaller picture rate.`);
+    state.recorder?.restart({ abandon: true, slower: true });
+  },
+});
+
+function letGo(seconds) {
+  state.droppedSeconds += seconds;
+  show("dropped", `${state.droppedSeconds.toFixed(1)} s`);
+  if (!link.say("dropped", { seconds })) state.untold = (state.untold ?? 0) + seconds;
+}
+
+async function start() {
+  complain("");
+  $("start").disabled = true;
+  say("Waiting for camera and microphone…");
+  let media;
+  try {
+    media = await openCamera();
+    state.recorder = new Recorder(media, {
+      wholeMs: state.welcome.whole ? state.welcome.target_seconds * 1000 : 0,
+      minMs: (state.welcome.min_seconds ?? 0) * 1000,
+      onChunk: (chunk) => { sender.put(chunk); showQueue(); },
+      onShort: (seconds) => { letGo(seconds); say(`The last ${seconds.toFixed(1)} s were too short to be analysed.`); },
+      onError: (error) => { complain(trouble(error)); stop(); },
+    });
+  } catch (error) {
+    for (const track of media?.getTracks() ?? []) track.stop();
+    say("");
+    complain(trouble(error));
+    showButtons();
+    return;
+  }
+  $("preview").srcObject = media;
+  for (const track of media.getTracks()) {
+    track.addEventListener("ended", () => { complain("The camera or microphone went away."); stop(); });
+  }
+  state.wantsToRecord = true;
+  link.say("claim");
+  state.recorder.start();
+  say(media.getAudioTracks().length ? "Recording." : "Recording, without sound: no microphone was found.");
+  showButtons();
+}
+
+async function stop(words = "Stopped.") {
+  state.wantsToRecord = false;
+  sessionStorage.removeItem("recording");
+  const { recorder } = state;
+  state.recorder = null;
+  $("preview").srcObject = null;
+  showButtons();
+  await recorder?.stop();
+  if (words) say(words);
+  finish();
+}
+
+async function end() {
+  await stop("Ending: what was sent is still analysed.");
+  state.isEnding = true;
+  finish();
+  showButtons();
+}
+
+/** The end is said after the last chunk, never before it. */
+function finish() {
+  if (state.isOver) return;
+  if (state.isEnding) {
+    if (!sender.queue.length && !state.hasEnded) state.hasEnded = link.say("end");
+  } else if (!state.recorder && !sender.queue.length && sender.isSeated) {
+    sender.isSeated = false;
+    link.say("stop");
+  }
+}
+
+function showButtons() {
+  const isOpen = Boolean(state.welcome?.may_record) && !state.isOver && !state.isEnding;
+  $("start").disabled = !isOpen || Boolean(state.recorder);
+  $("stop").disabled = !state.recorder;
+  $("end").disabled = !isOpen;
+  show("recording", state.recorder ? state.recorder.type : "no");
+}
+
+function showQueue() {
+  const waiting = sender.bytes + (state.drawing.waiting_bytes ?? 0);
+  show("waiting", waiting ? `${size(waiting)}${sender.seconds ? `, ${sender.seconds.toFixed(0)} s of it still here` : ""}` : "nothing");
+  show("sent", state.sentChunks ? `${state.sentChunks} chunks, ${clock(state.sentSeconds)}` : "nothing yet");
+}
+
+// --- what the server says ------------------------------------------------------------------------
+
+const words = {
+  welcome(word) {
+    state.welcome = word;
+    state.clockDifference = word.clock.server - (performance.timeOrigin + (word.clock.page + performance.now()) / 2);
+    complain("");
+    $("camera").hidden = !word.may_record;
+    show("where", `${word.stream_id}${word.endpoint ? ` · ${word.endpoint === "local" ? "the local stand-in, which is not Interhuman" : word.endpoint}` : ""}`);
+    if (state.untold && link.say("dropped", { seconds: state.untold })) state.untold = 0;
+    if (state.recorder || sender.queue.length) link.say("claim");
+    const before = sessionStorage.getItem("recording");
+    if (before !== null && word.may_record && !state.recorder) {
+      sessionStorage.removeItem("recording");
+      letGo(Number(before) || 0);
+      start().then(() => say(`The page was loaded anew and records again; ${Number(before).toFixed(1)} s between were not sent.`));
+    }
+    showButtons();
+  },
+  seated(word) {
+    $("over").hidden = true;
+    sender.seated(word);
+    showQueue();
+  },
+  taken(word) {
+    const chunk = sender.settled(word);
+    if (chunk) {
+      state.sentChunks += 1;
+      state.sentSeconds += chunk.seconds;
+    }
+    if ($("said").dataset.full) { delete $("said").dataset.full; say("Sending again."); }
+    showQueue();
+    finish();
+  },
+  written({ at }) { show("to-wire", median(state.toWire, performance.now() - at)); },
+  full({ waiting_bytes: waiting }) {
+    $("said").dataset.full = "1";
+    say(`The connection is slower than the video: ${size(waiting)} wait to be sent. Chunks are held back.`);
+  },
+  restart() { state.recorder?.restart(); },
+  left({ why }) {
+    sender.lost();
+    if (why === "taken_over") stop("Another page records now; this one only shows.");
+  },
+  refused({ code, what, help }) {
+    if (code === "busy") {
+      $("over").hidden = false;
+      complain("Another page records into this stream.");
+      stop("");
+      sender.queue.length = 0;
+    } else {
+      complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
+      if (code !== "bad_word") stop("Stopped.").then(() => { sender.queue.length = 0; sender.lost(); });
+    }
+  },
+  news({ entries, changes }) {
+    state.drawing = apply(state.drawing, changes);
+    for (const entry of entries) showMessage(entry);
+    if (state.drawing.ended && !state.isOver) over();
+    requestAnimationFrame(() => {
+      view.draw(state.drawing);
+      showStatus();
+      if (state.welcome && entries.length) measureDrawing(entries);
+    });
+  },
+};
+
+function over() {
+  state.isOver = true;
+  const { error } = state.drawing;
+  if (error) complain(`${error.what}. ${error.help}`);
+  stop(error ? "" : "The session has ended; all of it is shown below.");
+  sender.queue.length = 0;
+}
+
+function showMessage(entry) {
+  state.cursor = Math.max(state.cursor, entry.cursor);
+  const item = document.createElement("li");
+  item.value = entry.cursor;
+  item.textContent = entry.body ?? entry.base64;
+  $("messages").prepend(item);
+  while ($("messages").childElementCount > MAX_SHOWN) $("messages").lastElementChild.remove();
+}
+
+/** From a message's arrival at the server to the frame that shows it, by the server's clock. */
+function measureDrawing(entries) {
+  const arrived = entries.at(-1).received_at;
+  const channel = new MessageChannel(); // its message comes after the frame is drawn
+  channel.port1.onmessage = () => {
+    const now = performance.timeOrigin + performance.now() + state.clockDifference;
+    if (arrived >= state.openedAt) show("to-drawing", median(state.toDrawing, Math.max(0, now - arrived)));
+  };
+  channel.port2.postMessage(null);
+}
+
+function showStatus() {
+  const { receipts = {}, messages = 0, state: word = "", dropped_by_page: dropped = 0 } = state.drawing;
+  const counts = Object.entries(receipts).map(([name, count]) => `${count} ${name}`).join(", ");
+  show("receipts", `${word}${counts ? ` · segments: ${counts}` : ""}`);
+  show("count", String(messages));
+  if (dropped) show("dropped", `${dropped.toFixed(1)} s`);
+  showQueue();
+  showButtons();
+}
+
+const link = new Link({
+  hello: () => {
+    state.openedAt = performance.timeOrigin + performance.now();
+    return { type: "hello", key: sessionStorage.getItem("key"), page, cursor: state.cursor, now: performance.now() };
+  },
+  on: words,
+  onLost: () => {
+    sender.lost();
+    state.drawing = {}; // a new connection tells all of it again
+    complain("The connection to ih-mcp is lost; trying again. Recording goes on, and is sent later.");
+  },
+  onRefused: () => {
+    stop("");
+    sessionStorage.removeItem("key");
+    complain("ih-mcp does not know this page any more; it was started anew. Ask for a new link. What was received is kept.");
+  },
+});
+
+// --- the beginning -------------------------------------------------------------------------------
+
+async function enter() {
+  const ticket = location.hash.slice(1);
+  if (ticket) {
+    history.replaceState(null, "", "/");
+    const answer = await fetch("/ticket", { method: "POST", body: ticket });
+    const { key, what, help } = await answer.json();
+    if (!answer.ok) {
+      show("where", "");
+      complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
+      return;
+    }
+    sessionStorage.clear();
+    sessionStorage.setItem("key", key);
+  }
+  if (!sessionStorage.getItem("key")) {
+    show("where", "");
+    complain("This page needs a link with a ticket. Ask for one with start_capture, or ih-mcp watch STREAM --page.");
+    return;
+  }
+  link.open();
+}
+
+$("start").addEventListener("click", start);
+$("stop").addEventListener("click", () => stop());
+$("end").addEventListener("click", end);
+$("over").addEventListener("click", async () => {
+  $("over").hidden = true;
+  complain("");
+  state.takesOver = true;
+  link.say("claim", { takes_over: true });
+  await start();
+});
+addEventListener("hashchange", enter);
+addEventListener("pagehide", () => {
+  if (state.recorder) sessionStorage.setItem("recording", String(sender.seconds + (performance.now() - state.recorder.run.startedAt - state.recorder.run.given) / 1000));
+});
+showButtons();
+enter();

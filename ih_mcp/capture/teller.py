@@ -1,0 +1,137 @@
+"""Tells one page what is new in a stream, by the same cursor as everybody.
+
+Each message goes as it came, and beside it what it changed in the picture. A late or second page
+gets all of it, from the first message that is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+import anyio
+
+from ih_mcp.journal import Entry, Page
+from ih_mcp.pictures.timeline import Drawing, Timeline, changes, dialect_of, leg_offsets
+from ih_mcp.streams.stream import Stream
+
+from .house import House
+
+_PAGE = 500
+_PAGE_CHARS = 1_000_000
+_STATUS_SECONDS = 0.2  # a page needs no more than five looks a second at counts that run
+_RETRY_SECONDS = 1.0
+
+
+class Say(Protocol):
+    def __call__(self, kind: str, **values: object) -> Awaitable[None]: ...
+
+
+class Teller:
+    """Follows one stream for one page."""
+
+    def __init__(self, house: House, stream_id: str, say: Say) -> None:
+        self._house = house
+        self._stream_id = stream_id
+        self._say = say
+        self._drawn: Drawing = {}
+        self._timeline: Timeline | None = None
+        self._segments: Sequence[Mapping[str, object]] = ()
+        """As they were last known; they are not kept when the stream is over."""
+        self._telling = anyio.Lock()
+
+    async def run(self, known: int) -> None:
+        """Tell until the stream is over and everything is told.
+
+        Args:
+            known: The page has the messages up to this cursor; they are drawn, not sent.
+        """
+        record = await self._house.record(self._stream_id)
+        self._timeline = Timeline(dialect_of(record))
+        async with anyio.create_task_group() as tasks:
+            stream = self._house.stream(self._stream_id)
+            if stream is not None:
+                tasks.start_soon(self._follow_status, stream)
+            await self._follow_messages(known)
+            tasks.cancel_scope.cancel()
+
+    async def _follow_messages(self, known: int) -> None:
+        journal = self._house.journal
+        cursor = (await journal.row(self._stream_id)).oldest - 1
+        while True:
+            page = await journal.read(self._stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
+            await self._tell(page, [entry for entry in page.entries if entry.cursor > known])
+            cursor = page.entries[-1].cursor if page.entries else cursor
+            if page.ended and cursor >= page.last:
+                return
+            await journal.wait(self._stream_id, cursor)
+
+    async def _follow_status(self, stream: Stream) -> None:
+        shown: tuple[object, ...] = ()
+        while not stream.is_over:
+            await stream.until(partial(_has_changed, stream, shown))
+            shown = _look(stream)
+            await self._tell(None, [])
+            await anyio.sleep(_STATUS_SECONDS)
+
+    async def _tell(self, page: Page | None, fresh: Sequence[Entry]) -> None:
+        async with self._telling:
+            record = await self._house.record(self._stream_id)
+            timeline = self._timeline
+            assert timeline is not None  # set before anything follows
+            offsets = leg_offsets(record)
+            for entry in page.entries if page else ():
+                timeline.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
+            if page and page.ended and timeline.cursor >= page.last:
+                timeline.close(record)
+            drawing = self._draw(timeline, record)
+            changed, self._drawn = changes(self._drawn, drawing), drawing
+            if changed or fresh:
+                await self._say("news", entries=[_told(entry) for entry in fresh], changes=changed)
+
+    def _draw(self, timeline: Timeline, record: Mapping[str, object]) -> Drawing:
+        stream = self._house.stream(self._stream_id)
+        if stream is not None:
+            self._segments = _segments(stream)
+        drawing = timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
+        drawing["dropped_by_page"] = self._house.seat(self._stream_id).dropped_seconds
+        drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
+        return drawing
+
+
+def _look(stream: Stream) -> tuple[object, ...]:
+    """What of a stream a page shows besides messages."""
+    counts = tuple(tuple(leg.receipts.counts().items()) for leg in stream.legs)
+    return stream.state, counts, stream.outbox.bytes
+
+
+def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:
+    return _look(stream) != shown
+
+
+def _segments(stream: Stream) -> list[Mapping[str, object]]:
+    return [
+        {
+            "number": line.number,
+            "start": line.start_seconds,
+            "end": line.end_seconds,
+            "bytes": line.size,
+            "receipt": line.receipt.value,
+        }
+        for leg in stream.legs
+        for line in leg.receipts.lines
+    ]
+
+
+def _told(entry: Entry) -> Mapping[str, object]:
+    """A message for the page: text as it came, a binary one as base64."""
+    told: dict[str, object] = {
+        "cursor": entry.cursor,
+        "leg": entry.leg,
+        "received_at": entry.received_at / 1000,
+    }
+    if isinstance(entry.body, bytes):
+        return {**told, "base64": base64.b64encode(entry.body).decode()}
+    return {**told, "body": entry.body}

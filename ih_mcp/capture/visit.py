@@ -1,0 +1,228 @@
+"""One open page: it is told what is new, and may record.
+
+Three tasks live and die together: one hears, one does what was said in order, one tells. A page
+that records keeps what was not confirmed, so a visit may break off anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ih_mcp.bell import Bell
+from ih_mcp.errors import CallerError, IhMcpError, UnknownStreamError
+from ih_mcp.streams.push import push
+from ih_mcp.streams.stream import Stream
+
+from .house import House
+from .seat import Seat
+from .teller import Teller
+from .tickets import Pass
+from .words import ChunkHead, Claim, Dropped, End, Hello, Stop, Word, read_word, write_word
+
+UNKNOWN_KEY = 4401
+BAD_WORD = 4400
+_HELLO_SECONDS = 10.0
+_WAITING_WORDS = 4
+_GONE = (WebSocketDisconnect, RuntimeError)  # starlette: sending after the other end left
+
+
+class Visit:
+    """One WebSocket of a page, from its first word to its end."""
+
+    def __init__(self, socket: WebSocket, house: House) -> None:
+        self._socket = socket
+        self._house = house
+        self._granted = Pass("", may_record=False)
+        self._page = ""
+        self._is_seated = False
+        self._head: ChunkHead | None = None
+        self._sending = anyio.Lock()
+        self._left = ""
+        self._leaving = Bell()
+
+    async def run(self) -> None:
+        """Talk until the page leaves."""
+        await self._socket.accept()
+        with suppress(*_GONE):
+            hello = await self._hello()
+            if hello is not None:
+                await self._stay(hello)
+
+    async def _hello(self) -> Hello | None:
+        """The page's first word, once it is known that it may stay."""
+        try:
+            with anyio.fail_after(_HELLO_SECONDS):
+                word = read_word(await self._socket.receive_text())
+        except (TimeoutError, CallerError, KeyError):
+            await self._socket.close(BAD_WORD, "the first word has to be hello")
+            return None
+        granted = self._house.tickets.look(word.key) if isinstance(word, Hello) else None
+        if granted is None or not isinstance(word, Hello):
+            await self._socket.close(UNKNOWN_KEY, "this page is not known here any more")
+            return None
+        self._granted, self._page = granted, word.page
+        return word
+
+    async def _stay(self, hello: Hello) -> None:
+        send, receive = anyio.create_memory_object_stream[Word | bytes](_WAITING_WORDS)
+        teller = Teller(self._house, self._granted.stream_id, self._say)
+        stream = self._stream
+        await self._say(
+            "welcome",
+            stream_id=self._granted.stream_id,
+            may_record=self._granted.may_record and stream is not None,
+            whole=stream is not None and stream.dialect.framing == "whole",
+            target_seconds=stream.dialect.target_segment_seconds if stream else None,
+            min_seconds=stream.dialect.limits.min_segment_seconds if stream else None,
+            endpoint=stream.plan.endpoint if stream else "",
+            clock={"page": hello.now, "server": time.time() * 1000},
+        )
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._work, receive, tasks)
+                tasks.start_soon(teller.run, hello.cursor)
+                tasks.start_soon(self._tell_restarts)
+                tasks.start_soon(self._tell_left)
+                await self._listen(send)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._seat.free(self._leave)
+
+    async def _listen(self, send: MemoryObjectSendStream[Word | bytes]) -> None:
+        async with send:
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                data: bytes | None = message.get("bytes")
+                try:
+                    await send.send(read_word(message["text"]) if data is None else data)
+                except CallerError as exc:
+                    await self._socket.close(BAD_WORD, exc.what[:100])
+                    return
+
+    async def _say(self, kind: str, **values: object) -> None:
+        async with self._sending:
+            with suppress(*_GONE):  # that the page left is heard by `_listen`
+                await self._socket.send_text(write_word(kind, **values))
+
+    # --- recording -----------------------------------------------------------------------------
+
+    @property
+    def _stream(self) -> Stream | None:
+        return self._house.stream(self._granted.stream_id)
+
+    @property
+    def _seat(self) -> Seat:
+        return self._house.seat(self._granted.stream_id)
+
+    async def _work(
+        self, receive: MemoryObjectReceiveStream[Word | bytes], tasks: TaskGroup
+    ) -> None:
+        async with receive:
+            async for item in receive:
+                try:
+                    await self._do(item, tasks)
+                except IhMcpError as exc:
+                    await self._say("refused", code=exc.code, what=exc.what, help=exc.help)
+
+    async def _do(self, item: Word | bytes, tasks: TaskGroup) -> None:
+        match item:
+            case bytes():
+                await self._chunk(item, tasks)
+            case ChunkHead():
+                self._head = item
+            case Claim(takes_over=takes_over):
+                await self._claim(takes_over=takes_over)
+            case Dropped(seconds=seconds):
+                self._seat.dropped_seconds += seconds
+            case Stop():
+                self._is_seated = False
+                self._seat.free(self._leave)
+            case End():
+                self._require_recorder().ask_to_end()
+            case Hello():
+                pass  # said once; again it changes nothing
+
+    async def _claim(self, *, takes_over: bool) -> None:
+        self._require_recorder()
+        seat = self._seat
+        seat.claim(self._page, self._leave, takes_over=takes_over)
+        self._is_seated = True
+        await self._say("seated", recording=seat.recording, next_seq=seat.next_seq)
+
+    def _leave(self, why: str) -> None:
+        """Another page, or a newer visit of this one, sits there now."""
+        self._is_seated, self._left = False, why
+        self._leaving.ring()
+
+    def _require_recorder(self) -> Stream:
+        if not self._granted.may_record:
+            raise CallerError(
+                "this page may look, not record", code="view_only", help="Open a capture link."
+            )
+        stream = self._stream
+        if stream is None:
+            raise UnknownStreamError(
+                "the stream is over", code="stream_ended", help="Start a new one."
+            )
+        return stream
+
+    async def _chunk(self, data: bytes, tasks: TaskGroup) -> None:
+        head, self._head = self._head, None
+        stream, seat = self._require_recorder(), self._seat
+        if head is None or not self._is_seated:
+            raise CallerError(
+                "a chunk came from a page that does not record", code="not_seated", help="Start."
+            )
+        goal = None
+        if seat.expects(head.recording, head.seq):
+            if not stream.outbox.has_room(len(data)):
+                await self._say("full", waiting_bytes=stream.outbox.bytes)
+            async with stream.pushing:
+                if await push(stream, data, room_seconds=math.inf):
+                    goal = _sent(stream) + stream.outbox.segments
+                seat.took(head.recording, head.seq)
+        await self._say(
+            "taken",
+            recording=head.recording,
+            seq=head.seq,
+            waiting_bytes=stream.outbox.bytes,
+        )
+        if goal is not None:
+            tasks.start_soon(self._tell_written, stream, goal, head.at)
+
+    async def _tell_written(self, stream: Stream, goal: int, at: float) -> None:
+        await stream.until(lambda: _sent(stream) >= goal)
+        await self._say("written", at=at)
+
+    async def _tell_restarts(self) -> None:
+        """A new leg begins with a header: the recorder of this page has to give one."""
+        stream = self._stream
+        while stream is not None and not stream.is_over:
+            legs = len(stream.legs)
+            await stream.until(partial(_has_more_legs, stream, legs))
+            if legs and self._is_seated and not stream.is_over:
+                await self._say("restart")
+
+    async def _tell_left(self) -> None:
+        while True:
+            await self._leaving.wait()
+            await self._say("left", why=self._left)
+
+
+def _has_more_legs(stream: Stream, legs: int) -> bool:
+    return len(stream.legs) > legs
+
+
+def _sent(stream: Stream) -> int:
+    """How many segments of a stream were written to the wire."""
+    return sum(len(leg.receipts.lines) for leg in stream.legs)

@@ -1,0 +1,308 @@
+// Draws a timeline: lanes of what was found, engagement, quality, what was lost, what was sent.
+// It folds nothing; the values come folded from the server, and the page, a file and a host's app
+// draw them alike. Text is only ever set as text.
+
+export const LISTS = ["spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments"];
+
+/** The values after `changes`, as the server's `changes` tells them. */
+export function apply(drawing, changes) {
+  const next = { ...drawing, ...(changes.set ?? {}) };
+  for (const [name, { length, items }] of Object.entries(changes.lists ?? {})) {
+    const list = (drawing[name] ?? []).slice(0, length);
+    for (const [index, item] of items) list[index] = item;
+    next[name] = list;
+  }
+  return next;
+}
+
+/** Media time for people: `1:05`, or `1:05.5` where it is not whole. */
+export function clock(seconds) {
+  if (typeof seconds !== "number") return "?";
+  const tenths = Math.round(seconds * 10);
+  const two = (value) => String(value).padStart(2, "0");
+  const hours = Math.floor(tenths / 36000);
+  const minutes = Math.floor(tenths / 600) % 60;
+  const fraction = tenths % 10 ? `.${tenths % 10}` : "";
+  const start = hours ? `${hours}:${two(minutes)}` : String(minutes);
+  return `${start}:${two(Math.floor(tenths / 10) % 60)}${fraction}`;
+}
+
+const KNOWN = { high: "high", medium: "medium", low: "low" };
+
+/** The three shades; a number of older versions falls into them too. */
+function shade(probability) {
+  if (typeof probability === "number") return probability >= 0.75 ? "high" : probability >= 0.5 ? "medium" : "low";
+  return KNOWN[probability] ?? "medium";
+}
+
+function make(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+/** What each lane shows, in order; a lane without items is left out. */
+function lanes(drawing) {
+  const end = drawing.seconds ?? 0;
+  const spans = new Map();
+  for (const span of drawing.spans ?? []) {
+    if (!spans.has(span.signal)) spans.set(span.signal, []);
+    const isOpen = span.end === null;
+    const told = span.probability === null || span.probability === undefined ? "" : String(span.probability);
+    spans.get(span.signal).push({
+      from: span.start,
+      to: isOpen ? Math.max(end, span.start) : span.end,
+      isOpen,
+      look: shade(span.probability),
+      text: told,
+      title: `${span.signal}${told ? ", " + told : ""}`,
+      more: span.rationale ?? "",
+    });
+  }
+  const found = [...spans].map(([name, items]) => ({ name, items }));
+  const named = (name, key, toItem, isTall) => {
+    const items = (drawing[key] ?? []).map(toItem).filter(Boolean);
+    if (items.length) found.push({ name, items, isTall, key });
+  };
+  named("engagement", "engagement", (item) => ({
+    from: item.start, to: item.end ?? Math.max(end, item.start), isOpen: item.end === null,
+    look: "engagement", text: item.state, title: `engagement: ${item.state}`, more: "",
+  }));
+  named("conversation quality", "quality", (item) => {
+    const index = item.values.quality_index;
+    return {
+      from: item.start, to: item.end, look: "quality", value: index,
+      text: typeof index === "number" ? String(Math.round(index)) : "",
+      title: `conversation quality: ${index ?? "not told"}`,
+      more: Object.entries(item.values).map(([name, value]) => `${name.replace("_", " ")} ${value}`).join(", "),
+    };
+  }, true);
+  named("not analysed", "dropped", ([from, to]) => ({
+    from, to, look: "dropped", text: "dropped", title: "dropped", more: "Nobody analysed these seconds.",
+  }));
+  named("degraded", "degraded", ([from, to]) => ({
+    from, to, look: "degraded", text: "degraded", title: "degraded",
+    more: "These seconds were analysed with part of their picture.",
+  }));
+  named("segments", "segments", (item) => item.start === null || item.end === null ? null : ({
+    from: item.start, to: item.end, look: item.receipt === "dropped" || item.receipt === "refused" ? "dropped" : "segment",
+    text: item.receipt, title: `segment ${item.number}: ${item.receipt}`, more: `${item.bytes} bytes`,
+  }));
+  return found;
+}
+
+/** One timeline in the page; `draw` may be called again and again. */
+export class TimelineView {
+  constructor(root) {
+    this.root = root;
+    this.rows = new Map();
+    this.span = "all";
+    root.classList.add("timeline");
+    this.#build();
+  }
+
+  #build() {
+    const bar = make("div", "timeline-bar");
+    const label = make("label", "", "Show ");
+    this.choice = make("select");
+    for (const [value, text] of [["all", "everything"], ["300", "the last 5 minutes"], ["60", "the last minute"]]) {
+      const option = make("option", "", text);
+      option.value = value;
+      this.choice.append(option);
+    }
+    this.choice.addEventListener("change", () => {
+      this.span = this.choice.value;
+      if (this.drawing) this.draw(this.drawing);
+    });
+    label.append(this.choice);
+    this.summary = make("p");
+    bar.append(label, this.summary);
+
+    this.lanes = make("div", "timeline-lanes");
+    this.lanes.setAttribute("role", "group");
+    this.lanes.setAttribute("aria-label", "Timeline. Arrow keys go from entry to entry.");
+    this.lanes.addEventListener("keydown", (event) => this.#move(event));
+    this.scale = this.#row("time", "timeline-scale");
+    this.scale.track.setAttribute("aria-hidden", "true");
+
+    this.detail = make("div", "timeline-detail");
+    this.#tell(null);
+    this.key = make("ul", "timeline-key");
+    for (const [look, text] of [
+      ["high", "high"], ["medium", "medium"], ["low", "low probability"], ["engagement", "engagement"],
+      ["dropped", "not analysed"], ["degraded", "degraded"],
+    ]) {
+      const item = make("li");
+      item.append(make("span", `timeline-${look}`), text);
+      this.key.append(item);
+    }
+    const table = make("details");
+    table.append(make("summary", "", "The same as a table"));
+    this.table = make("div", "timeline-scroll");
+    this.table.tabIndex = 0;
+    this.table.setAttribute("role", "region");
+    this.table.setAttribute("aria-label", "Timeline as a table");
+    table.append(this.table);
+    table.addEventListener("toggle", () => this.drawing && this.#tabulate());
+    this.tableBox = table;
+    this.root.replaceChildren(bar, this.lanes, this.detail, this.key, table);
+  }
+
+  #row(name, className = "") {
+    const lane = make("div", `timeline-lane ${className}`);
+    const track = make("div", "timeline-track");
+    lane.append(make("div", "timeline-name", name), track);
+    lane.setAttribute("role", "group");
+    lane.setAttribute("aria-label", name);
+    const row = { lane, track, items: [], line: null };
+    this.lanes.append(lane);
+    return row;
+  }
+
+  draw(drawing) {
+    this.drawing = drawing;
+    const end = Math.max(drawing.seconds ?? 0, 10);
+    const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
+    const place = (seconds) => ((seconds - from) / (end - from)) * 100;
+    this.#ticks(from, end, place);
+    const seen = new Set();
+    for (const lane of lanes(drawing)) {
+      seen.add(lane.name);
+      if (!this.rows.has(lane.name)) this.rows.set(lane.name, this.#row(lane.name, lane.isTall ? "timeline-tall" : ""));
+      this.#fill(this.rows.get(lane.name), lane, place);
+    }
+    for (const [name, row] of this.rows) {
+      if (seen.has(name)) this.lanes.append(row.lane);
+      else { row.lane.remove(); this.rows.delete(name); }
+    }
+    this.#oneTabStop();
+    const spans = (drawing.spans ?? []).length;
+    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "signal" : "signals"}, ${drawing.messages ?? 0} messages`;
+    if (this.tableBox.open) this.#tabulate();
+  }
+
+  #ticks(from, end, place) {
+    const step = [1, 2, 5, 10, 30, 60, 300, 600, 1800].find((seconds) => (end - from) / seconds <= 8) ?? 3600;
+    const ticks = [];
+    for (let at = Math.ceil(from / step) * step; at < end; at += step) {
+      const tick = make("span", "timeline-tick", clock(at));
+      tick.style.left = `${place(at)}%`;
+      ticks.push(tick);
+    }
+    this.scale.track.replaceChildren(...ticks);
+  }
+
+  #fill(row, lane, place) {
+    lane.items.forEach((item, index) => {
+      const node = row.items[index] ?? this.#item(row, index);
+      const left = Math.max(0, place(item.from));
+      const right = Math.min(100, place(item.to));
+      node.hidden = right < 0 || left > 100;
+      node.style.left = `${left}%`;
+      node.style.width = `${Math.max(0, right - left)}%`;
+      const look = `timeline-item timeline-${item.look}${item.isOpen ? " timeline-open" : ""}`;
+      if (node.className !== look) node.className = look;
+      if (node.textContent !== item.text) node.textContent = item.text;
+      const told = `${item.title}, ${clock(item.from)} to ${item.isOpen ? "now" : clock(item.to)}${item.more ? ". " + item.more : ""}`;
+      if (node.getAttribute("aria-label") !== told) node.setAttribute("aria-label", told);
+      node.told = item;
+      if (this.told === node) this.#tell(node);
+    });
+    for (const node of row.items.splice(lane.items.length)) node.remove();
+    if (lane.key === "quality") this.#line(row, lane, place);
+  }
+
+  #item(row, index) {
+    const node = make("button", "timeline-item");
+    node.type = "button";
+    node.tabIndex = -1;
+    for (const event of ["focus", "mouseenter", "click"]) node.addEventListener(event, () => this.#tell(node));
+    row.items[index] = node;
+    row.track.append(node);
+    return node;
+  }
+
+  #line(row, lane, place) {
+    const space = "http://www.w3.org/2000/svg";
+    if (!row.line) {
+      const svg = document.createElementNS(space, "svg");
+      svg.setAttribute("class", "timeline-line");
+      svg.setAttribute("viewBox", "0 0 100 100");
+      svg.setAttribute("preserveAspectRatio", "none");
+      svg.setAttribute("aria-hidden", "true");
+      row.line = document.createElementNS(space, "polyline");
+      svg.append(row.line);
+      row.track.prepend(svg);
+    }
+    const points = lane.items
+      .filter((item) => typeof item.value === "number")
+      .flatMap((item) => [`${place(item.from)},${100 - item.value}`, `${place(item.to)},${100 - item.value}`]);
+    row.line.setAttribute("points", points.join(" "));
+  }
+
+  #tell(node) {
+    this.told?.removeAttribute("aria-current");
+    this.told = node;
+    if (!node) {
+      this.detail.replaceChildren(make("p", "", "Point at an entry, or press Tab and the arrow keys, to read it here."));
+      return;
+    }
+    node.setAttribute("aria-current", "true");
+    const { title, from, to, isOpen, more } = node.told;
+    const head = make("p");
+    head.append(make("strong", "", title), ` · ${clock(from)} to ${isOpen ? "now" : clock(to)}`);
+    this.detail.replaceChildren(head, ...(more ? [make("p", "", more)] : []));
+  }
+
+  #nodes() {
+    return [...this.lanes.querySelectorAll(".timeline-lane")]
+      .map((lane) => [...lane.querySelectorAll(".timeline-item:not([hidden])")])
+      .filter((items) => items.length);
+  }
+
+  #oneTabStop() {
+    const all = this.#nodes().flat();
+    if (all.length && !all.some((node) => node.tabIndex === 0)) all[0].tabIndex = 0;
+  }
+
+  #move(event) {
+    const rows = this.#nodes();
+    const at = rows.findIndex((items) => items.includes(document.activeElement));
+    if (at < 0) return;
+    const index = rows[at].indexOf(document.activeElement);
+    const inRow = (row) => rows[row]?.[Math.min(index, rows[row].length - 1)];
+    const targets = {
+      ArrowRight: rows[at][index + 1], ArrowLeft: rows[at][index - 1],
+      ArrowDown: inRow(at + 1), ArrowUp: inRow(at - 1),
+      Home: rows[at][0], End: rows[at].at(-1),
+    };
+    if (!(event.key in targets)) return;
+    event.preventDefault();
+    const target = targets[event.key];
+    if (!target) return;
+    document.activeElement.tabIndex = -1;
+    target.tabIndex = 0;
+    target.focus();
+  }
+
+  #tabulate() {
+    const table = make("table");
+    const head = make("tr");
+    for (const name of ["what", "from", "to", "details"]) {
+      const cell = make("th", "", name);
+      cell.scope = "col";
+      head.append(cell);
+    }
+    const body = make("tbody");
+    for (const item of lanes(this.drawing).flatMap((lane) => lane.items)) {
+      const row = make("tr");
+      for (const text of [item.title, clock(item.from), item.isOpen ? "now" : clock(item.to), item.more]) row.append(make("td", "", text));
+      body.append(row);
+    }
+    const top = make("thead");
+    top.append(head);
+    table.append(top, body);
+    this.table.replaceChildren(table);
+  }
+}

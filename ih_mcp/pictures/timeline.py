@@ -1,0 +1,199 @@
+"""What is drawn of a stream: its messages folded into lanes, as plain values ready for JSON.
+
+The fold is `wire/lifecycle`, the same for every picture; the messages themselves pass beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.journal import Entry, Journal
+from ih_mcp.wire.codec import decode_server
+from ih_mcp.wire.dialects import DIALECTS, Dialect
+from ih_mcp.wire.lifecycle import Fields, Lifecycle, Range
+
+Drawing = dict[str, object]
+"""One timeline as plain values; `Timeline.as_json` tells its names."""
+
+LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
+"""The names of a `Drawing` that hold lists, which grow and whose last items change."""
+_OVER = {"ended", "failed"}
+_PAGE = 1000
+_PAGE_CHARS = 4_000_000
+
+
+class Timeline:
+    """The picture of one stream. Feed entries in order, then ask for the values."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._lifecycle = Lifecycle()
+        self._leg = 0
+        self.messages = 0
+        self.cursor = 0
+        """Of the newest entry that was taken."""
+
+    def take(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
+        """Fold a message in; what cannot be read is counted and draws nothing.
+
+        Args:
+            offset_seconds: Where the entry's leg begins, in media time of the stream.
+        """
+        self.messages += 1
+        self.cursor = entry.cursor
+        if entry.leg != self._leg:  # its session knows nothing of what was open in the last one
+            self._leg = entry.leg
+            self._lifecycle.close(max(offset_seconds, self._lifecycle.latest_seconds))
+        if isinstance(entry.body, bytes):
+            return
+        try:
+            message = decode_server(entry.body, self._dialect)
+        except RemoteProtocolError:
+            return
+        self._lifecycle.receive(message, offset_seconds=offset_seconds)
+
+    def close(self, record: Mapping[str, object]) -> None:
+        """The stream is over: what is open ends with its media."""
+        self._lifecycle.close(max(_seconds(record), self._lifecycle.latest_seconds))
+
+    def as_json(
+        self,
+        record: Mapping[str, object],
+        *,
+        stream_id: str,
+        segments: Sequence[Mapping[str, object]] = (),
+    ) -> Drawing:
+        """The picture's values.
+
+        Args:
+            record: What is said of the stream; `state`, `media_seconds` and the like.
+            segments: Each with `number`, `start`, `end` (seconds, or None) and `receipt`.
+        """
+        life = self._lifecycle
+        return {
+            "stream_id": stream_id,
+            "state": record.get("state", ""),
+            "ended": record.get("state") in _OVER,
+            "api": self._dialect.name,
+            "label": record.get("label", ""),
+            "source": record.get("source", ""),
+            "notes": record.get("notes", []),
+            "error": record.get("error"),
+            "seconds": round(max(life.latest_seconds, _seconds(record)), 3),
+            "messages": self.messages,
+            "receipts": record.get("segments", {}),
+            "bytes_sent": record.get("bytes_sent", 0),
+            "overall": life.quality_overall,
+            "spans": [
+                {
+                    "signal": span.signal_type,
+                    "start": span.start_seconds,
+                    "end": span.end_seconds,
+                    "probability": span.probability,
+                    "rationale": span.rationale,
+                    "changes": span.changes,
+                }
+                for span in life.spans
+            ],
+            "engagement": [
+                {"state": span.state, "start": span.start_seconds, "end": span.end_seconds}
+                for span in life.engagement
+            ],
+            "quality": [_period(entry) for entry in life.quality_timeline],
+            "dropped": _pairs(life.dropped),
+            "degraded": _pairs(life.degraded),
+            "feedback": list(life.feedback),
+            "segments": [dict(segment) for segment in segments],
+        }
+
+
+def changes(before: Drawing, after: Drawing) -> Drawing:
+    """What to send to who has `before`, so that they have `after`.
+
+    `set` replaces values; in `lists` each name has its new `length` and the `items` that differ,
+    as `[index, item]`. Empty where nothing changed.
+    """
+    changed: dict[str, object] = {
+        name: value
+        for name, value in after.items()
+        if name not in LISTS and before.get(name, ...) != value
+    }
+    lists: dict[str, object] = {}
+    for name in LISTS:
+        old, new = _items(before.get(name)), _items(after[name])
+        items = [
+            [index, item]
+            for index, item in enumerate(new)
+            if index >= len(old) or old[index] != item
+        ]
+        if items or len(old) != len(new):
+            lists[name] = {"length": len(new), "items": items}
+    found: Drawing = {}
+    if changed:
+        found["set"] = changed
+    if lists:
+        found["lists"] = lists
+    return found
+
+
+def leg_offsets(record: Mapping[str, object]) -> Mapping[int, float]:
+    """Where the clock of each leg begins, in media seconds of the stream; 0 where not named."""
+    gaps = record.get("gaps")
+    offsets = {}
+    for gap in gaps if isinstance(gaps, list) else []:
+        start = gap.get("media_offset_s")
+        if gap.get("clock") == "from_zero" and isinstance(start, int | float):
+            offsets[gap["legs"][1]] = float(start)
+    return offsets
+
+
+def dialect_of(record: Mapping[str, object]) -> Dialect:
+    """The version a stream speaks, by its record; v1 where it does not say."""
+    return DIALECTS.get(str(record.get("api")), DIALECTS["v1"])
+
+
+async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
+    """The picture of a stream as far as the journal goes, of whichever process.
+
+    Raises:
+        UnknownStreamError: Nobody knows it.
+    """
+    row = await journal.row(stream_id)
+    record = json.loads(row.record)
+    timeline, offsets = Timeline(dialect_of(record)), leg_offsets(record)
+    cursor = row.oldest - 1
+    while True:
+        page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
+        for entry in page.entries:
+            timeline.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
+        if not page.entries:
+            break
+        cursor = page.entries[-1].cursor
+    if page.ended:
+        timeline.close(record)
+    return timeline.as_json(record, stream_id=stream_id)
+
+
+def _seconds(record: Mapping[str, object]) -> float:
+    """Of media, as far as it was taken."""
+    seconds = record.get("media_seconds")
+    return seconds if isinstance(seconds, int | float) else 0.0
+
+
+def _period(entry: Fields) -> Mapping[str, object]:
+    values = entry.get("values")
+    return {
+        "start": entry.get("start"),
+        "end": entry.get("end"),
+        "values": dict(values) if isinstance(values, Mapping) else {},
+    }
+
+
+def _pairs(ranges: Iterable[Range]) -> list[list[float]]:
+    return [[item.start_seconds, item.end_seconds] for item in ranges]
+
+
+def _items(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else []

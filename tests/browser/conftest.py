@@ -1,0 +1,154 @@
+"""A real Chromium with a camera and a microphone that play a real clip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ih_mcp.media.ffmpeg import Ffmpeg
+
+playwright = pytest.importorskip("playwright.async_api", reason="no playwright here")
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_WITNESS = """
+window.ihChunks = [];
+window.ihErrors = [];
+addEventListener("error", ({message}) => window.ihErrors.push(message));
+addEventListener("unhandledrejection", ({reason}) => window.ihErrors.push(String(reason)));
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.ihErrors.push(`${event.violatedDirective} ${event.blockedURI}`));
+const Original = window.MediaRecorder;
+window.MediaRecorder = class extends Original {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("dataavailable", ({data}) => window.ihChunks.push(data));
+  }
+  static isTypeSupported(type) {
+    return (window.ihOnly ? type === window.ihOnly : true) && Original.isTypeSupported(type);
+  }
+};
+"""
+_CUT = """async (sizes) => {
+  const all = new Blob(window.ihChunks);
+  const hashes = [];
+  let at = 0;
+  for (const size of sizes) {
+    const bytes = await all.slice(at, at += size).arrayBuffer();
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    hashes.push([...hash].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+  }
+  return [hashes, all.size - at];
+}"""
+
+
+@dataclass
+class Tab:
+    """One page in the browser, and all that went wrong in it."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+
+    async def text(self, selector: str) -> str:
+        return str(await self.page.text_content(selector))
+
+    async def says(self, selector: str, pattern: str, *, seconds: float = 15) -> None:
+        """Wait until an element's text has this in it."""
+        await self.page.wait_for_function(
+            "([selector, pattern]) => new RegExp(pattern).test("
+            "document.querySelector(selector)?.textContent ?? '')",
+            arg=[selector, pattern],
+            timeout=seconds * 1000,
+        )
+
+    async def recorded(self, sizes: list[int]) -> tuple[list[str], int]:
+        """What the recorders handed over, cut at these sizes: hashes, and bytes that are left."""
+        hashes, left = await self.page.evaluate(_CUT, sizes)
+        return hashes, left
+
+    async def went_well(self) -> None:
+        """No error in a script, and nothing that the page's policy had to stop."""
+        assert await self.page.evaluate("window.ihErrors") == []
+        assert self.complaints == []
+
+
+OpenBrowser = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where a Chromium is; `IH_MCP_TEST_CHROMIUM` names one."""
+    named = os.environ.get("IH_MCP_TEST_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, _NAMES)), None)
+    if found is None:
+        pytest.skip("no Chromium here: install Debian's chromium, or set IH_MCP_TEST_CHROMIUM")
+    return found
+
+
+@pytest.fixture(scope="session")
+def camera(
+    ffmpeg: Ffmpeg, dialogue: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A clip of people talking as what fake devices play: moving JPEG, and sound."""
+    folder = tmp_path_factory.mktemp("camera")
+    picture, sound = folder / "camera.mjpeg", folder / "microphone.wav"
+    start = [ffmpeg.path, "-nostdin", "-v", "error", "-i", str(dialogue)]
+    subprocess.run(
+        [*start, "-an", "-vf", "scale=640:480,fps=25", "-q:v", "4", "-f", "mjpeg", str(picture)],
+        check=True,
+    )
+    subprocess.run([*start, "-vn", "-ac", "1", "-ar", "48000", str(sound)], check=True)
+    return picture, sound
+
+
+@pytest.fixture
+def open_browser(chromium: str, camera: tuple[Path, Path]) -> OpenBrowser:
+    """Start the browser; `has_camera=False` and `allows=False` are what can go wrong."""
+
+    @asynccontextmanager
+    async def start(
+        *, has_camera: bool = True, allows: bool = True, **context: Any
+    ) -> AsyncIterator[Any]:
+        picture, sound = camera
+        arguments = ["--autoplay-policy=no-user-gesture-required", "--disable-gpu"]
+        if has_camera:
+            arguments += [
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-video-capture={picture}",
+                f"--use-file-for-fake-audio-capture={sound}",
+            ]
+        arguments.append(
+            "--use-fake-ui-for-media-stream" if allows else "--deny-permission-prompts"
+        )
+        async with playwright.async_playwright() as driver:
+            browser = await driver.chromium.launch(
+                executable_path=chromium, args=arguments, chromium_sandbox=False
+            )
+            try:
+                yield await browser.new_context(**context)
+            finally:
+                await browser.close()
+
+    return start
+
+
+async def open_tab(context: Any, link: str, *, only: str | None = None) -> Tab:
+    """A page at a link; `only` is the one type its recorder may have."""
+    page = await context.new_page()
+    tab = Tab(page)
+    page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda line: tab.complaints.append(line.text) if line.type == "error" else None,
+    )
+    if only:
+        await page.add_init_script(f"window.ihOnly = {only!r};")
+    await page.add_init_script(_WITNESS)
+    await page.goto(link)
+    return tab
