@@ -18,7 +18,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from ih_mcp.errors import PathError
+from ih_mcp.errors import MediaError, PathError
 
 _NEAR_MISSES = 3
 _MAX_NAMED = 200
@@ -55,6 +55,8 @@ class Source:
     descriptors: tuple[int, ...]
     """What the process has to inherit for it."""
     size: int
+    descriptor: int
+    """Open for reading as long as it is held."""
 
 
 @asynccontextmanager
@@ -73,6 +75,27 @@ async def opened(path: Path) -> AsyncIterator[Source]:
         yield source
     finally:
         os.close(descriptor)
+
+
+def read(path: Path, *, max_bytes: int) -> bytes:
+    """All bytes of an admitted file, as `opened` finds it; touches the disk.
+
+    Raises:
+        PathError: It is not the admitted file any more.
+        MediaError: It is larger than `max_bytes`; nothing of that size is read.
+    """
+    descriptor, source = _hold(path)
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(max_bytes + 1) if source.size <= max_bytes else b""
+    size = max(source.size, len(data))  # it may have grown meanwhile
+    if size > max_bytes:
+        raise MediaError(
+            f"{_named(path.name)} has {size:_} bytes; a segment may have {max_bytes:_}",
+            code="segment_too_large",
+            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
+            facts={"bytes": size, "max_bytes": max_bytes},
+        )
+    return data
 
 
 def _hold(path: Path) -> tuple[int, Source]:
@@ -194,5 +217,5 @@ def _place(descriptor: int, path: Path) -> Path:
 
 def _source(path: Path, descriptor: int, size: int) -> Source:
     if os.name == "posix":  # a name of the descriptor: a later change of the path is not seen
-        return Source(f"file:/dev/fd/{descriptor}", (descriptor,), size)
-    return Source(f"file:{path}", (), size)
+        return Source(f"file:/dev/fd/{descriptor}", (descriptor,), size, descriptor)
+    return Source(f"file:{path}", (), size, descriptor)

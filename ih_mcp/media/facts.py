@@ -48,6 +48,8 @@ class Facts:
     """Of any kind, also those that are not sent."""
     is_estimated: bool = False
     """Whether the duration is computed from a bit rate."""
+    hidden: frozenset[str] = frozenset()
+    """Which of `video` and `audio` has parts an edit list hides; copied, they would be shown."""
     key_frames_seconds: tuple[float, ...] = ()
     """In the part that was looked at, from its first time; empty if none was."""
 
@@ -56,12 +58,19 @@ class Facts:
         """The first of its names."""
         return self.container.partition(",")[0]
 
+    @property
+    def present(self) -> frozenset[str]:
+        """Of `video` and `audio`."""
+        tracks = {"video": self.video, "audio": self.audio}
+        return frozenset(name for name, track in tracks.items() if track)
+
     def notes(self) -> tuple[str, ...]:
         """What a caller should know before it is sent, as sentences."""
         said = (
             (self.video is None, "The file has no picture."),
             (self.audio is None, "The file has no sound."),
             (self.duration_seconds is None, "The file does not tell how long it is."),
+            (bool(self.hidden), "An edit list hides parts of the file; they are not sent."),
             (self.is_estimated, "The duration is estimated from the bit rate."),
         )
         return tuple(sentence for is_so, sentence in said if is_so)
@@ -131,6 +140,7 @@ def parse(packets: str, words: str) -> Facts:
         audio=audio,
         tracks=len(texts),
         is_estimated=_ESTIMATED in told,
+        hidden=_hidden(packets, tracks),
         key_frames_seconds=_key_frames(packets, tracks) if video else (),
     )
 
@@ -175,9 +185,33 @@ def _times(told: str) -> tuple[float | None, float | None]:
 def _key_frames(packets: str, tracks: dict[str, dict[str, str]]) -> tuple[float, ...]:
     """Times of packets without a flags field, which are the key frames."""
     index = next(i for i, track in tracks.items() if track.get("media_type") == "video")
-    ticks, _, second = tracks[index].get("tb", "1/1").partition("/")
+    tick_seconds = _tick_seconds(tracks[index])
     found = re.findall(rf"^{index},\s*-?\d+,\s*(-?\d+),[^=\n]*$", packets, re.MULTILINE)
-    return tuple(int(time) * int(ticks) / int(second) for time in found)
+    return tuple(int(time) * tick_seconds for time in found)
+
+
+def _hidden(packets: str, tracks: dict[str, dict[str, str]]) -> frozenset[str]:
+    """Tracks that begin with packets that are decoded and not shown.
+
+    Sound begins so nearly always, by some hundredths of a second that its decoder has to pass.
+    """
+    found = set()
+    for index, track in tracks.items():
+        first = re.search(rf"^{index},\s*-?\d+,\s*(-?\d+),[^\n]*?F=0x(\w+)", packets, re.MULTILINE)
+        if first and int(first[2], 16) & _DISCARD:
+            seconds = -int(first[1]) * _tick_seconds(track)
+            if seconds > _PRIMING_SECONDS.get(track["media_type"], 0.0):
+                found.add(track["media_type"])
+    return frozenset(found)
+
+
+def _tick_seconds(track: dict[str, str]) -> float:
+    ticks, _, second = track.get("tb", "1/1").partition("/")
+    return int(ticks) / int(second)
+
+
+_DISCARD = 4  # AV_PKT_FLAG_DISCARD
+_PRIMING_SECONDS = {"audio": 0.25}
 
 
 def no_media() -> MediaError:

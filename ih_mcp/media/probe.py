@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import anyio.to_thread
 
 from ih_mcp.errors import MediaError
 
 from . import commands
 from .admit import opened
+from .edits import hidden_tracks
 from .facts import AudioTrack, Facts, VideoTrack, no_media, parse, require_tracks
 from .ffmpeg import Ffmpeg
 from .process import running
@@ -37,9 +41,20 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = 0.0) -> 
                 await child.finish()
             except MediaError as failure:
                 raise _explained(failure, child.words.text()) from None
-    facts = parse(lines.decode(errors="replace"), child.words.text())
-    _refuse_bombs(facts)
-    return facts
+        facts = parse(lines.decode(errors="replace"), child.words.text())
+        _refuse_bombs(facts)
+        if facts.container_name != "mov":
+            return facts
+        hidden = await anyio.to_thread.run_sync(_hidden_tracks, source.descriptor)
+        duration = facts.duration_seconds
+        if hidden.keys() >= facts.present:  # ffmpeg 5.1 tells the length with what is hidden
+            duration = max(hidden.values())
+        return replace(facts, hidden=facts.hidden | hidden.keys(), duration_seconds=duration)
+
+
+def _hidden_tracks(descriptor: int) -> dict[str, float]:
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        return hidden_tracks(file)
 
 
 def _refuse_bombs(facts: Facts) -> None:

@@ -113,6 +113,7 @@ def recipe(
         max_bytes: Of a segment; encoded ones aim at half of it.
         encode: Tracks to encode even where they could be copied.
     """
+    encode = encode | facts.hidden
     container = _container(facts, encode)
     copies_video = (
         facts.video is not None

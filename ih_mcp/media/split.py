@@ -116,11 +116,6 @@ class Job:
         """How long ffmpeg may keep us waiting, all in all."""
         return max(_LEAST_PATIENCE_SECONDS, 4 * (self.facts.duration_seconds or 3_600.0))
 
-    @property
-    def tracks(self) -> frozenset[str]:
-        present = {"video": self.facts.video, "audio": self.facts.audio}
-        return frozenset(name for name, track in present.items() if track)
-
 
 class _UnfitError(Exception):
     """What was made so far does not serve from `start_seconds` on; encode more from there."""
@@ -176,7 +171,7 @@ def _unfit(
     """Another pass that may succeed where this one failed; None if there is none."""
     is_oversize = isinstance(failure, OversizeError)
     done = frozenset(made.encodes)
-    encode = (done | (_VIDEO if is_oversize else job.tracks)) & job.tracks
+    encode = (done | (_VIDEO if is_oversize else job.facts.present)) & job.facts.present
     if encode == done or failure.code in _FINAL:
         return None
     if job.framing is Framing.WHOLE:

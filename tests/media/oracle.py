@@ -24,6 +24,8 @@ class Item:
     digest: bytes
     time: float
     seconds: float
+    is_hidden: bool = False
+    """Whether it is there to be decoded and not to be heard."""
 
 
 @dataclass(slots=True)
@@ -32,7 +34,6 @@ class Media:
 
     pictures: list[Item] = field(default_factory=list)
     sound: list[Item] = field(default_factory=list)
-    picture_packets: int = 0
     codecs: dict[str, str] = field(default_factory=dict)
     pixel_format: str = ""
     width: int = 0
@@ -83,11 +84,11 @@ def _take_sound(packet: av.Packet[Any], media: Media) -> None:
         base = packet.time_base
         assert base is not None
         seconds = float((packet.duration or 0) * base)
-        media.sound.append(Item(_digest(_bare(bytes(packet))), float(time * base), seconds))
+        digest = _digest(_bare(bytes(packet)))
+        media.sound.append(Item(digest, float(time * base), seconds, packet.is_discard))
 
 
 def _take_picture(packet: av.Packet[Any], media: Media) -> None:
-    media.picture_packets += bool(packet.size)
     try:
         frames = packet.decode()
     except av.FFmpegError as error:

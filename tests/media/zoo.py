@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -37,8 +38,8 @@ class Beast:
     """Code of the error that follows the segments."""
     whole_of: float | None = None
     """Longest whole segment, where key frames allow no shorter ones than 7 s."""
-    hides_pictures: bool = False
-    """Whether an edit list hides some that a copy shows."""
+    hides: frozenset[str] = frozenset()
+    """Tracks of which an edit list hides parts that a copy would show."""
     is_damaged: bool = False
     """Whether a reader may find errors in it."""
     slack_seconds: float = 0.07
@@ -55,6 +56,35 @@ def lavfi(seconds: float, options: str) -> str:
 
 def torn(data: bytes) -> bytes:
     return data[: len(data) * 7 // 10]
+
+
+def edited(data: bytes, *edits: tuple[float, float]) -> bytes:
+    """An MP4 file shown in parts: how long each is and where in the media it begins."""
+    at = data.index(b"moov") - 4  # the last box, so that no place of media changes
+    return data[:at] + _edited(data[at:], edits)
+
+
+def _edited(box: bytes, edits: Sequence[tuple[float, float]], film_scale: int = 0) -> bytes:
+    children, start = b"", 8
+    film_scale = film_scale or int.from_bytes(box[(m := box.index(b"mvhd") + 16) : m + 4], "big")
+    while start < len(box):
+        child = box[start : (start := start + int.from_bytes(box[start : start + 4], "big"))]
+        if child[4:8] == b"trak":
+            child = _edited(child, edits, film_scale)
+        elif child[4:8] == b"mdia":
+            scale = int.from_bytes(child[(m := child.index(b"mdhd") + 16) : m + 4], "big")
+            children += _edit_list(edits, film_scale, scale)
+        children += b"" if child[4:8] == b"edts" else child
+    return (len(children) + 8).to_bytes(4, "big") + box[4:8] + children
+
+
+def _edit_list(edits: Sequence[tuple[float, float]], film_scale: int, scale: int) -> bytes:
+    entries = b"".join(
+        struct.pack(">IiI", round(seconds * film_scale), round(begin * scale), 1 << 16)
+        for seconds, begin in edits
+    )
+    size = len(entries) + 16
+    return struct.pack(">I4sI4sII", size + 8, b"edts", size, b"elst", 0, len(edits)) + entries
 
 
 def scratched(data: bytes) -> bytes:
@@ -119,7 +149,21 @@ ZOO: Mapping[str, Beast] = {
         slack_seconds=0.4,
     ),
     "edit_list": Beast(
-        "mp4", "-ss 1.5 -i {base} -c copy", seconds=11.0, hides_pictures=True, slack_seconds=0.6
+        "mp4", "-ss 1.5 -i {base} -c copy", seconds=10.5, hides=BOTH, slack_seconds=0.15
+    ),
+    "trimmed_end": Beast(
+        "mp4",
+        made_of="gop_2s",
+        change=lambda data: edited(data, (5.2, 0.067)),
+        seconds=5.2,
+        hides=BOTH,
+    ),
+    "cut_in_the_middle": Beast(
+        "mp4",
+        made_of="gop_2s",
+        change=lambda data: edited(data, (3.0, 0.067), (3.0, 6.5)),
+        seconds=6.0,
+        hides=BOTH,
     ),
     "short_2s": Beast("mp4", "-i {base} -t 2 -c copy", seconds=2.07, ends="too_short"),
     "tail_11s": Beast("mp4", "-i {gop_2s} -t 11 -c copy", seconds=11.07),

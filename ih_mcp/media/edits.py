@@ -1,0 +1,118 @@
+"""What an edit list hides: media that is in an MP4 or QuickTime file and is not shown.
+
+A phone that trims a clip often leaves all of it in the file. Copied packets would bring it back to
+light; decoding leaves it out. Only the boxes that tell are read, however large the index is.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+_ENTERED = {b"": {b"moov"}, b"moov": {b"trak"}, b"trak": {b"mdia", b"edts"}}
+_TELLING = frozenset({b"mvhd", b"mvex", b"mdhd", b"hdlr", b"elst"})
+_KINDS = {b"vide": "video", b"soun": "audio"}
+_MAX_BOXES, _MAX_BYTES = 10_000, 1 << 16
+# Encoders cut off what they pad at the end of sound, and round; 2 pictures at 30 a second.
+_MAX_SLACK_SECONDS = {"video": 0.07, "audio": 0.25}
+
+
+@dataclass(slots=True)
+class _Track:
+    kind: str = ""
+    timescale: int = 0
+    duration: int = 0
+    edits: list[tuple[int, int]] = field(default_factory=list)
+    """Of each that shows something: its duration, in the film's timescale, and media time."""
+
+
+def hidden_tracks(file: BinaryIO) -> dict[str, float]:
+    """Which of `video` and `audio` has parts that are not shown, behind or between those that are.
+
+    With how long what is shown of it lasts, in seconds.
+
+    What no edit list can be read of hides nothing. Reads the disk: call it in a thread.
+
+    Args:
+        file: Of any kind; read from its beginning, in a few small steps.
+    """
+    file.seek(0, 2)
+    tracks, timescale = list[_Track](), 0
+    try:
+        for kind, box in _boxes(file, file.tell()):
+            if kind == b"trak":
+                tracks.append(_Track())
+            elif kind == b"mvhd":
+                timescale, _ = _clock(box)
+            elif kind == b"mvex":
+                return {}  # fragments come later; ffmpeg hides nothing in those
+            elif tracks:
+                _take(tracks[-1], kind, box)
+    except (struct.error, IndexError):
+        return {}  # damaged: ffmpeg will tell
+    return {
+        track.kind: sum(duration for duration, _ in track.edits) / timescale
+        for track in tracks
+        if timescale and _hides(track, timescale)
+    }
+
+
+def _hides(track: _Track, timescale: int) -> bool:
+    if not track.edits or not track.timescale or not track.kind:
+        return False
+    duration, media_time = track.edits[0]
+    shown_to = media_time / track.timescale + duration / timescale
+    left = track.duration / track.timescale - shown_to if duration else 0.0
+    return len(track.edits) > 1 or left > _MAX_SLACK_SECONDS[track.kind]
+
+
+def _take(track: _Track, kind: bytes, box: bytes) -> None:
+    if kind == b"hdlr":
+        track.kind = track.kind or _KINDS.get(box[8:12], "")
+    elif kind == b"mdhd":
+        track.timescale, track.duration = _clock(box)
+    elif kind == b"elst":
+        entry = struct.Struct(">Qqi" if box[0] else ">Iii")
+        (count,) = struct.unpack_from(">I", box, 4)
+        whole = box[8 : 8 + min(count, len(box) // entry.size) * entry.size]
+        track.edits = [(told[0], told[1]) for told in entry.iter_unpack(whole) if told[1] >= 0]
+
+
+def _clock(box: bytes) -> tuple[int, int]:
+    """Timescale and duration of a `mvhd` or `mdhd`."""
+    timescale, duration = struct.unpack_from(">IQ" if box[0] else ">II", box, 20 if box[0] else 12)
+    return int(timescale), int(duration)
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes that tell, and each `trak` as it begins; of a file of `size` bytes."""
+    inside = [(b"", 0, size)]
+    for _ in range(_MAX_BOXES):
+        while inside and inside[-1][1] + 8 > inside[-1][2]:
+            inside.pop()
+        if not inside:
+            return
+        parent, at, end = inside.pop()
+        file.seek(at)
+        content, kind, over = _header(file.read(16), at, end)
+        inside.append((parent, over, end))
+        if kind in _ENTERED.get(parent, ()):
+            inside.append((kind, content, over))
+            if kind == b"trak":
+                yield kind, b""
+        elif kind in _TELLING and parent:
+            file.seek(content)
+            yield kind, file.read(min(over - content, _MAX_BYTES))
+
+
+def _header(header: bytes, at: int, end: int) -> tuple[int, bytes, int]:
+    """Where the content of a box begins, its kind, and where it ends."""
+    size, kind = struct.unpack_from(">I4s", header)
+    content = at + 8
+    if size == 1:
+        (size,) = struct.unpack_from(">Q", header, 8)
+        content += 8
+    over = end if size == 0 else at + size
+    return content, kind, max(content, min(over, end))
