@@ -176,6 +176,15 @@ def _parser() -> argparse.ArgumentParser:
     standin.add_argument("--port", type=int, default=0, help="default: any free port")
     standin.add_argument("--record", metavar="FILE", help="write down every text frame it sends")
     standin.add_argument("--script", metavar="FILE", help="ordered faults, as JSON")
+    standin.add_argument(
+        "--strict", action="store_true", help="accept only what the newest sources of the API say"
+    )
+    standin.add_argument(
+        "--analysis-speed",
+        type=_speed,
+        metavar="X",
+        help="analyse X seconds of video a second, and drop what is too far behind",
+    )
     standin.add_argument("--analyst", help="cues, placeholder, replay, or an installed one")
     standin.add_argument("--scenario", metavar="FILE", help="what replay plays")
     standin.set_defaults(work=_standin)
@@ -270,7 +279,21 @@ def _token(options: argparse.Namespace, settings: Settings) -> int:
 def _standin(options: argparse.Namespace, settings: Settings) -> int:
     from .standin import run  # noqa: PLC0415
 
-    return run(settings, port=options.port, record=options.record, script=options.script)
+    return run(
+        settings,
+        port=options.port,
+        record=options.record,
+        script=options.script,
+        is_strict=options.strict,
+        analysis_speed=options.analysis_speed,
+    )
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < float("inf"):
+        raise ValueError(text)
+    return speed
 
 
 def _install(options: argparse.Namespace, _: Settings) -> int:

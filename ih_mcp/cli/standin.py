@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,21 +18,32 @@ from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import serve
 
 
-def run(settings: Settings, *, port: int, record: str | None, script: str | None) -> int:
+def run(
+    settings: Settings,
+    *,
+    port: int,
+    record: str | None,
+    script: str | None,
+    is_strict: bool,
+    analysis_speed: float | None,
+) -> int:
     """Serve until interrupted; the first line on stdout is the base URL."""
-    anyio.run(_serve, settings, port, record, script)
+    options = Options(
+        strict=is_strict,
+        analysis_speed=analysis_speed,
+        sheds=analysis_speed is not None,
+        record_path=Path(record) if record else None,
+        script=Script.load(Path(script)) if script else Script(),
+    )
+    anyio.run(_serve, settings, options, port)
     return 0
 
 
-async def _serve(settings: Settings, port: int, record: str | None, script: str | None) -> None:
+async def _serve(settings: Settings, options: Options, port: int) -> None:
     ffmpeg = await to_thread.run_sync(find_ffmpeg, settings.ffmpeg)
     choose = partial(choose_analyst, settings.analyst, scenario=settings.scenario)
     analyst = await to_thread.run_sync(choose)
-    options = Options(
-        analyst=analyst.make,
-        record_path=Path(record) if record else None,
-        script=await to_thread.run_sync(Script.load, Path(script)) if script else Script(),
-    )
+    options = replace(options, analyst=analyst.make)
     async with serve(options, ffmpeg=ffmpeg, port=port) as running:
         print(running.url, flush=True)
         print(

@@ -118,6 +118,7 @@ async def _health(request: Request) -> Response:
             "It is not Interhuman and runs none of its models; its events are made up.",
             "version": __version__,
             "strict": house.options.strict,
+            "analysis_speed": house.options.analysis_speed,
             "analyst": {
                 "name": described.name,
                 "version": described.version,

@@ -27,7 +27,7 @@ from .older import older
 from .options import Options
 from .peer import FAR_ABOVE, Peer
 from .recorder import Recorder, SessionRecord
-from .script import Act, At, Change, CloseWith, Refuse, Reset, Send, Stall, only
+from .script import Act, At, Change, CloseWith, Frames, Refuse, Reset, Send, Stall, only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,11 @@ class Conversation(ABC):
         await self._recorder.write(text)
         self._record.keep_text(text)
         try:
-            await self._peer.send_text(text)
+            frames = only(self._acts(At.MESSAGE), Frames)
+            if frames:
+                await self._peer.send_frames(text, frames[0].bytes)
+            else:
+                await self._peer.send_text(text)
         except SocketClosed:
             self._record.did_not_leave()
             raise

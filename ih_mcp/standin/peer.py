@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ih_mcp.net.socket import SocketClosed
 
 TRANSPORT = "ih_mcp.transport"
-"""The ASGI extension under which the server offers to reset the connection."""
+"""The ASGI extension under which the server offers what ASGI cannot: `reset` and `send_frames`."""
 FAR_ABOVE = "a message far above the limit"
 """Why the server itself reset a connection."""
 
@@ -24,6 +24,10 @@ class Peer(Protocol):
 
     async def send_text(self, text: str) -> None:
         """Send one text frame."""
+        ...
+
+    async def send_frames(self, text: str, max_bytes: int) -> None:
+        """Send one text message in several frames."""
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -57,6 +61,10 @@ class AsgiPeer:
         except (WebSocketDisconnect, RuntimeError, OSError) as exc:
             raise SocketClosed(None, "gone while sending") from exc
 
+    async def send_frames(self, text: str, max_bytes: int) -> None:
+        send: Callable[[bytes, int], None] = self._transport["send_frames"]
+        send(text.encode(), max_bytes)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         try:
             await self._socket.close(code, reason)
@@ -64,5 +72,10 @@ class AsgiPeer:
             raise SocketClosed(None, "gone while closing") from exc
 
     async def abort(self) -> None:
-        reset: Callable[[], None] = self._socket.scope["extensions"][TRANSPORT]["reset"]
+        reset: Callable[[], None] = self._transport["reset"]
         reset()
+
+    @property
+    def _transport(self) -> Mapping[str, Any]:
+        transport: Mapping[str, Any] = self._socket.scope["extensions"][TRANSPORT]
+        return transport

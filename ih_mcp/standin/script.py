@@ -9,6 +9,7 @@ A script is a list of steps. Each names a point of a session and one act, as JSO
      {"at": "window", "n": 4, "shed": true},
      {"at": "closing", "stall": "telling"},
      {"at": "message", "change": {"type": "signal.detected", "extra": {"a": 1}, "repeat": 2}},
+     {"at": "message", "frames": 7},
      {"at": "request", "path": "/v2/upload/analyze", "n": 1, "status": 503, "retry_after": 1},
      {"at": "job", "n": 1, "lingers": 2}]
 
@@ -103,6 +104,17 @@ class Shed:
     """Do not analyse this window."""
 
 
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Send messages in several frames of so many bytes, which may cut a character in two."""
+
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if self.bytes < 1:
+            raise ValueError("frames have at least a byte")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Answer a request or handshake with this status."""
@@ -129,6 +141,8 @@ class Change:
     """Fields of `data` to leave out."""
     pad_bytes: int = 0
     """Length of an additional field."""
+    whole_numbers: bool = False
+    """Write times without a fraction as integers, as some sources have them."""
     repeat: int = 1
     """How often to send it; 0 sends nothing."""
 
@@ -142,12 +156,14 @@ class Change:
         data.update(dict.fromkeys(self.nulls))
         for name in self.without:
             data.pop(name, None)
+        if self.whole_numbers:
+            data.update({k: int(v) for k, v in data.items() if _is_whole(v)})
         if self.pad_bytes:
             data["padding"] = "x" * self.pad_bytes
         return [json.dumps(frame)] * self.repeat
 
 
-Act = Send | Refuse | CloseWith | Reset | Stall | Linger | Shed | Answer | Change
+Act = Send | Refuse | CloseWith | Reset | Stall | Linger | Shed | Frames | Answer | Change
 A = TypeVar("A", bound=Act)
 
 
@@ -218,6 +234,7 @@ _ACTS: Sequence[tuple[str, type[Act], Sequence[_Field]]] = (
     ("stall", Stall, [("stall", "what", str)]),
     ("lingers", Linger, [("lingers", "answers", int)]),
     ("shed", Shed, []),
+    ("frames", Frames, [("frames", "bytes", int)]),
 )
 _ANSWER: Sequence[_Field] = (
     ("status", "status", int),
@@ -231,6 +248,7 @@ _CHANGE: Sequence[_Field] = (
     ("null", "nulls", list),
     ("without", "without", list),
     ("pad_bytes", "pad_bytes", int),
+    ("whole_numbers", "whole_numbers", bool),
     ("repeat", "repeat", int),
 )
 _WHERE = {"at", "n", "session"}
@@ -275,6 +293,10 @@ def _fields(
     if isinstance(text := said.get("send"), str):
         text.encode()  # a lone surrogate cannot travel
     return {ours: said[name] for name, ours, _ in known if name in said} if keep else {}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 def _count(step: Mapping[str, object], name: str) -> int | None:

@@ -130,8 +130,17 @@ class _Protocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True  # else uvicorn 0.54 logs an error for every refusal
 
     async def run_asgi(self) -> None:
-        self.scope["extensions"][TRANSPORT] = {"reset": self._reset}
+        self.scope["extensions"][TRANSPORT] = {
+            "reset": self._reset,
+            "send_frames": self._send_frames,
+        }
         await super().run_asgi()
+
+    def _send_frames(self, data: bytes, max_bytes: int) -> None:
+        for at in range(0, max(1, len(data)), max_bytes):
+            send = self.conn.send_continuation if at else self.conn.send_text
+            send(data[at : at + max_bytes], fin=at + max_bytes >= len(data))
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     def _reset(self) -> None:
         connection = self.transport.get_extra_info("socket")

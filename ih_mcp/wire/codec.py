@@ -101,7 +101,8 @@ def decode_client(text: str, dialect: Dialect) -> ClientMessage:
     try:
         frame = _object(text)
     except RemoteProtocolError as exc:
-        raise RemoteProtocolError(exc.what, code="ih4006") from exc
+        is_json = exc.code == _NO_OBJECT
+        raise RemoteProtocolError(exc.what, code="ih6001" if is_json else "ih4006") from exc
     if frame.get("type") == "session.close":
         return Close()
     if frame.get("type") == _TRANSCRIPT and dialect.coaching is not None:
@@ -198,6 +199,7 @@ def _write_ready(ready: Ready, dialect: Dialect) -> dict[str, object]:
 
 
 _KINDS: Mapping[type, str] = {str: "text", dict: "object"}
+_NO_OBJECT = "no_object"
 _TRANSCRIPT = "transcript.updated"  # sdk 1.3.4, realtime
 
 
@@ -373,7 +375,7 @@ def _object(text: str) -> Fields:
         ) from exc
     if not isinstance(frame, dict):
         raise RemoteProtocolError(
-            "a message that is no JSON object", help="It was kept as it came."
+            "a message that is no JSON object", help="It was kept as it came.", code=_NO_OBJECT
         )
     return frame
 

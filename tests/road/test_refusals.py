@@ -122,38 +122,3 @@ async def test_a_close_code(code: int, standin: StartStandin, tmp_path: Path) ->
         assert failure.facts["close_code"] == code
         assert failure.retry is (known.retry is not Retry.NEVER)
         assert failure.help == known.advice
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "ends"),
-    [
-        ({"max_idle_seconds": 0.3}, "ih6003", True),
-        ({"max_session_seconds": 0.3}, "ih6004", True),
-        ({}, "ih5004", False),  # the first segment has no container header
-    ],
-    ids=["idle", "duration", "no header"],
-)
-async def test_a_limit_of_the_session(
-    options: dict[str, float], code: str, ends: bool, standin: StartStandin, tmp_path: Path
-) -> None:
-    async with (
-        standin(**options) as running,
-        open_journal(tmp_path) as journal,
-        open_registry(journal) as registry,
-    ):
-        plan = Plan(dialect=V1, base_url=running.url)
-        stream = await registry.start(plan, partial(open_socket, bearer="ih_test"))
-        await stream.opened()
-        await stream.put(Outgoing(b"no container at all"))
-        if not ends:
-            stream.ask_to_end()
-        await stream.until(lambda: False)
-        page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)
-        (session,) = running.recorder.sessions
-    assert [entry.body for entry in page.entries] == session.texts
-    assert any(code in text for text in session.texts)
-    if ends:
-        expect(stream.failure, code)
-    else:
-        assert stream.failure is None
-        assert stream.record()["segments"] == {"refused": 1}

@@ -143,6 +143,28 @@ class ScriptedAnalyst:
 
 
 @dataclass
+class MemoryPeer:
+    """The stand-in's end of a pair in memory; frames are none of its business."""
+
+    socket: MemorySocket
+
+    async def receive(self) -> str | bytes:
+        return await self.socket.receive()
+
+    async def send_text(self, text: str) -> None:
+        await self.socket.send_text(text)
+
+    async def send_frames(self, text: str, max_bytes: int) -> None:
+        raise NotImplementedError(max_bytes)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self.socket.close(code, reason)
+
+    async def abort(self) -> None:
+        await self.socket.abort()
+
+
+@dataclass
 class Client:
     """The other end of a stand-in session, in memory."""
 
@@ -207,7 +229,7 @@ async def session(
     recorder = Recorder()
     record = recorder.begin(dialect.path, "c0ffee", {})
     service = Service(
-        theirs,
+        MemoryPeer(theirs),
         Call(dialect=dialect, grant=grant, model=model),
         options=options or Options(analyst=ScriptedAnalyst),
         record=record,

@@ -159,6 +159,18 @@ async def test_texts_by_order_cross_the_network_byte_for_byte(
     assert [json.loads(line) for line in lines if line] == received
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000_000])
+async def test_a_message_may_leave_in_frames_that_cut_a_character(
+    size: int, ffmpeg: Ffmpeg
+) -> None:
+    steps = [{"at": "ready", "send": "é€😀" * 50}, {"at": "message", "frames": size}]
+    async with running(ffmpeg, *steps) as standin:
+        async with opened(standin.url) as socket:
+            frames = [[part async for part in socket.recv_streaming()] for _ in range(2)]
+        assert ["".join(map(str, parts)) for parts in frames] == standin.recorder.sessions[0].texts
+    assert (len(frames[1]) > 1) is (size < 100)
+
+
 async def test_a_reset_reaches_the_client_as_a_lost_connection(ffmpeg: Ffmpeg) -> None:
     async with running(ffmpeg, {"at": "segment", "n": 2, "reset": True}) as standin:
         async with opened(standin.url) as socket:

@@ -12,6 +12,7 @@ from ih_mcp.standin.script import (
     At,
     Change,
     CloseWith,
+    Frames,
     Linger,
     Refuse,
     Reset,
@@ -35,6 +36,7 @@ from ih_mcp.standin.script import (
         ({"stall": "reading"}, Stall("reading")),
         ({"shed": True}, Shed()),
         ({"lingers": 2}, Linger(2)),
+        ({"frames": 7}, Frames(7)),
         (
             {"status": 503, "error": "ih1002", "retry_after": 2, "path": "/p"},
             Answer(status=503, error="ih1002", retry_after_seconds=2, path="/p"),
@@ -59,6 +61,7 @@ def test_every_act_can_be_written_as_json(said: dict[str, object], act: script.A
         ([{"at": "segment"}], "no act in it; known: send"),
         ([{"at": "segment", "send": 3}], "send has the wrong type"),
         ([{"at": "segment", "send": "x", "tims": 3}], "unknown field tims"),
+        ([{"at": "message", "frames": 0}], "at least a byte"),
         ([{"at": "segment", "n": 0, "send": "x"}], "n is no count"),
         ([{"at": "segment", "stall": "breathing"}], "reading"),
         ([{"at": "segment", "send": "\ud800"}], "surrogates"),
@@ -93,6 +96,12 @@ def test_steps_hold_where_they_say() -> None:
     assert steps.acts(At.SEGMENT, n=2, session=1) == [Send("each"), Send("second")]
     assert steps.acts(At.SEGMENT, n=1, session=3) == [Send("each"), Send("third session")]
     assert steps.acts(At.READY, session=3) == []
+
+
+def test_times_can_be_written_as_integers() -> None:
+    change = Change(type="a", whole_numbers=True)
+    (text,) = change.texts('{"type":"a","data":{"start":3.0,"end":4.5,"probability":"high"}}')
+    assert text == '{"type": "a", "data": {"start": 3, "end": 4.5, "probability": "high"}}'
 
 
 def test_a_change_leaves_other_messages_as_they_are() -> None:

@@ -18,7 +18,7 @@ from ih_mcp.standin.segments import SegmentService
 from ih_mcp.wire.dialects import V0
 from ih_mcp.wire.rest import STREAM_SCOPE
 
-from .fakes import Client, Json, ScriptedAnalyst, open_toy, toy
+from .fakes import Client, Json, MemoryPeer, ScriptedAnalyst, open_toy, toy
 
 CQI = ("conversation_quality_overall", "conversation_quality_timeline")
 
@@ -49,7 +49,7 @@ async def session(
     record = recorder.begin(V0.path, "c0ffee", {})
     grant = Grant(scopes=scopes)
     service = SegmentService(
-        theirs,
+        MemoryPeer(theirs),
         Call(dialect=V0, grant=grant, includes=tuple(includes)),
         options=options or Options(analyst=ScriptedAnalyst),
         record=record,

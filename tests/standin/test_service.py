@@ -323,7 +323,7 @@ async def test_too_large_a_message_is_refused_and_counted() -> None:
     ("text", "code"),
     [
         ("{", "ih4006"),
-        ("[]", "ih4006"),
+        ("[]", "ih6001"),
         ('{"session_id": "x"}', "ih6001"),
         ('{"type": "something.else"}', "ih6001"),
         ('{"include": "all"}', "ih6001"),

@@ -138,6 +138,7 @@ def test_a_transcript_is_read_as_it_was_meant_where_it_is_taken(segments: list[o
     ("text", "code"),
     [
         ("{", "ih4006"),
+        ("[]", "ih6001"),
         ('{"session_id":1}', "ih6001"),
         ('{"include":"x"}', "ih6001"),
         ('{"type":"session.configure","include":[]}', "ih6001"),
