@@ -146,6 +146,24 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_MAX_OUTBOX_BYTES",
         description="Waiting to be sent, per stream.",
     )
+    max_queued_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        validation_alias="IH_MCP_MAX_QUEUED_BYTES",
+        description="Pushed and waiting to be sent, of all streams together.",
+    )
+    max_segment_bytes: int = Field(
+        32 * 2**20,
+        ge=2**16,
+        validation_alias="IH_MCP_MAX_SEGMENT_BYTES",
+        description="Of one pushed segment; the service may take less.",
+    )
+    max_call_bytes: int = Field(
+        4 * 2**20,
+        ge=2**16,
+        validation_alias="IH_MCP_MAX_CALL_BYTES",
+        description="Of a segment inside a call (`data_base64`), decoded.",
+    )
     journal_max_bytes: int = Field(
         2**30,
         ge=2**20,
@@ -167,7 +185,8 @@ class Settings(BaseSettings):
     journal_strict: bool = Field(
         default=False,
         validation_alias="IH_MCP_JOURNAL_STRICT",
-        description="`true`: what is shown survives a power failure too; else up to its last second.",
+        description="`true`: what is shown survives a power failure too; else up to its last "
+        "second.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", validation_alias="IH_MCP_LOG", description="Of the log on standard error."

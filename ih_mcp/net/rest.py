@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import anyio.to_thread
 import httpx2
 
-from ih_mcp.errors import TransportError
+from ih_mcp.errors import PathError, TransportError
 from ih_mcp.wire.refusal import refusal
 from ih_mcp.wire.rest import ErrorBody
 
@@ -53,11 +55,14 @@ class Rest:
     async def upload(
         self, path: str, source: Path, form: Sequence[tuple[str, str]], *, bearer: str
     ) -> Reply:
-        """Send a file as a multipart form, from the disk, never held whole. Raises as `get`."""
+        """Send a file as a multipart form, from the disk, never held whole.
+
+        Raises as `get`, and `PathError` where it is not the file it was.
+        """
         fields: dict[str, list[str]] = {}
         for name, value in form:
             fields.setdefault(name, []).append(value)
-        file = await anyio.to_thread.run_sync(source.open, "rb")
+        file = await anyio.to_thread.run_sync(_open, source)
         kind, _ = await anyio.to_thread.run_sync(mimetypes.guess_type, source.name)
         try:
             return await self._call(
@@ -107,6 +112,31 @@ class Rest:
             status=response.status_code,
             retry_after=response.headers.get("retry-after"),
         )
+
+
+def _open(source: Path) -> BinaryIO:
+    """The admitted file itself, never what a link in its place leads to meanwhile.
+
+    Raises:
+        PathError: It is not there any more.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        file = os.fdopen(os.open(source, flags | getattr(os, "O_NONBLOCK", 0)), "rb")
+    except OSError as exc:
+        raise _moved(source) from exc
+    told = Path("/proc/self/fd", str(file.fileno()))
+    if told.exists() and told.readlink() != source:
+        file.close()
+        raise _moved(source)
+    return file
+
+
+def _moved(source: Path) -> PathError:
+    return PathError(
+        f"{source.name!a} is not where it was when it was allowed",
+        help="Give the path of the file itself, not of a link to it, and leave it there.",
+    )
 
 
 @asynccontextmanager

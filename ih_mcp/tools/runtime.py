@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -41,6 +41,8 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.streams.pace import PaceName
 
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
+T = TypeVar("T")
+_DISK_SECONDS = 10.0
 _TIDY_SECONDS = 3600.0
 _LOG = logging.getLogger("ih_mcp.tools")
 _ORPHANED = {"state": "failed", "reason": "host_stopped"}
@@ -177,7 +179,36 @@ class Runtime:
                 help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
                 code="no_media_dirs",
             )
-        return await to_thread.run_sync(partial(admit, path, allowed=folders))
+        return await _from_disk(partial(admit, path, allowed=folders))
+
+    async def read_segment(self, path: str) -> bytes:
+        """All of a file that may be read, as one segment.
+
+        Raises:
+            PathError: As `admit`.
+            MediaError: It is larger than a segment may be.
+        """
+        from ih_mcp.media.admit import read  # noqa: PLC0415
+
+        admitted = await self.admit(path)
+        return await _from_disk(partial(read, admitted, max_bytes=self.settings.max_segment_bytes))
+
+    def require_room(self) -> None:
+        """Whether another segment may be taken, all streams together.
+
+        Raises:
+            CallerError: Too much waits to be sent.
+        """
+        live = self.registry.live_ids
+        waiting = sum(self.registry.live(stream_id).outbox.bytes for stream_id in live)
+        if waiting >= self.settings.max_queued_bytes:
+            raise CallerError(
+                f"{waiting:_} bytes of all streams wait to be sent, and no more may",
+                code="queue_full",
+                retry=True,
+                help="Wait, then push the same segment again; or raise IH_MCP_MAX_QUEUED_BYTES.",
+                facts={"waiting_bytes": waiting},
+            )
 
     # --- uploads and tokens --------------------------------------------------------------------
 
@@ -316,6 +347,20 @@ async def _tidy_forever(journal: Journal) -> None:
         except JournalError as exc:
             _LOG.warning("the journal was not tidied: %s", exc)
         await anyio.sleep(_TIDY_SECONDS)
+
+
+async def _from_disk(call: Callable[[], T]) -> T:
+    """A call that reads the disk; one that hangs, as a lost network drive does, is left behind."""
+    try:
+        with anyio.fail_after(_DISK_SECONDS):
+            return await to_thread.run_sync(call, abandon_on_cancel=True)
+    except TimeoutError:
+        raise PathError(
+            f"the file could not be read within {_DISK_SECONDS:g} s",
+            help="Check the drive it is on, or copy it to a local one.",
+            code="file_unreachable",
+            retry=True,
+        ) from None
 
 
 def _folder_of(path: str) -> Path:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import anyio
-from anyio import to_thread
 from mcp_types import CallToolResult
 from pydantic import Field, model_validator
 
@@ -27,7 +26,6 @@ _CONFIRM_SECONDS = 5.0
 _ORDER_SECONDS = 3.0
 _MAX_LABEL_CHARS = 200
 _THEN_POLL = {"next": "poll_events"}
-_MAX_BASE64_CHARS = 6 * 2**20
 
 Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
 Wait = Annotated[float, Field(ge=0, le=25)]
@@ -168,13 +166,15 @@ async def _turn(stream: Stream, seq: int) -> None:
 
 
 async def _segment_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
+    runtime.require_room()
     if arguments.path is not None:
-        path = await runtime.admit(arguments.path)
-        return await to_thread.run_sync(path.read_bytes)
+        return await runtime.read_segment(arguments.path)
     text = arguments.data_base64 or ""
-    if len(text) > _MAX_BASE64_CHARS:
+    most = runtime.settings.max_call_bytes * 4 // 3 + 4
+    if len(text) > most:
         raise CallerError(
-            f"data_base64 has {len(text):_} characters; {_MAX_BASE64_CHARS:_} are the most",
+            f"data_base64 has {len(text):_} characters; {most:_} are the most",
+            code="call_too_large",
             help="Write the segment to a file and push its path.",
         )
     try:

@@ -6,15 +6,16 @@ show validation errors raw. Here an unknown argument is an error that names the 
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, ToolAnnotations
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ih_mcp.errors import CallerError, IhMcpError
@@ -31,6 +32,9 @@ class Arguments(BaseModel):
 
 A = TypeVar("A", bound=Arguments)
 _LOG = logging.getLogger("ih_mcp.tools")
+_AUDIT = logging.getLogger("ih_mcp.audit")
+_AUDITED = ("stream_id", "analysis_id", "bytes", "accepted", "state", "reason", "result")
+_AUDIT_CHARS = 60
 _BROKEN = IhMcpError(
     "this tool broke; the mistake is in ih-mcp, not in the call",
     code="internal",
@@ -66,18 +70,50 @@ class StrictTool(Tool):
         try:
             checked = self.arguments.model_validate(arguments)
         except ValidationError as exc:
-            return failure(_explain(self.name, self.arguments, exc))
+            return self._refuse(arguments, _explain(self.name, self.arguments, exc))
         runtime: Runtime = context.request_context.lifespan_context
         try:
             result: CallToolResult = await self.fn(Call(checked, runtime, context))
         except IhMcpError as exc:
-            return failure(exc)
+            return self._refuse(arguments, exc)
         except MCPError:
             raise
         except Exception:  # noqa: BLE001 - a caller never sees a traceback
             _LOG.exception("tool %s broke", self.name)
-            return failure(_BROKEN)
+            return self._refuse(arguments, _BROKEN)
+        if not self.read_only:
+            audit(self.name, _facts_of(result) | {"result": "ok"})
         return result
+
+    def _refuse(self, arguments: Mapping[str, object], exc: IhMcpError) -> CallToolResult:
+        audit(self.name, {"stream_id": arguments.get("stream_id"), "result": exc.code})
+        return failure(exc)
+
+    @property
+    def read_only(self) -> bool:
+        return bool(self.annotations and self.annotations.read_only_hint)
+
+
+def audit(tool: str, facts: Mapping[str, object]) -> None:
+    """One line for each start, push, stop and refusal: who was meant, how much, what came of it.
+
+    Nothing of the content: a caller's own words are cut short and made harmless.
+    """
+    known = {name: facts[name] for name in _AUDITED if facts.get(name) is not None}
+    words = " ".join(f"{name}={ascii(value)[:_AUDIT_CHARS]}" for name, value in known.items())
+    _AUDIT.info("%s %s", tool, words)
+
+
+def _facts_of(result: CallToolResult) -> dict[str, object]:
+    """What a status, always the first block, says."""
+    first = result.content[0] if result.content else None
+    if not isinstance(first, TextContent):
+        return {}
+    try:
+        facts = json.loads(first.text).get("ih_mcp")
+    except (ValueError, AttributeError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def make_tool(
