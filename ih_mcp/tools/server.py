@@ -10,11 +10,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.to_thread
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError
@@ -41,6 +44,7 @@ from .news import add_subscriptions
 from .resources import add_resources
 from .runtime import Runtime, open_runtime
 from .skills import Skills
+from .stdio import serve_stdio
 from .stream_tools import (
     ConfigureStream,
     EndStream,
@@ -112,12 +116,28 @@ def _all_tools() -> list[Tool]:
     ]  # fmt: skip
 
 
+class Server(MCPServer[Runtime]):
+    """The SDK's server, but for an error of its."""
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Runtime, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """A prompt; a wrong name or argument is the caller's mistake, not a fault of the server."""
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as exc:
+            raise MCPError(INVALID_PARAMS, str(exc)) from None
+
+
 def make_server(
     lifespan: Callable[[MCPServer[Runtime]], AbstractAsyncContextManager[Runtime]],
     tools: Sequence[Tool] | None = None,
 ) -> MCPServer[Runtime]:
     """The server; `lifespan` gives the runtime its tools work in."""
-    server = MCPServer(
+    server = Server(
         "ih-mcp",
         title="Interhuman",
         description="Social-intelligence events from video, relayed unchanged.",
@@ -156,7 +176,7 @@ async def _serve(settings: Settings) -> None:
         yield runtime
 
     async def serve() -> None:
-        await server.run_stdio_async()
+        await serve_stdio(server)
         gone.set()
 
     async def on_signal() -> None:
