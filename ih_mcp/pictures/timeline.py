@@ -19,7 +19,6 @@ Drawing = dict[str, object]
 
 LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
 """The names of a `Drawing` that hold lists, which grow and whose last items change."""
-_OVER = {"ended", "failed"}
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 
@@ -31,6 +30,7 @@ class Timeline:
         self._dialect = dialect
         self._lifecycle = Lifecycle()
         self._leg = 0
+        self._is_closed = False
         self.messages = 0
         self.cursor = 0
         """Of the newest entry that was taken."""
@@ -56,6 +56,7 @@ class Timeline:
 
     def close(self, record: Mapping[str, object]) -> None:
         """The stream is over: what is open ends with its media."""
+        self._is_closed = True
         self._lifecycle.close(max(_seconds(record), self._lifecycle.latest_seconds))
 
     def as_json(
@@ -75,7 +76,7 @@ class Timeline:
         return {
             "stream_id": stream_id,
             "state": record.get("state", ""),
-            "ended": record.get("state") in _OVER,
+            "ended": self._is_closed,
             "api": self._dialect.name,
             "label": record.get("label", ""),
             "source": record.get("source", ""),
