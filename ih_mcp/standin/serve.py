@@ -7,21 +7,25 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import anyio
 import uvicorn
 from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ih_mcp.media.ffmpeg import Ffmpeg
 
 from .app import create_app
+from .gate import Gate
 from .house import House
 from .line import OpenDecoder
 from .options import Options
 from .peer import FAR_ABOVE, TRANSPORT
 from .recorder import Recorder
 
+_HEAD_SECONDS = 30.0  # chosen: for the head of a request; uvicorn itself waits for ever
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
 _END_SECONDS = 1
 _BACKLOG = 128
@@ -52,6 +56,7 @@ async def serve(
 
     Args:
         ffmpeg: Decodes media.
+        host: An address; on a loopback one, only names of this machine are answered.
         port: 0 takes a free one.
         open_decoder: Makes the decoders of streams, where they are to be others.
 
@@ -62,9 +67,9 @@ async def serve(
     app = create_app(options, ffmpeg=ffmpeg, open_decoder=open_decoder)
     house: House = app.state.house
     config = uvicorn.Config(
-        app,
+        Gate(app) if ip_address(host).is_loopback else app,
         ws=_Protocol,
-        http="h11",
+        http=_Http,
         lifespan="off",
         log_config=None,
         log_level="error",
@@ -106,6 +111,19 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await self.stop.wait()
+
+
+class _Http(H11Protocol):
+    """Lets go of connections that never finish a request's head."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)  # type: ignore[arg-type]  # what uvicorn makes it with
+        self.loop.call_later(_HEAD_SECONDS, self._drop_headless)
+
+    def _drop_headless(self) -> None:
+        has_head = getattr(self, "cycle", None) is not None  # it is None before, untold by its type
+        if not has_head and self.transport.get_protocol() is self:
+            self.transport.abort()
 
 
 class _Protocol(WebSocketsSansIOProtocol):
