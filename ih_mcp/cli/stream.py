@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -93,16 +94,16 @@ def write_messages(bodies: Sequence[str | bytes]) -> None:
 
 def _progress(stream: Stream) -> str:
     record = stream.record()
-    return (
-        f"{record['state']}: {record.get('media_seconds', 0)} s sent, "
-        f"{record.get('messages', 0)} messages"
-    )
+    now = f"{record['state']}: {record.get('media_seconds', 0)} s sent, "
+    now += f"{record.get('messages', 0)} messages"
+    return f"{now}. {record['what_now']}" if "what_now" in record else now
 
 
 def _tell(console: Console, stream: Stream) -> int:
     """The last line, for a person: how it ended, and what to do if it did not end well."""
-    in_order = stream.failure is None and stream.end is not None and stream.end.in_order
     record = stream.record()
+    is_whole = stream.failure is None and "lost" not in record
+    in_order = is_whole and stream.end is not None and stream.end.in_order
     console.print(
         f"{'ended in order' if in_order else 'did not end in order'}: "
         f"{record.get('media_seconds', 0)} s of media, {record.get('messages', 0)} messages, "
@@ -110,8 +111,9 @@ def _tell(console: Console, stream: Stream) -> int:
         highlight=False,
         soft_wrap=True,
     )
-    if stream.failure:
-        console.print(
-            f"{stream.failure.what}. {stream.failure.help}", highlight=False, soft_wrap=True
-        )
+    lines = [f"{stream.failure.what}. {stream.failure.help}"] if stream.failure else []
+    if lost := record.get("lost"):
+        lines.append(f"lost: {json.dumps(lost)}")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
     return 0 if in_order else 1

@@ -6,7 +6,8 @@ Habits, each with its reason:
 * large segments go out in 64 KiB fragments with a turn of the loop after each, so that memory
   does not grow with them and other streams are not held up;
 * little is queued in the kernel (`TCP_NOTSENT_LOWAT`), so that pings do not wait behind video;
-* every segment has a deadline of our own: a blocked send also silences the library's keepalive;
+* every segment has a deadline of our own, and one between two fragments: a blocked send also
+  silences the library's keepalive;
 * redirects are refused: video would go to a host nobody named;
 * messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one.
 """
@@ -46,6 +47,7 @@ _KEEPALIVE_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 _GOODBYE_SECONDS = 0.5  # for a socket that is left open; a host gives us 2 s in all
 _MIN_SEND_SECONDS = 30.0
+_PROGRESS_SECONDS = 20.0
 _SLOWEST_BYTES_PER_SECOND = 128 * 2**10
 
 _LOG = logging.getLogger("ih_mcp.net")
@@ -165,19 +167,17 @@ class _WebSocket:
 
     async def send_segment(self, data: bytes) -> None:
         seconds = max(_MIN_SEND_SECONDS, 3 * len(data) / _SLOWEST_BYTES_PER_SECOND)
+        is_whole = self._in_one_frame or len(data) <= FRAGMENT_BYTES
         try:
-            with anyio.fail_after(seconds):
-                is_whole = self._in_one_frame or len(data) <= FRAGMENT_BYTES
-                await self._connection.send(data if is_whole else _fragments(data))
+            with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
+                await self._connection.send(data if is_whole else _fragments(data, scope))
         except ConnectionClosed as exc:
             raise self._closed(exc) from None
-        except TimeoutError:
+        if scope.cancelled_caught:
             await self.abort()
             raise SocketClosed(
-                None,
-                f"no room for {len(data)} bytes within {seconds:.0f} s",
-                loss=Loss.UPLOAD_STALLED,
-            ) from None
+                None, f"a segment of {len(data)} bytes got stuck", loss=Loss.UPLOAD_STALLED
+            )
 
     async def round_trip(self) -> None:
         try:
@@ -224,9 +224,11 @@ async def _tls(url: str) -> ssl.SSLContext | None:
     return await anyio.to_thread.run_sync(ssl.create_default_context)
 
 
-async def _fragments(data: bytes) -> AsyncIterator[memoryview]:
-    view = memoryview(data)
+async def _fragments(data: bytes, scope: anyio.CancelScope) -> AsyncIterator[memoryview]:
+    """Pieces to send; `scope` ends when one of them makes no way, or all take too long."""
+    view, last = memoryview(data), scope.deadline
     for start in range(0, len(view), FRAGMENT_BYTES):
+        scope.deadline = min(last, anyio.current_time() + _PROGRESS_SECONDS)
         yield view[start : start + FRAGMENT_BYTES]
         await anyio.lowlevel.checkpoint()  # sending does not yield while the buffer has room
 

@@ -41,7 +41,7 @@ def account(stream: Stream, *, now: float) -> dict[str, object]:
         "bytes_sent": sum(leg.bytes_sent for leg in stream.legs),
         "media_seconds": round(stream.media_seconds, 3),
         "correlation_id": leg.session.correlation_id if leg else "",
-        "gaps": [gap(*legs) for legs in pairwise(stream.legs)],
+        "gaps": [gap(*legs) for legs in pairwise(stream.legs) if legs[0].is_open],
         "lost": _lost(stream),
         "what_now": _what_now(stream, now),
     }
@@ -171,6 +171,8 @@ def _warning(leg: Leg, now: float) -> str:
             f"No segment for {idle:.0f} s; at {limits.max_idle_seconds:g} s the service ends the "
             "session. Push the next one, or end the stream."
         )
+    if leg.is_behind:
+        return "Falling behind: the uplink is slower than the video. Lower its bit rate."
     longest = limits.max_session_seconds
     if longest and not leg.rotates and age >= _AGE_SHARE * longest:
         return (

@@ -93,6 +93,7 @@ class Leg:
         log: Log,
         outbox: Outbox,
         patience: Patience,
+        begins_stream: bool = True,
         begins_after: int = 0,
         config: Config | None = None,
         rotates: bool = False,
@@ -102,6 +103,7 @@ class Leg:
 
         Args:
             number: Of the leg within its stream, from 0.
+            begins_stream: Whether no media was sent before it.
             begins_after: The cursor of the last message before it.
             config: What held in the leg before; it is asked for again.
             rotates: Whether to end in order before the session grows too old for the service,
@@ -110,7 +112,7 @@ class Leg:
         """
         self.number = number
         self.session = Session(dialect, Side.CLIENT)
-        self.splice = Splice(is_first=number == 0)
+        self.splice = Splice(is_first=begins_stream)
         self.receipts = Receipts()
         self.end: LegEnd | None = None
         self.is_rotated = False
@@ -122,6 +124,8 @@ class Leg:
         self.sent_at = 0.0
         """When the last segment was written, or the session opened; monotonic."""
         self.opened_at = 0.0
+        self.is_behind = False
+        """Whether the newest segment took longer to send than it lasts."""
         self._rotate_at = math.inf
         self._config = config
         self.rotates = rotates
@@ -252,6 +256,7 @@ class Leg:
             self.session.send_segment(len(data))
         except LocalProtocolError:
             return  # the service ended the session while this waited; it counts as not sent
+        started_at = anyio.current_time()
         try:
             await socket.send_segment(data)
         except SocketClosed:
@@ -259,6 +264,8 @@ class Leg:
             self._outbox.written()
             raise
         self._note_sent(item, len(data))
+        if item.start_seconds is not None and item.end_seconds is not None:
+            self.is_behind = self.sent_at - started_at > item.end_seconds - item.start_seconds
 
     def _note_sent(self, item: Outgoing, size: int) -> None:
         start, end = self._local(item.start_seconds), self._local(item.end_seconds)

@@ -34,7 +34,6 @@ from ih_mcp.wire.refusal import refusal
 from .account import account
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing
-from .splice import Splice
 
 if TYPE_CHECKING:
     from .intake import Intake
@@ -192,6 +191,11 @@ class Stream:
     def was_open(self) -> bool:
         """Whether media could be sent at any time."""
         return any(leg.is_open for leg in self.legs)
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether any media left us."""
+        return any(leg.receipts.lines for leg in self.legs)
 
     @property
     def answered_seconds(self) -> float:
@@ -352,14 +356,12 @@ class Stream:
             log=self.log,
             outbox=self.outbox,
             patience=self._patience,
+            begins_stream=not self.was_sent,
             begins_after=sum(leg.messages for leg in self.legs),
             config=self._config,
             rotates=self.plan.reconnects,
             on_change=self._note_change,
         )
-        if self.legs and not self.was_open:  # nothing of the stream was sent: it begins here
-            self.legs.clear()
-            leg.number, leg.splice = 0, Splice(is_first=True)
         self.trouble = None
         self.outbox.is_away = False
         self.legs.append(leg)
@@ -409,9 +411,8 @@ class Stream:
             return False
         if self._asked_to_end and not self.outbox.segments:
             return False
-        is_new = all(leg.bytes_sent == 0 for leg in self.legs)
         is_whole = self.dialect.framing is Framing.WHOLE
-        return is_new or is_whole or self.is_fed or self._asked_to_end or self.intake.can_begin
+        return not self.was_sent or is_whole or self.is_fed or self._asked_to_end or self.intake.can_begin
 
     def _final(self, failure: IhMcpError) -> IhMcpError:
         """What to say of a failure after which nothing more is tried."""
