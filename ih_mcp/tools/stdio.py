@@ -28,6 +28,7 @@ _BAD_ID = "the id of a request is a string or an integer"
 _NO_JSON = "this line is no JSON, or more than is read"
 _NO_REQUEST = "this is no request of JSON-RPC 2.0"
 _UNREADABLE = object()
+_MAX_DIGITS = 4000
 
 
 class Lines(anyio.AsyncFile[str]):
@@ -104,9 +105,14 @@ def _mapping(value: object) -> Mapping[str, object]:
 def _read(line: str) -> object:
     """With a reader that bears more than the transport's: odd escapes, very long numbers."""
     try:
-        return json.loads(line, parse_int=lambda digits: int(digits[:30]))
+        return json.loads(line, parse_int=_integer)
     except (ValueError, RecursionError):
         return _UNREADABLE
+
+
+def _integer(digits: str) -> int | None:
+    """A number; None where it is longer than Python reads."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
 
 
 def _error(request_id: object, code: int, why: str) -> JSONRPCError:

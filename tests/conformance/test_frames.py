@@ -57,6 +57,10 @@ LINES: dict[bytes, list[tuple[object, int]]] = {  # what is answered: id and cod
     b'{"jsonrpc":"2.0","id":7,"method":"tools/list","params":NaN}': [(7, REQUEST)],
     b'{"jsonrpc":"2.0","id":8,"method":"x","params":{"a":"\\ud800"}}': [(8, REQUEST)],
     b'{"jsonrpc":"2.0","id":9,"method":"x","params":{"a":' + b"9" * 9_000 + b"}}": [(9, REQUEST)],
+    b'{"jsonrpc":"2.0","id":' + b"8" * 40 + b',"method":"x","params":[]}': [
+        (int("8" * 40), REQUEST)
+    ],
+    b'{"jsonrpc":"2.0","id":' + b"8" * 9_000 + b',"method":"x"}': [(None, REQUEST)],
     b'[{"jsonrpc":"2.0","id":10,"method":"x"},{"jsonrpc":"2.0","method":"y"},'
     b'{"jsonrpc":"2.0","id":11,"method":"x"}]': [(10, REQUEST), (11, REQUEST)],
     b'[{"jsonrpc":"2.0","method":"y"}]': [],
