@@ -12,6 +12,8 @@ import imageio_ffmpeg
 
 from ih_mcp.errors import MediaError
 
+from .process import environment
+
 OLDEST_VERSION = (5, 1)  # chosen: the first with -fps_mode; Debian 12 has it
 
 _WAYS = (
@@ -77,6 +79,7 @@ def _serving(path: str, found_by: str) -> Ffmpeg:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_VERSION_SECONDS,
+            env=environment(),
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as exc:

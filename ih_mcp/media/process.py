@@ -146,6 +146,11 @@ async def running(
         os.close(stdout)
 
 
+def environment() -> dict[str, str]:
+    """All that an ffmpeg gets of ours: keys are none of its business."""
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+
+
 async def _start(
     command: Sequence[str], takes_input: bool, descriptors: Sequence[int]
 ) -> tuple[int, Words, anyio.abc.Process]:
@@ -158,7 +163,7 @@ async def _start(
             stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
             stdout=stdout_writer,
             stderr=stderr_writer,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            env=environment(),
             **_platform_options(descriptors),
         )
     except OSError as exc:

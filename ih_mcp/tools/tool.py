@@ -33,6 +33,10 @@ class Arguments(BaseModel):
 A = TypeVar("A", bound=Arguments)
 _LOG = logging.getLogger("ih_mcp.tools")
 _AUDIT = logging.getLogger("ih_mcp.audit")
+_AUDIT_HANDLER = logging.StreamHandler()  # the SDK's own handler breaks long lines
+_AUDIT_HANDLER.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+_AUDIT.addHandler(_AUDIT_HANDLER)
+_AUDIT.propagate = False
 _AUDITED = ("stream_id", "analysis_id", "bytes", "accepted", "state", "reason", "result")
 _AUDIT_CHARS = 60
 _BROKEN = IhMcpError(
