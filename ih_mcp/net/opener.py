@@ -28,6 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidMessage,
     InvalidStatus,
     InvalidURI,
     WebSocketException,
@@ -118,12 +119,12 @@ async def _connect(
         )
     except InvalidStatus as exc:
         raise _refusal(exc) from None  # the cause would show our headers
+    except InvalidMessage as exc:
+        if isinstance(exc.__cause__, EOFError | OSError):  # it went away before it answered
+            raise _unreachable(url, exc.__cause__) from None
+        raise _no_websocket(url, exc) from None
     except (InvalidHandshake, InvalidURI) as exc:
-        raise TransportError(
-            f"{_host(url)} did not answer with a WebSocket: {exc}",
-            code="not_a_websocket",
-            help="Check IH_MCP_ENDPOINT.",
-        ) from None
+        raise _no_websocket(url, exc) from None
     except ssl.SSLError as exc:
         raise TransportError(
             f"{_host(url)} was reached, but not over a connection that can be trusted: {exc}",
@@ -131,14 +132,26 @@ async def _connect(
             help="Check IH_MCP_ENDPOINT, the clock, and the certificates of a proxy in between.",
         ) from None
     except (OSError, TimeoutError, WebSocketException) as exc:
-        raise TransportError(
-            f"{_host(url)} cannot be reached: {str(exc) or type(exc).__name__}",
-            code="unreachable",
-            help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
-            retry=True,
-        ) from None
+        raise _unreachable(url, exc) from None
     _limit_kernel_queue(connection)
     return connection
+
+
+def _no_websocket(url: str, exc: Exception) -> TransportError:
+    return TransportError(
+        f"{_host(url)} did not answer with a WebSocket: {exc}",
+        code="not_a_websocket",
+        help="Check IH_MCP_ENDPOINT.",
+    )
+
+
+def _unreachable(url: str, exc: BaseException) -> TransportError:
+    return TransportError(
+        f"{_host(url)} cannot be reached: {str(exc) or type(exc).__name__}",
+        code="unreachable",
+        help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
+        retry=True,
+    )
 
 
 class _WebSocket:

@@ -16,7 +16,7 @@ import anyio
 from ih_mcp.bell import Bell
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import Log
-from ih_mcp.net.socket import Socket, SocketClosed
+from ih_mcp.net.socket import Loss, Socket, SocketClosed
 from ih_mcp.wire.dialects import Dialect, Drain
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
 from ih_mcp.wire.reach import reached_seconds
@@ -239,8 +239,9 @@ class Leg:
                     await self._send_close(socket)
                 self._outbox.written()
                 self._move()
-        except SocketClosed:
-            return  # the receiver hears it too, and says why
+        except SocketClosed as exc:  # the receiver hears it too, and says why
+            if exc.loss is Loss.UPLOAD_STALLED:  # but this only the sender knows
+                self._gave_up = EndReason.UPLOAD_STALLED
 
     def _is_due(self, item: Outgoing) -> bool:
         """Whether this segment is for the next session, as this one grows too old."""

@@ -99,7 +99,7 @@ _LOSSES = {
         "Check the uplink, then start a new stream; what was received is kept.",
     ),
     EndReason.MESSAGE_TOO_BIG: (
-        "the service sent a message of more than 8 MiB, which is not taken",
+        "the service sent a message that is too big to be taken (8 MiB)",
         _START_ANEW,
     ),
     EndReason.BROKEN_FRAMES: (
@@ -412,7 +412,8 @@ class Stream:
         if self._asked_to_end and not self.outbox.segments:
             return False
         is_whole = self.dialect.framing is Framing.WHOLE
-        return not self.was_sent or is_whole or self.is_fed or self._asked_to_end or self.intake.can_begin
+        is_file = self.is_fed or self._asked_to_end
+        return not self.was_sent or is_whole or is_file or self.intake.can_begin
 
     def _final(self, failure: IhMcpError) -> IhMcpError:
         """What to say of a failure after which nothing more is tried."""
