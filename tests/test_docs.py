@@ -43,7 +43,7 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     arguments = shlex.split(words.partition(">")[0])[1:]
     if arguments[0] == "standin":
         arguments[-1] = "0"  # any free port
-    if arguments[0] == "messages":  # of a stream that was kept
+    if arguments[0] in {"messages", "watch", "timeline"}:  # of a stream that was kept
         stream = [sys.executable, "-m", "ih_mcp", "stream", "talk.mp4", "--pace", "fast"]
         subprocess.run(stream, env=env, cwd=tmp_path, check=True, capture_output=True)
     with subprocess.Popen(
@@ -55,9 +55,9 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     ) as process:
         assert process.stdout
         first = process.stdout.readline()
-        if arguments[0] == "standin":
+        if arguments[0] in {"standin", "capture"}:  # they go on until they are ended
             process.terminate()
-            assert first.startswith(b"http://127.0.0.1:")
+            assert first.startswith((b"http://127.0.0.1:", b'{"type": "session.ready"'))
             return
         process.stdout.read()
         assert process.wait(60) == 0

@@ -26,6 +26,9 @@ examples:
   ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
   ih-mcp messages                         the newest stream again, from the journal
+  ih-mcp capture                          record a person live, in a page of the browser
+  ih-mcp watch                            the newest stream's live timeline, in the terminal
+  ih-mcp timeline -o talk.html            the newest stream's timeline as a file to mail
   ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
   ih-mcp token --max-video-seconds 600    a capped token for a browser
   ih-mcp check                            what is missing, and what mends it
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     messages.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
     messages.set_defaults(work=_messages)
 
+    _add_live(commands, shared)
     analyze = commands.add_parser(
         "analyze",
         parents=[shared],
@@ -198,6 +202,51 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_live(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+) -> None:
+    capture = commands.add_parser(
+        "capture",
+        parents=[shared],
+        help="record a person live; print the API's messages",
+        description="Record live and print every message of the API. A link to a local page is "
+        "told on standard error: it has the camera and the live timeline.",
+    )
+    capture.add_argument("--api", choices=[*DIALECTS], help="default: IH_MCP_API, v1")
+    capture.add_argument("--model", help="v2 only: inter-2 or inter-2-audio")
+    capture.add_argument(
+        "--include",
+        action="append",
+        choices=["conversation_quality_overall", "conversation_quality_timeline"],
+        help="a section to get; may be repeated",
+    )
+    capture.add_argument("--open", action="store_true", help="open the page in the browser")
+    capture.set_defaults(work=_capture)
+
+    watch = commands.add_parser(
+        "watch",
+        parents=[shared],
+        help="show a stream's live timeline",
+        description="Show a stream's timeline, live or kept, of this or another process, until "
+        "the stream is over.",
+    )
+    watch.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
+    watch.add_argument("--page", action="store_true", help="serve the page instead of drawing here")
+    watch.set_defaults(work=_watch)
+
+    timeline = commands.add_parser(
+        "timeline",
+        parents=[shared],
+        help="draw a stream's timeline into a file",
+        description="Draw a stream's timeline into one file that can be mailed (.html), or into "
+        "a picture (.png, .svg: need ih-mcp[pictures]).",
+    )
+    timeline.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
+    timeline.add_argument("-o", "--output", metavar="FILE", help="default: STREAM.html")
+    timeline.set_defaults(work=_timeline)
+
+
 def _add_install(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     shared: argparse.ArgumentParser,
@@ -256,6 +305,29 @@ def _messages(options: argparse.Namespace, settings: Settings) -> int:
     from .messages import run  # noqa: PLC0415
 
     return run(settings, options.stream_id)
+
+
+def _capture(options: argparse.Namespace, settings: Settings) -> int:
+    from ih_mcp.tools.runtime import Opening  # noqa: PLC0415
+    from ih_mcp.wire.messages import Config  # noqa: PLC0415
+
+    from .capture import run  # noqa: PLC0415
+
+    include = tuple(options.include) if options.include else None
+    opening = Opening(api=options.api, config=Config(include=include, model=options.model))
+    return run(settings, opening, opens_browser=options.open)
+
+
+def _watch(options: argparse.Namespace, settings: Settings) -> int:
+    from .watch import run  # noqa: PLC0415
+
+    return run(settings, options.stream_id, page=options.page)
+
+
+def _timeline(options: argparse.Namespace, settings: Settings) -> int:
+    from .timeline import run  # noqa: PLC0415
+
+    return run(settings, options.stream_id, options.output)
 
 
 def _analyze(options: argparse.Namespace, settings: Settings) -> int:

@@ -24,7 +24,7 @@ def run(settings: Settings, stream_id: str | None) -> int:
 
 async def _run(settings: Settings, stream_id: str | None) -> None:
     async with open_journal(settings.data_dir) as journal:
-        stream_id = stream_id or await _newest(journal)
+        stream_id = stream_id or await newest(journal)
         row = await journal.row(stream_id)
         cursor = row.oldest - 1
         while True:
@@ -35,7 +35,12 @@ async def _run(settings: Settings, stream_id: str | None) -> None:
             cursor = page.entries[-1].cursor
 
 
-async def _newest(journal: Journal) -> str:
+async def newest(journal: Journal) -> str:
+    """The stream that began last.
+
+    Raises:
+        UnknownStreamError: The journal keeps none.
+    """
     streams = [row.id for row in await journal.rows() if row.id.startswith(PREFIX)]
     if not streams:
         raise UnknownStreamError(

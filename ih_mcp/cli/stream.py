@@ -46,9 +46,14 @@ async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) 
         stream = await runtime.stream_file(path, opening, pace=pace)
         for note in (*(await runtime.notes()).values(), *stream.plan.notes):
             console.print(note, highlight=False, soft_wrap=True)
-        async with _interruptible(stream):
-            with console.status("connecting") as status:
-                await _print_messages(runtime, stream, status)
+        return await carry(runtime, stream, console)
+
+
+async def carry(runtime: Runtime, stream: Stream, console: Console) -> int:
+    """Print a stream's messages until it is over; gives 0 only if it ended in order."""
+    async with _interruptible(stream):
+        with console.status("connecting") as status:
+            await _print_messages(runtime, stream, status)
     return _tell(console, stream)
 
 

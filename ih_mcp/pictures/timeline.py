@@ -6,7 +6,8 @@ The fold is `wire/lifecycle`, the same for every picture; the messages themselve
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.journal import Entry, Journal
@@ -129,7 +130,7 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
             for index, item in enumerate(new)
             if index >= len(old) or old[index] != item
         ]
-        if items or len(old) != len(new):
+        if items or len(old) != len(new) or name not in before:
             lists[name] = {"length": len(new), "items": items}
     found: Drawing = {}
     if changed:
@@ -155,26 +156,45 @@ def dialect_of(record: Mapping[str, object]) -> Dialect:
     return DIALECTS.get(str(record.get("api")), DIALECTS["v1"])
 
 
-async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
-    """The picture of a stream as far as the journal goes, of whichever process.
+async def follow(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
+    """The picture of a stream of whichever process, again after each commit, until it is over.
+
+    The first one holds all that is kept; the last one says `ended`.
 
     Raises:
         UnknownStreamError: Nobody knows it.
     """
     row = await journal.row(stream_id)
     record = json.loads(row.record)
-    timeline, offsets = Timeline(dialect_of(record)), leg_offsets(record)
-    cursor = row.oldest - 1
-    while True:
+    timeline = Timeline(dialect_of(record))
+    cursor, is_over = row.oldest - 1, False
+    while not is_over:
         page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
+        record = json.loads((await journal.row(stream_id)).record)
+        offsets = leg_offsets(record)
         for entry in page.entries:
             timeline.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
-        if not page.entries:
-            break
-        cursor = page.entries[-1].cursor
-    if page.ended:
-        timeline.close(record)
-    return timeline.as_json(record, stream_id=stream_id)
+        cursor = page.entries[-1].cursor if page.entries else cursor
+        if page.entries and cursor < page.last:
+            continue  # there is more to read before there is something to show
+        is_over = page.ended
+        if is_over:
+            timeline.close(record)
+        yield timeline.as_json(record, stream_id=stream_id)
+        if not is_over:
+            await journal.wait(stream_id, cursor)
+
+
+async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
+    """The picture of a stream as far as the journal goes.
+
+    Raises:
+        UnknownStreamError: Nobody knows it.
+    """
+    async with aclosing(follow(journal, stream_id)) as drawings:
+        async for drawing in drawings:
+            return drawing
+    raise AssertionError("there is always a first one")
 
 
 def _seconds(record: Mapping[str, object]) -> float:

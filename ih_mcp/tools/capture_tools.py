@@ -19,10 +19,7 @@ class StartCapture(Arguments):
 
 
 async def start_capture(call: Call[StartCapture]) -> CallToolResult:
-    """Let a person record live: give them the link, a local page with camera and timeline.
-
-    Works once, for 10 minutes; call again for another. Any stream can be watched so.
-    """
+    """Get a link for a person: a local page that records live and shows the timeline. It works once."""
     runtime, stream_id = call.runtime, call.arguments.stream_id
     status: dict[str, object] = {}
     if stream_id is None:

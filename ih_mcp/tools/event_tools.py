@@ -27,8 +27,8 @@ class PollEvents(Arguments):
     stream_id: str
     cursor: int = Field(0, ge=0, description="The last next_cursor.")
     wait_s: Wait = 10
-    limit: int = Field(50, ge=1, le=200, description="Messages.")
-    max_chars: int = Field(20_000, ge=1_000, le=500_000, description="Of messages.")
+    limit: int = Field(50, ge=1, le=200)
+    max_chars: int = Field(20_000, ge=1_000, le=500_000)
 
 
 async def poll_events(call: Call[PollEvents]) -> CallToolResult:
@@ -146,8 +146,5 @@ class CheckSetup(Arguments):
 
 
 async def check_setup(call: Call[CheckSetup]) -> CallToolResult:
-    """Check key, endpoint, ffmpeg, folders and journal, and say what to mend.
-
-    Use it when something fails.
-    """
+    """Check key, endpoint, ffmpeg, folders and journal; say what to mend."""
     return answer(await check(call.runtime))

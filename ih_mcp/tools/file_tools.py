@@ -54,8 +54,8 @@ class AnalyzeFile(Arguments):
 async def analyze_file(call: Call[AnalyzeFile]) -> CallToolResult:
     """Upload a recorded file whole, for one result about all of it.
 
-    Returns an analysis_id at once, for get_analysis. For longer or larger files, or results
-    while it goes on: stream_file.
+    Returns an analysis_id at once, for get_analysis. For longer files, or results
+    meanwhile: stream_file.
     """
     arguments = call.arguments
     analysis = await call.runtime.analyze_file(

@@ -41,6 +41,13 @@ from .file_tools import (
     stream_file,
 )
 from .news import add_subscriptions
+from .picture_tools import (
+    SHOWN_BY_APP,
+    RenderTimeline,
+    add_timeline,
+    render_timeline,
+    timeline_app,
+)
 from .resources import add_resources
 from .runtime import Runtime, open_runtime
 from .skills import Skills
@@ -104,10 +111,13 @@ def _all_tools() -> list[Tool]:
             read_only=False, idempotent=True, open_world=True),
         make_tool(push_segment, PushSegment, read_only=False, idempotent=False, open_world=True),
         make_tool(stream_file, StreamFile, read_only=False, idempotent=False, open_world=True),
-        make_tool(poll_events, PollEvents, read_only=True, idempotent=True, open_world=True),
+        make_tool(poll_events, PollEvents,
+            read_only=True, idempotent=True, open_world=True, meta=SHOWN_BY_APP),
         make_tool(end_stream, EndStream, read_only=False, idempotent=True, open_world=True),
         make_tool(start_capture, StartCapture,
             read_only=False, idempotent=False, open_world=True),
+        make_tool(render_timeline, RenderTimeline,
+            read_only=False, idempotent=True, open_world=False),
         make_tool(list_streams, ListStreams, read_only=True, idempotent=True, open_world=False),
         make_tool(analyze_file, AnalyzeFile, read_only=False, idempotent=False, open_world=True),
         make_tool(get_analysis, GetAnalysis, read_only=True, idempotent=True, open_world=True),
@@ -145,10 +155,11 @@ def make_server(
         version=__version__,
         tools=list(tools if tools is not None else make_tools()),
         lifespan=lifespan,
-        extensions=[Skills()],
+        extensions=[Skills(), timeline_app()],
         log_level="WARNING",
     )
     add_resources(server)
+    add_timeline(server)
     add_subscriptions(server)
     return server
 

@@ -53,16 +53,14 @@ class Options(Arguments):
 class OpeningArguments(Options):
     """Options of a new stream."""
 
-    api: str | None = Field(
-        None, description="Default: IH_MCP_API.", json_schema_extra={"enum": [*DIALECTS]}
-    )
+    api: str | None = Field(None, json_schema_extra={"enum": [*DIALECTS]})
 
 
 class StartStream(OpeningArguments):
     sample_rate: Literal[16_000, 24_000] | None = Field(
         None, description="inter-2-audio: segments are raw s16le mono PCM."
     )
-    label: str | None = Field(None, description="Your name for it.")
+    label: str | None = None
 
     def opening(self) -> Opening:
         audio_format = pcm_format(self.sample_rate) if self.sample_rate else None

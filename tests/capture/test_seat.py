@@ -28,7 +28,7 @@ def test_a_new_recording_begins_at_0_and_the_one_before_is_over() -> None:
 
 
 def test_a_second_page_needs_to_say_that_it_takes_over() -> None:
-    seat, left = Seat(), []
+    seat, left = Seat(), list[str]()
     seat.claim("p1", left.append, takes_over=False)
     with pytest.raises(CallerError, match="another page records") as caught:
         seat.claim("p2", print, takes_over=False)
@@ -38,7 +38,7 @@ def test_a_second_page_needs_to_say_that_it_takes_over() -> None:
 
 
 def test_a_page_that_comes_back_has_its_own_seat() -> None:
-    seat, left = Seat(), []
+    seat, left = Seat(), list[str]()
     seat.claim("p1", left.append, takes_over=False)
     seat.claim("p1", print, takes_over=False)
     assert left == ["came_back"]

@@ -34,8 +34,7 @@ def test_a_key_that_was_never_given_opens_nothing() -> None:
 def test_tickets_that_nobody_uses_do_not_pile_up() -> None:
     tickets = Tickets()
     first = tickets.issue(GRANTED, now=0.0)
-    for _ in range(300):
-        last = tickets.issue(GRANTED, now=0.0)
+    *_, last = [tickets.issue(GRANTED, now=0.0) for _ in range(300)]
     with pytest.raises(CallerError):
         tickets.redeem(first, now=1.0)
     assert tickets.redeem(last, now=1.0)

@@ -96,7 +96,8 @@ def files() -> dict[str, bytes]:
 @pytest.mark.parametrize("era", ERAS)
 async def test_every_file_of_every_skill_is_a_resource(era: Era, tmp_path: Path) -> None:
     async with client(tmp_path, era) as opened:
-        listed = [str(found.uri) for found in (await opened.list_resources()).resources]
+        found = [str(found.uri) for found in (await opened.list_resources()).resources]
+        listed = [uri for uri in found if uri.startswith("skill://")]
         texts = {uri: await read(opened, uri) for uri in files()}
     assert set(listed) == set(files())
     assert texts == {uri: data.decode() for uri, data in files().items()}

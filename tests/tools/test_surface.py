@@ -26,6 +26,7 @@ NAMES = [
     "poll_events",
     "end_stream",
     "start_capture",
+    "render_timeline",
     "list_streams",
     "analyze_file",
     "get_analysis",
@@ -34,7 +35,8 @@ NAMES = [
 ]
 MAX_TOKENS = 2000
 SELF_EXPLAINING = {  # a description would only repeat the name, and costs every model its tokens
-    "stream_id", "analysis_id", "wait_s", "include", "model", "api", "scopes", "allowed_origins",
+    "stream_id", "analysis_id", "wait_s", "include", "model", "api", "limit", "max_chars", "label",
+    "format", "scopes", "allowed_origins",
     "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds",
 }  # fmt: skip
 

@@ -1,0 +1,42 @@
+"""`ih-mcp timeline`: a stream's picture as a file."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from ih_mcp.errors import CallerError
+from ih_mcp.journal import open_journal
+from ih_mcp.pictures.files import FORMATS, picture
+from ih_mcp.pictures.timeline import read_timeline
+from ih_mcp.settings import Settings
+
+from .messages import newest
+
+
+def run(settings: Settings, stream_id: str | None, output: str | None) -> int:
+    """Draw a stream into a file; its ending says which kind."""
+    print(anyio.run(_run, settings, stream_id, output))
+    return 0
+
+
+async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
+    async with open_journal(settings.data_dir) as journal:
+        stream_id = stream_id or await newest(journal)
+        path = Path(output or f"{stream_id}.html")
+        kind = path.suffix.removeprefix(".")
+        if kind not in FORMATS:
+            raise CallerError(
+                f"{path.name} does not say which kind of picture it is",
+                help=f"Let its name end in one of {', '.join(f'.{name}' for name in FORMATS)}.",
+            )
+        drawing = await read_timeline(journal, stream_id)
+        data = await to_thread.run_sync(picture, drawing, kind)
+        try:
+            await to_thread.run_sync(partial(path.write_bytes, data))
+        except OSError as exc:
+            raise CallerError(f"{path} cannot be written: {exc.strerror}") from exc
+        return path

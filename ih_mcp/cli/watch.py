@@ -1,0 +1,61 @@
+"""`ih-mcp watch`: the live timeline in a terminal, or its page in a browser."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+
+import anyio
+from rich.console import Console
+from rich.live import Live
+
+from ih_mcp.capture.serve import open_house
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.pictures.terminal import Picture
+from ih_mcp.pictures.timeline import follow
+from ih_mcp.settings import Settings
+
+from .messages import newest
+
+
+def run(settings: Settings, stream_id: str | None, *, page: bool) -> int:
+    """Show a stream of this or another process until it is over."""
+    anyio.run(_run, settings, stream_id, page)
+    return 0
+
+
+async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
+    async with open_journal(settings.data_dir) as journal:
+        stream_id = stream_id or await newest(journal)
+        await journal.row(stream_id)  # an unknown one is told before anything is shown
+        if page:
+            await _serve(settings, journal, stream_id)
+        else:
+            await _show(journal, stream_id)
+
+
+async def _show(journal: Journal, stream_id: str) -> None:
+    """On a terminal the picture moves; else the last one is printed."""
+    console = Console()
+    async with aclosing(follow(journal, stream_id)) as drawings:
+        if console.is_terminal:
+            with Live(console=console, auto_refresh=False) as live:
+                async for drawing in drawings:
+                    live.update(Picture(drawing), refresh=True)
+        else:
+            async for drawing in drawings:
+                if drawing["ended"]:
+                    console.print(Picture(drawing))
+
+
+async def _serve(settings: Settings, journal: Journal, stream_id: str) -> None:
+    async with open_house(
+        journal,
+        None,
+        host=settings.capture_host,
+        port=settings.capture_port,
+        origin=settings.capture_origin,
+    ) as house:
+        print(house.link(stream_id), flush=True)
+        print("Open this link; it works once. Ctrl+C ends the page.", file=sys.stderr)
+        await anyio.sleep_forever()

@@ -1,0 +1,3 @@
+
+// In a file the values stand beside the script.
+new TimelineView(document.getElementById("timeline")).draw(JSON.parse(document.getElementById("data").textContent));

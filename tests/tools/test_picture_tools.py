@@ -1,0 +1,67 @@
+"""The tools for people: a link to the page, and pictures; and the app that hosts may show."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp_types import ImageContent, TextContent, TextResourceContents
+
+from ih_mcp.pictures.html import APP_URI
+
+from .test_resources import client
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "html"])
+async def test_a_picture_is_a_private_file_and_a_png_is_shown_too(
+    kind: str, tmp_path: Path
+) -> None:
+    async with client(tmp_path) as opened:
+        arguments = {"stream_id": "st_a", "format": kind}
+        result = await opened.call_tool("render_timeline", arguments)
+    first, *images = result.content
+    assert isinstance(first, TextContent)
+    status: dict[str, Any] = json.loads(first.text)["ih_mcp"]
+    path = Path(status["path"])
+    assert path.name == f"st_a.{kind}"
+    assert path.stat().st_size == status["bytes"] > 1000
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(images) == (kind == "png")
+    for image in images:
+        assert isinstance(image, ImageContent)
+        assert base64.b64decode(image.data) == path.read_bytes()
+
+
+async def test_a_picture_of_an_unknown_stream_is_an_error_that_helps(tmp_path: Path) -> None:
+    async with client(tmp_path) as opened:
+        result = await opened.call_tool("render_timeline", {"stream_id": "st_x"})
+    assert result.is_error
+    assert isinstance(result.content[0], TextContent)
+    assert "There is no stream st_x" in result.content[0].text
+
+
+async def test_the_app_is_offered_with_poll_events_and_reads_the_timeline(tmp_path: Path) -> None:
+    async with client(tmp_path) as opened:
+        (poll,) = [t for t in (await opened.list_tools()).tools if t.name == "poll_events"]
+        assert poll.meta == {"ui": {"resourceUri": APP_URI}}
+        (page,) = (await opened.read_resource(APP_URI)).contents
+        (timeline,) = (await opened.read_resource("ih://streams/st_a/timeline")).contents
+    assert isinstance(page, TextResourceContents)
+    assert page.mime_type == "text/html;profile=mcp-app"
+    assert "ui/initialize" in page.text
+    assert isinstance(timeline, TextResourceContents)
+    assert json.loads(timeline.text)["stream_id"] == "st_a"
+
+
+async def test_a_link_is_given_for_a_stream_that_is_kept(tmp_path: Path) -> None:
+    async with client(tmp_path) as opened:
+        result = await opened.call_tool("start_capture", {"stream_id": "st_a"})
+    assert isinstance(result.content[0], TextContent)
+    status = json.loads(result.content[0].text)["ih_mcp"]
+    assert status["state"] == "ended"
+    assert status["link"].startswith("http://127.0.0.1:")
+    assert "#" in status["link"]
