@@ -11,8 +11,14 @@ from blockbuster import blockbuster_ctx
 
 from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
 
+from .leaks import Leaks
+
 REPOSITORY = Path(__file__).parents[1]
 SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Leaks(), "leaks")
 
 
 @pytest.fixture(scope="session")

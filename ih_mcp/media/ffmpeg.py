@@ -7,12 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import imageio_ffmpeg
 
 from ih_mcp.errors import MediaError
 
-from .process import environment
+from .commands import MAX_PIXELS
+from .process import Means, environment
 
 OLDEST_VERSION = (5, 1)  # chosen: the first with -fps_mode; Debian 12 has it
 
@@ -23,6 +25,54 @@ _WAYS = (
 _VERSION = re.compile(r"ffmpeg version (\S+)")
 _NUMBERED = re.compile(r"n?(\d+)\.(\d+)")
 _VERSION_SECONDS = 10.0
+_BUNDLED = Path(imageio_ffmpeg.__file__).parent / "binaries"
+
+
+_LEAST_BYTES = 256 << 20
+_INDEX_SHARE = 8  # an honest index needs a few bytes a packet, and packets are larger
+_LOOK_SECONDS = 10.0
+_LEAST_SECONDS = 60.0
+_DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What ffmpeg may take, as the settings say; memory is bounded on Linux alone."""
+
+    max_bytes: int = 2 << 30
+    """Of memory, where pictures are decoded or encoded. Measured, with 2 threads and up to 1920
+    pixels out: 1080p 423 MiB, 4K HEVC of 10 bit 646, 4K AV1 of 10 bit 806, 8K HEVC of 10 bit 1,221;
+    ffmpeg 5.1 takes some less."""
+    max_pixels: int = MAX_PIXELS
+    max_silent_seconds: float = 30.0
+    """How long its output is waited for."""
+
+    def to_look(self, size: int) -> Means:
+        """For a look at a file of `size` bytes."""
+        return self._means(self._index_bytes(size), _LOOK_SECONDS)
+
+    def to_copy(self, size: int, seconds: float | None) -> Means:
+        """To copy a file of `size` bytes and, as far as is known, `seconds`."""
+        return self._means(self._index_bytes(size), 2 * (seconds or _DAY_SECONDS))
+
+    def to_encode(self, seconds: float | None) -> Means:
+        """To decode or encode pictures."""
+        return self._means(self.max_bytes, 16 * (seconds or _DAY_SECONDS))
+
+    def to_decode(self) -> Means:
+        """A stream that goes on as long as it does."""
+        return Means(memory_bytes=self.max_bytes, silent_seconds=self.max_silent_seconds)
+
+    def _index_bytes(self, size: int) -> int:
+        return min(self.max_bytes, _LEAST_BYTES + size // _INDEX_SHARE)
+
+    def _means(self, memory_bytes: int, seconds: float) -> Means:
+        return Means(
+            memory_bytes=memory_bytes,
+            processor_seconds=_LEAST_SECONDS + seconds,
+            silent_seconds=self.max_silent_seconds,
+            patience_seconds=_LEAST_SECONDS + 2 * seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +83,30 @@ class Ffmpeg:
     version: str
     found_by: str
     """`IH_MCP_FFMPEG`, `PATH` or `imageio-ffmpeg`."""
+    allowance: Allowance = Allowance()
 
 
-def find_ffmpeg(explicit: str | None = None) -> Ffmpeg:
+_USUAL = Allowance()
+
+
+def find_ffmpeg(explicit: str | None = None, allowance: Allowance = _USUAL) -> Ffmpeg:
     """Find the ffmpeg to use: the explicit one, else the first that serves.
 
     Starts each candidate once, so it blocks for some milliseconds: call it in a thread.
 
     Args:
         explicit: The value of `IH_MCP_FFMPEG`. Nothing else is tried when it is given.
+        allowance: What each of its runs may take.
 
     Raises:
         MediaError: None serves, or the explicit one does not (`ffmpeg_missing`).
     """
     if explicit:
-        return _serving(explicit, "IH_MCP_FFMPEG")
+        return _serving(explicit, "IH_MCP_FFMPEG", allowance)
     refusals = []
     for path, found_by in _candidates():
         try:
-            return _serving(path, found_by)
+            return _serving(path, found_by, allowance)
         except MediaError as refusal:
             refusals.append(refusal.what)
     raise _missing("; ".join(refusals) or "no ffmpeg was found")
@@ -66,13 +121,12 @@ def is_supported(version: str) -> bool:
 def _candidates() -> Iterator[tuple[str, str]]:
     if on_path := shutil.which("ffmpeg"):
         yield on_path, "PATH"
-    try:
-        yield imageio_ffmpeg.get_ffmpeg_exe(), "imageio-ffmpeg"
-    except RuntimeError:  # the wheel of this platform brings none
-        return
+    # Not by its own finder, which starts the binary with all of our environment, keys too.
+    for path in sorted(_BUNDLED.glob("ffmpeg*")):  # the wheel of some platforms brings none
+        yield str(path), "imageio-ffmpeg"
 
 
-def _serving(path: str, found_by: str) -> Ffmpeg:
+def _serving(path: str, found_by: str, allowance: Allowance) -> Ffmpeg:
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed argument list, no shell
             [path, "-nostdin", "-version"],
@@ -89,7 +143,7 @@ def _serving(path: str, found_by: str) -> Ffmpeg:
         raise _missing(f"the program named by {found_by} is not ffmpeg")
     if not is_supported(told[1]):
         raise _missing(f"the ffmpeg of {found_by} is {told[1]}; 5.1 or newer is needed")
-    return Ffmpeg(path=path, version=told[1], found_by=found_by)
+    return Ffmpeg(path=path, version=told[1], found_by=found_by, allowance=allowance)
 
 
 def _missing(what: str) -> MediaError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
 
 from ih_mcp.errors import MediaError
@@ -20,11 +19,8 @@ def program(folder: Path, says: str, name: str = "ffmpeg") -> str:
 
 
 @pytest.fixture
-def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> str:
-        raise RuntimeError("No ffmpeg exe could be found.")
-
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
+def no_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("ih_mcp.media.ffmpeg._BUNDLED", tmp_path / "no wheel")
 
 
 def test_the_explicit_one_is_used(tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
+from tests.leaks import KEY, look
+
+__all__ = ["ERAS", "KEY", "REPOSITORY", "Answer", "Host", "Process", "environment", "open_host"]
+
 ERAS: tuple[Literal["legacy", "2026-07-28"], ...] = ("legacy", "2026-07-28")
 REPOSITORY = Path(__file__).parents[2]
-KEY = "ih_test_key"
 
 
 def environment(data_dir: Path, *, endpoint: str = "local", **more: str) -> dict[str, str]:
@@ -74,6 +77,7 @@ class Host:
         assert result.structured_content is None
         blocks = [block.text for block in result.content if isinstance(block, TextContent)]
         assert len(blocks) == len(result.content)
+        look(f"the answer of {tool}", "\n".join(blocks))
         return Answer(bool(result.is_error), blocks)
 
     async def read_all(self, stream_id: str, **arguments: Any) -> tuple[list[str], Answer]:
@@ -133,6 +137,7 @@ class Process:
     def call(self, tool: str, **arguments: object) -> Answer:
         result = self.request("tools/call", name=tool, arguments=arguments)["result"]
         blocks = [block["text"] for block in result["content"]]
+        look(f"the answer of {tool}", "\n".join(blocks))
         return Answer(bool(result.get("isError")), blocks)
 
     def _write(self, message: Mapping[str, object]) -> None:
