@@ -115,5 +115,16 @@ def test_nothing_heavy_is_loaded_before_the_first_media() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_the_detector_of_speech_works_in_one_thread_and_leaves_the_environment() -> None:
+    code = (
+        "import os; from ih_mcp.standin.cues.senses import make_detector\n"
+        "count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "detect, before = make_detector(), count(); detect([0.0] * 512)\n"
+        "assert count() == before; assert 'OMP_THREAD_LIMIT' not in os.environ"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_all_packages_are_here() -> None:
     assert missing_packages() == []
