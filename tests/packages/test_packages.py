@@ -6,13 +6,14 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
+from docs.generate import BUNDLE, bundle
 from ih_mcp import __version__
 from ih_mcp.settings import Settings
-from ih_mcp.tools.server import make_tools
 from tests.road.host import REPOSITORY
 
 NAME = "io.github.ih-mcp/ih-mcp"
@@ -67,6 +68,48 @@ def test_the_registry_finds_the_name_where_it_looks() -> None:
         assert package["transport"] == {"type": "stdio"}
 
 
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Variable(_Closed):
+    """`KeyValueInput` of the schema 2025-12-11, in what is used of it."""
+
+    name: str
+    description: str
+    is_required: bool = Field(alias="isRequired")
+    is_secret: bool = Field(alias="isSecret")
+    format: Literal["string", "number", "boolean", "filepath"]
+    default: str = ""
+
+
+class Package(_Closed):
+    registry_type: Literal["pypi", "oci"] = Field(alias="registryType")
+    identifier: str
+    version: str = Field(__version__, pattern=r"^\d+\.\d+\.\d+$")
+    runtime_hint: Literal["uvx", ""] = Field("", alias="runtimeHint")
+    transport: dict[Literal["type"], Literal["stdio"]]
+    environment_variables: list[Variable] = Field(alias="environmentVariables")
+
+
+class ServerJson(_Closed):
+    schema_: Literal[
+        "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
+    ] = Field(alias="$schema")
+    name: str = Field(min_length=3, max_length=200, pattern=r"^[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+$")
+    title: str = Field(min_length=1, max_length=100)
+    description: str = Field(min_length=1, max_length=100)
+    version: str = Field(max_length=255)
+    repository: dict[Literal["url", "source"], str]
+    packages: list[Package]
+
+
+def test_the_registry_entry_has_the_fields_of_its_schema() -> None:
+    read = ServerJson.model_validate(document("server.json"))
+    assert read.repository.keys() == {"url", "source"}
+    assert {package.registry_type for package in read.packages} == {"pypi", "oci"}
+
+
 def variables() -> set[str]:
     """Each environment variable that some file hands on to the server."""
     named = set()
@@ -102,8 +145,7 @@ def test_what_is_filled_in_is_asked_for(path: str, asks: str) -> None:
 
 
 def test_the_bundle_lists_the_tools_there_are() -> None:
-    listed = {tool["name"]: tool["description"] for tool in document("mcpb/manifest.json")["tools"]}
-    assert listed == {tool.name: tool.description for tool in make_tools()}
+    assert BUNDLE.read_text(encoding="utf-8") == bundle(), "run python docs/generate.py"
 
 
 def test_what_files_point_to_is_there() -> None:

@@ -1,0 +1,77 @@
+"""The packages, as the checkers of those who hand them out see them; none needs a login."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ih_mcp import __version__
+from tests.node import CLAUDE, GEMINI, MCPB, SKILLS, needs_node, run
+from tests.road.host import REPOSITORY, environment
+
+pytestmark = [needs_node, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return environment(tmp_path / "data", HOME=str(tmp_path), USERPROFILE=str(tmp_path))
+
+
+@pytest.mark.parametrize("what", [".", ".claude-plugin/marketplace.json"])
+def test_claude_finds_plugin_and_marketplace_valid(what: str, env: dict[str, str]) -> None:
+    done = run(CLAUDE, "plugin", "validate", what, "--strict", env=env, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Validation passed" in done.stdout
+
+
+def test_the_plugin_is_installed_from_its_marketplace(env: dict[str, str], tmp_path: Path) -> None:
+    added = run(CLAUDE, "plugin", "marketplace", "add", REPOSITORY, env=env, cwd=tmp_path)
+    assert added.returncode == 0, added.stdout + added.stderr
+    done = run(CLAUDE, "plugin", "install", "interhuman@ih-mcp", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = run(CLAUDE, "plugin", "list", env=env, cwd=tmp_path)
+    assert "interhuman@ih-mcp" in listed.stdout
+
+
+def test_gemini_finds_its_extension_valid(env: dict[str, str], tmp_path: Path) -> None:
+    done = run(GEMINI, "extensions", "validate", REPOSITORY, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_bundle_is_valid_and_can_be_packed(env: dict[str, str], tmp_path: Path) -> None:
+    done = run(MCPB, "validate", REPOSITORY / "mcpb", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    packed = tmp_path / "ih-mcp.mcpb"
+    done = run(MCPB, "pack", REPOSITORY / "mcpb", packed, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"version: {__version__}" in done.stdout
+    assert packed.stat().st_size > 1000
+
+
+def test_the_skills_command_finds_and_installs_all(env: dict[str, str], tmp_path: Path) -> None:
+    names = sorted(path.parent.name for path in (REPOSITORY / "skills").glob("*/SKILL.md"))
+    done = run(SKILLS, "add", REPOSITORY, "--list", env=env, cwd=tmp_path)
+    assert sorted(re.findall(r"^│\s{4}(interhuman\S*)$", done.stdout, re.MULTILINE)) == names
+    into = ("-a", "claude-code", "-y")
+    done = run(SKILLS, "add", REPOSITORY, *into, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed = tmp_path / ".claude" / "skills"
+    assert sorted(path.parent.name for path in installed.glob("*/SKILL.md")) == names
+    assert (installed / "interhuman-live-coach" / "references" / "capture.md").is_file()
+
+
+def test_the_skills_command_installs_one(env: dict[str, str], tmp_path: Path) -> None:
+    chosen = ("--skill", "interhuman-stream", "--full-depth", "-a", "claude-code", "-y")
+    done = run(SKILLS, "add", REPOSITORY, *chosen, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed = (tmp_path / ".claude" / "skills").glob("*/SKILL.md")
+    assert [path.parent.name for path in installed] == ["interhuman-stream"]
+
+
+def test_the_versions_of_the_programs_are_exact() -> None:
+    pinned = json.loads((REPOSITORY / "tests" / "node" / "package.json").read_text())
+    for version in pinned["dependencies"].values():
+        assert re.fullmatch(r"(npm:@[\w/-]+@)?\d+\.\d+\.\d+(-alpha\.\d+)?", version)
