@@ -137,6 +137,25 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_CAPTURE_ORIGIN",
         description="Where people reach it, if not there: `https://...` of a proxy.",
     )
+    ffmpeg_max_bytes: int = Field(
+        2 * 2**30,
+        ge=2**28,
+        validation_alias="IH_MCP_FFMPEG_MAX_BYTES",
+        description="Memory of an ffmpeg that encodes, on Linux; one that only looks or copies "
+        "gets 256 MiB and an eighth of the file's size, at most this.",
+    )
+    ffmpeg_max_pixels: int = Field(
+        7680 * 4320,
+        ge=1,
+        validation_alias="IH_MCP_FFMPEG_MAX_PIXELS",
+        description="Of one picture; larger ones are refused.",
+    )
+    ffmpeg_max_silent_seconds: float = Field(
+        30.0,
+        gt=0,
+        validation_alias="IH_MCP_FFMPEG_MAX_SILENT_SECONDS",
+        description="How long ffmpeg may give nothing while it is waited for.",
+    )
     max_streams: int = Field(
         16, ge=1, le=1000, validation_alias="IH_MCP_MAX_STREAMS", description="Live at a time."
     )

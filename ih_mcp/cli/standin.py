@@ -10,12 +10,12 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from ih_mcp.media.ffmpeg import find_ffmpeg
 from ih_mcp.settings import Settings
 from ih_mcp.standin.choice import choose_analyst
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import serve
+from ih_mcp.tools.ffmpeg import the_ffmpeg
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
 
 
 async def _serve(settings: Settings, options: Options, port: int) -> None:
-    ffmpeg = await to_thread.run_sync(find_ffmpeg, settings.ffmpeg)
+    ffmpeg = await to_thread.run_sync(the_ffmpeg, settings)
     choose = partial(choose_analyst, settings.analyst, scenario=settings.scenario)
     analyst = await to_thread.run_sync(choose)
     options = replace(options, analyst=analyst.make)

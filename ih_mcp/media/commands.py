@@ -5,51 +5,61 @@ Replacing the builder is a change of this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import ffmpeg as builder
 
-from .recipes import Recipe
+from .recipes import THREADS, Recipe
 
 MAX_PIXELS = 33_177_600  # chosen: 7680 x 4320; 16384 x 8192 took 1.7 GB to decode
 
 # Without the format list ffmpeg renders a text file as video and follows playlists to other files.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac"
-GUARDS: Mapping[str, object] = MappingProxyType(
-    {"format_whitelist": FORMATS, "max_pixels": MAX_PIXELS}
-)
-_FILE_GUARDS = {**GUARDS, "protocol_whitelist": "file"}
-_PIPE_GUARDS = {**GUARDS, "protocol_whitelist": "pipe"}
+_LONGEST_SECONDS = 86_400  # chosen: a day; times can be written to be far apart
 _QUIET = ("-nostdin", "-hide_banner", "-nostats", "-v", "error")
 _TALKING = ("-nostdin", "-hide_banner", "-nostats")
+_ENCODING = (*_QUIET, "-filter_threads", "1")
 _BARE = MappingProxyType({"map_metadata": "-1", "map_chapters": "-1"})  # GPS, names, chapters
 
 
-def probe(binary: str, url: str, *, packets_seconds: float) -> list[str]:
+def probe(
+    binary: str, url: str, *, packets_seconds: float, max_pixels: int = MAX_PIXELS
+) -> list[str]:
     """Facts as lines: the packets' on standard output, the file's on standard error."""
-    source = _input(url)
+    source = _input(url, max_pixels)
     output = builder.output(
         source["V:0?"], source["a:0?"], "pipe:1", c="copy", t=packets_seconds, format="framecrc"
     )
     return _compiled(binary, output, _TALKING)
 
 
-def segments(binary: str, url: str, recipe: Recipe, *, start_seconds: float) -> list[str]:
+def segments(
+    binary: str,
+    url: str,
+    recipe: Recipe,
+    *,
+    start_seconds: float,
+    max_pixels: int = MAX_PIXELS,
+) -> list[str]:
     """A file as one fragmented MP4 or WebM on standard output."""
-    more = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
-    source = _input(url, fflags="+genpts", **more)
-    return _compiled(binary, _segments_of(source, recipe), _QUIET)
+    more: dict[str, object] = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
+    if recipe.encodes:
+        more["threads"] = THREADS
+    source = _input(url, max_pixels, fflags="+genpts", **more)
+    quiet = _ENCODING if recipe.encodes else _QUIET
+    return _compiled(binary, _segments_of(source, recipe), quiet)
 
 
-def sound(binary: str, url: str, *, hertz: int) -> list[str]:
+def sound(binary: str, url: str, *, hertz: int, max_pixels: int = MAX_PIXELS) -> list[str]:
     """The sound of a file as s16le mono on standard output; silence where it has none."""
     output = builder.output(
-        _input(url)["a:0"],
+        _input(url, max_pixels)["a:0"],
         "pipe:1",
         ac=1,
         ar=hertz,
         af="aresample=async=1:first_pts=0",
+        t=_LONGEST_SECONDS,
         format="s16le",
         **{"c:a": "pcm_s16le"},
     )
@@ -65,6 +75,7 @@ def decoded(
     hertz: int,
     keeps_aspect: bool = False,
     decoders: Sequence[str] = (),
+    max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
     """The container stream on standard input as pictures and sound in Matroska."""
     only = {"codec_whitelist": ",".join(decoders)} if decoders else {}
@@ -76,7 +87,7 @@ def decoded(
         fpsprobesize=0,
         threads=1,  # frame threads hold back as many pictures
         **only,
-        **_PIPE_GUARDS,
+        **_guards("pipe", max_pixels),
     )
     turn = f"floor(t*{pictures_per_second:g}+1e-6)"
     before = f"floor(prev_selected_t*{pictures_per_second:g}+1e-6)"
@@ -111,13 +122,22 @@ def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe) -> obje
         source["a:0?"],
         "pipe:1",
         format=recipe.container,
+        t=_LONGEST_SECONDS,
         **_BARE,
         **recipe.options,
     )
 
 
-def _input(url: str, **options: object) -> builder.nodes.FilterableStream:
-    return builder.input(url, **_FILE_GUARDS, **options)
+def _input(url: str, max_pixels: int, **options: object) -> builder.nodes.FilterableStream:
+    return builder.input(url, **_guards("file", max_pixels), **options)
+
+
+def _guards(protocol: str, max_pixels: int) -> dict[str, object]:
+    return {
+        "format_whitelist": FORMATS,
+        "max_pixels": max_pixels,
+        "protocol_whitelist": protocol,
+    }
 
 
 def _compiled(binary: str, output: object, global_options: tuple[str, ...]) -> list[str]:

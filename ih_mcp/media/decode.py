@@ -91,9 +91,11 @@ class Decoder:
         decoders: Sequence[str] = (),
     ) -> None:
         self._size = (picture_width, picture_height)
+        self._means = ffmpeg.allowance.to_decode()
         self._hertz = sound_hertz
         self._command = commands.decoded(
             ffmpeg.path,
+            max_pixels=ffmpeg.allowance.max_pixels,
             pictures_per_second=pictures_per_second,
             width=picture_width,
             height=picture_height,
@@ -110,7 +112,7 @@ class Decoder:
 
     async def __aenter__(self) -> Self:
         self._child = await self._stack.enter_async_context(
-            running(self._command, takes_input=True)
+            running(self._command, takes_input=True, means=self._means)
         )
         return self
 

@@ -32,8 +32,15 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = 0.0) -> 
         PathError: It is not the admitted file any more.
     """
     async with opened(path) as source:
-        command = commands.probe(ffmpeg.path, source.url, packets_seconds=packets_seconds)
-        async with running(command, descriptors=source.descriptors) as child:
+        allowance = ffmpeg.allowance
+        command = commands.probe(
+            ffmpeg.path,
+            source.url,
+            packets_seconds=packets_seconds,
+            max_pixels=allowance.max_pixels,
+        )
+        means = allowance.to_look(source.size)
+        async with running(command, descriptors=source.descriptors, means=means) as child:
             lines = bytearray()
             while data := await child.read():
                 lines += data
@@ -42,7 +49,7 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = 0.0) -> 
             except MediaError as failure:
                 raise _explained(failure, child.words.text()) from None
         facts = parse(lines.decode(errors="replace"), child.words.text())
-        _refuse_bombs(facts)
+        _refuse_bombs(facts, allowance.max_pixels)
         if facts.container_name != "mov":
             return facts
         hidden = await anyio.to_thread.run_sync(_hidden_tracks, source.descriptor)
@@ -57,13 +64,12 @@ def _hidden_tracks(descriptor: int) -> dict[str, float]:
         return hidden_tracks(file)
 
 
-def _refuse_bombs(facts: Facts) -> None:
+def _refuse_bombs(facts: Facts, max_pixels: int) -> None:
     video = facts.video
-    if video and video.width * video.height > commands.MAX_PIXELS:
+    if video and video.width * video.height > max_pixels:
         raise MediaError(
-            f"the picture is {video.width} x {video.height}; at most "
-            f"{commands.MAX_PIXELS} pixels are taken",
-            help="Scale it down first.",
+            f"the picture is {video.width} x {video.height}; at most {max_pixels} pixels are taken",
+            help="Scale it down first. IH_MCP_FFMPEG_MAX_PIXELS is how many are taken.",
             code="picture_too_large",
             facts={"width": video.width, "height": video.height},
         )

@@ -1,18 +1,20 @@
 """Run one ffmpeg: bytes in, bytes out, its words kept, gone on every way out.
 
 The process has no shell, no terminal, its own process group, an environment of a few names, and
-on Linux bounds on memory and on files it may write. Nothing here starts a task, so that an async
+on Linux bounds on memory, processor time and files. Nothing here starts a task, so that an async
 generator may hold a process open between two of its items.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -24,12 +26,26 @@ from ih_mcp.errors import MediaError
 
 from .words import Words, failure
 
-STALL_SECONDS = 30.0  # chosen: no local file keeps ffmpeg silent for so long
 _END_SECONDS = 2.0
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # a larger pipe lets ffmpeg run on while we hand over a segment
-_MEMORY_BYTES = 3 << 30  # of address space; a decoder of 8K pictures fits
+_PROGRAM_BYTES = 1 << 30  # of address space: the program, and what its threads reserve
+_MAX_FILES = 64
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What one process may take."""
+
+    memory_bytes: int = 256 << 20
+    """That it writes to; measured: 135 MiB for a film of 4 h, 119 MiB for one of 8K pictures, to
+    look at it or to copy it."""
+    processor_seconds: float | None = None
+    silent_seconds: float = 30.0
+    """How long it may keep us waiting at once; no local file keeps ffmpeg silent for so long."""
+    patience_seconds: float = float("inf")
+    """How long it may keep us waiting, all in all."""
 
 
 class Child:
@@ -39,13 +55,12 @@ class Child:
     another task, since ffmpeg waits while nobody reads.
     """
 
-    def __init__(
-        self, process: anyio.abc.Process, stdout: int, words: Words, patience_seconds: float
-    ) -> None:
+    def __init__(self, process: anyio.abc.Process, stdout: int, words: Words, means: Means) -> None:
         self._process = process
         self._stdout = stdout
         self._words = words
-        self._patience = patience_seconds
+        self._silence = means.silent_seconds
+        self._patience = means.patience_seconds
 
     @property
     def pid(self) -> int:
@@ -64,7 +79,7 @@ class Child:
                 calls does not count.
         """
         began = anyio.current_time()
-        with anyio.move_on_after(min(STALL_SECONDS, self._patience)):
+        with anyio.move_on_after(min(self._silence, self._patience)):
             data = await _read(self._stdout)
             self._patience -= anyio.current_time() - began
             return data
@@ -108,6 +123,8 @@ class Child:
         """
         status = await self._process.wait()
         await anyio.to_thread.run_sync(self._words.join, abandon_on_cancel=True)
+        if status == _KILLED:
+            raise self.failure(f"ffmpeg was killed (status {status}): {_KILLERS}")
         if status:
             raise self.failure(f"ffmpeg ended with status {status}")
 
@@ -116,13 +133,18 @@ class Child:
         return failure(what, self._words.last_useful())
 
 
+_USUAL = Means()
+_KILLED = -9  # SIGKILL, on POSIX
+_KILLERS = "it took more processor time than it may, the machine lacks memory, or somebody did it"
+
+
 @asynccontextmanager
 async def running(
     command: Sequence[str],
     *,
     takes_input: bool = False,
     descriptors: Sequence[int] = (),
-    patience_seconds: float = float("inf"),
+    means: Means = _USUAL,
 ) -> AsyncIterator[Child]:
     """Run `command` while the block lasts; when it ends the process is gone and reaped.
 
@@ -130,15 +152,15 @@ async def running(
         command: The argument list, the binary first.
         takes_input: Whether `Child.write` is used; otherwise standard input is closed.
         descriptors: Open files the process inherits.
-        patience_seconds: How long all of `Child.read` may wait together.
+        means: What it may take; bounds on memory and processor time hold on Linux alone.
 
     Raises:
         MediaError: It cannot be started.
     """
     stdout, words, process = await _start(command, takes_input, descriptors)
     try:
-        _bound(process.pid)
-        yield Child(process, stdout, words, patience_seconds)
+        _bound(process.pid, means)
+        yield Child(process, stdout, words, means)
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_END_SECONDS):
             await _end(process)
@@ -207,7 +229,7 @@ if sys.platform == "win32":
     def _widen(descriptor: int) -> None:
         """Its size is the system's."""
 
-    def _bound(pid: int) -> None:
+    def _bound(_pid: int, _means: Means) -> None:
         """No bounds here."""
 
     async def _read(descriptor: int) -> bytes:
@@ -229,13 +251,22 @@ else:
             with suppress(OSError):  # refused beyond the user's quota: the usual size serves too
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def _bound(pid: int) -> None:
+    def _bound(pid: int, means: Means) -> None:
         if sys.platform == "linux":
             import resource  # noqa: PLC0415 - not on every platform
 
-            with suppress(ProcessLookupError, PermissionError, ValueError):
-                resource.prlimit(pid, resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+            bounds = {
+                resource.RLIMIT_DATA: means.memory_bytes,
+                resource.RLIMIT_AS: means.memory_bytes + _PROGRAM_BYTES,
+                resource.RLIMIT_FSIZE: 0,
+                resource.RLIMIT_CORE: 0,  # it would hold pictures
+                resource.RLIMIT_NOFILE: _MAX_FILES,
+            }
+            if means.processor_seconds is not None:
+                bounds[resource.RLIMIT_CPU] = math.ceil(means.processor_seconds)
+            for what, bound in bounds.items():
+                with suppress(ProcessLookupError, PermissionError, ValueError):
+                    resource.prlimit(pid, what, (bound, bound))
 
     async def _read(descriptor: int) -> bytes:
         os.set_blocking(descriptor, False)

@@ -55,6 +55,8 @@ AUDIO: Mapping[str, CodecRow] = MappingProxyType(
 UNTIMED = frozenset({"avi", "mpeg"})
 """Containers without presentation times for every picture; copies lose or shift some."""
 
+MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
+THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
 FRAGMENT_BYTES = 1 << 21  # chosen: keeps ffmpeg and us small when a GOP is fat
 _CONTINUED_MICROSECONDS = 500_000  # chosen: how finely a continued stream can be cut
 _WHOLE_MICROSECONDS = 5_000_000  # chosen: sound that goes on without a picture can be cut
@@ -145,6 +147,10 @@ def recipe(
     )
 
 
+def _even(side: str) -> str:
+    return f"'trunc({side}*min(1,{MAX_ENCODED_SIDE}/max(iw,ih))/2)*2'"
+
+
 _AAC: Mapping[str, object] = MappingProxyType({"c:a": "aac", "ac": 2, "b:a": "96k"})
 
 
@@ -152,13 +158,15 @@ def _h264(target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
     return {
         "c:v": "libx264",
         "preset": "veryfast",
+        "threads": THREADS,
         "crf": 23,
         "maxrate": bits_per_second,
         "bufsize": bits_per_second * 2,
         "pix_fmt": "yuv420p",
-        # Interlaced pictures, and only those, become progressive ones; even sizes for 4:2:0; the
-        # range of levels that every decoder shows right.
-        "vf": "yadif=deint=interlaced,scale=trunc(iw/2)*2:trunc(ih/2)*2:out_range=limited",
+        # Interlaced pictures, and only those, become progressive ones; even sizes for 4:2:0, and
+        # not larger than can be encoded as fast as it is sent; the range of levels that every
+        # decoder shows right.
+        "vf": f"yadif=deint=interlaced,scale={_even('iw')}:{_even('ih')}:out_range=limited",
         "force_key_frames": f"expr:gte(t,n_forced*{target_seconds:g})",
         "sc_threshold": 0,
         "g": 100_000,

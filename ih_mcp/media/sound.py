@@ -12,6 +12,9 @@ from .facts import require_tracks
 from .ffmpeg import Ffmpeg
 from .probe import probe
 from .process import running
+from .words import inflated
+
+_MOST_GROWTH, _SPARE_BYTES = 1_000, 1 << 25  # chosen: speech in 1 kbit/s grows 256 times
 
 
 async def sound(
@@ -29,15 +32,23 @@ async def sound(
         piece_seconds: How long each piece is; the last one is shorter.
 
     Raises:
-        MediaError: It has no sound, or cannot be read.
+        MediaError: It has no sound, or cannot be read, or is made to give silence without end.
     """
-    require_tracks(await probe(ffmpeg, source), video=False, audio=True)
+    facts = await probe(ffmpeg, source)
+    require_tracks(facts, video=False, audio=True)
+    allowance = ffmpeg.allowance
     piece_bytes = max(1, round(piece_seconds * hertz)) * BYTES_PER_SAMPLE
     given, waiting = 0, bytearray()
     async with opened(source) as file:
-        command = commands.sound(ffmpeg.path, file.url, hertz=hertz)
-        async with running(command, descriptors=file.descriptors) as child:
+        command = commands.sound(
+            ffmpeg.path, file.url, hertz=hertz, max_pixels=allowance.max_pixels
+        )
+        means = allowance.to_copy(file.size, facts.duration_seconds)
+        left = _MOST_GROWTH * file.size + _SPARE_BYTES
+        async with running(command, descriptors=file.descriptors, means=means) as child:
             while data := await child.read():
+                if (left := left - len(data)) < 0:
+                    raise inflated(file.size, _MOST_GROWTH)
                 waiting += data
                 while len(waiting) >= piece_bytes:
                     piece = bytes(waiting[:piece_bytes])

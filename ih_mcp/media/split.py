@@ -23,14 +23,14 @@ from .facts import Facts
 from .ffmpeg import Ffmpeg
 from .plan import Bounds, OversizeError, bounds
 from .probe import probe
-from .process import running
+from .process import Means, running
 from .recipes import Recipe, recipe
+from .words import inflated
 
 __all__ = ["Segment", "split"]
 
 _VIDEO = frozenset({"video"})
 _FINAL = frozenset({"ffmpeg_stalled", "inflated"})
-_LEAST_PATIENCE_SECONDS = 60.0
 _MOST_GROWTH, _SPARE_BYTES = 2, 1 << 24  # chosen: an index can name the same bytes many times
 _DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv"})  # the others estimate
 _EARLY_SECONDS, _EARLY_SHARE = 1.0, 0.02  # chosen: tracks of a sound file differ by less
@@ -111,10 +111,10 @@ class Job:
             encode=encode,
         )
 
-    @property
-    def patience_seconds(self) -> float:
-        """How long ffmpeg may keep us waiting, all in all."""
-        return max(_LEAST_PATIENCE_SECONDS, 4 * (self.facts.duration_seconds or 3_600.0))
+    def means(self, made: Recipe, size: int) -> Means:
+        """What a run over a file of `size` bytes may take."""
+        allowance, seconds = self.ffmpeg.allowance, self.facts.duration_seconds
+        return allowance.to_encode(seconds) if made.encodes else allowance.to_copy(size, seconds)
 
 
 class _UnfitError(Exception):
@@ -153,14 +153,20 @@ async def _stream(job: Job, made: Recipe, begin: float) -> AsyncGenerator[bytes,
         MediaError: ffmpeg failed, or writes more than an honest copy can have.
     """
     async with opened(job.source) as source:
-        command = commands.segments(job.ffmpeg.path, source.url, made, start_seconds=begin)
+        command = commands.segments(
+            job.ffmpeg.path,
+            source.url,
+            made,
+            start_seconds=begin,
+            max_pixels=job.ffmpeg.allowance.max_pixels,
+        )
         left = _MOST_GROWTH * source.size + _SPARE_BYTES if not made.encodes else None
         async with running(
-            command, descriptors=source.descriptors, patience_seconds=job.patience_seconds
+            command, descriptors=source.descriptors, means=job.means(made, source.size)
         ) as child:
             while data := await child.read():
                 if left is not None and (left := left - len(data)) < 0:
-                    raise _inflated(source.size)
+                    raise inflated(source.size, _MOST_GROWTH)
                 yield data
             await child.finish()
 
@@ -192,11 +198,3 @@ def _refuse_early_end(facts: Facts, end_seconds: float) -> None:
             code="ends_early",
             facts={"end_seconds": end_seconds, "declared_seconds": declared},
         )
-
-
-def _inflated(size: int) -> MediaError:
-    return MediaError(
-        f"a file of {size} bytes gives more than {_MOST_GROWTH} times as much",
-        help="Its index is damaged or made to do harm; convert the file and look at the result.",
-        code="inflated",
-    )

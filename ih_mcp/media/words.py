@@ -63,7 +63,9 @@ _INCOMPLETE = (
 )
 _NOT_MEDIA = "This is not a media file ffmpeg can read, or its beginning is damaged."
 _NOT_ALLOWED = "Playlists, scripts, text and pictures are not read; give a video or sound file."
-_DEMANDING = "The media needs more memory than it may have; scale the picture down."
+_DEMANDING = (
+    "Scale the picture down first. IH_MCP_FFMPEG_MAX_BYTES is how much memory ffmpeg may take."
+)
 _NO_ENCODER = (
     "This ffmpeg was built without libx264. Set IH_MCP_FFMPEG to one that has it, "
     "or remove it from PATH so that the one of imageio-ffmpeg is used."
@@ -76,7 +78,17 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ("not in allowed", "format_not_allowed", _NOT_ALLOWED),
     ("Unknown encoder", "encoder_missing", _NO_ENCODER),
     ("Cannot allocate memory", "too_demanding", _DEMANDING),
+    ("malloc", "too_demanding", _DEMANDING),
+    ("Resource temporarily unavailable", "too_demanding", _DEMANDING),  # no memory for a thread
 )
+
+
+def inflated(size: int, growth: int) -> MediaError:
+    return MediaError(
+        f"a file of {size} bytes gives more than {growth} times as much",
+        help="Its index is damaged or made to do harm; convert the file and look at the result.",
+        code="inflated",
+    )
 
 
 def failure(what: str, line: str) -> MediaError:

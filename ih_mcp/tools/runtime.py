@@ -79,6 +79,7 @@ class Runtime:
         self._tasks = tasks
         self._trusted = trusted
         self._making = anyio.Lock()
+        self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
         self._standin_url: str | None = None
         self._house: House | None = None
@@ -130,7 +131,8 @@ class Runtime:
             ) as socket:
                 yield socket
 
-        stream = await self.registry.start(plan, opener, feed=feed)
+        async with self._starting:  # one by one, so that each knows how many there are
+            stream = await self.registry.start(plan, opener, feed=feed)
         self.mirror.follow(stream.id)
         return stream
 
@@ -277,11 +279,11 @@ class Runtime:
         Raises:
             MediaError: There is none.
         """
-        from ih_mcp.media.ffmpeg import find_ffmpeg  # noqa: PLC0415
+        from .ffmpeg import the_ffmpeg  # noqa: PLC0415
 
         async with self._making:
             if self._ffmpeg is None:
-                self._ffmpeg = await to_thread.run_sync(find_ffmpeg, self.settings.ffmpeg)
+                self._ffmpeg = await to_thread.run_sync(the_ffmpeg, self.settings)
             return self._ffmpeg
 
     async def base_url(self) -> str:

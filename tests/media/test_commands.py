@@ -69,6 +69,8 @@ def test_a_copy_is_this_command() -> None:
         "-1",
         "-movflags",
         "+frag_keyframe+delay_moov+default_base_moof",
+        "-t",
+        "86400",
         "pipe:1",
         "-nostdin",
         "-hide_banner",
@@ -76,6 +78,18 @@ def test_a_copy_is_this_command() -> None:
         "-v",
         "error",
     ]
+
+
+def test_what_encodes_has_two_threads_and_pictures_of_a_bounded_size() -> None:
+    command = " ".join(
+        commands.segments("f", "file:/x", made(facts("mpeg4")), start_seconds=0.0, max_pixels=7)
+    )
+    before, _, after = command.partition(" -i ")
+    assert "-threads 2" in before
+    assert "-threads 2" in after
+    assert "-filter_threads 1" in after
+    assert "-max_pixels 7 " in before
+    assert "min(1,1920/max(iw,ih))" in after
 
 
 def test_a_probe_is_this_command() -> None:

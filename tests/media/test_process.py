@@ -11,7 +11,7 @@ import pytest
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media import process
-from ih_mcp.media.process import running
+from ih_mcp.media.process import Means, running
 from ih_mcp.media.words import failure
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
@@ -82,11 +82,43 @@ async def test_it_inherits_no_secret_and_no_report_file(monkeypatch: pytest.Monk
 async def test_it_may_write_no_file_and_take_bounded_memory() -> None:
     script = (
         "import resource as r; input();"
-        "print(r.getrlimit(r.RLIMIT_FSIZE)[0], r.getrlimit(r.RLIMIT_AS)[0])"
+        "print(*(r.getrlimit(getattr(r, 'RLIMIT_' + name))[0] >> 20 for name in "
+        "('DATA', 'AS', 'FSIZE', 'CORE')), r.getrlimit(r.RLIMIT_CPU)[0])"
     )
-    async with running(python(script), takes_input=True) as child:
+    means = Means(memory_bytes=300 << 20, processor_seconds=6.5)
+    async with running(python(script), takes_input=True, means=means) as child:
         await child.write(b"\n")
-        assert (await output_of(child)).split() == [b"0", str(3 << 30).encode()]
+        assert (await output_of(child)).split() == [b"300", b"1324", b"0", b"0", b"7"]
+
+
+@linux_only
+async def test_one_that_computes_for_too_long_is_stopped_and_told() -> None:
+    async with running(python("while True: pass"), means=Means(processor_seconds=1.0)) as child:
+        await output_of(child)
+        with pytest.raises(MediaError, match="processor time") as caught:
+            await child.finish()
+    assert caught.value.code == "ffmpeg_failed"
+
+
+@linux_only
+async def test_one_that_takes_too_much_memory_ends() -> None:
+    script = "input(); b = bytearray(100 << 20); print(len(b))"
+    async with running(
+        python(script), takes_input=True, means=Means(memory_bytes=64 << 20)
+    ) as child:
+        await child.write(b"\n")
+        assert await output_of(child) == b""
+        with pytest.raises(MediaError):
+            await child.finish()
+
+
+@pytest.mark.parametrize(
+    "line", ["x264 [error]: malloc of size 1 failed", "Cannot allocate memory"]
+)
+def test_a_lack_of_memory_is_told_with_what_helps(line: str) -> None:
+    error = failure("ffmpeg ended", line)
+    assert error.code == "too_demanding"
+    assert "IH_MCP_FFMPEG_MAX_BYTES" in error.help
 
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1); "
@@ -134,9 +166,9 @@ async def test_no_descriptor_is_left_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2  # noqa: ASYNC240 - loop's own
 
 
-async def test_one_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "STALL_SECONDS", 0.1)
-    async with running(python("import time; time.sleep(600)")) as child:
+async def test_one_that_stays_silent_is_given_up() -> None:
+    means = Means(silent_seconds=0.1)
+    async with running(python("import time; time.sleep(600)"), means=means) as child:
         with pytest.raises(MediaError) as caught:
             await child.read()
     assert caught.value.code == "ffmpeg_stalled"
@@ -145,7 +177,8 @@ async def test_one_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 async def test_patience_counts_only_while_we_wait() -> None:
     script = "import sys, time; print(1, flush=True); sys.stdin.read(); time.sleep(600)"
-    async with running(python(script), takes_input=True, patience_seconds=5.0) as child:
+    means = Means(patience_seconds=5.0)
+    async with running(python(script), takes_input=True, means=means) as child:
         await child.read()
         child._patience = 0.1
         with pytest.raises(MediaError, match="gave nothing"):
