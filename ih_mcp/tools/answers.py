@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from mcp_types import CallToolResult, TextContent
@@ -15,6 +16,7 @@ from mcp_types import CallToolResult, TextContent
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import Entry
 
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats, surrogates, breaks
 _MAX_FAILURE_CHARS = 2000
 
 
@@ -40,12 +42,23 @@ def as_text(body: str | bytes) -> str:
 def failure(error: IhMcpError) -> CallToolResult:
     """A foreseen failure: what, what helps, and named facts."""
     facts = {"code": error.code, "retry": error.retry, **error.facts}
-    lines = [_sentence(error.what), error.help, _compact({"ih_mcp": {"error": facts}})]
+    what, helps = harmless(_sentence(error.what)), harmless(error.help)
+    lines = [what, helps, _compact({"ih_mcp": {"error": facts}})]
     text = "\n".join(line for line in lines if line)
     if len(text) > _MAX_FAILURE_CHARS:
         slim = _compact({"ih_mcp": {"error": {"code": error.code, "retry": error.retry}}})
-        text = f"{_sentence(error.what)[:1200]}\n{error.help[:500]}\n{slim}"
+        text = f"{what[:1200]}\n{helps[:500]}\n{slim}"
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+
+def harmless(text: str) -> str:
+    """Characters that nobody sees, or that steer a terminal or the order of reading, as escapes.
+
+    An error quotes what a caller or the service said; it must stay one line, and look like itself.
+    """
+    return "".join(
+        ascii(char)[1:-1] if unicodedata.category(char) in _UNSEEN else char for char in text
+    )
 
 
 def _sentence(fragment: str) -> str:
