@@ -156,6 +156,12 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_FFMPEG_MAX_SILENT_SECONDS",
         description="How long ffmpeg may give nothing while it is waited for.",
     )
+    capture_input: str | None = Field(
+        None,
+        validation_alias="IH_MCP_CAPTURE_INPUT",
+        description="What `ih-mcp capture --device` records, as ffmpeg's arguments: "
+        "`-f v4l2 -i /dev/video0`, or an address such as `rtsp://...`.",
+    )
     max_streams: int = Field(
         16, ge=1, le=1000, validation_alias="IH_MCP_MAX_STREAMS", description="Live at a time."
     )

@@ -23,8 +23,6 @@ class Seat:
     """The recording whose chunks came last."""
     next_seq: int = 0
     """Of that recording."""
-    dropped_seconds: float = 0.0
-    """What pages told that they recorded and let go of."""
     ended: set[str] = field(default_factory=set)
     """Recordings before that one; nothing of them is taken any more."""
     _leave: Callable[[str], None] | None = None

@@ -96,7 +96,6 @@ class Teller:
         if stream is not None:
             self._segments = _segments(stream)
         drawing = timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
-        drawing["dropped_by_page"] = self._house.seat(self._stream_id).dropped_seconds
         drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
         return drawing
 
@@ -104,7 +103,7 @@ class Teller:
 def _look(stream: Stream) -> tuple[object, ...]:
     """What of a stream a page shows besides messages."""
     counts = tuple(tuple(leg.receipts.counts().items()) for leg in stream.legs)
-    return stream.state, counts, stream.outbox.bytes
+    return stream.state, counts, stream.outbox.bytes, stream.let_go_seconds
 
 
 def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:

@@ -143,7 +143,7 @@ class Visit:
             case Claim(takes_over=takes_over):
                 await self._claim(takes_over=takes_over)
             case Dropped(seconds=seconds):
-                self._seat.dropped_seconds += seconds
+                self._require_recorder().let_go(seconds)
             case Stop():
                 self._is_seated = False
                 self._seat.free(self._leave)

@@ -221,6 +221,19 @@ def _add_live(
         choices=["conversation_quality_overall", "conversation_quality_timeline"],
         help="a section to get; may be repeated",
     )
+    capture.add_argument(
+        "--device",
+        nargs="?",
+        const="",
+        metavar="CAMERA",
+        help="record by ffmpeg instead of a page: a camera of --list-devices, else the first; "
+        "IH_MCP_CAPTURE_INPUT names any other input",
+    )
+    capture.add_argument("--microphone", metavar="NAME", help="with --device; default: the first")
+    capture.add_argument("--seconds", type=float, help="with --device: how long; default: Ctrl+C")
+    capture.add_argument(
+        "--list-devices", action="store_true", help="print cameras and microphones"
+    )
     capture.add_argument("--open", action="store_true", help="open the page in the browser")
     capture.set_defaults(work=_capture)
 
@@ -311,11 +324,20 @@ def _capture(options: argparse.Namespace, settings: Settings) -> int:
     from ih_mcp.tools.runtime import Opening  # noqa: PLC0415
     from ih_mcp.wire.messages import Config  # noqa: PLC0415
 
-    from .capture import run  # noqa: PLC0415
+    from .capture import Wanted, run, run_list  # noqa: PLC0415
 
+    if options.list_devices:
+        return run_list(settings)
     include = tuple(options.include) if options.include else None
-    opening = Opening(api=options.api, config=Config(include=include, model=options.model))
-    return run(settings, opening, opens_browser=options.open)
+    wanted = Wanted(
+        opening=Opening(api=options.api, config=Config(include=include, model=options.model)),
+        opens_browser=options.open,
+        by_ffmpeg=options.device is not None,
+        camera=options.device or "",
+        microphone=options.microphone or "",
+        max_seconds=options.seconds,
+    )
+    return run(settings, wanted)
 
 
 def _watch(options: argparse.Namespace, settings: Settings) -> int:

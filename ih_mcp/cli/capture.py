@@ -1,34 +1,81 @@
-"""`ih-mcp capture`: a person in front of a camera, by a page in the browser."""
+"""`ih-mcp capture`: a person in front of a camera, by a page in the browser or by ffmpeg."""
 
 from __future__ import annotations
 
 import webbrowser
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 from anyio import to_thread
 from rich.console import Console
 
+from ih_mcp.media.devices import Input, devices_of, read_inputs
+from ih_mcp.media.live import list_devices
 from ih_mcp.settings import Settings
+from ih_mcp.tools.ffmpeg import the_ffmpeg
 from ih_mcp.tools.runtime import Opening, open_runtime
 
 from .stream import carry
 
 
-def run(settings: Settings, opening: Opening, *, opens_browser: bool) -> int:
-    """Serve the page and print each message; gives 0 only if the session ended in order."""
-    return anyio.run(partial(_run, settings, opening, opens_browser=opens_browser))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be recorded, and how."""
+
+    opening: Opening
+    opens_browser: bool = False
+    by_ffmpeg: bool = False
+    camera: str = ""
+    microphone: str = ""
+    max_seconds: float | None = None
 
 
-async def _run(settings: Settings, opening: Opening, *, opens_browser: bool) -> int:
+def run(settings: Settings, wanted: Wanted) -> int:
+    """Record and print each message; gives 0 only if the session ended in order."""
+    return anyio.run(_run, settings, wanted)
+
+
+def run_list(settings: Settings) -> int:
+    """Print the cameras and microphones that ffmpeg sees."""
+    return anyio.run(_list, settings)
+
+
+async def _run(settings: Settings, wanted: Wanted) -> int:
     console = Console(stderr=True)
+    say = partial(console.print, highlight=False, soft_wrap=True)
     async with open_runtime(settings, trusted=True) as runtime:
-        house = await runtime.house()
-        stream = await runtime.start_stream(opening)
-        link = house.link(stream.id)
+        if wanted.by_ffmpeg:
+            stream = await runtime.record_camera(
+                wanted.opening, _inputs(settings, wanted), max_seconds=wanted.max_seconds
+            )
+        else:
+            house = await runtime.house()
+            stream = await runtime.start_stream(wanted.opening)
+            link = house.link(stream.id)
+            say(f"Record here (the link works once): {link}")
+            if wanted.opens_browser:
+                await to_thread.run_sync(webbrowser.open, link)
         for note in (await runtime.notes()).values():
-            console.print(note, highlight=False, soft_wrap=True)
-        console.print(f"Record here (the link works once): {link}", highlight=False, soft_wrap=True)
-        if opens_browser:
-            await to_thread.run_sync(webbrowser.open, link)
+            say(note)
         return await carry(runtime, stream, console)
+
+
+def _inputs(settings: Settings, wanted: Wanted) -> list[Input]:
+    """What the command line names, else the setting, else the platform's first devices."""
+    if settings.capture_input and not (wanted.camera or wanted.microphone):
+        return read_inputs(settings.capture_input)
+    platform = devices_of()
+    return platform.inputs(
+        wanted.camera or platform.camera, wanted.microphone or platform.microphone
+    )
+
+
+async def _list(settings: Settings) -> int:
+    ffmpeg = await to_thread.run_sync(the_ffmpeg, settings)
+    found = await list_devices(devices_of(), ffmpeg)
+    for device in found:
+        print(f"{device.kind}\t{device.name}\t{device.title}")
+    if not found:
+        Console(stderr=True).print("ffmpeg sees no camera and no microphone here.")
+    return 0 if found else 1

@@ -5,11 +5,12 @@ Replacing the builder is a change of this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import ffmpeg as builder
 
+from .devices import Input
 from .recipes import THREADS, Recipe
 
 MAX_PIXELS = 33_177_600  # chosen: 7680 x 4320; 16384 x 8192 took 1.7 GB to decode
@@ -64,6 +65,49 @@ def sound(binary: str, url: str, *, hertz: int, max_pixels: int = MAX_PIXELS) ->
         **{"c:a": "pcm_s16le"},
     )
     return _compiled(binary, output, _QUIET)
+
+
+def recorded(
+    binary: str, inputs: Sequence[Input], *, max_seconds: float | None = None
+) -> list[str]:
+    """Live inputs as one fragmented MP4 on standard output, a key frame and a fragment a second.
+
+    What the person at the machine named is opened as it is: a device, an address, a test source.
+    """
+    sources = [builder.input(item.url, **item.options) for item in inputs]
+    length = {} if max_seconds is None else {"t": max_seconds}
+    output = builder.output(
+        sources[0]["v:0?"],
+        sources[-1]["a:0?"],
+        "pipe:1",
+        format="mp4",
+        **_BARE,
+        **_LIVE,
+        **length,
+    )
+    return _compiled(binary, output, _QUIET)
+
+
+_LIVE: Mapping[str, object] = MappingProxyType(
+    {
+        "c:v": "libx264",
+        "threads": THREADS,
+        "preset": "ultrafast",  # with zerolatency: a second is out 0.07 s after its last picture
+        "tune": "zerolatency",
+        "crf": 23,
+        "maxrate": 1_500_000,
+        "bufsize": 3_000_000,
+        "pix_fmt": "yuv420p",
+        "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2",
+        "force_key_frames": "expr:gte(t,n_forced)",
+        "sc_threshold": 0,
+        "c:a": "aac",
+        "ac": 2,
+        "b:a": "96k",
+        "movflags": "+frag_keyframe+delay_moov+default_base_moof",
+        "flush_packets": 1,
+    }
+)
 
 
 def decoded(

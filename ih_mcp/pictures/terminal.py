@@ -54,10 +54,13 @@ def _head(drawing: Drawing) -> str:
 def _foot(drawing: Drawing) -> str:
     receipts = drawing["receipts"]
     assert isinstance(receipts, dict)
+    lost = drawing["lost"]
+    assert isinstance(lost, dict)
+    gone = f", {lost['let_go_s']} s let go of" if lost.get("let_go_s") else ""
     counts = ", ".join(f"{count} {name}" for name, count in receipts.items())
     return (
         f"{clock(float(str(drawing['seconds'])))} of media, {drawing['messages']} messages"
-        f"{f', segments: {counts}' if counts else ''} · █ high ▓ medium ░ low x not analysed"
+        f"{f', segments: {counts}' if counts else ''}{gone} · █ high ▓ medium ░ low x not analysed"
     )
 
 

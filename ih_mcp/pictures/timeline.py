@@ -85,6 +85,7 @@ class Timeline:
             "error": record.get("error"),
             "seconds": round(max(life.latest_seconds, _seconds(record)), 3),
             "messages": self.messages,
+            "lost": record.get("lost", {}),
             "receipts": record.get("segments", {}),
             "bytes_sent": record.get("bytes_sent", 0),
             "overall": life.quality_overall,

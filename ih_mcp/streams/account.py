@@ -116,7 +116,12 @@ def _lost(stream: Stream) -> dict[str, object]:
         media.append(span)
     unknown = sum(leg.receipts.counts().get(Receipt.UNKNOWN.value, 0) for leg in stream.legs)
     left_out = sum(leg.left_out for leg in stream.legs) + stream.unsent
-    named = {"media_s": media, "segments_unknown": unknown, "segments_not_sent": left_out}
+    named = {
+        "media_s": media,
+        "let_go_s": round(stream.let_go_seconds, 1),
+        "segments_unknown": unknown,
+        "segments_not_sent": left_out,
+    }
     return {name: value for name, value in named.items() if value}
 
 

@@ -71,10 +71,10 @@ async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     )
     async with aclosing(cut) as segments:
         async for segment in segments:
-            yield _outgoing(segment)
+            yield outgoing(segment)
 
 
-def _outgoing(segment: Segment) -> Outgoing:
+def outgoing(segment: Segment) -> Outgoing:
     """A segment with what another session needs to begin with it."""
     is_continued = segment.clocks is not None
     return Outgoing(

@@ -147,6 +147,8 @@ class Stream:
         """The newest sequence number of `push`."""
         self.media_seconds = 0.0
         """Taken so far, where the length of segments is known."""
+        self.let_go_seconds = 0.0
+        """Of live media; see `let_go`."""
         self._intake: Intake | None = None
         self._opener = opener
         self._patience = patience or Patience()
@@ -262,6 +264,11 @@ class Stream:
         self.outbox.put(segment)
         if segment.end_seconds is not None:
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
+        self._changed.ring()
+
+    def let_go(self, seconds: float) -> None:
+        """Live media was recorded and cannot be sent, since the connection is slower."""
+        self.let_go_seconds += seconds
         self._changed.ring()
 
     def configure(self, config: Config) -> None:

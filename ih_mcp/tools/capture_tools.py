@@ -19,7 +19,10 @@ class StartCapture(Arguments):
 
 
 async def start_capture(call: Call[StartCapture]) -> CallToolResult:
-    """Get a link for a person: a local page that records live and shows the timeline. It works once."""
+    """Get a link for a person: a local page that records live and shows the timeline.
+
+    It works once.
+    """
     runtime, stream_id = call.runtime, call.arguments.stream_id
     status: dict[str, object] = {}
     if stream_id is None:

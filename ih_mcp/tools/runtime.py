@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,6 +34,7 @@ from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.capture.house import House
+    from ih_mcp.media.devices import Input
     from ih_mcp.media.ffmpeg import Ffmpeg
     from ih_mcp.net.socket import Socket
     from ih_mcp.standin.choice import Choice
@@ -162,6 +163,23 @@ class Runtime:
             source=source.name,
             notes=facts.notes(),
             feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
+        )
+
+    async def record_camera(
+        self, opening: Opening, inputs: Sequence[Input], *, max_seconds: float | None = None
+    ) -> Stream:
+        """Record a camera and a microphone into a new stream, in the background.
+
+        Raises:
+            ConfigurationError: There is no key and the stand-in was not asked for.
+            MediaError: There is no ffmpeg.
+        """
+        from ih_mcp.streams.live import Camera, feed_live  # noqa: PLC0415
+
+        self.credentials.require()
+        camera = Camera(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
+        return await self.start_stream(
+            opening, source="camera", feed=partial(feed_live, camera=camera)
         )
 
     async def admit(self, path: str) -> Path:

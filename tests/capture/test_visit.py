@@ -164,5 +164,5 @@ async def test_what_a_page_let_go_of_is_shown_to_all(
             await page.claim()
             await page.say("dropped", seconds=2.5)
             await page.chunk(given[0], seq=0)
-            while page.drawing().get("dropped_by_page") != 2.5:
+            while page.drawing().get("lost") != {"let_go_s": 2.5}:
                 await page.hear("news")

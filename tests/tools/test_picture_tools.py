@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp_types import ImageContent, TextContent, TextResourceContents
 
@@ -28,12 +29,13 @@ async def test_a_picture_is_a_private_file_and_a_png_is_shown_too(
     status: dict[str, Any] = json.loads(first.text)["ih_mcp"]
     path = Path(status["path"])
     assert path.name == f"st_a.{kind}"
-    assert path.stat().st_size == status["bytes"] > 1000
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = await anyio.Path(path).stat()
+    assert found.st_size == status["bytes"] > 1000
+    assert stat.S_IMODE(found.st_mode) == 0o600
     assert len(images) == (kind == "png")
     for image in images:
         assert isinstance(image, ImageContent)
-        assert base64.b64decode(image.data) == path.read_bytes()
+        assert base64.b64decode(image.data) == await anyio.Path(path).read_bytes()
 
 
 async def test_a_picture_of_an_unknown_stream_is_an_error_that_helps(tmp_path: Path) -> None:

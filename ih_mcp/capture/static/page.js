@@ -216,11 +216,11 @@ function measureDrawing(entries) {
 }
 
 function showStatus() {
-  const { receipts = {}, messages = 0, state: word = "", dropped_by_page: dropped = 0 } = state.drawing;
+  const { receipts = {}, messages = 0, state: word = "", lost = {} } = state.drawing;
   const counts = Object.entries(receipts).map(([name, count]) => `${count} ${name}`).join(", ");
   show("receipts", `${word}${counts ? ` · segments: ${counts}` : ""}`);
   show("count", String(messages));
-  if (dropped) show("dropped", `${dropped.toFixed(1)} s`);
+  if (lost.let_go_s) show("dropped", `${lost.let_go_s.toFixed(1)} s`);
   showQueue();
   showButtons();
 }
