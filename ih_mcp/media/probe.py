@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,7 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = 0.0) -> 
             except MediaError as failure:
                 raise _explained(failure, child.words.text()) from None
         facts = parse(lines.decode(errors="replace"), child.words.text())
-        _refuse_bombs(facts, allowance.max_pixels)
+        _refuse_bombs(facts, child.words.text(), allowance.max_pixels)
         if facts.container_name != "mov":
             return facts
         hidden = await anyio.to_thread.run_sync(_hidden_tracks, source.descriptor)
@@ -64,18 +65,38 @@ def _hidden_tracks(descriptor: int) -> dict[str, float]:
         return hidden_tracks(file)
 
 
-def _refuse_bombs(facts: Facts, max_pixels: int) -> None:
+def _refuse_bombs(facts: Facts, words: str, max_pixels: int) -> None:
     video = facts.video
-    if video and video.width * video.height > max_pixels:
-        raise MediaError(
-            f"the picture is {video.width} x {video.height}; at most {max_pixels} pixels are taken",
-            help="Scale it down first. IH_MCP_FFMPEG_MAX_PIXELS is how many are taken.",
-            code="picture_too_large",
-            facts={"width": video.width, "height": video.height},
-        )
+    if video is None:
+        return
+    if video.width * video.height > max_pixels:
+        raise _too_large(video.width, video.height)
+    if not video.width:  # nothing of it could be decoded
+        raise _explained(_no_picture(), words)
 
 
 def _explained(failure: MediaError, words: str) -> MediaError:
     if "does not contain any stream" in words:
         return no_media()
-    return failure
+    refused = _REFUSED.search(words)
+    return _too_large(int(refused[1]), int(refused[2])) if refused else failure
+
+
+_REFUSED = re.compile(r"^\[.*\] Picture size (\d+)x(\d+) exceeds specified max pixel", re.MULTILINE)
+
+
+def _too_large(width: int, height: int) -> MediaError:
+    return MediaError(
+        f"the picture is {width} x {height}, which is more than is taken",
+        help="Scale it down first. IH_MCP_FFMPEG_MAX_PIXELS is how many pixels are taken.",
+        code="picture_too_large",
+        facts={"width": width, "height": height},
+    )
+
+
+def _no_picture() -> MediaError:
+    return MediaError(
+        "the size of the picture cannot be found out",
+        help="The file is damaged, or of a kind this ffmpeg does not know; convert it to MP4.",
+        code="not_media",
+    )

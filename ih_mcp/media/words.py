@@ -19,7 +19,8 @@ _EMPTY_WORDS = re.compile(
     r"|error while (decoding|opening decoder|filtering|processing)|terminating"
     r"|nothing was (written|encoded)"
     r"|task finished|error submitting|error sending|output file is empty"
-    r"|cannot determine format of input)",
+    r"|cannot determine format of input|could not open encoder|while opening encoder"
+    r"|error in an external library|error marking filters|stream mapping|stream #)",
     re.IGNORECASE,
 )
 
@@ -38,8 +39,14 @@ class Words:
         return self._first.decode(errors="replace")
 
     def last_useful(self) -> str:
-        """The last line that says more than that something failed; empty if there is none."""
+        """The last line that names a cause, else that says more than that something failed.
+
+        Empty if there is none.
+        """
         lines = [_ADDRESS.sub("", line).strip() for line in reversed(self._lines())]
+        for line in lines:
+            if any(cause in line for cause in _CAUSES):
+                return line
         useful = [line for line in lines if line and not _EMPTY_WORDS.search(line)]
         ours = [line for line in useful if not _INPUT_NAME.match(line)]
         return next(iter(ours), None) or _INPUT_NAME.sub("", next(iter(useful), ""))
@@ -73,14 +80,16 @@ _NO_ENCODER = (
 _OTHERWISE = "Convert the file to MP4 with H.264 and AAC, and try again."
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ("moov atom not found", "incomplete_file", _INCOMPLETE),
-    ("Invalid data found", "not_media", _NOT_MEDIA),
     ("not on whitelist", "format_not_allowed", _NOT_ALLOWED),
     ("not in allowed", "format_not_allowed", _NOT_ALLOWED),
     ("Unknown encoder", "encoder_missing", _NO_ENCODER),
     ("Cannot allocate memory", "too_demanding", _DEMANDING),
     ("malloc", "too_demanding", _DEMANDING),
     ("Resource temporarily unavailable", "too_demanding", _DEMANDING),  # no memory for a thread
+    ("Invalid data found", "not_media", _NOT_MEDIA),
 )
+_CAUSES = tuple(words for words, _, _ in _MEANINGS[:-1])
+"""What tells more than all lines behind it; invalid data is often found, and passed over."""
 
 
 def inflated(size: int, growth: int) -> MediaError:

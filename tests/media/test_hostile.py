@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.server
 import os
+import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -18,7 +21,7 @@ from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media import ebml, split
 from ih_mcp.media.admit import admit
 from ih_mcp.media.ebml import Id
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg import Allowance, Ffmpeg
 from ih_mcp.wire.dialects import Framing
 
 from . import oracle
@@ -215,6 +218,70 @@ async def test_a_data_reference_to_another_file_is_not_followed(
     parts = read_all(outcome.segments, Framing.WHOLE)
     shown = [digest for part in parts for digest in oracle.digests(part.pictures)]
     assert shown == oracle.digests(oracle.read(honest).pictures)  # its own media, nothing else
+
+
+REFUSING = """
+import resource, sys, time, anyio
+from pathlib import Path
+from ih_mcp.media.ffmpeg import find_ffmpeg
+from tests.media.checks import cut
+ffmpeg = find_ffmpeg(sys.argv[1])
+began = time.monotonic()
+outcome = anyio.run(cut, Path(sys.argv[2]), ffmpeg)
+took = time.monotonic() - began
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+print(outcome.code, len(outcome.segments), peak, took)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded there alone")
+@pytest.mark.parametrize(
+    ("name", "expected"), [("bomb", "picture_too_large"), ("vast", "picture_too_large")]
+)
+async def test_a_bomb_takes_little_time_and_memory(
+    name: str, expected: str, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    path = zoo(name)
+    command = [sys.executable, "-c", REFUSING, ffmpeg.path, str(path)]
+    took = []
+    for _ in range(3):  # other load on the machine is no fault of the file's
+        answer = await anyio.run_process(command, cwd=Path(__file__).parents[2])
+        code, segments, peak, seconds = answer.stdout.split()
+        assert (code.decode(), segments) == (expected, b"0")
+        assert int(peak) <= 256
+        took.append(float(seconds))
+        if took[-1] < MAX_SECONDS:
+            break
+    assert min(took) < MAX_SECONDS
+
+
+async def test_more_memory_than_allowed_is_an_error_that_tells_what_helps(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("memory is bounded on Linux alone")
+    small = replace(ffmpeg, allowance=Allowance(max_bytes=160 << 20))
+    outcome = await cut(zoo("large_mjpeg"), small)
+    assert (outcome.code, outcome.segments) == ("too_demanding", [])
+    assert outcome.error is not None
+    assert "IH_MCP_FFMPEG_MAX_BYTES" in outcome.error.help
+
+
+async def test_large_pictures_are_encoded_smaller_within_the_allowance(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("large_mjpeg"), ffmpeg)
+    assert outcome.error is None
+    part = oracle.read(outcome.segments[0].data)
+    assert (part.width, part.height) == (1920, 1080)
+
+
+@pytest.mark.parametrize(("max_pixels", "code"), [(57_600, ""), (57_599, "picture_too_large")])
+async def test_how_large_a_picture_may_be_can_be_set(
+    max_pixels: int, code: str, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    small = replace(ffmpeg, allowance=Allowance(max_pixels=max_pixels))
+    assert (await cut(zoo("base"), small)).code == code
 
 
 async def refused(path: Path, ffmpeg: Ffmpeg) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ih_mcp.media.process import environment
+
 PICTURE = "testsrc2=s=320x180:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
@@ -283,6 +285,17 @@ ZOO: Mapping[str, Beast] = {
         "-pix_fmt yuv420p",
         ends="picture_too_large",
     ),
+    "vast": Beast(  # 0.1 MB of pictures that take a gigabyte to decode
+        "avi",
+        "-f lavfi -i color=black:s=16384x8192:r=1:d=1 -c:v mjpeg",
+        ends="picture_too_large",
+    ),
+    "large_mjpeg": Beast(
+        "avi",
+        "-f lavfi -i testsrc2=s=3840x2160:r=2:d=4 -c:v mjpeg -q:v 20",
+        encodes=VIDEO,
+        seconds=4.0,
+    ),
     # damaged
     "torn": Beast(
         "mp4", made_of="base", change=torn, seconds=8.17, ends="ends_early", is_damaged=True
@@ -328,7 +341,7 @@ class Zoo:
     def _run(self, arguments: Sequence[str], path: Path) -> None:
         partial = path.with_name(f"partial-{path.name}")
         command = [self.ffmpeg, "-nostdin", "-v", "error", "-y", *arguments, str(partial)]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, env=environment(), timeout=60)
         partial.rename(path)
 
 
