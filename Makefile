@@ -85,4 +85,4 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	rm -rf $(VENV) .venv-referee .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build

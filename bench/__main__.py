@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from . import first_segment, poll, relay, start
+from . import bench_cues, first_segment, poll, relay, start
 
-BENCHES = {"start": start, "poll": poll, "relay": relay, "first_segment": first_segment}
+BENCHES = {
+    "start": start,
+    "poll": poll,
+    "relay": relay,
+    "first_segment": first_segment,
+    "cues": bench_cues,
+}
 
 
 def main() -> None:

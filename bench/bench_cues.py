@@ -23,6 +23,7 @@ from ih_mcp.standin.analysis import Hooks, analysing
 from ih_mcp.standin.app import create_app
 from ih_mcp.standin.choice import choose_analyst
 from ih_mcp.standin.coverage import Ranges
+from ih_mcp.standin.cues import missing_packages
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.telling import Telling
 from ih_mcp.wire.dialects import V1
@@ -35,20 +36,33 @@ CHUNK_BYTES = 1 << 16
 
 
 def run(count: int = 3, clip: Path = CLIP) -> None:
+    if missing := missing_packages():
+        print(f"\nlocal cue engine: not measured, {', '.join(missing)} is not installed")
+        return
     print(f"\nlocal cue engine on {clip.name}, {SECONDS} s at 30 fps (median of {count} rounds)")
-    print("  size        CPU/real time   wall/real time   own MB   ffmpeg MB   start s   messages")
+    print("  CPU is that of all processes, for each second of media; target 0.15 at 640x480,")
+    print("  150 MB, 0.5 s. The floor is ffmpeg alone, decoding the same bytes to nothing.")
+    print("  size        CPU   floor   over it    wall   own MB   ffmpeg MB   start s   messages")
     ffmpeg = find_ffmpeg()
     with tempfile.TemporaryDirectory() as folder:
         for width, height in SIZES:
             media = Path(folder) / f"{width}.webm"
             _record(ffmpeg, clip, media, width, height)
-            rows = [_in_a_process(media) for _ in range(count)]
+            rows = [{**_in_a_process(media), "floor": _floor(ffmpeg, media)} for _ in range(count)]
             row = {name: median(one[name] for one in rows) for name in rows[0]}
             print(
-                f"  {width:>4}x{height:<5} {row['cpu']:>13.3f} {row['wall']:>16.3f} "
+                f"  {width:>4}x{height:<5} {row['cpu']:>5.3f} {row['floor']:>7.3f} "
+                f"{row['cpu'] / row['floor']:>8.1f}x {row['wall']:>7.3f} "
                 f"{row['own_mb']:>8.0f} {row['ffmpeg_mb']:>11.0f} {row['start_seconds']:>9.2f} "
                 f"{row['messages']:>10.0f}"
             )
+
+
+def _floor(ffmpeg: Ffmpeg, media: Path) -> float:
+    command = [ffmpeg.path, "-v", "error", "-threads", "1", "-i", str(media), "-f", "null", "-"]
+    began = _cpu()
+    subprocess.run(command, check=True)
+    return (_cpu() - began) / SECONDS
 
 
 def _record(ffmpeg: Ffmpeg, clip: Path, target: Path, width: int, height: int) -> None:
@@ -107,6 +121,7 @@ async def _stream(media: Path) -> tuple[float, int]:
         signals=lambda: V1.signals,
         begin_window=begin_window,
         sheds=lambda _number: False,
+        keep=lambda _window, _seen: None,
         deliver=deliver,
     )
     options = Options(analyst=choose_analyst("cues").make)

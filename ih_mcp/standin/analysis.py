@@ -46,6 +46,8 @@ class Hooks:
     """Called before the messages of a window, which count from 1."""
     sheds: Callable[[int], bool]
     """Whether a window is not to be analysed, by order."""
+    keep: Callable[[Window, Observations], None]
+    """Called with what was seen in a window, before its messages leave."""
     deliver: Callable[[Ranges], Awaitable[None]]
     """Called with the media of a window whose messages have left: it is billed."""
 
@@ -141,6 +143,7 @@ class Analysis:
                 pass
 
     async def _tell_seen(self, window: Window, seen: Observations, media: _Media) -> None:
+        self._hooks.keep(window, seen)
         messages = self._telling.window(
             window,
             seen,

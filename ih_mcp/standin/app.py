@@ -1,8 +1,9 @@
-"""The API's own paths as an ASGI application, and three of the stand-in's own.
+"""The API's own paths as an ASGI application, and four of the stand-in's own.
 
 `GET /` says what this is; `GET /standin/sessions` tells what was sent and received,
-`GET /standin/billing` what it would have cost. Everything else is where the service has it, so
-that any client works with the base URL alone.
+`GET /standin/billing` what it would have cost, `GET /standin/evidence` what the analyst saw in
+each window of a stream, with figures that no message of the API has. Everything else is where the
+service has it, so that any client works with the base URL alone.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
         Route("/", _health),
         Route("/standin/sessions", _sessions),
         Route("/standin/billing", _billing),
+        Route("/standin/evidence", _evidence),
         *(
             Route(path, answering(exchange), methods=post)
             for path in sorted(set(AUTH_PATHS.values()))
@@ -134,6 +136,7 @@ async def _health(request: Request) -> Response:
             "test_keys": list(TEST_KEYS),
             "sessions": "/standin/sessions",
             "billing": "/standin/billing",
+            "evidence": "/standin/evidence",
         }
     )
 
@@ -141,6 +144,11 @@ async def _health(request: Request) -> Response:
 async def _sessions(request: Request) -> Response:
     house: House = request.app.state.house
     return JSONResponse([record.as_json() for record in house.recorder.sessions])
+
+
+async def _evidence(request: Request) -> Response:
+    house: House = request.app.state.house
+    return JSONResponse([record.evidence() for record in house.recorder.sessions])
 
 
 async def _billing(request: Request) -> Response:

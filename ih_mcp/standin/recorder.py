@@ -13,11 +13,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from .analyst import Observation, Observations
 from .coverage import Ranges
-from .windows import Work
+from .windows import Window, Work
 
 _MAX_SESSIONS = 200
 _LARGE_BYTES = 1 << 18  # more is hashed beside the loop
+_MAX_WINDOWS = 1_500  # per session: more than an hour of them
 _MAX_TEXT_BYTES = 64 * 2**20  # per session; beyond, texts are counted but not kept
 
 
@@ -47,6 +49,10 @@ class SessionRecord:
     """Media that was told as dropped."""
     work: Work = field(default_factory=Work)
     """What its analysis has taken so far."""
+    seen: deque[tuple[Window, Observations]] = field(
+        default_factory=lambda: deque(maxlen=_MAX_WINDOWS)
+    )
+    """What the analyst saw in each window, with the figures it stands on; no message has those."""
     text_bytes: int = 0
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set once it has ended."""
@@ -72,6 +78,9 @@ class SessionRecord:
         else:
             digest.update(data)
         self.segments.append((len(data), digest.hexdigest()))
+
+    def keep_seen(self, window: Window, observations: Observations) -> None:
+        self.seen.append((window, observations))
 
     def ended(self, end: str, close_code: int | None) -> None:
         """Note how it ended; the first word stands."""
@@ -100,6 +109,33 @@ class SessionRecord:
                 "seconds": round(self.work.seconds, 3),
             },
         }
+
+    def evidence(self) -> dict[str, object]:
+        """What was seen, window by window, as JSON."""
+        return {
+            "number": self.number,
+            "correlation_id": self.correlation_id,
+            "windows": [
+                {
+                    "start": window.start_seconds,
+                    "end": window.end_seconds,
+                    "engagement": observations.engagement,
+                    "signals": [_signal(item) for item in observations.signals],
+                }
+                for window, observations in self.seen
+            ],
+        }
+
+
+def _signal(item: Observation) -> dict[str, object]:
+    return {
+        "signal_type": item.signal_type,
+        "probability": item.probability,
+        "start": item.start_seconds,
+        "end": item.end_seconds,
+        "rationale": item.rationale,
+        "evidence": dict(item.evidence),
+    }
 
 
 def _pairs(ranges: Ranges) -> list[list[float]]:

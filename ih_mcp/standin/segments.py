@@ -125,6 +125,8 @@ class SegmentService(Conversation):
 
     async def _report(self, number: int, seen: Seen) -> None:
         await self._act(At.WINDOW, n=number)
+        for window, observations in seen.windows:
+            self._record.keep_seen(window, observations)
         fields = v0_segment(
             seen,
             quality=self._quality,

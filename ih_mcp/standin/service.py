@@ -73,6 +73,7 @@ class Service(Conversation):
             signals=lambda: self._setup.signals,
             begin_window=self._begin_window,
             sheds=self._sheds,
+            keep=self._record.keep_seen,
             deliver=self._deliver,
         )
         async with analysing(

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.standin.analyst import Observations
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
+from ih_mcp.standin.windows import Window
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2, Dialect
 from tests.facts import shows
 
-from .fakes import ScriptedAnalyst, open_toy, toy
+from .fakes import ScriptedAnalyst, open_toy, seen, toy
 
 KEY = "ih_live_x"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -29,7 +32,8 @@ BEARER = {"Authorization": f"Bearer {KEY}"}
 @asynccontextmanager
 async def running(ffmpeg: Ffmpeg, *steps: object, **options: Any) -> AsyncIterator[Running]:
     """A stand-in on a port; the media of its streams are toys."""
-    set_up = Options(analyst=ScriptedAnalyst, script=Script.parse(list(steps)), **options)
+    options.setdefault("analyst", ScriptedAnalyst)
+    set_up = Options(script=Script.parse(list(steps)), **options)
     with anyio.fail_after(15):
         async with serve(set_up, ffmpeg=ffmpeg, open_decoder=open_toy) as standin:
             yield standin
@@ -282,6 +286,37 @@ async def test_billing_can_be_read(ffmpeg: Ffmpeg) -> None:
         told = (await get(standin.url, "/standin/billing")).json()
     assert told["stream_seconds"] == 12.0
     assert told["upload_seconds"] == 0.0
+
+
+async def test_what_was_seen_can_be_read_with_its_figures_and_is_in_no_message(
+    ffmpeg: Ffmpeg,
+) -> None:
+    figures = {"cycles": 3.5, "size_percent": 10.0}
+
+    def sees(window: Window) -> Observations:
+        found = replace(seen(), evidence=figures, start_seconds=window.start_seconds + 1)
+        return Observations(signals=[found], engagement="neutral")
+
+    async with running(ffmpeg, analyst=lambda: ScriptedAnalyst(sees=sees)) as on:
+        async with opened(on.url) as socket:
+            await until(socket, "session.ready")
+            await socket.send(toy(0, 12))
+            await socket.send('{"type":"session.close"}')
+            texts = await until(socket, "session.ended")
+        (told,) = (await get(on.url, "/standin/evidence")).json()
+    assert [window["start"] for window in told["windows"]] == [0, 3, 6]
+    assert told["windows"][0]["engagement"] == "neutral"
+    assert told["windows"][0]["signals"] == [
+        {
+            "signal_type": "agreement",
+            "probability": "high",
+            "start": 1.0,
+            "end": None,
+            "rationale": "why",
+            "evidence": figures,
+        }
+    ]
+    assert not any("size_percent" in text for text in texts)
 
 
 async def test_a_client_token_is_held_to_its_caps_at_the_door(ffmpeg: Ffmpeg) -> None:
