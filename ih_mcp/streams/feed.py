@@ -115,7 +115,7 @@ class _Turns:
                 self._leg = stream.leg
                 clock.begin_anew(at=segment.start_seconds or 0.0, now=now)
             seen = self._seen()
-            clock.learn(answered=stream.answered_seconds, dropped=stream.dropped_seconds, now=now)
+            clock.learn(answered=stream.window_seconds, dropped=stream.dropped_seconds, now=now)
             at = clock.send_at(segment.end_seconds or 0.0)
             if now >= at:
                 return
@@ -124,4 +124,4 @@ class _Turns:
 
     def _seen(self) -> tuple[object, ...]:
         stream = self._stream
-        return stream.leg, stream.answered_seconds, stream.dropped_seconds
+        return stream.leg, stream.window_seconds, stream.dropped_seconds

@@ -19,7 +19,7 @@ from ih_mcp.journal import Log
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
 from ih_mcp.wire.dialects import Dialect, Drain
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
-from ih_mcp.wire.reach import reached_seconds
+from ih_mcp.wire.reach import reach
 from ih_mcp.wire.session import Session, Side, State
 
 from .outbox import Outbox, Outgoing
@@ -147,6 +147,11 @@ class Leg:
         self._phase: object = None
         self._entered_at = self._moved_at = 0.0
 
+    @property
+    def shift_seconds(self) -> float:
+        """What to add to its media times to get those of the stream."""
+        return self.splice.shift_seconds
+
     async def run(self, socket: Socket) -> LegEnd:
         """Carry the session from greeting to end; gives how it ended.
 
@@ -196,8 +201,8 @@ class Leg:
             self.irregular += 1
             return
         if isinstance(message, Reading):  # nearly all are
-            if (reached := reached_seconds(message)) is not None:
-                self.receipts.reached(reached)
+            if (reached := reach(message)) is not None:
+                self.receipts.reached(reached.until_seconds, reached.window_seconds)
             if message.kind == DROPPED:
                 self.receipts.note(message)
         else:
@@ -278,7 +283,7 @@ class Leg:
 
     def _local(self, seconds: float | None) -> float | None:
         """Media time of the stream as this session counts it."""
-        return None if seconds is None else seconds - self.splice.shift_seconds
+        return None if seconds is None else seconds - self.shift_seconds
 
     async def _send_steering(self, socket: Socket, message: Configure | Close) -> None:
         try:

@@ -1,19 +1,24 @@
 """When the next segment of a file may go: pure, time is an argument.
 
 The service sheds work when it is flooded, so a file is sent so that its result is whole. That is a
-closed loop: what is sent stays a few analysis windows ahead of what was answered. A service that
-finds nothing says nothing, so between answers it is believed to go on as fast as it did, but not
-faster than the media plays. When it drops seconds, less is sent ahead.
+closed loop: what is sent stays little more than an analysis window ahead of what was answered. A
+service that finds nothing says nothing, so between answers it is believed to go on as fast as it
+did for a window or two; after that, not faster than the media plays. When it drops seconds, less
+is sent ahead for a while.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
-AHEAD_SECONDS = 3 * WINDOW_SECONDS  # chosen: some windows are analysed, some wait
-_LEAST_AHEAD_SECONDS = 2 * WINDOW_SECONDS  # less, and the window to be answered next is not whole
+_WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
+_HOP_SECONDS = 3.0  # docs: launch blog, from one window to the next
+AHEAD_SECONDS = _WINDOW_SECONDS + 3 * _HOP_SECONDS
+"""From where the window that was told last began; chosen: the next windows are on their way."""
+_LEAST_AHEAD_SECONDS = _WINDOW_SECONDS + _HOP_SECONDS  # less, and the next window is not whole
+_BELIEVED_SECONDS = 2 * _HOP_SECONDS  # chosen: how much progress is believed in without a word
 _LEAST_SPEED = 0.05  # chosen: a service so slow that a minute takes twenty is as good as gone
+_RECOVERY_SECONDS = 0.5  # of the lead after a drop, with each answer
 _SHARE = 0.5  # of the newest answer in the estimate of the speed
 
 
@@ -39,16 +44,21 @@ class Pace:
         self.ahead_seconds = AHEAD_SECONDS if name is PaceName.AUTO else 0.0
 
     def learn(self, *, answered: float, dropped: float, now: float) -> None:
-        """How far the service has come, and how much of that it did not look at, in all."""
+        """How far the service has come, and how much of that it did not look at, in all.
+
+        Args:
+            answered: Where the window began that was told last.
+        """
         if self._name is not PaceName.AUTO:
             return
         if dropped > self._dropped:
-            self._speed = max(_LEAST_SPEED, self._speed / 2)
-            self.ahead_seconds = max(_LEAST_AHEAD_SECONDS, self.ahead_seconds / 2)
+            self._speed = max(_LEAST_SPEED, min(self._speed, 1.0) / 2)
+            self.ahead_seconds = _LEAST_AHEAD_SECONDS
         elif answered > self._answered and now > self._answered_at:
             speed = (answered - self._answered) / (now - self._answered_at)
             self._speed += _SHARE * (speed - self._speed)
-            self._speed = max(_LEAST_SPEED, min(self._speed, 1.0))
+            self._speed = max(_LEAST_SPEED, self._speed)
+            self.ahead_seconds = min(AHEAD_SECONDS, self.ahead_seconds + _RECOVERY_SECONDS)
         if answered > self._answered or dropped > self._dropped:
             self._answered, self._answered_at = max(answered, self._answered), now
             self._dropped = dropped
@@ -70,5 +80,7 @@ class Pace:
             case PaceName.REALTIME:
                 return self._started_at + end_seconds
             case PaceName.AUTO:
-                left = end_seconds - self.ahead_seconds - self._answered
-                return self._answered_at + max(0.0, left) / self._speed
+                left = max(0.0, end_seconds - self.ahead_seconds - self._answered)
+                soon = min(left, _BELIEVED_SECONDS)
+                later = (left - soon) / min(1.0, self._speed)
+                return self._answered_at + soon / self._speed + later

@@ -64,6 +64,8 @@ class Receipts:
         """How much media the service said it never analysed."""
         self.answered_seconds = 0.0
         """Up to where in the leg's media the service has come, as far as it says."""
+        self.window_seconds = 0.0
+        """Where the window began that it told last."""
         self._confirmed = 0
 
     def sent(
@@ -92,13 +94,15 @@ class Receipts:
                 self._set(segment, Receipt.REFUSED)
             case Ended():
                 self._settle(Receipt.COMPLETED)
-                self.reached(max((line.end_seconds or 0.0 for line in self.lines), default=0.0))
+                last = max((line.end_seconds or 0.0 for line in self.lines), default=0.0)
+                self.reached(last, last)
             case _:
                 pass
 
-    def reached(self, seconds: float) -> None:
-        """The service has come to this second of the leg's media."""
+    def reached(self, seconds: float, window_seconds: float) -> None:
+        """The service has come to this second, in a window that began at that one."""
         self.answered_seconds = max(self.answered_seconds, seconds)
+        self.window_seconds = max(self.window_seconds, window_seconds)
 
     def lost(self) -> None:
         """The connection is gone: what was answered is done, what has no last word is unknown."""
@@ -120,7 +124,7 @@ class Receipts:
             line = self.lines[number - 1]
             line.receipt = receipt
             if receipt not in _OPEN:
-                self.reached(line.end_seconds or 0.0)
+                self.reached(line.end_seconds or 0.0, line.start_seconds or 0.0)
 
     def _settle(self, receipt: Receipt) -> None:
         for line in self.lines:

@@ -203,12 +203,14 @@ class Stream:
     def answered_seconds(self) -> float:
         """Up to where in its media the service has come, as far as it says."""
         return max(
-            (
-                leg.receipts.answered_seconds + leg.splice.shift_seconds
-                for leg in self.legs
-                if leg.splice.is_begun
-            ),
-            default=0.0,
+            (leg.receipts.answered_seconds + leg.shift_seconds for leg in self.legs), default=0.0
+        )
+
+    @property
+    def window_seconds(self) -> float:
+        """Where in its media the window began that the service told last."""
+        return max(
+            (leg.receipts.window_seconds + leg.shift_seconds for leg in self.legs), default=0.0
         )
 
     @property

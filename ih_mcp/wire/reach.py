@@ -7,29 +7,40 @@ says that what lies before it has been looked at. Where nothing is found nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from .messages import Reading
 
+WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
 _LISTS = ("ranges", "timeline")  # coverage.*, conversation_quality.updated
 
 
-def reached_seconds(reading: Reading) -> float | None:
-    """The last second of the session's media a reading speaks of; None where it names none."""
-    return max(_named(reading.fields), default=None)
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Seconds of the session's media."""
+
+    until_seconds: float
+    """The last one a message speaks of."""
+    window_seconds: float
+    """Where the analysis window began that it is about, at least."""
 
 
-def _named(fields: Mapping[str, object]) -> Iterator[float]:
-    yield from _times(fields)
-    for name in _LISTS:
-        items = fields.get(name)
+def reach(reading: Reading) -> Reach | None:
+    """How far a reading speaks; None where it names no time."""
+    starts, ends = list(_times(reading.fields, "start")), list(_times(reading.fields, "end"))
+    if not starts and not ends:
+        return None
+    last, until = max(starts, default=0.0), max(ends, default=0.0)
+    return Reach(max(last, until), max(last, until - WINDOW_SECONDS))
+
+
+def _times(fields: Mapping[str, object], name: str) -> Iterator[float]:
+    places = [fields]
+    for key in _LISTS:
+        items = fields.get(key)
         if isinstance(items, list):
-            for item in items:
-                if isinstance(item, Mapping):
-                    yield from _times(item)
-
-
-def _times(fields: Mapping[str, object]) -> Iterator[float]:
-    for name in ("start", "end"):
-        value = fields.get(name)
+            places += [item for item in items if isinstance(item, Mapping)]
+    for place in places:
+        value = place.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield float(value)
