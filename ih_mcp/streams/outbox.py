@@ -65,17 +65,47 @@ class Outgoing:
 Item = Outgoing | Configure | Close
 
 
+class Queued:
+    """The bytes that wait in all outboxes of a process."""
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self.bytes = 0
+        self._freed = Bell()
+
+    def has_room(self, size: int) -> bool:
+        return self.bytes + size <= self._max_bytes
+
+    def add(self, size: int) -> None:
+        """So many more wait; fewer, where it is negative."""
+        self.bytes += size
+        if size < 0:
+            self._freed.ring()
+
+    async def freed(self) -> None:
+        """Wait until some of them went."""
+        await self._freed.wait()
+
+
 class Outbox:
     """A queue of segments and steering messages; an item leaves it after it was written.
 
     Args:
         max_bytes: Of segments that wait.
+        queued: What all outboxes share, so that many streams do not fill the memory.
         keeps_sent: Whether segments are kept after they were sent, until they are settled, so
             that `put_back` can have them sent again; as many as `max_bytes` allow.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES, *, keeps_sent: bool = False) -> None:
+    def __init__(
+        self,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        *,
+        queued: Queued | None = None,
+        keeps_sent: bool = False,
+    ) -> None:
         self._max_bytes = max_bytes
+        self._queued = queued or Queued(max_bytes)
         self._items: deque[Item] = deque()
         self._keeps_sent = keeps_sent
         self._sent: deque[Outgoing] = deque()
@@ -100,22 +130,28 @@ class Outbox:
         return any(isinstance(item, Close) for item in self._items)
 
     def has_room(self, size: int) -> bool:
-        """Whether a segment of `size` bytes may go in now; an empty outbox takes any."""
+        """Whether a segment of `size` bytes may go in now.
+
+        An empty outbox takes any, so that no stream is starved by what others hold.
+        """
         if self.is_away and self.segments >= AWAY_SEGMENTS:
             return False
         most = min(self._max_bytes, AWAY_BYTES) if self.is_away else self._max_bytes
-        return not self.bytes or self.bytes + size <= most
+        return not self.bytes or (self.bytes + size <= most and self._queued.has_room(size))
 
     def put(self, item: Item) -> None:
         """Append without waiting; for steering messages, and after `room`."""
         self._items.append(item)
-        self.bytes += _size(item)
+        self._count(_size(item))
         self._changed.ring()
 
     async def room(self, size: int) -> None:
         """Wait until a segment of `size` bytes fits."""
         while not self.has_room(size):
-            await self._changed.wait()
+            if self._queued.has_room(size):
+                await self._changed.wait()
+            else:
+                await self._queued.freed()
 
     async def head(self) -> Item:
         """The oldest item, which stays until `written`; waits for one."""
@@ -126,7 +162,7 @@ class Outbox:
     def written(self) -> None:
         """The oldest item is on the wire: let go of it."""
         item = self._items.popleft()
-        self.bytes -= _size(item)
+        self._count(-_size(item))
         if self._keeps_sent and isinstance(item, Outgoing):
             self._sent.append(item)
             self._sent_bytes += _size(item)
@@ -153,10 +189,14 @@ class Outbox:
         count = len(self._sent)
         while self._sent:
             self._items.appendleft(self._sent.pop())
-        self.bytes += self._sent_bytes
+        self._count(self._sent_bytes)
         self._sent_bytes = 0
         self._changed.ring()
         return count
+
+    def _count(self, size: int) -> None:
+        self.bytes += size
+        self._queued.add(size)
 
     def _forget(self) -> None:
         self._sent_bytes -= _size(self._sent.popleft())
@@ -170,7 +210,8 @@ class Outbox:
         unsent = self.segments
         self._items.clear()
         self._sent.clear()
-        self.bytes = self._sent_bytes = 0
+        self._count(-self.bytes)
+        self._sent_bytes = 0
         self._changed.ring()
         return unsent
 

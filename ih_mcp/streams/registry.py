@@ -17,7 +17,7 @@ from ih_mcp.journal import Journal
 from ih_mcp.net.socket import Opener
 
 from .leg import Patience
-from .outbox import DEFAULT_MAX_BYTES
+from .outbox import DEFAULT_MAX_BYTES, Queued
 from .stream import Plan, Stream, StreamState
 
 DEFAULT_MAX_STREAMS = 16
@@ -33,12 +33,19 @@ class Registry:
     """All streams a caller can name. Use `open_registry`."""
 
     def __init__(
-        self, journal: Journal, tasks: TaskGroup, *, max_streams: int, max_outbox_bytes: int
+        self,
+        journal: Journal,
+        tasks: TaskGroup,
+        *,
+        max_streams: int,
+        max_outbox_bytes: int,
+        max_queued_bytes: int,
     ) -> None:
         self._journal = journal
         self._tasks = tasks
         self._max_streams = max_streams
         self._max_outbox_bytes = max_outbox_bytes
+        self._queued = Queued(max_queued_bytes)
         self._streams: dict[str, Stream] = {}
         self._is_closing = False
 
@@ -75,6 +82,7 @@ class Registry:
             opener=opener,
             patience=patience,
             max_outbox_bytes=self._max_outbox_bytes,
+            queued=self._queued,
         )
         self._streams[stream_id] = stream
         self._tasks.start_soon(self._carry, stream, feed)
@@ -192,12 +200,17 @@ async def open_registry(
     *,
     max_streams: int = DEFAULT_MAX_STREAMS,
     max_outbox_bytes: int = DEFAULT_MAX_BYTES,
+    max_queued_bytes: int = DEFAULT_MAX_BYTES,
     close_seconds: float = 1.0,
 ) -> AsyncIterator[Registry]:
     """The streams of this process; on leaving they are ended in order, within `close_seconds`."""
     async with anyio.create_task_group() as tasks:
         registry = Registry(
-            journal, tasks, max_streams=max_streams, max_outbox_bytes=max_outbox_bytes
+            journal,
+            tasks,
+            max_streams=max_streams,
+            max_outbox_bytes=max_outbox_bytes,
+            max_queued_bytes=max_queued_bytes,
         )
         try:
             yield registry

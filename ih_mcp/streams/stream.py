@@ -33,7 +33,7 @@ from ih_mcp.wire.refusal import refusal
 
 from .account import account
 from .leg import EndReason, Leg, LegEnd, Patience
-from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing
+from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
 
 if TYPE_CHECKING:
     from .intake import Intake
@@ -127,12 +127,13 @@ class Stream:
         opener: Opener,
         patience: Patience | None = None,
         max_outbox_bytes: int = DEFAULT_MAX_BYTES,
+        queued: Queued | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.id = stream_id
         self.plan = plan
         self.log = log
-        self.outbox = Outbox(max_outbox_bytes, keeps_sent=plan.resends)
+        self.outbox = Outbox(max_outbox_bytes, queued=queued, keeps_sent=plan.resends)
         self.legs: list[Leg] = []
         self.failure: IhMcpError | None = None
         """Why it failed; set before the state says so."""

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ih_mcp.streams.outbox import AWAY_BYTES, Entry, Outbox, Outgoing, Queued
+from ih_mcp.wire.messages import Close
+
+
+def segment(size: int, end: float | None = None) -> Outgoing:
+    return Outgoing(b"x" * size, None, end)
+
+
+def test_an_empty_outbox_takes_any_segment_and_a_full_one_none() -> None:
+    outbox = Outbox(10)
+    assert outbox.has_room(100)
+    outbox.put(segment(6))
+    assert outbox.has_room(4)
+    assert not outbox.has_room(5)
+
+
+async def test_many_outboxes_share_what_may_wait_and_none_is_starved() -> None:
+    queued = Queued(10)
+    full, other = Outbox(10, queued=queued), Outbox(10, queued=queued)
+    full.put(segment(9))
+    assert other.has_room(8)  # its first one
+    other.put(segment(1))
+    assert not other.has_room(1)
+    taken = anyio.Event()
+
+    async def wait() -> None:
+        await other.room(5)
+        taken.set()
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert not taken.is_set()
+            full.written()
+            await taken.wait()
+    assert queued.bytes == 1
+    assert other.clear() == 1
+    assert queued.bytes == 0
+
+
+def test_without_a_connection_two_segments_or_eight_mebibytes_wait() -> None:
+    outbox = Outbox()
+    outbox.is_away = True
+    outbox.put(segment(AWAY_BYTES - 5))
+    assert not outbox.has_room(6)
+    assert outbox.has_room(5)
+    outbox.put(segment(5))
+    assert not outbox.has_room(0)
+
+
+def test_what_was_sent_is_kept_only_where_asked_and_until_it_is_settled() -> None:
+    outbox = Outbox(100, keeps_sent=True)
+    for end in (1, 2, 3):
+        outbox.put(segment(40, end))
+        outbox.written()  # the first one no longer fits when the third comes
+    outbox.put(Close())
+    outbox.settled(2)
+    assert outbox.put_back() == 1
+    assert (outbox.bytes, outbox.segments, outbox.closes) == (40, 1, True)
+    forgetful = Outbox(100)
+    forgetful.put(segment(1))
+    forgetful.written()
+    assert forgetful.put_back() == 0
+
+
+def test_a_segment_is_parted_where_a_session_can_begin() -> None:
+    outbox = Outbox()
+    outbox.put(Outgoing(b"oldNEW", 0.0, 3.0, Entry(b"H", 3, 1.5)))
+    outbox.part_head()
+    assert outbox.segments == 2
+    assert outbox.bytes == 6
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_both_parts_are_all_of_it(offset: int) -> None:
+    before, after = Outgoing(b"oldNEW", 0.0, 3.0, Entry(b"H", offset, 1.5)).parted()
+    assert (before.data if before else b"") + after.data == b"oldNEW"
+    assert after.entry == Entry(b"H", 0, 1.5)
