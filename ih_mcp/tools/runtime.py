@@ -424,6 +424,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
                 journal,
                 max_streams=settings.max_streams,
                 max_outbox_bytes=settings.max_outbox_bytes,
+                max_queued_bytes=settings.max_queued_bytes,
                 close_seconds=CLOSE_SECONDS,
             ) as registry,
         ):
