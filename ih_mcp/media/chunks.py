@@ -51,7 +51,8 @@ class Recording:
     """The chunks of one recorder, in order.
 
     Send what `take` gives, then what `finish` gives; joined, that is what came, byte for byte. A
-    chunk that begins a new container, as when a recorder is started anew, begins anew here too.
+    chunk that begins a new container, as when a recorder is started anew, begins anew here too; its
+    times go on from those before.
     """
 
     def __init__(self) -> None:
@@ -78,7 +79,7 @@ class Recording:
                 (`bad_container`).
         """
         if self._stream.is_sent and container_of(data) in _READER_OF:
-            self._stream = _Stream()
+            self._stream = _Stream(self._stream.reached_seconds)
         return self._stream.take(data)
 
     def finish(self) -> Chunk | None:
@@ -156,7 +157,12 @@ class Recut:
 class _Stream:
     """One container, from its header to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin_seconds: float = 0.0) -> None:
+        """Begin.
+
+        Args:
+            begin_seconds: Of the recording; the container counts from 0.
+        """
         self.container: str | None = None
         self.reader: Reader | None = None
         self.is_sent = False
@@ -167,7 +173,7 @@ class _Stream:
         """Bytes of it that were given."""
         self._entry: Entry | None = None
         """The first among those waiting."""
-        self._reached = 0.0
+        self._begin_seconds = self.reached_seconds = begin_seconds
 
     def take(self, data: bytes) -> Chunk | None:
         self._waiting += data
@@ -200,13 +206,16 @@ class _Stream:
         data, self._waiting, self._looked_at = self._waiting, b"", 0
         if self.reader is None:
             return Chunk(data, headed, None, None, None, None)
-        start, self._reached = self._reached, max(self._reached, self.reader.reached_seconds)
+        start = self.reached_seconds
+        reached = self._begin_seconds + self.reader.reached_seconds
+        self.reached_seconds = max(start, reached)
         begins, self._given = self._given, self._given + len(data)
         entry, self._entry = self._entry, None
         if entry is None or self.reader.header is None:
-            return Chunk(data, headed, start, self._reached, None, None)
+            return Chunk(data, headed, start, self.reached_seconds, None, None)
         place = entry.offset - begins
-        return Chunk(data, headed, start, self._reached, place, entry.seconds)
+        seconds = self._begin_seconds + entry.seconds
+        return Chunk(data, headed, start, self.reached_seconds, place, seconds)
 
 
 def _refuse_torn(reader: Reader, header: bytes, data: bytes) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from ih_mcp.media.ffmpeg import Ffmpeg
+from tests.capture.room import open_room
+
+__all__ = ["open_room"]
 
 playwright = pytest.importorskip("playwright.async_api", reason="no playwright here")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

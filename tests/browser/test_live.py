@@ -6,23 +6,12 @@ The default run has the short form; `make test-browser` records longer and every
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
-from ih_mcp.capture.house import House
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.settings import read_settings
-from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import Running, serve
 from ih_mcp.streams.stream import Stream
-from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
+from tests.capture.room import OpenRoom, Room
 
 from .conftest import OpenBrowser, Tab, open_tab
 
@@ -31,42 +20,6 @@ SECONDS = 30 if IS_LONG else 7
 VP8, VP9, MP4 = "video/webm;codecs=vp8,opus", "video/webm;codecs=vp9,opus", "video/mp4"
 pytestmark = pytest.mark.timeout(120)
 long = pytest.mark.skipif(not IS_LONG, reason="the long form: make test-browser")
-
-
-@dataclass
-class Room:
-    """Server and stand-in of one test."""
-
-    runtime: Runtime
-    house: House
-    standin: Running
-
-    async def start(self, api: str = "v1") -> Stream:
-        stream = await self.runtime.start_stream(Opening(api=api))
-        await stream.opened()
-        return stream
-
-    async def messages(self, stream: Stream) -> list[str | bytes]:
-        page = await self.runtime.journal.read(stream.id, 0, limit=10_000, max_chars=10**8)
-        return [entry.body for entry in page.entries]
-
-    def wire(self, session: int = 0) -> list[tuple[int, str]]:
-        """Size and hash of each segment the stand-in received."""
-        return self.standin.recorder.sessions[session].segments
-
-
-@pytest.fixture
-def open_room(ffmpeg: Ffmpeg, tmp_path: Path) -> Any:
-    @asynccontextmanager
-    async def start(*steps: object, **settings: object) -> AsyncIterator[Room]:
-        async with serve(Options(script=Script.parse(list(steps))), ffmpeg=ffmpeg) as standin:
-            found = read_settings(
-                endpoint=standin.url, api_key="ih_test_key", data_dir=tmp_path / "data", **settings
-            )
-            async with open_runtime(found) as runtime:
-                yield Room(runtime, await runtime.house(), standin)
-
-    return start
 
 
 async def record(tab: Tab, *, seconds: float) -> None:
@@ -96,7 +49,7 @@ async def reached_as_recorded(tab: Tab, room: Room) -> int:
              pytest.param(MP4, id="mp4", marks=long)],
 )  # fmt: skip
 async def test_what_a_person_records_arrives_as_recorded_and_is_shown(
-    kind: str, open_browser: OpenBrowser, open_room: Any
+    kind: str, open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
@@ -117,7 +70,7 @@ async def test_what_a_person_records_arrives_as_recorded_and_is_shown(
 
 @long
 async def test_each_recording_stands_alone_where_segments_must(
-    open_browser: OpenBrowser, open_room: Any
+    open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start("v0")
@@ -134,7 +87,7 @@ async def test_each_recording_stands_alone_where_segments_must(
 
 @long
 async def test_a_reload_in_the_middle_goes_on_with_a_new_header(
-    open_browser: OpenBrowser, open_room: Any
+    open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
@@ -159,7 +112,7 @@ async def test_a_reload_in_the_middle_goes_on_with_a_new_header(
 
 
 async def test_a_refused_camera_is_told_and_can_be_tried_again(
-    open_browser: OpenBrowser, open_room: Any
+    open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser(allows=False) as context:
         tab = await open_tab(context, room.house.link((await room.start()).id))
@@ -170,7 +123,7 @@ async def test_a_refused_camera_is_told_and_can_be_tried_again(
         await tab.went_well()
 
 
-async def test_a_missing_camera_is_told(open_browser: OpenBrowser, open_room: Any) -> None:
+async def test_a_missing_camera_is_told(open_browser: OpenBrowser, open_room: OpenRoom) -> None:
     async with open_room() as room, open_browser(has_camera=False) as context:
         tab = await open_tab(context, room.house.link((await room.start()).id))
         await tab.page.click("#start")
@@ -180,7 +133,7 @@ async def test_a_missing_camera_is_told(open_browser: OpenBrowser, open_room: An
 
 @long
 async def test_two_pages_see_the_same_and_one_records(
-    open_browser: OpenBrowser, open_room: Any
+    open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
@@ -209,7 +162,7 @@ async def test_two_pages_see_the_same_and_one_records(
         await second.went_well()
 
 
-async def test_a_link_works_once(open_browser: OpenBrowser, open_room: Any) -> None:
+async def test_a_link_works_once(open_browser: OpenBrowser, open_room: OpenRoom) -> None:
     async with open_room() as room, open_browser() as context:
         link = room.house.link((await room.start()).id)
         first = await open_tab(context, link)

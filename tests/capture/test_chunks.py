@@ -12,8 +12,8 @@ from ih_mcp.errors import MediaError
 from ih_mcp.streams.push import push
 from ih_mcp.streams.stream import Stream
 
-from .conftest import OpenRoom, Room
 from .page import open_page, redeem
+from .room import OpenRoom, Room
 
 pytestmark = pytest.mark.timeout(60)
 RECORDINGS = [

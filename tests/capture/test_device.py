@@ -20,7 +20,7 @@ from ih_mcp.tools.runtime import Opening
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from tests.road.host import environment
 
-from .conftest import OpenRoom
+from .room import OpenRoom
 
 pytestmark = pytest.mark.timeout(60)
 SOURCE = "-re -f lavfi -i testsrc2=s=320x240:r=15 -re -f lavfi -i sine=440:r=48000"

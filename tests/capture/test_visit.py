@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosedError
 
 from ih_mcp.tools.runtime import Opening
 
-from .conftest import OpenRoom
 from .page import open_page, redeem
+from .room import OpenRoom
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -201,6 +201,20 @@ def test_clips_that_each_have_a_header_are_each_a_recording(zoo: Zoo) -> None:
     assert sent[1].seconds == pytest.approx(2.1, abs=0.1)
 
 
+def test_the_times_of_a_recorder_that_is_started_anew_go_on(chunks: Chunks) -> None:
+    once = passed(chunks("chromium-vp8-3s"))
+    twice = passed([*chunks("chromium-vp8-3s"), *chunks("chromium-mp4-3s")])
+    end = once[-1].end_seconds
+    assert end is not None
+    anew = [chunk for chunk in twice if chunk.start_seconds is not None][len(once) :]
+    assert anew[0].headed
+    assert anew[0].start_seconds == end
+    assert anew[-1].end_seconds == pytest.approx(
+        end + (passed(chunks("chromium-mp4-3s"))[-1].end_seconds or 0)
+    )
+    assert anew[0].key_seconds == pytest.approx(end, abs=0.2)
+
+
 def test_other_containers_pass_without_times(zoo: Zoo) -> None:
     data = zoo("transport").read_bytes()
     sent = passed([data[:50_000], data[50_000:]])

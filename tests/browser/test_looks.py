@@ -1,0 +1,126 @@
+"""The page and the file as people meet them: narrow, dark, by keyboard, read aloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from axe_playwright_python.async_playwright import Axe
+
+from ih_mcp.pictures.html import file_page
+from tests.capture.room import OpenRoom
+from tests.pictures.known import drawing
+
+from .conftest import OpenBrowser, Tab, open_tab
+from .test_live import long
+
+pytestmark = pytest.mark.timeout(90)
+_GRAVE = {"serious", "critical"}
+
+
+async def grave_findings(tab: Tab) -> list[str]:
+    found = await Axe().run(tab.page)
+    violations: list[dict[str, Any]] = found.response["violations"]
+    return [
+        f"{violation['id']}: {node['html']}"
+        for violation in violations
+        if violation["impact"] in _GRAVE
+        for node in violation["nodes"]
+    ]
+
+
+async def fits(tab: Tab) -> bool:
+    """Whether nothing has to be scrolled sideways."""
+    wide: bool = await tab.page.evaluate(
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+    return wide
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> str:
+    path = tmp_path / "timeline.html"
+    path.write_text(file_page(drawing()), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=long)])
+async def test_a_file_can_be_read_by_all_in_both_schemes_and_at_any_width(
+    scheme: str, link: str, open_browser: OpenBrowser
+) -> None:
+    narrow = {"width": 360, "height": 740}
+    async with open_browser(color_scheme=scheme, viewport=narrow) as context:
+        tab = await open_tab(context, link)
+        assert await fits(tab)
+        assert await grave_findings(tab) == []
+        await tab.page.click("summary")
+        await tab.says("table", "hesitation, high.*long <pause>")
+        await tab.page.set_viewport_size({"width": 1280, "height": 800})
+        assert await fits(tab)
+        assert await grave_findings(tab) == []
+        await tab.went_well()
+
+
+@long
+async def test_every_mark_of_a_file_is_drawn_where_it_belongs(
+    link: str, open_browser: OpenBrowser
+) -> None:
+    async with open_browser(viewport={"width": 1280, "height": 800}) as context:
+        tab = await open_tab(context, link)
+        marks = await tab.page.eval_on_selector_all(
+            ".timeline-high, .timeline-medium, .timeline-low",
+            """found => found.filter((node) => node.told).map((node) => [
+              node.getAttribute("aria-label").split(",")[0],
+              parseFloat(node.style.left), parseFloat(node.style.width)])""",
+        )
+        known: dict[str, Any] = drawing()
+        wanted = [
+            [s["signal"], s["start"] / 40 * 100, (s["end"] - s["start"]) / 40 * 100]
+            for s in known["spans"]
+        ]
+        assert len(marks) == len(wanted)
+        for mark, want in zip(sorted(marks), sorted(wanted), strict=True):
+            assert mark[0] == want[0]
+            assert mark[1:] == pytest.approx(want[1:], abs=0.01)
+
+
+async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenBrowser) -> None:
+    async with open_browser() as context:
+        tab = await open_tab(context, link)
+        await tab.page.focus("select")
+        await tab.page.keyboard.press("Tab")
+        await tab.says(".timeline-detail", "hesitation, high · 0:03 to 0:09.*um")
+        await tab.page.keyboard.press("ArrowRight")
+        await tab.says(".timeline-detail", "hesitation, medium · 0:24")
+        await tab.page.keyboard.press("ArrowDown")
+        await tab.says(".timeline-detail", "agreement")
+        await tab.page.keyboard.press("End")
+        label = await tab.page.evaluate("document.activeElement.getAttribute('aria-label')")
+        assert label == "agreement, medium, 0:06 to 0:40. nods twice"
+        stops = await tab.page.eval_on_selector_all(
+            ".timeline-item", "found => found.filter((node) => node.tabIndex === 0).length"
+        )
+        assert stops == 1
+
+
+async def test_the_live_page_can_be_read_by_all(
+    open_browser: OpenBrowser, open_room: OpenRoom, dialogue: Path
+) -> None:
+    narrow = {"width": 360, "height": 740}
+    async with (
+        open_room(media_dirs=str(dialogue.parent)) as room,
+        open_browser(viewport=narrow) as context,
+    ):
+        stream = await room.start()
+        tab = await open_tab(context, room.house.link(stream.id))
+        await tab.says("#where", "st_")
+        assert await fits(tab)
+        assert await grave_findings(tab) == []
+        for words in ("Start recording", "End session"):
+            assert await tab.page.get_by_role("button", name=words).count() == 1
+        with anyio.fail_after(10):
+            while await tab.page.evaluate("document.activeElement.id") != "start":
+                await tab.page.keyboard.press("Tab")
+        await tab.went_well()

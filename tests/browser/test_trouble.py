@@ -1,0 +1,117 @@
+"""What goes wrong in the middle: a stuck uplink, a lost session, a server that dies. Long form."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.capture.room import OpenRoom
+from tests.road.host import environment
+
+from .conftest import OpenBrowser, open_tab
+from .test_live import VP8, end, long, reached_as_recorded, record
+
+pytestmark = [long, pytest.mark.timeout(180)]
+
+
+async def test_an_uplink_that_is_stuck_for_20_s_loses_nothing(
+    open_browser: OpenBrowser, open_room: OpenRoom
+) -> None:
+    async with open_room(proxied=True) as room, open_browser() as context:
+        stream = await room.start()
+        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        await record(tab, seconds=5)
+        assert room.proxy
+        room.proxy.up.set(is_stalled=True)
+        await anyio.sleep(20)
+        assert stream.failure is None
+        room.proxy.heal()
+        await anyio.sleep(5)
+        await end(tab, stream)
+        if len(stream.legs) == 1:  # a session that is given up begins anew, with a header
+            assert await reached_as_recorded(tab, room) > 300_000
+        billed = sum(session.billed.seconds for session in room.standin.recorder.sessions)
+        assert billed >= 25
+        await tab.went_well()
+
+
+async def test_a_lost_session_goes_on_in_another_that_begins_with_a_header(
+    open_browser: OpenBrowser, open_room: OpenRoom
+) -> None:
+    async with open_room(proxied=True) as room, open_browser() as context:
+        stream = await room.start()
+        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        await record(tab, seconds=7)
+        assert room.proxy
+        room.proxy.cut()
+        await anyio.sleep(10)
+        await end(tab, stream)
+        assert len(stream.legs) == 2
+        _, second = room.standin.recorder.sessions
+        assert second.segments
+        assert second.billed.seconds >= 4
+        assert not [text for text in second.texts if '"error"' in text]
+        shown = await tab.page.eval_on_selector_all(
+            "#messages li", "items => items.map((item) => item.textContent)"
+        )
+        assert shown[::-1] == await room.messages(stream)
+        await tab.went_well()
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+async def start_capture(env: dict[str, str]) -> tuple[anyio.abc.Process, str]:
+    """The command as a process of its own, and the link it tells."""
+    process = await anyio.open_process(
+        [sys.executable, "-m", "ih_mcp", "capture", "--local"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    told = ""
+    assert process.stderr
+    while "#" not in told or "\n" not in told.partition("#")[2]:
+        told += (await process.stderr.receive()).decode()
+    return process, told.partition("once): ")[2].split()[0]
+
+
+async def test_a_server_that_is_killed_and_started_again_is_told(
+    open_browser: OpenBrowser, tmp_path: Path
+) -> None:
+    env = environment(tmp_path, IH_MCP_CAPTURE_PORT=str(free_port()))
+    process, link = await start_capture(env)
+    async with open_browser() as context:
+        tab = await open_tab(context, link, only=VP8)
+        await record(tab, seconds=8)
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+        await tab.says("#trouble", "is lost; trying again")
+        shown = await tab.page.eval_on_selector_all(
+            "#messages li", "items => items.map((item) => item.textContent)"
+        )
+        stream_id = (await tab.text("#where")).split(" ")[0]
+        process, again = await start_capture(env)
+        try:
+            await tab.says("#trouble", "does not know this page any more", seconds=20)
+            assert await tab.page.is_disabled("#stop")
+            command = [sys.executable, "-m", "ih_mcp", "messages", stream_id]
+            kept = await anyio.run_process(command, env=env)  # what was shown is kept
+            assert kept.stdout.decode().splitlines()[: len(shown)] == shown[::-1]
+            fresh = await open_tab(context, again, only=VP8)
+            await record(fresh, seconds=4)
+            await fresh.says("#receipts", "delivered")
+        finally:
+            process.terminate()
+            await process.wait()
