@@ -96,6 +96,8 @@ class Recipe:
     """For ffmpeg, after the input."""
     encodes: tuple[str, ...]
     """`video`, `audio`, both or neither."""
+    encoder: str = ""
+    """Of the picture, of `ENCODERS`; nothing where it is not encoded."""
 
 
 def recipe(
@@ -105,6 +107,7 @@ def recipe(
     target_seconds: float,
     max_bytes: int,
     encode: frozenset[str] = frozenset(),
+    encoder: str = "libx264",
 ) -> Recipe:
     """Decide per track between copying and encoding.
 
@@ -114,6 +117,7 @@ def recipe(
         target_seconds: Where encoded pictures get their key frames.
         max_bytes: Of a segment; encoded ones aim at half of it.
         encode: Tracks to encode even where they could be copied.
+        encoder: For pictures, of `ENCODERS`.
     """
     encode = encode | facts.hidden
     container = _container(facts, encode)
@@ -133,7 +137,7 @@ def recipe(
         options |= (
             {"c:v": "copy", **VIDEO[facts.video.codec].options}
             if copies_video
-            else _h264(target_seconds, int(bits))
+            else _h264(encoder, target_seconds, int(bits))
         )
     elif container == "mp4":
         options["frag_duration"] = _SOUND_MICROSECONDS
@@ -142,9 +146,8 @@ def recipe(
     if facts.audio:
         options |= {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _AAC
     made = (("video", facts.video, copies_video), ("audio", facts.audio, copies_audio))
-    return Recipe(
-        container, options, tuple(name for name, track, copied in made if track and not copied)
-    )
+    encodes = tuple(name for name, track, copied in made if track and not copied)
+    return Recipe(container, options, encodes, encoder if "video" in encodes else "")
 
 
 def _even(side: str) -> str:
@@ -154,12 +157,27 @@ def _even(side: str) -> str:
 _AAC: Mapping[str, object] = MappingProxyType({"c:a": "aac", "ac": 2, "b:a": "96k"})
 
 
-def _h264(target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
+ENCODERS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "libx264": {"preset": "veryfast", "crf": 23, "sc_threshold": 0},
+        # What builds without GPL parts have, as of Fedora; it knows no quality, only a bit rate.
+        "libopenh264": {"b:v": "2M", "allow_skip_frames": 0},
+    }
+)
+"""Of H.264, in the order they are tried."""
+
+
+def next_encoder(encoder: str) -> str | None:
+    """The one to try where an ffmpeg lacks `encoder`."""
+    names = list(ENCODERS)
+    return next(iter(names[names.index(encoder) + 1 :]), None)
+
+
+def _h264(encoder: str, target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
     return {
-        "c:v": "libx264",
-        "preset": "veryfast",
+        "c:v": encoder,
+        **ENCODERS[encoder],
         "threads": THREADS,
-        "crf": 23,
         "maxrate": bits_per_second,
         "bufsize": bits_per_second * 2,
         "pix_fmt": "yuv420p",
@@ -168,7 +186,6 @@ def _h264(target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
         # decoder shows right.
         "vf": f"yadif=deint=interlaced,scale={_even('iw')}:{_even('ih')}:out_range=limited",
         "force_key_frames": f"expr:gte(t,n_forced*{target_seconds:g})",
-        "sc_threshold": 0,
         "g": 100_000,
         "fps_mode": "passthrough",  # 5.1 repeats a picture of AVI input otherwise
     }

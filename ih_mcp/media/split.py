@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ih_mcp.errors import MediaError
@@ -24,7 +24,7 @@ from .ffmpeg import Ffmpeg
 from .plan import Bounds, OversizeError, bounds
 from .probe import probe
 from .process import Means, running
-from .recipes import Recipe, recipe
+from .recipes import Recipe, next_encoder, recipe
 from .words import inflated
 
 __all__ = ["Segment", "split"]
@@ -88,19 +88,21 @@ async def split(
                     yield segment
         except _UnfitError as unfit:
             begin, encode = unfit.start_seconds, unfit.encode
+            job = replace(job, encoder=unfit.encoder or job.encoder)
         else:
             return
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What stays the same over all passes through a file."""
+    """What stays the same over the passes through a file."""
 
     source: Path
     ffmpeg: Ffmpeg
     facts: Facts
     framing: Framing
     bounds: Bounds
+    encoder: str = "libx264"
 
     def recipe(self, encode: frozenset[str]) -> Recipe:
         return recipe(
@@ -109,6 +111,7 @@ class Job:
             target_seconds=self.bounds.target_seconds,
             max_bytes=self.bounds.max_bytes,
             encode=encode,
+            encoder=self.encoder,
         )
 
     def means(self, made: Recipe, size: int) -> Means:
@@ -118,12 +121,15 @@ class Job:
 
 
 class _UnfitError(Exception):
-    """What was made so far does not serve from `start_seconds` on; encode more from there."""
+    """What was made so far does not serve from `start_seconds` on; encode otherwise from there."""
 
-    def __init__(self, start_seconds: float, encode: frozenset[str]) -> None:
+    def __init__(
+        self, start_seconds: float, encode: frozenset[str], encoder: str | None = None
+    ) -> None:
         super().__init__(start_seconds)
         self.start_seconds = start_seconds
         self.encode = encode
+        self.encoder = encoder
 
 
 async def _pass(job: Job, begin: float, encode: frozenset[str]) -> AsyncGenerator[Segment, None]:
@@ -177,6 +183,9 @@ def _unfit(
     """Another pass that may succeed where this one failed; None if there is none."""
     is_oversize = isinstance(failure, OversizeError)
     done = frozenset(made.encodes)
+    if failure.code == "encoder_missing" and made.encoder:
+        other = next_encoder(made.encoder)
+        return _UnfitError(begin, done, other) if other else None
     encode = (done | (_VIDEO if is_oversize else job.facts.present)) & job.facts.present
     if encode == done or failure.code in _FINAL:
         return None

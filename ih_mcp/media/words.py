@@ -74,7 +74,7 @@ _DEMANDING = (
     "Scale the picture down first. IH_MCP_FFMPEG_MAX_BYTES is how much memory ffmpeg may take."
 )
 _NO_ENCODER = (
-    "This ffmpeg was built without libx264. Set IH_MCP_FFMPEG to one that has it, "
+    "This ffmpeg was built without libx264 and libopenh264. Set IH_MCP_FFMPEG to one that has one, "
     "or remove it from PATH so that the one of imageio-ffmpeg is used."
 )
 _OTHERWISE = "Convert the file to MP4 with H.264 and AAC, and try again."

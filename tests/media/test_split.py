@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import anyio
+import imageio_ffmpeg
 import pytest
 from blockbuster import BlockBuster
 
@@ -148,6 +149,41 @@ async def test_the_death_of_ffmpeg_is_one_clear_error(zoo: Zoo, ffmpeg: Ffmpeg) 
                 pass
     assert caught.value.code == "ffmpeg_failed"
     assert "-9" in str(caught.value)
+
+
+WITHOUT = """#!/bin/sh
+for word in "$@"; do case "$word" in {lacks})
+    echo "Unknown encoder '$word'" >&2; exit 8 ;;
+esac; done
+exec {real} "$@"
+"""
+
+
+def lacking(lacks: str, folder: Path) -> Ffmpeg:
+    """The wheel's ffmpeg as a build without some encoders."""
+    path = folder / "ffmpeg"
+    path.write_text(WITHOUT.format(lacks=lacks, real=imageio_ffmpeg.get_ffmpeg_exe()))
+    path.chmod(0o700)
+    return Ffmpeg(str(path), "9.0", "IH_MCP_FFMPEG")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+async def test_a_build_without_libx264_encodes_with_another(zoo: Zoo, tmp_path: Path) -> None:
+    outcome = await cut(zoo("mjpeg"), lacking("libx264", tmp_path), target_seconds=3.0)
+    assert outcome.error is None
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert sum(len(part.pictures) for part in parts) == 150
+    assert {part.codecs["video"] for part in parts} == {"h264"}
+    gop = await cut(
+        zoo("gop_whole"), lacking("libx264", tmp_path), max_segment_seconds=5.0, target_seconds=3.0
+    )
+    assert len(gop.segments) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+async def test_a_build_without_any_encoder_is_told(zoo: Zoo, tmp_path: Path) -> None:
+    outcome = await cut(zoo("mjpeg"), lacking("libx264|libopenh264", tmp_path))
+    assert (outcome.code, outcome.segments) == ("encoder_missing", [])
 
 
 async def test_a_first_segment_may_be_taken_under_a_deadline(base: Path, ffmpeg: Ffmpeg) -> None:
