@@ -1,4 +1,4 @@
-"""The page's scripts by themselves, in node: what is sent when, and pictures as the server folds them."""
+"""The page's scripts by themselves, in node: what is sent when, and what changes add up to."""
 
 from __future__ import annotations
 

@@ -166,16 +166,19 @@ export class TimelineView {
     const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
     const place = (seconds) => ((seconds - from) / (end - from)) * 100;
     this.#ticks(from, end, place);
-    const seen = new Set();
-    for (const lane of lanes(drawing)) {
-      seen.add(lane.name);
-      if (!this.rows.has(lane.name)) this.rows.set(lane.name, this.#row(lane.name, lane.isTall ? "timeline-tall" : ""));
-      this.#fill(this.rows.get(lane.name), lane, place);
-    }
+    const wanted = lanes(drawing);
     for (const [name, row] of this.rows) {
-      if (seen.has(name)) this.lanes.append(row.lane);
-      else { row.lane.remove(); this.rows.delete(name); }
+      if (wanted.some((lane) => lane.name === name)) continue;
+      row.lane.remove();
+      this.rows.delete(name);
     }
+    wanted.forEach((lane, index) => {
+      if (!this.rows.has(lane.name)) this.rows.set(lane.name, this.#row(lane.name, lane.isTall ? "timeline-tall" : ""));
+      const row = this.rows.get(lane.name);
+      const here = this.lanes.children[index + 1]; // the scale comes first
+      if (here !== row.lane) this.lanes.insertBefore(row.lane, here ?? null); // moving loses the focus
+      this.#fill(row, lane, place);
+    });
     this.#oneTabStop();
     const spans = (drawing.spans ?? []).length;
     this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "signal" : "signals"}, ${drawing.messages ?? 0} messages`;
