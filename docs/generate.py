@@ -144,17 +144,18 @@ def _rows() -> Iterable[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def hosts_table() -> str:
-    """The rows of the README."""
-    rows = []
-    for host in HOSTS.values():
-        link = host.link(NAME, host.entry(Launch())) if host.link else ""
-        own = f"`{host.by_command}`" if host.by_command else ""
-        rows.append(
-            f"| {host.title} | `ih-mcp install {host.name}` | "
-            f"{f'[install]({link})' if link else own} |"
-        )
-    return "\n".join(["| host | writes its configuration | or |", "|---|---|---|", *rows])
+def hosts_sections() -> str:
+    """Of the README: a paragraph for each host."""
+    return "\n".join(map(_host_section, HOSTS.values()))
+
+
+def _host_section(host: Host) -> str:
+    ways = [f"`ih-mcp install {host.name}`"]
+    if host.by_command:
+        ways.append(f"`{host.by_command}`")
+    if host.link:
+        ways.append(f"[this link]({host.link(NAME, host.entry(Launch()))})")
+    return f"#### {host.title}\n\n{', or '.join(ways)}. {host.after}\n"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

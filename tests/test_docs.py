@@ -18,13 +18,15 @@ from .road.host import REPOSITORY, environment
 
 pytestmark = pytest.mark.timeout(90)
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = {page.name: page.read_text(encoding="utf-8") for page in REPOSITORY.glob("docs/*.md")}
 _OURS = re.compile(r"^\s*(ih-mcp\b[^#\n]*?)(?:\s{2,}.*|\s*#.*)?$", re.MULTILINE)
 _NOT_RUN = {"ih-mcp"}  # the server itself: tests/road drives it
 
 
 def commands() -> list[str]:
-    """Each `ih-mcp …` line of the README's shell blocks and of `--help`."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    """Each `ih-mcp …` line of the shell blocks in README and docs, and of `--help`."""
+    pages = "\n".join([README, *PAGES.values()])
+    blocks = re.findall(r"```sh\n(.*?)```", pages, re.DOTALL)
     found = [match.strip() for text in (*blocks, _EXAMPLES) for match in _OURS.findall(text)]
     return sorted(set(found) - _NOT_RUN)
 
@@ -32,13 +34,16 @@ def commands() -> list[str]:
 def test_the_commands_are_found() -> None:
     assert "ih-mcp stream talk.mp4 --local" in commands()
     assert "ih-mcp check" in commands()
-    assert len(commands()) >= 6
+    assert "ih-mcp install claude-code --local --dry-run" in commands()
+    assert len(commands()) >= 12
 
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path) -> None:
     shutil.copy(dialogue, tmp_path / "talk.mp4")
     env = environment(tmp_path / "data", IH_MCP_MEDIA_DIRS=str(tmp_path))
+    if "install" in command:  # into nobody's real home
+        env |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     words, _, rest = command.partition("|")  # the reader after a pipe is not ours
     arguments = shlex.split(words.partition(">")[0])[1:]
     if arguments[0] == "standin":
@@ -87,6 +92,31 @@ def test_the_demo_runs_the_main_job_and_sums_it_up(tmp_path: Path) -> None:
     assert f"messages   {len(kinds)}" in summary
     assert "24.667 s of media" in summary
     assert "not from Interhuman" in summary
+
+
+def test_every_page_is_linked_from_the_readme_and_every_link_leads_somewhere() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)\)", README))
+    assert linked == set(PAGES)
+    for name, page in PAGES.items():
+        for link in re.findall(r"\]\((?!https?:|cursor:|vscode:)([^)#]+)", page):
+            assert (REPOSITORY / "docs" / link).is_file(), (name, link)
+
+
+def test_every_code_in_the_troubleshooting_page_is_one_of_ours() -> None:
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "ih_mcp").rglob("*.py")
+    )
+    rows = [line for line in PAGES["troubleshooting.md"].splitlines() if line.startswith("| `")]
+    codes = {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert len(codes) > 25
+    for code in codes - {"mirror_problem", "gaps", "lost"}:
+        assert re.search(rf'["\']{code}["\']', source), code
+
+
+def test_the_drawing_of_the_architecture_has_every_room() -> None:
+    page = PAGES["architecture.md"]
+    rooms = {path.parent.name for path in (REPOSITORY / "ih_mcp").glob("*/__init__.py")}
+    assert rooms == set(re.findall(r'(\w+)\["\1: ', page))
 
 
 def test_the_readme_stays_within_three_hundred_lines() -> None:

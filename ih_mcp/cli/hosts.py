@@ -158,7 +158,8 @@ _ROWS = (
         shown=".mcp.json in the project's folder",
         reference="${INTERHUMAN_API_KEY:-}",
         by_command="claude mcp add --scope user interhuman -- uvx ih-mcp",
-        after="Start Claude Code in this folder and allow the server.",
+        after="Start Claude Code in this folder and allow the server. Or, with the skills: "
+        "`/plugin install interhuman --marketplace ih-mcp/ih-mcp`.",
     ),
     Host(
         name="claude-desktop",

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docs.generate import PAGES, hosts_table, text
+from docs.generate import PAGES, hosts_sections, text
 from ih_mcp.cli import main
 from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch, Place
 from ih_mcp.cli.install import changed
@@ -258,8 +258,9 @@ def test_a_page_drawn_from_the_code_is_current(name: str) -> None:
 
 def test_the_readme_has_each_host_with_its_link() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert hosts_table() in readme
-    assert [_decoded(link) for link in re.findall(r"\[install\]\((.*?)\)", readme)] == [STARTS] * 2
+    assert hosts_sections() in readme
+    links = re.findall(r"\[this link\]\((.*?)\)", readme)
+    assert [_decoded(link) for link in links] == [STARTS] * 2
 
 
 def test_the_settings_page_names_every_variable() -> None:
