@@ -175,13 +175,7 @@ class Settings(BaseSettings):
         64 * 2**20,
         ge=2**20,
         validation_alias="IH_MCP_MAX_QUEUED_BYTES",
-        description="Waiting to be sent, in all; one segment of each stream has room beyond it.",
-    )
-    max_queued_bytes: int = Field(
-        64 * 2**20,
-        ge=2**20,
-        validation_alias="IH_MCP_MAX_QUEUED_BYTES",
-        description="Pushed and waiting to be sent, of all streams together.",
+        description="Waiting to be sent, of all streams together; each may hold one segment more.",
     )
     max_segment_bytes: int = Field(
         32 * 2**20,

@@ -105,7 +105,7 @@ class Outbox:
         keeps_sent: bool = False,
     ) -> None:
         self._max_bytes = max_bytes
-        self._queued = queued or Queued(max_bytes)
+        self.queued = queued or Queued(max_bytes)
         self._items: deque[Item] = deque()
         self._keeps_sent = keeps_sent
         self._sent: deque[Outgoing] = deque()
@@ -137,7 +137,7 @@ class Outbox:
         if self.is_away and self.segments >= AWAY_SEGMENTS:
             return False
         most = min(self._max_bytes, AWAY_BYTES) if self.is_away else self._max_bytes
-        return not self.bytes or (self.bytes + size <= most and self._queued.has_room(size))
+        return not self.bytes or (self.bytes + size <= most and self.queued.has_room(size))
 
     def put(self, item: Item) -> None:
         """Append without waiting; for steering messages, and after `room`."""
@@ -145,13 +145,17 @@ class Outbox:
         self._count(_size(item))
         self._changed.ring()
 
+    def is_crowded_out(self, size: int) -> bool:
+        """Whether it is what other streams hold that leaves no room for `size` bytes."""
+        return bool(self.bytes) and not self.queued.has_room(size)
+
     async def room(self, size: int) -> None:
         """Wait until a segment of `size` bytes fits."""
         while not self.has_room(size):
-            if self._queued.has_room(size):
+            if self.queued.has_room(size):
                 await self._changed.wait()
             else:
-                await self._queued.freed()
+                await self.queued.freed()
 
     async def head(self) -> Item:
         """The oldest item, which stays until `written`; waits for one."""
@@ -196,7 +200,7 @@ class Outbox:
 
     def _count(self, size: int) -> None:
         self.bytes += size
-        self._queued.add(size)
+        self.queued.add(size)
 
     def _forget(self) -> None:
         self._sent_bytes -= _size(self._sent.popleft())

@@ -22,7 +22,7 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
 
     Raises:
         MediaError: The service would refuse it; nothing was sent.
-        CallerError: There was no room for it (`outbox_full`), or the stream is not open yet
+        CallerError: There was no room for it (`outbox_full`, `queue_full`), or the stream is not open yet
             (`not_open`); the same segment may be pushed again.
         StreamEndedError: The stream is over or asked to end.
     """
@@ -43,6 +43,14 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
             code="segment_too_large",
             help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
             facts={"bytes": len(data), "max_bytes": limits.max_segment_bytes},
+        )
+    if stream.outbox.is_crowded_out(len(data)):
+        raise CallerError(
+            f"{stream.outbox.queued.bytes:_} bytes of all streams wait to be sent, and no more may",
+            code="queue_full",
+            retry=True,
+            help="Wait, then push the same segment again; or raise IH_MCP_MAX_QUEUED_BYTES.",
+            facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.queued.bytes},
         )
     try:
         with anyio.fail_after(room_seconds):

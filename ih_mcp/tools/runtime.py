@@ -213,23 +213,6 @@ class Runtime:
         admitted = await self.admit(path)
         return await _from_disk(partial(read, admitted, max_bytes=self.settings.max_segment_bytes))
 
-    def require_room(self) -> None:
-        """Whether another segment may be taken, all streams together.
-
-        Raises:
-            CallerError: Too much waits to be sent.
-        """
-        live = self.registry.live_ids
-        waiting = sum(self.registry.live(stream_id).outbox.bytes for stream_id in live)
-        if waiting >= self.settings.max_queued_bytes:
-            raise CallerError(
-                f"{waiting:_} bytes of all streams wait to be sent, and no more may",
-                code="queue_full",
-                retry=True,
-                help="Wait, then push the same segment again; or raise IH_MCP_MAX_QUEUED_BYTES.",
-                facts={"waiting_bytes": waiting},
-            )
-
     # --- uploads and tokens --------------------------------------------------------------------
 
     async def analyze_file(self, path: str, *, api: str, form: Mapping[str, Any]) -> Analysis:

@@ -164,7 +164,6 @@ async def _turn(stream: Stream, seq: int) -> None:
 
 
 async def _segment_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
-    runtime.require_room()
     if arguments.path is not None:
         return await runtime.read_segment(arguments.path)
     text = arguments.data_base64 or ""
