@@ -128,6 +128,8 @@ async def _health(request: Request) -> Response:
                 "never": described.never,
                 "sends_data_away": described.sends_data_away,
             },
+            "conversation_quality": "the stand-in's own formula with invented weights; it compares "
+            "with nothing but itself",
             "paths": [
                 *(dialect.path for dialect in _streams()),
                 V0_UPLOAD.path,

@@ -68,6 +68,7 @@ async def test_the_health_page_says_what_this_is(ffmpeg: Ffmpeg) -> None:
     assert "ih-mcp stand-in" in told["standin"]
     assert "not Interhuman" in told["standin"]
     assert told["analyst"]["sends_data_away"] is False
+    assert "own formula" in told["conversation_quality"]
     assert {dialect.path for dialect in DIALECTS.values()} < set(told["paths"])
     assert {"/v0/realtime/analyze", "/v0/upload/analyze"} < set(told["paths"])
 
