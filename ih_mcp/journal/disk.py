@@ -14,7 +14,7 @@ def identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-if sys.platform == "darwin":
+if sys.platform == "darwin":  # pragma: no cover - of that platform alone
     import fcntl
 
     def _sync_descriptor(descriptor: int) -> None:

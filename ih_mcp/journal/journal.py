@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -155,6 +155,8 @@ class Journal:
         self._owner = owner
         self._keeping = keeping
         self._logs: dict[str, Log] = {}
+        self._failed: dict[str, JournalError] = {}
+        """Streams of this process whose end the disk did not take; the file thinks they live."""
         self._bell = Bell()
         self._has_work = False
         self._committed = Bell()
@@ -191,6 +193,8 @@ class Journal:
     def release(self, log: Log) -> None:
         """Forget a log whose stream is over; it is read from the file from now on."""
         self._logs.pop(log.stream_id, None)
+        if log.failure:
+            self._failed[log.stream_id] = log.failure
         log.nudge()
 
     async def write_record(self, log: Log, record: Mapping[str, object], *, ended: bool) -> None:
@@ -228,7 +232,7 @@ class Journal:
         )
         if found is None:
             raise _unknown(stream_id)
-        row, entries = found
+        row, entries = self._as_known(found[0]), found[1]
         if after + 1 < row.oldest:
             raise ExpiredCursorError(
                 f"entries after cursor {after} of {stream_id} are no longer kept",
@@ -257,11 +261,20 @@ class Journal:
         row = await self._read(partial(self._reader.find_stream, stream_id))
         if row is None:
             raise _unknown(stream_id)
-        return row
+        return self._as_known(row)
 
     async def rows(self) -> list[StreamRow]:
         """All streams, oldest first."""
-        return await self._read(self._reader.list_streams)
+        return [self._as_known(row) for row in await self._read(self._reader.list_streams)]
+
+    def _as_known(self, row: StreamRow) -> StreamRow:
+        """A row as the file has it; where the disk did not take a stream's end, as we know it."""
+        failure = self._failed.get(row.id)
+        if failure is None or row.ended_at is not None:
+            return row
+        told = {"state": "failed", "reason": failure.code, "error": {"what": failure.what}}
+        record = json.dumps({**json.loads(row.record), **told})
+        return replace(row, ended_at=time.time(), record=record)
 
     # --- the writer ----------------------------------------------------------------------------
 

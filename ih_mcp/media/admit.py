@@ -218,4 +218,4 @@ def _place(descriptor: int, path: Path) -> Path:
 def _source(path: Path, descriptor: int, size: int) -> Source:
     if os.name == "posix":  # a name of the descriptor: a later change of the path is not seen
         return Source(f"file:/dev/fd/{descriptor}", (descriptor,), size, descriptor)
-    return Source(f"file:{path}", (), size, descriptor)
+    return Source(f"file:{path}", (), size, descriptor)  # pragma: no cover - Windows

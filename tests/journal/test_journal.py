@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -430,3 +431,42 @@ async def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> Non
         async with open_journal(tmp_path):
             raise AssertionError
     assert "IH_MCP_DATA_DIR" in failed.value.help
+
+
+async def test_a_stream_that_nobody_left_behind_cannot_be_adopted(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        with pytest.raises(UnknownStreamError):
+            await journal.adopt("st_unknown")
+
+
+async def test_a_trim_that_the_disk_does_not_take_fails_that_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_no: int, _below: int) -> int:
+        raise JournalError("the journal cannot write: disk I/O error")
+
+    async with open_journal(tmp_path, Keeping(max_stream_bytes=10)) as journal:
+        monkeypatch.setattr(journal._store, "trim_stream", refuse)
+        log = await keep(journal, "x" * 20)
+        await journal.commit()
+        with anyio.fail_after(5):
+            while not log.failure:
+                await log.moved()
+        assert await bodies_of(journal) == ["x" * 20]
+
+
+async def test_a_stream_whose_end_the_disk_did_not_take_is_over_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a")
+        log.fail(JournalError("the journal cannot write: disk full"))
+        journal.release(log)
+        page = await journal.read("st_1", 0, **ALL)
+        assert ([entry.body for entry in page.entries], page.ended) == (["a"], True)
+        row = await journal.row("st_1")
+        assert '"reason": "journal_failed"' in row.record
+        (listed,) = await journal.rows()
+        assert replace(listed, ended_at=row.ended_at) == row
+        with anyio.fail_after(5):
+            await journal.wait("st_1", 1)

@@ -159,3 +159,20 @@ def test_the_earliest_v0_error_is_read_too() -> None:
 def test_an_unknown_type_is_carried_whole() -> None:
     text = '{"type":"demo.new","data":{"a":1,"a":2},"more":true}'
     assert decode_server(text, V1) == Reading("demo.new", {"a": 2})
+
+
+def test_what_a_realtime_session_coaches_with_stands_in_its_greeting() -> None:
+    ready = Ready(limits=REALTIME.limits, goal_dimensions=("clarity",))
+    options = json.loads(encode_server(ready, REALTIME, **WHO))["data"][
+        "supported_session_config_options"
+    ]
+    assert REALTIME.coaching
+    assert options["realtime_recommendation_frequency"] == list(REALTIME.coaching.frequencies)
+
+
+@pytest.mark.parametrize("transcript", ["text", [{"start": 1}], [{"start": 1, "end": 2}]])
+def test_a_transcript_of_another_shape_is_refused(transcript: object) -> None:
+    text = json.dumps({"type": "transcript.updated", "transcript": transcript})
+    with pytest.raises(RemoteProtocolError, match="a transcript is a list of segments") as refused:
+        decode_client(text, REALTIME)
+    assert refused.value.code == "ih6001"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.wire.dialects import V0, V1, V2, Dialect
+from ih_mcp.wire.dialects import REALTIME, V0, V1, V2, Dialect
 from ih_mcp.wire.lifecycle import Emission, EngagementSpan, Lifecycle, Range, Seen, Span
 from ih_mcp.wire.messages import Completed, Reading
 
@@ -281,3 +281,12 @@ def test_a_lost_connection_leaves_no_life_open(lives: list[list[Seen]]) -> None:
         for span in lifecycle.spans:
             assert span.end_seconds is not None
             assert span.end_seconds >= span.start_seconds
+
+
+def test_feedback_without_a_text_tells_nothing() -> None:
+    assert fold(Reading("feedback.generated", {"feedback": 7})).feedback == []
+
+
+def test_a_session_that_coaches_tells_no_rationale() -> None:
+    (told,) = Emission(REALTIME).window(0, 8, [seen("stress")])
+    assert "rationale" not in told.fields

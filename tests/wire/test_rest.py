@@ -141,3 +141,14 @@ def test_forms_carry_what_a_version_takes() -> None:
         ("wait_seconds", "5"),
     ]
     assert job_path("j") == "/v2/upload/jobs/j"
+
+
+def test_a_key_pair_without_scopes_asks_for_nothing_that_can_be_given() -> None:
+    with pytest.raises(RemoteProtocolError, match="names no scopes") as refused:
+        KeyPair.read(b'{"key_id":"a","key_secret":"b"}')
+    assert refused.value.code == "ih4005"
+
+
+def test_a_form_leaves_out_a_context_nobody_gave() -> None:
+    for upload in UPLOADS.values():
+        assert "conversation_context" not in dict(upload.form())
