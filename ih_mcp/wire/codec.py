@@ -87,7 +87,7 @@ def encode_client(message: ClientMessage) -> str:
             return '{"type":"session.close"}'
         case Configure(config):
             return json.dumps(_write_config(config))
-        case Transcript(segments):
+        case Transcript(segments):  # pragma: no branch - there is no other
             return json.dumps({"type": _TRANSCRIPT, "transcript": list(segments)})
 
 

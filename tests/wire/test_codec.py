@@ -176,3 +176,9 @@ def test_a_transcript_of_another_shape_is_refused(transcript: object) -> None:
     with pytest.raises(RemoteProtocolError, match="a transcript is a list of segments") as refused:
         decode_client(text, REALTIME)
     assert refused.value.code == "ih6001"
+
+
+def test_an_option_of_another_kind_is_refused() -> None:
+    with pytest.raises(RemoteProtocolError, match="model of a session config is no") as refused:
+        decode_client('{"model": 7}', V2)
+    assert refused.value.code == "ih6001"
