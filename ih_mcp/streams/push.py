@@ -22,8 +22,8 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
 
     Raises:
         MediaError: The service would refuse it; nothing was sent.
-        CallerError: There was no room for it (`outbox_full`, `queue_full`), or the stream is not open yet
-            (`not_open`); the same segment may be pushed again.
+        CallerError: There was no room for it (`outbox_full`, `queue_full`, `reconnecting`), or the
+            stream is not open yet (`not_open`); the same segment may be pushed again.
         StreamEndedError: The stream is over or asked to end.
     """
     with anyio.move_on_after(READY_SECONDS):
