@@ -75,6 +75,11 @@ FACTS = {
     "bearer-by-subprotocol": Fact(
         "Browsers authenticate by the subprotocol pair `access_token, <credential>`.", "skill v2"
     ),
+    "refusals-a-browser-cannot-see": Fact(
+        "A bad model (1008) or a missing backend (1013) is told to who authenticates by header; by "
+        "subprotocol only a failed connection or 1006 is seen.",
+        "skill v2",
+    ),
     "tokens-expire": Fact(
         "`POST /v1/auth` (v0: `/v0/auth`) gives a token of 900 s; the SDK renews it 30 s before.",
         "docs: authentication; sdk",

@@ -200,6 +200,7 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
             grant=grant,
             model=socket.query_params.get("model"),
             includes=tuple(socket.query_params.getlist("include[]")),
+            by_subprotocol=subprotocol is not None,
         )
         with house.session():
             await _conversation(house, AsgiPeer(socket), call, record).run()

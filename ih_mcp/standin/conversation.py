@@ -40,6 +40,8 @@ class Call:
     """Of the URL's query (v2)."""
     includes: tuple[str, ...] = ()
     """Of the URL's query (v0)."""
+    by_subprotocol: bool = False
+    """Whether the credential came as a subprotocol, as from a browser."""
 
 
 class Conversation(ABC):
@@ -238,6 +240,12 @@ class Conversation(ABC):
             await self._do(act, n)
         return bool(only(acts, Refuse))
 
+    async def _vanish(self, how: str) -> None:
+        """Drop the connection without a close frame."""
+        self._record.ended(how, None)
+        await self._peer.abort()
+        await self._stop()
+
     async def _do(self, act: Act, n: int | None) -> None:
         match act:
             case Send(text, times):
@@ -249,9 +257,7 @@ class Conversation(ABC):
             case CloseWith(code, reason):
                 await self._end(code, reason, "closed by script")
             case Reset():
-                self._record.ended("reset by script", None)
-                await self._peer.abort()
-                await self._stop()
+                await self._vanish("reset by script")
             case Stall("reading"):
                 await anyio.sleep_forever()
             case Stall():

@@ -34,6 +34,7 @@ from .setup import Setup
 from .telling import Telling
 
 END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2
+_HIDDEN = {"ih4005", "ih1003"}  # skill v2: a browser sees a failed connection or 1006, no more
 _LATE_MEDIA = "Media after session.close is not accepted."
 
 
@@ -114,6 +115,8 @@ class Service(Conversation):
             if self._call.grant.lacks_backend and self._call.dialect.models:
                 raise RefusedError("ih1003")
         except RefusedError as refused:
+            if self._call.by_subprotocol and refused.code in _HIDDEN:
+                await self._vanish(f"refused unseen: {refused.code}")
             await self._refuse(refused.code, refused.message)
 
     async def _greet(self) -> None:

@@ -136,6 +136,29 @@ async def test_other_handshakes_are_refused(
         assert json.loads(response.body)["error_id"] == code
 
 
+@shows("refusals-a-browser-cannot-see")
+@pytest.mark.parametrize(
+    ("key", "model", "code", "close"),
+    [(KEY, "inter-9", "ih4005", 1008), ("ih_test_no_backend", "inter-2", "ih1003", 1013)],
+)
+async def test_a_refused_model_is_told_by_header_and_hidden_by_subprotocol(
+    key: str, model: str, code: str, close: int, ffmpeg: Ffmpeg
+) -> None:
+    path = f"{V2.path}?model={model}"
+    async with running(ffmpeg) as standin:
+        async with opened(
+            standin.url, path, additional_headers={"Authorization": f"Bearer {key}"}
+        ) as socket:
+            assert json.loads(str(await socket.recv()))["data"]["code"] == code
+            await socket.wait_closed()
+        async with opened(standin.url, path, subprotocols=["access_token", key]) as hidden:
+            with pytest.raises(ConnectionClosed) as closed:
+                await hidden.recv()
+    assert socket.close_code == close
+    assert closed.value.rcvd is None
+    assert standin.recorder.sessions[1].end == f"refused unseen: {code}"
+
+
 async def test_texts_by_order_cross_the_network_byte_for_byte(
     tmp_path: Path, ffmpeg: Ffmpeg
 ) -> None:
