@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 
 from ih_mcp.settings import read_settings
 from ih_mcp.tools.runtime import Runtime, open_runtime
@@ -117,9 +117,8 @@ def known(folder: Path) -> Known:
 
 def told(result: CallToolResult) -> list[str]:
     assert result.structured_content is None
-    texts = [block.text for block in result.content if isinstance(block, TextContent)]
-    assert len(texts) == len(result.content)
-    return texts
+    assert all(isinstance(block, TextContent | ImageContent) for block in result.content)
+    return [block.text for block in result.content if isinstance(block, TextContent)]
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
