@@ -42,7 +42,7 @@ def run(count: int = 3, clip: Path = CLIP) -> None:
     print(f"\nlocal cue engine on {clip.name}, {SECONDS} s at 30 fps (median of {count} rounds)")
     print("  CPU is that of all processes, for each second of media; target 0.15 at 640x480,")
     print("  150 MB, 0.5 s. The floor is ffmpeg alone, decoding the same bytes to nothing.")
-    print("  size        CPU   floor   over it    wall   own MB   ffmpeg MB   start s   messages")
+    print("  size        CPU   floor   over it    wall   own MB   ffmpeg MB   start s   of CPU")
     ffmpeg = find_ffmpeg()
     with tempfile.TemporaryDirectory() as folder:
         for width, height in SIZES:
@@ -54,7 +54,7 @@ def run(count: int = 3, clip: Path = CLIP) -> None:
                 f"  {width:>4}x{height:<5} {row['cpu']:>5.3f} {row['floor']:>7.3f} "
                 f"{row['cpu'] / row['floor']:>8.1f}x {row['wall']:>7.3f} "
                 f"{row['own_mb']:>8.0f} {row['ffmpeg_mb']:>11.0f} {row['start_seconds']:>9.2f} "
-                f"{row['messages']:>10.0f}"
+                f"{row['start_cpu']:>8.2f}   {row['messages']:.0f} messages"
             )
 
 
@@ -85,9 +85,9 @@ def _in_a_process(media: Path) -> dict[str, float]:
 async def _one(media: Path) -> dict[str, float]:
     from ih_mcp.standin.cues.analyst import _make_engine  # noqa: PLC0415 - its load is measured
 
-    started = time.perf_counter()
+    started, start_cpu = time.perf_counter(), _cpu()
     _make_engine(reports_stress=False)
-    start_seconds = time.perf_counter() - started
+    start_seconds, start_cpu = time.perf_counter() - started, _cpu() - start_cpu
     began, wall = _cpu(), time.perf_counter()
     media_seconds, messages = await _stream(media)
     own, ffmpeg = (
@@ -100,6 +100,7 @@ async def _one(media: Path) -> dict[str, float]:
         "own_mb": own,
         "ffmpeg_mb": ffmpeg,
         "start_seconds": start_seconds,
+        "start_cpu": start_cpu,
         "messages": messages,
     }
 
