@@ -228,6 +228,10 @@ def _refuse_torn(reader: Reader, header: bytes, data: bytes) -> None:
         raise _not_decodable("it begins within a Cluster or fragment")
     if not atoms[0].is_key:
         raise _not_decodable("it does not begin with a key frame")
+    try:
+        reader.head()
+    except MediaError as exc:
+        raise _not_decodable(exc.what) from exc
 
 
 def _not_decodable(reason: str) -> MediaError:

@@ -28,6 +28,7 @@ class Mp4Reader:
         self._moov_offset: int | None = None
         self._atoms: list[Atom] = []
         self._reached = 0.0
+        self._is_placed = False
         self.has_media = False
         self.entries: list[Entry] = []
 
@@ -59,6 +60,10 @@ class Mp4Reader:
         assert self._moov_offset is not None
         if self._header_bytes > MAX_HEADER_BYTES:
             raise too_large_header(self._header_bytes)
+        if self._is_placed:
+            raise bad_container(
+                "fragments of the MP4 stream say where in it their media is; they cannot be moved"
+            )
         return Mp4Head(bytes(self._header), self._moov_offset, self._film)
 
     def _parse(self) -> Generator[None, None, None]:
@@ -97,7 +102,8 @@ class Mp4Reader:
             return None
         self._reached = max([self._reached, *(shown(run, self._film)[1] for run in runs)])
         atom = atom_of(offset, runs, self._film)
-        if atom.is_key:
+        self._is_placed = self._is_placed or any(run.is_placed for run in runs)
+        if atom.is_key and (not self._is_placed or offset == self._header_bytes):
             self.entries.append(Entry(offset, atom.start_seconds))
         return atom
 

@@ -17,6 +17,7 @@ from .boxes import Film, Track, children
 from .parts import GOES_ON_SECONDS, Atom, Stamp, bad_container
 
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
+_BASE_DATA_OFFSET = 1  # base-data-offset-present
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Run:
     is_key: bool
     stamp: tuple[int, int]
     """Offset in the `moof` and width of the decoding time."""
+    is_placed: bool
+    """Whether it says where in the stream its media is, so that it cannot be moved."""
 
 
 def shown(run: Run, film: Film) -> tuple[float, float]:
@@ -60,11 +63,12 @@ def runs_of(moof: bytes, film: Film) -> list[Run]:
 
 def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
     """The samples of one `traf`; None where it has none, or its track is not known."""
-    number, duration, flags, decoded, stamp = 0, 0, 0, 0, (0, 0)
+    number, duration, flags, decoded, stamp, is_placed = 0, 0, 0, 0, (0, 0), False
     samples = Samples()
     for kind, at, _ in children(moof, start, end):
         if kind == b"tfhd":
             number, duration, flags = _fragment_header(moof, at, film)
+            is_placed = bool(moof[at + 3] & _BASE_DATA_OFFSET)
         elif kind == b"tfdt":
             stamp = (at + 4, 8 if moof[at] else 4)
             decoded = int.from_bytes(moof[stamp[0] : stamp[0] + stamp[1]], "big")
@@ -73,7 +77,7 @@ def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
     track = film.tracks.get(number)
     if track is None or not samples.durations or not stamp[1]:
         return None
-    run = samples.run(number, decoded, stamp)
+    run = samples.run(number, decoded, stamp, is_placed=is_placed)
     if track.lag is None and run.is_key:
         track.lag = run.offset
     return run
@@ -120,7 +124,7 @@ class Samples:
         self.durations += columns.get(0x100) or [duration] * count
         self.offsets += columns.get(0x800) or [0] * count
 
-    def run(self, track: int, decoded: int, stamp: tuple[int, int]) -> Run:
+    def run(self, track: int, decoded: int, stamp: tuple[int, int], *, is_placed: bool) -> Run:
         times = map(add, accumulate(self.durations, initial=decoded), self.offsets)
         return Run(
             track=track,
@@ -130,6 +134,7 @@ class Samples:
             earliest=min(times),
             is_key=self.is_key,
             stamp=stamp,
+            is_placed=is_placed,
         )
 
 

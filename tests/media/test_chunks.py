@@ -259,6 +259,18 @@ def test_what_only_the_next_chunk_can_tell_is_not_said(chunks: Chunks) -> None:
         assert after.key_offset > 100_000
 
 
+def test_fragments_that_say_where_their_media_is_are_not_moved(zoo: Zoo) -> None:
+    data = zoo("fragmented").read_bytes()
+    recording = Recording()
+    places = [at for at in range(len(data)) if data.startswith(b"moof", at + 4)]
+    edges = [0, *places[1:], len(data)]
+    sent = [c for a, b in pairwise(edges) if (c := recording.take(data[a:b]))]
+    assert [chunk.key_offset for chunk in sent] == [places[0], *[None] * (len(sent) - 1)]
+    with pytest.raises(MediaError, match="cannot be moved"):
+        recording.whole(sent[1])
+    assert recut([data]) == ([], "bad_container")
+
+
 def test_the_sound_alone_can_be_begun_at_every_cluster(zoo: Zoo) -> None:
     data = zoo("audio_only_webm").read_bytes()
     sent = passed([data[at : at + 20_000] for at in range(0, len(data), 20_000)])
@@ -267,7 +279,7 @@ def test_the_sound_alone_can_be_begun_at_every_cluster(zoo: Zoo) -> None:
 
 @pytest.mark.parametrize("container", ["mp4", "webm"])
 def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(container: str, zoo: Zoo) -> None:
-    data = zoo({"mp4": "fragmented", "webm": "vp9"}[container]).read_bytes()
+    data = zoo({"mp4": "movable", "webm": "vp9"}[container]).read_bytes()
     (plain,) = passed([data])
     padding = bytes(1 << 20)
     if container == "mp4":

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import sys
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
 from itertools import pairwise
 from pathlib import Path
 
 import anyio
+import av
 import pytest
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media import commands
+from ih_mcp.media.chunks import Recut
 from ih_mcp.media.container import READERS
 from ih_mcp.media.facts import Facts
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.plan import bounds
 from ih_mcp.media.probe import probe
 from ih_mcp.media.process import running
 from ih_mcp.media.recipes import FRAGMENT_BYTES, recipe
@@ -26,6 +32,8 @@ from . import oracle
 from .checks import Outcome, check_beast, cut, pictures, read_all
 from .oracle import digests
 from .zoo import Zoo
+
+Chunks = Callable[[str], list[bytes]]
 
 
 def seconds(outcome: Outcome) -> list[float]:
@@ -223,6 +231,37 @@ async def test_14_what_few_decoders_read_is_encoded(name: str, zoo: Zoo, ffmpeg:
     await check_beast(name, zoo, ffmpeg, Framing.WHOLE)
 
 
+def test_15_a_header_may_be_split_and_chunks_cut_anywhere(chunks: Chunks) -> None:
+    for name in ("chromium-vp8-250ms", "chromium-mp4-1s"):
+        pieces = chunks(name)
+        data, chance = b"".join(pieces), random.Random(name)  # noqa: S311 - no secret
+        places = sorted({0, 1, len(data), *(chance.randrange(len(data)) for _ in range(40))})
+        elsewhere = [data[a:b] for a, b in pairwise(places)]
+        assert recut(elsewhere) == recut(pieces)
+
+
+def test_16_key_frames_are_of_the_picture_whatever_browsers_number_and_flag(
+    chunks: Chunks,
+) -> None:
+    for name in ("firefox-vp8-1s", "chromium-h264-3s"):
+        data = b"".join(chunks(name))
+        reader = READERS["webm"]()
+        atoms = [*reader.feed(data), *reader.finish()]
+        told = [atom.start_seconds for atom in atoms if atom.is_key]
+        with av.open(io.BytesIO(data), "r") as container:
+            packets = [p for p in container.demux(video=0) if p.is_keyframe and p.size]
+        seen = [float((p.pts or 0) * (p.time_base or 0)) for p in packets]
+        assert told == pytest.approx(seen, abs=0.002)
+
+
+def recut(pieces: Sequence[bytes]) -> list[bytes]:
+    cutter = Recut(bounds(V0.limits, V0.framing, target_seconds=3.0))
+    segments = [segment.data for piece in pieces for segment in cutter.take(piece)]
+    with suppress(MediaError):  # a last one may be too short
+        segments += [segment.data for segment in cutter.finish()]
+    return segments
+
+
 async def test_17_a_slow_sender_fills_neither_disk_nor_memory(
     zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +306,23 @@ async def test_19_one_that_waits_for_a_pipe_to_open_is_gone(ffmpeg: Ffmpeg, tmp_
                 await child.read()
 
 
+async def test_20_a_playlist_or_a_picture_under_another_name_is_not_read(
+    zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    names = {
+        "list.mp4": f"#EXTM3U\n#EXTINF:10,\n{zoo('base')}\n#EXT-X-ENDLIST\n".encode(),
+        "concat.mp4": f"ffconcat version 1.0\nfile '{zoo('base')}'\n".encode(),
+        "picture.mp4": zoo("red").read_bytes(),
+        "words.txt": b"words " * 1_000,
+    }
+    for name, data in names.items():
+        path = await anyio.Path(tmp_path / name).resolve()
+        await path.write_bytes(data)
+        outcome = await cut(Path(path), ffmpeg)
+        assert outcome.segments == []
+        assert outcome.code in {"format_not_allowed", "not_media"}
+
+
 async def test_21_a_file_cut_off_in_its_media_is_told_with_where_it_ends(
     zoo: Zoo, ffmpeg: Ffmpeg
 ) -> None:
@@ -307,9 +363,3 @@ async def test_24_pictures_at_varying_rates_are_not_repeated(zoo: Zoo, ffmpeg: F
     path = zoo("variable_rate")
     data = await written(await probe(ffmpeg, path), path, ffmpeg, "video")
     assert len(oracle.read(data).pictures) == len(oracle.read(path).pictures)
-
-
-def test_the_other_pitfalls_have_their_tests_elsewhere() -> None:
-    """15 and 16: `test_chunks`; 20: `test_hostile`."""
-    folder = Path(__file__).parent
-    assert {"test_chunks.py", "test_hostile.py"} <= {path.name for path in folder.iterdir()}

@@ -104,6 +104,9 @@ ZOO: Mapping[str, Beast] = {
     "mkv": Beast("mkv", "-i {base} -c copy"),
     "flv": Beast("flv", "-i {base} -c copy"),
     "fragmented": Beast("mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov"),
+    "movable": Beast(
+        "mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov+default_base_moof"
+    ),
     # tracks
     "no_audio": Beast("mp4", "-i {base} -an -c copy"),
     "audio_only": Beast("m4a", "-i {base} -vn -c copy"),
