@@ -42,9 +42,13 @@ class Server:
         )
         self._id = 0
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def request(self, method: str, params: Mapping[str, object]) -> dict[str, Any]:
         self._id += 1
-        self._write({"id": self._id, "method": method, "params": params})
+        self.write({"id": self._id, "method": method, "params": params})
         assert self._process.stdout
         while True:
             message: dict[str, Any] = json.loads(self._process.stdout.readline())
@@ -57,7 +61,7 @@ class Server:
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": who}
         self.request("initialize", params)
         seconds = time.perf_counter() - self.started_at
-        self._write({"method": "notifications/initialized"})
+        self.write({"method": "notifications/initialized"})
         return seconds
 
     def call(self, tool: str, arguments: Mapping[str, object]) -> dict[str, Any]:
@@ -70,7 +74,7 @@ class Server:
         self._process.stdin.close()
         self._process.wait(10)
 
-    def _write(self, message: Mapping[str, object]) -> None:
+    def write(self, message: Mapping[str, object]) -> None:
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
         self._process.stdin.flush()

@@ -324,9 +324,10 @@ class Store:
         """Make the database's errors ours, in one place."""
         try:
             yield
-        except (sqlite3.Error, OSError, OverflowError) as exc:
+        except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as exc:
             helps = "Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to."
-            if getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
+            is_torn = isinstance(exc, UnicodeDecodeError)  # of SQLite's words about a torn schema
+            if is_torn or getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
                 helps = (
                     f"The file is damaged. Move {self.path.name} and the files beside it away, or "
                     "set IH_MCP_DATA_DIR to another folder."

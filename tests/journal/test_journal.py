@@ -470,3 +470,16 @@ async def test_a_stream_whose_end_the_disk_did_not_take_is_over_all_the_same(
         assert replace(listed, ended_at=row.ended_at) == row
         with anyio.fail_after(5):
             await journal.wait("st_1", 1)
+
+
+async def test_a_schema_that_is_torn_is_one_of_our_errors(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+    data = (tmp_path / FILE_NAME).read_bytes()
+    assert data.count(b"CREATE TABLE entries(") == 1
+    torn = data.replace(b"CREATE TABLE entries(", b"CREATE TABLE \xe5ntries(")
+    (tmp_path / FILE_NAME).write_bytes(torn)
+    with pytest.raises(JournalError, match="cannot open") as failed:
+        async with open_journal(tmp_path):
+            raise AssertionError
+    assert "Move journal.db" in failed.value.help

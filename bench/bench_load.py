@@ -1,0 +1,391 @@
+"""How much it bears, beside its floors: `python -m bench.bench_load [--quick] [ROW ...]`.
+
+Rows L1 to L20 of the plan, each with a floor measured in the same run, and a bound. Ratios count;
+absolute figures are those of this machine, now. `--soak MINUTES` holds a load instead and looks
+for anything that grows. `--report FILE` adds a line for each row, for docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import anyio
+
+from . import bench_load_rows as inside
+from . import bench_load_stdio as outside
+from .relay import _COUNT, _bare, _ours
+from .stdio import NOOP, OURS, Server, environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    what: str
+    figure: str
+    floor: str
+    ratio: float | None = None
+    bound: str
+    ok: bool
+
+    def line(self) -> str:
+        ratio = f"{self.ratio:7.2f}" if self.ratio is not None else " " * 7
+        mark = "ok" if self.ok else "RED"
+        return (
+            f"{self.name:<4} {self.what:<46} {self.figure:>18} {self.floor:>18} {ratio}  "
+            f"{self.bound:<24} {mark}"
+        )
+
+
+def times(*, quick: int, full: int) -> int:
+    return quick if QUICK else full
+
+
+QUICK = False
+
+
+def l1() -> Row:
+    command = [sys.executable, "-m", "bench.flood", str(_COUNT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        base = f"127.0.0.1:{process.stdout.readline().strip()}"
+        ours, floor, ratio = inside.paired(
+            times(quick=3, full=7), partial(anyio.run, _ours, base), partial(anyio.run, _bare, base)
+        )
+        process.terminate()
+    return Row(
+        name="L1", what="a message received and kept, flood", figure=f"{ours * 1e6:.1f} us",
+        floor=f"bare {floor * 1e6:.1f} us", ratio=ratio, bound="<= 4.0 x, <= 30 us",
+        ok=ratio <= 4.0 and ours <= 30e-6,
+    )  # fmt: skip
+
+
+def l2() -> Row:
+    async def burst(base: str) -> float:
+        async with inside.held(base, 1) as found:
+            began = time.perf_counter()
+            while found.streams[0].log.last < 10_001:
+                await found.journal.wait("st_0", found.streams[0].log.last)
+            page = await found.journal.read("st_0", 0, limit=10**6, max_chars=10**9)
+            assert len(page.entries) >= 10_001
+            return time.perf_counter() - began
+
+    with inside.peer(10_000, 0) as base:
+        seconds = median(anyio.run(burst, base) for _ in range(times(quick=2, full=5)))
+    return Row(
+        name="L2", what="10,000 at once until all can be polled", figure=f"{seconds:.2f} s",
+        floor="-", bound="<= 0.5 s, none lost", ok=seconds <= 0.5,
+    )  # fmt: skip
+
+
+def latency(name: str, what: str, *, strict: bool, most: float) -> Row:
+    count = times(quick=2000, full=10_000)
+    with inside.peer(0, 1000) as base:
+        ours, floor = [], []
+        for _ in range(times(quick=2, full=3)):
+            ours += anyio.run(partial(inside.our_latency, base, count, strict=strict))
+            floor += anyio.run(inside.bare_latency, base, count)
+    added = median(ours) - median(floor)
+    p99 = sorted(ours)[int(len(ours) * 0.99)]
+    return Row(
+        name=name, what=what, figure=f"+{added:.2f} ms, p99 {p99:.1f}",
+        floor=f"bare p50 {median(floor):.2f} ms", bound=f"p50 added <= {most} ms", ok=added <= most,
+    )  # fmt: skip
+
+
+def l5() -> Row:
+    ours, noop = outside.long_poll_ms(times(quick=15, full=60)), outside.noop_ms(200)
+    floor = noop + 0.3
+    ratio = median(ours) / floor
+    return Row(
+        name="L5", what="event until a waiting poll answers", figure=f"{median(ours):.1f} ms",
+        floor=f"no-op {noop:.2f} ms", ratio=ratio, bound="<= 2.0 x", ok=ratio <= 2.0,
+    )  # fmt: skip
+
+
+def l6_and_l18() -> list[Row]:
+    ours, floor, size, events = outside.poll_100(times(quick=40, full=200))
+    return [
+        Row(name="L6", what="a poll of 100 kept events", figure=f"{ours:.2f} ms",
+            floor=f"its shape {floor:.2f} ms", ratio=ours / floor, bound="<= 2.5 x",
+            ok=ours / floor <= 2.5),
+        Row(name="L18", what="bytes of that answer", figure=f"{size:,.0f}",
+            floor=f"events {events:,.0f}", ratio=size / events, bound="<= 1.15 x + 400 B",
+            ok=size <= 1.15 * events + 400),
+    ]  # fmt: skip
+
+
+def l7() -> Row:
+    """50 streams push 0.5 MB/s each, 250 events/s arrive; the longest time without a turn."""
+    seconds = times(quick=8, full=30)
+    with inside.peer(0, 5) as base:
+        found, _, _, wrong = anyio.run(
+            partial(inside.load, base, 50, push_bytes=500_000, seconds=seconds)
+        )
+    hold = found.hold_seconds * 1000
+    return Row(
+        name="L7", what="longest hold of the loop under 50 streams", figure=f"{hold:.0f} ms",
+        floor="-", bound="<= 50 ms, none wrong", ok=hold <= 50 and not wrong,
+    )  # fmt: skip
+
+
+def l8() -> list[Row]:
+    rows = []
+    with inside.peer(1, 0) as base:
+        for size, count in ((1 << 20, 60), (32 << 20, 6)):
+            rates = [
+                anyio.run(inside.push_rates, base, size, count)
+                for _ in range(times(quick=3, full=7))
+            ]
+            ratio = median(ours / floor for ours, floor in rates)
+            ours, floor = (median(column) for column in zip(*rates, strict=True))
+            rows.append(Row(
+                name="L8", what=f"push of {size >> 20} MiB segments", figure=f"{ours:.0f} MiB/s",
+                floor=f"bare {floor:.0f} MiB/s", ratio=ratio, bound=">= 0.7 x, >= 100 MiB/s",
+                ok=ratio >= 0.7 and ours >= 100,
+            ))  # fmt: skip
+    return rows
+
+
+def in_own_process(name: str) -> float:
+    """A measurement whose peak memory is its own."""
+    command = [sys.executable, "-m", "bench.bench_load", "--one", name]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def one_l9() -> float:
+    with inside.peer(1, 0) as base:
+        return anyio.run(inside.push_memory, base, 32 << 20) / (32 << 20)
+
+
+def one_l13() -> float:
+    inside.allow_many_files()
+    with inside.peer(1, 0) as base:
+        return anyio.run(inside.quiet_memory, base, 300) / 1024
+
+
+def l9() -> Row:
+    ratio = in_own_process("l9")
+    return Row(
+        name="L9", what="memory while 32 MiB go out, from memory", figure=f"{ratio * 32:.0f} MiB",
+        floor="segment 32 MiB", ratio=ratio, bound="<= 1.3 x", ok=ratio <= 1.3,
+    )  # fmt: skip
+
+
+def l13() -> Row:
+    size = in_own_process("l13")
+    return Row(
+        name="L13", what="memory of an open quiet stream", figure=f"{size:.0f} KiB",
+        floor="bare 14 KiB", ratio=size / 14, bound="<= 120 KiB", ok=size <= 120,
+    )  # fmt: skip
+
+
+def held(name: str, count: int, rate: float, size: int, seconds: int, cores: float) -> Row:
+    inside.allow_many_files()
+    with inside.peer(0, rate) as base:
+        found, cpu, sent, wrong = anyio.run(
+            partial(inside.load, base, count, push_bytes=size, seconds=seconds)
+        )
+    share = cpu / seconds
+    p99 = sorted(found.latencies)[int(len(found.latencies) * 0.99)]
+    what = f"{count} x {size / 1e6:g} MB/s, {rate:g} events/s, {seconds} s"
+    return Row(
+        name=name, what=what, figure=f"{share:.2f} cores, p99 {p99:.0f} ms",
+        floor=f"{sent:,} sent, {wrong} wrong", bound=f"<= {cores} cores, none wrong",
+        ok=share <= cores and not wrong,
+    )  # fmt: skip
+
+
+def l12() -> Row:
+    inside.allow_many_files()
+    count, seconds = times(quick=300, full=1000), times(quick=8, full=120)
+    with inside.peer(0, 1) as base:
+        floor = anyio.run(inside.bare_fan_in, base, count, seconds)
+        _, cpu, sent, wrong = anyio.run(
+            partial(inside.load, base, count, push_bytes=0, seconds=seconds)
+        )
+    ours = cpu / (count * seconds)
+    return Row(
+        name="L12", what=f"{count} streams, 1 event/s each, CPU an event",
+        figure=f"{ours * 1e6:.0f} us", floor=f"bare {floor * 1e6:.0f} us", ratio=ours / floor,
+        bound="<= 3 x, none wrong", ok=ours / floor <= 3 and not wrong and sent > 0,
+    )  # fmt: skip
+
+
+def l14_and_l15() -> list[Row]:
+    def start(command: list[str]) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            server = Server(command, environment(folder))
+            seconds = server.hello()
+            server.close()
+            return seconds
+
+    ours, floor, ratio = inside.paired(
+        times(quick=3, full=9), partial(start, OURS), partial(start, NOOP)
+    )
+    _, rss = outside.resting(0.5, 0)
+    least = outside.minimal_rss()
+    return [
+        Row(name="L14", what="spawn to first answer", figure=f"{ours * 1000:.0f} ms",
+            floor=f"MCPServer {floor * 1000:.0f} ms", ratio=ratio, bound="<= 1.25 x",
+            ok=ratio <= 1.25),
+        Row(name="L15", what="resident at rest", figure=f"{rss / 2**20:.0f} MiB",
+            floor=f"MCPServer {least / 2**20:.0f} MiB", ratio=rss / least,
+            bound="<= 1.35 x, <= 95 MiB", ok=rss / least <= 1.35 and rss <= 95 * 2**20),
+    ]  # fmt: skip
+
+
+def l16() -> Row:
+    seconds = times(quick=5, full=20)
+    idle, _ = outside.resting(seconds, 0)
+    busy, _ = outside.resting(seconds, 50)
+    return Row(
+        name="L16", what="CPU at rest, with 0 and 50 quiet streams",
+        figure=f"{idle:.2f} %, {busy:.2f} %", floor="0", bound="<= 0.2 %, <= 1 %",
+        ok=idle <= 0.2 and busy <= 1.0,
+    )  # fmt: skip
+
+
+def l17() -> Row:
+    size, alone, loaded = outside.pending_polls(1000)
+    return Row(
+        name="L17", what="1,000 pending long polls", figure=f"{size / 1024:.0f} KiB each",
+        floor=f"{alone:.2f} -> {loaded:.2f} ms", ratio=loaded / alone,
+        bound="<= 40 KiB, call <= 1.5 x", ok=size <= 40 * 1024 and loaded / alone <= 1.5,
+    )  # fmt: skip
+
+
+def l19_and_l20() -> list[Row]:
+    total = times(quick=100_000, full=1_000_000)
+    with tempfile.TemporaryDirectory() as folder:
+        empty, many, long = (Path(folder, name) for name in ("empty", "many", "long"))
+        (first,) = outside.fill(empty, 1, 1)
+        least = min(outside.start_to_poll(empty, first) for _ in range(3))
+        ids = outside.fill(many, 100, total // 100)
+        took = min(outside.start_to_poll(many, ids[50]) for _ in range(3))
+        (stream_id,) = outside.fill(long, 1, total)
+        middle, tail = outside.cursor_ms(long, stream_id, total, times(quick=40, full=200))
+    return [
+        Row(name="L19", what=f"restart with {total:,} events to first poll",
+            figure=f"{took:.2f} s", floor=f"empty {least:.2f} s", bound="<= 1.5 s more",
+            ok=took - least <= 1.5),
+        Row(name="L20", what=f"poll in the middle of {total:,} events", figure=f"{middle:.2f} ms",
+            floor=f"at the tail {tail:.2f} ms", ratio=middle / tail, bound="<= 1.5 x",
+            ok=middle / tail <= 1.5),
+    ]  # fmt: skip
+
+
+ROWS: dict[str, Callable[[], Row | list[Row]]] = {
+    "L1": l1,
+    "L2": l2,
+    "L3": partial(latency, "L3", "event until it can be read, 1,000/s", strict=False, most=0.5),
+    "L4": partial(latency, "L4", "the same, strict", strict=True, most=1.5),
+    "L5": l5,
+    "L6": l6_and_l18,
+    "L7": l7,
+    "L8": l8,
+    "L9": l9,
+    "L10": lambda: held("L10", 50, 5, 500_000, times(quick=12, full=600), 0.6),
+    "L11": lambda: held("L11", 200, 5, 250_000, times(quick=12, full=300), 1.3),
+    "L12": l12,
+    "L13": l13,
+    "L14": l14_and_l15,
+    "L16": l16,
+    "L17": l17,
+    "L19": l19_and_l20,
+}
+ONE = {"l9": one_l9, "l13": one_l13}
+
+
+# --- the soak ------------------------------------------------------------------------------------
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Least squares."""
+    count = len(points)
+    x, y = (sum(column) / count for column in zip(*points, strict=True))
+    over: float = sum((a - x) * (b - y) for a, b in points)
+    spread: float = sum((a - x) ** 2 for a, _ in points)
+    return over / (spread or 1.0)
+
+
+async def soak(base: str, minutes: float) -> list[Row]:
+    """Ten streams, 60 events and 1 MB a second in all: an hour of one stream in ten minutes."""
+    memory: list[tuple[float, float]] = []
+    counts: list[tuple[int, int]] = []
+    async with inside.held(base, 10) as found, anyio.create_task_group() as tasks:
+        for stream in found.streams:
+            tasks.start_soon(inside.push, stream, bytes(100_000), 1.0)
+        began = time.monotonic()
+        while (at := time.monotonic() - began) < minutes * 60:
+            await anyio.sleep(1.0)
+            if at > minutes * 6:  # the first tenth warms up
+                memory.append((at / 3600, inside.rss_bytes() / 2**20))
+                files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+                counts.append((files, threading.active_count()))
+        tasks.cancel_scope.cancel()
+        sent, wrong = await inside.end(found)
+    grown, last = slope(memory), memory[-1][1] - memory[0][1]
+    return [
+        Row(name="soak", what=f"{minutes:g} min, {sent:,} events: memory an hour",
+            figure=f"{grown:+.1f} MiB/h", floor=f"last - warm {last:+.1f} MiB",
+            bound="<= 12 MiB/h (6 x an hour's work), <= 8", ok=grown <= 12 and last <= 8),
+        Row(name="soak", what="descriptors and threads, warm and last",
+            figure=f"{counts[-1]}", floor=f"{counts[0]}", bound="no more",
+            ok=counts[-1][0] <= counts[0][0] + 1 and counts[-1][1] <= counts[0][1] + 1),
+        Row(name="soak", what="streams with a message lost or moved", figure=str(wrong), floor="-",
+            bound="0", ok=not wrong),
+    ]  # fmt: skip
+
+
+def show(rows: Sequence[Row], report: Path | None) -> bool:
+    for row in rows:
+        print(row.line(), flush=True)
+        if report:
+            line = {"row": row.name, "test": "bench_load", "seed": "-"} | asdict(row)
+            with report.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+    return all(row.ok for row in rows)
+
+
+def main() -> None:
+    global QUICK  # noqa: PLW0603 - a command's option, set once
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="about two minutes")
+    parser.add_argument("--soak", type=float, metavar="MINUTES")
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--one", choices=ONE, help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
+    asked = parser.parse_args()
+    QUICK = asked.quick
+    if asked.one:
+        print(ONE[asked.one]())
+        return
+    print(f"{'row':<4} {'what':<46} {'figure':>18} {'floor':>18}   ratio  bound")
+    if asked.soak:
+        with inside.peer(0, 6) as base:
+            found = show(anyio.run(soak, base, asked.soak), asked.report)
+    else:
+        found = True
+        for name in asked.names or ROWS:
+            made = ROWS[name]()
+            found &= show(made if isinstance(made, list) else [made], asked.report)
+    sys.exit(not found)
+
+
+if __name__ == "__main__":
+    main()

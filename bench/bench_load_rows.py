@@ -1,0 +1,258 @@
+"""The rows of `bench_load` that run our streams in this process, beside bare `websockets`."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import anyio
+import anyio.lowlevel
+from websockets.asyncio.client import connect
+
+from ih_mcp.journal import Journal, Keeping, Log, open_journal
+from ih_mcp.net.opener import open_socket
+from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1
+
+_NUMBER = re.compile(r'"number": (\d+), "sent_ns": (\d+)')
+PATH = V1.path
+
+
+@contextmanager
+def peer(count: int, rate: float) -> Iterator[str]:
+    """A running `bench_load_peer`; gives its `127.0.0.1:PORT`."""
+    command = [sys.executable, "-m", "bench.bench_load_peer", str(count), str(rate)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
+        assert process.stdout
+        try:
+            yield f"127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+def allow_many_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def rss_bytes(pid: int | str = "self") -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Held:
+    """Our streams against the peer, all open."""
+
+    journal: Journal
+    streams: list[Stream]
+    latencies: list[float] = field(default_factory=list)
+    hold_seconds: float = 0.0
+    events: int = 0
+
+
+@asynccontextmanager
+async def held(base: str, count: int, *, strict: bool = False) -> AsyncIterator[Held]:
+    """`count` open streams of this process, as the server runs them; ended at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            open_journal(Path(folder, "j"), Keeping(strict=strict)) as journal,
+            anyio.create_task_group() as tasks,
+        ):
+            streams = []
+            for number in range(count):
+                log = await journal.begin(f"st_{number}", {})
+                plan = Plan(dialect=V1, base_url=f"http://{base}")
+                opener = partial(open_socket, bearer="k")
+                stream = Stream(f"st_{number}", plan, log=log, opener=opener)
+                streams.append(stream)
+                tasks.start_soon(stream.run)
+            for stream in streams:
+                await stream.opened()
+            yield Held(journal, streams)
+            tasks.cancel_scope.cancel()
+
+
+async def watch(held_: Held, log: Log, *, most: int) -> None:
+    """Note how long events take from leaving the peer to being readable."""
+    cursor = log.last
+    while len(held_.latencies) < most:
+        await held_.journal.wait(log.stream_id, cursor)
+        now = time.monotonic_ns()
+        page = await held_.journal.read(log.stream_id, cursor, limit=1000, max_chars=10**7)
+        for entry in page.entries:
+            cursor = entry.cursor
+            if found := _NUMBER.search(str(entry.body)):
+                held_.latencies.append((now - int(found[2])) / 1e6)
+
+
+async def beat(held_: Held) -> None:
+    """Note the longest time the loop gave nobody a turn."""
+    while True:
+        before = time.perf_counter()
+        await anyio.sleep(0.005)
+        held_.hold_seconds = max(held_.hold_seconds, time.perf_counter() - before - 0.005)
+
+
+async def push(stream: Stream, data: bytes, every: float) -> None:
+    began, sent = anyio.current_time(), 0
+    while True:
+        await anyio.sleep_until(began + sent * every)
+        await stream.put(Outgoing(data))
+        sent += 1
+
+
+async def end(held_: Held) -> tuple[int, int]:
+    """End all in order; gives how many events the peer sent, and how many are missing or wrong."""
+    for stream in held_.streams:
+        stream.ask_to_end()
+    sent = wrong = 0
+    for stream in held_.streams:
+        await stream.until(lambda: False)
+        page = await held_.journal.read(stream.id, 0, limit=10**9, max_chars=10**12)
+        numbers = [int(m[1]) for e in page.entries if (m := _NUMBER.search(str(e.body)))]
+        ended = json.loads(str(page.entries[-1].body))
+        count = ended.get("data", {}).get("events", -1)
+        sent += count
+        wrong += numbers != list(range(1, count + 1))
+    return sent, wrong
+
+
+async def load(
+    base: str, count: int, *, push_bytes: int, seconds: float, most: int = 10**9
+) -> tuple[Held, float, int, int]:
+    """Hold a load; gives what was noted, our CPU seconds, events sent, and streams wrong."""
+    async with held(base, count) as found:
+        data = bytes(push_bytes)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(watch, found, found.streams[0].log, most=most))
+            tasks.start_soon(beat, found)
+            cpu = time.process_time()
+            for stream in found.streams if push_bytes else []:
+                tasks.start_soon(push, stream, data, 1.0)
+            await anyio.sleep(seconds)
+            cpu = time.process_time() - cpu
+            tasks.cancel_scope.cancel()
+        sent, wrong = await end(found)
+        return found, cpu, sent, wrong
+
+
+async def bare_latency(base: str, count: int) -> list[float]:
+    found: list[float] = []
+    async with connect(f"ws://{base}{PATH}", compression=None, proxy=None) as socket:
+        async for message in socket:
+            if said := _NUMBER.search(str(message)):
+                found.append((time.monotonic_ns() - int(said[2])) / 1e6)
+            if len(found) >= count:
+                return found
+    return found
+
+
+async def our_latency(base: str, count: int, *, strict: bool) -> list[float]:
+    async with held(base, 1, strict=strict) as found:
+        await watch(found, found.streams[0].log, most=count)
+        return found.latencies
+
+
+async def bare_fan_in(base: str, count: int, seconds: float) -> float:
+    """CPU seconds an event of bare connections."""
+    events = 0
+
+    async def one(ready: anyio.Event) -> None:
+        nonlocal events
+        async with connect(
+            f"ws://{base}{PATH}", compression=None, proxy=None, ping_interval=None
+        ) as socket:
+            ready.set()
+            async for _ in socket:
+                events += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            ready = anyio.Event()
+            tasks.start_soon(one, ready)
+            await ready.wait()
+        before, cpu = events, time.process_time()
+        await anyio.sleep(seconds)
+        cpu = (time.process_time() - cpu) / max(1, events - before)
+        tasks.cancel_scope.cancel()
+    return cpu
+
+
+async def quiet_memory(base: str, count: int) -> float:
+    """Bytes of each open stream on which nothing happens."""
+    async with held(base, 1):
+        gc.collect()
+    before = rss_bytes()
+    async with held(base, count):
+        gc.collect()
+        return (rss_bytes() - before) / count
+
+
+async def push_rate(send: Callable[[bytes], Awaitable[None]], data: bytes, times: int) -> float:
+    """MiB a second."""
+    await send(data)
+    began = time.perf_counter()
+    for _ in range(times):
+        await send(data)
+    return times * len(data) / 2**20 / (time.perf_counter() - began)
+
+
+async def push_rates(base: str, size: int, times: int) -> tuple[float, float]:
+    """Ours, and bare `websockets` in 64 KiB fragments with a turn of the loop after each."""
+    data = bytes(size)
+
+    async def pieces() -> AsyncIterator[memoryview]:
+        view = memoryview(data)
+        for start in range(0, size, 2**16):
+            yield view[start : start + 2**16]
+            await anyio.lowlevel.checkpoint()
+
+    async with open_socket(f"ws://{base}{PATH}", bearer="k") as socket:
+        await socket.receive()
+        ours = await push_rate(socket.send_segment, data, times)
+    async with connect(f"ws://{base}{PATH}", compression=None, proxy=None) as bare:
+        await bare.recv()
+        floor = await push_rate(lambda _: bare.send(pieces()), data, times)
+    return ours, floor
+
+
+async def push_memory(base: str, size: int) -> int:
+    """Peak bytes over rest while one segment goes out from memory, the segment included."""
+    async with open_socket(f"ws://{base}{PATH}", bearer="k") as socket:
+        await socket.receive()
+        await socket.send_segment(bytes(2**20))
+        gc.collect()
+        rest = rss_bytes()
+        await socket.send_segment(os.urandom(size))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - rest
+
+
+def paired(rounds: int, ours: Callable[[], float], floor: Callable[[], float]) -> tuple[float, ...]:
+    """Medians of both and of their ratio, taken round by round."""
+    pairs = [(ours(), floor()) for _ in range(rounds)]
+    return (
+        median(a for a, _ in pairs),
+        median(b for _, b in pairs),
+        median(a / b for a, b in pairs),
+    )
