@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: nightly coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser test-cues bench-cues referee docs packages hosts conformance clean
+.PHONY: nightly coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -38,6 +38,10 @@ test-browser: $(VENV)/.dev
 # All tests of the cue engine, the long ones too.
 test-cues: $(VENV)/.dev
 	IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/standin/cues
+
+# Live latency in a real Chromium, beside a bare page and WebSocket.
+bench-live: $(VENV)/.dev
+	$(BIN)/python -m bench.live
 
 bench-cues: $(VENV)/.dev
 	$(BIN)/python -m bench.bench_cues

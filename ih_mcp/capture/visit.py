@@ -25,7 +25,7 @@ from .house import House
 from .seat import Seat
 from .teller import Teller
 from .tickets import Pass
-from .words import ChunkHead, Claim, Dropped, End, Hello, Stop, Word, read_word, write_word
+from .words import ChunkHead, Claim, Clock, Dropped, End, Hello, Stop, Word, read_word, write_word
 
 UNKNOWN_KEY = 4401
 BAD_WORD = 4400
@@ -83,7 +83,6 @@ class Visit:
             target_seconds=stream.dialect.target_segment_seconds if stream else None,
             min_seconds=stream.dialect.limits.min_segment_seconds if stream else None,
             endpoint=stream.plan.endpoint if stream else "",
-            clock={"page": hello.now, "server": time.time() * 1000},
         )
         try:
             async with anyio.create_task_group() as tasks:
@@ -104,7 +103,11 @@ class Visit:
                     return
                 data: bytes | None = message.get("bytes")
                 try:
-                    await send.send(read_word(message["text"]) if data is None else data)
+                    word = data if data is not None else read_word(message["text"])
+                    if isinstance(word, Clock):  # answered before all that waits
+                        await self._say("clock", page=word.page, server=time.time() * 1000)
+                    else:
+                        await send.send(word)
                 except CallerError as exc:
                     await self._socket.close(BAD_WORD, exc.what[:100])
                     return
@@ -149,8 +152,8 @@ class Visit:
                 self._seat.free(self._leave)
             case End():
                 self._require_recorder().ask_to_end()
-            case Hello():
-                pass  # said once; again it changes nothing
+            case Hello() | Clock():
+                pass  # said once, and answered before
 
     async def _claim(self, *, takes_over: bool) -> None:
         self._require_recorder()

@@ -3,8 +3,10 @@
 ::
 
     page                                          server
-    hello {key, page, cursor, now}            →
-                                              ←   welcome {stream_id, may_record, …, clock}
+    hello {key, page, cursor}                 →
+                                              ←   welcome {stream_id, may_record, …}
+    clock {page}                              →
+                                              ←   clock {page, server}
                                               ←   news {entries, changes}     again and again
     claim {takes_over}                        →
                                               ←   seated {recording, next_seq}, or refused
@@ -41,7 +43,13 @@ class Hello(_Word):
     page: _Name
     cursor: int = Field(0, ge=0)
     """Of the newest message this page has."""
-    now: float
+
+
+class Clock(_Word):
+    """What time is it there?"""
+
+    type: Literal["clock"]
+    page: float
     """The page's clock, in milliseconds; it comes back with ours."""
 
 
@@ -81,7 +89,7 @@ class End(_Word):
     type: Literal["end"]
 
 
-Word = Hello | Claim | ChunkHead | Dropped | Stop | End
+Word = Hello | Clock | Claim | ChunkHead | Dropped | Stop | End
 _WORDS: TypeAdapter[Word] = TypeAdapter(Annotated[Word, Field(discriminator="type")])
 
 

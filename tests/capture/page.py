@@ -91,7 +91,7 @@ async def open_page(
     url = house.origin.replace("http", "ws", 1) + "/live"
     async with connect(url, origin=house.origin, compression=None, max_size=None) as socket:  # type: ignore[arg-type]  # a plain string
         opened = Page(socket)
-        await opened.say("hello", key=key, page=page, cursor=cursor, now=1.0)
+        await opened.say("hello", key=key, page=page, cursor=cursor)
         yield opened
 
 

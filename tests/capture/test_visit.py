@@ -111,10 +111,10 @@ async def test_a_stream_fed_by_a_file_can_only_be_watched(
 @pytest.mark.parametrize(
     ("first", "code"),
     [
-        ({"type": "hello", "key": "guess", "page": "p", "cursor": 0, "now": 0}, 4401),
+        ({"type": "hello", "key": "guess", "page": "p", "cursor": 0}, 4401),
         ({"type": "claim"}, 4401),
         ({"type": "hello"}, 4400),
-        ({"type": "hello", "key": "k", "page": "p", "now": 0, "more": 1}, 4400),
+        ({"type": "hello", "key": "k", "page": "p", "more": 1}, 4400),
         ([], 4400),
     ],
 )
