@@ -23,9 +23,9 @@ def dice(*what: object) -> Random:
     return Random(f"{SEED} {what}")  # noqa: S311 - no secret
 
 
-def report(row: str, test: str, figure: str) -> None:
-    """Write a figure down for the report card, where `IH_MCP_REPORT` names a file for it."""
+def report(row: str, test: str, figure: str, *, outcome: str = "") -> None:
+    """Write a figure or outcome down for the report card, where `IH_MCP_REPORT` names a file."""
     if target := os.environ.get("IH_MCP_REPORT"):
-        line = {"row": row, "test": test, "figure": figure, "seed": SEED}
+        line = {"row": row, "test": test, "figure": figure, "seed": SEED, "outcome": outcome}
         with Path(target).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -9,7 +10,35 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
 
+from .budget import report
 from .writer import message
+
+_ROW = re.compile(r"(?<![A-Za-z])([CNScns]\d+)(?![A-Za-z\d.])")
+_ROWS_OF_FILES = {
+    "test_bad_inputs.py": "bad inputs",
+    "test_properties.py": "fuzz",
+    "test_schedules.py": "schedules",
+    "test_pacing.py": "pacing",
+    "test_checker.py": "checker",
+    "test_proxy.py": "proxy",
+    "test_leaks.py": "S8",
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:  # what pytest makes of it is handed on
+    """Write down which rows of the plan a test stood for, for the report card."""
+    result = yield
+    if call.when == "call" or result.skipped:  # type: ignore[attr-defined]
+        name = item.path.name
+        rows = _ROW.findall(item.nodeid.partition("::")[2].replace("_", " "))
+        for row in rows or [_ROWS_OF_FILES.get(name, "")]:
+            if row:
+                outcome = "xfailed" if hasattr(result, "wasxfail") else result.outcome  # type: ignore[attr-defined]
+                report(row.upper() if row[1:].isdigit() else row, name, "", outcome=outcome)
+    return result
 
 
 @pytest.fixture

@@ -1,0 +1,26 @@
+"""Known holes in what the package depends on, where their database can be reached."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# `future` is pulled in by ffmpeg-python; its hole is in a module that is never imported here.
+_KNOWN = ("CVE-2025-50817", "GHSA-xqrq-4mgf-ff32")
+_UNREACHABLE = ("ConnectionError", "Failed to resolve", "Max retries", "ServiceError", "timed out")
+
+
+def main() -> int:
+    command = [sys.executable, "-m", "pip_audit", "--skip-editable", "--progress-spinner", "off"]
+    for name in _KNOWN:
+        command += ["--ignore-vuln", name]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    print(done.stdout + done.stderr[-2000:])
+    if done.returncode and any(word in done.stderr for word in _UNREACHABLE):
+        print("skipped: the database of vulnerabilities cannot be reached from here")
+        return 0
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

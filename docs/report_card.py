@@ -1,0 +1,117 @@
+"""Draw the report card of docs/reliability.md: `python docs/report_card.py [RUN.jsonl ...]`.
+
+A run writes one JSON object a line (`IH_MCP_REPORT`, `bench.bench_load --report`). What is in one
+of them replaces what was known of the same row; docs/reliability.json keeps all of it, so that the
+table can be drawn again and a test can compare.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER / "reliability.md"
+KNOWN = FOLDER / "reliability.json"
+BEGIN, END = "<!-- the report card: docs/report_card.py -->", "<!-- the end of the report card -->"
+ELSEWHERE = {  # rows whose tests write no report of their own
+    "S10": "tests/media/test_hostile.py",
+}
+EXPLAINED = {
+    "L5": "A waiting poll answers 150 ms after the first message, so that a burst comes in one answer "
+    "and costs a model one call instead of ten. Without that pause it is a few milliseconds.",
+    "L7": "Measured without TLS, on a machine shared with other work.",
+    "C5": "A stream whose journal failed hears of it with the service's next message; readers are "
+    "told at once.",
+}
+
+Row = dict[str, Any]
+
+
+def gather(lines: Iterable[str]) -> dict[str, Row]:
+    """One entry a row: figures, outcomes by test file, seed, floor, ratio, bound."""
+    rows: dict[str, Row] = {}
+    for line in lines:
+        said = json.loads(line)
+        row = rows.setdefault(said["row"], {"figures": [], "tests": {}, "seed": said["seed"]})
+        if said.get("name"):  # a row of the load bench
+            row.setdefault("load", []).append(
+                {key: said[key] for key in ("what", "figure", "floor", "ratio", "bound", "ok")}
+            )
+        elif said.get("outcome"):
+            outcomes = row["tests"].setdefault(said["test"], {})
+            outcomes[said["outcome"]] = outcomes.get(said["outcome"], 0) + 1
+        elif said["figure"] not in row["figures"]:
+            row["figures"].append(said["figure"])
+    measured = datetime.now(UTC).date().isoformat()
+    return {name: {**row, "measured": measured} for name, row in rows.items()}
+
+
+def is_red(row: Mapping[str, Any]) -> bool:
+    """Whether a bound was missed, a test failed, or one is known to fail."""
+    outcomes = {outcome for found in row["tests"].values() for outcome in found}
+    return bool(outcomes & {"failed", "xfailed"}) or not all(
+        line["ok"] for line in row.get("load", [])
+    )
+
+
+def draw(known: Mapping[str, Row]) -> str:
+    """The table and what is to be said of its red rows."""
+    lines = [
+        "| row | figure | floor | ratio | bound | seed | test | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted(known, key=_order):
+        row = known[name]
+        mark = "red" if is_red(row) else "ok"
+        for load in row.get("load", []):
+            ratio = f"{load['ratio']:.2f}" if load["ratio"] is not None else ""
+            lines.append(
+                f"| {name} | {load['what']}: {load['figure']} | {load['floor']} | {ratio} | "
+                f"{load['bound']} | | bench_load | {'ok' if load['ok'] else 'red'} |"
+            )
+        if row["tests"] or row["figures"]:
+            tests = ", ".join(
+                f"{test} ({', '.join(f'{count} {outcome}' for outcome, count in found.items())})"
+                for test, found in row["tests"].items()
+            )
+            figures = "; ".join(row["figures"]).replace("|", "\\|")
+            lines.append(f"| {name} | {figures} | | | | {row['seed']} | {tests} | {mark} |")
+    lines += [f"| {name} | | | | | | {test} | ok |" for name, test in ELSEWHERE.items()]
+    red = [name for name in sorted(known, key=_order) if is_red(known[name])]
+    lines += ["", *(f"- **{name}** is red. {EXPLAINED[name]}" for name in red)]
+    return "\n".join(lines)
+
+
+def _order(name: str) -> tuple[bool, str, int]:
+    found = re.fullmatch(r"([A-Z])(\d+)", name)
+    return (not found, found[1], int(found[2])) if found else (True, name, 0)
+
+
+def page(known: Mapping[str, Row]) -> str:
+    """The page with its table drawn anew."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n{draw(known)}\n\n{END}{tail}"
+
+
+def main(runs: list[str]) -> None:
+    known = json.loads(KNOWN.read_text(encoding="utf-8")) if KNOWN.exists() else {}
+    for run in runs:
+        known |= gather(Path(run).read_text(encoding="utf-8").splitlines())
+    missing = [name for name, row in known.items() if is_red(row) and name not in EXPLAINED]
+    if missing:
+        sys.stderr.write(f"red, and not explained in {__file__}: {', '.join(missing)}\n")
+    KNOWN.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if not missing:
+        PAGE.write_text(page(known), encoding="utf-8")
+    sys.exit(bool(missing))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
