@@ -29,7 +29,7 @@ bench-media: $(VENV)/.dev
 	$(BIN)/python -m bench.bench_media --longest 4h
 
 test-media-zoo: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/media/zoo_all.py
+	$(BIN)/python -m pytest --timeout 120 tests/media/zoo_all.py
 
 # The capture page in a real Chromium (Debian: apt install chromium), the long tests too.
 test-browser: $(VENV)/.dev

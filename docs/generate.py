@@ -11,6 +11,8 @@ from typing import Any
 from mcp.server.mcpserver.tools import Tool
 
 from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch, json_text
+from ih_mcp.media.plan import MAX_WHOLE_SECONDS
+from ih_mcp.media.recipes import AUDIO, ENCODERS, MAX_ENCODED_SIDE, UNTIMED, VIDEO, CodecRow
 from ih_mcp.settings import Settings
 from ih_mcp.tools.server import INSTRUCTIONS, make_tools
 
@@ -158,7 +160,60 @@ def _host_section(host: Host) -> str:
     return f"#### {host.title}\n\n{', or '.join(ways)}. {host.after}\n"
 
 
+def media_page() -> str:
+    """What happens to a file on its way, with the rows that decide it."""
+    intro = f"""# Media
+
+What `stream_file` and `ih-mcp stream` do with a file. Nothing is written to the disk and no more than about one segment is in memory:
+one ffmpeg writes the file as fragmented MP4 or WebM to a pipe, and waits while the uplink is slow.
+
+## Segments
+
+Where segments continue each other (v1, v2) the first has the header; joined they are one playable file. They begin with key frames
+as often as they can, since after a lost connection the next session has to begin with one.
+Where each must decode alone (v0), a segment begins with a key frame of a closed GOP, and its clock with 0; if none comes within
+{MAX_WHOLE_SECONDS:g} s, or the maximum of the API, the picture is encoded from there on. A short rest joins the segment before it.
+
+One picture and one sound track are sent, the first of each. Subtitles, chapters, covers and tags such as the place of recording
+are left out; rotation is kept.
+
+## What is copied, what is encoded
+
+Copied tracks stay the same, byte for byte. What has no row here becomes H.264 (`{"`, else `".join(ENCODERS)}`) of at most
+{MAX_ENCODED_SIDE} pixels a side, or AAC. Encoded is also what cannot be cut within the limits, what an edit list hides parts of (so that
+a trimmed clip stays trimmed), and the picture of files without times ({", ".join(sorted(UNTIMED))}).
+
+| track | codec | copied into | pixel formats |
+|---|---|---|---|"""
+    rows = [
+        _codec(track, name, row)
+        for track, table in (("picture", VIDEO), ("sound", AUDIO))
+        for name, row in table.items()
+    ]
+    return "\n".join([intro, *rows, "", _MEDIA_END])
+
+
+def _codec(track: str, name: str, row: CodecRow) -> str:
+    names = ("MP4" if container == "mp4" else "WebM" for container in sorted(row.containers))
+    formats = ", ".join(f"`{name}`" for name in sorted(row.pixel_formats or ())) or "any"
+    return f"| {track} | `{name}` | {', '.join(names)} | {formats if track == 'picture' else ''} |"
+
+
+_MEDIA_END = """## What an ffmpeg may do
+
+It gets a file by an open descriptor (on Windows by its path), no shell, no terminal, no key and none of our other variables; it opens
+files alone, of a fixed list of real containers, so that playlists, scripts, text and pictures are refused. Pictures have a largest
+size, and the time between two outputs a longest. On Linux its memory, processor time and open files are bounded and it can write no
+file: 256 MiB and an eighth of the file's size to look at or copy a file, `IH_MCP_FFMPEG_MAX_BYTES` to encode. Elsewhere memory and
+processor time are not bounded. When a stream ends, its ffmpeg is gone.
+
+The one that `IH_MCP_FFMPEG` names is used, else the one on `PATH` if it is 5.1 or newer, else the one that comes with `imageio-ffmpeg`;
+`ih-mcp check` tells which. The tests pass with 5.1.9 and 9.0.
+"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "media.md": media_page,
     "hosts.md": hosts_page,
     "tools.md": tools_page,
     "settings.md": settings_page,
