@@ -129,13 +129,14 @@ async def list_streams(call: Call[ListStreams]) -> CallToolResult:
             status = status_of(registry.live(stream_id))
         except UnknownStreamError:
             status = {"stream_id": stream_id, **await registry.record(stream_id)}
-        return answer(status | told(stream_id))
+        return answer(status | told(stream_id) | {"next": "poll_events"})
     known = await registry.records()
     streams = [
         {"stream_id": stream_id, **record, **told(stream_id)} for stream_id, record in known.items()
     ]
     shown = streams[:_MAX_LISTED]
-    return answer({"streams": shown, "not_shown": len(streams) - len(shown)})
+    then = "poll_events with a stream_id" if shown else "stream_file or start_stream"
+    return answer({"streams": shown, "not_shown": len(streams) - len(shown), "next": then})
 
 
 _MAX_LISTED = 25
@@ -147,4 +148,6 @@ class CheckSetup(Arguments):
 
 async def check_setup(call: Call[CheckSetup]) -> CallToolResult:
     """Check key, endpoint, ffmpeg, folders and journal; say what to mend."""
-    return answer(await check(call.runtime))
+    found = await check(call.runtime)
+    then = "stream_file or start_stream" if found["ok"] else "mend it, then check_setup"
+    return answer(found | {"next": then})

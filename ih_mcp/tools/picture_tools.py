@@ -41,7 +41,8 @@ async def render_timeline(call: Call[RenderTimeline]) -> CallToolResult:
     drawing = await _drawing(runtime, arguments.stream_id)
     folder = runtime.settings.data_dir / "pictures"
     path, data = await to_thread.run_sync(_write, folder, drawing, arguments.format)
-    result = answer({"stream_id": arguments.stream_id, "path": str(path), "bytes": len(data)})
+    told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
+    result = answer({"stream_id": arguments.stream_id, **told})
     if arguments.format == "png":
         picture = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=picture, mime_type="image/png"))

@@ -135,7 +135,9 @@ def test_any_arguments_give_text_that_helps(
     result = caller.call(tool.name, given_arguments)
     texts = told(result)
     if not result.is_error:
-        assert json.loads(texts[0]).keys() == {"ih_mcp"}
+        status = json.loads(texts[0])
+        assert status.keys() == {"ih_mcp"}
+        assert status["ih_mcp"]["next"]
         return
     (text,) = texts
     assert len(text) <= 2000

@@ -34,6 +34,7 @@ class Day:
 
     async def call(self, tool: str, **arguments: object) -> Answer:
         answer = await self.host.call(tool, **arguments)
+        assert answer.is_error or answer.status["next"], "an answer says what to do with it"
         self.calls.append(tool)
         read = [json.dumps(arguments), *answer.blocks]
         self.tokens += sum(len(_encode()(text)) for text in read)

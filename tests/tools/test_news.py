@@ -23,6 +23,8 @@ from ih_mcp.settings import read_settings
 from ih_mcp.tools import news
 from ih_mcp.tools.runtime import Runtime, open_runtime
 from ih_mcp.tools.server import make_server
+from tests.conformance.raw import MODERN, Raw
+from tests.road.host import environment
 
 from .test_resources import ERAS, Era
 
@@ -160,3 +162,27 @@ async def test_both_eras_are_told_that_they_may_subscribe(era: Era, tmp_path: Pa
         resources = one.client.server_capabilities.resources
     assert resources is not None
     assert resources.subscribe is True
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("era", ERAS)
+def test_news_travel_over_stdio(era: Era, tmp_path: Path) -> None:
+    server = Raw(environment(tmp_path, IH_MCP_ANALYST="placeholder"), era, tmp_path / "errors")
+    try:
+        server.write(server.call("open", "start_stream"))
+        (opened,) = server.answers(1)
+        status = json.loads(opened["result"]["content"][0]["text"])["ih_mcp"]
+        uri = f"ih://streams/{status['stream_id']}/messages"
+        if era == MODERN:
+            wanted = {"resourceSubscriptions": [uri]}
+            server.write(server.line("subscriptions/listen", "news", notifications=wanted))
+        else:
+            server.write(server.line("resources/subscribe", "news", uri=uri))
+        server.answers(1)
+        server.write(server.call("end", "end_stream", stream_id=status["stream_id"]))
+        told = server.answers(2)
+    finally:
+        server.close()
+    (update,) = [message for message in told if message.get("id") != "end"]
+    assert update["method"] == "notifications/resources/updated"
+    assert update["params"]["uri"] == uri
