@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 _BACKLOG = 128
 _END_SECONDS = 1
-_PING_SECONDS = 20.0
+_PING_SECONDS = 20.0  # chosen: the service's policy is not published
 
 
 @contextmanager
@@ -38,29 +38,28 @@ def url_of(listener: socket.socket) -> str:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, *, max_message_bytes: int
+    app: ASGIApp, listener: socket.socket, *, max_message_bytes: int, **settings: object
 ) -> AsyncIterator[None]:
     """Answer requests while this is open; connections still open at the end are cut off.
 
     Args:
         max_message_bytes: Of one WebSocket message; a larger one ends its connection.
+        settings: Of uvicorn, over those here.
     """
-    server = _Server(
-        uvicorn.Config(
-            app,
-            ws="websockets-sansio",
-            http="h11",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            ws_max_size=max_message_bytes,
-            ws_ping_interval=_PING_SECONDS,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=_END_SECONDS,
-        )
-    )
+    usual: dict[str, object] = {
+        "ws": "websockets-sansio",
+        "http": "h11",
+        "lifespan": "off",
+        "log_config": None,
+        "log_level": "error",
+        "access_log": False,
+        "server_header": False,
+        "ws_max_size": max_message_bytes,
+        "ws_ping_interval": _PING_SECONDS,
+        "ws_per_message_deflate": False,
+        "timeout_graceful_shutdown": _END_SECONDS,
+    }
+    server = _Server(uvicorn.Config(app, **(usual | settings)))  # type: ignore[arg-type]  # by name
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_run, server, listener)
         try:

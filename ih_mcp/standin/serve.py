@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-import anyio
-import uvicorn
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.net.listen import open_listener, serving, url_of
 
 from .app import create_app
 from .gate import Gate
@@ -26,9 +25,6 @@ from .peer import FAR_ABOVE, TRANSPORT
 from .recorder import Recorder
 
 _HEAD_SECONDS = 30.0  # chosen: for the head of a request; uvicorn itself waits for ever
-_PING_SECONDS = 20.0  # chosen: the service's policy is not published
-_END_SECONDS = 1
-_BACKLOG = 128
 _FAR_ABOVE = 1.25  # chosen: one byte over 32 MiB is answered (docs), about 45 MB is not (seen)
 _TOO_BIG = 1009
 
@@ -66,51 +62,22 @@ async def serve(
     options = options or Options()
     app = create_app(options, ffmpeg=ffmpeg, open_decoder=open_decoder)
     house: House = app.state.house
-    config = uvicorn.Config(
-        Gate(app) if ip_address(host).is_loopback else app,
-        ws=_Protocol,
-        http=_Http,
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        ws_max_size=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
-        ws_ping_interval=_PING_SECONDS,
-        ws_ping_timeout=None,  # while analysis pushes back, pongs are not read either
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=_END_SECONDS,
-    )
-    server = _Server(config)
-    with _listening(host, port) as listener:
-        async with house.working(), anyio.create_task_group() as tasks:
-            tasks.start_soon(_run, server, listener)
+    with open_listener(host, port) as listener:
+        async with (
+            house.working(),
+            serving(
+                Gate(app) if ip_address(host).is_loopback else app,
+                listener,
+                max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
+                ws=_Protocol,
+                http=_Http,
+                ws_ping_timeout=None,  # while analysis pushes back, pongs are not read either
+            ),
+        ):
             try:
-                yield Running(url=_url(listener), recorder=house.recorder)
+                yield Running(url=url_of(listener), recorder=house.recorder)
             finally:
                 house.stop()
-                server.stop.set()
-
-
-async def _run(server: _Server, listener: socket.socket) -> None:
-    with anyio.CancelScope(shield=True):  # it ends by `stop`, in order, also when cancelled
-        await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Ends by an event instead of a signal."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.stop = anyio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The process's signals are not the stand-in's."""
-        yield
-
-    async def main_loop(self) -> None:
-        await self.stop.wait()
 
 
 class _Http(H11Protocol):
@@ -165,19 +132,3 @@ class _Protocol(WebSocketsSansIOProtocol):
         linger = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.transport.abort()
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket: from here on connections wait, even before the server looks."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-        yield listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

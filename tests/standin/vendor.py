@@ -23,11 +23,13 @@ CQI = ["conversation_quality_overall", "conversation_quality_timeline"]
 SECONDS = 15
 
 
-async def _session(client: stream.StreamClient, parts: list[bytes], **config: Any) -> Any:
+async def _session(client: Any, parts: list[bytes], *, said: Any = None, **config: Any) -> Any:
     with anyio.fail_after(SECONDS):
         async with client:
             ready = await client.wait_for_session_ready()
             await client.update_config(**config)
+            if said is not None:
+                await client.send_transcript(said)
             send = client.send_audio if "audio_format" in config else client.send_video
             for part in parts:
                 await send(part)
@@ -65,28 +67,15 @@ async def pcm(url: str, _: list[bytes], __: Path) -> Any:
 async def live(url: str, parts: list[bytes], _: Path) -> Any:
     client = realtime.RealtimeClient(token_provider=StaticTokenProvider("ih_live_x"), base_url=url)
     said = realtime.TranscriptSegment(start=0, end=2, text="Hi.")
-    with anyio.fail_after(SECONDS):
-        async with client:
-            ready = await client.wait_for_session_ready()
-            await client.update_config(
-                analysis_groups=["audio", "visual"],
-                realtime_recommendation_frequency="high",
-                realtime_recommendation_instructions="Coach the presenter.",
-                goal_dimensions=["clarity"],
-            )
-            await client.send_transcript([said])
-            for part in parts:
-                await client.send_video(part)
-            await client.request_close()
-            events = [event async for event in client]
-            return {
-                "ready": ready.model_dump(mode="json"),
-                "events": [
-                    {"class": type(event).__name__, **event.model_dump(mode="json")}
-                    for event in events
-                ],
-                "close": (await client.wait_closed()).code,
-            }
+    return await _session(
+        client,
+        parts,
+        said=[said],
+        analysis_groups=["audio", "visual"],
+        realtime_recommendation_frequency="high",
+        realtime_recommendation_instructions="Coach the presenter.",
+        goal_dimensions=["clarity"],
+    )
 
 
 async def refusals(url: str, _: list[bytes], __: Path) -> Any:
