@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 from websockets.asyncio.client import connect
@@ -21,6 +22,7 @@ from websockets.typing import Origin, Subprotocol
 
 from ih_mcp.errors import MediaError, ServiceError, TransportError
 from ih_mcp.journal import open_journal
+from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.credentials import Caps
 from ih_mcp.standin.serve import Running
@@ -195,6 +197,23 @@ async def test_far_above_the_limit_the_connection_is_lost(
     assert isinstance(stream.failure, TransportError)
     assert (stream.failure.code, stream.failure.retry) == ("connection_lost", True)
     assert session.end == "reset: a message far above the limit"
+
+
+async def test_a_codec_that_is_not_taken_is_told_and_ends_nothing(
+    standin: StartStandin, dialogue: Path, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    encode = ["-t", "4", "-c:v", "mpeg4", "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov"]
+    command = [ffmpeg.path, "-v", "error", "-i", str(dialogue), *encode, "-f", "mp4", "-"]
+    part_2 = (await anyio.run_process(command)).stdout
+    async with standin() as running:
+        async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
+            await stream.put(Outgoing(part_2))
+            stream.ask_to_end()
+        (session,) = running.recorder.sessions
+    assert kept == session.texts
+    assert sum("ih5004" in text for text in kept) == 1
+    assert stream.failure is None
+    assert stream.record()["segments"] == {"refused": 1}
 
 
 async def test_a_config_that_is_refused_ends_nothing(standin: StartStandin, tmp_path: Path) -> None:
