@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -18,10 +19,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ih_mcp.errors import PathError
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.settings import read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import serve
+from ih_mcp.tools.runtime import open_runtime
 from tests.road.host import Host, Process, environment, open_host
 
 pytestmark = pytest.mark.timeout(90)
@@ -302,3 +306,19 @@ async def test_a_push_before_the_session_is_ready_is_told(
             server.close()
         (session,) = running.recorder.sessions
     assert session.segments == []
+
+
+async def test_a_drive_that_hangs_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network mount does whose server is gone: the call ends, the thread is let go of."""
+    hangs = threading.Event()
+    monkeypatch.setattr("ih_mcp.tools.runtime._DISK_SECONDS", 0.2)
+    monkeypatch.setattr("ih_mcp.media.admit.admit", lambda *_, **__: hangs.wait(30))
+    settings = read_settings(endpoint="local", data_dir=tmp_path / "d", media_dirs=(tmp_path,))
+    async with open_runtime(settings) as runtime:
+        with anyio.fail_after(10), pytest.raises(PathError, match="could not be read") as told:
+            await runtime.admit("x.webm")
+        hangs.set()
+    assert told.value.code == "file_unreachable"
+    assert told.value.retry
