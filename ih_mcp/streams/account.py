@@ -91,7 +91,7 @@ def told(failure: IhMcpError) -> dict[str, object]:
 
 
 def _ended(leg: Leg) -> str:
-    return leg.end.reason.value if leg.end else "stopped"
+    return leg.end.reason.value if leg.end else ""
 
 
 def _segments(stream: Stream) -> dict[str, int]:

@@ -62,8 +62,6 @@ class EndReason(StrEnum):
     UPLOAD_STALLED = "upload_stalled"
     MESSAGE_TOO_BIG = "message_too_big"
     BROKEN_FRAMES = "broken_frames"
-    STOPPED = "stopped"
-    """This process stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +116,7 @@ class Leg:
         self.is_rotated = False
         self.begins_after = begins_after
         self.left_out = 0
-        """Segments that no session can begin with, and that came before one that can."""
+        """Segments that were not sent: no session can begin with them, or this one was over."""
         self.sent_seconds: float | None = None
         """Until where in the stream's media it was sent."""
         self.sent_at = 0.0
@@ -260,8 +258,9 @@ class Leg:
             return
         try:
             self.session.send_segment(len(data))
-        except LocalProtocolError:
-            return  # the service ended the session while this waited; it counts as not sent
+        except LocalProtocolError:  # the service ended the session while this waited
+            self.left_out += 1
+            return
         started_at = anyio.current_time()
         try:
             await socket.send_segment(data)
@@ -336,7 +335,7 @@ class Leg:
         if session.state is State.ENDED:
             return self._entered_at + patience.goodbye_seconds, EndReason.BY_REQUEST
         if not self.close_sent:
-            return math.inf, EndReason.STOPPED
+            return math.inf, EndReason.CONNECTION_LOST  # never comes
         if session.max_drain_seconds is not None:
             seconds = session.max_drain_seconds + patience.drain_margin_seconds
             return self._entered_at + seconds, EndReason.DRAIN_TIMEOUT
@@ -364,8 +363,6 @@ class Leg:
         elif session.state is State.ENDED or self._is_done():
             reason = EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE
             error = None
-        elif closed.by_us:
-            reason = EndReason.STOPPED
         elif closed.code == 1000:
             reason = EndReason.BY_SERVICE
         elif closed.code is not None:

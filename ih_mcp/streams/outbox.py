@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -68,7 +69,7 @@ Item = Outgoing | Configure | Close
 class Queued:
     """The bytes that wait in all outboxes of a process."""
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, max_bytes: float = math.inf) -> None:
         self._max_bytes = max_bytes
         self.bytes = 0
         self._freed = Bell()
@@ -105,7 +106,7 @@ class Outbox:
         keeps_sent: bool = False,
     ) -> None:
         self._max_bytes = max_bytes
-        self.queued = queued or Queued(max_bytes)
+        self.queued = queued or Queued()
         self._items: deque[Item] = deque()
         self._keeps_sent = keeps_sent
         self._sent: deque[Outgoing] = deque()
@@ -115,9 +116,6 @@ class Outbox:
         self.bytes = 0
         """Of the segments that wait."""
         self._changed = Bell()
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     @property
     def segments(self) -> int:
@@ -147,7 +145,8 @@ class Outbox:
 
     def is_crowded_out(self, size: int) -> bool:
         """Whether it is what other streams hold that leaves no room for `size` bytes."""
-        return bool(self.bytes) and not self.queued.has_room(size)
+        is_room_here = self.bytes + size <= self._max_bytes
+        return bool(self.bytes) and is_room_here and not self.queued.has_room(size)
 
     async def room(self, size: int) -> None:
         """Wait until a segment of `size` bytes fits."""

@@ -88,7 +88,6 @@ _GOOD_ENDS = {
     EndReason.BY_REQUEST,
     EndReason.BY_SERVICE,
     EndReason.DRAIN_TIMEOUT,
-    EndReason.STOPPED,
 }
 _START_ANEW = "Start a new stream; what was received is kept."
 _LOSSES = {

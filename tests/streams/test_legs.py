@@ -11,13 +11,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.errors import TransportError
-from ih_mcp.journal import Journal, open_journal
+from ih_mcp.errors import JournalError, TransportError
+from ih_mcp.journal import Journal, Log, open_journal
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
-from ih_mcp.wire.messages import Completed, Config, Error, Reading, Ready
+from ih_mcp.wire.messages import Completed, Config, Ended, Error, Reading, Ready
 
 from .service import Service
 
@@ -441,6 +441,63 @@ async def test_what_another_session_cannot_help_ends_the_stream(
         await over(stream)
     record = stream.record()
     assert (record["state"], record["reason"], len(services.sessions)) == (state, reason, 1)
+
+
+async def test_a_segment_that_comes_too_late_for_its_session_is_told(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services, reconnects=False) as stream:
+        first = await services.session(0)
+        await stream.opened()
+        await first.say(Ended("maintenance"))
+        await stream.until(lambda: bool(stream.leg and stream.leg.session.end_reason))
+        stream.configure(Config(include=("a",)))
+        await stream.put(cut(b"late", 0))
+        await stream.until(lambda: bool(stream.leg and stream.leg.left_out))
+        await first.socket.close(1000)
+        await over(stream)
+    assert stream.record()["segments"] == {"left_out": 1}
+    assert stream.record()["lost"] == {"segments_not_sent": 1}
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_what_cannot_be_kept_ends_the_stream_and_is_not_acknowledged(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        await stream.put(cut(b"x", 0))
+        await first.hear()
+        before = stream.log.last
+
+        async def fail(_: Log) -> None:
+            raise JournalError("the disk is full")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise JournalError("the disk is full")
+
+        if is_full:
+            monkeypatch.setattr(Log, "is_full", True)
+            monkeypatch.setattr(Log, "flushed", fail)
+        else:
+            monkeypatch.setattr(Log, "append", refuse)
+            monkeypatch.setattr(Log, "flushed", fail)
+            monkeypatch.setattr(Log, "write_record", refuse)
+        await first.say(Reading("signal.detected", {"start": 1}))
+        await over(stream)
+        assert stream.log.last <= before + is_full
+    assert stream.state.value == "failed"
+    assert stream.failure
+    assert stream.failure.code == "journal_failed"
+    assert len(services.sessions) == 1
+
+
+async def test_the_bytes_of_a_live_source_that_were_let_go_are_told(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        await services.session(0)
+        stream.let_go(2.5)
+        assert stream.let_go_seconds == 2.5
 
 
 # --- rotation -------------------------------------------------------------------------------------
