@@ -19,6 +19,8 @@ def main() -> int:
     if done.returncode and any(word in done.stderr for word in _UNREACHABLE):
         print("skipped: the database of vulnerabilities cannot be reached from here")
         return 0
+    if unknown := (done.stdout + done.stderr).count("could not be audited"):
+        print(f"skipped: {unknown} packages, whose entries cannot be read from here")
     return done.returncode
 
 
