@@ -23,6 +23,7 @@ from .plan import bounds
 from .process import environment, running
 
 _TOO_LITTLE = frozenset({"too_short", "too_small"})
+_SHARED_BYTES = 128 << 20  # seen: PulseAudio shares 64 MiB with whom it hears for
 _HELP = "See ih-mcp capture --list-devices; another program may use the camera."
 
 
@@ -48,7 +49,7 @@ async def record(
     limited = bounds(least, framing, target_seconds=target_seconds)
     cutter = Cutter(READERS["mp4"](), limited, framing, is_live=True)
     command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)
-    means = ffmpeg.allowance.to_decode()  # and to encode, for as long as it goes on
+    means = replace(ffmpeg.allowance.to_decode(), file_bytes=_SHARED_BYTES)
     try:
         async with running(command, means=means) as child:
             while data := await child.read_patiently():

@@ -31,7 +31,10 @@ _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # a larger pipe lets ffmpeg run on while we hand over a segment
 _PROGRAM_BYTES = 1 << 30  # of address space: the program, and what its threads reserve
 _MAX_FILES = 64
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
+_ENVIRONMENT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP",
+    "XDG_RUNTIME_DIR", "PULSE_SERVER",  # where the sound server listens
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class Means:
     """How long it may keep us waiting at once; no local file keeps ffmpeg silent for so long."""
     patience_seconds: float = float("inf")
     """How long it may keep us waiting, all in all."""
+    file_bytes: int = 0
+    """Of a file it writes; memory shared with a sound server counts as one."""
 
 
 class Child:
@@ -258,7 +263,7 @@ else:
             bounds = {
                 resource.RLIMIT_DATA: means.memory_bytes,
                 resource.RLIMIT_AS: means.memory_bytes + _PROGRAM_BYTES,
-                resource.RLIMIT_FSIZE: 0,
+                resource.RLIMIT_FSIZE: means.file_bytes,
                 resource.RLIMIT_CORE: 0,  # it would hold pictures
                 resource.RLIMIT_NOFILE: _MAX_FILES,
             }

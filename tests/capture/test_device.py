@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -171,3 +174,47 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(command, env=env, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"IH_MCP_CAPTURE_INPUT is no input of ffmpeg" in done.stderr
+
+
+@pytest.fixture
+def sound_server() -> Iterator[dict[str, str]]:
+    """A PulseAudio of its own, that plays nothing; gives the environment to find it by."""
+    pulseaudio = shutil.which("pulseaudio")
+    if pulseaudio is None:
+        pytest.skip("no PulseAudio here")
+    folder = tempfile.mkdtemp(prefix="ih-")  # short, for the name of a socket
+    env = {"XDG_RUNTIME_DIR": folder, "HOME": folder}
+    modules = ["--load=module-null-sink", "--load=module-native-protocol-unix"]
+    with subprocess.Popen(
+        [pulseaudio, "-n", "--daemonize=no", "--exit-idle-time=-1", *modules],
+        env=env,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        try:
+            while not (Path(folder) / "pulse" / "native").exists():
+                assert server.poll() is None
+            yield env
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_real_sound_server_is_listed_and_heard(
+    sound_server: dict[str, str], tmp_path: Path
+) -> None:
+    source = "-re -f lavfi -i testsrc2=s=320x240:r=15 -f pulse -i default"
+    env = environment(tmp_path, IH_MCP_CAPTURE_INPUT=source, IH_MCP_ANALYST="placeholder")
+    command = [sys.executable, "-m", "ih_mcp", "capture"]
+    listed = subprocess.run(
+        [*command, "--list-devices"], env=env | sound_server, capture_output=True, check=True
+    )
+    assert b"audio\tnull.monitor" in listed.stdout
+    done = subprocess.run(
+        [*command, "--device", "--seconds", "4"],
+        env=env | sound_server,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"ended in order: 4" in done.stderr
