@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_the_plugin_is_installed_from_its_marketplace(env: dict[str, str], tmp_p
     assert done.returncode == 0, done.stdout + done.stderr
     listed = run(CLAUDE, "plugin", "list", env=env, cwd=tmp_path)
     assert "interhuman@ih-mcp" in listed.stdout
+    shutil.rmtree(tmp_path / ".claude")  # a copy of the tests is no leak of what they plant
 
 
 def test_gemini_finds_its_extension_valid(env: dict[str, str], tmp_path: Path) -> None:
