@@ -26,8 +26,6 @@ EXPLAINED = {
     "L5": "A waiting poll answers 150 ms after the first message, so that a burst comes in one answer "
     "and costs a model one call instead of ten. Without that pause it is a few milliseconds.",
     "L7": "Measured without TLS, on a machine shared with other work.",
-    "C5": "A stream whose journal failed hears of it with the service's next message; readers are "
-    "told at once.",
 }
 
 Row = dict[str, Any]
