@@ -77,11 +77,12 @@ async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
 def outgoing(segment: Segment) -> Outgoing:
     """A segment with what another session needs to begin with it."""
     is_continued = segment.clocks is not None
+    entry = Entry(seconds=segment.first_seconds, is_clean=not segment.has_leading)
     return Outgoing(
         segment.data,
         segment.start_seconds,
         segment.end_seconds,
-        Entry(seconds=segment.first_seconds) if segment.is_key else None,
+        entry if segment.is_key else None,
         segment.rebased if is_continued else None,
     )
 

@@ -125,6 +125,7 @@ class Leg:
         self.is_behind = False
         """Whether the newest segment took longer to send than it lasts."""
         self._rotate_at = math.inf
+        self._spare_seconds = 0.0
         self._config = config
         self.rotates = rotates
         self.messages = 0
@@ -217,6 +218,7 @@ class Leg:
         if self.rotates and longest is not None:
             spare = min(_ROTATION_SECONDS, _ROTATION_SHARE * longest)
             self._rotate_at = self.opened_at + longest - spare
+            self._spare_seconds = spare
 
     async def _send(self, socket: Socket) -> None:
         while not self.is_open:
@@ -248,8 +250,10 @@ class Leg:
 
     def _is_due(self, item: Outgoing) -> bool:
         """Whether this segment is for the next session, as this one grows too old."""
-        can_begin = item.entry is not None and self.splice.is_begun
-        return can_begin and anyio.current_time() >= self._rotate_at
+        if item.entry is None or not self.splice.is_begun:
+            return False
+        since = anyio.current_time() - self._rotate_at
+        return since >= (0 if item.entry.is_clean else self._spare_seconds / 2)
 
     async def _send_segment(self, socket: Socket, item: Outgoing) -> None:
         data = self.splice.fit(item)

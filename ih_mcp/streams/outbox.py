@@ -31,6 +31,8 @@ class Entry:
     """Bytes before it only continue what was sent before."""
     seconds: float | None = None
     """Media time there, of the stream; None where not known."""
+    is_clean: bool = True
+    """Whether every picture from there on can be shown; else a few need what came before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,10 @@ class Outgoing:
     rebased: Rebase | None = None
     """None where its clocks cannot be set."""
 
-    def parted(self) -> tuple[Outgoing | None, Outgoing]:
-        """What belongs to the session before, if anything, and what the next can begin with."""
+    def parted(self) -> tuple[Outgoing, Outgoing]:
+        """What belongs to the session before, and what the next can begin with."""
         assert self.entry is not None  # who asks has looked
         entry = self.entry
-        if not entry.offset:
-            return None, self
         before = replace(
             self, data=self.data[: entry.offset], end_seconds=entry.seconds, entry=None
         )
@@ -177,10 +177,7 @@ class Outbox:
         """Part the oldest segment where a session can begin: what is before it goes out alone."""
         item = self._items.popleft()
         assert isinstance(item, Outgoing)
-        before, after = item.parted()
-        self._items.appendleft(after)
-        if before:
-            self._items.appendleft(before)
+        self._items.extendleft(reversed(item.parted()))
 
     def settled(self, until_seconds: float) -> None:
         """Sent segments that end by then need not be sent again."""

@@ -74,13 +74,11 @@ class Pace:
 
         In real time a segment exists only once its last moment has passed.
         """
-        match self._name:
-            case PaceName.FAST:
-                return self._started_at
-            case PaceName.REALTIME:
-                return self._started_at + end_seconds
-            case PaceName.AUTO:
-                left = max(0.0, end_seconds - self.ahead_seconds - self._answered)
-                soon = min(left, _BELIEVED_SECONDS)
-                later = (left - soon) / min(1.0, self._speed)
-                return self._answered_at + soon / self._speed + later
+        if self._name is PaceName.FAST:
+            return self._started_at
+        if self._name is PaceName.REALTIME:
+            return self._started_at + end_seconds
+        left = max(0.0, end_seconds - self.ahead_seconds - self._answered)
+        soon = min(left, _BELIEVED_SECONDS)
+        later = (left - soon) / min(1.0, self._speed)
+        return self._answered_at + soon / self._speed + later

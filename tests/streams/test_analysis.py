@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.errors import IhMcpError, TransportError, UnknownStreamError
+from ih_mcp.errors import IhMcpError, JournalError, TransportError, UnknownStreamError
 from ih_mcp.journal import Journal, Keeping, Log, open_journal
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import Fixed
@@ -194,3 +194,31 @@ async def test_an_answer_that_is_no_text_is_kept_as_bytes(
         analysis_id = await start(analyses, "v1")
         done = await result(journal, analyses, analysis_id)
     assert done == ("ended", None, [b"\xff\xfeih_test"])
+
+
+async def test_a_mistake_of_ours_is_told_and_stops_nothing_else(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def upload(*_: object, **__: object) -> Reply:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(service, "upload", upload)
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        assert await result(journal, analyses, analysis_id) == ("failed", "internal", [])
+
+
+async def test_an_end_that_cannot_be_kept_is_told(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.answers = ["{}"]
+    async with opened(tmp_path) as (_, analyses):
+
+        async def fail(*_: object, **__: object) -> None:
+            raise JournalError("the disk is full")
+
+        request = Request(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[])
+        started = await analyses.start(request, base_url="http://h", credential=KEY)
+        monkeypatch.setattr(Log, "write_record", fail)
+        await analyses.wait(started.id)
+        assert (started.facts["state"], started.is_over) == ("failed", True)

@@ -468,6 +468,7 @@ async def test_what_cannot_be_kept_ends_the_stream_and_is_not_acknowledged(
         first = await services.session(0)
         await stream.put(cut(b"x", 0))
         await first.hear()
+        await stream.log.flushed()
         before = stream.log.last
 
         async def fail(_: Log) -> None:
@@ -562,6 +563,28 @@ async def test_a_recording_is_parted_within_a_chunk_and_no_byte_is_left_out(
         await over(stream)
     assert gaps(stream)[0]["media_offset_s"] == 1.2
     assert "lost" not in stream.record()
+
+
+async def test_a_key_frame_with_pictures_before_it_begins_a_session_only_when_time_is_short(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0, greets=False)
+        await greet_for(first, 4)
+        await stream.put(cut(b"a", 0))
+        assert await first.hear() == b"a"
+        open_group = cut(b"b", 1)
+        assert open_group.entry
+        open_group = replace(open_group, entry=replace(open_group.entry, is_clean=False))
+        await anyio.sleep(3.65)
+        await stream.put(open_group)
+        assert await first.hear() == b"b"
+        await anyio.sleep(0.2)
+        await stream.put(open_group)
+        await first.drain()
+        second = await services.session(1)
+        assert await second.hear() == HEAD + b"b@0"
 
 
 async def test_a_session_that_would_not_drain_in_a_rotation_is_told(journal: Journal) -> None:

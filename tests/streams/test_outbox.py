@@ -80,5 +80,5 @@ def test_a_segment_is_parted_where_a_session_can_begin() -> None:
 @pytest.mark.parametrize("offset", [0, 3])
 def test_both_parts_are_all_of_it(offset: int) -> None:
     before, after = Outgoing(b"oldNEW", 0.0, 3.0, Entry(b"H", offset, 1.5)).parted()
-    assert (before.data if before else b"") + after.data == b"oldNEW"
+    assert before.data + after.data == b"oldNEW"
     assert after.entry == Entry(b"H", 0, 1.5)

@@ -133,7 +133,17 @@ async def test_without_a_connection_two_segments_are_taken_and_the_next_is_told(
         assert error.facts["reason"] in {"connection_lost", "unreachable"}
 
 
-async def test_what_waited_for_more_goes_out_at_the_end(journal: Journal) -> None:
+async def test_a_header_without_media_goes_out_at_the_end(journal: Journal) -> None:
+    services = Services()
+    header = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01"
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        assert not await push(stream, header)
+        stream.ask_to_end()
+        assert await first.hear() == header
+
+
+async def test_what_waited_for_more_and_is_nothing_is_left_at_the_end(journal: Journal) -> None:
     services = Services()
     async with running(journal, services) as stream:
         first = await services.session(0)

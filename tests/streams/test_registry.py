@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio.lowlevel
 import pytest
 
-from ih_mcp.errors import CallerError, StreamEndedError, UnknownStreamError
+from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.streams.registry import Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
@@ -106,3 +106,43 @@ async def test_a_mistake_in_one_stream_does_not_stop_the_others(
         await stream.until(lambda: False)
         assert registry.live(other.id) is other
     assert "a mistake" in caplog.text
+
+
+async def test_a_stream_whose_status_cannot_be_kept_fails_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as (_, registry):
+        other = await registry.start(PLAN, Service().opener)
+        await anyio.sleep(0.05)
+
+        async def fail(*_: object, **__: object) -> None:
+            raise JournalError("the disk is full")
+
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        monkeypatch.setattr(type(stream.log), "write_record", fail)
+        await service.greet()
+        await service.drain()
+        await stream.until(lambda: False)
+        assert stream.failure
+        assert stream.failure.code == "journal_failed"
+        assert registry.live(other.id) is other
+
+
+async def test_all_streams_are_listed_the_live_ones_as_they_are_now(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry):
+        service = Service()
+        first = await registry.start(PLAN, service.opener)
+        await service.greet()
+        first.ask_to_end()
+        await service.drain()
+        while first.id in registry.live_ids:
+            await anyio.lowlevel.checkpoint()
+        second = await registry.start(PLAN, Service().opener)
+        known = await registry.records()
+        assert {name: record["state"] for name, record in known.items()} == {
+            first.id: "ended",
+            second.id: "connecting",
+        }
+        assert (await registry.record(second.id))["last_cursor"] == 0
+        assert await registry.require_live(second.id) is second

@@ -188,7 +188,7 @@ async def test_an_error_message_alone_ends_nothing(journal: Journal) -> None:
         await service.greet()
         await stream.put(Outgoing(b"one"))
         await service.hear()
-        await service.say(Error(code="ih6002", segment=1))
+        await service.say(Error(code="ih6002", segment=1), Error(code="ih6002", segment=99))
         await stream.put(Outgoing(b"two"))
         assert await service.hear() == b"two"
         await stream.until(lambda: stream.record()["segments"] == {"refused": 1, "delivered": 1})
