@@ -43,7 +43,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 async def flooding(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
-    """A stand-in that says a thousand things at once to each session."""
-    steps = [{"at": "ready", "send": message("flood", number)} for number in range(1, 1001)]
+    """A stand-in that says three hundred things at once to each session."""
+    steps = [{"at": "ready", "send": message("flood", number)} for number in range(1, 301)]
     async with serve(Options(script=Script.parse(steps)), ffmpeg=ffmpeg) as running:
         yield running
