@@ -11,6 +11,15 @@ import pytest
 from .zoo import Zoo
 
 
+_SECONDS = 60  # the first test that asks for a beast waits until it is made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(_SECONDS))
+
+
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     """Makes a beast when a test asks for it; always with the wheel's ffmpeg, which has it all."""
