@@ -10,7 +10,6 @@ import pytest
 
 from .zoo import Zoo
 
-
 _SECONDS = 60  # the first test that asks for a beast waits until it is made
 
 
