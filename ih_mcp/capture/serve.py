@@ -16,6 +16,7 @@ from .gate import Gate
 from .house import House
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_END_SECONDS = 0.2  # a process has little time to end, and pages come back by themselves
 _MAX_CHUNK_BYTES = 64 * 2**20  # above what any service takes, so that ours says why it is too large
 
 
@@ -57,5 +58,10 @@ async def open_house(
         house = House(journal, registry, origin or own)
         names = [own, own.replace("127.0.0.1", "localhost"), *([origin] if origin else [])]
         app = Gate(create_app(house), names)
-        async with serving(app, listener, max_message_bytes=_MAX_CHUNK_BYTES):
+        async with serving(
+            app,
+            listener,
+            max_message_bytes=_MAX_CHUNK_BYTES,
+            timeout_graceful_shutdown=_END_SECONDS,
+        ):
             yield house

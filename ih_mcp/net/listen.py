@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager, contextmanager
 import anyio
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _BACKLOG = 128
 _END_SECONDS = 1
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
+_HEAD_SECONDS = 30.0  # chosen: for the head of a request; uvicorn itself waits for ever
 
 
 @contextmanager
@@ -48,7 +50,7 @@ async def serving(
     """
     usual: dict[str, object] = {
         "ws": "websockets-sansio",
-        "http": "h11",
+        "http": _Http,
         "lifespan": "off",
         "log_config": None,
         "log_level": "error",
@@ -71,6 +73,19 @@ async def serving(
 async def _run(server: _Server, listener: socket.socket) -> None:
     with anyio.CancelScope(shield=True):  # it ends by `stop`, in order, also when cancelled
         await server.serve(sockets=[listener])
+
+
+class _Http(H11Protocol):
+    """Lets go of connections that never finish a request's head."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)  # type: ignore[arg-type]  # what uvicorn makes it with
+        self.loop.call_later(_HEAD_SECONDS, self._drop_headless)
+
+    def _drop_headless(self) -> None:
+        has_head = getattr(self, "cycle", None) is not None  # it is None before, untold by its type
+        if not has_head and self.transport.get_protocol() is self:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):

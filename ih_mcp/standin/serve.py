@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ih_mcp.media.ffmpeg import Ffmpeg
@@ -24,7 +23,6 @@ from .options import Options
 from .peer import FAR_ABOVE, TRANSPORT
 from .recorder import Recorder
 
-_HEAD_SECONDS = 30.0  # chosen: for the head of a request; uvicorn itself waits for ever
 _FAR_ABOVE = 1.25  # chosen: one byte over 32 MiB is answered (docs), about 45 MB is not (seen)
 _TOO_BIG = 1009
 
@@ -70,7 +68,6 @@ async def serve(
                 listener,
                 max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
                 ws=_Protocol,
-                http=_Http,
                 ws_ping_timeout=None,  # while analysis pushes back, pongs are not read either
             ),
         ):
@@ -78,19 +75,6 @@ async def serve(
                 yield Running(url=url_of(listener), recorder=house.recorder)
             finally:
                 house.stop()
-
-
-class _Http(H11Protocol):
-    """Lets go of connections that never finish a request's head."""
-
-    def __init__(self, **given: object) -> None:
-        super().__init__(**given)  # type: ignore[arg-type]  # what uvicorn makes it with
-        self.loop.call_later(_HEAD_SECONDS, self._drop_headless)
-
-    def _drop_headless(self) -> None:
-        has_head = getattr(self, "cycle", None) is not None  # it is None before, untold by its type
-        if not has_head and self.transport.get_protocol() is self:
-            self.transport.abort()
 
 
 class _Protocol(WebSocketsSansIOProtocol):

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rich.console  # as the SDK loads it: before any event loop
+import rich.logging
 
 from ih_mcp.media.ffmpeg import Ffmpeg
 from tests.capture.room import open_room
 
-__all__ = ["open_room"]
+__all__ = ["open_room", "rich"]
 
 playwright = pytest.importorskip("playwright.async_api", reason="no playwright here")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

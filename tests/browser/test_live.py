@@ -6,11 +6,17 @@ The default run has the short form; `make test-browser` records longer and every
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from mcp import Client
+from mcp_types import TextContent
 
 from ih_mcp.streams.stream import Stream
+from ih_mcp.tools.runtime import Runtime
+from ih_mcp.tools.server import make_server
 from tests.capture.room import OpenRoom, Room
 
 from .conftest import OpenBrowser, Tab, open_tab
@@ -44,6 +50,19 @@ async def reached_as_recorded(tab: Tab, room: Room) -> int:
     return sum(size for size, _ in wire)
 
 
+async def polled(room: Room, stream: Stream) -> list[str]:
+    """What an agent reads of a stream: the blocks of poll_events after ours."""
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[Runtime]:
+        yield room.runtime
+
+    async with Client(make_server(lifespan)) as client:
+        arguments = {"stream_id": stream.id, "limit": 200, "max_chars": 500_000}
+        result = await client.call_tool("poll_events", arguments)
+    return [block.text for block in result.content[1:] if isinstance(block, TextContent)]
+
+
 @pytest.mark.parametrize(
     "kind", [pytest.param(VP8, id="vp8"), pytest.param(VP9, id="vp9", marks=long),
              pytest.param(MP4, id="mp4", marks=long)],
@@ -63,7 +82,7 @@ async def test_what_a_person_records_arrives_as_recorded_and_is_shown(
         shown = await tab.page.eval_on_selector_all(
             "#messages li", "items => items.map((item) => item.textContent)"
         )
-        assert shown[::-1] == session.texts == await room.messages(stream)
+        assert shown[::-1] == session.texts == await polled(room, stream)
         assert float((await tab.text("#to-wire")).split()[0]) < 1000
         await tab.went_well()
 
