@@ -117,8 +117,7 @@ def _tell(console: Console, stream: Stream) -> int:
         soft_wrap=True,
     )
     lines = [f"{stream.failure.what}. {stream.failure.help}"] if stream.failure else []
-    if lost := record.get("lost"):
-        lines.append(f"lost: {json.dumps(lost)}")
+    lines += [f"{name}: {json.dumps(record[name])}" for name in ("gaps", "lost") if name in record]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     return 0 if in_order else 1

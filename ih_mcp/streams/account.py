@@ -70,6 +70,10 @@ def gap(before: Leg, after: Leg) -> dict[str, object]:
         "reason": "rotated" if before.is_rotated else _ended(before),
         "segments": before.receipts.counts(),
     }
+    if before.end and before.end.close_code:
+        told["close_code"] = before.end.close_code
+    if before.end and before.end.error:
+        told["server_code"] = before.end.error.code
     begins = after.splice.begins_seconds
     if begins is not None:
         told["media_offset_s"] = round(begins, 3)

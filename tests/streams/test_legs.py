@@ -535,6 +535,7 @@ async def test_before_a_session_grows_too_old_a_file_goes_on_in_the_next(journal
             "cursor": 3,
             "reason": "rotated",
             "segments": {"completed": 2},
+            "close_code": 1000,
             "media_offset_s": 2,
             "clock": "from_zero",
         }
