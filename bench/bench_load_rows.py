@@ -114,6 +114,15 @@ async def beat(held_: Held) -> None:
         held_.hold_seconds = max(held_.hold_seconds, time.perf_counter() - before - 0.005)
 
 
+async def bare_hold(seconds: float) -> float:
+    """The longest time a loop with nothing to do gave nobody a turn: what the machine takes."""
+    longest, began = 0.0, time.perf_counter()
+    while (before := time.perf_counter()) < began + seconds:
+        await anyio.sleep(0.005)
+        longest = max(longest, time.perf_counter() - before - 0.005)
+    return longest
+
+
 async def push(stream: Stream, data: bytes, every: float) -> None:
     began, sent = anyio.current_time(), 0
     while True:
