@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -45,11 +44,18 @@ async def feeding(
         opener=services.opener,
         chance=lambda: 0.0,
     )
+    fed = anyio.Event()
+
+    async def work() -> None:
+        await feed(stream, source, pace=pace)
+        fed.set()
+
     with anyio.fail_after(15):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stream.run)
-            tasks.start_soon(partial(feed, stream, source, pace=pace))
+            tasks.start_soon(work)
             yield stream
+            await fed.wait()  # it sees for itself that it is done
             tasks.cancel_scope.cancel()
 
 

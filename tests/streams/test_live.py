@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
 import anyio
 import pytest
 
+from ih_mcp.journal import open_journal
 from ih_mcp.media.cutter import Segment
-from ih_mcp.streams.live import Waiting
+from ih_mcp.media.devices import read_inputs
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.streams.live import Camera, Waiting
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1
+
+from .service import Service
 
 
 def segment(number: int, *, headed: bool = False) -> Segment:
@@ -49,3 +60,55 @@ async def test_who_sends_waits_for_the_next_or_the_end(is_first: bool) -> None:
             else:
                 waiting.complete()
     assert [head is not None for head in heads] == [is_first]
+
+
+@asynccontextmanager
+async def recording(
+    folder: Path, ffmpeg: Ffmpeg, service: Service, inputs: str
+) -> AsyncIterator[Stream]:
+    async with open_journal(folder) as journal:
+        log = await journal.begin("st_1", {})
+        stream = Stream(
+            "st_1", Plan(dialect=V1, base_url="http://h"), log=log, opener=service.opener
+        )
+        camera = Camera(inputs=read_inputs(inputs), ffmpeg=ffmpeg)
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stream.run)
+                tasks.start_soon(work)
+                yield stream
+                await fed.wait()  # it sees for itself that it is done
+                tasks.cancel_scope.cancel()
+
+
+async def test_a_stream_that_never_opens_is_not_recorded_for(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    service = Service()
+    async with recording(tmp_path, ffmpeg, service, "-f lavfi -i testsrc2") as stream:
+        await service.socket.close(4003)
+        await stream.until(lambda: False)
+    assert stream.record()["state"] == "failed"
+
+
+async def test_a_camera_that_is_not_there_fails_the_stream(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    service = Service()
+    async with recording(tmp_path, ffmpeg, service, "-f v4l2 -i /dev/video99") as stream:
+        await service.greet()
+        await service.drain()
+        await stream.until(lambda: False)
+    assert stream.failure
+    assert "/dev/video99" in stream.failure.what
+
+
+async def test_a_stream_that_is_ended_is_recorded_no_further(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    service = Service()
+    async with recording(tmp_path, ffmpeg, service, "-f lavfi -i testsrc2=s=64x48") as stream:
+        await service.greet()
+        await service.hear()
+        stream.ask_to_end()
+        await service.drain()
+        await stream.until(lambda: False)
+    assert stream.record()["state"] == "ended"
