@@ -11,7 +11,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.devices import read_inputs
 from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.streams.live import Camera, Waiting
+from ih_mcp.streams.live import Camera, Waiting, feed_live
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1
 
@@ -68,10 +68,15 @@ async def recording(
 ) -> AsyncIterator[Stream]:
     async with open_journal(folder) as journal:
         log = await journal.begin("st_1", {})
-        stream = Stream(
-            "st_1", Plan(dialect=V1, base_url="http://h"), log=log, opener=service.opener
-        )
+        plan = Plan(dialect=V1, base_url="http://h")
+        stream = Stream("st_1", plan, log=log, opener=service.opener)
         camera = Camera(inputs=read_inputs(inputs), ffmpeg=ffmpeg)
+        fed = anyio.Event()
+
+        async def work() -> None:
+            await feed_live(stream, camera)
+            fed.set()
+
         with anyio.fail_after(15):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(stream.run)
