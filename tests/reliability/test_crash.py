@@ -33,12 +33,13 @@ pytestmark = [
 
 
 @contextmanager
-def writing(folder: Path, mode: str) -> Iterator[subprocess.Popen[str]]:
+def writing(folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
     """A writer that is about to open its journal; killed at the end."""
     command = [sys.executable, "-m", "tests.reliability.writer", str(folder), mode]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+    # unbuffered: what stands behind the first line is read from the pipe itself
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0, cwd=REPOSITORY) as process:
         assert process.stdout
-        assert process.stdout.readline() == "go\n"
+        assert process.stdout.readline() == b"go\n"
         try:
             yield process
         finally:
