@@ -483,3 +483,32 @@ async def test_a_schema_that_is_torn_is_one_of_our_errors(tmp_path: Path) -> Non
         async with open_journal(tmp_path):
             raise AssertionError
     assert "Move journal.db" in failed.value.help
+
+
+async def test_a_folder_of_locks_that_takes_none_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "owners").write_text("")
+    with pytest.raises(JournalError, match="cannot open") as failed:
+        async with open_journal(tmp_path):
+            raise AssertionError
+    assert "IH_MCP_DATA_DIR" in failed.value.help
+
+
+async def test_a_stream_that_was_left_behind_goes_on_with_its_numbers(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+    async with open_journal(tmp_path) as journal:
+        log = await journal.adopt("st_1")
+        assert log.append("b", leg=0) == 2
+        await log.flushed()
+        assert await bodies_of(journal) == ["a", "b"]
+
+
+def test_a_failed_log_takes_nothing_more(tmp_path: Path) -> None:
+    async def fail() -> None:
+        async with open_journal(tmp_path) as journal:
+            log = await keep(journal, "a")
+            log.fail(JournalError("the journal cannot write"))
+            with pytest.raises(JournalError):
+                log.append("b", leg=0)
+
+    anyio.run(fail)

@@ -151,3 +151,11 @@ def test_a_second_greeting_changes_no_limit() -> None:
     with pytest.raises(RemoteProtocolError):
         client.receive(json.dumps(ready))
     assert client.limits.max_segment_bytes == 10
+
+
+def test_an_error_that_names_no_segment_settles_none() -> None:
+    pair = Pair(V0)
+    pair.media()
+    pair.server_says(Error(code="ih1003", message="busy"))
+    assert pair.client.unsettled == {1}
+    assert pair.client.last_error
