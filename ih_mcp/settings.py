@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     scenario: Path | None = Field(
         None,
         validation_alias="IH_MCP_SCENARIO",
-        description="The file that `replay` plays.",
+        description="The file that `replay` plays: JSON lines, or YAML by its name's ending.",
     )
     api: str = Field(
         "v1", validation_alias="IH_MCP_API", description="Version of the streaming API."

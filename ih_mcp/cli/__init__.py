@@ -190,7 +190,11 @@ def _parser() -> argparse.ArgumentParser:
         help="analyse X seconds of video a second, and drop what is too far behind",
     )
     standin.add_argument("--analyst", help="cues, placeholder, replay, or an installed one")
-    standin.add_argument("--scenario", metavar="FILE", help="what replay plays")
+    standin.add_argument(
+        "--scenario",
+        metavar="FILE",
+        help="what replay plays: JSON lines, or YAML by its name's ending",
+    )
     standin.set_defaults(work=_standin)
 
     check = commands.add_parser(

@@ -90,7 +90,7 @@ def _replay(scenario: Path | None) -> Choice:
     if scenario is None:
         raise ConfigurationError(
             "replay needs a scenario to play",
-            help="Name a file of JSON lines: a recorded session, or scenes.",
+            help="Name a file: a recorded session or scenes as JSON lines, or scenes as YAML.",
             code="missing_scenario",
         )
     return Choice(

@@ -11,14 +11,18 @@ A file is JSON lines, each of one of three kinds, mixed as one likes:
   say nothing;
 * recorded: a message of the API as it came (`ih-mcp stream … > session.jsonl`);
 * the same as a JSON string, as a stand-in's own record has it.
+
+A file whose name ends in `.yaml` or `.yml` is a YAML list of written scenes, with the same fields.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from ih_mcp import __version__
@@ -42,6 +46,7 @@ from .windows import Window
 MARK = "[scripted, not an analysis]"
 
 _LEAST = Senses(pictures_per_second=2, picture_width=16, picture_height=16, sound_hertz=8_000)
+_YAML_ENDINGS = (".yaml", ".yml")
 _DEFAULT_RATIONALE = "No rationale was written."
 
 
@@ -115,18 +120,20 @@ class Replay:
 
 
 def replaying(path: Path) -> MakeAnalyst:
-    """An analyst that plays a file, read now.
+    """An analyst that plays a file, read now: YAML where its name says so, else JSON lines.
 
     Raises:
         ConfigurationError: The file cannot be read, or a line of it is none of the three kinds.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(
             f"the scenario {path.name} cannot be read: {exc}", code="bad_scenario"
         ) from None
-    return partial(Replay, read(lines))
+    if path.suffix.lower() in _YAML_ENDINGS:
+        return partial(Replay, read_yaml(text))
+    return partial(Replay, read(text.split("\n")))  # no other separator ends a line of JSON
 
 
 def read(lines: Iterable[str]) -> Scenario:
@@ -141,24 +148,55 @@ def read(lines: Iterable[str]) -> Scenario:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        try:
+        with _named(number):
             row, text = _row(line)
             if "from" in row:
                 _take(row, scenes, engagement)
             else:
                 recorded.receive(codec.decode_server(text, V1))
-        except (ValueError, RemoteProtocolError) as exc:
-            raise ConfigurationError(
-                f"line {number} of the scenario is no message and no scene: {exc}",
-                help='A scene reads {"from": 3, "to": 9, "signal": "agreement", '
-                '"probability": "high", "rationale": "..."}.',
-                code="bad_scenario",
-            ) from None
     recorded.close()
     return Scenario(
         scenes=(*scenes, *_recorded(recorded)),
         engagement=(*engagement, *recorded.engagement),
     )
+
+
+def read_yaml(text: str) -> Scenario:
+    """A scenario out of a YAML list of written scenes.
+
+    Raises:
+        ConfigurationError: PyYAML is not installed, it is no such list, or something in it is no
+            scene; names the line.
+    """
+    if find_spec("yaml") is None:
+        raise ConfigurationError(
+            "a scenario in YAML needs PyYAML",
+            help="Install it: pip install pyyaml (ih-mcp[local] brings it too); or write JSON "
+            "lines, which need nothing.",
+            code="missing_packages",
+        )
+    from .yaml_rows import rows  # noqa: PLC0415 - it imports PyYAML
+
+    scenes: list[Scene] = []
+    engagement: list[EngagementSpan] = []
+    for number, row in rows(text):
+        with _named(number):
+            _take(row, scenes, engagement)
+    return Scenario(scenes=tuple(scenes), engagement=tuple(engagement))
+
+
+@contextmanager
+def _named(number: int) -> Iterator[None]:
+    """What goes wrong inside is told with the number of its line."""
+    try:
+        yield
+    except (ValueError, RemoteProtocolError) as exc:
+        raise ConfigurationError(
+            f"line {number} of the scenario is no message and no scene: {exc}",
+            help='A scene reads {"from": 3, "to": 9, "signal": "agreement", '
+            '"probability": "high", "rationale": "..."}.',
+            code="bad_scenario",
+        ) from None
 
 
 def _row(line: str) -> tuple[Mapping[str, object], str]:

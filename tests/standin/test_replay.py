@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.standin.analyst import checked
 from ih_mcp.standin.choice import choose_analyst
-from ih_mcp.standin.replay import MARK, Replay, Scene, read, replaying
+from ih_mcp.standin.replay import MARK, Replay, Scene, read, read_yaml, replaying
 from ih_mcp.standin.windows import Window
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.lifecycle import Emission, Lifecycle, Seen
@@ -39,6 +41,16 @@ RECORDED = [
     Reading("engagement.updated", {"state": "engaged", "start": 3.0}),
     Reading("signal.ended", {"signal_type": "interest", "end": 11.0}),
 ]
+
+
+IN_YAML = """
+# they agree, after a while
+- {from: 4, to: 12.5, signal: agreement, probability: high, rationale: They nod.}
+- from: 0
+  to: 10
+  engagement: neutral
+- {"from": 10, "to": 40, "engagement": "engaged"}
+"""
 
 
 def _text(reading: Reading) -> str:
@@ -150,3 +162,83 @@ def test_a_scenario_is_chosen_by_name_with_its_file(tmp_path: Path) -> None:
     chosen = choose_analyst("replay", scenario=path)
     assert "scripted, not an analysis" in chosen.told
     assert chosen.make().describe().signals == ("agreement",)
+
+
+async def test_a_scenario_in_yaml_plays_as_one_in_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "talk.YAML"
+    path.write_text(IN_YAML, encoding="utf-8")
+    assert read_yaml(IN_YAML) == read(WRITTEN.splitlines())
+    make = await to_thread.run_sync(replaying, path)
+    for _ in range(2):
+        replay = make()
+        assert isinstance(replay, Replay)
+        assert await told(replay) == await told(Replay(read(WRITTEN.splitlines())))
+    (item,) = (await make().observe(WINDOWS[0])).signals
+    assert item.rationale == f"{MARK} They nod."
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\n- {from: 1, to: 2, signal: agreement, probability: sure}", "line 2 .* not one of"),
+        ("- {from: 1, to: 2, engagement: neutral}\n- {to: 2}", "line 2 .* no time in seconds"),
+        ("- {from: .inf, to: .nan}", "line 1 .* no time in seconds"),
+        ("from: 3\nto: 4", "line 1 .* begins with a dash"),
+        ("\nhello", "line 2 .* begins with a dash"),
+        ("- x", "line 1 .* is a mapping"),
+        ("-\n  from: {a: 1}", "line 2 .* a word, a number or a text"),
+        ("[" * 100_000, "line 1 .* is a mapping"),
+        ("- &a {from: 1}\n- *a", "line 1 .* anchors and aliases"),
+        ("- from: 1\n  to: *a", "line 2 .* anchors and aliases"),
+        ("\n- !!python/object/apply:os.system [exit]", "line 2 .* tags"),
+        ("- {from: !!int 3}", "line 1 .* tags"),
+        ("-\n\tfrom: 1", "line 2 .* cannot start any token"),
+        ("- {from: 1,\n   from: 2}", "line 2 .* 'from' stands twice"),
+        ("- {<<: x, from: 1}", "line 1 .* merging"),
+        ("- {from: 1\n", "line 2 .* expected"),
+        ("- {}\n---\n- {}", "line 2 .* another document"),
+        ("\n- {from: 1\0}", r"line 2 .* U\+0000"),
+        ("- {from: 2001-02-31, to: 3}", "line 1 .* day is out of range"),
+        ("- {from: 1" + ":9" * 200 + ".5}", "line 1 .* too large"),
+        ("- {from: " + "9" * 5000 + "}", "line 1 .* limit"),
+    ],
+)
+def test_yaml_that_is_no_scenario_is_refused_with_its_line(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        read_yaml(text)
+    assert refused.value.code == "bad_scenario"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet", "[]"])
+def test_an_empty_list_is_a_scenario_in_which_nothing_happens(text: str) -> None:
+    assert read_yaml(text) == read([])
+
+
+@given(st.text(alphabet="-:{}[]!&*<?|>'\"%@#,. \n\t019aefortx\0", max_size=60))
+def test_any_yaml_is_a_scenario_or_refused(text: str) -> None:
+    with suppress(ConfigurationError):
+        read_yaml(text)
+
+
+def test_without_pyyaml_the_way_to_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "talk.yml"
+    path.write_text(IN_YAML)
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ConfigurationError, match="needs PyYAML") as refused:
+        choose_analyst("replay", scenario=path)
+    assert "pip install pyyaml" in (refused.value.help or "")
+    path.rename(lines := tmp_path / "talk.jsonl")
+    lines.write_text(WRITTEN)
+    assert choose_analyst("replay", scenario=lines).name == "replay"
+
+
+def test_only_a_line_feed_ends_a_line_of_a_recorded_session(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    fields = {**RECORDED[0].fields, "rationale": "Leans in.\u2028Stays."}
+    path.write_text(
+        json.dumps({"type": "signal.detected", "data": fields}, ensure_ascii=False) + "\n",
+        encoding="utf-8",
+    )
+    assert choose_analyst("replay", scenario=path).make().describe().signals == ("interest",)
