@@ -155,7 +155,7 @@ def test_a_second_greeting_changes_no_limit() -> None:
 
 def test_an_error_that_names_no_segment_settles_none() -> None:
     pair = Pair(V0)
-    pair.media()
+    pair.media(50_000)
     pair.server_says(Error(code="ih1003", message="busy"))
     assert pair.client.unsettled == {1}
     assert pair.client.last_error
