@@ -89,6 +89,14 @@ async function stop(words = "Stopped.") {
   finish();
 }
 
+/** What waits here will never be taken. */
+function forget() {
+  const { seconds } = sender;
+  sender.queue.length = 0;
+  sender.lost();
+  if (seconds) letGo(seconds);
+}
+
 async function end() {
   await stop("Ending: what was sent is still analysed.");
   state.isEnding = true;
@@ -135,6 +143,10 @@ const words = {
     show("where", `${word.stream_id}${word.endpoint ? ` · ${word.endpoint === "local" ? "the local stand-in, which is not Interhuman" : word.endpoint}` : ""}`);
     if (state.untold && link.say("dropped", { seconds: state.untold })) state.untold = 0;
     if (state.recorder || sender.queue.length) link.say("claim");
+    if (state.isEnding) { // it may have been said into a connection that was lost
+      state.hasEnded = false;
+      finish();
+    }
     const before = sessionStorage.getItem("recording");
     if (before !== null && word.may_record && !state.recorder) {
       sessionStorage.removeItem("recording");
@@ -172,17 +184,16 @@ const words = {
   restart() { state.recorder?.restart(); },
   left({ why }) {
     sender.lost();
-    if (why === "taken_over") stop("Another page records now; this one only shows.");
+    if (why === "taken_over") stop("Another page records now; this one only shows.").then(forget);
   },
   refused({ code, what, help }) {
     if (code === "busy") {
       $("over").hidden = false;
       complain("Another page records into this stream.");
-      stop("");
-      sender.queue.length = 0;
+      stop("").then(forget);
     } else {
       complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
-      if (code !== "bad_word") stop("Stopped.").then(() => { sender.queue.length = 0; sender.lost(); });
+      if (code !== "bad_word") stop("Stopped.").then(forget);
     }
   },
   news({ entries, changes }) {
