@@ -40,6 +40,7 @@ from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1
 from tests.standin.fakes import ScriptedAnalyst, open_toy, seen, toy
 
+from .budget import often
 from .checker import History, Session, check, read_kept
 from .proxy import Proxy, open_proxy
 
@@ -128,7 +129,7 @@ class Road:
 
 @asynccontextmanager
 async def streaming(
-    folder: Path, url: str, *, resends: bool = False, chance: float = 0.0, open_seconds: float = 0.5
+    folder: Path, url: str, *, resends: bool = False, chance: float = 0.0, open_seconds: float = 5.0
 ) -> AsyncIterator[Road]:
     """A stream to `url` while this is open."""
     tries: list[float] = []
@@ -177,7 +178,9 @@ def road(tmp_path: Path, ffmpeg: Ffmpeg) -> Start:
     """A road through a proxy to a stand-in with a script; checked when it is left."""
 
     @asynccontextmanager
-    async def start(*steps: object, resends: bool = False, **options: Any) -> AsyncIterator[Road]:
+    async def start(
+        *steps: object, resends: bool = False, open_seconds: float = 5.0, **options: Any
+    ) -> AsyncIterator[Road]:
         set_up = Options(
             script=Script.parse(list(steps)),
             analyst=partial(ScriptedAnalyst, _something_new),
@@ -194,7 +197,9 @@ def road(tmp_path: Path, ffmpeg: Ffmpeg) -> Start:
                 serve(set_up, ffmpeg=ffmpeg, open_decoder=open_toy)
             )
             proxy = await stack.enter_async_context(open_proxy(standin.url))
-            made = await stack.enter_async_context(streaming(tmp_path, proxy.url, resends=resends))
+            made = await stack.enter_async_context(
+                streaming(tmp_path, proxy.url, resends=resends, open_seconds=open_seconds)
+            )
             made.proxy, made.recorder = proxy, standin.recorder
             yield made
             if made.stream.is_over:
@@ -284,7 +289,7 @@ async def test_n1_a_connection_that_cannot_be_trusted_is_not_tried_again(
 
 
 async def test_n2_a_peer_that_never_answers_the_upgrade(road: Start) -> None:
-    async with road() as made:
+    async with road(open_seconds=0.5) as made:
         made.proxy.half_open()
         made.proxy.cut()
         await made.stream.until(lambda: len(made.opened) >= 3)
@@ -775,7 +780,7 @@ async def test_n35_a_message_in_too_many_pieces_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("what", ["pings", "fragments of one byte", "empty messages"])
 async def test_n35_a_flood_of_small_things_is_borne(tmp_path: Path, what: str) -> None:
-    count = 20_000
+    count = often(4_000, nightly=20_000)
     floods = {
         "pings": b"\x89\x00" * count,
         "fragments of one byte": in_bytes(1_000),
@@ -798,7 +803,9 @@ async def test_n35_a_flood_of_small_things_is_borne(tmp_path: Path, what: str) -
 
 
 async def test_n36_a_flood_of_messages_is_kept_whole_and_in_order(tmp_path: Path) -> None:
-    texts = [f'{{"type":"x","n":{n},"pad":"{"y" * 300}"}}' for n in range(20_000)]
+    texts = [
+        f'{{"type":"x","n":{n},"pad":"{"y" * 300}"}}' for n in range(often(4_000, nightly=50_000))
+    ]
 
     async def work(connection: ServerConnection) -> None:
         for text in texts:
