@@ -157,3 +157,23 @@ async def test_a_round_trip_proves_that_the_peer_has_read() -> None:
         with anyio.fail_after(5):
             await socket.round_trip()
             await read.wait()
+
+
+@pytest.mark.parametrize(("in_one_frame", "frames"), [(False, 5), (True, 1)])
+async def test_a_large_segment_goes_in_fragments_or_where_asked_in_one_frame(
+    in_one_frame: bool, frames: int
+) -> None:
+    heard: list[int] = []
+
+    async def work(connection: ServerConnection) -> None:
+        heard.append(len([part async for part in connection.recv_streaming()]))
+        await connection.send("done")
+
+    segment = b"x" * (4 * FRAGMENT_BYTES + 1)
+    async with (
+        peer(work) as url,
+        open_socket(url, bearer="k", in_one_frame=in_one_frame) as socket,
+    ):
+        await socket.send_segment(segment)
+        assert await socket.receive() == "done"
+    assert heard == [frames + (not in_one_frame)]  # the last fragment is empty
