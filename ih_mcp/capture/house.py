@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import anyio
 
+from ih_mcp.bell import Bell
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Journal
 from ih_mcp.streams.registry import Registry
@@ -31,6 +32,9 @@ class House:
         self.tickets = Tickets()
         self._registry = registry
         self._seats: dict[str, Seat] = {}
+        self.telling = 0
+        """Pages that are not told everything yet."""
+        self.told = Bell()
 
     def link(self, stream_id: str) -> str:
         """A link that opens the page on a stream, once.
@@ -41,6 +45,11 @@ class House:
         granted = Pass(stream_id, may_record=stream is not None and not stream.plan.source)
         ticket = self.tickets.issue(granted, now=anyio.current_time())
         return f"{self.origin}/#{ticket}"
+
+    async def all_told(self) -> None:
+        """Wait until every open page knows all of its stream, which is over."""
+        while self.telling:
+            await self.told.wait()
 
     def stream(self, stream_id: str) -> Stream | None:
         """The stream, where it lives in this process."""

@@ -87,7 +87,7 @@ class Visit:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._work, receive, tasks)
-                tasks.start_soon(teller.run, hello.cursor)
+                tasks.start_soon(self._tell, teller, hello.cursor)
                 tasks.start_soon(self._tell_restarts)
                 tasks.start_soon(self._tell_left)
                 await self._listen(send)
@@ -202,6 +202,14 @@ class Visit:
         )
         if goal is not None:
             tasks.start_soon(self._tell_written, stream, goal, head.at)
+
+    async def _tell(self, teller: Teller, known: int) -> None:
+        self._house.telling += 1
+        try:
+            await teller.run(known)
+        finally:
+            self._house.telling -= 1
+            self._house.told.ring()
 
     async def _tell_written(self, stream: Stream, goal: int, at: float) -> None:
         await stream.until(lambda: _sent(stream) >= goal)

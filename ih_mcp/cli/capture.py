@@ -18,6 +18,8 @@ from ih_mcp.tools.runtime import Opening, open_runtime
 
 from .stream import carry
 
+_TOLD_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -58,7 +60,11 @@ async def _run(settings: Settings, wanted: Wanted) -> int:
                 await to_thread.run_sync(webbrowser.open, link)
         for note in (await runtime.notes()).values():
             say(note)
-        return await carry(runtime, stream, console)
+        code = await carry(runtime, stream, console)
+        if not wanted.by_ffmpeg:
+            with anyio.move_on_after(_TOLD_SECONDS):  # a page shows the end before it is left alone
+                await (await runtime.house()).all_told()
+        return code
 
 
 def _inputs(settings: Settings, wanted: Wanted) -> list[Input]:

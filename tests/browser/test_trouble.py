@@ -115,3 +115,33 @@ async def test_a_server_that_is_killed_and_started_again_is_told(
         finally:
             process.terminate()
             await process.wait()
+
+
+async def test_a_server_that_hangs_costs_the_oldest_chunks_and_that_is_told(
+    open_browser: OpenBrowser, tmp_path: Path
+) -> None:
+    env = environment(tmp_path)
+    process, link = await start_capture(env)
+    try:
+        async with open_browser() as context:
+            tab = await open_tab(context, link, only=VP8)
+            await record(tab, seconds=7)
+            os.kill(process.pid, signal.SIGSTOP)
+            await tab.says("#trouble", "were let go of. Recording goes on", seconds=60)
+            os.kill(process.pid, signal.SIGCONT)
+            await tab.says("#waiting", "^nothing$", seconds=30)
+            assert float((await tab.text("#dropped")).split()[0]) >= 20
+            stream_id = (await tab.text("#where")).split(" ")[0]
+            await anyio.sleep(5)
+            await tab.page.click("#end")
+            await tab.says("#said", "has ended", seconds=30)
+            await tab.went_well()
+        command = [sys.executable, "-m", "ih_mcp", "messages", stream_id]
+        kept = await anyio.run_process(command, env=env)
+        assert b'"type": "error"' not in kept.stdout
+        assert b'"session.ended"' in kept.stdout
+    finally:
+        if process.returncode is None:
+            os.kill(process.pid, signal.SIGCONT)
+            process.terminate()
+            await process.wait()

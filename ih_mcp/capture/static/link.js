@@ -32,8 +32,7 @@ export class Link {
         return;
       }
       const delay = DELAYS[Math.min(this.tries++, DELAYS.length - 1)];
-      this.onLost(delay);
-      setTimeout(() => this.open(), delay);
+      if (this.onLost()) setTimeout(() => this.open(), delay);
     });
   }
 

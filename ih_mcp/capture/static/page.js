@@ -254,8 +254,10 @@ const link = new Link({
   on: words,
   onLost: () => {
     sender.lost();
+    if (state.isOver) return false; // all was told
     state.drawing = {}; // a new connection tells all of it again
     complain("The connection to ih-mcp is lost; trying again. Recording goes on, and is sent later.");
+    return true;
   },
   onRefused: () => {
     stop("");
