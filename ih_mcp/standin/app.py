@@ -2,8 +2,8 @@
 
 `GET /` says what this is; `GET /standin/sessions` tells what was sent and received,
 `GET /standin/billing` what it would have cost, `GET /standin/evidence` what the analyst saw in
-each window of a stream, with figures that no message of the API has. Everything else is where the
-service has it, so that any client works with the base URL alone.
+each window of a stream or an upload, with figures that no message of the API has. Everything else
+is where the service has it, so that any client works with the base URL alone.
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ async def _sessions(request: Request) -> Response:
 
 async def _evidence(request: Request) -> Response:
     house: House = request.app.state.house
-    return JSONResponse([record.evidence() for record in house.recorder.sessions])
+    streams = [record.evidence() for record in house.recorder.sessions]
+    uploads = [record.evidence() for record in house.recorder.uploads]
+    return JSONResponse(streams + uploads)
 
 
 async def _billing(request: Request) -> Response:

@@ -1,11 +1,11 @@
-"""What the stand-in sent and received, session by session, for whoever wants to compare bytes."""
+"""What the stand-in sent, received and saw, for whoever wants to compare it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from .coverage import Ranges
 from .windows import Window, Work
 
 _MAX_SESSIONS = 200
+_MAX_UPLOADS = 200
 _LARGE_BYTES = 1 << 18  # more is hashed beside the loop
 _MAX_WINDOWS = 1_500  # per session: more than an hour of them
 _MAX_TEXT_BYTES = 64 * 2**20  # per session; beyond, texts are counted but not kept
@@ -115,16 +116,39 @@ class SessionRecord:
         return {
             "number": self.number,
             "correlation_id": self.correlation_id,
-            "windows": [
-                {
-                    "start": window.start_seconds,
-                    "end": window.end_seconds,
-                    "engagement": observations.engagement,
-                    "signals": [_signal(item) for item in observations.signals],
-                }
-                for window, observations in self.seen
-            ],
+            "path": self.path,
+            "windows": _windows(self.seen),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRecord:
+    """One upload that was analysed."""
+
+    correlation_id: str
+    """Of the request that brought it."""
+    path: str
+    seen: Sequence[tuple[Window, Observations]]
+
+    def evidence(self) -> dict[str, object]:
+        """What was seen, window by window, as JSON."""
+        return {
+            "correlation_id": self.correlation_id,
+            "path": self.path,
+            "windows": _windows(self.seen),
+        }
+
+
+def _windows(seen: Iterable[tuple[Window, Observations]]) -> list[dict[str, object]]:
+    return [
+        {
+            "start": window.start_seconds,
+            "end": window.end_seconds,
+            "engagement": observations.engagement,
+            "signals": [_signal(item) for item in observations.signals],
+        }
+        for window, observations in seen
+    ]
 
 
 def _signal(item: Observation) -> dict[str, object]:
@@ -143,7 +167,7 @@ def _pairs(ranges: Ranges) -> list[list[float]]:
 
 
 class Recorder:
-    """Keeps the last 200 sessions; with a file, also every text frame as one line.
+    """Keeps the last 200 sessions and 200 uploads; with a file, also every text frame as one line.
 
     A line is the raw text as a JSON string; it is in the file before the frame leaves. The last
     line of a session whose client vanished may therefore not have left.
@@ -151,6 +175,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_SESSIONS)
+        self.uploads: deque[UploadRecord] = deque(maxlen=_MAX_UPLOADS)
         self._count = 0
         self._file: anyio.AsyncFile[bytes] | None = None
 
@@ -162,6 +187,13 @@ class Recorder:
         )
         self.sessions.append(record)
         return record
+
+    def keep_upload(
+        self, path: str, correlation_id: str, seen: Sequence[tuple[Window, Observations]]
+    ) -> None:
+        """Keep what was seen in an upload; of a very long one, its last windows."""
+        record = UploadRecord(correlation_id=correlation_id, path=path, seen=seen[-_MAX_WINDOWS:])
+        self.uploads.append(record)
 
     @asynccontextmanager
     async def writing(self, path: Path | None) -> AsyncIterator[None]:

@@ -81,7 +81,7 @@ async def _looked_at_once(request: Request, upload: Upload) -> tuple[_Order, See
     async with folder() as place:
         order = await _taken(request, upload, place)
         try:
-            return order, await _looked(house, order, grid)
+            return order, await _looked(house, request, order, grid)
         except MediaError as exc:
             raise RefusedError("ih5002", exc.what) from exc
 
@@ -128,7 +128,8 @@ async def _worked(
         if ordered is not None:
             raise JobError(error_body(request, ordered).body())
         seconds = house.options.upload_window_seconds
-        seen = await _looked(house, order, Grid(window_seconds=seconds, hop_seconds=seconds))
+        grid = Grid(window_seconds=seconds, hop_seconds=seconds)
+        seen = await _looked(house, request, order, grid)
     except MediaError as exc:
         raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
     except AnalystError as exc:
@@ -139,7 +140,7 @@ async def _worked(
     return v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
 
 
-async def _looked(house: House, order: _Order, grid: Grid) -> Seen:
+async def _looked(house: House, request: Request, order: _Order, grid: Grid) -> Seen:
     async with house.files.chunks(order.path) as chunks:
         seen = await look(
             chunks,
@@ -148,6 +149,7 @@ async def _looked(house: House, order: _Order, grid: Grid) -> Seen:
             open_decoder=house.open_decoder,
             hears_only=order.hears_only,
         )
+    house.recorder.keep_upload(request.url.path, request.state.correlation_id, seen.windows)
     house.billed_upload_seconds += seen.duration_seconds
     order.grant.video_seconds += seen.duration_seconds
     return seen

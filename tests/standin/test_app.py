@@ -537,6 +537,36 @@ async def test_a_v0_upload_answers_with_signals_alone(dialogue: Path, ffmpeg: Ff
     assert (refused.status_code, refused.json()["error_id"]) == (400, "ih4001")
 
 
+async def test_what_an_upload_stands_on_is_kept_beside_its_answer(
+    dialogue: Path, ffmpeg: Ffmpeg
+) -> None:
+    figures = {"cycles": 3.5}
+    observed = Observations(signals=[replace(seen(), evidence=figures)], engagement="neutral")
+    options = Options(analyst=lambda: ScriptedAnalyst(sees=lambda _: observed))
+    files = {"file": ("clip.mp4", await anyio.Path(dialogue).read_bytes())}
+    job = {"model": "inter-2", "wait_seconds": "15"}
+    async with serve(options, ffmpeg=ffmpeg) as on:
+        answers = [
+            await post(on.url, path, headers=BEARER, data=form, files=files, timeout=20)
+            for path, form in (("/v1/upload/analyze", {}), ("/v2/upload/analyze", job))
+        ]
+        told = (await get(on.url, "/standin/evidence")).json()
+    assert [(item["path"], item["correlation_id"]) for item in told] == [
+        (f"/v{number}/upload/analyze", answer.headers["X-Correlation-ID"])
+        for number, answer in enumerate(answers, 1)
+    ]
+    result = answers[1].json()["result"]
+    assert [window["end"] for window in told[1]["windows"]] == [
+        pytest.approx(window["end_seconds"], abs=0.001) for window in result["windows"]
+    ]
+    for item in told:
+        assert {window["engagement"] for window in item["windows"]} == {"neutral"}
+        assert [w["signals"][0]["evidence"] for w in item["windows"]] == [figures] * len(
+            item["windows"]
+        )
+    assert not any("cycles" in answer.text for answer in answers)
+
+
 async def test_a_recording_that_does_not_tell_its_length_is_measured(
     shared_media: Path, ffmpeg: Ffmpeg
 ) -> None:

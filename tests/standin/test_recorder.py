@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.standin import recorder as recorder_module
+from ih_mcp.standin.analyst import Observations
 from ih_mcp.standin.recorder import Recorder
+from ih_mcp.standin.windows import Window
 
 TEXTS = ['{"a" :  1}', "ä\u2028\n\\u00e4", '{"a":1,"a":2}', "x" * 200_000]
 
@@ -70,3 +72,9 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(300):
         recorder.begin("/", "c", {})
     assert [record.number for record in recorder.sessions] == list(range(102, 302))
+    windows = [(Window(index, 3.0 * index, 3.0 * index + 8), Observations()) for index in range(3)]
+    monkeypatch.setattr(recorder_module, "_MAX_WINDOWS", 2)
+    for number in range(300):
+        recorder.keep_upload("/", str(number), windows)
+    assert [upload.correlation_id for upload in recorder.uploads] == list(map(str, range(100, 300)))
+    assert list(recorder.uploads[-1].seen) == windows[1:]
