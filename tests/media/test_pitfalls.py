@@ -283,7 +283,10 @@ def written_by_children() -> list[int]:
     if sys.platform != "linux":
         return []
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    counts = [Path(f"/proc/{pid}/io").read_text() for pid in children]
+    counts = []
+    for pid in children:
+        with suppress(OSError):  # it may be done by now
+            counts.append(Path(f"/proc/{pid}/io").read_text())
     return [int(text.split("wchar: ")[1].split()[0]) for text in counts]
 
 

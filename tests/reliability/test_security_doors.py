@@ -13,7 +13,7 @@ import pytest
 
 from ih_mcp.cli import main
 from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin import serve as serving
+from ih_mcp.net import listen
 from ih_mcp.standin.serve import Running, serve
 from tests.road.host import KEY
 
@@ -89,7 +89,7 @@ async def test_s4_a_call_without_a_fitting_credential_is_401(
 async def test_s14_half_heads_are_dropped_and_do_not_hold_up_others(
     ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_HEAD_SECONDS", 1.0)
+    monkeypatch.setattr(listen, "_HEAD_SECONDS", 1.0)
     count = 200
     async with serve(ffmpeg=ffmpeg) as running, anyio.create_task_group() as tasks:
         port = int(running.url.rpartition(":")[2])
