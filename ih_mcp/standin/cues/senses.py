@@ -83,8 +83,8 @@ class _FaceDetector(Protocol):  # dlib has no types
 def _face_detector() -> _FaceDetector:
     """One for all sessions: dlib's own detector, from a file.
 
-    Unpacking the one that is compiled into dlib takes half a second of CPU, in which no other
-    thread of the process runs, the event loop's neither; reading it back takes a thousandth.
+    Unpacking the one that is compiled into dlib takes 0.2 to 0.6 s of CPU, in which no other
+    thread of the process runs, the event loop's neither; reading it back takes 0.001 s.
     """
     import dlib  # noqa: PLC0415
 
