@@ -187,10 +187,10 @@ class Visit:
                 "a chunk came from a page that does not record", code="not_seated", help="Start."
             )
         goal = None
-        if seat.expects(head.recording, head.seq):
-            if not stream.outbox.has_room(len(data)):
-                await self._say("full", waiting_bytes=stream.outbox.bytes)
-            async with stream.pushing:
+        if not stream.outbox.has_room(len(data)):
+            await self._say("full", waiting_bytes=stream.outbox.bytes)
+        async with stream.pushing:
+            if seat.expects(head.recording, head.seq):
                 if await push(stream, data, room_seconds=math.inf):
                     goal = _sent(stream) + stream.outbox.segments
                 seat.took(head.recording, head.seq)

@@ -136,7 +136,9 @@ class Retries:
         answer = rule(failure)
         while self._spent and now - self._spent[0] > _HOUR_SECONDS:
             self._spent.popleft()
-        if answer is None or self.is_unstable or self._number >= answer.tries:
+        if answer is None or self._number >= answer.tries:
+            return None
+        if self.is_unstable and not answer.waits_for_media:
             return None
         since = self._since = now if self._since is None else self._since
         span = min(answer.cap_seconds, answer.base_seconds * 2**self._number)
@@ -144,7 +146,8 @@ class Retries:
         if now + seconds - since > answer.outage_seconds:
             return None
         self._number += 1
-        self._spent.append(now)
+        if not answer.waits_for_media:  # nothing broke, and each costs its caller a segment
+            self._spent.append(now)
         return Again(
             seconds=seconds,
             number=self._number,

@@ -84,6 +84,7 @@ def outgoing(segment: Segment) -> Outgoing:
         segment.end_seconds,
         entry if segment.is_key else None,
         segment.rebased if is_continued else None,
+        counts_from_zero=not is_continued,
     )
 
 
@@ -96,7 +97,8 @@ async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     )
     async with aclosing(heard) as pieces:
         async for piece in pieces:
-            yield Outgoing(piece.samples, piece.start_seconds, piece.end_seconds, Entry())
+            start, end = piece.start_seconds, piece.end_seconds
+            yield Outgoing(piece.samples, start, end, Entry(), counts_from_zero=True)
 
 
 class _Turns:

@@ -40,13 +40,14 @@ class Intake:
                 decode alone.
         """
         if self._is_raw:
-            return Outgoing(data, entry=Entry()) if data else None
+            return Outgoing(data, entry=Entry(), counts_from_zero=True) if data else None
         chunk = self._recording.take(data)
         if chunk is None:
             return None
         if self._framing is Framing.WHOLE:
             whole = self._recording.whole(chunk)
-            return Outgoing(whole, chunk.start_seconds, chunk.end_seconds, Entry())
+            start, end = chunk.start_seconds, chunk.end_seconds
+            return Outgoing(whole, start, end, Entry(), counts_from_zero=True)
         return self._continued(chunk)
 
     def finish(self) -> Outgoing | None:

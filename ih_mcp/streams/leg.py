@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import anyio
@@ -17,6 +17,7 @@ from ih_mcp.bell import Bell
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import Log
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
+from ih_mcp.wire.catalog import row
 from ih_mcp.wire.dialects import Dialect, Drain
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
 from ih_mcp.wire.reach import reach
@@ -27,6 +28,7 @@ from .receipts import DROPPED, Receipts
 from .splice import Splice
 
 _ROTATION_SECONDS = 60.0  # chosen: key frames of recorders and films are seconds apart
+_MOST_DRAIN_SECONDS = 600.0  # chosen: no service works on the rest for longer
 _ROTATION_SHARE = 0.1  # of a session that may only be short
 
 
@@ -62,6 +64,8 @@ class EndReason(StrEnum):
     UPLOAD_STALLED = "upload_stalled"
     MESSAGE_TOO_BIG = "message_too_big"
     BROKEN_FRAMES = "broken_frames"
+    HOST_STOPPED = "host_stopped"
+    """This process went before the service had said its last word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +130,13 @@ class Leg:
         """Whether the newest segment took longer to send than it lasts."""
         self._rotate_at = math.inf
         self._spare_seconds = 0.0
-        self._config = config
+        self.config = config
+        """What was asked for last and not refused; the next leg begins with it."""
+        self._config_before = config
         self.rotates = rotates
         self.messages = 0
+        self._error_at = 0
+        """Which message was the newest error."""
         self.irregular = 0
         """Messages that could not be read or came out of order; they are kept all the same."""
         self.updates = 0
@@ -163,7 +171,12 @@ class Leg:
         async with anyio.create_task_group() as tasks:
             for work in (self._send, self._confirm, self._watch):
                 tasks.start_soon(work, socket)
-            ended = await self._receive(socket)
+            try:
+                ended = await self._receive(socket)
+            except anyio.get_cancelled_exc_class():
+                self.end = LegEnd(reason=EndReason.HOST_STOPPED)
+                self.receipts.lost()
+                raise
             tasks.cancel_scope.cancel()
         if isinstance(ended, JournalError):
             self.receipts.lost()
@@ -207,8 +220,12 @@ class Leg:
         else:
             self.receipts.note(message)
             self.updates += isinstance(message, Updated)
+            if isinstance(message, Error) and message.code == "ih6001" and message.segment is None:
+                self.config = self._config_before
             if not self.is_open and self.session.state is State.OPEN:
                 self._open()
+            if isinstance(message, Error):
+                self._error_at = self.messages
             self._move()
 
     def _open(self) -> None:
@@ -224,8 +241,8 @@ class Leg:
         while not self.is_open:
             await self._moved.wait()
         try:
-            if self._config is not None:
-                await self._send_steering(socket, Configure(self._config))
+            if self.config is not None:
+                await self._send_steering(socket, Configure(self.config))
             while True:
                 item = await self._outbox.head()
                 if isinstance(item, Outgoing):
@@ -256,13 +273,15 @@ class Leg:
         return since >= (0 if item.entry.is_clean else self._spare_seconds / 2)
 
     async def _send_segment(self, socket: Socket, item: Outgoing) -> None:
+        was_begun = self.splice.is_begun
         data = self.splice.fit(item)
         if data is None:
             self.left_out += 1
             return
         try:
             self.session.send_segment(len(data))
-        except LocalProtocolError:  # the service ended the session while this waited
+        except LocalProtocolError:  # too large with its header, or the service ended the session
+            self.splice.is_begun = was_begun
             self.left_out += 1
             return
         started_at = anyio.current_time()
@@ -294,6 +313,16 @@ class Leg:
         except LocalProtocolError:
             return
         await socket.send_text(text)
+        if isinstance(message, Configure):
+            self._config_before, self.config = self.config, self._holds(message.config)
+
+    def _holds(self, asked: Config) -> Config:
+        held = self.config or Config()  # docs: state of the session, kept where left out
+        return replace(
+            asked,
+            model=asked.model or held.model,
+            audio_format=asked.audio_format or held.audio_format,
+        )
 
     async def _send_close(self, socket: Socket) -> None:
         if self.session.dialect.drain is Drain.CLOSE_MESSAGE:
@@ -337,11 +366,14 @@ class Leg:
         if session.state is State.GREETING:
             return self._entered_at + patience.ready_seconds, EndReason.NOT_READY
         if session.state is State.ENDED:
-            return self._entered_at + patience.goodbye_seconds, EndReason.BY_REQUEST
+            return self._entered_at + patience.goodbye_seconds, (
+                EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE
+            )
         if not self.close_sent:
             return math.inf, EndReason.CONNECTION_LOST  # never comes
         if session.max_drain_seconds is not None:
-            seconds = session.max_drain_seconds + patience.drain_margin_seconds
+            asked = min(session.max_drain_seconds, _MOST_DRAIN_SECONDS)
+            seconds = asked + patience.drain_margin_seconds
             return self._entered_at + seconds, EndReason.DRAIN_TIMEOUT
         # the service does not know `session.close`, or speaks per segment: wait for quiet
         return self._moved_at + patience.quiet_seconds, EndReason.DRAIN_TIMEOUT
@@ -359,15 +391,28 @@ class Leg:
 
     # --- the end -------------------------------------------------------------------------------
 
+    def _last_word(self, close_code: int | None) -> Error | None:
+        """The service's error that explains its close.
+
+        One that ends sessions does; any other only if nothing came after it, and the close is none
+        that says that all is well.
+        """
+        error = self.session.last_error
+        if error is None:
+            return None
+        if error.segment is None and row(error.code).ends_session:
+            return error
+        return error if self._error_at == self.messages and close_code != 1000 else None
+
     def _explain(self, closed: SocketClosed) -> LegEnd:
         session = self.session
-        reason, error = EndReason.CONNECTION_LOST, session.last_error
+        reason, error = EndReason.CONNECTION_LOST, self._last_word(closed.code)
         if self._gave_up:
-            reason = self._gave_up
+            reason, error = self._gave_up, session.last_error
         elif session.state is State.ENDED or self._is_done():
             reason = EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE
             error = None
-        elif closed.code == 1000:
+        elif closed.code == 1000 and error is None:
             reason = EndReason.BY_SERVICE
         elif closed.code is not None:
             reason = EndReason.REFUSED

@@ -46,6 +46,8 @@ class Outgoing:
     """None where no session can begin with it."""
     rebased: Rebase | None = None
     """None where its clocks cannot be set."""
+    counts_from_zero: bool = False
+    """Without a clock of the stream's own: every session counts from 0."""
 
     def parted(self) -> tuple[Outgoing, Outgoing]:
         """What belongs to the session before, and what the next can begin with."""
@@ -156,6 +158,11 @@ class Outbox:
             else:
                 await self.queued.freed()
 
+    def away(self, is_away: bool) -> None:
+        """There is a connection from now on, or there is none."""
+        self.is_away = is_away
+        self._changed.ring()
+
     async def head(self) -> Item:
         """The oldest item, which stays until `written`; waits for one."""
         while not self._items:
@@ -181,7 +188,7 @@ class Outbox:
 
     def settled(self, until_seconds: float) -> None:
         """Sent segments that end by then need not be sent again."""
-        while self._sent and (self._sent[0].end_seconds or 0.0) <= until_seconds:
+        while self._sent and (self._sent[0].end_seconds or math.inf) <= until_seconds:
             self._forget()
 
     def put_back(self) -> int:

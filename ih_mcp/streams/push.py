@@ -26,16 +26,17 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
             stream is not open yet (`not_open`); the same segment may be pushed again.
         StreamEndedError: The stream is over or asked to end.
     """
-    with anyio.move_on_after(READY_SECONDS):
-        await stream.opened()
-    if stream.leg is None or not stream.leg.is_open:
+    if not stream.was_open:
+        with anyio.move_on_after(READY_SECONDS):
+            await stream.opened()
+    if not stream.was_open:
         raise stream.failure or CallerError(
             f"stream {stream.id} is not open yet",
             code="not_open",
             retry=True,
             help="Call again in a moment; the segment was not taken.",
         )
-    limits = stream.leg.session.limits
+    limits = stream.limits
     if len(data) > limits.max_segment_bytes:
         raise MediaError(
             f"the segment has {len(data):_} bytes; this stream takes "

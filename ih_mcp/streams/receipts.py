@@ -22,6 +22,7 @@ from ih_mcp.wire.messages import (
     Reading,
     ServerMessage,
 )
+from ih_mcp.wire.reach import is_time
 
 DROPPED = "coverage.dropped"
 
@@ -37,6 +38,8 @@ class Receipt(StrEnum):
     REFUSED = "refused"
     DROPPED = "dropped"
     """Delivered, but the service said that these seconds were never analysed."""
+    RESENT = "resent"
+    """Of unknown fate, and sent again in the next session."""
     UNKNOWN = "unknown"
     """The connection was lost before anything was known of it."""
 
@@ -67,18 +70,20 @@ class Receipts:
         self.window_seconds = 0.0
         """Where the window began that it told last."""
         self._confirmed = 0
+        self._counts = Counter[Receipt]()
 
     def sent(
         self, size: int, *, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         """The next segment was written."""
         self.lines.append(Line(len(self.lines) + 1, size, start_seconds, end_seconds))
+        self._counts[Receipt.SENT] += 1
 
     def delivered(self, up_to: int) -> None:
         """Segments up to this number have been read by the other end."""
         for line in self.lines[self._confirmed : up_to]:
             if line.receipt is Receipt.SENT:
-                line.receipt = Receipt.DELIVERED
+                self._mark(line, Receipt.DELIVERED)
         self._confirmed = max(self._confirmed, up_to)
 
     def note(self, message: ServerMessage | ClientMessage) -> None:
@@ -109,27 +114,34 @@ class Receipts:
         for line in self.lines:
             is_answered = (line.end_seconds or math.inf) <= self.answered_seconds
             if is_answered and line.receipt in _OPEN:
-                line.receipt = Receipt.COMPLETED
+                self._mark(line, Receipt.COMPLETED)
         self._settle(Receipt.UNKNOWN)
+
+    def resent(self, count: int) -> None:
+        """The newest so many are sent again."""
+        for line in self.lines[len(self.lines) - count :]:
+            self._mark(line, Receipt.RESENT)
 
     def counts(self) -> dict[str, int]:
         """How many segments have each receipt; those with none are left out."""
-        counts = Counter(line.receipt.value for line in self.lines)
-        return {
-            receipt.value: counts[receipt.value] for receipt in Receipt if counts[receipt.value]
-        }
+        return {r.value: self._counts[r] for r in Receipt if self._counts[r]}
+
+    def _mark(self, line: Line, receipt: Receipt) -> None:
+        self._counts[line.receipt] -= 1
+        self._counts[receipt] += 1
+        line.receipt = receipt
 
     def _set(self, number: int, receipt: Receipt) -> None:
         if 1 <= number <= len(self.lines):
             line = self.lines[number - 1]
-            line.receipt = receipt
+            self._mark(line, receipt)
             if receipt not in _OPEN:
                 self.reached(line.end_seconds or 0.0, line.start_seconds or 0.0)
 
     def _settle(self, receipt: Receipt) -> None:
         for line in self.lines:
             if line.receipt in _OPEN:
-                line.receipt = receipt
+                self._mark(line, receipt)
 
     def _drop(self, ranges: Iterable[tuple[float, float]]) -> None:
         for start, end in ranges:
@@ -142,7 +154,7 @@ class Receipts:
                     and line.end_seconds <= end
                     and line.receipt in _OPEN
                 ):
-                    line.receipt = Receipt.DROPPED
+                    self._mark(line, Receipt.DROPPED)
 
 
 def _ranges(fields: Mapping[str, object]) -> list[tuple[float, float]]:
@@ -153,4 +165,6 @@ def _ranges(fields: Mapping[str, object]) -> list[tuple[float, float]]:
         if isinstance(item, dict)
         and isinstance(item.get("start"), int | float)
         and isinstance(item.get("end"), int | float)
+        and is_time(item["start"])
+        and is_time(item["end"])
     ]

@@ -47,6 +47,7 @@ class Registry:
         self._max_outbox_bytes = max_outbox_bytes
         self._queued = Queued(max_queued_bytes)
         self._streams: dict[str, Stream] = {}
+        self._starting = 0
         self._is_closing = False
 
     async def start(
@@ -66,7 +67,7 @@ class Registry:
             CallerError: There are as many streams as may be.
             JournalError: The disk does not take it.
         """
-        if len(self._streams) >= self._max_streams or self._is_closing:
+        if len(self._streams) + self._starting >= self._max_streams or self._is_closing:
             raise CallerError(
                 f"{len(self._streams)} streams are open, and no more may be",
                 code="too_many_streams",
@@ -74,7 +75,11 @@ class Registry:
                 facts={"live": self.live_ids},
             )
         stream_id = f"{PREFIX}{secrets.token_hex(16)}"
-        log = await self._journal.begin(stream_id, {"state": "connecting"})
+        self._starting += 1
+        try:
+            log = await self._journal.begin(stream_id, {"state": "connecting"})
+        finally:
+            self._starting -= 1
         stream = Stream(
             stream_id,
             plan,

@@ -47,4 +47,5 @@ class Splice:
         if item.rebased and self.begins_seconds is not None:
             self.is_rebased = True
             return item.rebased(self.begins_seconds, headed=True)
+        self.is_rebased = item.counts_from_zero
         return entry.header + item.data[entry.offset :]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,7 +28,7 @@ from ih_mcp.errors import (
 from ih_mcp.journal import Log
 from ih_mcp.net.retry import NOT_READY, Again, Retries
 from ih_mcp.net.socket import Opener
-from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing
+from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing, Limits
 from ih_mcp.wire.messages import Close, Config, Configure, Error
 from ih_mcp.wire.refusal import refusal
 
@@ -155,13 +156,12 @@ class Stream:
         self._retries = Retries(chance=chance)
         self._asked_to_end = False
         self._is_stopped = False
+        self._opening: anyio.CancelScope | None = None
+        """Of the newest connection, while it is being opened."""
         self._is_over = False
         self.unsent = 0
         """Segments that were taken and never sent, once it is over."""
         self._changed = Bell()
-        self._config: Config | None = None
-        if plan.config != Config() and plan.dialect.config is ConfigPlace.FRAME:
-            self._config = plan.config
 
     # --- for callers ---------------------------------------------------------------------------
 
@@ -193,6 +193,12 @@ class Stream:
     def was_open(self) -> bool:
         """Whether media could be sent at any time."""
         return any(leg.is_open for leg in self.legs)
+
+    @property
+    def limits(self) -> Limits:
+        """What the newest session that opened declared; else what the table says."""
+        opened = (leg.session.limits for leg in reversed(self.legs) if leg.is_open)
+        return next(opened, self.dialect.limits)
 
     @property
     def was_sent(self) -> bool:
@@ -286,7 +292,6 @@ class Stream:
                 f"{self.dialect.name} takes its configuration when the stream starts",
                 help="Start a new stream with these options.",
             )
-        self._config = config
         self.outbox.put(Configure(config))
 
     def ask_to_end(self, *, stops: bool = True) -> bool:
@@ -296,6 +301,8 @@ class Stream:
             stops: Whether to leave it at that when the connection is lost, segments or not.
         """
         self._is_stopped = self._is_stopped or stops
+        if self._is_stopped and self._opening:
+            self._opening.cancel()
         if self._asked_to_end or self._is_over:
             self._changed.ring()
             return False
@@ -333,6 +340,13 @@ class Stream:
                 pass
         except JournalError as exc:
             self.failure = exc
+        except Exception:
+            self.failure = IhMcpError(
+                "the stream broke over a mistake of ih-mcp's own",
+                code="internal",
+                help="Start a new stream and report it; what was received is kept.",
+            )
+            raise
         finally:
             with anyio.CancelScope(shield=True):
                 await self._finish()
@@ -341,15 +355,19 @@ class Stream:
         """Open one session and carry it to its end; gives whether another one follows."""
         leg: Leg | None = None
         try:
-            async with self._opener(self._address()) as socket:
+            async with AsyncExitStack() as stack:
+                with anyio.CancelScope() as self._opening:
+                    socket = await stack.enter_async_context(self._opener(self._address()))
+                if self._opening.cancelled_caught:
+                    return False  # nobody waits for it any more
                 leg = self._leg()
                 failure = self._blame(await leg.run(socket))
         except (ServiceError, TransportError) as exc:
             failure = exc
         if leg and leg.is_open and self._has_proven(leg):
             self._retries.recovered()
-        if failure is None and leg and leg.is_rotated and not self._is_stopped:
-            return True
+        if failure is None and leg and leg.is_rotated:
+            return self.outbox.segments > 0 or not self._asked_to_end
         return failure is not None and await self._goes_on(failure)
 
     def _address(self) -> str:
@@ -367,17 +385,25 @@ class Stream:
             patience=self._patience,
             begins_stream=not self.was_sent,
             begins_after=sum(leg.messages for leg in self.legs),
-            config=self._config,
+            config=self._config(),
             rotates=self.plan.reconnects,
             on_change=self._note_change,
         )
         self.trouble = None
-        self.outbox.is_away = False
         self.legs.append(leg)
         self._changed.ring()
         return leg
 
+    def _config(self) -> Config | None:
+        """What the next session begins with: what held in the one before."""
+        if self.leg:
+            return self.leg.config
+        is_said = self.plan.config != Config() and self.dialect.config is ConfigPlace.FRAME
+        return self.plan.config if is_said else None
+
     def _note_change(self) -> None:
+        if self.outbox.is_away and self.leg and self.leg.is_open:
+            self.outbox.away(False)
         if self.plan.resends:
             self.outbox.settled(self.answered_seconds)
         self._changed.ring()
@@ -390,12 +416,12 @@ class Stream:
     async def _goes_on(self, failure: IhMcpError) -> bool:
         """Wait until another session may be opened; False where there will be none."""
         again = self._retries.after(failure, now=anyio.current_time())
-        if self.plan.resends and again:
+        if self.plan.resends and self.was_sent and again and not self._is_stopped:
             self._put_back()
         if not (again and self._may_go_on()):
             self.failure = self.failure or self._final(failure)
             return False
-        self.outbox.is_away = True
+        self.outbox.away(True)
         until = anyio.current_time() + again.seconds
         self.trouble = Trouble(failure=failure, again=again, until=until)
         self._changed.ring()
@@ -410,7 +436,8 @@ class Stream:
 
     def _put_back(self) -> None:
         """Segments of unknown fate wait again; the end that was asked for comes after them."""
-        self.outbox.put_back()
+        assert self.leg is not None  # it was sent in one
+        self.leg.receipts.resent(self.outbox.put_back())
         if self._asked_to_end and not self.outbox.closes:
             self.outbox.put(Close())
 
@@ -461,6 +488,7 @@ class Stream:
 
     async def _finish(self) -> None:
         self.trouble = None
+        self._asked_to_end = True  # whoever waits for room is told, and puts nothing any more
         self.unsent = self.outbox.clear()
         try:
             await self.log.flushed()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .messages import Reading
 
 WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
+_MOST_SECONDS = 1e9  # thirty years
 _LISTS = ("ranges", "timeline")  # coverage.*, conversation_quality.updated
 
 
@@ -34,6 +35,11 @@ def reach(reading: Reading) -> Reach | None:
     return Reach(max(last, until), max(last, until - WINDOW_SECONDS))
 
 
+def is_time(seconds: float) -> bool:
+    """Whether a number can be media time: the service may say any, NaN and 1e999 too."""
+    return -_MOST_SECONDS < seconds < _MOST_SECONDS
+
+
 def _times(fields: Mapping[str, object], name: str) -> Iterator[float]:
     places = [fields]
     for key in _LISTS:
@@ -42,5 +48,5 @@ def _times(fields: Mapping[str, object], name: str) -> Iterator[float]:
             places += [item for item in items if isinstance(item, Mapping)]
     for place in places:
         value = place.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_time(value):
             yield float(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ih_mcp.errors import ServiceError
 
 from .catalog import CATALOG, End, Fault, Retry, Row, close_row, row, status_row
@@ -70,6 +72,7 @@ def judged(
 def _seconds(retry_after: str | None) -> float | str | None:
     """`Retry-After` as a number where it is one; a date stays as it came."""
     try:
-        return float(retry_after) if retry_after is not None else None
+        seconds = float(retry_after) if retry_after is not None else None
     except ValueError:
         return retry_after
+    return seconds if seconds is None or 0 <= seconds < math.inf else retry_after
