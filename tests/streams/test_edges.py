@@ -1,0 +1,383 @@
+"""Edges of a stream's life: odd numbers, old errors, ends at bad moments, what is counted then."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import CallerError, StreamEndedError, TransportError
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.net.socket import Socket
+from ih_mcp.streams.outbox import Entry, Outgoing, Queued
+from ih_mcp.streams.registry import open_registry
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.messages import Closing, Config, Ended, Error, Reading, Ready
+from ih_mcp.wire.refusal import refusal
+
+from .test_legs import HEAD, Services, chunk, cut, gaps, greet_for, over, running
+
+PLAN = Plan(dialect=V1, base_url="http://h")
+BIG = "1" + "0" * 400
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path) as opened:
+        yield opened
+
+
+# --- what the service says ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"type":"signal.detected","data":{{"start":{BIG}}}}}',
+        f'{{"type":"coverage.dropped","data":{{"ranges":[{{"start":0,"end":{BIG}}}]}}}}',
+        '{"type":"coverage.degraded","data":{"ranges":[{"start":0,"end":1e999}]}}',
+        '{"type":"signal.detected","data":{"start":NaN}}',
+        '{"type":"error","data":{"code":"ih5004","segment":1e400}}',
+        f'{{"type":"error","data":{{"code":"ih5004","segment":{BIG}}}}}',
+    ],
+)
+async def test_no_number_of_the_service_breaks_a_stream(journal: Journal, text: str) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+        await first.say(text, Reading("signal.detected", {"start": 0.5}))
+        await stream.until(lambda: bool(stream.leg and stream.leg.messages == 3))
+        assert not stream.is_over
+        assert stream.answered_seconds == 0.5
+        assert stream.dropped_seconds == 0
+
+
+@pytest.mark.parametrize("retry_after", ["nan", "inf", "-1", "1e999"])
+def test_an_odd_wait_is_told_as_it_came(retry_after: str) -> None:
+    assert refusal("x", status=429, retry_after=retry_after).facts["retry_after_s"] == retry_after
+
+
+@pytest.mark.parametrize("seconds", ["1e999", "1e12"])
+async def test_an_endless_drain_is_bounded(journal: Journal, seconds: str) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        stream.ask_to_end()
+        await first.hear()
+        await first.say(f'{{"type":"session.closing","data":{{"max_drain_seconds":{seconds}}}}}')
+        leg = stream.leg
+        assert leg
+        await stream.until(lambda: leg.messages == 2)
+        assert leg._deadline()[0] - anyio.current_time() < 700
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [("ih5004", 1012), ("ih4003", 1011), ("ih6001", 1001), ("ih6002", 1013)]
+)
+async def test_an_old_error_does_not_explain_a_later_close(
+    journal: Journal, error: str, code: int
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+        await first.say(Error(code=error, message="one segment", segment=1))
+        await first.say(Reading("signal.detected", {"start": 5}))
+        await stream.until(lambda: stream.answered_seconds == 5)
+        await first.socket.close(code, "restart")
+        await stream.until(lambda: stream.trouble is not None or len(stream.legs) == 2)
+        assert not stream.is_over
+
+
+@pytest.mark.parametrize(
+    ("error", "greets", "state"),
+    [("ih6004", True, "reconnecting"), ("ih3006", True, "failed"), ("ih3006", False, "failed")],
+)
+async def test_an_error_that_ends_sessions_is_believed_before_the_code_1000(
+    journal: Journal, error: str, greets: bool, state: str
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0, greets=greets)
+        await first.say(Error(code=error, message="why"))
+        await first.socket.close(1000)
+        await stream.until(lambda: stream.trouble is not None or len(stream.legs) == 2)
+        assert stream.state.value == state
+    if state == "failed":
+        assert stream.record()["error"]["server_code"] == error  # type: ignore[index]
+
+
+async def test_an_end_that_nobody_asked_for_is_the_services(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        await first.say(Ended("maintenance"))  # and the socket stays open
+        await over(stream)
+    assert stream.record()["reason"] == "by_service"
+
+
+# --- ends at bad moments --------------------------------------------------------------------------
+
+
+async def test_who_waits_for_room_when_a_stream_ends_is_told_and_nothing_stays(
+    journal: Journal,
+) -> None:
+    services, queued, taken = Services(), Queued(1000), 0
+    log = await journal.begin("st_1", {})
+    stream = Stream(
+        "st_1", PLAN, log=log, opener=services.opener, max_outbox_bytes=10, queued=queued
+    )
+
+    async def put() -> None:
+        nonlocal taken
+        try:
+            while True:
+                await stream.put(Outgoing(b"x" * 10))
+                taken += 1
+        except StreamEndedError:
+            return
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.run)
+            first = await services.session(0, greets=False)
+            tasks.start_soon(put)
+            await anyio.wait_all_tasks_blocked()
+            await first.socket.abort()
+    assert queued.bytes == 0
+    assert taken == stream.unsent == 1
+
+
+async def test_an_end_that_is_asked_for_in_a_rotation_sends_what_was_taken(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0, greets=False)
+        await greet_for(first, 1)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+        await anyio.sleep(1)
+        await stream.put(cut(b"b", 1))
+        assert await first.hear() == '{"type":"session.close"}'
+        stream.ask_to_end()
+        await first.say(Closing(5.0), Ended("client_shutdown"))
+        await first.socket.close(1000)
+        second = await services.session(1)
+        await second.drain()
+        await over(stream)
+    assert stream.record()["segments"] == {"completed": 2}
+    assert "lost" not in stream.record()
+
+
+async def test_an_end_does_not_wait_for_a_connection_that_hangs(journal: Journal) -> None:
+    @asynccontextmanager
+    async def hangs(_: str) -> AsyncIterator[Socket]:
+        await anyio.sleep_forever()
+        yield  # type: ignore[misc]  # never
+
+    async with open_registry(journal) as registry:
+        stream = await registry.start(PLAN, hangs)
+        await anyio.wait_all_tasks_blocked()
+        stream.ask_to_end()
+        with anyio.fail_after(1):
+            await stream.until(lambda: False)
+        assert stream.state.value == "ended"
+
+
+async def test_a_host_that_stops_tells_what_is_unknown(journal: Journal) -> None:
+    services = Services()
+    async with open_registry(journal, close_seconds=0.2) as registry:
+        stream = await registry.start(PLAN, services.opener)
+        first = await services.session(0)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+    record = json.loads((await journal.row(stream.id)).record)
+    assert record["reason"] == "host_stopped"
+    assert record["lost"] == {"media_s": [[0.0, 1.0]], "segments_unknown": 1}
+
+
+async def test_a_mistake_of_ours_fails_the_stream_by_name(journal: Journal) -> None:
+    services = Services()
+
+    def broken(_: float, *, headed: bool) -> bytes:
+        raise RuntimeError(f"headed: {headed}")
+
+    async with open_registry(journal) as registry:
+        plan = replace(PLAN, reconnects=True)
+        stream = await registry.start(plan, services.opener)
+        stream.is_fed = True
+        first = await services.session(0)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+        await first.socket.abort()
+        await services.session(1)
+        await stream.put(Outgoing(b"b", 1, 2, Entry(seconds=1), broken))
+        await stream.until(lambda: False)
+        assert stream.record()["reason"] == "internal"
+
+
+async def test_starts_at_once_keep_to_the_limit(journal: Journal) -> None:
+    services, made, refused = Services(), [], []
+    async with open_registry(journal, max_streams=2, close_seconds=0.1) as registry:
+
+        async def start() -> None:
+            try:
+                made.append(await registry.start(PLAN, services.opener))
+            except CallerError as exc:
+                refused.append(exc.code)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(start)
+        assert (len(made), refused) == (2, ["too_many_streams"] * 18)
+
+
+# --- the next session -----------------------------------------------------------------------------
+
+
+async def test_the_next_session_begins_with_what_held_for_the_segments_that_wait(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services, config=Config(include=("a",))) as stream:
+        first = await services.session(0, greets=False)
+        await stream.put(cut(b"x", 0))
+        stream.configure(Config(include=("b",)))
+        await stream.put(cut(b"y", 1))
+        await first.socket.abort()
+        second = await services.session(1)
+        heard = [await second.hear() for _ in range(4)]
+    assert heard == ['{"include": ["a"]}', b"x", '{"include": ["b"]}', b"y"]
+
+
+async def test_what_was_refused_is_not_asked_for_again_and_what_is_not_said_stays(
+    journal: Journal,
+) -> None:
+    services = Services()
+    audio = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+    config = Config(include=("a",), audio_format=audio)
+    async with running(journal, services, config=config) as stream:
+        first = await services.session(0)
+        await first.hear()
+        stream.configure(Config(include=("b",)))
+        await first.hear()
+        stream.configure(Config(include=("nonsense",)))
+        await first.hear()
+        await first.say(Error(code="ih6001", message="No."))
+        await stream.until(lambda: bool(stream.leg and stream.leg.messages == 2))
+        await first.say(Reading("signal.detected", {"start": 1}))
+        await first.socket.abort()
+        second = await services.session(1)
+        assert json.loads(await second.hear()) == {"include": ["b"], "audio_format": audio}
+
+
+async def test_samples_count_from_zero_in_each_session(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        for start in (0.0, 3.0):
+            await stream.put(Outgoing(b"s", start, start + 3, Entry(), counts_from_zero=True))
+            await first.hear()
+        await first.socket.abort()
+        second = await services.session(1)
+        await stream.put(Outgoing(b"s", 6.0, 9.0, Entry(), counts_from_zero=True))
+        await second.hear()
+        await second.say(Reading("signal.detected", {"start": 1.0}))
+        await stream.until(lambda: stream.answered_seconds == 7.0)
+    assert gaps(stream)[0]["clock"] == "from_zero"
+
+
+async def test_a_segment_that_is_too_large_with_its_header_leaves_the_beginning_to_the_next(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        await stream.put(chunk(HEAD + b"a", 0))
+        await first.hear()
+        await first.socket.abort()
+        second = await services.session(1, greets=False)
+        await second.say(Ready(limits=replace(V1.limits, max_segment_bytes=6)))
+        await stream.put(chunk(b"Kbcd", 1, key=0))
+        await stream.put(chunk(b"Ke", 2, key=0))
+        assert await second.hear() == HEAD + b"Ke"
+        assert stream.record()["segments"]["left_out"] == 1  # type: ignore[index]
+
+
+async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services, resends=True) as stream:
+        first = await services.session(0)
+        for number in range(2):
+            await stream.put(cut(b"%d" % number, number))
+            await first.hear()
+        await first.socket.abort()
+        second = await services.session(1)
+        assert [await second.hear(), await second.hear()] == [HEAD + b"0@0", b"1@1"]
+        stream.ask_to_end()
+        await second.drain()
+        await over(stream)
+    assert stream.record()["segments"] == {"resent": 2, "completed": 2}
+    assert "lost" not in stream.record()
+
+
+async def test_samples_without_times_are_sent_again_too(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services, resends=True) as stream:
+        first = await services.session(0)
+        await stream.put(Outgoing(b"pcm", entry=Entry(), counts_from_zero=True))
+        await first.hear()
+        await stream.until(lambda: stream.was_sent)
+        await first.socket.abort()
+        second = await services.session(1)
+        assert await second.hear() == b"pcm"
+
+
+async def test_nothing_is_put_back_for_a_stream_that_was_ended(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services, resends=True) as stream:
+        first = await services.session(0)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+        stream.ask_to_end()
+        await first.socket.abort()
+        await over(stream)
+    assert stream.record()["segments"] == {"unknown": 1}
+
+
+async def test_idle_ends_use_up_no_budget(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        await stream.put(cut(b"x", 0))
+        for number in range(13):
+            session = await services.session(number)
+            await session.hear()
+            await session.say(Reading("signal.detected", {"start": 0.5}))
+            await stream.until(lambda n=number: stream.answered_seconds == n + 0.5)  # type: ignore[misc]
+            await session.say(Error(code="ih6003", message="Idle."))
+            await session.socket.close(1001)
+            await stream.until(lambda: stream.trouble is not None)
+            assert not stream.is_over
+            await stream.put(cut(b"x", number + 1))
+    assert math.isfinite(stream.answered_seconds)
+
+
+async def test_a_failure_of_the_first_connection_is_told_where_none_is_wanted_again(
+    journal: Journal,
+) -> None:
+    services = Services()
+    services.refuses = 1
+    async with running(journal, services, reconnects=False) as stream:
+        await over(stream)
+    assert isinstance(stream.failure, TransportError)
