@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 import anyio
@@ -23,6 +24,7 @@ _PAGE = 500
 _PAGE_CHARS = 1_000_000
 _STATUS_SECONDS = 0.2  # a page needs no more than five looks a second at counts that run
 _RETRY_SECONDS = 1.0
+_MOST_SEGMENTS = 400  # no lane shows more of them apart
 
 
 class Say(Protocol):
@@ -111,17 +113,23 @@ def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:
 
 
 def _segments(stream: Stream) -> list[Mapping[str, object]]:
-    return [
+    """The newest ones; their seconds are media time of the stream."""
+    newest_first = (
+        (leg.shift_seconds, line)
+        for leg in reversed(stream.legs)
+        for line in reversed(leg.receipts.lines)
+    )
+    told: list[Mapping[str, object]] = [
         {
             "number": line.number,
-            "start": line.start_seconds,
-            "end": line.end_seconds,
+            "start": None if line.start_seconds is None else line.start_seconds + shift,
+            "end": None if line.end_seconds is None else line.end_seconds + shift,
             "bytes": line.size,
             "receipt": line.receipt.value,
         }
-        for leg in stream.legs
-        for line in leg.receipts.lines
+        for shift, line in islice(newest_first, _MOST_SEGMENTS)
     ]
+    return told[::-1]
 
 
 def _told(entry: Entry) -> Mapping[str, object]:

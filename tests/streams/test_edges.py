@@ -210,8 +210,8 @@ async def test_a_host_that_stops_tells_what_is_unknown(journal: Journal) -> None
 async def test_a_mistake_of_ours_fails_the_stream_by_name(journal: Journal) -> None:
     services = Services()
 
-    def broken(_: float, *, headed: bool) -> bytes:
-        raise RuntimeError(f"headed: {headed}")
+    def broken(origin_seconds: float, *, headed: bool) -> bytes:
+        raise RuntimeError(f"{origin_seconds} {headed}")
 
     async with open_registry(journal) as registry:
         plan = replace(PLAN, reconnects=True)
