@@ -35,7 +35,7 @@ class Pace:
     """The clock of one file. `now` is monotonic, in seconds; all else is media time."""
 
     def __init__(self, name: PaceName, *, now: float) -> None:
-        self._name = name
+        self._name = PaceName(name)
         self._started_at = now
         self._answered = 0.0
         self._answered_at = now
