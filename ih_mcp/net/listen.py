@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import anyio
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,7 +16,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 _BACKLOG = 128
 _END_SECONDS = 1
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
-_HEAD_SECONDS = 30.0  # chosen: for the head of a request; uvicorn itself waits for ever
+_LOOK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
+_LEAST_BYTES = 1 << 14  # chosen: of a body, between two looks
+_MAX_CONNECTIONS = 512  # chosen: of HTTP; WebSockets are not counted
 
 
 @contextmanager
@@ -76,16 +80,69 @@ async def _run(server: _Server, listener: socket.socket) -> None:
 
 
 class _Http(H11Protocol):
-    """Lets go of connections that never finish a request's head."""
+    """Lets go of clients that hold a connection and do not use it.
+
+    Such are half heads, bodies that trickle or go on after their answer, and answers that nobody
+    reads. They go after two looks without progress, or at once, the oldest first, where there are
+    too many connections. Calls that the application works on stay.
+    """
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)  # type: ignore[arg-type]  # what uvicorn makes it with
-        self.loop.call_later(_HEAD_SECONDS, self._drop_headless)
+        self._received_bytes = 0
+        self._drains = 0
+        self._seen: tuple[object, ...] | None = None
+        self.opened_at = self.loop.time()
+        self._next_look = self.loop.call_later(_LOOK_SECONDS, self._look)
 
-    def _drop_headless(self) -> None:
-        has_head = getattr(self, "cycle", None) is not None  # it is None before, untold by its type
-        if not has_head and self.transport.get_protocol() is self:
-            self.transport.abort()
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio is not imported
+        super().connection_made(transport)
+        others = [other for other in self.connections if isinstance(other, _Http)]
+        if len(others) > _MAX_CONNECTIONS:
+            waiting = [other for other in others if other.waits_for() is not None]
+            min(waiting, key=lambda other: other.opened_at).drop()  # one is this one
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        super().data_received(data)
+
+    def resume_writing(self) -> None:
+        self._drains += 1
+        super().resume_writing()
+
+    def _look(self) -> None:
+        if self.transport.get_protocol() is not self:  # it is a WebSocket by now
+            return
+        before, self._seen = self._seen, self.waits_for()
+        if self._seen is not None and self._seen == before:
+            self.drop()
+        else:
+            self._next_look = self.loop.call_later(_LOOK_SECONDS, self._look)
+
+    def waits_for(self) -> tuple[object, ...] | None:
+        """What the client has to do next, the same while it does nothing; None: it is our turn."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            return "answer", self._drains, unsent
+        if self.conn.their_state is h11.IDLE:
+            return "head", self.cycle
+        if self.conn.their_state is not h11.SEND_BODY:
+            return None
+        if self.cycle.response_complete:
+            return "rest of a body", self.cycle
+        if self.flow.read_paused:
+            return None
+        return "body", self.cycle, self._received_bytes // _LEAST_BYTES
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        self.connections.discard(self)  # not counted from here on; `connection_lost` comes later
+        self._next_look.cancel()
+        self.transport.abort()
 
 
 class _Server(uvicorn.Server):

@@ -115,6 +115,8 @@ def refusal(
     )
     if code in {"ih1002", "ih3001"}:
         answer.headers["Retry-After"] = "1"  # docs: these are to be respected
+    if answer.status_code == 401:  # RFC 9110, 15.5.2; the service's header is not published
+        answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
 

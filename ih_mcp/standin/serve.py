@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from ih_mcp.errors import ConfigurationError
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.listen import open_listener, serving, url_of
 
@@ -50,13 +51,19 @@ async def serve(
 
     Args:
         ffmpeg: Decodes media.
-        host: An address; on a loopback one, only names of this machine are answered.
+        host: An address of the loopback; only names of this machine are answered.
         port: 0 takes a free one.
         open_decoder: Makes the decoders of streams, where they are to be others.
 
     Raises:
+        ConfigurationError: Others could reach it there.
         OSError: The port is taken.
     """
+    if not ip_address(host).is_loopback:
+        raise ConfigurationError(
+            f"the stand-in would be open to others at {host}, and takes any key",
+            help="Let it listen at 127.0.0.1; reach it from elsewhere by a tunnel, such as ssh -L.",
+        )
     options = options or Options()
     app = create_app(options, ffmpeg=ffmpeg, open_decoder=open_decoder)
     house: House = app.state.house
@@ -64,7 +71,7 @@ async def serve(
         async with (
             house.working(),
             serving(
-                Gate(app) if ip_address(host).is_loopback else app,
+                Gate(app),
                 listener,
                 max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
                 ws=_Protocol,

@@ -12,6 +12,7 @@ import anyio.to_thread
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Message
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.container import container_of
@@ -34,6 +35,7 @@ _VIDEO_CONTAINERS = frozenset({"mov", "avi", "matroska", "mpegts"})  # docs; as 
 _AUDIO_CONTAINERS = frozenset({"wav", "flac", "mp3", "mov", "ogg", "matroska"})  # skill: v2 upload
 _COPY_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 10
+_FORM_BYTES = 1 << 20  # chosen: for what is around the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,8 @@ async def _looked(house: House, request: Request, order: _Order, grid: Grid) -> 
 async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
     house: House = request.app.state.house
     grant = _allowed(house, request)
-    async with request.form() as form:
+    bounded = _bounded(request, house.options.max_upload_bytes + _FORM_BYTES)
+    async with bounded.form() as form:
         model = _model(form, upload, house.options.models)
         wait_seconds = _wait_seconds(form, upload)
         path = await _saved(form, folder / "upload", house.options.max_upload_bytes)
@@ -176,6 +179,21 @@ async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
         )
     await _check(house, order, upload)
     return order
+
+
+def _bounded(request: Request, max_bytes: int) -> Request:
+    """The request, refused once more came than it may have: its file is spooled to the disk."""
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise RefusedError("ih4003", "The file must not exceed 32 MB.")
+        return message
+
+    return Request(request.scope, receive)
 
 
 def _allowed(house: House, request: Request) -> Grant:

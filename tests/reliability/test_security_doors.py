@@ -1,4 +1,4 @@
-"""S1-S4, S14: what listens on this machine: the stand-in. The capture page has tests of its own.
+"""S1-S4, S14: what listens on this machine: the stand-in and the capture page.
 
 There is no MCP over HTTP yet: those rows begin with it.
 """
@@ -6,14 +6,23 @@ There is no MCP over HTTP yet: those rows begin with it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
+from anyio.abc import SocketStream
 
+from ih_mcp.capture.house import House
+from ih_mcp.capture.serve import open_house
+from ih_mcp.capture.tickets import Pass, Tickets
 from ih_mcp.cli import main
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net import listen
+from ih_mcp.standin.options import Options
 from ih_mcp.standin.serve import Running, serve
 from tests.road.host import KEY
 
@@ -34,6 +43,19 @@ async def running(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
         yield opened
 
 
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_journal(tmp_path) as journal, open_house(journal, None) as opened:
+        yield opened
+
+
+async def ask_page(
+    house: House, path: str = "/", *, method: str = "GET", **headers: str
+) -> httpx2.Response:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        return await client.request(method, house.origin + path, headers=headers)
+
+
 async def ask(running: Running, path: str = "/standin/sessions", **headers: str) -> httpx2.Response:
     async with httpx2.AsyncClient(trust_env=False) as client:
         return await client.get(running.url + path, headers=headers)
@@ -52,6 +74,21 @@ async def test_s1_names_of_this_machine_are_served(host: str, running: Running) 
     assert (await ask(running, host=host.format(port=port))).status_code == 200
 
 
+@pytest.mark.parametrize("host", [*FOREIGN_HOSTS, "127.0.0.1", "localhost", "[::1]:{port}"])
+async def test_s1_the_page_is_served_under_its_own_names_alone(host: str, house: House) -> None:
+    """Browsers name the port, so a name without it is foreign here."""
+    port = house.origin.rpartition(":")[2]
+    answer = await ask_page(house, host=host.format(port=port))
+    assert answer.status_code in {400, 421}, answer.text
+    assert "<video" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}"])
+async def test_s1_the_page_is_served_under_names_of_this_machine(host: str, house: House) -> None:
+    port = house.origin.rpartition(":")[2]
+    assert (await ask_page(house, host=host.format(port=port))).status_code == 200
+
+
 async def test_s1_a_websocket_under_a_foreign_name_is_refused(running: Running) -> None:
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Authorization": f"Bearer {KEY}"}
@@ -68,10 +105,47 @@ async def test_s2_a_foreign_page_reads_nothing_of_what_was_recorded(
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
+async def test_s2_a_foreign_page_gets_nothing_of_the_capture_page(
+    origin: str, house: House
+) -> None:
+    for method, path in (("GET", "/"), ("GET", "/static/page.js"), ("POST", "/ticket")):
+        answer = await ask_page(house, path, method=method, origin=origin)
+        assert answer.status_code == 403, path
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/ticket", "/standin/sessions"])
+async def test_s2_the_refusal_does_not_wait_for_the_body(
+    path: str, house: House, running: Running
+) -> None:
+    url = house.origin if path == "/ticket" else running.url
+    head = f"POST {path} HTTP/1.1\r\nHost: {url.partition('//')[2]}\r\nOrigin: null\r\n"
+    async with await dial(url) as stream:
+        await stream.send(head.encode() + b"Content-Length: 100\r\n\r\n")
+        with anyio.fail_after(10):
+            assert (await stream.receive()).startswith(b"HTTP/1.1 403 ")
+
+
 def test_s3_no_command_listens_beyond_this_machine() -> None:
     """There is no option that could; the capture page refuses without its own token."""
     with pytest.raises(SystemExit):
         main(["standin", "--host", "0.0.0.0"])  # noqa: S104 - is refused
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - are refused
+async def test_s3_neither_listens_beyond_this_machine(
+    host: str, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"open to others at {host}") as caught:
+        async with serve(ffmpeg=ffmpeg, host=host):
+            pass
+    assert "127.0.0.1" in caught.value.help
+    async with open_journal(tmp_path) as journal:
+        with pytest.raises(ConfigurationError, match=f"open to others at {host}") as caught:
+            async with open_house(journal, None, host=host):
+                pass
+    assert "HTTPS" in caught.value.help
 
 
 @pytest.mark.parametrize("credential", ["", "Basic x", "Bearer"])
@@ -84,28 +158,177 @@ async def test_s4_a_call_without_a_fitting_credential_is_401(
             f"{running.url}/v1/upload/analyze", headers={"Authorization": credential}
         )
     assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_s4_a_stream_without_a_credential_is_401(running: Running) -> None:
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    answer = await ask(running, "/v1/stream/analyze", **headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_s4_the_page_keeps_no_secret_that_a_look_could_be_timed_on() -> None:
+    """Tickets and keys are found by their digest: how far a guess agrees cannot be measured."""
+    tickets = Tickets()
+    ticket, other = (tickets.issue(Pass("st_1", may_record=True), now=0.0) for _ in range(2))
+    key = tickets.redeem(ticket, now=1.0)
+    kept = repr(vars(tickets))
+    assert other not in kept
+    assert key not in kept
+    assert tickets.look(key) is not None
+    assert tickets.look(key[:-1]) is None
+
+
+HALF_HEAD = b"GET / HTTP/1.1\r\nHost: 127"
+TRICKLE = (
+    "POST /v1/upload/analyze HTTP/1.1\r\nHost: {name}\r\nAuthorization: Bearer ih_key\r\n"
+    "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n--x"
+)
+
+
+async def dial(url: str) -> SocketStream:
+    return await anyio.connect_tcp("127.0.0.1", int(url.rpartition(":")[2]))
+
+
+async def drain(stream: SocketStream) -> None:
+    while True:
+        await stream.receive()
+
+
+async def pour(stream: SocketStream, data: bytes, *, pause_seconds: float = 0.0) -> None:
+    while True:
+        await stream.send(data)
+        await anyio.sleep(pause_seconds)
+
+
+@asynccontextmanager
+async def besieged(url: str, sent: bytes, count: int) -> AsyncIterator[None]:
+    """So many connections that sent this and no more; the end waits until all were dropped."""
+    async with anyio.create_task_group() as tasks:
+
+        async def hold() -> None:
+            async with await dial(url) as stream:
+                await stream.send(sent)
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await drain(stream)
+
+        for _ in range(count):
+            tasks.start_soon(hold)
+        with anyio.fail_after(20):
+            yield
 
 
 async def test_s14_half_heads_are_dropped_and_do_not_hold_up_others(
+    ffmpeg: Ffmpeg, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    count = 200
+    async with serve(ffmpeg=ffmpeg) as running:
+        async with besieged(running.url, HALF_HEAD, count):
+            assert (await ask(running)).status_code == 200  # meanwhile
+        async with besieged(house.origin, HALF_HEAD, count):
+            assert (await ask_page(house)).status_code == 200
+    report("S14", "test_security_doors.py", f"{count} half heads dropped, a call served meanwhile")
+
+
+async def test_s14_a_second_half_head_of_a_connection_is_dropped_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
+    whole = f"GET / HTTP/1.1\r\nHost: {running.url.partition('//')[2]}\r\n\r\n".encode()
+    async with besieged(running.url, whole + HALF_HEAD, 3):
+        assert (await ask(running)).status_code == 200
+
+
+@pytest.mark.parametrize("credential", [b"Bearer ih_key", b"none"])
+async def test_s14_bodies_that_do_not_come_are_dropped(
+    credential: bytes, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key they are waited for; without, the answer was given before they came."""
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
+    count = 100
+    sent = TRICKLE.format(name=running.url.partition("//")[2]).encode()
+    sent = sent.replace(b"Bearer ih_key", credential)
+    async with besieged(running.url, sent, count):
+        assert (await ask(running)).status_code == 200
+    report("S14", "test_security_doors.py", f"{count} endless bodies dropped")
+
+
+async def test_s14_a_trickle_is_no_progress(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    async with await dial(running.url) as stream:
+        await stream.send(TRICKLE.format(name=running.url.partition("//")[2]).encode())
+        with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(20):
+            await pour(stream, b"-", pause_seconds=0.02)
+
+
+async def test_s14_an_upload_without_an_end_is_refused_and_dropped(
     ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_HEAD_SECONDS", 1.0)
-    count = 200
-    async with serve(ffmpeg=ffmpeg) as running, anyio.create_task_group() as tasks:
-        port = int(running.url.rpartition(":")[2])
-        dropped = 0
+    """Its length is not said, so only counting helps."""
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    head = TRICKLE.replace("Content-Length: 1000000", "Transfer-Encoding: chunked")
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    async with (
+        serve(Options(max_upload_bytes=1 << 16), ffmpeg=ffmpeg) as running,
+        await dial(running.url) as stream,
+        anyio.create_task_group() as tasks,
+    ):
 
-        async def half_head() -> None:
-            nonlocal dropped
-            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
-                await stream.send(b"GET / HTTP/1.1\r\nHost: 127")
-                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
-                    await stream.receive()
-                dropped += 1
+        async def send_without_end() -> None:
+            with pytest.raises(anyio.BrokenResourceError):
+                await pour(stream, b"10000\r\n" + bytes(1 << 16) + b"\r\n")
 
-        for _ in range(count):
-            tasks.start_soon(half_head)
+        name = running.url.partition("//")[2]
+        await stream.send(head.format(name=name).removesuffix("--x").encode())
+        await stream.send(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        tasks.start_soon(send_without_end)
         with anyio.fail_after(20):
-            assert (await ask(running)).status_code == 200  # meanwhile
-    assert dropped == count
-    report("S14", "test_security_doors.py", f"{count} half heads dropped, a call served meanwhile")
+            answer = await stream.receive()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"ih4003" in answer
+
+
+async def test_s14_a_ticket_without_an_end_is_refused(house: House) -> None:
+    name = house.origin.partition("//")[2]
+    head = f"POST /ticket HTTP/1.1\r\nHost: {name}\r\nOrigin: {house.origin}\r\n"
+    head += "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+    async with await dial(house.origin) as stream:
+        await stream.send(head.encode() + b"100\r\n" + bytes(0x100) + b"\r\n")
+        with anyio.fail_after(10):
+            assert (await stream.receive()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_s14_answers_that_nobody_reads_are_dropped(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests come without end on one connection, and no answer is taken."""
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    name = house.origin.partition("//")[2]
+    asked = f"GET /static/page.js HTTP/1.1\r\nHost: {name}\r\n\r\n".encode() * 100
+    async with await dial(house.origin) as stream:
+        with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(20):
+            await pour(stream, asked)
+        assert (await ask_page(house)).status_code == 200
+    report("S14", "test_security_doors.py", "an unread answer dropped")
+
+
+async def test_s14_of_too_many_connections_the_oldest_that_wait_go(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No look is near: it is the number alone that ends them."""
+    monkeypatch.setattr(listen, "_MAX_CONNECTIONS", 20)
+    async with await dial(running.url) as oldest:
+        await oldest.send(HALF_HEAD)
+        others = [await dial(running.url) for _ in range(60)]
+        with anyio.fail_after(20):
+            assert (await ask(running)).status_code == 200
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await oldest.receive()
+        for other in others:
+            await other.aclose()
+    report("S14", "test_security_doors.py", "61 connections where 20 may be, a call served")
