@@ -138,8 +138,12 @@ class Log:
         self.nudge()
 
     def fail(self, error: JournalError) -> None:
-        """For the journal's writer: what waited is lost to the disk; say so to everybody."""
+        """For the journal's writer: what waited is lost to the disk; say so to everybody.
+
+        So is what came meanwhile: kept alone it would leave a hole before it.
+        """
         self.failure = error
+        self._pending, self._pending_size = [], 0
         self.nudge()
 
     def nudge(self) -> None:

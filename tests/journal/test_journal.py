@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
 from ih_mcp.journal.journal import SYNC_SECONDS
+from ih_mcp.journal.store import Batch
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
@@ -97,6 +98,19 @@ async def test_a_cursor_beyond_the_end_reads_nothing(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a")
         assert (await journal.read("st_1", 99, **ALL)).entries == ()
+
+
+@pytest.mark.parametrize("cursor", [2**32 - 1, 2**32, 2**32 + 1, 2**63, 2**70])
+async def test_a_cursor_no_stream_can_have_reads_nothing_of_an_ended_stream(
+    cursor: int, tmp_path: Path
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a", "b")
+        await keep(journal, "of another", stream_id="st_2")
+        await log.write_record({"state": "closed"}, ended=True)
+        journal.release(log)
+        page = await journal.read("st_1", cursor, **ALL)
+    assert (page.entries, page.last, page.ended) == ((), 2, True)
 
 
 async def test_an_unknown_stream_is_an_error(tmp_path: Path) -> None:
@@ -512,3 +526,26 @@ def test_a_failed_log_takes_nothing_more(tmp_path: Path) -> None:
                 log.append("b", leg=0)
 
     anyio.run(fail)
+
+
+async def test_what_came_while_a_commit_failed_is_not_kept_behind_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a")
+        append, fails = journal._append, [True, True]  # all at once, then each on its own
+
+        async def fail_at_first(batches: list[Batch]) -> None:
+            if fails:
+                fails.pop()
+                log.append("meanwhile", leg=0)
+                raise JournalError("the journal cannot write: disk full")
+            await append(batches)
+
+        monkeypatch.setattr(journal, "_append", fail_at_first)
+        log.append("b", leg=0)
+        with pytest.raises(JournalError):
+            await log.flushed()
+        await journal.commit()  # there is room again
+        assert log.last == 1
+        assert await bodies_of(journal) == ["a"]
