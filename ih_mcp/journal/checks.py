@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 
 from ih_mcp.errors import JournalError
 
 _DAMAGED = json.dumps({"state": "failed", "reason": "journal_damaged"})
 
 
-def checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iterable[int]:
+def checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iterator[int]:
     """CRC-32 of each message, begun with its place: one that moved is seen too.
 
-    Lazy and without a Python step per row where it can be: this runs for every message.
+    A binary message begins with the place's complement: text that reads as bytes is seen too.
+    Lazy: this runs for every message.
     """
-    bodies = (body if isinstance(body, bytes) else body.encode() for _, _, _, body in rows)
-    return map(zlib.crc32, bodies, map(itemgetter(0), rows))
+    for place, _, _, body in rows:
+        yield (
+            zlib.crc32(body, ~place)
+            if isinstance(body, bytes)
+            else zlib.crc32(body.encode(), place)
+        )
 
 
 def is_whole(fields: Sequence[object], written: object) -> bool:

@@ -259,6 +259,7 @@ class Store:
         Raises:
             JournalError: The entry after the cursor is damaged or missing (`journal_damaged`).
         """
+        after = min(after, _LAST_CURSOR)  # beyond it are the places of other streams
         with self._failing("read"), self._snapshot():
             row = self.find_stream(stream_id)
             if row is None:
