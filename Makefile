@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: nightly coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
+.PHONY: nightly fuzz coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -76,12 +76,20 @@ nightly: $(VENV)/.dev
 	rm -f $(NIGHT)
 	IH_MCP_LONG_TESTS=1 IH_MCP_REPORT=$(NIGHT) $(BIN)/python -m pytest -n 2 --dist loadfile \
 		--hypothesis-seed=random tests/reliability tests/conformance/test_frames.py tests/test_leaks.py
+	IH_MCP_REPORT=$(NIGHT) $(MAKE) fuzz SECONDS=600
 	$(BIN)/python -m bench.bench_load --soak 10 --report $(NIGHT)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/python -m bench.audit
 	$(BIN)/python docs/report_card.py $(NIGHT)
 
 NIGHT := .nightly.jsonl
+
+# Bytes by chance, led by the code they reach: seconds for each target. The corpus is kept in .fuzz;
+# where Atheris cannot be installed (it is for Linux), says so and goes on.
+SECONDS ?= 10
+fuzz: $(VENV)/.dev
+	-$(BIN)/python -m pip install --quiet 'atheris>=3'
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # How much it bears, beside its floors; --quick takes two minutes.
 bench-load: $(VENV)/.dev
