@@ -56,6 +56,11 @@ async def ask_page(
         return await client.request(method, house.origin + path, headers=headers)
 
 
+async def free_port() -> int:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        return int(listener.extra(anyio.abc.SocketAttribute.local_port))
+
+
 async def ask(running: Running, path: str = "/standin/sessions", **headers: str) -> httpx2.Response:
     async with httpx2.AsyncClient(trust_env=False) as client:
         return await client.get(running.url + path, headers=headers)
@@ -87,6 +92,19 @@ async def test_s1_the_page_is_served_under_its_own_names_alone(host: str, house:
 async def test_s1_the_page_is_served_under_names_of_this_machine(host: str, house: House) -> None:
     port = house.origin.rpartition(":")[2]
     assert (await ask_page(house, host=host.format(port=port))).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "status"), [("live.example", 200), ("evil.example", 421)])
+async def test_s1_it_holds_on_other_addresses_too(host: str, status: int, tmp_path: Path) -> None:
+    origin = "https://live.example"
+    async with (
+        open_journal(tmp_path) as journal,
+        httpx2.AsyncClient(trust_env=False) as client,
+    ):
+        port = await free_port()
+        async with open_house(journal, None, host="0.0.0.0", port=port, origin=origin):  # noqa: S104
+            answer = await client.get(f"http://127.0.0.1:{port}/", headers={"Host": host})
+            assert answer.status_code == status
 
 
 async def test_s1_a_websocket_under_a_foreign_name_is_refused(running: Running) -> None:
@@ -259,7 +277,7 @@ async def test_s14_bodies_that_do_not_come_are_dropped(
 async def test_s14_a_trickle_is_no_progress(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
     async with await dial(running.url) as stream:
         await stream.send(TRICKLE.format(name=running.url.partition("//")[2]).encode())
         with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(20):
@@ -270,7 +288,7 @@ async def test_s14_an_upload_without_an_end_is_refused_and_dropped(
     ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its length is not said, so only counting helps."""
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
     head = TRICKLE.replace("Content-Length: 1000000", "Transfer-Encoding: chunked")
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
     async with (
@@ -307,7 +325,7 @@ async def test_s14_answers_that_nobody_reads_are_dropped(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests come without end on one connection, and no answer is taken."""
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
     name = house.origin.partition("//")[2]
     asked = f"GET /static/page.js HTTP/1.1\r\nHost: {name}\r\n\r\n".encode() * 100
     async with await dial(house.origin) as stream:
