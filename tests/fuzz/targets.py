@@ -147,9 +147,13 @@ def cursor(data: bytes) -> None:
 # --- media ---------------------------------------------------------------------------------------
 
 
+_MAX_PIECES = 64
+
+
 def container(data: bytes) -> None:
     """What is found does not depend on how the bytes were cut; no byte is lost or made up."""
-    step, file = 1 + (data[0] if data else 0), data[1:]
+    file = data[1:]
+    step = max(1 + (data[0] if data else 0), len(file) // _MAX_PIECES)
     pieces = [file[at : at + step] for at in range(0, len(file), step)]
     for make in READERS.values():
         whole, piecewise = _atoms(make, [file]), _atoms(make, pieces)
