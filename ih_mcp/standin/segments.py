@@ -7,6 +7,8 @@ stream-analyze (late v0).
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
@@ -82,7 +84,8 @@ class SegmentService(Conversation):
         if await self._act(At.SEGMENT, n=number) or not await self._is_acceptable(data, number):
             return
         await self._tell(Processing(number, len(data)))
-        await self._waiting.send((number, data))
+        with suppress(anyio.BrokenResourceError):  # the session is cut off: nobody looks at it
+            await self._waiting.send((number, data))
         self._stay_awake()
 
     async def _complain(

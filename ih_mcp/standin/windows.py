@@ -7,7 +7,7 @@ redundant windows shed under backlog.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -125,7 +125,8 @@ class Pipeline(Generic[T]):
         else:
             self._work.shed += 1
             slot.done.set()
-        self._send.send_nowait(slot)
+        with suppress(anyio.BrokenResourceError):  # the session is cut off: nobody tells it
+            self._send.send_nowait(slot)
 
     def end(self) -> None:
         """No more windows come; `results` ends after the last."""

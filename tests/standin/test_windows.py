@@ -142,3 +142,15 @@ async def test_leaving_a_pipeline_cancels_what_is_on_its_way() -> None:
         async with pipeline(analyse, max_concurrent=1, max_waiting=1) as line:
             await line.submit(Window(0, 0, 8))
             await started.wait()
+
+
+async def test_a_window_that_comes_after_the_session_was_cut_off_is_no_error() -> None:
+    async def look(window: Window) -> int:
+        return window.index
+
+    async with pipeline(look, max_concurrent=1, max_waiting=1) as windows:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async for _ in windows.results():
+                raise AssertionError("nothing was submitted")
+        await windows.submit(Window(0, 0.0, 8.0))
