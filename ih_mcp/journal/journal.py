@@ -83,6 +83,7 @@ class Log:
         self._pending: list[Row] = []
         self._pending_size = 0
         self._moved = Bell()
+        self._failed = Bell()
 
     def append(self, body: str | bytes, *, leg: int) -> int:
         """Take a message as it came; gives its cursor. It can be read after the next commit.
@@ -119,6 +120,11 @@ class Log:
         """Wait for the next commit of this stream, or its failure."""
         await self._moved.wait()
 
+    async def failed(self) -> None:
+        """Wait until the journal cannot keep this stream any more."""
+        while not self.failure:
+            await self._failed.wait()
+
     async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:
         """Keep what is to be said of the stream; after `ended` nothing follows."""
         await self._journal.write_record(self, record, ended=ended)
@@ -144,6 +150,7 @@ class Log:
         """
         self.failure = error
         self._pending, self._pending_size = [], 0
+        self._failed.ring()
         self.nudge()
 
     def nudge(self) -> None:
@@ -203,9 +210,13 @@ class Journal:
 
     async def write_record(self, log: Log, record: Mapping[str, object], *, ended: bool) -> None:
         await log.flushed()
-        await self._write(
-            partial(self._store.write_record, log.no, json.dumps(record), ended=ended)
-        )
+        write = partial(self._store.write_record, log.no, json.dumps(record), ended=ended)
+        try:
+            await self._write(write)
+        except JournalError as exc:
+            if ended:
+                self._failed[log.stream_id] = exc
+            raise
 
     def wake(self) -> None:
         """For a log: something waits to be committed."""

@@ -169,7 +169,7 @@ class Leg:
         if self.session.state is State.OPEN:  # a dialect without a greeting
             self._open()
         async with anyio.create_task_group() as tasks:
-            for work in (self._send, self._confirm, self._watch):
+            for work in (self._send, self._confirm, self._watch, self._mind_the_log):
                 tasks.start_soon(work, socket)
             try:
                 ended = await self._receive(socket)
@@ -178,9 +178,9 @@ class Leg:
                 self.receipts.lost()
                 raise
             tasks.cancel_scope.cancel()
-        if isinstance(ended, JournalError):
+        if failure := ended if isinstance(ended, JournalError) else self._log.failure:
             self.receipts.lost()
-            raise ended
+            raise failure
         self.end = self._explain(ended)
         if not self.end.in_order:
             self.receipts.lost()
@@ -343,6 +343,11 @@ class Leg:
                     await self._outbox.changed()
         except SocketClosed:
             return
+
+    async def _mind_the_log(self, socket: Socket) -> None:
+        """Give the session up where nothing can be kept any more, though nothing more may come."""
+        await self._log.failed()
+        await socket.close()
 
     async def _watch(self, socket: Socket) -> None:
         """Close the socket once the service had its time, or has nothing more to say."""

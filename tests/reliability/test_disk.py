@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -147,6 +148,28 @@ async def test_c5_a_fault_of_one_write_ends_that_stream_only(
             await bad.flushed()
         assert bad.last == 1
     await is_safe(tmp_path, ["safe"])
+
+
+async def test_c5_an_end_that_the_disk_does_not_take_is_an_end(tmp_path: Path) -> None:
+    """All messages are kept and only the last record is not: the stream is over all the same."""
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {"state": "open"})
+        log.append("a", leg=0)
+        journal._store._db.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON streams WHEN NEW.ended_at IS NOT NULL "
+            "BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+        )
+        with pytest.raises(JournalError, match="cannot write: disk is full"):
+            await log.write_record({"state": "ended"}, ended=True)
+        journal.release(log)
+        row = await journal.row("st_1")
+        page = await journal.read("st_1", 0, limit=10, max_chars=100)
+        with anyio.fail_after(5):
+            await journal.wait("st_1", 1)
+    assert json.loads(row.record)["reason"] == "journal_failed"
+    assert json.loads(row.record)["state"] == "failed"
+    assert [entry.body for entry in page.entries] == ["a"]
+    assert page.ended
 
 
 async def test_c5_a_sync_that_fails_fails_every_stream(

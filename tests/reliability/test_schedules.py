@@ -41,6 +41,7 @@ class MemoryLog:
     entries: list[Kept] = field(default_factory=list)
     record: Mapping[str, object] = field(default_factory=dict)
     is_full = False
+    failure = None
     bell: Bell = field(default_factory=Bell)
 
     @property
@@ -53,6 +54,9 @@ class MemoryLog:
 
     async def flushed(self) -> None:
         return
+
+    async def failed(self) -> None:
+        await anyio.sleep_forever()
 
     async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:  # noqa: ARG002
         self.record = record

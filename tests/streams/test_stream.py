@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ih_mcp.errors import CallerError, IhMcpError, StreamEndedError, TransportError
+from ih_mcp.errors import CallerError, IhMcpError, JournalError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.leg import Patience
@@ -338,3 +338,17 @@ async def test_a_cancelled_stream_says_so_and_keeps_what_came(journal: Journal) 
     assert stream.is_over
     assert await texts(journal) == said
     assert (await journal.row("st_1")).ended_at is not None
+
+
+async def test_a_journal_that_fails_ends_the_stream_though_the_service_is_quiet(
+    journal: Journal,
+) -> None:
+    service = Service()
+    async with running(journal, service) as stream:
+        await service.greet()
+        await stream.opened()
+        stream.log.fail(JournalError("the journal cannot write: disk is full"))
+        await over(stream)
+        assert state_of(stream) == "failed"
+    assert stream.failure is not None
+    assert stream.failure.code == "journal_failed"
