@@ -1,7 +1,7 @@
 """Live in a real browser: recorder to wire, and message to drawing, beside a bare WebSocket.
 
 The floor is a page that records the same way and sends each chunk to a server of a dozen lines,
-which answers at once, and that draws one line of text for each message. Needs a Chromium
+which tells at once when it has it, and that draws one line of text for each message. Needs a Chromium
 (`apt install chromium`); `python -m bench.live [--seconds 45]`.
 """
 
@@ -38,7 +38,10 @@ const socket = new WebSocket(location.href.replace("http", "ws"));
 const given = [];
 socket.onmessage = ({data}) => {
   const word = JSON.parse(data);
-  if (word.type === "written") { window.wire.push(performance.now() - given.shift()); return; }
+  if (word.type === "written") {
+    window.wire.push(word.server - performance.timeOrigin - given.shift());
+    return;
+  }
   requestAnimationFrame(() => {
     document.getElementById("shown").textContent = data;
     const channel = new MessageChannel();
@@ -70,7 +73,7 @@ async def _floor_talk(socket: ServerConnection) -> None:
         tasks.start_soon(tell)
         async for message in socket:
             if isinstance(message, bytes):
-                await socket.send('{"type":"written"}')
+                await socket.send(json.dumps({"type": "written", "server": time.time() * 1000}))
         tasks.cancel_scope.cancel()
 
 

@@ -213,7 +213,7 @@ class Visit:
 
     async def _tell_written(self, stream: Stream, goal: int, at: float) -> None:
         await stream.until(lambda: _sent(stream) >= goal)
-        await self._say("written", at=at)
+        await self._say("written", at=at, server=time.time() * 1000)
 
     async def _tell_restarts(self) -> None:
         """A new leg begins with a header: the recorder of this page has to give one."""

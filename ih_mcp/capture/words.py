@@ -13,7 +13,7 @@
     chunk {recording, seq, at}, binary        →
                                               ←   full {waiting_bytes}        it has to wait
                                               ←   taken {recording, seq}
-                                              ←   written {at}                its bytes are sent
+                                              ←   written {at, server}        its bytes are sent
                                               ←   restart                     with a header
     dropped {seconds}, stop, end              →
                                               ←   left {why}                  no longer its seat

@@ -125,17 +125,15 @@ class Elements:
                 yield from self._pieces.skip(size - told)
 
     def _header(self) -> Generator[None, None, tuple[int, bytes, int | None]]:
-        first = yield from self._pieces.read(1)
-        length = 9 - first[0].bit_length()
+        pieces = self._pieces
+        length = 9 - (yield from pieces.first(0)).bit_length()
         if length > 4:
-            raise bad_container(f"byte {self.position - 1} of the Matroska stream is no element")
-        number = first + (yield from self._pieces.read(length - 1))
-        first = yield from self._pieces.read(1)
-        length = 9 - first[0].bit_length()
-        if length > 8:
-            raise bad_container(f"byte {self.position - 1} of the Matroska stream is no size")
-        size = first + (yield from self._pieces.read(length - 1))
-        return int.from_bytes(number, "big"), number + size, number_of(size)
+            raise bad_container(f"byte {self.position} of the Matroska stream is no element")
+        size_length = 9 - (yield from pieces.first(length)).bit_length()
+        if size_length > 8:
+            raise bad_container(f"byte {self.position + length} of the Matroska stream is no size")
+        header = yield from pieces.read(length + size_length)
+        return int.from_bytes(header[:length], "big"), header, number_of(header[length:])
 
     def _told(self, number: int, size: int | None) -> int:
         if size is None:

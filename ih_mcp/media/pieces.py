@@ -20,6 +20,12 @@ class Pieces:
     def feed(self, data: bytes) -> None:
         self._waiting += data
 
+    def first(self, place: int) -> Generator[None, None, int]:
+        """The byte at a place from here, without passing it."""
+        while len(self._waiting) <= place:
+            yield
+        return self._waiting[place]
+
     def read(self, size: int) -> Generator[None, None, bytes]:
         """The next `size` bytes."""
         while len(self._waiting) < size:

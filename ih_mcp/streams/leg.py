@@ -178,9 +178,10 @@ class Leg:
                 self.receipts.lost()
                 raise
             tasks.cancel_scope.cancel()
-        if failure := ended if isinstance(ended, JournalError) else self._log.failure:
+        ended = self._log.failure or ended
+        if isinstance(ended, JournalError):
             self.receipts.lost()
-            raise failure
+            raise ended
         self.end = self._explain(ended)
         if not self.end.in_order:
             self.receipts.lost()

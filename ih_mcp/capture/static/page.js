@@ -176,7 +176,9 @@ const words = {
     showQueue();
     finish();
   },
-  written({ at }) { show("to-wire", median(state.toWire, performance.now() - at)); },
+  written({ at, server }) { // from the recorder's hand to the wire; the way of this word does not count
+    show("to-wire", median(state.toWire, Math.max(0, server - state.clockDifference - performance.timeOrigin - at)));
+  },
   full({ waiting_bytes: waiting }) {
     $("said").dataset.full = "1";
     say(`The connection is slower than the video: ${size(waiting)} wait to be sent. Chunks are held back.`);
