@@ -1,8 +1,8 @@
 """Live in a real browser: recorder to wire, and message to drawing, beside a bare WebSocket.
 
 The floor is a page that records the same way and sends each chunk to a server of a dozen lines,
-which tells at once when it has it, and that draws one line of text for each message. Needs a Chromium
-(`apt install chromium`); `python -m bench.live [--seconds 45]`.
+which tells at once when it has it, and that draws one line of text for each message. Needs a
+Chromium (`apt install chromium`); `python -m bench.live [--seconds 45]`.
 """
 
 from __future__ import annotations
