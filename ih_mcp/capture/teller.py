@@ -115,9 +115,9 @@ def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:
 def _segments(stream: Stream) -> list[Mapping[str, object]]:
     """The newest ones; their seconds are media time of the stream."""
     newest_first = (
-        (leg.shift_seconds, line)
+        (leg.shift_seconds, leg.receipts.line(number))
         for leg in reversed(stream.legs)
-        for line in reversed(leg.receipts.lines)
+        for number in range(len(leg.receipts), 0, -1)
     )
     told: list[Mapping[str, object]] = [
         {

@@ -236,4 +236,4 @@ def _has_more_legs(stream: Stream, legs: int) -> bool:
 
 def _sent(stream: Stream) -> int:
     """How many segments of a stream were written to the wire."""
-    return sum(len(leg.receipts.lines) for leg in stream.legs)
+    return sum(len(leg.receipts) for leg in stream.legs)

@@ -334,7 +334,7 @@ class Leg:
         confirmed = 0
         try:
             while True:
-                sent = len(self.receipts.lines)
+                sent = len(self.receipts)
                 if sent > confirmed:
                     await socket.round_trip()
                     self.receipts.delivered(sent)

@@ -8,6 +8,7 @@ unknown.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,9 +46,11 @@ class Receipt(StrEnum):
 
 
 _OPEN = frozenset({Receipt.SENT, Receipt.DELIVERED, Receipt.PROCESSING})
+_KINDS = tuple(Receipt)
+_PLACES = {receipt: place for place, receipt in enumerate(_KINDS)}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One segment; seconds are the leg's own media time."""
 
@@ -55,14 +58,20 @@ class Line:
     size: int
     start_seconds: float | None
     end_seconds: float | None
-    receipt: Receipt = Receipt.SENT
+    receipt: Receipt
 
 
 class Receipts:
-    """The ledger of one leg, by segment number from 1."""
+    """The ledger of one leg, by segment number from 1.
+
+    Some 20 bytes are kept of each: a stream may run for days.
+    """
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self._sizes = array("Q")
+        self._starts = array("d")  # not a number where not known: no comparison with it holds
+        self._ends = array("d")
+        self._receipts = bytearray()
         self.dropped_seconds = 0.0
         """How much media the service said it never analysed."""
         self.answered_seconds = 0.0
@@ -72,18 +81,36 @@ class Receipts:
         self._confirmed = 0
         self._counts = Counter[Receipt]()
 
+    def __len__(self) -> int:
+        """How many segments were written."""
+        return len(self._receipts)
+
+    def line(self, number: int) -> Line:
+        """What is known of a segment that was written."""
+        place = number - 1
+        return Line(
+            number,
+            self._sizes[place],
+            _known(self._starts[place]),
+            _known(self._ends[place]),
+            _KINDS[self._receipts[place]],
+        )
+
     def sent(
         self, size: int, *, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
         """The next segment was written."""
-        self.lines.append(Line(len(self.lines) + 1, size, start_seconds, end_seconds))
+        self._sizes.append(size)
+        self._starts.append(math.nan if start_seconds is None else start_seconds)
+        self._ends.append(math.nan if end_seconds is None else end_seconds)
+        self._receipts.append(_PLACES[Receipt.SENT])
         self._counts[Receipt.SENT] += 1
 
     def delivered(self, up_to: int) -> None:
         """Segments up to this number have been read by the other end."""
-        for line in self.lines[self._confirmed : up_to]:
-            if line.receipt is Receipt.SENT:
-                self._mark(line, Receipt.DELIVERED)
+        for place in range(self._confirmed, up_to):
+            if self._at(place) is Receipt.SENT:
+                self._mark(place, Receipt.DELIVERED)
         self._confirmed = max(self._confirmed, up_to)
 
     def note(self, message: ServerMessage | ClientMessage) -> None:
@@ -99,7 +126,7 @@ class Receipts:
                 self._set(segment, Receipt.REFUSED)
             case Ended():
                 self._settle(Receipt.COMPLETED)
-                last = max((line.end_seconds or 0.0 for line in self.lines), default=0.0)
+                last = max((end for end in self._ends if not math.isnan(end)), default=0.0)
                 self.reached(last, last)
             case _:
                 pass
@@ -111,50 +138,53 @@ class Receipts:
 
     def lost(self) -> None:
         """The connection is gone: what was answered is done, what has no last word is unknown."""
-        for line in self.lines:
-            is_answered = (line.end_seconds or math.inf) <= self.answered_seconds
-            if is_answered and line.receipt in _OPEN:
-                self._mark(line, Receipt.COMPLETED)
+        for place in self._open():
+            if self._ends[place] <= self.answered_seconds:
+                self._mark(place, Receipt.COMPLETED)
         self._settle(Receipt.UNKNOWN)
 
     def resent(self, count: int) -> None:
         """The newest so many are sent again."""
-        for line in self.lines[len(self.lines) - count :]:
-            self._mark(line, Receipt.RESENT)
+        for place in range(len(self) - count, len(self)):
+            self._mark(place, Receipt.RESENT)
 
     def counts(self) -> dict[str, int]:
         """How many segments have each receipt; those with none are left out."""
         return {r.value: self._counts[r] for r in Receipt if self._counts[r]}
 
-    def _mark(self, line: Line, receipt: Receipt) -> None:
-        self._counts[line.receipt] -= 1
+    def _at(self, place: int) -> Receipt:
+        return _KINDS[self._receipts[place]]
+
+    def _open(self) -> list[int]:
+        """The places of those without a last word."""
+        return [place for place in range(len(self)) if self._at(place) in _OPEN]
+
+    def _mark(self, place: int, receipt: Receipt) -> None:
+        self._counts[self._at(place)] -= 1
         self._counts[receipt] += 1
-        line.receipt = receipt
+        self._receipts[place] = _PLACES[receipt]
 
     def _set(self, number: int, receipt: Receipt) -> None:
-        if 1 <= number <= len(self.lines):
-            line = self.lines[number - 1]
-            self._mark(line, receipt)
+        if 1 <= number <= len(self):
+            self._mark(number - 1, receipt)
             if receipt not in _OPEN:
+                line = self.line(number)
                 self.reached(line.end_seconds or 0.0, line.start_seconds or 0.0)
 
     def _settle(self, receipt: Receipt) -> None:
-        for line in self.lines:
-            if line.receipt in _OPEN:
-                self._mark(line, receipt)
+        for place in self._open():
+            self._mark(place, receipt)
 
     def _drop(self, ranges: Iterable[tuple[float, float]]) -> None:
         for start, end in ranges:
             self.dropped_seconds += max(0.0, end - start)
-            for line in self.lines:
-                if (
-                    line.start_seconds is not None
-                    and line.end_seconds is not None
-                    and start <= line.start_seconds
-                    and line.end_seconds <= end
-                    and line.receipt in _OPEN
-                ):
-                    self._mark(line, Receipt.DROPPED)
+            for place in self._open():
+                if start <= self._starts[place] and self._ends[place] <= end:
+                    self._mark(place, Receipt.DROPPED)
+
+
+def _known(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else seconds
 
 
 def _ranges(fields: Mapping[str, object]) -> list[tuple[float, float]]:

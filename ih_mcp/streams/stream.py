@@ -203,7 +203,7 @@ class Stream:
     @property
     def was_sent(self) -> bool:
         """Whether any media left us."""
-        return any(leg.receipts.lines for leg in self.legs)
+        return any(len(leg.receipts) for leg in self.legs)
 
     @property
     def answered_seconds(self) -> float:

@@ -559,7 +559,7 @@ async def test_n21_a_slow_uplink_is_told_and_never_killed(road: Start) -> None:
         await stream.opened()
         made.proxy.up.set(bytes_per_second=8 * 2**20)
         await stream.put(Outgoing(piece(0).data + b" " * 12 * 2**20, 0, 0.1))
-        await stream.until(lambda: bool(stream.leg and stream.leg.receipts.lines))
+        await stream.until(lambda: stream.was_sent)
         assert stream.leg
         assert stream.leg.is_behind
         assert made.status["what_now"].startswith("Falling behind")

@@ -1,0 +1,80 @@
+"""The ledger of a leg: what each word of the service says of segments."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from ih_mcp.streams.receipts import Line, Receipt, Receipts
+from ih_mcp.wire.messages import Completed, Ended, Error, Processing, Reading
+
+
+def sent(*ends: float | None) -> Receipts:
+    """Segments of three seconds that end there, or have no times."""
+    receipts = Receipts()
+    for end in ends:
+        start = None if end is None else end - 3
+        receipts.sent(1000, start_seconds=start, end_seconds=end)
+    return receipts
+
+
+def told(receipts: Receipts) -> list[str]:
+    return [receipts.line(number).receipt.value for number in range(1, len(receipts) + 1)]
+
+
+def test_a_line_is_what_was_written() -> None:
+    receipts = sent(3.0, None)
+    assert receipts.line(1) == Line(1, 1000, 0.0, 3.0, Receipt.SENT)
+    assert receipts.line(2) == Line(2, 1000, None, None, Receipt.SENT)
+
+
+def test_each_segment_has_its_own_last_word() -> None:
+    receipts = sent(3.0, 6.0, 9.0)
+    receipts.delivered(3)
+    for message in (Processing(1), Completed(1), Processing(2), Error(code="ih5004", segment=2)):
+        receipts.note(message)
+    assert told(receipts) == ["completed", "refused", "delivered"]
+    assert receipts.counts() == {"delivered": 1, "completed": 1, "refused": 1}
+    assert receipts.answered_seconds == 6.0
+
+
+def test_a_word_about_a_segment_that_was_never_sent_changes_nothing() -> None:
+    receipts = sent(3.0)
+    for number in (0, 2, -1):
+        receipts.note(Completed(number))
+    assert told(receipts) == ["sent"]
+
+
+def test_dropped_seconds_are_those_of_whole_segments_whose_times_are_known() -> None:
+    receipts = sent(3.0, 6.0, None)
+    receipts.note(Reading("coverage.dropped", {"ranges": [{"start": 2.0, "end": 6.0}]}))
+    assert told(receipts) == ["sent", "dropped", "sent"]
+    assert receipts.dropped_seconds == 4.0
+
+
+def test_an_end_in_order_settles_all_that_is_open() -> None:
+    receipts = sent(3.0, None, 6.0)
+    receipts.note(Error(code="ih5004", segment=1))
+    receipts.note(Ended(reason="client"))
+    assert told(receipts) == ["refused", "completed", "completed"]
+    assert receipts.answered_seconds == 6.0
+
+
+def test_after_a_loss_what_was_answered_is_done_and_the_rest_is_unknown() -> None:
+    receipts = sent(3.0, 6.0, None)
+    receipts.reached(3.0, 0.0)
+    receipts.lost()
+    assert told(receipts) == ["completed", "unknown", "unknown"]
+    receipts.resent(2)
+    assert told(receipts) == ["completed", "resent", "resent"]
+    assert receipts.counts() == {"completed": 1, "resent": 2}
+
+
+def test_a_segment_takes_no_more_than_a_few_bytes() -> None:
+    """Ten hours of a recorder that gives four chunks a second are 144,000."""
+    tracemalloc.start()
+    try:
+        receipts = sent(*(float(number) for number in range(20_000)))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / len(receipts) < 32
