@@ -113,6 +113,35 @@ def test_a_session_that_does_not_end_in_order_is_exit_code_1(
     assert b"1011" in done.stderr
 
 
+def test_what_the_service_says_reaches_a_terminal_as_plain_text(
+    tmp_path: Path, dialogue: Path
+) -> None:
+    script = tmp_path / "script.json"
+    fault = {"at": "segment", "n": 2, "close": 1011, "reason": "[/b] worn [red]out\x1b[2J :bell:"}
+    script.write_text(json.dumps([fault]), encoding="utf-8")
+    with subprocess.Popen(
+        [*CLI, "standin", "--script", str(script), "--analyst", "placeholder"],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as standin:
+        assert standin.stdout
+        url = standin.stdout.readline().decode().strip()
+        env = environment(tmp_path, endpoint=url, IH_MCP_RECONNECT="false")
+        done = run(env, "stream", str(dialogue), "--pace", "fast")
+        standin.send_signal(signal.SIGINT)
+        standin.wait(10)
+    assert done.returncode == 1
+    assert rb"[/b] worn [red]out\x1b[2J :bell:" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_refusal_quotes_a_name_as_plain_text(tmp_path: Path) -> None:
+    done = run(environment(tmp_path), "stream", "no\x1b[31m.mp4")
+    assert done.returncode == 2
+    assert b"\x1b" not in done.stderr
+
+
 def test_the_stand_in_writes_down_every_text_frame_it_sends(tmp_path: Path, dialogue: Path) -> None:
     record = tmp_path / "record.jsonl"
     with subprocess.Popen(

@@ -68,9 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: IhMcpError) -> None:
-    print(f"ih-mcp: {error.what}", file=sys.stderr)
+    from ih_mcp.tools.answers import harmless  # noqa: PLC0415 - the server must start fast
+
+    print(f"ih-mcp: {harmless(error.what)}", file=sys.stderr)
     if error.help:
-        print(f"  {error.help}", file=sys.stderr)
+        print(f"  {harmless(error.help)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,8 @@ from rich.console import Console
 from ih_mcp.settings import Settings
 from ih_mcp.tools.runtime import open_runtime
 
+from .words import say
+
 
 def run(
     settings: Settings, *, path: str, api: str, model: str | None, include: Sequence[str]
@@ -33,5 +35,5 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
         sys.stdout.buffer.write(body + b"\n")
     error = analysis.facts.get("error")
     if isinstance(error, dict):
-        console.print(f"{error['what']}. {error['help']}", highlight=False, soft_wrap=True)
+        say(console, f"{error['what']}. {error['help']}")
     return 0 if analysis.facts["state"] == "ended" else 1

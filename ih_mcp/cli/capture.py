@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import webbrowser
 from dataclasses import dataclass
-from functools import partial
 
 import anyio
 from anyio import to_thread
@@ -17,6 +16,7 @@ from ih_mcp.tools.ffmpeg import the_ffmpeg
 from ih_mcp.tools.runtime import Opening, open_runtime
 
 from .stream import carry
+from .words import say
 
 _TOLD_SECONDS = 2.0
 
@@ -45,7 +45,6 @@ def run_list(settings: Settings) -> int:
 
 async def _run(settings: Settings, wanted: Wanted) -> int:
     console = Console(stderr=True)
-    say = partial(console.print, highlight=False, soft_wrap=True)
     async with open_runtime(settings, trusted=True) as runtime:
         if wanted.by_ffmpeg:
             stream = await runtime.record_camera(
@@ -55,11 +54,11 @@ async def _run(settings: Settings, wanted: Wanted) -> int:
             house = await runtime.house()
             stream = await runtime.start_stream(wanted.opening)
             link = house.link(stream.id)
-            say(f"Record here (the link works once): {link}")
+            say(console, f"Record here (the link works once): {link}")
             if wanted.opens_browser:
                 await to_thread.run_sync(webbrowser.open, link)
         for note in (await runtime.notes()).values():
-            say(note)
+            say(console, str(note))
         code = await carry(runtime, stream, console)
         if not wanted.by_ffmpeg:
             with anyio.move_on_after(_TOLD_SECONDS):  # a page shows the end before it is left alone

@@ -21,6 +21,8 @@ from ih_mcp.tools.lines import frame
 from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
 from ih_mcp.wire.messages import Config
 
+from .words import plain, say
+
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
 
@@ -45,7 +47,7 @@ async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) 
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(path, opening, pace=pace)
         for note in (*(await runtime.notes()).values(), *stream.plan.notes):
-            console.print(note, highlight=False, soft_wrap=True)
+            say(console, str(note))
         return await carry(runtime, stream, console)
 
 
@@ -85,7 +87,7 @@ async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> N
         if page.entries:
             await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
             cursor = page.entries[-1].cursor
-        status.update(_progress(stream))
+        status.update(plain(_progress(stream)))
         if page.ended and cursor >= page.last:
             return
 
@@ -109,15 +111,14 @@ def _tell(console: Console, stream: Stream) -> int:
     record = stream.record()
     is_whole = stream.failure is None and "lost" not in record
     in_order = is_whole and stream.end is not None and stream.end.in_order
-    console.print(
+    say(
+        console,
         f"{'ended in order' if in_order else 'did not end in order'}: "
         f"{record.get('media_seconds', 0)} s of media, {record.get('messages', 0)} messages, "
         f"stream {stream.id}",
-        highlight=False,
-        soft_wrap=True,
     )
     lines = [f"{stream.failure.what}. {stream.failure.help}"] if stream.failure else []
     lines += [f"{name}: {json.dumps(record[name])}" for name in ("gaps", "lost") if name in record]
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     return 0 if in_order else 1
