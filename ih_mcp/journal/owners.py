@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from ih_mcp.errors import JournalError
@@ -29,10 +29,14 @@ class Owner:
         self._folder = folder
         self.name = secrets.token_hex(8)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path(self.name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            self._lock = _open(self._path(self.name))
-            _lock(self._lock)
+            with ExitStack() as undo:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+                os.close(os.open(self._path(self.name), flags, 0o600))
+                self._lock = _open(self._path(self.name))
+                undo.callback(self.close)
+                _lock(self._lock)
+                undo.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise JournalError(
                 f"the journal cannot open: {exc}",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, starmap
 from operator import add
@@ -124,16 +124,18 @@ class Store:
             JournalError: The folder or file cannot be used.
         """
         self.path = path
-        with self._failing("open"):
+        with self._failing("open"), ExitStack() as undo:
             make_private(path)
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
             )
+            undo.callback(self.close)  # who is told to move the file away can do so at once
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
             self._db.execute("PRAGMA fullfsync=ON")  # macOS: else a sync stops at the disk's cache
             self._prepare()
             self._identity = identity(path)
+            undo.pop_all()
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -18,8 +20,9 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
+from ih_mcp.journal.checks import checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
-from ih_mcp.journal.store import Batch
+from ih_mcp.journal.store import Batch, Row
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
@@ -173,6 +176,56 @@ async def test_a_failing_disk_is_told_to_everybody_and_nothing_more_is_taken(
         with pytest.raises(JournalError):
             log.append("more", leg=0)
         assert log.last == 1
+
+
+async def test_who_waits_for_a_failure_is_told_when_the_disk_takes_no_more(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal, anyio.create_task_group() as tasks:
+        log = await keep(journal, "safe")
+        told: list[JournalError | None] = []
+
+        async def wait() -> None:
+            await log.failed()
+            told.append(log.failure)
+
+        tasks.start_soon(wait)
+        log.append("safe too", leg=0)
+        await log.flushed()
+        assert told == []
+        edit(tmp_path, "DROP TABLE entries")
+        log.append("lost", leg=0)
+        with anyio.fail_after(5), pytest.raises(JournalError):
+            await log.flushed()
+        await log.failed()  # who asks later is told at once
+    assert told == [log.failure]
+
+
+async def test_a_log_is_full_while_megabytes_of_it_wait_for_the_disk(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {})
+        seen = []
+        for size in (2**23, 1):
+            log.append("x" * size, leg=0)
+            seen.append(log.is_full)
+        await log.flushed()
+        assert [*seen, log.is_full] == [False, True, False]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_record_that_the_disk_does_not_take_is_told_and_only_an_end_is_final(
+    tmp_path: Path, *, ended: bool
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a")
+        edit(
+            tmp_path,
+            "CREATE TRIGGER full BEFORE UPDATE OF record ON streams "
+            "BEGIN SELECT RAISE(FAIL, 'disk is full'); END",
+        )
+        with pytest.raises(JournalError, match="cannot write: disk is full"):
+            await log.write_record({"state": "ended" if ended else "sending"}, ended=ended)
+        row = await journal.row("st_1")
+        assert (row.ended_at is not None) is ended
+        assert json.loads(row.record)["state"] == ("failed" if ended else "open")
 
 
 async def test_a_folder_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
@@ -410,6 +463,18 @@ async def test_a_damaged_record_says_so(tmp_path: Path, record: str | None) -> N
         await journal.tidy()
 
 
+def test_checksums_are_those_of_the_files_that_exist() -> None:
+    """Another sum would have every journal of an earlier version read as damaged."""
+    place = 1 << 32 | 7
+    rows: list[Row] = [
+        (place, 0, 0, "a"),
+        (place + 1, 0, 0, "a"),
+        (place, 0, 0, b"a"),
+        (place, 0, 0, ""),
+    ]
+    assert list(checksums(rows)) == [1_993_550_816, 3_865_851_505, 1_529_756_562, 7]
+
+
 async def test_a_stream_whose_row_is_no_row_any_more_is_unknown(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a")
@@ -424,6 +489,53 @@ async def test_a_file_that_is_no_journal_says_what_to_do(tmp_path: Path) -> None
         async with open_journal(tmp_path):
             raise AssertionError
     assert f"Move {FILE_NAME} and the files beside it away" in failed.value.help
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """Every connection that is made from now on."""
+    made: list[sqlite3.Connection] = []
+    real = sqlite3.connect
+
+    def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        made.append(real(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    return made
+
+
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return True
+    return False
+
+
+async def test_a_file_that_cannot_be_used_is_let_go_at_once(
+    tmp_path: Path, connections: list[sqlite3.Connection]
+) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+    with pytest.raises(JournalError):
+        async with open_journal(tmp_path):
+            raise AssertionError
+    assert [is_closed(connection) for connection in connections] == [True]
+
+
+async def test_a_lock_that_cannot_be_taken_leaves_nothing_open_and_no_file(
+    tmp_path: Path, connections: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("locking protocol")  # as where a folder knows no locks
+
+    monkeypatch.setattr("ih_mcp.journal.owners._lock", refuse)
+    with pytest.raises(JournalError, match="cannot open: locking protocol") as failed:
+        async with open_journal(tmp_path):
+            raise AssertionError
+    assert "IH_MCP_DATA_DIR" in failed.value.help
+    assert [is_closed(connection) for connection in connections] == [True] * 3
+    assert not list((tmp_path / "owners").iterdir())
 
 
 async def test_a_journal_of_the_first_version_is_read_and_written(tmp_path: Path) -> None:
