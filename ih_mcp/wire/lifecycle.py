@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from .dialects import Dialect
 from .messages import Reading, ServerMessage
+from .reach import is_time
 
 Fields = Mapping[str, object]
 
@@ -215,7 +216,9 @@ class Lifecycle:
     def _time(self, item: Fields, *names: str, offset: float) -> float:
         for name in names:
             value = item.get(name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if is_time(value):
                 seconds = value + offset
                 self.latest_seconds = max(self.latest_seconds, seconds)
                 return seconds
