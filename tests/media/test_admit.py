@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
-from ih_mcp.errors import PathError
-from ih_mcp.media.admit import admit, opened
+from ih_mcp.errors import MediaError, PathError
+from ih_mcp.media.admit import admit, opened, read
 
 
 @pytest.fixture
@@ -67,6 +68,13 @@ def test_a_near_miss_is_named_from_the_same_folder(folder: Path) -> None:
     assert error.code == "file_not_found"
     assert error.facts["near"] == ["call.mp4"]
     assert "call.mp4" in error.help
+
+
+def test_without_anything_like_it_or_a_folder_the_name_is_to_be_checked(folder: Path) -> None:
+    for path in ("zzz.webm", "no-folder/call.mp4"):
+        error = refused(path, folder)
+        assert (error.code, error.facts["near"]) == ("file_not_found", [])
+        assert error.help == "Check the name and its folder."
 
 
 def test_what_is_outside_is_not_told_to_exist_or_not(folder: Path) -> None:
@@ -150,3 +158,39 @@ async def test_a_file_removed_after_the_check_is_told(folder: Path) -> None:
         async with opened(path):
             pass
     assert caught.value.code == "file_not_found"
+
+
+def test_a_segments_file_is_read_whole_up_to_the_bound(folder: Path) -> None:
+    assert read(folder / "call.mp4", max_bytes=5) == b"media"
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_a_file_that_is_or_grows_too_large_for_a_segment_is_refused_with_its_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, grows: bool
+) -> None:
+    path = folder / "call.mp4"
+    if grows:  # between the look at it and the reading
+        real = os.fdopen
+
+        def fdopen(descriptor: int, *rest: Any) -> BinaryIO:
+            path.write_bytes(b"media+more")
+            return real(descriptor, *rest)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(os, "fdopen", fdopen)
+    with pytest.raises(MediaError) as caught:
+        read(path, max_bytes=5 if grows else 4)
+    error = caught.value
+    assert error.code == "segment_too_large"
+    assert str(error).startswith(f"'call.mp4' has {6 if grows else 5} bytes; a segment may have")
+    assert "Cut shorter segments" in error.help
+    assert "Nothing was sent" in error.help
+
+
+def test_another_file_in_its_place_is_not_read(folder: Path) -> None:
+    path = admit("call.mp4", allowed=[folder])
+    secret = folder.parent / "secret.mp4"
+    secret.write_bytes(b"secret")
+    path.unlink()
+    path.symlink_to(secret)
+    with pytest.raises(PathError, match="cannot be opened"):
+        read(path, max_bytes=100)
