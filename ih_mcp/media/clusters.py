@@ -195,6 +195,7 @@ class MatroskaReader:
                 self._parts.clear()
             self._beginning.clear()
         self._cluster = Cluster(element.offset, element.end)
+        self._last_block = None
 
     def _take_header(self, element: Element) -> None:
         if element.number == Id.INFO:
@@ -228,12 +229,12 @@ class MatroskaReader:
         """
         if block.track != self._main(cluster):
             return False
-        is_video = self._tracks[block.track].is_video if block.track in self._tracks else False
-        return not is_video or (block.is_key and element.number == Id.SIMPLE_BLOCK)
+        is_key = block.is_key and element.number == Id.SIMPLE_BLOCK
+        return is_key or not self._is_video(block.track)
 
     def _atom(self, cluster: Cluster, end: int) -> Atom:
         main = self._main(cluster)
-        is_video = main is not None and self._tracks[main].is_video
+        is_video = self._is_video(main)
         spans = cluster.spans.values()
         earliest = min(span.earliest for span in spans)
         span = cluster.spans.get(main) if main is not None else None
@@ -262,6 +263,11 @@ class MatroskaReader:
     def _main(self, cluster: Cluster) -> int | None:
         videos = (number for number, track in self._tracks.items() if track.is_video)
         return next(videos, next(iter(cluster.spans)) if cluster.spans else None)
+
+    def _is_video(self, number: int | None) -> bool:
+        """Whether this track has pictures; one that the header does not name has none."""
+        track = self._tracks.get(number) if number is not None else None
+        return track is not None and track.is_video
 
     def _frame_seconds(self, number: int, span: Span) -> float:
         """How long a block lasts, which blocks do not tell: as declared, else their mean."""

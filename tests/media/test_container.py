@@ -158,6 +158,35 @@ def test_a_matroska_header_without_an_end_is_refused() -> None:
         reader.feed(void)
 
 
+@pytest.mark.parametrize(
+    ("declared", "blocks"),
+    [
+        pytest.param(b"", ebml.element(Id.SIMPLE_BLOCK, b"\x83\0\0\x80x"), id="undeclared track"),
+        pytest.param(
+            ebml.element(Id.TRACK_NUMBER, b"\1") + ebml.element(Id.TRACK_TYPE, b"\1"),
+            ebml.element(
+                Id.BLOCK_GROUP,
+                ebml.element(Id.REFERENCE_BLOCK, b"\1") + ebml.element(Id.BLOCK, b"\x81\0\0\0x"),
+            ),
+            id="reference before its block",
+        ),
+    ],
+)
+def test_clusters_that_no_muxer_writes_are_read_all_the_same(
+    declared: bytes, blocks: bytes
+) -> None:
+    tracks = ebml.element(Id.TRACKS, ebml.element(Id.TRACK_ENTRY, declared) if declared else b"")
+    segment = Id.SEGMENT.to_bytes(4, "big") + ebml.UNKNOWN
+    block = ebml.element(Id.SIMPLE_BLOCK, b"\x81\0\0\x80x")
+    clusters = [
+        ebml.element(Id.CLUSTER, ebml.element(Id.TIMESTAMP, bytes([at])) + each)
+        for at, each in enumerate([block, blocks])
+    ]
+    reader = MatroskaReader()
+    atoms = reader.feed(ebml.element(Id.EBML, b"") + segment + tracks + b"".join(clusters))
+    assert [atom.size for atom in atoms] == [len(cluster) for cluster in clusters]
+
+
 def test_a_second_header_within_an_mp4_stream_is_refused(streams: Streams) -> None:
     reader = Mp4Reader()
     reader.feed(streams["mp4"])
