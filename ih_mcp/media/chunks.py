@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
-from .container import READERS, Entry, Reader, container_of
+from .container import READERS, Entry, Reader, bad_container, container_of
 from .cutter import Cutter, Segment
 from .plan import Bounds
 
+_EBML = b"\x1aE\xdf\xa3"
 _TELLING_BYTES = 12  # enough of a beginning to tell which container it is
+_MAX_WAITING_BYTES = 1 << 24  # chosen: a browser's header has some hundred bytes
 _READER_OF = {"matroska": "webm", "mp4": "mp4"}
 
 
@@ -52,11 +54,13 @@ class Recording:
 
     Send what `take` gives, then what `finish` gives; joined, that is what came, byte for byte. A
     chunk that begins a new container, as when a recorder is started anew, begins anew here too; its
-    times go on from those before.
+    times go on from those before. A header that was followed by no media is left out then.
     """
 
     def __init__(self) -> None:
         self._stream = _Stream()
+        self._beginning = b""
+        """What may begin a new container; the next chunk tells."""
 
     @property
     def container(self) -> str | None:
@@ -78,8 +82,12 @@ class Recording:
             MediaError: The recording begins without a header (`no_header`), or is damaged
                 (`bad_container`).
         """
-        if self._stream.is_sent and container_of(data) in _READER_OF:
+        data, self._beginning = self._beginning + data, b""
+        if self._stream.may_be_followed_by(data):
             self._stream = _Stream(self._stream.reached_seconds)
+        elif self._stream.is_sent and data and _EBML.startswith(data):
+            self._beginning = data
+            return None
         return self._stream.take(data)
 
     def finish(self) -> Chunk | None:
@@ -88,7 +96,8 @@ class Recording:
         Raises:
             MediaError: There was never enough to tell what it is (`no_header`).
         """
-        return self._stream.finish()
+        rest, self._beginning = self._beginning, b""
+        return self._stream.take(rest) if rest else self._stream.finish()
 
     def whole(self, chunk: Chunk) -> bytes:
         """The chunk with the header before it, so that it decodes without the others.
@@ -175,6 +184,13 @@ class _Stream:
         """The first among those waiting."""
         self._begin_seconds = self.reached_seconds = begin_seconds
 
+    def may_be_followed_by(self, data: bytes) -> bool:
+        """Whether it could be over, and a new container begins with these bytes."""
+        if container_of(data) not in _READER_OF:
+            return False
+        is_headed = self.reader is not None and self.reader.header is not None
+        return self.is_sent or is_headed or (self.container is not None and data[:4] == _EBML)
+
     def take(self, data: bytes) -> Chunk | None:
         self._waiting += data
         if self.container is None and not self._begins():
@@ -185,6 +201,8 @@ class _Stream:
             begun = (entry for entry in self.reader.entries if entry.offset >= self._given)
             self._entry = self._entry or next(begun, None)
         is_header_alone = self.reader is not None and not self.reader.has_media
+        if is_header_alone and len(self._waiting) > _MAX_WAITING_BYTES:
+            raise bad_container(f"{len(self._waiting)} bytes of the recording hold no media")
         return None if is_header_alone or not self._waiting else self._give()
 
     def finish(self) -> Chunk | None:

@@ -215,6 +215,42 @@ def test_the_times_of_a_recorder_that_is_started_anew_go_on(chunks: Chunks) -> N
     assert anew[0].key_seconds == pytest.approx(end, abs=0.2)
 
 
+@pytest.mark.parametrize("name", ["chromium-mp4-1s", "chromium-vp8-250ms"])
+def test_a_recorder_that_was_started_anew_begins_anew_however_little_came_first(
+    name: str, chunks: Chunks
+) -> None:
+    pieces = [piece for piece in chunks(name) if piece]  # the first: a header alone, a single byte
+    once, twice = passed(pieces), passed([*pieces, *pieces])
+    assert b"".join(chunk.data for chunk in twice) == b"".join(pieces) * 2
+    assert [chunk.headed for chunk in twice] == [chunk.headed for chunk in once] * 2
+    end = once[-1].end_seconds
+    assert end is not None
+    assert twice[-1].end_seconds == pytest.approx(2 * end, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["chromium-mp4-1s", "firefox-vp8-1s"])
+def test_a_header_that_no_media_followed_is_left_out(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    header = pieces[0] if name == "chromium-mp4-1s" else pieces[0][:313]
+    assert passed([header, *pieces]) == passed(pieces)
+
+
+def test_a_single_byte_that_begins_nothing_goes_out_in_its_place(chunks: Chunks) -> None:
+    data = b"".join(chunks("chromium-vp8-3s"))
+    at = data.index(b"\x1a", 50_000)
+    pieces = [data[:at], data[at : at + 1], data[at + 1 :]]
+    assert b"".join(chunk.data for chunk in passed(pieces)) == data
+    assert b"".join(chunk.data for chunk in passed(pieces[:2])) == data[: at + 1]
+
+
+def test_a_recording_that_never_comes_to_media_is_refused() -> None:
+    recording = Recording()
+    recording.take(b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\x7f\xff\xff\xfffree")
+    more = (recording.take(bytes(1 << 20)) for _ in range(17))
+    with pytest.raises(MediaError, match="hold no media"):
+        list(more)
+
+
 def test_other_containers_pass_without_times(zoo: Zoo) -> None:
     data = zoo("transport").read_bytes()
     sent = passed([data[:50_000], data[50_000:]])
