@@ -193,6 +193,35 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, dialogue: Path) ->
     assert b"Traceback" not in words
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--expires-in", "5"], "argument 'expires_in': Input should be greater than or equal"),
+        (["--kind", "access", "--max-bytes", "4"], "max_bytes: the service bounds tokens of the"),
+    ],
+)
+def test_a_token_that_cannot_be_is_told(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("IH_MCP_DATA_DIR", str(tmp_path))
+    assert main(["token", "--local", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_api_version_nobody_knows_is_told(tmp_path: Path) -> None:
+    env = environment(tmp_path, IH_MCP_API="v9", IH_MCP_MEDIA_DIRS=str(tmp_path))
+    checked = run(env, "check")
+    assert checked.returncode == 1
+    assert b"-> Set IH_MCP_API to one of v0, v1, v2." in checked.stdout
+    minted = run(env, "token", "--kind", "access")
+    assert minted.returncode == 2
+    assert b"Known versions: v0, v1, v2." in minted.stderr
+
+
 def test_check_says_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> None:
     good = run(environment(tmp_path, IH_MCP_MEDIA_DIRS=str(tmp_path)), "check")
     assert good.returncode == 0, good.stdout.decode()

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import anyio
+from pydantic import ValidationError
 
+from ih_mcp.errors import CallerError
 from ih_mcp.settings import Settings
 from ih_mcp.tools.runtime import open_runtime
 from ih_mcp.tools.token_tools import CreateToken, mint
+from ih_mcp.tools.tool import problems_of
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    """Print the service's JSON."""
-    asked = CreateToken(**{name: getattr(options, name) for name in CreateToken.model_fields})
-    print(anyio.run(_mint, settings, asked))
+    """Print the service's JSON, as it came.
+
+    Raises:
+        CallerError: The options cannot be; nothing was asked for.
+    """
+    try:
+        asked = CreateToken(**{name: getattr(options, name) for name in CreateToken.model_fields})
+    except ValidationError as exc:
+        raise CallerError(
+            f"no token was asked for: {'; '.join(problems_of(exc))}", help="See `token --help`."
+        ) from None
+    sys.stdout.buffer.write(anyio.run(_mint, settings, asked).encode() + b"\n")
     return 0
 
 

@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
+from ih_mcp.wire.dialects import DIALECTS
 
 from .runtime import Runtime
 
@@ -41,6 +42,16 @@ async def check(runtime: Runtime) -> dict[str, object]:
 async def _key(runtime: Runtime) -> str:
     found = runtime.credentials.require()
     return "not needed" if found == "local" else f"{found} is set"
+
+
+async def _api(runtime: Runtime) -> str:
+    name = runtime.settings.api
+    if name not in DIALECTS:
+        raise ConfigurationError(
+            f"IH_MCP_API is {name!r}, which is not known",
+            help=f"Set IH_MCP_API to one of {', '.join(DIALECTS)}.",
+        )
+    return name
 
 
 async def _endpoint(runtime: Runtime) -> str:
@@ -111,6 +122,7 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
 
 _PARTS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "api_key": _key,
+    "api": _api,
     "endpoint": _endpoint,
     "ffmpeg": _ffmpeg,
     "media_dirs": _folders,

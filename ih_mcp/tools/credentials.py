@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.net.token import Credential, Fixed, Minted
 from ih_mcp.settings import Settings
+from ih_mcp.wire.dialects import dialect
 from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
 
 LOCAL_KEY = "ih_local_stand_in"
@@ -47,6 +48,7 @@ class Credentials:
 
         Raises:
             ConfigurationError: There is none; names both ways out.
+            CallerError: There is no such API version.
         """
         settings = self._settings
         found = self.require()
@@ -56,7 +58,8 @@ class Credentials:
         if fixed is not None:
             return Fixed(fixed.get_secret_value())
         if self._minted is None:  # one for the process: concurrent callers share its mint
-            self._minted = Minted(self.key_pair(), base_url=await self._base_url(), api=api)
+            known = dialect(api).name
+            self._minted = Minted(self.key_pair(), base_url=await self._base_url(), api=known)
         return self._minted
 
     def key_pair(self, scopes: Sequence[str] | None = None) -> KeyPair:
@@ -98,4 +101,4 @@ class Credentials:
 
 
 def _scopes(scopes: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(scopes) if scopes else DEFAULT_SCOPES
+    return tuple(scopes) if scopes is not None else DEFAULT_SCOPES

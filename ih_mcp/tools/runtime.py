@@ -262,8 +262,12 @@ class Runtime:
 
     @property
     def auth_path(self) -> str:
-        """Where access tokens are minted."""
-        return AUTH_PATHS[self.settings.api]
+        """Where access tokens are minted.
+
+        Raises:
+            CallerError: The API version of the settings is not known.
+        """
+        return AUTH_PATHS[dialect(self.settings.api).name]
 
     async def mint(self, path: str, body: Mapping[str, object]) -> str:
         """Ask for a token; gives the service's JSON as it came."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from mcp_types import CallToolResult, TextContent
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
 
 from .answers import answer
 from .runtime import Runtime
 from .tool import Arguments, Call
+
+_BOTH = {"kind", "scopes"}
 
 
 class CreateToken(Arguments):
@@ -27,6 +29,15 @@ class CreateToken(Arguments):
     max_concurrent: int | None = None
     max_video_seconds: int | None = None
     allowed_origins: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_capped(self) -> CreateToken:
+        asked = self.model_dump(exclude_none=True).keys() - _BOTH
+        if self.kind == "access" and asked:  # in silence it would be a token without them
+            raise ValueError(
+                f"{', '.join(sorted(asked))}: the service bounds tokens of the kind client only"
+            )
+        return self
 
 
 async def create_token(call: Call[CreateToken]) -> CallToolResult:
@@ -53,12 +64,14 @@ async def mint(runtime: Runtime, asked: CreateToken) -> str:
         return await runtime.mint(path, runtime.credentials.key_pair(asked.scopes).body())
     request = ClientTokenRequest(
         api_key=runtime.credentials.api_key(),
-        scopes=tuple(asked.scopes) if asked.scopes else None,
+        scopes=tuple(asked.scopes) if asked.scopes is not None else None,
         expires_in=asked.expires_in,
         max_duration_seconds=asked.max_duration_seconds,
         max_bytes=asked.max_bytes,
         max_concurrent=asked.max_concurrent,
         max_video_seconds=asked.max_video_seconds,
-        allowed_origins=tuple(asked.allowed_origins) if asked.allowed_origins else None,
+        allowed_origins=tuple(asked.allowed_origins)
+        if asked.allowed_origins is not None  # an empty list is not "any"
+        else None,
     )
     return await runtime.mint(CLIENT_TOKENS_PATH, request.body())

@@ -181,16 +181,22 @@ def _slim(node: object) -> object:
 def _explain(tool: str, arguments: type[Arguments], exc: ValidationError) -> CallerError:
     """What is wrong with the arguments, in words a model can act on."""
     known = ", ".join(arguments.model_fields)
+    return CallerError(
+        f"{tool} was not called: {'; '.join(problems_of(exc))}",
+        help=f"{tool} takes: {known}." if known else f"{tool} takes no arguments.",
+    )
+
+
+def problems_of(exc: ValidationError) -> list[str]:
+    """What is wrong with arguments, one fragment each; none shows a value."""
     problems = []
     for error in exc.errors(include_url=False):
-        name = ".".join(str(part) for part in error["loc"]) or "arguments"
+        name = ".".join(str(part) for part in error["loc"])
+        why = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             problems.append(f"unknown argument {name!r}")
         elif error["type"] == "missing":
             problems.append(f"argument {name!r} is missing")
         else:
-            problems.append(f"argument {name!r}: {error['msg'].removeprefix('Value error, ')}")
-    return CallerError(
-        f"{tool} was not called: {'; '.join(problems)}",
-        help=f"{tool} takes: {known}." if known else f"{tool} takes no arguments.",
-    )
+            problems.append(f"argument {name!r}: {why}" if name else why)
+    return problems

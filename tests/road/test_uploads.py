@@ -158,6 +158,23 @@ async def test_a_client_token_is_the_services_json(standin: StartStandin, tmp_pa
     assert minted["access_token"].startswith("ct_")
 
 
+async def test_no_bound_that_was_asked_for_is_left_out_of_a_token_in_silence(
+    standin: StartStandin, tmp_path: Path
+) -> None:
+    pair = {"INTERHUMAN_KEY_ID": "kid", "INTERHUMAN_KEY_SECRET": "s3cret"}
+    async with (
+        standin() as running,
+        open_host(environment(tmp_path, endpoint=running.url, **pair)) as host,
+    ):
+        capped = await host.call("create_token", kind="access", max_bytes=1, expires_in=60)
+        nowhere = await host.call("create_token", allowed_origins=[])
+        scopeless = await host.call("create_token", kind="access", scopes=[])
+    assert capped.is_error
+    assert "expires_in, max_bytes: the service bounds tokens of the kind client" in capped.text
+    assert json.loads(nowhere.messages[0])["allowed_origins"] == []
+    assert scopeless.error["server_code"] == "ih4005"
+
+
 async def test_an_access_token_needs_the_key_pair(standin: StartStandin, tmp_path: Path) -> None:
     async with standin() as running:
         env = environment(tmp_path, endpoint=running.url)
