@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from ih_mcp.errors import ConfigurationError
 
-from .rows import Mark, Row, clock, rows
+from .rows import Mark, Row, clock, plain, rows
 from .timeline import Drawing
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _COLOURS = {  # those of timeline.css, light
     "quality": "#7a3fb0", "dropped": "#f6c7bd", "degraded": "#f7e2ae", "segment": "#dfe3e9",
 }  # fmt: skip
 _INK, _SOFT, _SHEET = "#16202c", "#4d5a6a", "#f3f5f8"
+_DRAWING = threading.Lock()  # the library's settings are the process's, and calls come in threads
 _WIDTH_INCHES, _ROW_INCHES, _EDGE_INCHES = 11.0, 0.42, 1.1
 _DOTS_PER_INCH = 110
 _CHARS_PER_WIDTH = 150  # of the small letters, across the whole picture
@@ -58,26 +60,28 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
 
     found = rows(drawing)
     seconds = max(float(str(drawing["seconds"])), 10.0)
-    figure = Figure(
-        figsize=(_WIDTH_INCHES, _EDGE_INCHES + _ROW_INCHES * max(1, len(found))),
-        dpi=_DOTS_PER_INCH,
-        layout="constrained",
-    )
-    axes = figure.add_subplot()
-    _frame(axes, found, seconds)
-    for place, row in enumerate(found):
-        _row(axes, row, place, seconds)
-    axes.set_title(_title(drawing), loc="left", fontsize=10, color=_INK)
     out = io.BytesIO()
     same = {"Date": None} if kind == "svg" else None  # the same values give the same bytes
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ih-mcp"}):
+    with _DRAWING, mpl.rc_context():
+        mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ih-mcp"})
+        mpl.rcParams["text.parse_math"] = False  # dollar signs are dollar signs
+        figure = Figure(
+            figsize=(_WIDTH_INCHES, _EDGE_INCHES + _ROW_INCHES * max(1, len(found))),
+            dpi=_DOTS_PER_INCH,
+            layout="constrained",
+        )
+        axes = figure.add_subplot()
+        _frame(axes, found, seconds)
+        for place, row in enumerate(found):
+            _row(axes, row, place, seconds)
+        axes.set_title(_title(drawing), loc="left", fontsize=10, color=_INK)
         figure.savefig(out, format=kind, metadata=same)
     return out.getvalue()
 
 
 def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"] or drawing["stream_id"]
-    return f"{source} · {drawing['state']} · {drawing['messages']} messages"
+    return f"{plain(str(source))} · {drawing['state']} · {drawing['messages']} messages"
 
 
 def _frame(axes: Axes, found: list[Row], seconds: float) -> None:

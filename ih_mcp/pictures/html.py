@@ -11,7 +11,7 @@ import html
 import json
 from importlib.resources import files
 
-from .rows import clock, rows
+from .rows import clock, plain, rows
 from .timeline import Drawing
 
 APP_URI = "ui://ih-mcp/timeline.html"
@@ -72,13 +72,13 @@ def _hash(text: str) -> str:
 
 def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
-    return f"{source or drawing['stream_id']}: {drawing['state']}"
+    return f"{plain(str(source or drawing['stream_id']))}: {drawing['state']}"
 
 
 def _notes(drawing: Drawing) -> str:
     notes = drawing["notes"]
     assert isinstance(notes, list)
-    return "".join(f"<p>{html.escape(str(note))}</p>" for note in notes)
+    return "".join(f"<p>{html.escape(plain(str(note)))}</p>" for note in notes)
 
 
 def _table(drawing: Drawing) -> str:

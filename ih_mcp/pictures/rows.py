@@ -5,6 +5,7 @@ The page draws the same rows with its own script, where each can be pointed at.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from .timeline import Drawing
 
 _SHADES = ("high", "medium", "low")
+_UNWRITABLE = {"Cc", "Cs"}  # what steers a terminal, and halves of characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def rows(drawing: Drawing) -> list[Row]:
     signals: dict[str, list[Mark]] = {}
     for span in _items(drawing["spans"]):
         signals.setdefault(str(span["signal"]), []).append(_signal(span, now))
-    found = [Row(name, "signal", marks) for name, marks in signals.items()]
+    found = [Row(plain(name), "signal", marks) for name, marks in signals.items()]
     found.append(
         Row(
             "engagement",
@@ -87,21 +89,30 @@ def clock(seconds: float) -> str:
     return f"{start}:{rest // 10:02}{fraction}"
 
 
+def plain(text: str) -> str:
+    """Words of the service or a caller, without what no terminal or file should be given."""
+    return "".join(
+        " " if char.isspace() else "\ufffd" if unicodedata.category(char) in _UNWRITABLE else char
+        for char in text
+    )
+
+
 def _signal(span: Mapping[str, Any], now: float) -> Mark:
     probability = span["probability"]
     return Mark(
         span["start"],
         max(now, span["start"]) if span["end"] is None else span["end"],
         shade(probability),
-        text="" if probability is None else str(probability),
-        more=span["rationale"] or "",
+        text="" if probability is None else plain(str(probability)),
+        more=plain(span["rationale"] or ""),
         is_open=span["end"] is None,
     )
 
 
 def _state(item: Mapping[str, Any], now: float) -> Mark:
     end = max(now, item["start"]) if item["end"] is None else item["end"]
-    return Mark(item["start"], end, "engagement", text=item["state"], is_open=item["end"] is None)
+    is_open = item["end"] is None
+    return Mark(item["start"], end, "engagement", text=plain(item["state"]), is_open=is_open)
 
 
 def _period(item: Mapping[str, Any]) -> Mark:
@@ -110,7 +121,12 @@ def _period(item: Mapping[str, Any]) -> Mark:
     more = ", ".join(f"{name.replace('_', ' ')} {score}" for name, score in item["values"].items())
     start, end = _number(item["start"]), _number(item["end"])
     return Mark(
-        start, end, "quality", text="" if value is None else f"{value:.0f}", more=more, value=value
+        start,
+        end,
+        "quality",
+        text="" if value is None else f"{value:.0f}",
+        more=plain(more),
+        value=value,
     )
 
 

@@ -6,7 +6,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from .rows import Mark, Row, clock, rows
+from .rows import Mark, Row, clock, plain, rows
 from .timeline import Drawing
 
 _CELLS = {"high": "█", "medium": "▓", "low": "░", "dropped": "x", "degraded": "~", "segment": "─"}
@@ -48,7 +48,8 @@ class Picture:
 
 def _head(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
-    return f"{drawing['stream_id']}{f' · {source}' if source else ''} · {drawing['state']}"
+    named = f" · {plain(str(source))}" if source else ""
+    return f"{drawing['stream_id']}{named} · {drawing['state']}"
 
 
 def _foot(drawing: Drawing) -> str:

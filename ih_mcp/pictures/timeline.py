@@ -20,6 +20,7 @@ Drawing = dict[str, object]
 
 LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
 """The names of a `Drawing` that hold lists, which grow and whose last items change."""
+_MOST = 1e300
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 
@@ -88,13 +89,13 @@ class Timeline:
             "lost": record.get("lost", {}),
             "receipts": record.get("segments", {}),
             "bytes_sent": record.get("bytes_sent", 0),
-            "overall": life.quality_overall,
+            "overall": _numbered(life.quality_overall),
             "spans": [
                 {
                     "signal": span.signal_type,
                     "start": span.start_seconds,
                     "end": span.end_seconds,
-                    "probability": span.probability,
+                    "probability": _numbered(span.probability),
                     "rationale": span.rationale,
                     "changes": span.changes,
                 }
@@ -209,8 +210,19 @@ def _period(entry: Fields) -> Mapping[str, object]:
     return {
         "start": entry.get("start"),
         "end": entry.get("end"),
-        "values": dict(values) if isinstance(values, Mapping) else {},
+        "values": _numbered(values) if isinstance(values, Mapping) else {},
     }
+
+
+def _numbered(value: object) -> object:
+    """A value of a message as every reader of JSON has it: NaN, or 1e999, is null."""
+    if isinstance(value, Mapping):
+        return {name: _numbered(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_numbered(each) for each in value]
+    if isinstance(value, int | float) and not -_MOST < value < _MOST:
+        return None
+    return value
 
 
 def _pairs(ranges: Iterable[Range]) -> list[list[float]]:

@@ -15,11 +15,14 @@ from rich.console import Console
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.pictures.draw import draw
+from ih_mcp.pictures.files import picture
 from ih_mcp.pictures.html import app_page, file_page
 from ih_mcp.pictures.rows import clock, rows, shade
 from ih_mcp.pictures.terminal import Picture
+from ih_mcp.pictures.timeline import Drawing, Timeline
+from ih_mcp.wire.dialects import V1
 
-from .known import SPANS, drawing
+from .known import RECORD, SPANS, drawing, entries, message
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -120,6 +123,38 @@ def test_the_file_holds_the_values_and_no_word_of_a_message_becomes_markup() -> 
     assert "<pause>" not in page
     assert "<nobody>" not in page
     assert "unsafe" not in page
+
+
+def odd_drawing() -> Drawing:
+    """With words that are no words: of a terminal's, a formula's, and half of a character."""
+    odd = "$\\foo$ 5$ \x1b]0;title\x07\x1b[2J \ud83d"
+    timeline = Timeline(V1)
+    text = message("signal.detected", signal_type=odd, start=1.0, probability=odd, rationale=odd)
+    state = message("engagement.updated", state=odd, start=1.0)
+    for entry in entries([text, state]):
+        timeline.take(entry)
+    return timeline.as_json({**RECORD, "source": odd, "notes": [odd]}, stream_id="st_1")
+
+
+@pytest.mark.parametrize("kind", ["svg", "html"])
+def test_words_that_cannot_be_written_keep_no_file_from_being_one(kind: str) -> None:
+    text = picture(odd_drawing(), kind).decode()
+    words = re.sub(r"<script[\s\S]*?</script>", "", text)
+    assert "$\\foo$ 5$ \ufffd]0;title" in words
+    assert "\x1b" not in words
+    if kind == "svg":
+        ET.fromstring(text)  # noqa: S314 - our own
+
+
+def test_words_of_a_service_do_not_steer_the_terminal() -> None:
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="utf-8")
+    console = Console(width=80, file=file, force_terminal=True, color_system=None)
+    console.print(Picture(odd_drawing()))
+    file.flush()
+    shown = written.getvalue()
+    assert b"\x1b" not in shown
+    assert b"]0;title" in shown
 
 
 def test_a_terminal_shows_each_lane_with_its_shades() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Entry, open_journal
+from ih_mcp.pictures.rows import rows
 from ih_mcp.pictures.timeline import (
     LISTS,
     Drawing,
@@ -43,6 +44,21 @@ def test_the_messages_add_up_to_what_they_say() -> None:
     assert found["overall"] == {"quality_index": 63}
     assert (found["dropped"], found["degraded"]) == ([[12.0, 15.0]], [[15.0, 16.5]])
     assert (found["messages"], found["ended"], found["seconds"]) == (len(MESSAGES), True, 40.0)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400])
+def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str) -> None:
+    timeline = Timeline(V1)
+    period = {"start": 0, "end": 5, "values": {"quality_index": 0.5, "clarity": [0.5]}}
+    quality = message("conversation_quality.updated", overall={"a": 0.5}, timeline=[period])
+    signal = message("signal.detected", signal_type="stress", start=1.0, probability=0.5)
+    for entry in entries([text.replace("0.5", number) for text in (quality, signal)]):
+        timeline.take(entry)
+    found: dict[str, Any] = timeline.as_json(RECORD, stream_id="st_1")
+    json.dumps(found, allow_nan=False)
+    assert found["quality"][0]["values"] == {"quality_index": None, "clarity": [None]}
+    assert (found["overall"], found["spans"][0]["probability"]) == ({"a": None}, None)
+    assert [mark.value for row in rows(found) for mark in row.marks] == [None, None]
 
 
 def test_a_signal_that_goes_on_has_no_end_yet() -> None:
