@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ih_mcp.errors import RemoteProtocolError
@@ -19,7 +20,6 @@ from ih_mcp.wire.rest import (
     Revocation,
 )
 
-from .analyst import AnalystError
 from .credentials import (
     ACCESS_TOKEN_SECONDS,
     DEFAULT_MAX_CONCURRENT,
@@ -30,6 +30,8 @@ from .credentials import (
 )
 from .house import House, refusal
 
+logger = logging.getLogger(__name__)
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _KNOWN_SCOPES = frozenset({UPLOAD_SCOPE, STREAM_SCOPE, REALTIME_SCOPE})  # sdk 1.3.4
@@ -37,7 +39,7 @@ WRONG_SECRET = "wrong"  # noqa: S105 - the one key_secret that is refused
 
 
 def answering(endpoint: Endpoint) -> Endpoint:
-    """Refusals of an endpoint as answers."""
+    """Refusals of an endpoint as answers; what goes wrong in it too, as the API says it."""
 
     async def answer(request: Request) -> Response:
         house: House = request.app.state.house
@@ -49,7 +51,10 @@ def answering(endpoint: Endpoint) -> Endpoint:
             return refusal(request, refused.code, refused.message)
         except RemoteProtocolError as exc:
             return refusal(request, exc.code, exc.what)
-        except AnalystError:
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception:
+            logger.exception("a request to %s failed", request.url.path)
             return refusal(request, "ih1001")
 
     return answer

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
@@ -19,7 +23,6 @@ from ih_mcp.media.container import container_of
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, Upload
 
-from .analyst import AnalystError
 from .codecs import REFUSED, STRICTLY_TAKEN
 from .credentials import Grant, RefusedError
 from .files import Folder, Seen, folder, look
@@ -29,6 +32,8 @@ from .results import v0_upload, v1_upload, v2_upload
 from .script import At, Linger, Refuse, only
 from .setup import AUDIO_MODEL, AUDIO_SIGNALS
 from .windows import Grid
+
+logger = logging.getLogger(__name__)
 
 _UNSERVED_MODEL = "inter-2-deep"  # sdk 1.1.0: known, not served
 _VIDEO_CONTAINERS = frozenset({"mov", "avi", "matroska", "mpegts"})  # docs; as ffmpeg names them
@@ -132,9 +137,12 @@ async def _worked(
         seconds = house.options.upload_window_seconds
         grid = Grid(window_seconds=seconds, hop_seconds=seconds)
         seen = await _looked(house, request, order, grid)
+    except JobError:
+        raise
     except MediaError as exc:
         raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
-    except AnalystError as exc:
+    except Exception as exc:
+        logger.exception("an upload job failed")
         raise JobError(error_body(request, "ih1001").body()) from exc
     finally:
         await place.remove()
@@ -164,7 +172,7 @@ async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
     house: House = request.app.state.house
     grant = _allowed(house, request)
     bounded = _bounded(request, house.options.max_upload_bytes + _FORM_BYTES)
-    async with bounded.form() as form:
+    async with _form(bounded) as form:
         model = _model(form, upload, house.options.models)
         wait_seconds = _wait_seconds(form, upload)
         path = await _saved(form, folder / "upload", house.options.max_upload_bytes)
@@ -179,6 +187,19 @@ async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
         )
     await _check(house, order, upload)
     return order
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """The fields of a form; one that cannot be read is refused as the API refuses."""
+    try:
+        form = await request.form()
+    except HTTPException as exc:
+        raise RefusedError("ih4005", f"The form cannot be read: {exc.detail}") from exc
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def _bounded(request: Request, max_bytes: int) -> Request:
@@ -218,9 +239,12 @@ def _model(form: FormData, upload: Upload, served: tuple[str, ...]) -> str | Non
 
 def _wait_seconds(form: FormData, upload: Upload) -> int:
     said = str(form.get("wait_seconds") or 0)
-    if not said.isdecimal() or int(said) > upload.max_wait_seconds:
+    if not _NUMBER.fullmatch(said) or int(said) > upload.max_wait_seconds:
         raise RefusedError("ih4005", f"wait_seconds is 0 to {upload.max_wait_seconds}.")
     return int(said)
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")  # Python refuses to read very long ones
 
 
 async def _saved(form: FormData, path: Path, max_bytes: int) -> Path:
