@@ -14,7 +14,7 @@ import pytest
 
 from ih_mcp.errors import CallerError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.net.socket import Socket
+from ih_mcp.net.socket import Loss, Socket, SocketClosed
 from ih_mcp.streams.outbox import Entry, Outgoing, Queued
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan, Stream
@@ -381,3 +381,61 @@ async def test_a_failure_of_the_first_connection_is_told_where_none_is_wanted_ag
     async with running(journal, services, reconnects=False) as stream:
         await over(stream)
     assert isinstance(stream.failure, TransportError)
+
+
+# --- a slow uplink --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reconnects", [False, True])
+async def test_an_upload_that_gets_stuck_is_told_by_its_name(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, *, reconnects: bool
+) -> None:
+    services = Services()
+    async with running(journal, services, reconnects=reconnects) as stream:
+        first = await services.session(0)
+
+        async def stuck(data: bytes) -> None:  # as the real socket: it lets go, then says why
+            await first.client.abort()
+            raise SocketClosed(None, f"{len(data)} bytes got stuck", loss=Loss.UPLOAD_STALLED)
+
+        monkeypatch.setattr(first.client, "send_segment", stuck)
+        await stream.put(cut(b"abc", 0))
+        await stream.until(lambda: len(stream.legs) == 2)
+    record = stream.record()
+    assert record["segments"] == {"unknown": 1}  # some or all of it may have arrived
+    if reconnects:
+        assert gaps(stream)[0]["reason"] == "upload_stalled"
+        return
+    assert record["state"] == "failed"
+    assert record["error"] == {
+        "code": "upload_stalled",
+        "what": "the connection takes no more video",
+        "help": "Check the uplink, then start a new stream; what was received is kept.",
+        "retry": True,
+    }
+
+
+async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        real, gate = first.client.send_segment, anyio.Event()
+
+        async def slow(data: bytes) -> None:
+            await gate.wait()
+            await real(data)
+
+        monkeypatch.setattr(first.client, "send_segment", slow)
+        await stream.put(Outgoing(b"a", 0, 0.001))
+        await anyio.wait_all_tasks_blocked()
+        await anyio.sleep(0.01)  # longer than the segment lasts
+        gate.set()
+        await first.hear()
+        assert stream.record()["what_now"] == (
+            "Falling behind: the uplink is slower than the video. Lower its bit rate."
+        )
+        await stream.put(Outgoing(b"b", 0.001, 100))
+        await first.hear()
+        assert "what_now" not in stream.record()

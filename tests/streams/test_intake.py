@@ -1,12 +1,22 @@
+"""What callers push, of real browsers where their recordings are at hand, and made here."""
+
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.container import READERS
+from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.streams.intake import Intake
 from ih_mcp.wire.dialects import Framing
+
+MADE = {
+    "mp4": "-c:v libx264 -bf 0 -f mp4 -movflags frag_keyframe+empty_moov+default_base_moof",
+    "webm": "-c:v libvpx -deadline realtime -f webm -cluster_time_limit 900",
+}
 
 
 def chunks(shared_media: Path, name: str) -> list[bytes]:
@@ -78,3 +88,64 @@ def test_where_segments_stand_alone_the_header_is_put_before_a_fragment(
     assert second is not None
     assert second.data.startswith(header[:40])
     assert second.data.endswith(chunks(shared_media, "chromium-mp4-3s")[2])
+
+
+@pytest.fixture(scope="module", params=MADE)
+def made(request: pytest.FixtureRequest, ffmpeg: Ffmpeg) -> tuple[str, list[bytes]]:
+    """A container's name; the header of a recording in it, then a part a second, each with a key
+    frame first."""
+    source = "-v error -nostdin -f lavfi -i testsrc2=s=64x48:r=10 -t 4"
+    words = f"{source} -force_key_frames expr:gte(t,n_forced) {MADE[request.param]} pipe:1"
+    command = [ffmpeg.path, *words.split()]
+    data = subprocess.run(command, check=True, capture_output=True).stdout
+    reader = READERS[request.param]()
+    atoms = [*reader.feed(data), *reader.finish()]
+    assert reader.header is not None
+    assert [atom.is_key for atom in atoms] == [True] * 4
+    parts = [data[atom.offset : atom.offset + atom.size] for atom in atoms]
+    return request.param, [reader.header, *parts]
+
+
+def test_what_is_recorded_goes_out_byte_for_byte_and_tells_where_another_session_can_begin(
+    made: tuple[str, list[bytes]],
+) -> None:
+    container, parts = made
+    whole = b"".join(parts)
+    intake = Intake(Framing.CONTINUED)
+    sent = [
+        taken for at in range(0, len(whole), 999) if (taken := intake.take(whole[at : at + 999]))
+    ]
+    if rest := intake.finish():
+        sent.append(rest)
+    assert b"".join(segment.data for segment in sent) == whole
+    assert intake.can_begin
+    entries = [(n, segment.entry) for n, segment in enumerate(sent) if segment.entry][1:]
+    assert len(entries) == 3  # a key frame a second; the first is in the segment with the header
+    for number, entry in entries:
+        reader = READERS[container]()
+        onward = b"".join(segment.data for segment in sent[number:])[entry.offset :]
+        first, *_ = reader.feed(entry.header + onward)
+        assert (first.is_key, first.start_seconds) == (True, entry.seconds)
+
+
+def test_where_segments_stand_alone_each_part_gets_the_header(
+    made: tuple[str, list[bytes]],
+) -> None:
+    _, (header, first, second, *_) = made
+    intake = Intake(Framing.WHOLE)
+    assert intake.take(header) is None
+    for number, part in enumerate((first, second)):
+        taken = intake.take(part)
+        assert taken is not None
+        assert taken.data == header + part
+        assert taken.start_seconds == pytest.approx(number, abs=0.1)
+        assert taken.counts_from_zero
+
+
+def test_where_segments_stand_alone_a_torn_part_is_refused(made: tuple[str, list[bytes]]) -> None:
+    _, (header, first, second, *_) = made
+    intake = Intake(Framing.WHOLE)
+    assert intake.take(header + first) is not None
+    with pytest.raises(MediaError, match="cannot be decoded alone") as refused:
+        intake.take(second[:-20])
+    assert refused.value.code == "not_decodable"

@@ -11,7 +11,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.devices import read_inputs
 from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.streams.live import Camera, Waiting, feed_live
+from ih_mcp.streams.live import MAX_WAITING_SECONDS, Camera, Waiting, feed_live
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1
 
@@ -117,3 +117,30 @@ async def test_a_stream_that_is_ended_is_recorded_no_further(
         await service.drain()
         await stream.until(lambda: False)
     assert stream.record()["state"] == "ended"
+
+
+async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_newest(
+    tmp_path: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service()
+    real, gate = service.client.send_segment, anyio.Event()
+
+    async def held(data: bytes) -> None:
+        await gate.wait()
+        await real(data)
+
+    monkeypatch.setattr(service.client, "send_segment", held)
+    camera = "-f lavfi -t 45 -i testsrc2=s=64x48:r=5"
+    async with recording(tmp_path, ffmpeg, service, camera) as stream:
+        await service.greet()
+        most = 45 - MAX_WAITING_SECONDS - 3 * V1.target_segment_seconds
+        await stream.until(lambda: stream.let_go_seconds >= most)
+        gate.set()
+        await service.drain()
+        await stream.until(lambda: False)
+    record = stream.record()
+    sent = [item for item in service.heard if isinstance(item, bytes)]
+    assert sent[0][4:8] == b"ftyp"  # the one with the header stayed
+    assert stream.media_seconds == 45  # and the newest came
+    assert record["segments"] == {"completed": len(sent)}
+    assert record["lost"] == {"let_go_s": 45 - 3 * len(sent)}
