@@ -51,8 +51,8 @@ class Grant:
     expires_at: float | None = None
     is_revoked: bool = False
     is_client_token: bool = False
-    owner: str = ""
-    """The key it was minted with."""
+    account: str = ""
+    """The key it is, or was minted with: what one token uploads can be read with another."""
     lacks_model: str | None = None
     """A model it may not use."""
     lacks_quota: bool = False
@@ -120,7 +120,7 @@ class Vault:
         self._grants: dict[str, Grant] = {}
         for key, known in TEST_KEYS.items():
             if isinstance(known, Grant):
-                self._grants[key] = replace(known)
+                self._grants[key] = replace(known, account=key)
 
     def grant(self, credential: str | None, *, now: float, origin: str | None = None) -> Grant:
         """What this credential may do.
@@ -148,14 +148,20 @@ class Vault:
             raise RefusedError("ih2003", f"The origin {origin} may not use this client token.")
         return known
 
-    def mint_access_token(self, scopes: Iterable[str], *, now: float) -> str:
-        """A token for a key pair, good for 900 s."""
+    def mint_access_token(self, account: str, scopes: Iterable[str], *, now: float) -> str:
+        """A token for a key pair, good for 900 s.
+
+        Args:
+            account: The pair's `key_id`.
+        """
         token = f"eyJhbGciOiJIUzI1NiJ9.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(16)}"
-        self._grants[token] = Grant(scopes=frozenset(scopes), expires_at=now + ACCESS_TOKEN_SECONDS)
+        self._grants[token] = Grant(
+            scopes=frozenset(scopes), expires_at=now + ACCESS_TOKEN_SECONDS, account=account
+        )
         return token
 
     def mint_client_token(
-        self, owner: str, scopes: Iterable[str], seconds: int | None, caps: Caps, *, now: float
+        self, account: str, scopes: Iterable[str], seconds: int | None, caps: Caps, *, now: float
     ) -> tuple[str, int]:
         """A capped token and for how long it is good, in seconds."""
         least, default, most = _CLIENT_TOKEN_SECONDS
@@ -166,14 +172,14 @@ class Vault:
             caps=caps,
             expires_at=now + lifetime,
             is_client_token=True,
-            owner=owner,
+            account=account,
         )
         return token, lifetime
 
-    def revoke(self, token: str, *, owner: str) -> None:
+    def revoke(self, token: str, *, account: str) -> None:
         """Refuse the token from here on; unknown and expired ones are fine (skill)."""
         grant = self._grants.get(token)
-        if grant is not None and grant.owner == owner:
+        if grant is not None and grant.is_client_token and grant.account == account:
             grant.is_revoked = True
 
     def _unknown(self, credential: str) -> Grant:
@@ -182,7 +188,7 @@ class Vault:
         is_key = credential.startswith("ih_") and len(credential) > len("ih_")
         if self._strict and not is_key:
             raise RefusedError("ih2001")
-        return self._grants.setdefault(credential, Grant(scopes=_ALL))
+        return self._grants.setdefault(credential, Grant(scopes=_ALL, account=credential))
 
 
 def endpoint_scope(scope: str) -> str:

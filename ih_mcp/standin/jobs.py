@@ -11,7 +11,7 @@ import anyio
 
 from ih_mcp.wire.rest import JobStatus, job_path
 
-from .credentials import Grant, RefusedError
+from .credentials import RefusedError
 
 _ID_BYTES = 16  # skill: v2 upload, 32 hex characters
 
@@ -21,7 +21,7 @@ class StandinJob:
     """One job."""
 
     model: str
-    owner: Grant
+    account: str
     expires_at: float
     """On the loop's clock."""
     created: datetime
@@ -72,14 +72,14 @@ class Jobs:
         self.count = 0
         """How many there were."""
 
-    def make(self, model: str, owner: Grant, *, lingers: int) -> StandinJob:
+    def make(self, model: str, account: str, *, lingers: int) -> StandinJob:
         """A job that waits for its turn."""
         self._forget()
         self.count += 1
         created = datetime.now(UTC)
         job = StandinJob(
             model=model,
-            owner=owner,
+            account=account,
             expires_at=anyio.current_time() + self._max_age_seconds,
             created=created,
             expires=created + timedelta(seconds=self._max_age_seconds),
@@ -100,7 +100,7 @@ class Jobs:
                 job.error = exc.body
         job.done.set()
 
-    def find(self, job_id: str, owner: Grant) -> StandinJob:
+    def find(self, job_id: str, account: str) -> StandinJob:
         """The job of this id.
 
         Raises:
@@ -108,7 +108,7 @@ class Jobs:
         """
         self._forget()
         job = self._jobs.get(job_id)
-        if job is None or job.owner is not owner:
+        if job is None or job.account != account:
             raise RefusedError("ih4021")
         return job
 

@@ -69,7 +69,7 @@ async def exchange(request: Request) -> Response:
     granted = [scope for scope in map(endpoint_scope, asked.scopes) if scope in _KNOWN_SCOPES]
     if not granted:
         raise RefusedError("ih2003", "The key holds none of these scopes.")
-    token = house.vault.mint_access_token(granted, now=anyio.current_time())
+    token = house.vault.mint_access_token(asked.key_id, granted, now=anyio.current_time())
     return JSONResponse(
         {
             "access_token": token,
@@ -113,7 +113,7 @@ async def revoke(request: Request) -> Response:
     house: House = request.app.state.house
     asked = Revocation.read(await request.body())
     house.grant(request, asked.api_key)
-    house.vault.revoke(asked.token, owner=asked.api_key)
+    house.vault.revoke(asked.token, account=asked.api_key)
     return Response(status_code=204)
 
 

@@ -105,7 +105,7 @@ async def analyze_v2(request: Request) -> Response:
     acts = house.options.script.acts(At.JOB, n=house.jobs.count + 1)
     lingers = next((act.answers for act in only(acts, Linger)), 0)
     ordered = next((act.code for act in only(acts, Refuse)), None)
-    job = house.jobs.make(str(order.model), order.grant, lingers=lingers)
+    job = house.jobs.make(str(order.model), order.grant.account, lingers=lingers)
     run = partial(_worked, house, request, order, place, ordered)
     house.tasks.start_soon(house.jobs.work, job, run)
     if order.wait_seconds:
@@ -121,7 +121,7 @@ async def read_job(request: Request) -> Response:
     """`GET /v2/upload/jobs/{job_id}`: how a job stands."""
     house: House = request.app.state.house
     grant = _allowed(house, request)
-    return JSONResponse(house.jobs.find(request.path_params["job_id"], grant).envelope())
+    return JSONResponse(house.jobs.find(request.path_params["job_id"], grant.account).envelope())
 
 
 async def _worked(

@@ -53,7 +53,7 @@ def test_what_a_test_key_has_used_stays_with_its_stand_in() -> None:
 
 def test_an_access_token_lasts_900_seconds() -> None:
     vault = Vault(strict=True)
-    token = vault.mint_access_token([STREAM_SCOPE], now=100)
+    token = vault.mint_access_token("kid", [STREAM_SCOPE], now=100)
     assert vault.grant(token, now=999.9).scopes == {STREAM_SCOPE}
     assert refused(vault, token, now=1000) == "ih2001"
 
@@ -70,11 +70,11 @@ def test_a_client_token_lasts_between_a_minute_and_an_hour(asked: int | None, gi
 def test_a_client_token_is_revoked_by_the_key_that_minted_it() -> None:
     vault = Vault(strict=True)
     token, _ = vault.mint_client_token("ih_x", [STREAM_SCOPE], None, Caps(), now=0)
-    vault.revoke(token, owner="ih_y")
+    vault.revoke(token, account="ih_y")
     assert refused(vault, token) is None
-    vault.revoke(token, owner="ih_x")
+    vault.revoke(token, account="ih_x")
     assert refused(vault, token) == "ih2014"
-    vault.revoke("ct_gone", owner="ih_x")
+    vault.revoke("ct_gone", account="ih_x")
 
 
 def test_a_page_that_is_not_allowed_may_not_use_a_client_token() -> None:

@@ -90,3 +90,26 @@ async def test_work_that_fails_is_told_and_harms_no_other(dialogue: Path, ffmpeg
 
 def _unable() -> Analyst:
     raise RuntimeError("no model here")
+
+
+async def test_a_job_can_be_read_with_any_token_of_its_account(
+    dialogue: Path, ffmpeg: Ffmpeg
+) -> None:
+    """A token minted from a key pair is renewed while a job runs, and after a restart."""
+
+    async def minted(key_id: str) -> dict[str, str]:
+        pair = {"key_id": key_id, "key_secret": "s", "scopes": ["interhumanai.upload"]}
+        token = (await post(standin.url, "/v1/auth", json=pair)).json()["access_token"]
+        return {"Authorization": f"Bearer {token}"}
+
+    async with running(ffmpeg) as standin:
+        job = await post(
+            standin.url,
+            "/v2/upload/analyze",
+            headers=await minted("kid_a"),
+            data={"model": "inter-2"},
+            files={"file": ("clip.mp4", await anyio.Path(dialogue).read_bytes())},
+        )
+        path = job.json()["status_url"]
+        read = [await get(standin.url, path, headers=await minted(k)) for k in ("kid_a", "kid_b")]
+    assert [answer.status_code for answer in read] == [200, 404]
