@@ -1,13 +1,15 @@
 """The other end of `bench_load`, in its own process: greets, sends events at a rate, reads media.
 
-usage: python -m bench.bench_load_peer COUNT RATE; prints its port. Each connection gets COUNT
-events (0: until it closes), RATE a second (0: at once). An event says when it left, by the
-monotonic clock, which all processes of a machine share. `session.ended` says how many there were.
+usage: python -m bench.bench_load_peer COUNT RATE [CERTIFICATE]; prints its port. Each connection
+gets COUNT events (0: until it closes), RATE a second (0: at once), over TLS where there is a
+certificate. An event says when it left, by the monotonic clock, which all processes of a machine
+share. `session.ended` says how many there were.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 import time
 from contextlib import suppress
@@ -26,7 +28,7 @@ def event(number: int) -> str:
     return json.dumps({"type": "signal.updated", "timestamp": "t", "data": data})
 
 
-async def main(count: int, rate: float) -> None:
+async def main(count: int, rate: float, tls: ssl.SSLContext | None) -> None:
     async def talk(connection: ServerConnection) -> None:
         sent = 0
         done = anyio.Event()
@@ -58,11 +60,25 @@ async def main(count: int, rate: float) -> None:
             await connection.close()
 
     async with serve(
-        talk, "127.0.0.1", 0, compression=None, ping_interval=None, max_size=2**26, backlog=2048
+        talk,
+        "127.0.0.1",
+        0,
+        ssl=tls,
+        compression=None,
+        ping_interval=None,
+        max_size=2**26,
+        backlog=2048,
     ) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)
         await anyio.sleep_forever()
 
 
+def context(certificate: str) -> ssl.SSLContext:
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.load_cert_chain(certificate)
+    return made
+
+
 if __name__ == "__main__":
-    anyio.run(main, int(sys.argv[1]), float(sys.argv[2]))
+    tls = context(sys.argv[3]) if len(sys.argv) > 3 else None
+    anyio.run(main, int(sys.argv[1]), float(sys.argv[2]), tls)

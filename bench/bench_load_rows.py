@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,29 +20,41 @@ from statistics import median
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 from websockets.asyncio.client import connect
 
 from ih_mcp.journal import Journal, Keeping, Log, open_journal
+from ih_mcp.media.admit import read
 from ih_mcp.net.opener import open_socket
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1
 
+from .bench_load_tls import trusted_certificate
+
 _NUMBER = re.compile(r'"number": (\d+), "sent_ns": (\d+)')
-PATH = V1.path
 
 
 @contextmanager
-def peer(count: int, rate: float) -> Iterator[str]:
-    """A running `bench_load_peer`; gives its `127.0.0.1:PORT`."""
+def peer(count: int, rate: float, *, tls: bool = False) -> Iterator[str]:
+    """A running `bench_load_peer`; gives its `http://127.0.0.1:PORT`, or `https:`."""
     command = [sys.executable, "-m", "bench.bench_load_peer", str(count), str(rate)]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
+    with ExitStack() as held_:
+        if tls:
+            command.append(str(held_.enter_context(trusted_certificate())))
+        process = held_.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True)
+        )
+        held_.callback(process.kill)
         assert process.stdout
-        try:
-            yield f"127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.kill()
+        port = process.stdout.readline().strip()
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+
+def wire(url: str) -> str:
+    """Where a peer's WebSocket is."""
+    return f"ws{url.removeprefix('http')}{V1.path}"
 
 
 def allow_many_files() -> None:
@@ -72,7 +84,7 @@ class Held:
 
 
 @asynccontextmanager
-async def held(base: str, count: int, *, strict: bool = False) -> AsyncIterator[Held]:
+async def held(url: str, count: int, *, strict: bool = False) -> AsyncIterator[Held]:
     """`count` open streams of this process, as the server runs them; ended at the end."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
@@ -82,7 +94,7 @@ async def held(base: str, count: int, *, strict: bool = False) -> AsyncIterator[
             streams = []
             for number in range(count):
                 log = await journal.begin(f"st_{number}", {})
-                plan = Plan(dialect=V1, base_url=f"http://{base}")
+                plan = Plan(dialect=V1, base_url=url)
                 opener = partial(open_socket, bearer="k")
                 stream = Stream(f"st_{number}", plan, log=log, opener=opener)
                 streams.append(stream)
@@ -148,10 +160,10 @@ async def end(held_: Held) -> tuple[int, int]:
 
 
 async def load(
-    base: str, count: int, *, push_bytes: int, seconds: float, most: int = 10**9
+    url: str, count: int, *, push_bytes: int, seconds: float, most: int = 10**9
 ) -> tuple[Held, float, int, int]:
     """Hold a load; gives what was noted, our CPU seconds, events sent, and streams wrong."""
-    async with held(base, count) as found:
+    async with held(url, count) as found:
         data = bytes(push_bytes)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(watch, found, found.streams[0].log, most=most))
@@ -166,9 +178,9 @@ async def load(
         return found, cpu, sent, wrong
 
 
-async def bare_latency(base: str, count: int) -> list[float]:
+async def bare_latency(url: str, count: int) -> list[float]:
     found: list[float] = []
-    async with connect(f"ws://{base}{PATH}", compression=None, proxy=None) as socket:
+    async with connect(wire(url), compression=None, proxy=None) as socket:
         async for message in socket:
             if said := _NUMBER.search(str(message)):
                 found.append((time.monotonic_ns() - int(said[2])) / 1e6)
@@ -177,21 +189,19 @@ async def bare_latency(base: str, count: int) -> list[float]:
     return found
 
 
-async def our_latency(base: str, count: int, *, strict: bool) -> list[float]:
-    async with held(base, 1, strict=strict) as found:
+async def our_latency(url: str, count: int, *, strict: bool) -> list[float]:
+    async with held(url, 1, strict=strict) as found:
         await watch(found, found.streams[0].log, most=count)
         return found.latencies
 
 
-async def bare_fan_in(base: str, count: int, seconds: float) -> float:
+async def bare_fan_in(url: str, count: int, seconds: float) -> float:
     """CPU seconds an event of bare connections."""
     events = 0
 
     async def one(ready: anyio.Event) -> None:
         nonlocal events
-        async with connect(
-            f"ws://{base}{PATH}", compression=None, proxy=None, ping_interval=None
-        ) as socket:
+        async with connect(wire(url), compression=None, proxy=None, ping_interval=None) as socket:
             ready.set()
             async for _ in socket:
                 events += 1
@@ -208,52 +218,69 @@ async def bare_fan_in(base: str, count: int, seconds: float) -> float:
     return cpu
 
 
-async def quiet_memory(base: str, count: int) -> float:
+async def quiet_memory(url: str, count: int) -> float:
     """Bytes of each open stream on which nothing happens."""
-    async with held(base, 1):
+    async with held(url, 1):
         gc.collect()
     before = rss_bytes()
-    async with held(base, count):
+    async with held(url, count):
         gc.collect()
         return (rss_bytes() - before) / count
 
 
-async def push_rate(send: Callable[[bytes], Awaitable[None]], data: bytes, times: int) -> float:
-    """MiB a second."""
-    await send(data)
-    began = time.perf_counter()
-    for _ in range(times):
-        await send(data)
-    return times * len(data) / 2**20 / (time.perf_counter() - began)
+async def segment_of(file: Path) -> bytes:
+    """What a push of a path reads, as it reads it."""
+    return await anyio.to_thread.run_sync(partial(read, file, max_bytes=2**25))
 
 
-async def push_rates(base: str, size: int, times: int) -> tuple[float, float]:
-    """Ours, and bare `websockets` in 64 KiB fragments with a turn of the loop after each."""
-    data = bytes(size)
+async def push_rates(url: str, file: Path, size: int, times: int) -> tuple[float, float]:
+    """MiB a second: a stream of ours that is given the file each time, and `websockets` alone.
 
-    async def pieces() -> AsyncIterator[memoryview]:
-        view = memoryview(data)
-        for start in range(0, size, 2**16):
-            yield view[start : start + 2**16]
-            await anyio.lowlevel.checkpoint()
+    That sends the file as it reads it, in 64 KiB fragments with a turn of the loop after each.
+    """
 
-    async with open_socket(f"ws://{base}{PATH}", bearer="k") as socket:
-        await socket.receive()
-        ours = await push_rate(socket.send_segment, data, times)
-    async with connect(f"ws://{base}{PATH}", compression=None, proxy=None) as bare:
+    async def pieces() -> AsyncIterator[bytes]:
+        with file.open("rb", buffering=0) as opened:
+            while piece := opened.read(2**16):
+                yield piece
+                await anyio.lowlevel.checkpoint()
+
+    async with held(url, 1) as found:
+        stream = found.streams[0]
+
+        async def give(count: int) -> None:
+            for _ in range(count):
+                await stream.put(Outgoing(await segment_of(file)))
+            await stream.until(lambda: not stream.outbox.segments)
+
+        ours = await rate(give, size, times)
+    async with connect(wire(url), compression=None, proxy=None) as bare:
         await bare.recv()
-        floor = await push_rate(lambda _: bare.send(pieces()), data, times)
+
+        async def send(count: int) -> None:
+            for _ in range(count):
+                await bare.send(pieces())
+
+        floor = await rate(send, size, times)
     return ours, floor
 
 
-async def push_memory(base: str, size: int) -> int:
-    """Peak bytes over rest while one segment goes out from memory, the segment included."""
-    async with open_socket(f"ws://{base}{PATH}", bearer="k") as socket:
+async def rate(send: Callable[[int], Awaitable[None]], size: int, times: int) -> float:
+    """MiB a second of so many, after a first one."""
+    await send(1)
+    began = time.perf_counter()
+    await send(times)
+    return times * size / 2**20 / (time.perf_counter() - began)
+
+
+async def push_memory(url: str, file: Path | None) -> int:
+    """Peak bytes over rest while 32 MiB go out, from a file or from memory; they included."""
+    async with open_socket(wire(url), bearer="k") as socket:
         await socket.receive()
         await socket.send_segment(bytes(2**20))
         gc.collect()
         rest = rss_bytes()
-        await socket.send_segment(os.urandom(size))
+        await socket.send_segment(await segment_of(file) if file else os.urandom(2**25))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - rest
 
 

@@ -71,8 +71,10 @@ class Server:
 
     def close(self) -> None:
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait(10)
+        self._process.stdout.close()
 
     def write(self, message: Mapping[str, object]) -> None:
         assert self._process.stdin

@@ -1,0 +1,38 @@
+"""What the load bench stands on: the real server over TLS, checked, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from bench.bench_load_rows import load, peer, wire
+from bench.bench_load_stdio import call_under_pushes
+from ih_mcp.errors import TransportError
+from ih_mcp.net.opener import open_socket
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_a_certificate_is_trusted_where_it_was_made_for_and_nowhere_else() -> None:
+    with peer(1, 0, tls=True) as url:
+        async with open_socket(wire(url), bearer="k") as socket:
+            assert "session.ready" in str(await socket.receive())
+        with pytest.raises(TransportError) as refused:
+            async with open_socket(wire(url.replace("127.0.0.1", "localhost")), bearer="k"):
+                raise AssertionError
+    assert refused.value.code == "tls"
+    assert not refused.value.retry
+
+
+async def test_events_over_tls_all_come_in_order() -> None:
+    with peer(0, 20, tls=True) as url:
+        _, _, sent, wrong = await load(url, 3, push_bytes=100_000, seconds=1)
+    assert sent >= 3
+    assert wrong == 0
+
+
+async def test_pushes_over_tls_all_reach_the_service() -> None:
+    idle, loaded, lost = await anyio.to_thread.run_sync(call_under_pushes, 3, 50_000, 1.0)
+    assert idle
+    assert loaded
+    assert lost == 0
