@@ -43,7 +43,8 @@ class Patience:
     drain_margin_seconds: float = 5.0
     """On top of the `max_drain_seconds` that the service declares."""
     goodbye_seconds: float = 2.0
-    """For the service's close after `session.ended`."""
+    """For the service's close after `session.ended`; for its greeting, where the end was asked for
+    before."""
 
 
 class EndReason(StrEnum):
@@ -150,9 +151,15 @@ class Leg:
         self.is_open = False
         """Whether media may be sent, or could be before the end."""
         self._moved = Bell()
+        self._hurried_at = math.inf
         self._gave_up: EndReason | None = None
         self._phase: object = None
         self._entered_at = self._moved_at = 0.0
+
+    def hurry(self) -> None:
+        """The end was asked for: a session that has not begun by now has little time to."""
+        self._hurried_at = min(self._hurried_at, anyio.current_time())
+        self._moved.ring()
 
     @property
     def shift_seconds(self) -> float:
@@ -370,7 +377,11 @@ class Leg:
         """Until when the service may go on like this, and what it means if it does."""
         patience, session = self._patience, self.session
         if session.state is State.GREETING:
-            return self._entered_at + patience.ready_seconds, EndReason.NOT_READY
+            ready_at = self._entered_at + patience.ready_seconds
+            hurried_at = self._hurried_at + patience.goodbye_seconds
+            if hurried_at < ready_at:
+                return hurried_at, EndReason.BY_REQUEST
+            return ready_at, EndReason.NOT_READY
         if session.state is State.ENDED:
             return self._entered_at + patience.goodbye_seconds, (
                 EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE

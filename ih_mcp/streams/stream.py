@@ -303,6 +303,8 @@ class Stream:
         self._is_stopped = self._is_stopped or stops
         if self._is_stopped and self._opening:
             self._opening.cancel()
+        if self._is_stopped and self.leg:
+            self.leg.hurry()
         if self._asked_to_end or self._is_over:
             self._changed.ring()
             return False

@@ -352,3 +352,19 @@ async def test_a_journal_that_fails_ends_the_stream_though_the_service_is_quiet(
         assert state_of(stream) == "failed"
     assert stream.failure is not None
     assert stream.failure.code == "journal_failed"
+
+
+async def test_an_end_before_the_greeting_waits_for_it_no_longer_than_for_a_goodbye(
+    journal: Journal,
+) -> None:
+    service = Service()
+    patience = Patience(ready_seconds=60, goodbye_seconds=0.1)
+    async with running(journal, service, patience=patience) as stream:
+        await stream.until(lambda: stream.leg is not None)
+        await stream.put(Outgoing(b"early"))
+        assert stream.ask_to_end()
+        await over(stream)
+        assert not service.socket.inbox
+    record = json.loads((await journal.row("st_1")).record)
+    assert (record["state"], record["reason"]) == ("ended", "by_request")
+    assert record["segments"] == {"not_sent": 1}
