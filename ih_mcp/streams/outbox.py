@@ -69,12 +69,18 @@ Item = Outgoing | Configure | Close
 
 
 class Queued:
-    """The bytes that wait in all outboxes of a process."""
+    """The bytes that wait in all outboxes of a process, and as many that may be sent again."""
 
     def __init__(self, max_bytes: float = math.inf) -> None:
         self._max_bytes = max_bytes
         self.bytes = 0
+        self.kept_bytes = 0
+        """Of segments that were sent and may have to be sent again."""
         self._freed = Bell()
+
+    @property
+    def keeps_too_much(self) -> bool:
+        return self.kept_bytes > self._max_bytes
 
     def has_room(self, size: int) -> bool:
         return self.bytes + size <= self._max_bytes
@@ -97,7 +103,8 @@ class Outbox:
         max_bytes: Of segments that wait.
         queued: What all outboxes share, so that many streams do not fill the memory.
         keeps_sent: Whether segments are kept after they were sent, until they are settled, so
-            that `put_back` can have them sent again; as many as `max_bytes` allow.
+            that `put_back` can have them sent again; the newest that `max_bytes` allow, and what
+            all outboxes share.
     """
 
     def __init__(
@@ -175,8 +182,8 @@ class Outbox:
         self._count(-_size(item))
         if self._keeps_sent and isinstance(item, Outgoing):
             self._sent.append(item)
-            self._sent_bytes += _size(item)
-            while self._sent_bytes > self._max_bytes:
+            self._count_kept(_size(item))
+            while self._sent and (self._sent_bytes > self._max_bytes or self.queued.keeps_too_much):
                 self._forget()
         self._changed.ring()
 
@@ -197,7 +204,7 @@ class Outbox:
         while self._sent:
             self._items.appendleft(self._sent.pop())
         self._count(self._sent_bytes)
-        self._sent_bytes = 0
+        self._count_kept(-self._sent_bytes)
         self._changed.ring()
         return count
 
@@ -205,8 +212,12 @@ class Outbox:
         self.bytes += size
         self.queued.add(size)
 
+    def _count_kept(self, size: int) -> None:
+        self._sent_bytes += size
+        self.queued.kept_bytes += size
+
     def _forget(self) -> None:
-        self._sent_bytes -= _size(self._sent.popleft())
+        self._count_kept(-_size(self._sent.popleft()))
 
     async def changed(self) -> None:
         """Wait for the next item to come or go."""
@@ -218,7 +229,7 @@ class Outbox:
         self._items.clear()
         self._sent.clear()
         self._count(-self.bytes)
-        self._sent_bytes = 0
+        self._count_kept(-self._sent_bytes)
         self._changed.ring()
         return unsent
 

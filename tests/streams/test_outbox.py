@@ -69,6 +69,23 @@ def test_what_was_sent_is_kept_only_where_asked_and_until_it_is_settled() -> Non
     assert forgetful.put_back() == 0
 
 
+def test_what_all_outboxes_keep_to_send_again_is_bounded_too() -> None:
+    queued = Queued(100)
+    first, second = (Outbox(100, queued=queued, keeps_sent=True) for _ in range(2))
+    for outbox in (first, second, second, second):
+        outbox.put(segment(40))
+        outbox.written()
+    assert queued.kept_bytes == 80
+    assert first.put_back() == 1
+    assert second.put_back() == 1
+    assert (queued.kept_bytes, queued.bytes) == (0, 80)
+    second.clear()
+    second.put(segment(90))
+    second.written()
+    assert second.clear() == 0
+    assert (queued.kept_bytes, queued.bytes) == (0, 40)
+
+
 def test_a_segment_is_parted_where_a_session_can_begin() -> None:
     outbox = Outbox()
     outbox.put(Outgoing(b"oldNEW", 0.0, 3.0, Entry(b"H", 3, 1.5)))
