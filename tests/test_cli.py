@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from ih_mcp import __version__
 from ih_mcp.cli import main
 from ih_mcp.tools.lines import frame
 
-from .road.host import environment
+from .road.host import KEY, environment
 from .road.test_fidelity import unframe
 
 pytestmark = pytest.mark.timeout(60)
@@ -229,7 +230,39 @@ def test_check_says_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> Non
     bad = run(environment(tmp_path, endpoint="production", INTERHUMAN_API_KEY=""), "check")
     assert bad.returncode == 1
     assert b"-> Set INTERHUMAN_API_KEY" in bad.stdout
-    assert os.environ.get("INTERHUMAN_API_KEY", "none").encode() not in bad.stdout
+    assert KEY.encode() not in good.stdout  # it is set there
+
+
+def test_the_command_line_is_ready_without_folders_for_agents(tmp_path: Path) -> None:
+    done = run(environment(tmp_path), "check")
+    assert done.returncode == 0, done.stdout.decode()
+    assert b"an agent needs IH_MCP_MEDIA_DIRS" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "99999"], "'99999' is no port: 0 to 65535"),
+        (["--analysis-speed", "fast"], "'fast' is no number above 0"),
+        (["--record", "nowhere/record.jsonl"], "the stand-in cannot run: "),
+    ],
+)
+def test_a_stand_in_that_cannot_run_says_why(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    done = run(environment(tmp_path), "standin", *arguments)
+    assert done.returncode == 2
+    assert words.encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(environment(tmp_path), "standin", "--port", str(port))
+    assert done.returncode == 2
+    assert b"the stand-in cannot run: " in done.stderr
+    assert b"Name another --port" in done.stderr
 
 
 def test_check_tells_what_a_file_is(tmp_path: Path, dialogue: Path) -> None:

@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run the stand-in alone",
         description="A local server that speaks the API. It is no measurement, and says so.",
     )
-    standin.add_argument("--port", type=int, default=0, help="default: any free port")
+    standin.add_argument("--port", type=_port, default=0, help="default: any free port")
     standin.add_argument("--record", metavar="FILE", help="write down every text frame it sends")
     standin.add_argument("--script", metavar="FILE", help="ordered faults, as JSON")
     standin.add_argument(
@@ -390,10 +390,19 @@ def _standin(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
     if not 0 < speed < float("inf"):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return speed
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
 
 
 def _install(options: argparse.Namespace, _: Settings) -> int:

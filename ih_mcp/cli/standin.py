@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
 from ih_mcp.standin.choice import choose_analyst
 from ih_mcp.standin.options import Options
@@ -27,7 +28,11 @@ def run(
     is_strict: bool,
     analysis_speed: float | None,
 ) -> int:
-    """Serve until interrupted; the first line on stdout is the base URL."""
+    """Serve until interrupted; the first line on stdout is the base URL.
+
+    Raises:
+        ConfigurationError: It cannot listen there, or cannot write its record.
+    """
     options = Options(
         strict=is_strict,
         analysis_speed=analysis_speed,
@@ -35,7 +40,14 @@ def run(
         record_path=Path(record) if record else None,
         script=Script.load(Path(script)) if script else Script(),
     )
-    anyio.run(_serve, settings, options, port)
+    try:
+        anyio.run(_serve, settings, options, port)
+    except BrokenPipeError:
+        raise
+    except OSError as exc:  # the port is taken, or the record cannot be written
+        raise ConfigurationError(
+            f"the stand-in cannot run: {exc}", help="Name another --port or --record."
+        ) from exc
     return 0
 
 

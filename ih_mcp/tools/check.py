@@ -78,7 +78,9 @@ async def _ffmpeg(runtime: Runtime) -> str:
     return f"{ffmpeg.version} (by {ffmpeg.found_by})"
 
 
-async def _folders(runtime: Runtime) -> list[str]:
+async def _folders(runtime: Runtime) -> list[str] | str:
+    if not runtime.settings.folders and runtime.is_trusted:
+        return "none; the command line reads what you name, an agent needs IH_MCP_MEDIA_DIRS"
     if not runtime.settings.folders:
         raise ConfigurationError(
             "no folder is allowed to read files from",

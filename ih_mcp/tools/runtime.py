@@ -25,9 +25,9 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.analysis import Analyses, Analysis, Request, open_analyses
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
-from ih_mcp.wire.dialects import dialect
+from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import AUTH_PATHS, MAX_VIDEO_BYTES, MIN_VIDEO_SECONDS, UPLOADS
+from ih_mcp.wire.rest import AUTH_PATHS, MAX_VIDEO_BYTES, MIN_VIDEO_SECONDS, UPLOADS, Upload
 
 from .credentials import Credentials
 from .mirror import Mirror, open_mirror
@@ -78,7 +78,7 @@ class Runtime:
         self.analyses = analyses
         self.mirror = mirror
         self._tasks = tasks
-        self._trusted = trusted
+        self.is_trusted = trusted
         self._making = anyio.Lock()
         self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
@@ -106,6 +106,8 @@ class Runtime:
 
         chosen = dialect(opening.api or self.settings.api)
         chosen.model_or_default(opening.config.model)
+        if chosen.config is ConfigPlace.QUERY:
+            _require_in_query(chosen, opening.config)
         credential = await self.credentials.give(chosen.name)
         plan = Plan(
             dialect=chosen,
@@ -191,7 +193,7 @@ class Runtime:
         from ih_mcp.media.admit import admit  # noqa: PLC0415
 
         folders = self.settings.folders
-        if not folders and self._trusted:  # a person named this very file on the command line
+        if not folders and self.is_trusted:  # a person named this very file on the command line
             folders = (await to_thread.run_sync(_folder_of, path),)
         if not folders:
             raise PathError(
@@ -229,6 +231,7 @@ class Runtime:
         upload = UPLOADS.get(api)
         if upload is None:
             raise CallerError(f"{api} has no upload here", help=f"Use one of {', '.join(UPLOADS)}.")
+        _require_taken(upload, form)
         source = await self.admit(path)
         size = (await anyio.Path(source).stat()).st_size
         if size > MAX_VIDEO_BYTES:
@@ -344,6 +347,31 @@ class Runtime:
     async def notes(self) -> dict[str, object]:
         """What is said beside every new stream: who analyses, where it is not the service."""
         return {"note": (await self.analyst()).told} if self.settings.is_local else {}
+
+
+def _require_in_query(chosen: Dialect, config: Config) -> None:
+    """An option that does not travel is told, not left out in silence."""
+    asked = {"goal_dimensions": config.goal_dimensions, "sample_rate": config.audio_format}
+    _require_none(f"streams of {chosen.name}", [name for name, value in asked.items() if value])
+
+
+def _require_taken(upload: Upload, form: Mapping[str, Any]) -> None:
+    """The same for the fields of an upload."""
+    takes = {
+        "model": bool(upload.models),
+        "goal_dimensions": upload.has_goals,
+        "conversation_context": upload.has_goals,
+    }
+    lost = [name for name, is_taken in takes.items() if form.get(name) and not is_taken]
+    _require_none(f"uploads of {upload.name}", lost)
+
+
+def _require_none(who: str, lost: Sequence[str]) -> None:
+    if lost:
+        raise CallerError(
+            f"{who} take no {' and no '.join(lost)}",
+            help="Leave it out, or choose another version by `api`.",
+        )
 
 
 async def _tidy_forever(journal: Journal) -> None:

@@ -149,6 +149,22 @@ async def test_what_an_upload_cannot_take_is_refused_before_it_is_sent(
     assert "Use one of v1, v2" in version.text
 
 
+async def test_an_option_that_would_not_travel_is_refused(
+    standin: StartStandin, dialogue: Path, tmp_path: Path
+) -> None:
+    env = environment(tmp_path, IH_MCP_MEDIA_DIRS=str(dialogue.parent))
+    path = str(dialogue)
+    async with standin() as running, open_host(env | {"IH_MCP_ENDPOINT": running.url}) as host:
+        context = await host.call("analyze_file", path=path, conversation_context="x")
+        model = await host.call("analyze_file", path=path, api="v1", model="inter-2")
+        goals = await host.call("start_stream", api="v0", goal_dimensions=["clarity"])
+        sound = await host.call("start_stream", api="v0", sample_rate=16_000)
+    assert "Uploads of v2 take no conversation_context." in context.text
+    assert "Uploads of v1 take no model." in model.text
+    assert "Streams of v0 take no goal_dimensions." in goals.text
+    assert "Streams of v0 take no sample_rate." in sound.text
+
+
 @shows("client-tokens")
 async def test_a_client_token_is_the_services_json(standin: StartStandin, tmp_path: Path) -> None:
     async with standin() as running, open_host(environment(tmp_path, endpoint=running.url)) as host:
