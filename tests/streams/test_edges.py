@@ -18,8 +18,8 @@ from ih_mcp.net.socket import Loss, Socket, SocketClosed
 from ih_mcp.streams.outbox import Entry, Outgoing, Queued
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan, Stream
-from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.messages import Closing, Config, Ended, Error, Reading, Ready
+from ih_mcp.wire.dialects import V0, V1, Dialect
+from ih_mcp.wire.messages import Closing, Completed, Config, Ended, Error, Reading, Ready
 from ih_mcp.wire.refusal import refusal
 
 from .test_legs import HEAD, Services, chunk, cut, gaps, greet_for, over, running
@@ -381,6 +381,37 @@ async def test_a_failure_of_the_first_connection_is_told_where_none_is_wanted_ag
     async with running(journal, services, reconnects=False) as stream:
         await over(stream)
     assert isinstance(stream.failure, TransportError)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "word", "receipt"),
+    [(V0, Completed(1), "completed"), (V1, Error(code="ih5004", segment=1), "refused")],
+)
+async def test_a_pong_that_comes_after_the_last_word_takes_nothing_back(
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    dialect: Dialect,
+    word: Completed | Error,
+    receipt: str,
+) -> None:
+    services = Services(dialect)
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        ponged, gate = anyio.Event(), anyio.Event()
+
+        async def late() -> None:
+            await gate.wait()
+            ponged.set()
+
+        monkeypatch.setattr(first.client, "round_trip", late)
+        await stream.put(cut(b"a" * 20_000, 0))
+        await first.hear()
+        await first.say(word)
+        await stream.until(lambda: receipt in stream.record()["segments"])  # type: ignore[operator]
+        gate.set()
+        await ponged.wait()
+        await anyio.wait_all_tasks_blocked()
+        assert stream.record()["segments"] == {receipt: 1}
 
 
 # --- a slow uplink --------------------------------------------------------------------------------
