@@ -80,7 +80,8 @@ class Held:
     streams: list[Stream]
     latencies: list[float] = field(default_factory=list)
     hold_seconds: float = 0.0
-    events: int = 0
+    bytes_sent: int = 0
+    """Of media, while the load was held."""
 
 
 @asynccontextmanager
@@ -173,6 +174,7 @@ async def load(
                 tasks.start_soon(push, stream, data, 1.0)
             await anyio.sleep(seconds)
             cpu = time.process_time() - cpu
+            found.bytes_sent = sum(leg.bytes_sent for each in found.streams for leg in each.legs)
             tasks.cancel_scope.cancel()
         sent, wrong = await end(found)
         return found, cpu, sent, wrong
