@@ -25,6 +25,7 @@ async def start_capture(call: Call[StartCapture]) -> CallToolResult:
     """
     runtime, stream_id = call.runtime, call.arguments.stream_id
     status: dict[str, object] = {}
+    house = await runtime.house()  # first: without a page nobody would use the stream
     if stream_id is None:
         stream = await runtime.start_stream(Opening(label="capture"))
         with anyio.move_on_after(READY_SECONDS):
@@ -37,6 +38,5 @@ async def start_capture(call: Call[StartCapture]) -> CallToolResult:
             "stream_id": stream_id,
             "state": (await runtime.registry.record(stream_id))["state"],
         }
-    house = await runtime.house()
     told = {"link": house.link(stream_id), "next": "give the link, then poll_events"}
     return answer(status | told)

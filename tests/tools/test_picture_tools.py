@@ -5,14 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
+from mcp.server.mcpserver import MCPServer
 from mcp_types import ImageContent, TextContent, TextResourceContents
 
+from ih_mcp.net.listen import open_listener
 from ih_mcp.pictures.html import APP_URI
+from ih_mcp.settings import read_settings
+from ih_mcp.tools.runtime import Runtime, open_runtime
+from ih_mcp.tools.server import make_server
 
 from .test_resources import client
 
@@ -67,3 +75,22 @@ async def test_a_link_is_given_for_a_stream_that_is_kept(tmp_path: Path) -> None
     assert status["state"] == "ended"
     assert status["link"].startswith("http://127.0.0.1:")
     assert "#" in status["link"]
+
+
+async def test_no_stream_is_opened_where_the_page_cannot_be_served(tmp_path: Path) -> None:
+    with open_listener("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        settings = read_settings(endpoint="local", data_dir=tmp_path, capture_port=port)
+
+        @asynccontextmanager
+        async def lifespan(_: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
+            async with open_runtime(settings) as runtime:
+                yield runtime
+
+        async with Client(make_server(lifespan)) as opened:
+            result = await opened.call_tool("start_capture", {})
+            listed = await opened.call_tool("list_streams", {})
+    assert isinstance(result.content[0], TextContent)
+    assert f"cannot be served at 127.0.0.1:{port}" in result.content[0].text
+    assert isinstance(listed.content[0], TextContent)
+    assert json.loads(listed.content[0].text)["ih_mcp"]["streams"] == []
