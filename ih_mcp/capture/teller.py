@@ -23,7 +23,6 @@ from .house import House
 _PAGE = 500
 _PAGE_CHARS = 1_000_000
 _STATUS_SECONDS = 0.2  # a page needs no more than five looks a second at counts that run
-_RETRY_SECONDS = 1.0
 _MOST_SEGMENTS = 400  # no lane shows more of them apart
 
 

@@ -6,7 +6,6 @@ that records keeps what was not confirmed, so a visit may break off anywhere.
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import suppress
 from functools import partial
@@ -17,7 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ih_mcp.bell import Bell
-from ih_mcp.errors import CallerError, IhMcpError, UnknownStreamError
+from ih_mcp.errors import CallerError, IhMcpError, JournalError, UnknownStreamError
 from ih_mcp.streams.push import push
 from ih_mcp.streams.stream import Stream
 
@@ -31,6 +30,7 @@ UNKNOWN_KEY = 4401
 BAD_WORD = 4400
 _HELLO_SECONDS = 10.0
 _WAITING_WORDS = 4
+_TURN_SECONDS = 1.0  # to wait for room while nobody else can push
 _GONE = (WebSocketDisconnect, RuntimeError)  # starlette: sending after the other end left
 
 
@@ -90,12 +90,12 @@ class Visit:
                 tasks.start_soon(self._tell, teller, hello.cursor)
                 tasks.start_soon(self._tell_restarts)
                 tasks.start_soon(self._tell_left)
-                await self._listen(send)
+                await self._listen(send, tasks)
                 tasks.cancel_scope.cancel()
         finally:
             self._seat.free(self._leave)
 
-    async def _listen(self, send: MemoryObjectSendStream[Word | bytes]) -> None:
+    async def _listen(self, send: MemoryObjectSendStream[Word | bytes], tasks: TaskGroup) -> None:
         async with send:
             while True:
                 message = await self._socket.receive()
@@ -106,6 +106,8 @@ class Visit:
                     word = data if data is not None else read_word(message["text"])
                     if isinstance(word, Clock):  # answered before all that waits
                         await self._say("clock", page=word.page, server=time.time() * 1000)
+                    elif isinstance(word, Dropped):  # nor does a loss wait for the uplink
+                        await self._answer(word, tasks)
                     else:
                         await send.send(word)
                 except CallerError as exc:
@@ -132,10 +134,16 @@ class Visit:
     ) -> None:
         async with receive:
             async for item in receive:
-                try:
-                    await self._do(item, tasks)
-                except IhMcpError as exc:
-                    await self._say("refused", code=exc.code, what=exc.what, help=exc.help)
+                await self._answer(item, tasks)
+
+    async def _answer(self, item: Word | bytes, tasks: TaskGroup) -> None:
+        try:
+            await self._do(item, tasks)
+        except IhMcpError as exc:
+            await self._refuse(exc)
+
+    async def _refuse(self, error: IhMcpError) -> None:
+        await self._say("refused", code=error.code, what=error.what, help=error.help)
 
     async def _do(self, item: Word | bytes, tasks: TaskGroup) -> None:
         match item:
@@ -181,19 +189,12 @@ class Visit:
 
     async def _chunk(self, data: bytes, tasks: TaskGroup) -> None:
         head, self._head = self._head, None
-        stream, seat = self._require_recorder(), self._seat
-        if head is None or not self._is_seated:
-            raise CallerError(
-                "a chunk came from a page that does not record", code="not_seated", help="Start."
-            )
-        goal = None
+        stream = self._require_recorder()
+        if head is None:
+            raise _not_seated()
         if not stream.outbox.has_room(len(data)):
             await self._say("full", waiting_bytes=stream.outbox.bytes)
-        async with stream.pushing:
-            if seat.expects(head.recording, head.seq):
-                if await push(stream, data, room_seconds=math.inf):
-                    goal = _sent(stream) + stream.outbox.segments
-                seat.took(head.recording, head.seq)
+        goal = await self._take(stream, head, data)
         await self._say(
             "taken",
             recording=head.recording,
@@ -203,10 +204,31 @@ class Visit:
         if goal is not None:
             tasks.start_soon(self._tell_written, stream, goal, head.at)
 
+    async def _take(self, stream: Stream, head: ChunkHead, data: bytes) -> int | None:
+        """Push a chunk, once and for all, however long it has to wait.
+
+        Gives how many segments of the stream are sent when it is; None where none is added.
+        """
+        while self._is_seated:
+            try:
+                async with stream.pushing:
+                    if not self._seat.expects(head.recording, head.seq):
+                        return None
+                    is_added = await push(stream, data, room_seconds=_TURN_SECONDS)
+                    self._seat.took(head.recording, head.seq)
+                    return _sent(stream) + stream.outbox.segments if is_added else None
+            except CallerError as exc:
+                if not exc.retry:
+                    raise
+            await stream.room(len(data))  # others may have their turn meanwhile
+        raise _not_seated()
+
     async def _tell(self, teller: Teller, known: int) -> None:
         self._house.telling += 1
         try:
             await teller.run(known)
+        except (JournalError, UnknownStreamError) as exc:  # a new connection would hear the same
+            await self._refuse(exc)
         finally:
             self._house.telling -= 1
             self._house.told.ring()
@@ -228,6 +250,12 @@ class Visit:
         while True:
             await self._leaving.wait()
             await self._say("left", why=self._left)
+
+
+def _not_seated() -> CallerError:
+    return CallerError(
+        "a chunk came from a page that does not record", code="not_seated", help="Start."
+    )
 
 
 def _has_more_legs(stream: Stream, legs: int) -> bool:

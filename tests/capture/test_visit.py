@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -10,9 +11,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
+from ih_mcp.journal import Keeping, open_journal
 from ih_mcp.tools.runtime import Opening
 
-from .page import open_page, redeem
+from .page import Page, open_page, redeem
 from .room import OpenRoom
 
 pytestmark = pytest.mark.timeout(60)
@@ -166,3 +168,77 @@ async def test_what_a_page_let_go_of_is_shown_to_all(
             await page.chunk(given[0], seq=0)
             while page.drawing().get("lost") != {"let_go_s": 2.5}:
                 await page.hear("news")
+
+
+async def stuff(page: Page, given: list[bytes], is_enough: Callable[[], bool]) -> int:
+    """Record while the uplink takes nothing; gives the number of the next chunk."""
+    for seq, data in enumerate(given[:1] + given[1:] * 20):
+        await page.say("chunk", recording="r1", seq=seq, at=0.0)
+        await page.socket.send(data)
+        with anyio.move_on_after(0.3):
+            await page.hear("taken")
+        if is_enough():
+            return seq + 1
+    raise AssertionError("the uplink took everything")
+
+
+_STALLED = {"at": "segment", "n": 1, "stall": "reading"}
+
+
+async def test_what_is_let_go_of_while_a_chunk_waits_is_told_at_once(
+    open_room: OpenRoom, given: list[bytes]
+) -> None:
+    async with open_room(_STALLED, max_outbox_bytes=2**20) as room:
+        stream = await room.start()
+        key = await redeem(room.house, room.house.link(stream.id))
+        async with open_page(room.house, key) as page:
+            await page.hear("welcome")
+            await page.claim()
+            await stuff(page, given, lambda: any(word["type"] == "full" for word in page.heard))
+            for _ in range(10):  # and none of them keeps the server from hearing that it leaves
+                await page.say("dropped", seconds=1.5)
+            while page.drawing().get("lost") != {"let_go_s": 15.0}:
+                await page.hear("news")
+        async with open_page(room.house, key, page="p2") as again:
+            await again.hear("welcome")
+            await again.claim()
+
+
+async def test_a_chunk_waits_for_what_other_streams_hold_and_for_others_to_push(
+    open_room: OpenRoom, given: list[bytes]
+) -> None:
+    async with open_room(_STALLED) as room:
+        stream = await room.start()
+        key = await redeem(room.house, room.house.link(stream.id))
+        async with open_page(room.house, key) as page:
+            await page.hear("welcome")
+            await page.claim()
+            seq = await stuff(page, given, lambda: stream.outbox.bytes > 0)
+            held = 10**12
+            stream.outbox.queued.add(held)
+            await page.say("chunk", recording="r1", seq=seq, at=0.0)
+            await page.socket.send(given[1])
+            await page.hear("full")
+            with anyio.fail_after(5):
+                async with stream.pushing:
+                    stream.outbox.queued.add(-held)
+            assert (await page.hear("taken"))["seq"] == seq
+            assert not any(word["type"] == "refused" for word in page.heard)
+
+
+async def test_a_page_of_a_stream_that_is_not_kept_any_more_is_told_so(
+    open_room: OpenRoom, tmp_path: Path
+) -> None:
+    async with open_room() as room:
+        stream = await room.start()
+        key = await redeem(room.house, room.house.link(stream.id))
+        stream.ask_to_end()
+        await stream.until(lambda: False)
+        async with open_journal(tmp_path / "data", Keeping(max_bytes=0)) as other:
+            while await other.rows():
+                await other.tidy()
+        async with open_page(room.house, key) as page:
+            await page.hear("welcome")
+            assert (await page.hear("refused"))["what"] == f"there is no stream {stream.id}"
+            await page.say("clock", page=1.0)
+            assert (await page.hear("clock"))["page"] == 1.0
