@@ -10,9 +10,12 @@ import anyio
 from rich.console import Console
 
 from ih_mcp.settings import Settings
+from ih_mcp.streams.analysis import Analysis
 from ih_mcp.tools.runtime import open_runtime
 
-from .words import say
+from .words import plain, say
+
+_LOOK_SECONDS = 1.0
 
 
 def run(
@@ -27,13 +30,25 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         analysis = await runtime.analyze_file(path, api=api, form=form)
-        with console.status("the service is at work"):
-            await runtime.analyses.wait(analysis.id)
+        with console.status("the service is at work") as status:
+            while not analysis.is_over:
+                with anyio.move_on_after(_LOOK_SECONDS):
+                    await runtime.analyses.wait(analysis.id)
+                status.update(plain(_progress(analysis)))
         page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
         sys.stdout.buffer.write(body + b"\n")
-    error = analysis.facts.get("error")
-    if isinstance(error, dict):
-        say(console, f"{error['what']}. {error['help']}")
+    if trouble := _trouble(analysis):
+        say(console, trouble)
     return 0 if analysis.facts["state"] == "ended" else 1
+
+
+def _progress(analysis: Analysis) -> str:
+    return _trouble(analysis) or f"the service is at work: {analysis.facts['state']}"
+
+
+def _trouble(analysis: Analysis) -> str:
+    """What went wrong last; empty where nothing did."""
+    error = analysis.facts.get("error")
+    return f"{error['what']}. {error['help']}" if isinstance(error, dict) else ""

@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.bell import Bell
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStreamError
-from ih_mcp.journal import Journal, Log
+from ih_mcp.journal import Journal, Log, StreamRow
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
 from ih_mcp.wire.refusal import refusal
@@ -30,6 +30,8 @@ from .account import told
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0
 PREFIX = "an_"
+Reach = Callable[[], Awaitable[tuple[str, Credential]]]
+"""Gives the base URL of the service, and what it is asked with."""
 
 _LOG = logging.getLogger("ih_mcp.streams")
 
@@ -63,6 +65,9 @@ class Analyses:
         self._tasks = tasks
         self._poll_seconds = poll_seconds
         self._live: dict[str, Analysis] = {}
+        self._unkept: dict[str, dict[str, object]] = {}
+        """What is so of those whose end the journal did not take."""
+        self._resuming = anyio.Lock()
 
     async def start(self, request: Request, *, base_url: str, credential: Credential) -> Analysis:
         """Send a file; goes on in the background.
@@ -91,25 +96,29 @@ class Analyses:
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis
 
-    async def resume(
-        self, analysis_id: str, *, base_url: str, credential: Credential
-    ) -> dict[str, object]:
+    async def resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
         """The status of an upload; one whose job was left behind by a dead process goes on.
+
+        Args:
+            reach: Asked only where a job goes on: what is kept is read without a credential.
 
         Raises:
             UnknownStreamError: Nobody knows it.
         """
-        if analysis := self._live.get(analysis_id):
-            return analysis.facts
-        row = await self._journal.row(analysis_id) if analysis_id.startswith(PREFIX) else None
-        if row is None:
-            raise UnknownStreamError(f"there is no analysis {analysis_id}")
+        async with self._resuming:  # two callers at once: one of them takes the job up
+            if analysis := self._live.get(analysis_id):
+                return analysis.facts
+            return self._unkept.get(analysis_id) or await self._resume(analysis_id, reach)
+
+    async def _resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
+        row = await self._row(analysis_id)
         facts: dict[str, object] = json.loads(row.record)
         job_id = facts.get("job_id")
         if row.last or facts.get("reason") != "host_stopped" or not isinstance(job_id, str):
             return facts
         facts |= {"state": "running"}
         facts.pop("reason")
+        base_url, credential = await reach()
         log = await self._journal.adopt(analysis_id)
         analysis = self._live[analysis_id] = Analysis(analysis_id, log, facts)
 
@@ -118,6 +127,15 @@ class Analyses:
 
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis.facts
+
+    async def _row(self, analysis_id: str) -> StreamRow:
+        with suppress(UnknownStreamError):
+            if analysis_id.startswith(PREFIX):
+                return await self._journal.row(analysis_id)
+        raise UnknownStreamError(
+            f"there is no analysis {analysis_id}",
+            help="analyze_file tells the id; where it is lost, upload the file again.",
+        )
 
     async def wait(self, analysis_id: str) -> None:
         """Return when the analysis is over."""
@@ -151,7 +169,8 @@ class Analyses:
         try:
             await analysis.log.write_record(analysis.facts, ended=True)
         except IhMcpError as exc:
-            analysis.facts |= {"state": "failed", "error": told(exc)}
+            analysis.facts |= {"state": "failed", "reason": exc.code, "error": told(exc)}
+            self._unkept[analysis.id] = analysis.facts
         analysis.is_over = True
         self._live.pop(analysis.id, None)
         self._journal.release(analysis.log)
@@ -190,8 +209,10 @@ class Analyses:
                 if not exc.retry:
                     raise
                 pause = min(2 * pause, _MOST_WAIT_SECONDS)  # skill v2 upload: 503 says retry
+                analysis.facts["error"] = told(exc)
                 continue
             pause = self._poll_seconds
+            analysis.facts.pop("error", None)
             job = Job.read(reply.body)
             if job.is_settled:
                 return await self._keep(analysis, reply, job)

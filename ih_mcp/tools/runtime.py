@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.devices import Input
     from ih_mcp.media.ffmpeg import Ffmpeg
     from ih_mcp.net.socket import Socket
+    from ih_mcp.net.token import Credential
     from ih_mcp.standin.choice import Choice
     from ih_mcp.standin.options import Options
     from ih_mcp.streams.pace import PaceName
@@ -257,11 +258,11 @@ class Runtime:
 
     async def analysis(self, analysis_id: str) -> dict[str, object]:
         """The status of an upload; see `Analyses.resume`."""
-        return await self.analyses.resume(
-            analysis_id,
-            base_url=await self.base_url(),
-            credential=await self.credentials.give(self.settings.api),
-        )
+
+        async def reach() -> tuple[str, Credential]:
+            return await self.base_url(), await self.credentials.give(self.settings.api)
+
+        return await self.analyses.resume(analysis_id, reach)
 
     @property
     def auth_path(self) -> str:

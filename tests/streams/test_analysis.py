@@ -22,6 +22,14 @@ JOB = '{"job_id":"j1", "status" : "%s" ,"x":1.0,"x":2e1}'
 KEY = Fixed("ih_test")
 
 
+async def reach() -> tuple[str, Fixed]:
+    return "http://h", KEY
+
+
+async def unreachable() -> tuple[str, Fixed]:
+    raise AssertionError("what is kept is read without a key")
+
+
 class Service:
     """Gives these answers in order: a body, or an error to raise."""
 
@@ -78,7 +86,7 @@ async def start(analyses: Analyses, api: str) -> str:
 
 async def result(journal: Journal, analyses: Analyses, analysis_id: str) -> tuple[object, ...]:
     await analyses.wait(analysis_id)
-    facts = await analyses.resume(analysis_id, base_url="http://h", credential=KEY)
+    facts = await analyses.resume(analysis_id, reach)
     page = await journal.read(analysis_id, 0, limit=9, max_chars=10**6)
     return facts["state"], facts.get("reason"), [entry.body for entry in page.entries]
 
@@ -118,7 +126,7 @@ async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: S
     async with opened(tmp_path) as (journal, analyses):
         analysis_id = await start(analyses, "v2")
         assert await result(journal, analyses, analysis_id) == ("failed", "ih1004", [body])
-        facts = await analyses.resume(analysis_id, base_url="http://h", credential=KEY)
+        facts = await analyses.resume(analysis_id, reach)
     error = facts["error"]
     assert isinstance(error, dict)
     assert (error["help"], error["retry"]) == ("Submit the file again.", True)
@@ -139,10 +147,49 @@ async def test_a_job_goes_on_in_a_later_process(tmp_path: Path, service: Service
         await service.waits.wait()
     service.answers = [JOB % "completed"]
     async with opened(tmp_path) as (journal, analyses):
-        facts = await analyses.resume(analysis_id, base_url="http://h", credential=KEY)
+        facts = await analyses.resume(analysis_id, reach)
         assert facts["state"] == "running"
         done = await result(journal, analyses, analysis_id)
     assert done == ("ended", None, [JOB % "completed"])
+
+
+async def test_a_job_goes_on_once_however_many_ask_for_it(tmp_path: Path, service: Service) -> None:
+    service.answers = [JOB % "queued"]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        await service.waits.wait()
+    service.answers = [JOB % "completed"]
+    del service.asked[:]
+    async with opened(tmp_path) as (journal, analyses):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(analyses.resume, analysis_id, reach)
+        done = await result(journal, analyses, analysis_id)
+        again = await analyses.resume(analysis_id, unreachable)
+    assert done == ("ended", None, [JOB % "completed"])
+    assert again["state"] == "ended"
+    assert service.asked == ["/v2/upload/jobs/j1"]
+
+
+async def test_a_service_that_does_not_answer_is_told_while_its_job_is_waited_for(
+    tmp_path: Path, service: Service
+) -> None:
+    service.answers = [JOB % "queued", TransportError("lost", help="Wait.", retry=True)]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        await service.waits.wait()
+        facts = dict(await analyses.resume(analysis_id, unreachable))
+        assert (facts["state"], facts.get("reason")) == ("running", None)
+        error = facts["error"]
+        assert isinstance(error, dict)
+        assert (error["what"], error["help"]) == ("lost", "Wait.")
+    service.answers = [JOB % "completed"]
+    async with opened(tmp_path) as (journal, analyses):
+        await analyses.resume(analysis_id, reach)
+        done = await result(journal, analyses, analysis_id)
+        kept = await analyses.resume(analysis_id, unreachable)
+    assert done == ("ended", None, [JOB % "completed"])
+    assert "error" not in kept
 
 
 async def test_a_running_job_is_shown_only_once_its_id_is_kept(
@@ -154,7 +201,7 @@ async def test_a_running_job_is_shown_only_once_its_id_is_kept(
         write_record = Log.write_record
 
         async def watch(log: Log, record: Mapping[str, object], *, ended: bool = False) -> None:
-            facts = await analyses.resume(log.stream_id, base_url="http://h", credential=KEY)
+            facts = await analyses.resume(log.stream_id, reach)
             shown.append((facts["state"], record["state"]))
             await write_record(log, record, ended=ended)
 
@@ -180,7 +227,7 @@ async def test_an_unknown_analysis_is_an_error(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, analyses):
         for unknown in ("an_x", "st_x"):
             with pytest.raises(UnknownStreamError):
-                await analyses.resume(unknown, base_url="http://h", credential=KEY)
+                await analyses.resume(unknown, reach)
 
 
 async def test_an_answer_that_is_no_text_is_kept_as_bytes(
@@ -222,3 +269,5 @@ async def test_an_end_that_cannot_be_kept_is_told(
         monkeypatch.setattr(Log, "write_record", fail)
         await analyses.wait(started.id)
         assert (started.facts["state"], started.is_over) == ("failed", True)
+        facts = await analyses.resume(started.id, unreachable)  # also to who asks later
+        assert (facts["state"], facts["reason"]) == ("failed", "journal_failed")
