@@ -182,6 +182,10 @@ async def stuff(page: Page, given: list[bytes], is_enough: Callable[[], bool]) -
     raise AssertionError("the uplink took everything")
 
 
+def words_of(page: Page, *kinds: str) -> list[str]:
+    return [word["type"] for word in page.heard if word["type"] in kinds]
+
+
 _STALLED = {"at": "segment", "n": 1, "stall": "reading"}
 
 
@@ -194,11 +198,12 @@ async def test_what_is_let_go_of_while_a_chunk_waits_is_told_at_once(
         async with open_page(room.house, key) as page:
             await page.hear("welcome")
             await page.claim()
-            await stuff(page, given, lambda: any(word["type"] == "full" for word in page.heard))
+            await stuff(page, given, lambda: words_of(page, "full", "taken")[-1:] == ["full"])
             for _ in range(10):  # and none of them keeps the server from hearing that it leaves
                 await page.say("dropped", seconds=1.5)
             while page.drawing().get("lost") != {"let_go_s": 15.0}:
                 await page.hear("news")
+            assert words_of(page, "full", "taken")[-1] == "full"
         async with open_page(room.house, key, page="p2") as again:
             await again.hear("welcome")
             await again.claim()
@@ -223,7 +228,7 @@ async def test_a_chunk_waits_for_what_other_streams_hold_and_for_others_to_push(
                 async with stream.pushing:
                     stream.outbox.queued.add(-held)
             assert (await page.hear("taken"))["seq"] == seq
-            assert not any(word["type"] == "refused" for word in page.heard)
+            assert words_of(page, "refused") == []
 
 
 async def test_a_page_of_a_stream_that_is_not_kept_any_more_is_told_so(
