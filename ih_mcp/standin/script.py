@@ -19,6 +19,7 @@ the greeting), `ready` (after it), `segment` (a binary message arrived; before i
 `drain` (before `session.ended`); `message` is every message that is about to leave, `request`
 every HTTP request of an upload or token (`n` counts those to one path), `job` every v2 upload
 job. `n` and `session` count from 1; left out, the step holds for each.
+A step that could never act is refused.
 """
 
 from __future__ import annotations
@@ -74,6 +75,12 @@ class CloseWith:
     code: int
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        if not (self.code in _OWN_CLOSES or 3000 <= self.code <= 4999):
+            raise ValueError(f"a close frame cannot carry {self.code}")
+        if len(self.reason.encode()) > _MAX_REASON_BYTES:
+            raise ValueError(f"a reason has at most {_MAX_REASON_BYTES} bytes")
+
 
 @dataclass(frozen=True, slots=True)
 class Reset:
@@ -125,6 +132,10 @@ class Answer:
     retry_after_seconds: int | None = None
     path: str | None = None
     """Only requests to this path."""
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 599:
+            raise ValueError("a status is from 200 to 599")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,21 +262,57 @@ _CHANGE: Sequence[_Field] = (
     ("whole_numbers", "whole_numbers", bool),
     ("repeat", "repeat", int),
 )
+_NAMES: Mapping[type[Act], str] = {
+    **{kind: key for key, kind, _ in _ACTS},
+    Answer: "status",
+    Change: "change",
+}
 _WHERE = {"at", "n", "session"}
+
+_OWN_CLOSES = {*range(1000, 1004), *range(1007, 1015)}  # RFC 6455, 7.4; the others never travel
+_MAX_REASON_BYTES = 123  # RFC 6455, 5.5
+
+# What can act at a point, and whether `n` and `session` tell one such point from another.
+_SAID: tuple[type[Act], ...] = (Send, Refuse, CloseWith, Reset, Stall)
+_POINTS: Mapping[At, tuple[tuple[type[Act], ...], bool, bool]] = {
+    At.UPGRADE: ((Answer,), True, True),
+    At.OPEN: (_SAID, False, True),
+    At.READY: (_SAID, False, True),
+    At.SEGMENT: (_SAID, True, True),
+    At.WINDOW: ((*_SAID, Shed), True, True),
+    At.CLOSING: (_SAID, False, True),
+    At.DRAIN: (_SAID, False, True),
+    At.MESSAGE: ((Change, Frames), False, True),
+    At.REQUEST: ((Answer,), True, False),
+    At.JOB: ((Linger, Refuse), True, False),
+}
 
 
 def _step(number: int, step: object) -> Step:
     try:
         if not isinstance(step, dict):
             raise TypeError("it is no object")
-        return Step(
+        made = Step(
             at=At(step.get("at", "")),
             act=_act({name: value for name, value in step.items() if name not in _WHERE}),
             n=_count(step, "n"),
             session=_count(step, "session"),
         )
+        _check_acts(made)
     except (TypeError, ValueError) as exc:
         raise ConfigurationError(f"step {number} of the script: {exc}", code="bad_script") from exc
+    return made
+
+
+def _check_acts(step: Step) -> None:
+    """Refuse what would never happen: who orders it would take its absence for an answer."""
+    acts, counts, is_of_session = _POINTS[step.at]
+    if not isinstance(step.act, acts):
+        known = ", ".join(_NAMES[act] for act in acts)
+        raise TypeError(f"{_NAMES[type(step.act)]} does nothing at {step.at}; known there: {known}")
+    for name, value, is_told in (("n", step.n, counts), ("session", step.session, is_of_session)):
+        if value is not None and not is_told:
+            raise ValueError(f"{name} tells nothing at {step.at}")
 
 
 def _act(said: Mapping[str, object]) -> Act:
@@ -288,11 +335,18 @@ def _fields(
     if unknown := set(said) - {name for name, *_ in known}:
         raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
     for name, _, kind in known:
-        if name in said and not isinstance(said[name], kind):
+        if name in said and not _is_kind(said[name], kind):
             raise TypeError(f"{name} has the wrong type")
     if isinstance(text := said.get("send"), str):
         text.encode()  # a lone surrogate cannot travel
     return {ours: said[name] for name, ours, _ in known if name in said} if keep else {}
+
+
+def _is_kind(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Truth is no number; and a switch is on, or is left out."""
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and value is True
+    return isinstance(value, kind)
 
 
 def _is_whole(value: object) -> bool:

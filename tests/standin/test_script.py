@@ -25,31 +25,39 @@ from ih_mcp.standin.script import (
 
 
 @pytest.mark.parametrize(
-    ("said", "act"),
+    ("at", "said", "act"),
     [
-        ({"send": "x"}, Send("x")),
-        ({"send": "x", "times": 3}, Send("x", 3)),
-        ({"error": "ih6002"}, Refuse("ih6002")),
-        ({"error": "ih6002", "close": 1001}, Refuse("ih6002", 1001)),
-        ({"close": 1001, "reason": "r"}, CloseWith(1001, "r")),
-        ({"reset": True}, Reset()),
-        ({"stall": "reading"}, Stall("reading")),
-        ({"shed": True}, Shed()),
-        ({"lingers": 2}, Linger(2)),
-        ({"frames": 7}, Frames(7)),
+        ("segment", {"send": "x"}, Send("x")),
+        ("segment", {"send": "x", "times": 3}, Send("x", 3)),
+        ("segment", {"error": "ih6002"}, Refuse("ih6002")),
+        ("segment", {"error": "ih6002", "close": 1001}, Refuse("ih6002", 1001)),
+        ("segment", {"close": 1001, "reason": "r"}, CloseWith(1001, "r")),
+        ("segment", {"reset": True}, Reset()),
+        ("segment", {"stall": "reading"}, Stall("reading")),
+        ("window", {"shed": True}, Shed()),
+        ("job", {"lingers": 2}, Linger(2)),
+        ("message", {"frames": 7}, Frames(7)),
         (
+            "request",
             {"status": 503, "error": "ih1002", "retry_after": 2, "path": "/p"},
             Answer(status=503, error="ih1002", retry_after_seconds=2, path="/p"),
         ),
         (
+            "message",
             {"change": {"type": "t", "null": ["a"], "repeat": 0}},
             Change(type="t", nulls=("a",), repeat=0),
         ),
     ],
 )
-def test_every_act_can_be_written_as_json(said: dict[str, object], act: script.Act) -> None:
-    parsed = Script.parse([{"at": "segment", "n": 2, "session": 1, **said}])
-    assert parsed.steps == (Step(at=At.SEGMENT, act=act, n=2, session=1),)
+def test_every_act_can_be_written_as_json(
+    at: str, said: dict[str, object], act: script.Act
+) -> None:
+    assert Script.parse([{"at": at, **said}]).steps == (Step(at=At(at), act=act),)
+
+
+def test_a_step_can_name_its_turn_and_its_session() -> None:
+    parsed = Script.parse([{"at": "segment", "n": 2, "session": 1, "reset": True}])
+    assert parsed.steps == (Step(at=At.SEGMENT, act=Reset(), n=2, session=1),)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +74,31 @@ def test_every_act_can_be_written_as_json(said: dict[str, object], act: script.A
         ([{"at": "segment", "stall": "breathing"}], "reading"),
         ([{"at": "segment", "send": "\ud800"}], "surrogates"),
         ([{"at": "message", "change": {"repeat": "x"}}], "repeat has the wrong type"),
+        ([{"at": "ready", "send": "x", "times": True}], "times has the wrong type"),
+        ([{"at": "ready", "reset": False}], "reset has the wrong type"),
+        ([{"at": "ready", "close": 1006}], "cannot carry 1006"),
+        ([{"at": "ready", "close": 99}], "cannot carry 99"),
+        ([{"at": "ready", "close": 1000, "reason": "é" * 62}], "at most 123 bytes"),
+        ([{"at": "request", "status": 101}], "from 200 to 599"),
     ],
 )
 def test_a_step_that_cannot_be_understood_is_named(steps: object, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Script.parse(steps)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([{"at": "window", "status": 503}], "status does nothing at window; known there: send"),
+        ([{"at": "request", "shed": True}], "shed does nothing at request; known there: status"),
+        ([{"at": "message", "send": "x"}], "send does nothing at message; known there: change"),
+        ([{"at": "message", "n": 3, "frames": 7}], "n tells nothing at message"),
+        ([{"at": "ready", "n": 1, "reset": True}], "n tells nothing at ready"),
+        ([{"at": "job", "session": 1, "lingers": 1}], "session tells nothing at job"),
+    ],
+)
+def test_a_step_that_would_never_act_is_named(steps: object, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         Script.parse(steps)
 
