@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +33,27 @@ class Source:
     """Whether only its sound goes out, as raw samples of `RAW_HERTZ`."""
 
 
-async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
-    """Cut a file by the limits the session declared, send it, then end the stream in order.
+@asynccontextmanager
+async def feeding(stream: Stream) -> AsyncIterator[None]:
+    """Something is sent into a stream meanwhile; then the stream is ended in order.
 
-    A failure is noted in the stream, not raised; what was cut before it is sent and drained.
+    A failure is noted in the stream, not raised; what was taken before it is sent and drained.
     """
     stream.is_fed = True
     try:
+        yield
+    except StreamEndedError:
+        return  # it ended or was ended meanwhile: that is told in its own status
+    except IhMcpError as exc:
+        stream.fail(exc)
+    finally:
+        stream.is_fed = False
+        stream.ask_to_end(stops=False)
+
+
+async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
+    """Cut a file by the limits the session declared and send it; see `feeding`."""
+    async with feeding(stream):
         await stream.opened()
         if stream.is_over:
             return
@@ -49,13 +63,6 @@ async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
             async for segment in segments:
                 await turns.wait(segment)
                 await stream.put(segment)
-    except StreamEndedError:
-        return  # it ended or was ended meanwhile: that is told in its own status
-    except IhMcpError as exc:
-        stream.fail(exc)
-    finally:
-        stream.is_fed = False
-        stream.ask_to_end(stops=False)
 
 
 async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:

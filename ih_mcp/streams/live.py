@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import anyio
 
 from ih_mcp.bell import Bell
-from ih_mcp.errors import IhMcpError, StreamEndedError, unwrapped
+from ih_mcp.errors import unwrapped
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.devices import Input
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.live import record
 
-from .feed import outgoing
+from .feed import feeding, outgoing
 from .stream import Stream
 
 MAX_WAITING_SECONDS = 10.0
@@ -38,9 +38,8 @@ class Camera:
 
 
 async def feed_live(stream: Stream, camera: Camera) -> None:
-    """Record into a stream, then end it in order; a failure is noted in the stream."""
-    stream.is_fed = True
-    try:
+    """Record into a stream; see `feeding`."""
+    async with feeding(stream):
         await stream.opened()
         if stream.is_over:
             return
@@ -49,13 +48,6 @@ async def feed_live(stream: Stream, camera: Camera) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_send, stream, waiting)
                 await _record(stream, camera, waiting)
-    except StreamEndedError:
-        return  # it ended or was ended meanwhile: that is told in its own status
-    except IhMcpError as exc:
-        stream.fail(exc)
-    finally:
-        stream.is_fed = False
-        stream.ask_to_end(stops=False)
 
 
 class Waiting:

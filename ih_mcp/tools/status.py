@@ -10,6 +10,7 @@ _SHORT = (
     "state", "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
     "segments", "media_seconds",
 )  # fmt: skip
+_MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
 
 
 def in_short(stream: Stream) -> dict[str, object]:
@@ -18,8 +19,12 @@ def in_short(stream: Stream) -> dict[str, object]:
 
 
 def pick(record: Mapping[str, object]) -> dict[str, object]:
-    """The short form of a status record."""
-    return {name: record[name] for name in _SHORT if name in record}
+    """The short form of a status record: of many gaps the newest, and how many came before."""
+    short = {name: record[name] for name in _SHORT if name in record}
+    gaps = record.get("gaps")
+    if isinstance(gaps, list) and len(gaps) > _MOST_GAPS:
+        short |= {"gaps": gaps[-_MOST_GAPS:], "earlier_gaps": len(gaps) - _MOST_GAPS}
+    return short
 
 
 def status_of(stream: Stream) -> dict[str, object]:

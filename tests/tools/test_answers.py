@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ih_mcp.errors import CallerError, ServiceError
 from ih_mcp.journal import Entry
 from ih_mcp.tools.answers import answer, failure
+from ih_mcp.tools.status import pick
 
 
 def texts(result: object) -> list[str]:
@@ -33,6 +34,13 @@ def test_a_binary_message_becomes_base64_and_is_named() -> None:
     blocks = texts(answer({}, [Entry(3, 0, 0, b"\x00\xff")]))
     assert json.loads(blocks[0]) == {"ih_mcp": {"binary_cursors": [3]}}
     assert base64.b64decode(blocks[1]) == b"\x00\xff"
+
+
+def test_of_many_gaps_the_newest_are_told_and_the_others_counted() -> None:
+    gaps = [{"legs": [n, n + 1]} for n in range(5)]
+    record = {"state": "open", "label": "x", "gaps": gaps}
+    assert pick(record) == {"state": "open", "gaps": gaps[2:], "earlier_gaps": 2}
+    assert pick({"gaps": gaps[:3]}) == {"gaps": gaps[:3]}
 
 
 def test_a_failure_says_what_helps_and_carries_named_facts() -> None:
