@@ -106,11 +106,15 @@ def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
     bounds = [
-        f"{words} {schema[key]:g}"
+        f"{words} {_number(schema[key])}"
         for key, words in (("minimum", "from"), ("maximum", "to"))
         if key in schema
     ]
     return " ".join([str(schema.get("type", "any")), *bounds])
+
+
+def _number(value: float) -> str:
+    return str(int(value) if value == int(value) else value)
 
 
 def _instructions() -> str:
@@ -133,7 +137,7 @@ def _rows() -> Iterable[str]:
     for name, found in Settings.model_fields.items():
         schema = Settings.model_json_schema(by_alias=False)["properties"][name]
         bounds = " ".join(
-            f"{words} {schema[key]:g}"
+            f"{words} {_number(schema[key])}"
             for key, words in (
                 ("minimum", "from"),
                 ("exclusiveMinimum", "above"),

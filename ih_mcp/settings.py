@@ -23,7 +23,7 @@ BASE_URLS = {  # sdk 1.3.4, config
     "production": "https://api.interhuman.ai",
     "staging": "https://staging-api.interhuman.ai",
 }
-_PLACEHOLDER = re.compile(r"\$\{.*\}|\{\{.*\}\}|")
+_PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 

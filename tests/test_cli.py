@@ -34,6 +34,19 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"ih-mcp {__version__}\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_who_starts_the_server_at_a_terminal_is_told_what_it_is(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        CLI, env=environment(tmp_path), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        assert b"serves MCP" in process.stderr.readline()
+        process.terminate()
+    os.close(ours)
+    os.close(theirs)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["stream", "--help"], ["standin", "--help"]])
 def test_help_shows_how(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -25,7 +25,9 @@ def test_without_anything_set_the_service_is_meant_and_no_key_is_there() -> None
     assert settings.folders == ()
 
 
-@pytest.mark.parametrize("value", ["", "  ", "${INTERHUMAN_API_KEY}", "{{api_key}}", "${input:k}"])
+@pytest.mark.parametrize(
+    "value", ["", "  ", "${INTERHUMAN_API_KEY}", "$INTERHUMAN_API_KEY", "{{api_key}}", "${input:k}"]
+)
 def test_a_placeholder_that_was_never_filled_in_counts_as_unset(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

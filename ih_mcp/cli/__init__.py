@@ -303,6 +303,8 @@ def _add_install(
 def _serve(_: argparse.Namespace, settings: Settings) -> int:
     from ih_mcp.tools.server import run_stdio  # noqa: PLC0415
 
+    if sys.stdin.isatty():
+        print("ih-mcp: serves MCP on standard input and output, for hosts; --help", file=sys.stderr)
     run_stdio(settings)
     return 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -117,14 +118,22 @@ def json_text(document: object) -> str:
 
 def toml_table(path: Sequence[str], entry: Mapping[str, Any]) -> str:
     """One table of TOML, with a table of its own for each mapping in it."""
-    lines = [f"[{'.'.join(path)}]"]
+    lines = [f"[{toml_path(path)}]"]
     tables = []
     for name, value in entry.items():
         if isinstance(value, Mapping):
             tables.append(toml_table((*path, name), value))
         else:  # JSON of text, numbers, booleans and lists of these is TOML too
-            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+            lines.append(f"{toml_path([name])} = {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines) + "\n" + "".join(f"\n{table}" for table in tables)
+
+
+def toml_path(names: Sequence[str]) -> str:
+    """Names joined by dots; quoted where they are not bare."""
+    return ".".join(name if _BARE.fullmatch(name) else json.dumps(name) for name in names)
+
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def _cursor_link(name: str, entry: Mapping[str, Any]) -> str:

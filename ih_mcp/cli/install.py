@@ -21,7 +21,19 @@ from typing import Any
 
 from ih_mcp.errors import ConfigurationError
 
-from .hosts import COMMAND, DIRS, HOSTS, KEY, Format, Host, Launch, Place, json_text, toml_table
+from .hosts import (
+    COMMAND,
+    DIRS,
+    HOSTS,
+    KEY,
+    Format,
+    Host,
+    Launch,
+    Place,
+    json_text,
+    toml_path,
+    toml_table,
+)
 
 
 def run(options: Namespace) -> int:
@@ -47,7 +59,7 @@ def run(options: Namespace) -> int:
     if new == old:
         print(f"{path} has it already: nothing to change")
         return 0
-    print(_difference(path, old, new, secret=launch.env.get(KEY)), end="")
+    print(_difference(path, old, new), end="")
     if options.dry_run:
         print("dry run: nothing was written")
         return 0
@@ -137,8 +149,11 @@ def _changed_toml(old: str, host: Host, launch: Launch, name: str, file: str) ->
     merged = _merged(entry, host.entry(launch), launch, file)
     if merged == entry:
         return old
-    kept = _without_table(old, f"{host.key}.{name}").rstrip()
-    new = (f"{kept}\n\n" if kept else "") + toml_table((host.key, name), merged)
+    kept = _without_table(old, toml_path((host.key, name))).rstrip()
+    try:
+        new = (f"{kept}\n\n" if kept else "") + toml_table((host.key, name), merged)
+    except TypeError:  # a date of the user's own
+        raise _refusal(file, f"{name} holds what is not written here") from None
     after = _toml(new, file)
     if after != {**before, host.key: {**servers, name: merged}}:
         raise _refusal(file, f"{name} stands there in a way that cannot be changed safely")
@@ -199,12 +214,17 @@ def _refusal(file: str, why: str) -> ConfigurationError:
     )
 
 
-def _difference(path: Path, old: str, new: str, *, secret: str | None) -> str:
+_SECRETS = re.compile(
+    r"""(\w*(?:KEY|TOKEN|SECRET|PASSWORD|Authorization)\w*["']?\s*[:=]\s*)(["'])(?!\$)(?:\\.|(?!\2).)+\2"""
+)
+
+
+def _difference(path: Path, old: str, new: str) -> str:
+    """What changes, without what looks like a secret: of the old file and of other servers too."""
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), f"{path} (now)", f"{path} (then)", lineterm=""
     )
-    text = "\n".join(lines) + "\n"
-    return text.replace(secret, "(the key)") if secret else text
+    return "".join(_SECRETS.sub(r"\1\2(hidden)\2", line) + "\n" for line in lines)
 
 
 def write(path: Path, text: str) -> Path | None:

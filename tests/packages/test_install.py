@@ -104,6 +104,41 @@ def test_a_dry_run_and_a_print_write_nothing(
     assert list(home.rglob("*")) == []
 
 
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_a_key_that_was_there_is_not_shown_either(
+    host: Host, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["install", host.name, "--key", SECRET])
+    other = "xoxb-other" if host.format is Format.TOML else 'xo"xb-other'
+    path = file_of(host, home)
+    added = {
+        Format.TOML: f'\n[{host.key}.other.env]\nSLACK_TOKEN = "{other}"\n',
+        Format.JSON: f',\n "x": {{"env": {{"SLACK_TOKEN": {json.dumps(other)}}}}}\n}}',
+    }[host.format]
+    old = path.read_text(encoding="utf-8")
+    whole = old if host.format is Format.TOML else old.rstrip().removesuffix("}").rstrip()
+    path.write_text(whole + added, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["install", host.name, "--key", "ih_live_anew", "--media-dir", "."]) == 0
+    shown = capsys.readouterr().out
+    assert '"(hidden)"' in shown
+    for secret in (SECRET, "ih_live_anew", "xb-other"):
+        assert secret not in shown
+    assert "xb-other" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["my server", "a.b", 'a"b', "x]"])
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_a_server_may_have_any_name(
+    name: str, host: Host, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", host.name, "--name", name, "--print"]) == 0
+    assert entry(host, capsys.readouterr().out, name)["args"] == ["ih-mcp"]
+    assert main(["install", host.name, "--name", name]) == 0
+    assert main(["install", host.name, "--name", name, "--local"]) in {0, 2}
+    assert entry(host, file_of(host, home).read_text(encoding="utf-8"), name)["command"] == "uvx"
+
+
 JSON_HOSTS = [host for host in HOSTS.values() if host.format is Format.JSON]
 FOREIGN = {
     "theme": "dark",
@@ -180,6 +215,7 @@ def test_toml_keeps_its_comments_and_the_users_own_fields(home: Path) -> None:
         ("vscode", '{"inputs": {}, "servers": {}}'),
         ("codex", "[mcp_servers"),
         ("codex", 'mcp_servers = "x"'),
+        ("codex", "[mcp_servers.interhuman]\nsince = 2026-01-01\n"),
         ("codex", 'mcp_servers.interhuman.command = "inline"\n'),
         ("codex", 'mcp_servers = { interhuman = { command = "x" } }\n'),
     ],
