@@ -215,7 +215,7 @@ def _refusal(file: str, why: str) -> ConfigurationError:
 
 
 _SECRETS = re.compile(
-    r"""(\w*(?:KEY|TOKEN|SECRET|PASSWORD|Authorization)\w*["']?\s*[:=]\s*)(["'])(?!\$)(?:\\.|(?!\2).)+\2"""
+    r"""(\w*(?:KEY|TOKEN|SECRET|PASSWORD|Authorization)\w*["']?\s*[:=]\s*)(["'])(?!\$)(?:\\.|(?!\2)[^\\])+\2"""
 )
 
 
