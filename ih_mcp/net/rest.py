@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+import anyio
 import anyio.to_thread
+import h11
 import httpx2
 
 from ih_mcp.errors import PathError, TransportError
@@ -22,6 +24,7 @@ from ih_mcp.wire.rest import ErrorBody
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
 UPLOAD_SECONDS = 300.0  # sdk 1.3.4: a synchronous upload may take so long
+MAX_ANSWER_BYTES = 32 * 2**20  # chosen: half an hour of windows has about one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Rest:
 
         Raises:
             ServiceError: It was refused; the service's words are kept.
-            TransportError: Nobody answered in time.
+            TransportError: Nobody answered in time, or with too much.
         """
         return await self._call("GET", path, bearer=bearer)
 
@@ -73,6 +76,12 @@ class Rest:
                 files={"file": (source.name, file, kind or "application/octet-stream")},
                 timeout=httpx2.Timeout(UPLOAD_SECONDS, connect=_CONNECT_SECONDS),
             )
+        except h11.LocalProtocolError:
+            raise PathError(
+                f"{source.name!a} changed while it was sent",
+                code="file_changed",
+                help="Wait until nothing writes to it any more, then send it again.",
+            ) from None
         finally:
             await anyio.to_thread.run_sync(file.close)
 
@@ -80,13 +89,15 @@ class Rest:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         host = urlsplit(self._base_url).hostname
         try:
-            response = await self._client.request(
+            async with self._client.stream(
                 method,
                 self._base_url + path,
                 headers=headers,
                 **content,  # type: ignore[arg-type]  # the caller's keywords are the client's
-            )
-        except httpx2.TimeoutException:
+            ) as response:
+                with anyio.fail_after(_ANSWER_SECONDS):  # the client's hold for each piece
+                    body = await _body(response)
+        except (httpx2.TimeoutException, TimeoutError):
             raise TransportError(
                 f"{host} did not answer {method} {path} in time",
                 code="timeout",
@@ -100,9 +111,15 @@ class Rest:
                 help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
                 retry=True,
             ) from None
+        if body is None:
+            raise TransportError(
+                f"{host} answered {method} {path} with more than {MAX_ANSWER_BYTES >> 20} MiB",
+                code="message_too_big",
+                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
+            )
         if response.is_success:
-            return Reply(response.status_code, response.content)
-        said = ErrorBody.read(response.content)
+            return Reply(response.status_code, body)
+        said = ErrorBody.read(body)
         raise refusal(
             f"the service refused {method} {path} with HTTP {response.status_code}",
             error_id=said.error_id,
@@ -112,6 +129,16 @@ class Rest:
             status=response.status_code,
             retry_after=response.headers.get("retry-after"),
         )
+
+
+async def _body(response: httpx2.Response) -> bytes | None:
+    """All of an answer; None where it has more than we take, compressed or not."""
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            return None
+    return bytes(body)
 
 
 def _open(source: Path) -> BinaryIO:
