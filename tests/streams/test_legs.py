@@ -572,7 +572,7 @@ async def test_a_key_frame_with_pictures_before_it_begins_a_session_only_when_ti
     services = Services()
     async with running(journal, services) as stream:
         first = await services.session(0, greets=False)
-        await greet_for(first, 3600)  # from a minute before its end it is time, and half of that short
+        await greet_for(first, 3600)  # the last minute is for parting, its half for any
         await stream.put(cut(b"a", 0))
         assert await first.hear() == b"a"
         open_group = cut(b"b", 1)
