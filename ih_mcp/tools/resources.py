@@ -26,7 +26,8 @@ Rest every statement on messages: name their seconds and quote the rationale. Na
 not analysed (coverage.dropped). If the readings are a stand-in's, say so first."""
 _COACH = """\
 Coach me live. My goal: {goal}
-Open a stream with start_stream. As each segment of my recorder is written, push it with
+If I have no recorder, give me the link of start_capture and push nothing; else open a stream with
+start_stream. As each segment of my recorder is written, push it with
 push_segment (seq from 1) and read what is new with poll_events. Speak up only for a signal of high
 probability or when engagement falls, at most once in 20 s, in one sentence with its reason. When I
 say that I am done: end_stream, poll to the end, and sum up with seconds. If the readings are a
@@ -38,11 +39,12 @@ def add_resources(server: MCPServer[Runtime]) -> None:
 
     # a template, for the SDK gives a plain resource no way to the streams
     @server.resource("ih://streams{?limit}", name="streams", mime_type="application/json")
-    async def streams(ctx: Context[Runtime], limit: int = _MAX_MESSAGES) -> str:
+    async def streams(ctx: Context[Runtime], limit: str = str(_MAX_MESSAGES)) -> str:
         """The streams there are, live or kept, newest first, with their state."""
+        most = _count("limit", limit)
         known = await _runtime(ctx).registry.records()
         found = [{"stream_id": stream_id, **record} for stream_id, record in known.items()]
-        return json.dumps({"streams": found[: max(0, limit)]}, default=str)
+        return json.dumps({"streams": found[:most]}, default=str)
 
     @server.resource(
         "ih://streams/{stream_id}/messages{?cursor,limit}",
@@ -50,21 +52,22 @@ def add_resources(server: MCPServer[Runtime]) -> None:
         mime_type="application/jsonl",
     )
     async def messages(
-        stream_id: str, ctx: Context[Runtime], cursor: int = 0, limit: int = 200
+        stream_id: str, ctx: Context[Runtime], cursor: str = "0", limit: str = "200"
     ) -> str:
         """Messages of a stream after a cursor, one a line, as `ih-mcp stream` prints them.
 
         A binary message (the API sends none) is base64, as in an answer of poll_events.
         """
+        after, most = _count("cursor", cursor), _count("limit", limit)
         try:
             page = await _runtime(ctx).journal.read(
                 stream_id,
-                max(0, cursor),
-                limit=min(max(1, limit), _MAX_MESSAGES),
+                after,
+                limit=min(max(1, most), _MAX_MESSAGES),
                 max_chars=_MAX_CHARS,
             )
         except IhMcpError as exc:
-            raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
+            raise ResourceNotFoundError(f"{exc.what}. {exc.help}".strip()) from exc
         return b"".join(frame(as_text(entry.body)) for entry in page.entries).decode()
 
     @server.prompt(title="Analyse a recording")
@@ -76,6 +79,14 @@ def add_resources(server: MCPServer[Runtime]) -> None:
     def coach_live(goal: str = "to speak clearly and keep attention") -> str:
         """React to a person who is being recorded now."""
         return _COACH.format(goal=goal)
+
+
+def _count(name: str, text: str) -> int:
+    """A number of a URI, at least 0; the SDK itself would log a traceback for another text."""
+    try:
+        return max(0, int(text))
+    except ValueError:
+        raise ResourceNotFoundError(f"{name} is no whole number: {text[:40]!a}") from None
 
 
 def _runtime(ctx: Context[Runtime]) -> Runtime:

@@ -161,6 +161,7 @@ def test_the_spans_of_the_reference_are_right() -> None:
     (program,) = blocks(page, "python")
     messages = [
         {"type": "session.ready"},
+        {"status": "processing", "segment": 1},
         {"type": "signal.detected", "data": {"signal_type": "hesitation", "start": 3}},
         {"type": "signal.updated", "data": {"signal_type": "hesitation", "start": 6}},
         {"type": "signal.ended", "data": {"signal_type": "hesitation", "end": 9.5}},

@@ -69,6 +69,16 @@ async def test_an_unknown_stream_is_an_error_of_the_protocol(tmp_path: Path) -> 
     assert wrong.value.error.code == -32602
 
 
+@pytest.mark.parametrize("uri", ["ih://streams?limit=all", "ih://streams/st_a/messages?cursor=1.5"])
+async def test_a_number_that_is_none_is_told(
+    uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client(tmp_path) as opened:
+        with pytest.raises(MCPError, match="is no whole number: '"):
+            await read(opened, uri)
+    assert "Traceback" not in caplog.text
+
+
 async def test_the_prompts_name_what_was_asked(tmp_path: Path) -> None:
     async with client(tmp_path) as opened:
         names = [prompt.name for prompt in (await opened.list_prompts()).prompts]
