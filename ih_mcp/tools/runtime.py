@@ -195,7 +195,7 @@ class Runtime:
 
         folders = self.settings.folders
         if not folders and self.is_trusted:  # a person named this very file on the command line
-            folders = (await to_thread.run_sync(_folder_of, path),)
+            folders = await to_thread.run_sync(_folders_of, path)
         if not folders:
             raise PathError(
                 "no folder is allowed to read files from",
@@ -399,8 +399,9 @@ async def _from_disk(call: Callable[[], T]) -> T:
         ) from None
 
 
-def _folder_of(path: str) -> Path:
-    return Path(path).expanduser().resolve().parent
+def _folders_of(path: str) -> tuple[Path, Path]:
+    """Where a path on the command line is taken from, and where the file itself is."""
+    return Path.cwd(), Path(path).expanduser().resolve().parent
 
 
 async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
