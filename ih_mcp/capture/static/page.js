@@ -11,7 +11,7 @@ const CLOCK_ROUNDS = 8;
 const page = crypto.randomUUID();
 const $ = (id) => document.getElementById(id);
 const state = {
-  drawing: {}, cursor: 0, clockDifference: 0, recorder: null, wantsToRecord: false, isOver: false,
+  drawing: {}, cursor: 0, clockDifference: 0, recorder: null, isStarting: false, isOver: false, isDrawing: false,
   welcome: null, sentSeconds: 0, sentChunks: 0, droppedSeconds: 0, toWire: [], toDrawing: [],
 };
 const view = new TimelineView($("timeline"));
@@ -42,16 +42,26 @@ const sender = new Sender({
 function letGo(seconds) {
   state.droppedSeconds += seconds;
   show("dropped", `${state.droppedSeconds.toFixed(1)} s`);
+  if (state.isOver) return; // nobody takes it down any more
   if (!link.say("dropped", { seconds })) state.untold = (state.untold ?? 0) + seconds;
 }
 
-async function start() {
+/** Whether a recording may begin. */
+const isOpen = () => Boolean(state.welcome?.may_record) && !state.isOver && !state.isEnding;
+
+async function start({ takesOver = false } = {}) {
   complain("");
-  $("start").disabled = true;
+  state.isStarting = true;
+  showButtons();
   say("Waiting for camera and microphone…");
   let media;
   try {
     media = await openCamera();
+    state.isStarting = false;
+    if (!isOpen()) { // it took a while to be allowed
+      for (const track of media.getTracks()) track.stop();
+      return;
+    }
     state.recorder = new Recorder(media, {
       wholeMs: state.welcome.whole ? state.welcome.target_seconds * 1000 : 0,
       minMs: (state.welcome.min_seconds ?? 0) * 1000,
@@ -61,6 +71,7 @@ async function start() {
     });
   } catch (error) {
     for (const track of media?.getTracks() ?? []) track.stop();
+    state.isStarting = false;
     say("");
     complain(trouble(error));
     showButtons();
@@ -70,15 +81,13 @@ async function start() {
   for (const track of media.getTracks()) {
     track.addEventListener("ended", () => { complain("The camera or microphone went away."); stop(); });
   }
-  state.wantsToRecord = true;
-  link.say("claim");
+  link.say("claim", { takes_over: takesOver });
   state.recorder.start();
   say(media.getAudioTracks().length ? "Recording." : "Recording, without sound: no microphone was found.");
   showButtons();
 }
 
 async function stop(words = "Stopped.") {
-  state.wantsToRecord = false;
   sessionStorage.removeItem("recording");
   const { recorder } = state;
   state.recorder = null;
@@ -116,10 +125,9 @@ function finish() {
 }
 
 function showButtons() {
-  const isOpen = Boolean(state.welcome?.may_record) && !state.isOver && !state.isEnding;
-  $("start").disabled = !isOpen || Boolean(state.recorder);
+  $("start").disabled = !isOpen() || state.isStarting || Boolean(state.recorder);
   $("stop").disabled = !state.recorder;
-  $("end").disabled = !isOpen;
+  $("end").disabled = !isOpen();
   show("recording", state.recorder ? state.recorder.type : "no");
 }
 
@@ -151,7 +159,9 @@ const words = {
     if (before !== null && word.may_record && !state.recorder) {
       sessionStorage.removeItem("recording");
       letGo(Number(before) || 0);
-      start().then(() => say(`The page was loaded anew and records again; ${Number(before).toFixed(1)} s between were not sent.`));
+      start().then(() => {
+        if (state.recorder) say(`The page was loaded anew and records again; ${Number(before).toFixed(1)} s between were not sent.`);
+      });
     }
     showButtons();
   },
@@ -165,6 +175,7 @@ const words = {
     $("over").hidden = true;
     sender.seated(word);
     showQueue();
+    finish(); // it may have stopped meanwhile
   },
   taken(word) {
     const chunk = sender.settled(word);
@@ -189,6 +200,7 @@ const words = {
     if (why === "taken_over") stop("Another page records now; this one only shows.").then(forget);
   },
   refused({ code, what, help }) {
+    if (state.isOver || code === "not_seated") return; // the end, or who sits now, is told
     if (code === "busy") {
       $("over").hidden = false;
       complain("Another page records into this stream.");
@@ -202,20 +214,30 @@ const words = {
     state.drawing = apply(state.drawing, changes);
     for (const entry of entries) showMessage(entry);
     if (state.drawing.ended && !state.isOver) over();
-    requestAnimationFrame(() => {
-      view.draw(state.drawing);
-      showStatus();
-      if (state.welcome && entries.length) measureDrawing(entries);
-    });
+    if (entries.length && !document.hidden) state.newest = entries.at(-1).received_at;
+    drawSoon();
   },
 };
 
+/** At the next frame; a hidden page gets none, and one has to do for all that came meanwhile. */
+function drawSoon() {
+  if (state.isDrawing) return;
+  state.isDrawing = true;
+  requestAnimationFrame(() => {
+    state.isDrawing = false;
+    view.draw(state.drawing);
+    showStatus();
+    if (state.newest) measureDrawing(state.newest);
+    state.newest = 0;
+  });
+}
+
 function over() {
   state.isOver = true;
+  sender.lost();
   const { error } = state.drawing;
   if (error) complain(`${error.what}. ${error.help}`);
-  stop(error ? "" : "The session has ended; all of it is shown below.");
-  sender.queue.length = 0;
+  stop(error ? "" : "The session has ended; all of it is shown below.").then(forget);
 }
 
 function showMessage(entry) {
@@ -228,10 +250,10 @@ function showMessage(entry) {
 }
 
 /** From a message's arrival at the server to the frame that shows it, by the server's clock. */
-function measureDrawing(entries) {
-  const arrived = entries.at(-1).received_at;
+function measureDrawing(arrived) {
   const channel = new MessageChannel(); // its message comes after the frame is drawn
   channel.port1.onmessage = () => {
+    channel.port1.close();
     const now = performance.timeOrigin + performance.now() + state.clockDifference;
     if (arrived >= state.openedAt) show("to-drawing", median(state.toDrawing, Math.max(0, now - arrived)));
   };
@@ -262,7 +284,7 @@ const link = new Link({
     return true;
   },
   onRefused: () => {
-    stop("");
+    stop("").then(forget);
     sessionStorage.removeItem("key");
     complain("ih-mcp does not know this page any more; it was started anew. Ask for a new link. What was received is kept.");
   },
@@ -270,13 +292,20 @@ const link = new Link({
 
 // --- the beginning -------------------------------------------------------------------------------
 
+async function redeem(ticket) {
+  try {
+    return await (await fetch("/ticket", { method: "POST", body: ticket })).json();
+  } catch {
+    return { what: "ih-mcp does not answer", help: "If it still runs, ask for a new link." };
+  }
+}
+
 async function enter() {
   const ticket = location.hash.slice(1);
   if (ticket) {
     history.replaceState(null, "", "/");
-    const answer = await fetch("/ticket", { method: "POST", body: ticket });
-    const { key, what, help } = await answer.json();
-    if (!answer.ok) {
+    const { key, what, help } = await redeem(ticket);
+    if (!key) {
       show("where", "");
       complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
       return;
@@ -292,17 +321,14 @@ async function enter() {
   link.open();
 }
 
-$("start").addEventListener("click", start);
+$("start").addEventListener("click", () => start());
 $("stop").addEventListener("click", () => stop());
 $("end").addEventListener("click", end);
-$("over").addEventListener("click", async () => {
+$("over").addEventListener("click", () => {
   $("over").hidden = true;
-  complain("");
-  state.takesOver = true;
-  link.say("claim", { takes_over: true });
-  await start();
+  start({ takesOver: true });
 });
-addEventListener("hashchange", enter);
+addEventListener("hashchange", () => location.reload()); // another link, perhaps of another stream
 addEventListener("pagehide", () => {
   if (state.recorder) sessionStorage.setItem("recording", String(sender.seconds + (performance.now() - state.recorder.run.startedAt - state.recorder.run.given) / 1000));
 });
