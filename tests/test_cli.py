@@ -236,6 +236,26 @@ def test_an_api_version_nobody_knows_is_told(tmp_path: Path) -> None:
     assert b"Known versions: v0, v1, v2." in minted.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "arguments", [["stream", "--pace", "fast"], ["analyze"], ["token", "--local"]]
+)
+def test_an_output_that_takes_nothing_more_is_told(
+    arguments: list[str], tmp_path: Path, dialogue: Path
+) -> None:
+    file = [str(dialogue)] if arguments[0] != "token" else []
+    env = environment(tmp_path, IH_MCP_ANALYST="placeholder")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*CLI, *arguments, *file], env=env, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert b"standard output takes nothing more: No space left" in done.stderr
+    assert b"`ih-mcp messages` prints it again" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
 def test_check_says_what_is_there_and_what_mends_the_rest(tmp_path: Path) -> None:
     good = run(environment(tmp_path, IH_MCP_MEDIA_DIRS=str(tmp_path)), "check")
     assert good.returncode == 0, good.stdout.decode()

@@ -58,21 +58,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work: Callable[[argparse.Namespace, Settings], int] = options.work
         return work(options, settings)
     except IhMcpError as exc:
-        _complain(exc)
-        return 2
+        return _complain(exc)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output left; there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from .words import leave_output  # noqa: PLC0415
+
+        leave_output()
         return 1
 
 
-def _complain(error: IhMcpError) -> None:
+def _complain(error: IhMcpError) -> int:
+    """Tell a person what went wrong; gives the exit code."""
     from ih_mcp.tools.answers import harmless  # noqa: PLC0415 - the server must start fast
+
+    from .words import OUTPUT_FAILED  # noqa: PLC0415
 
     print(f"ih-mcp: {harmless(error.what)}", file=sys.stderr)
     if error.help:
         print(f"  {harmless(error.help)}", file=sys.stderr)
+    return 1 if error.code == OUTPUT_FAILED else 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -303,7 +308,7 @@ def _add_install(
 def _serve(_: argparse.Namespace, settings: Settings) -> int:
     from ih_mcp.tools.server import run_stdio  # noqa: PLC0415
 
-    if sys.stdin.isatty():
+    if os.isatty(0):
         print("ih-mcp: serves MCP on standard input and output, for hosts; --help", file=sys.stderr)
     run_stdio(settings)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,7 +12,7 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.analysis import Analysis
 from ih_mcp.tools.runtime import open_runtime
 
-from .words import plain, say
+from .words import hand_on, plain, say
 
 _LOOK_SECONDS = 1.0
 
@@ -38,7 +37,7 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
         page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
-        sys.stdout.buffer.write(body + b"\n")
+        hand_on(body + b"\n")
     if trouble := _trouble(analysis):
         say(console, trouble)
     return 0 if analysis.facts["state"] == "ended" else 1

@@ -21,7 +21,7 @@ from ih_mcp.tools.lines import frame
 from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
 from ih_mcp.wire.messages import Config
 
-from .words import plain, say
+from .words import hand_on, plain, say
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
@@ -94,9 +94,7 @@ async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> N
 
 def write_messages(bodies: Sequence[str | bytes]) -> None:
     """Print messages on stdout, each framed."""
-    for body in bodies:
-        sys.stdout.buffer.write(frame(body))
-    sys.stdout.buffer.flush()
+    hand_on(b"".join(map(frame, bodies)))
 
 
 def _progress(stream: Stream) -> str:

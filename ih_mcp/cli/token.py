@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import anyio
 from pydantic import ValidationError
@@ -13,6 +12,8 @@ from ih_mcp.settings import Settings
 from ih_mcp.tools.runtime import open_runtime
 from ih_mcp.tools.token_tools import CreateToken, mint
 from ih_mcp.tools.tool import problems_of
+
+from .words import hand_on
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -27,7 +28,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         raise CallerError(
             f"no token was asked for: {'; '.join(problems_of(exc))}", help="See `token --help`."
         ) from None
-    sys.stdout.buffer.write(anyio.run(_mint, settings, asked).encode() + b"\n")
+    hand_on(anyio.run(_mint, settings, asked).encode() + b"\n")
     return 0
 
 
