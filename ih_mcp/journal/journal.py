@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, Lock, to_thread
 
 from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
@@ -170,6 +170,7 @@ class Journal:
         """Streams of this process whose end the disk did not take; the file thinks they live."""
         self._bell = Bell()
         self._has_work = False
+        self._committing = Lock()
         self._committed = Bell()
         self._has_unsynced = False
         # one thread at a time on each connection; readers do not wait for the writer
@@ -303,6 +304,10 @@ class Journal:
 
     async def commit(self) -> None:
         """Write down everything taken so far, of all streams."""
+        async with self._committing:  # what one could not keep, no later one may follow
+            await self._commit()
+
+    async def _commit(self) -> None:
         taken = [(log, batch) for log in list(self._logs.values()) if (batch := log.take())]
         if not taken:
             return
