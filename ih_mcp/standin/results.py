@@ -63,8 +63,10 @@ def v1_upload(
     """The answer of a v1 upload. docs: upload-analyze; openapi 2026-05-07; sdk 1.3.4."""
     lives, quality = Lifecycle(), Quality()
     emission = Emission(dialect)
+    modalities: dict[str, Sequence[str]] = {}
     for window, observations in seen.windows:
         found = _published(observations, dialect.signals)
+        modalities |= {item.signal_type: item.modality for item in found}
         for message in emission.window(
             round(window.start_seconds, 3),
             round(window.end_seconds, 3),
@@ -84,7 +86,7 @@ def v1_upload(
                 "end": span.end_seconds,
                 "probability": span.probability,
                 "rationale": span.rationale,
-                "modality": ["video"],
+                "modality": list(modalities[span.signal_type]),
             }
             for span in lives.spans
         ],
