@@ -74,8 +74,8 @@ def test_a_kept_stream_is_printed_again_and_can_be_replayed(tmp_path: Path, dial
     assert again.stdout == done.stdout
     recorded = tmp_path / "recorded.jsonl"
     recorded.write_bytes(again.stdout)
-    env |= {"IH_MCP_ANALYST": "replay", "IH_MCP_SCENARIO": str(recorded)}
-    replayed = run(env, "stream", str(dialogue), "--pace", "fast")
+    replay = ("--analyst", "replay", "--scenario", str(recorded))
+    replayed = run(env, "stream", str(dialogue), "--pace", "fast", *replay)
 
     def signals(output: bytes) -> set[str]:
         read = [json.loads(line) for line in output.splitlines()]

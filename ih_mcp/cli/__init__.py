@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         help="auto (default): nothing is dropped; fast: the service may drop seconds",
     )
     stream.add_argument("--analyst", help="of the stand-in, with --local; see `standin --help`")
+    stream.add_argument("--scenario", metavar="FILE", help="what the analyst replay plays")
     stream.set_defaults(work=_stream)
 
     messages = commands.add_parser(

@@ -90,7 +90,8 @@ def _replay(scenario: Path | None) -> Choice:
     if scenario is None:
         raise ConfigurationError(
             "replay needs a scenario to play",
-            help="Name a file: a recorded session or scenes as JSON lines, or scenes as YAML.",
+            help="Name a file by --scenario or IH_MCP_SCENARIO: a recorded session or scenes as JSON "
+            "lines, or scenes as YAML.",
             code="missing_scenario",
         )
     return Choice(
@@ -102,7 +103,11 @@ def _replay(scenario: Path | None) -> Choice:
 
 
 def _offered(name: str) -> Choice:
-    make = find_analyst(name)
+    try:
+        make = find_analyst(name)
+    except ConfigurationError as exc:
+        told = f"{exc.help} Always there: placeholder, replay."
+        raise ConfigurationError(exc.what, help=told, code=exc.code) from None
     description = make().describe()
     away = "sends data away" if description.sends_data_away else "keeps data on this machine"
     return Choice(

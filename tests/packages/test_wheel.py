@@ -54,6 +54,25 @@ def test_the_image_is_built_from_files_that_suffice(tmp_path: Path) -> None:
     assert {"ih_mcp/cli/__init__.py", "ih_mcp/skills/interhuman/SKILL.md"} <= names
 
 
+def test_the_source_distribution_has_what_its_tests_read(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    (made,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(made, tmp_path, filter="data")
+    (source,) = tmp_path.glob("ih_mcp-*/")
+    tests = ["tests/packages/test_packages.py", "tests/packages/test_install.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        env=environment(tmp_path / "data", PYTHONPATH=str(source)),
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shutil.rmtree(source)  # a copy of the tests is no leak of what they plant
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_set_up_is_well(command: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [command, "check", "--local"],

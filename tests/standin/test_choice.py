@@ -76,13 +76,15 @@ def test_stress_is_reported_only_where_asked_for(missing: list[str]) -> None:
 
 
 def test_replay_needs_a_scenario() -> None:
-    with pytest.raises(ConfigurationError, match="needs a scenario"):
+    with pytest.raises(ConfigurationError, match="needs a scenario") as refused:
         choose_analyst("replay")
+    assert "by --scenario or IH_MCP_SCENARIO" in refused.value.help
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no analyst is called 'oracle'"):
+    with pytest.raises(ConfigurationError, match="no analyst is called 'oracle'") as refused:
         choose_analyst("oracle")
+    assert refused.value.help.endswith("Always there: placeholder, replay.")
 
 
 # --- a package of the user's ---------------------------------------------------------------------
