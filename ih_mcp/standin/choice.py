@@ -90,8 +90,8 @@ def _replay(scenario: Path | None) -> Choice:
     if scenario is None:
         raise ConfigurationError(
             "replay needs a scenario to play",
-            help="Name a file by --scenario or IH_MCP_SCENARIO: a recorded session or scenes as JSON "
-            "lines, or scenes as YAML.",
+            help="Name a file by --scenario or IH_MCP_SCENARIO: a recorded session or scenes as "
+            "JSON lines, or scenes as YAML.",
             code="missing_scenario",
         )
     return Choice(
