@@ -412,6 +412,17 @@ async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskSta
         await anyio.sleep_forever()
 
 
+def keeping_of(settings: Settings) -> Keeping:
+    """How long and how much this user wants kept, and what is said of a stream left behind."""
+    return Keeping(
+        max_bytes=settings.journal_max_bytes,
+        max_stream_bytes=settings.journal_max_stream_bytes,
+        max_age_seconds=settings.journal_max_days * 86_400,
+        strict=settings.journal_strict,
+        orphaned=_ORPHANED,
+    )
+
+
 @asynccontextmanager
 async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIterator[Runtime]:
     """The runtime of a process; on leaving, streams end in order within `CLOSE_SECONDS`.
@@ -422,16 +433,10 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
     Raises:
         JournalError: The data folder cannot be used.
     """
-    keeping = Keeping(
-        max_bytes=settings.journal_max_bytes,
-        max_stream_bytes=settings.journal_max_stream_bytes,
-        max_age_seconds=settings.journal_max_days * 86_400,
-        strict=settings.journal_strict,
-        orphaned=_ORPHANED,
-    )
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrapped())
-        journal = await stack.enter_async_context(open_journal(settings.data_dir, keeping))
+        opened = open_journal(settings.data_dir, keeping_of(settings))
+        journal = await stack.enter_async_context(opened)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(_tidy_forever, journal)
         async with (

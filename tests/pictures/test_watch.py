@@ -49,6 +49,43 @@ async def test_a_stream_of_another_process_is_shown_while_it_runs(tmp_path: Path
     os.close(reader)
 
 
+_KILLED = """
+import pathlib, sys, anyio
+from ih_mcp.journal import open_journal
+async def main():
+    async with open_journal(pathlib.Path(sys.argv[1])) as journal:
+        log = await journal.begin("st_1", {"state": "open", "api": "v1"})
+        log.append('{"type": "session.ready"}', leg=0)
+        await log.flushed()
+        print("begun", flush=True)
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+
+
+def test_a_stream_whose_process_is_killed_ends_where_it_is_watched_and_drawn(
+    tmp_path: Path,
+) -> None:
+    env = environment(tmp_path, COLUMNS="100")
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout
+        assert owner.stdout.readline() == b"begun\n"
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "ih_mcp", "watch", "st_1"], env=env, stdout=subprocess.PIPE
+        )
+        owner.kill()
+    with watching:
+        shown, _ = watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    assert "st_1 · failed" in shown.decode()
+    picture = tmp_path / "x.HTML"
+    command = [sys.executable, "-m", "ih_mcp", "timeline", "st_1", "-o", str(picture)]
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, timeout=30)
+    assert "<h1>Timeline</h1><p>st_1: failed</p>" in picture.read_text(encoding="utf-8")
+
+
 async def _until(reader: int, pattern: str, shown: str) -> str:
     """Read the terminal until it has shown this; without its control codes."""
     with anyio.fail_after(15):
