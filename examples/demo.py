@@ -3,7 +3,7 @@
 Starts the MCP server as a real subprocess over stdio, as a host would, calls `stream_file` on a
 clip of people talking, and reads with `poll_events` until the stream has ended. Each message is
 printed exactly as it came. No key and no network are needed: the stand-in speaks the same API
-and says in every rationale that it measures nothing.
+and says in every rationale whether it measured cues or made them up.
 
     python examples/demo.py [FILE]
 """
