@@ -21,6 +21,7 @@ from .tool import Arguments, Call
 
 _GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
 _REPORT_SECONDS = 5.0
+_BEYOND = "no message had cursor {} yet, the last one has {}; to read all from the first: cursor 0"
 
 
 class PollEvents(Arguments):
@@ -39,7 +40,8 @@ async def poll_events(call: Call[PollEvents]) -> CallToolResult:
     """
     arguments, runtime = call.arguments, call.runtime
     page = await _read(runtime, arguments)
-    if not page.entries and arguments.wait_s and not page.ended:
+    can_wait = not page.ended and arguments.cursor <= page.last
+    if not page.entries and arguments.wait_s and can_wait:
         with anyio.move_on_after(arguments.wait_s):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_report, call)
@@ -65,7 +67,9 @@ async def _read(runtime: Runtime, arguments: PollEvents) -> Page:
 
 
 def _page_status(arguments: PollEvents, page: Page, record: dict[str, object]) -> dict[str, object]:
-    next_cursor = page.entries[-1].cursor if page.entries else arguments.cursor
+    is_beyond = arguments.cursor > page.last  # another stream's, or one a power failure took
+    note = {"note": _BEYOND.format(arguments.cursor, page.last)} if is_beyond else {}
+    next_cursor = page.entries[-1].cursor if page.entries else min(arguments.cursor, page.last)
     remaining = max(0, page.last - next_cursor)
     ended = record["state"] in {"ended", "failed"} and page.ended and not remaining
     return {
@@ -76,6 +80,7 @@ def _page_status(arguments: PollEvents, page: Page, record: dict[str, object]) -
         "returned": len(page.entries),
         "remaining": remaining,
         "ended": ended,
+        **note,
         "next": "done: nothing follows" if ended else f"poll_events(cursor={next_cursor})",
     }
 

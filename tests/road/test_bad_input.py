@@ -177,6 +177,20 @@ async def test_a_segment_that_cannot_be_taken_says_why(
     assert (await host.call("list_streams", stream_id=live)).status["state"] == "open"
 
 
+async def test_a_cursor_no_message_had_is_told_and_leads_back(host: Host, live: str) -> None:
+    answer = await host.call("poll_events", stream_id=live, cursor=999, wait_s=25)
+    last = answer.status["next_cursor"]
+    assert answer.messages == []
+    assert answer.status["note"].startswith(
+        f"no message had cursor 999 yet, the last one has {last}"
+    )
+    assert answer.status["next"] == f"poll_events(cursor={last})"
+    await host.call("configure_stream", stream_id=live, include=[])
+    again = await host.call("poll_events", stream_id=live, cursor=last)
+    assert len(again.messages) == 1
+    assert "note" not in again.status
+
+
 async def test_a_segment_above_the_limit_is_refused_before_it_is_sent(
     standin: StartStandin, tmp_path: Path, media: Path
 ) -> None:
