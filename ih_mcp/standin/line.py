@@ -27,6 +27,7 @@ _GAP_SECONDS = 1.0  # chosen: a jump of media time longer than this is a gap
 _MAX_LAG_SECONDS = 2.0  # chosen: decoded media is interleaved; a track so far behind is missing
 _PICTURE_SECONDS = 0.04  # chosen: of the last one; those between are joined as no gap
 _SAMPLE_BYTES = 2  # of pcm_s16le
+_PCM_SECONDS = 1  # of sound that is analysed at once
 
 
 class Decoding(Protocol):
@@ -147,10 +148,12 @@ class Line:
         data = self._pcm_rest + data
         whole = len(data) - len(data) % _SAMPLE_BYTES
         self._pcm_rest = data[whole:]
-        if whole:
+        step = _PCM_SECONDS * hertz * _SAMPLE_BYTES
+        for at in range(0, whole, step):  # a message may hold a quarter of an hour
+            piece = data[at : min(at + step, whole)]
             start = self._base_seconds + self._pcm_samples / hertz  # no error adds up
-            self._pcm_samples += whole // _SAMPLE_BYTES
-            await self._put(Sound(start, hertz, data[:whole]))
+            self._pcm_samples += len(piece) // _SAMPLE_BYTES
+            await self._put(Sound(start, hertz, piece))
 
     async def finish(self) -> MediaError | None:
         """No more messages come; returns when everything is decoded and taken.
