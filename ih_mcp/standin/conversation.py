@@ -97,7 +97,7 @@ class Conversation(ABC):
         while True:
             message = await self._receive()
             if isinstance(message, str):
-                self._record.received.append(message)
+                self._record.keep_received(message)
                 await self._on_text(message)
             else:
                 await self._record.keep_segment(message)

@@ -21,7 +21,7 @@ _MAX_SESSIONS = 200
 _MAX_UPLOADS = 200
 _LARGE_BYTES = 1 << 18  # more is hashed beside the loop
 _MAX_WINDOWS = 1_500  # per session: more than an hour of them
-_MAX_TEXT_BYTES = 64 * 2**20  # per session; beyond, texts are counted but not kept
+_MAX_TEXT_BYTES = 64 * 2**20  # per session and direction; beyond, texts are counted but not kept
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,8 @@ class SessionRecord:
     """Every text frame that was sent, exactly and in order."""
     texts_left_out: int = 0
     received: list[str] = field(default_factory=list)
-    """Every text frame that came."""
+    """Every text frame that came; beyond a bound they are counted but not kept."""
+    received_left_out: int = 0
     segments: list[tuple[int, str]] = field(default_factory=list)
     """Size and SHA-256 of every binary message that came."""
     end: str | None = None
@@ -55,6 +56,7 @@ class SessionRecord:
     )
     """What the analyst saw in each window, with the figures it stands on; no message has those."""
     text_bytes: int = 0
+    received_bytes: int = 0
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set once it has ended."""
 
@@ -71,6 +73,13 @@ class SessionRecord:
             self.texts_left_out -= 1
         else:
             self.texts.pop()
+
+    def keep_received(self, text: str) -> None:
+        self.received_bytes += len(text)
+        if self.received_bytes > _MAX_TEXT_BYTES:
+            self.received_left_out += 1
+        else:
+            self.received.append(text)
 
     async def keep_segment(self, data: bytes) -> None:
         digest = hashlib.sha256(b"")
@@ -98,6 +107,7 @@ class SessionRecord:
             "texts": self.texts,
             "texts_left_out": self.texts_left_out,
             "received": self.received,
+            "received_left_out": self.received_left_out,
             "segments": [{"bytes": size, "sha256": digest} for size, digest in self.segments],
             "end": self.end,
             "close_code": self.close_code,

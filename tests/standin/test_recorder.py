@@ -49,6 +49,7 @@ async def test_a_session_is_told_as_json() -> None:
         "headers": {"user-agent": "x"},
         "texts": ["a"],
         "texts_left_out": 0,
+        "received_left_out": 0,
         "received": [],
         "segments": [{"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}],
         "end": "session.ended",
@@ -69,6 +70,9 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (record.texts, record.texts_left_out) == (["12345"] * 2, 2)
     record.did_not_leave()
     assert record.texts_left_out == 1
+    for _ in range(4):
+        record.keep_received("12345")
+    assert (record.received, record.received_left_out) == (["12345"] * 2, 2)
     for _ in range(300):
         recorder.begin("/", "c", {})
     assert [record.number for record in recorder.sessions] == list(range(102, 302))
