@@ -8,20 +8,22 @@ from collections.abc import Iterator, Sequence
 
 from ih_mcp.errors import JournalError
 
+_SPREAD = 0x9E3779B1  # Knuth: so that streams and cursors do not cancel out
 _DAMAGED = json.dumps({"state": "failed", "reason": "journal_damaged"})
 
 
 def checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iterator[int]:
     """CRC-32 of each message, begun with its place: one that moved is seen too.
 
-    A binary message begins with the place's complement: text that reads as bytes is seen too.
+    A binary message begins with the complement: text that reads as bytes is seen too.
     Lazy: this runs for every message.
     """
     for place, _, _, body in rows:
+        start = place ^ (place >> 32) * _SPREAD  # of it, CRC-32 takes the low half
         yield (
-            zlib.crc32(body, ~place)
+            zlib.crc32(body, ~start)
             if isinstance(body, bytes)
-            else zlib.crc32(body.encode(), place)
+            else zlib.crc32(body.encode(), start)
         )
 
 

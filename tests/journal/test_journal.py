@@ -469,10 +469,17 @@ def test_checksums_are_those_of_the_files_that_exist() -> None:
     rows: list[Row] = [
         (place, 0, 0, "a"),
         (place + 1, 0, 0, "a"),
+        (place + (1 << 32), 0, 0, "a"),  # of another stream
         (place, 0, 0, b"a"),
         (place, 0, 0, ""),
     ]
-    assert list(checksums(rows)) == [1_993_550_816, 3_865_851_505, 1_529_756_562, 7]
+    assert list(checksums(rows)) == [
+        3_391_856_515,
+        1_519_682_066,
+        3_579_004_263,
+        3_889_598_449,
+        2_654_435_766,
+    ]
 
 
 async def test_a_stream_whose_row_is_no_row_any_more_is_unknown(tmp_path: Path) -> None:
