@@ -128,13 +128,20 @@ class Analyses:
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis.facts
 
+    async def records(self) -> dict[str, dict[str, object]]:
+        """What is kept of uploads by id, newest first; of those that go on, what is so now."""
+        rows = [row for row in await self._journal.rows() if row.id.startswith(PREFIX)]
+        known: dict[str, dict[str, object]] = {row.id: json.loads(row.record) for row in rows[::-1]}
+        live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}
+        return {analysis_id: live.get(analysis_id, known[analysis_id]) for analysis_id in known}
+
     async def _row(self, analysis_id: str) -> StreamRow:
         with suppress(UnknownStreamError):
             if analysis_id.startswith(PREFIX):
                 return await self._journal.row(analysis_id)
         raise UnknownStreamError(
             f"there is no analysis {analysis_id}",
-            help="analyze_file tells the id; where it is lost, upload the file again.",
+            help="list_streams has those that are kept; else upload the file again.",
         )
 
     async def wait(self, analysis_id: str) -> None:

@@ -126,7 +126,7 @@ class ListStreams(Arguments):
 async def list_streams(call: Call[ListStreams]) -> CallToolResult:
     """List streams, live and kept, newest first: state, segments, messages, last error.
 
-    Finds a lost stream_id.
+    Finds a lost stream_id or analysis_id.
     """
     registry, told = call.runtime.registry, call.runtime.mirror.told
     if (stream_id := call.arguments.stream_id) is not None:
@@ -141,7 +141,15 @@ async def list_streams(call: Call[ListStreams]) -> CallToolResult:
     ]
     shown = streams[:_MAX_LISTED]
     then = "poll_events with a stream_id" if shown else "stream_file or start_stream"
-    return answer({"streams": shown, "not_shown": len(streams) - len(shown), "next": then})
+    listed = {"streams": shown, "not_shown": len(streams) - len(shown)}
+    return answer(listed | await _analyses(call.runtime) | {"next": then})
+
+
+async def _analyses(runtime: Runtime) -> dict[str, object]:
+    """The newest uploads; nothing where there are none."""
+    known = await runtime.analyses.records()
+    shown = [{"analysis_id": name, **record} for name, record in known.items()][:_MAX_LISTED]
+    return {"analyses": shown} if shown else {}
 
 
 _MAX_LISTED = 25

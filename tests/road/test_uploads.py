@@ -78,11 +78,13 @@ async def test_a_job_is_followed_on_after_the_server_was_killed(
         env = environment(tmp_path, endpoint=running.url, IH_MCP_MEDIA_DIRS=str(dialogue.parent))
         analysis_id = await to_thread.run_sync(_kill_while_it_runs, env, dialogue)
         async with open_host(env) as host:
-            answer = await finished(host, analysis_id)
+            (lost,) = (await host.call("list_streams")).status["analyses"]
+            answer = await finished(host, lost["analysis_id"])
         async with open_host(env) as host:
             again = await finished(host, analysis_id)
     assert json.loads(answer.messages[0])["status"] == "completed"
     assert again.messages == answer.messages
+    assert (lost["analysis_id"], lost["source"]) == (analysis_id, "dialogue.mp4")
 
 
 def _kill_while_it_runs(env: dict[str, str], clip: Path) -> str:

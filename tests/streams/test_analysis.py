@@ -223,6 +223,21 @@ async def test_an_upload_without_a_job_does_not_go_on_and_says_so(
         assert json.loads(row.record)["source"] == "a.mp4"
 
 
+async def test_uploads_are_listed_newest_first(tmp_path: Path, service: Service) -> None:
+    service.answers = ["{}"]
+    async with opened(tmp_path) as (_, analyses):
+        assert await analyses.records() == {}
+        first = await start(analyses, "v1")
+        await analyses.wait(first)
+        second = await start(analyses, "v1")
+        await service.waits.wait()
+        listed = await analyses.records()
+    assert [(name, facts["state"]) for name, facts in listed.items()] == [
+        (second, "sending"),
+        (first, "ended"),
+    ]
+
+
 async def test_an_unknown_analysis_is_an_error(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, analyses):
         for unknown in ("an_x", "st_x"):
