@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from ih_mcp.errors import JournalError
@@ -45,7 +45,7 @@ class Owner:
 
     def close(self) -> None:
         self._lock.close()
-        self._path(self.name).unlink(missing_ok=True)
+        _remove(self._path(self.name))
 
     def dead(self, names: Iterable[str]) -> set[str]:
         """Those of `names` whose process is gone."""
@@ -55,16 +55,24 @@ class Owner:
         path = self._path(name)
         if not path.exists():
             return True
-        with closing(_open(path)) as lock:
-            try:
+        try:
+            with closing(_open(path)) as lock:
                 _lock(lock)
-            except sqlite3.OperationalError:
-                return False
-        path.unlink(missing_ok=True)
+        except sqlite3.OperationalError:  # it is held, or not ours to look at
+            return False
+        except sqlite3.DatabaseError:  # damaged: who holds a lock is told before what is in it
+            pass
+        _remove(path)
         return True
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
+
+
+def _remove(path: Path) -> None:
+    """As far as it goes: Windows keeps a file another process is looking at."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _open(path: Path) -> sqlite3.Connection:

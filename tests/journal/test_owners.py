@@ -1,0 +1,50 @@
+"""Locks of other processes that cannot be looked at as they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.journal import open_journal
+from ih_mcp.journal.owners import Owner
+
+
+def test_a_lock_that_is_damaged_is_held_by_nobody(tmp_path: Path) -> None:
+    ours = Owner(tmp_path)
+    (tmp_path / "gone.lock").write_bytes(b"no database" * 100)
+    assert ours.dead({"gone"}) == {"gone"}
+    assert not (tmp_path / "gone.lock").exists()
+    ours.close()
+
+
+def test_a_lock_that_cannot_be_opened_may_be_held(tmp_path: Path) -> None:
+    """As one of another user."""
+    ours = Owner(tmp_path)
+    (tmp_path / "other.lock").mkdir()
+    assert ours.dead({"other"}) == set()
+    ours.close()
+
+
+def test_a_lock_that_cannot_be_removed_harms_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, while another process looks at it."""
+    ours, other = Owner(tmp_path), Owner(tmp_path)
+    other._lock.close()
+
+    def refuse(_: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert ours.dead({other.name}) == {other.name}
+    ours.close()
+
+
+async def test_damaged_locks_do_not_stop_the_tidying(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        await journal.begin("st_1", {})
+        journal._store._db.execute("UPDATE streams SET owner='gone'")
+        (tmp_path / "owners" / "gone.lock").write_bytes(b"x" * 5000)
+        await journal.tidy()
+        assert (await journal.row("st_1")).ended_at is not None
