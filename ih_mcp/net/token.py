@@ -47,22 +47,30 @@ class Minted:
         base_url: str,
         api: str,
         now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._pair = pair
         self._base_url = base_url
         self._path = AUTH_PATHS[api]
-        self._now = now
+        self._clocks = (now, wall)  # the one stands still while the machine sleeps, one is set
         self._minting = anyio.Lock()
         self._token = ""
-        self._renew_at = -1.0
+        self._renew_at: tuple[float, ...] = ()
 
     async def bearer(self) -> str:
         async with self._minting:
-            if not self._token or self._now() >= self._renew_at:
-                asked_at = self._now()
+            if not self._token or self._is_due():
+                asked_at = [clock() for clock in self._clocks]
                 async with open_rest(self._base_url) as rest:
                     reply = await rest.post(self._path, self._pair.body())
                 token = Token.read(reply.body)
                 self._token = token.access_token
-                self._renew_at = asked_at + token.expires_in - RENEW_SECONDS
+                good_for = token.expires_in - RENEW_SECONDS
+                self._renew_at = tuple(asked + good_for for asked in asked_at)
             return self._token
+
+    def _is_due(self) -> bool:
+        return any(
+            clock() >= renew_at
+            for clock, renew_at in zip(self._clocks, self._renew_at, strict=True)
+        )
