@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_state_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -24,7 +24,7 @@ BASE_URLS = {  # sdk 1.3.4, config
     "staging": "https://staging-api.interhuman.ai",
 }
 _PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Settings(BaseSettings):
@@ -254,11 +254,11 @@ class Settings(BaseSettings):
         if value in {LOCAL, *BASE_URLS}:
             return value
         parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_port(parts) or parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("is none of production, staging, local, nor an http(s) URL")
         if parts.username or parts.password:
             raise ValueError("must not hold credentials; set INTERHUMAN_API_KEY instead")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("must be https beyond this machine")
         return value.rstrip("/")
 
@@ -287,6 +287,13 @@ class Settings(BaseSettings):
             return self.media_dirs
         project = os.environ.get("CLAUDE_PROJECT_DIR", "")
         return (Path(project),) if project and not _PLACEHOLDER.fullmatch(project) else ()
+
+
+def _is_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def read_settings(**overrides: object) -> Settings:

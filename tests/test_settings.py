@@ -66,6 +66,7 @@ def test_an_endpoint_is_a_name_or_a_url(endpoint: str, base_url: str | None) -> 
     [
         ("prod", "none of production, staging, local"),
         ("file:///etc/passwd", "none of production, staging, local"),
+        ("https://example.com:99999", "none of production, staging, local"),
         ("http://example.com", "must be https beyond this machine"),
         ("https://user:pass@example.com", "must not hold credentials"),
     ],

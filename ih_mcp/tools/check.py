@@ -8,17 +8,20 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import anyio
 from anyio import to_thread
 
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
+from ih_mcp.settings import LOOPBACK
 from ih_mcp.wire.dialects import DIALECTS
 
 from .runtime import Runtime
 
 _REACH_SECONDS = 5.0
+_PORTS = {"https": 443, "http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080}
 _MCP_VERSION = version("mcp")  # it reads the disk: here, not in the event loop
 
 
@@ -59,18 +62,29 @@ async def _endpoint(runtime: Runtime) -> str:
     if url is None:
         told = (await runtime.analyst()).told
         return f"local: the stand-in of this package, not the real service; {told}"
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = await to_thread.run_sync(_proxy_of, url)
+    parts = urlsplit(proxy or url)
+    what = "its proxy" if proxy else parts.hostname
     try:
         with anyio.fail_after(_REACH_SECONDS):
+            port = parts.port or _PORTS.get(parts.scheme, 80)
             stream = await anyio.connect_tcp(parts.hostname or "", port)
         await stream.aclose()
-    except (OSError, TimeoutError) as exc:
+    except (OSError, TimeoutError, ValueError) as exc:
         raise TransportError(
-            f"{parts.hostname} cannot be reached: {str(exc) or 'no answer'}",
+            f"{what} cannot be reached: {str(exc) or 'no answer'}",
             help="Check the network, a proxy or IH_MCP_ENDPOINT.",
         ) from None
-    return f"{url} (reachable)"
+    return f"{url} ({'its proxy is ' if proxy else ''}reachable)"
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that streams and calls take, from the environment or the system; never shown."""
+    parts = urlsplit(url)
+    if parts.hostname in LOOPBACK or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 async def _ffmpeg(runtime: Runtime) -> str:
