@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,22 +108,28 @@ def test_a_missing_file_is_told(tmp_path: Path, dialogue: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_a_session_that_does_not_end_in_order_is_exit_code_1(
-    tmp_path: Path, dialogue: Path
-) -> None:
-    script = tmp_path / "script.json"
-    script.write_text('[{"at": "segment", "n": 2, "close": 1011}]', encoding="utf-8")
+@contextmanager
+def faulty(folder: Path, fault: dict[str, object]) -> Iterator[str]:
+    """The URL of a stand-in, as a process of its own, that does this to each stream."""
+    script = folder / "script.json"
+    script.write_text(json.dumps([fault]), encoding="utf-8")
     with subprocess.Popen(
-        [*CLI, "standin", "--script", str(script)],
-        env=environment(tmp_path),
+        [*CLI, "standin", "--script", str(script), "--analyst", "placeholder"],
+        env=environment(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as standin:
         assert standin.stdout
-        url = standin.stdout.readline().decode().strip()
-        done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
+        yield standin.stdout.readline().decode().strip()
         standin.send_signal(signal.SIGINT)
         assert standin.wait(10) in {0, 130}
+
+
+def test_a_session_that_does_not_end_in_order_is_exit_code_1(
+    tmp_path: Path, dialogue: Path
+) -> None:
+    with faulty(tmp_path, {"at": "segment", "n": 2, "close": 1011}) as url:
+        done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
     assert done.returncode == 1
     assert b"did not end in order" in done.stderr
     assert b"1011" in done.stderr
@@ -130,21 +138,10 @@ def test_a_session_that_does_not_end_in_order_is_exit_code_1(
 def test_what_the_service_says_reaches_a_terminal_as_plain_text(
     tmp_path: Path, dialogue: Path
 ) -> None:
-    script = tmp_path / "script.json"
-    fault = {"at": "segment", "n": 2, "close": 1011, "reason": "[/b] worn [red]out\x1b[2J :bell:"}
-    script.write_text(json.dumps([fault]), encoding="utf-8")
-    with subprocess.Popen(
-        [*CLI, "standin", "--script", str(script), "--analyst", "placeholder"],
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as standin:
-        assert standin.stdout
-        url = standin.stdout.readline().decode().strip()
+    reason = "[/b] worn [red]out\x1b[2J :bell:"
+    with faulty(tmp_path, {"at": "segment", "n": 2, "close": 1011, "reason": reason}) as url:
         env = environment(tmp_path, endpoint=url, IH_MCP_RECONNECT="false")
         done = run(env, "stream", str(dialogue), "--pace", "fast")
-        standin.send_signal(signal.SIGINT)
-        standin.wait(10)
     assert done.returncode == 1
     assert rb"[/b] worn [red]out\x1b[2J :bell:" in done.stderr
     assert b"Traceback" not in done.stderr
