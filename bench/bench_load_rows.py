@@ -67,6 +67,16 @@ def rss_bytes(pid: int | str = "self") -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
+def peak_bytes(pid: int) -> int:
+    """The most that was resident since `forget_peak`."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -275,14 +285,14 @@ async def rate(send: Callable[[int], Awaitable[None]], size: int, times: int) ->
     return times * size / 2**20 / (time.perf_counter() - began)
 
 
-async def push_memory(url: str, file: Path | None) -> int:
-    """Peak bytes over rest while 32 MiB go out, from a file or from memory; they included."""
+async def push_memory(url: str, size: int) -> int:
+    """Peak bytes over rest while one segment goes out from memory, the segment included."""
     async with open_socket(wire(url), bearer="k") as socket:
         await socket.receive()
         await socket.send_segment(bytes(2**20))
         gc.collect()
         rest = rss_bytes()
-        await socket.send_segment(await segment_of(file) if file else os.urandom(2**25))
+        await socket.send_segment(os.urandom(size))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - rest
 
 

@@ -6,9 +6,8 @@ import json
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -191,60 +190,3 @@ def pending_polls(count: int) -> tuple[float, float, float]:
         time.sleep(2.0)
         loaded = median(timed(lambda: ours.call("poll_events", empty), 100))
         return (rss_bytes(pid) - before) / count, alone, loaded
-
-
-_ANY_MEDIA = b"RIFF\0\0\0\0WAVEfmt "
-"""Begins a container whose times are not read, so that any bytes may follow."""
-
-
-def call_under_pushes(
-    count: int, size: int, seconds: float
-) -> tuple[list[float], list[float], int]:
-    """Ms of an empty poll at rest, and while `count` streams push `size` bytes a second each.
-
-    Also how many of the pushed segments the service did not get. It sends 5 events/s to each.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        media = Path(folder, "segment.wav")
-        media.write_bytes(_ANY_MEDIA + bytes(size - len(_ANY_MEDIA)))
-        with serving(0, 5, tls=True, IH_MCP_MEDIA_DIRS=folder) as ours:
-            first = status(ours.call("start_stream", {}))["stream_id"]
-            empty = {"stream_id": first, "cursor": 10**6, "wait_s": 0}
-
-            def poll() -> None:
-                ours.call("poll_events", empty)
-
-            timed(poll, 50)
-            idle = timed(poll, 300)
-            ids = [first]
-            ids += [status(ours.call("start_stream", {}))["stream_id"] for _ in range(count - 1)]
-            with pushing(ours, ids, str(media)) as pushed:
-                began, loaded = time.monotonic(), list[float]()
-                while time.monotonic() < began + seconds:
-                    loaded += timed(poll, 1)
-                    time.sleep(0.01)
-            ends = [status(ours.call("end_stream", {"stream_id": each})) for each in ids]
-    return idle, loaded, len(pushed) - sum(end["segments"].get("completed", 0) for end in ends)
-
-
-@contextmanager
-def pushing(ours: Server, ids: Sequence[str], media: str) -> Iterator[list[str]]:
-    """Each stream gets a segment a second, at its own moment of it; gives whose were pushed."""
-    pushed: list[str] = []
-    is_over = threading.Event()
-
-    def work() -> None:
-        began = time.monotonic()
-        while not is_over.wait(max(0.0, began + len(pushed) / len(ids) - time.monotonic())):
-            stream_id = ids[len(pushed) % len(ids)]
-            ask = {"name": "push_segment", "arguments": {"stream_id": stream_id, "path": media}}
-            ours.write({"id": f"p{len(pushed)}", "method": "tools/call", "params": ask})
-            pushed.append(stream_id)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield pushed
-    finally:
-        is_over.set()
-        thread.join()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from bench.bench_load_push import call_under_pushes, pushed_memory
 from bench.bench_load_rows import load, peer, wire
-from bench.bench_load_stdio import call_under_pushes
 from ih_mcp.errors import TransportError
 from ih_mcp.net.opener import open_socket
 
@@ -36,3 +36,10 @@ async def test_pushes_over_tls_all_reach_the_service() -> None:
     assert idle
     assert loaded
     assert lost == 0
+
+
+async def test_a_push_costs_the_memory_of_its_file_and_at_most_a_copy() -> None:
+    """Read whole: what was accepted is what goes out, whatever becomes of the file."""
+    size = 8 * 2**20
+    peak = await anyio.to_thread.run_sync(pushed_memory, size)
+    assert 0.5 * size < peak < 2.5 * size
