@@ -29,6 +29,7 @@ from .account import told
 
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0
+_MOST_ASKED_SECONDS = 600.0  # chosen: a job is kept for an hour
 PREFIX = "an_"
 Reach = Callable[[], Awaitable[tuple[str, Credential]]]
 """Gives the base URL of the service, and what it is asked with."""
@@ -215,7 +216,7 @@ class Analyses:
             except (ServiceError, TransportError) as exc:
                 if not exc.retry:
                     raise
-                pause = min(2 * pause, _MOST_WAIT_SECONDS)  # skill v2 upload: 503 says retry
+                pause = longer(pause, exc)  # skill v2 upload: 503 says retry
                 analysis.facts["error"] = told(exc)
                 continue
             pause = self._poll_seconds
@@ -244,6 +245,13 @@ class Analyses:
         )
         reason = said.error_id or "job_failed"
         analysis.facts |= {"state": "failed", "reason": reason, "error": told(failed)}
+
+
+def longer(pause: float, error: IhMcpError) -> float:
+    """Seconds until a busy service is asked again: twice as long, or as long as it asks for."""
+    asked = error.facts.get("retry_after_s")
+    twice = min(2 * pause, _MOST_WAIT_SECONDS)
+    return max(twice, min(asked, _MOST_ASKED_SECONDS)) if isinstance(asked, int | float) else twice
 
 
 @asynccontextmanager

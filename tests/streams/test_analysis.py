@@ -120,6 +120,17 @@ async def test_a_job_is_asked_for_until_it_is_settled_also_while_the_service_is_
     assert service.asked == ["/v2/upload/analyze"] + ["/v2/upload/jobs/j1"] * 5
 
 
+@pytest.mark.parametrize(
+    ("retry_after", "pause", "seconds"),
+    [(None, 2, 4), (None, 20, 30), ("45", 2, 45), ("1", 2, 4), ("9999", 2, 600), ("soon", 2, 4)],
+)
+def test_a_busy_service_is_left_alone_as_long_as_it_asks(
+    retry_after: str | None, pause: float, seconds: float
+) -> None:
+    busy = refusal("GET", error_id="ih3002", status=429, retry_after=retry_after)
+    assert analysis.longer(pause, busy) == seconds
+
+
 async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: Service) -> None:
     body = '{"job_id":"j1","status":"failed","error":{"error_id":"ih1004","message":"x"}}'
     service.answers = [body]
