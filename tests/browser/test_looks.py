@@ -86,6 +86,29 @@ async def test_every_mark_of_a_file_is_drawn_where_it_belongs(
             assert mark[1:] == pytest.approx(want[1:], abs=0.01)
 
 
+@pytest.fixture
+def namesakes(tmp_path: Path) -> str:
+    """A file with a signal that has the name of another lane, as one of v0 has."""
+    values: dict[str, Any] = drawing()
+    values["spans"][0]["signal"] = "engagement"
+    path = tmp_path / "namesakes.html"
+    path.write_text(file_page(values), encoding="utf-8")
+    return path.as_uri()
+
+
+async def test_a_signal_of_the_name_of_another_lane_has_its_own(
+    namesakes: str, open_browser: OpenBrowser
+) -> None:
+    async with open_browser() as context:
+        tab = await open_tab(context, namesakes)
+        shown = await tab.page.eval_on_selector_all(
+            ".timeline-lane[aria-label=engagement]",
+            "lanes => lanes.map((lane) => lane.querySelectorAll('.timeline-item').length)",
+        )
+        assert shown == [1, 2]
+        await tab.went_well()
+
+
 async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenBrowser) -> None:
     async with open_browser() as context:
         tab = await open_tab(context, link)

@@ -60,10 +60,10 @@ function lanes(drawing) {
       more: span.rationale ?? "",
     });
   }
-  const found = [...spans].map(([name, items]) => ({ name, items }));
+  const found = [...spans].map(([name, items]) => ({ id: `signal ${name}`, name, items })); // v0: one is "engagement"
   const named = (name, key, toItem, isTall) => {
     const items = (drawing[key] ?? []).map(toItem).filter(Boolean);
-    if (items.length) found.push({ name, items, isTall, key });
+    if (items.length) found.push({ id: key, name, items, isTall, key });
   };
   named("engagement", "engagement", (item) => ({
     from: item.start, to: item.end ?? Math.max(end, item.start), isOpen: item.end === null,
@@ -167,14 +167,14 @@ export class TimelineView {
     const place = (seconds) => ((seconds - from) / (end - from)) * 100;
     this.#ticks(from, end, place);
     const wanted = lanes(drawing);
-    for (const [name, row] of this.rows) {
-      if (wanted.some((lane) => lane.name === name)) continue;
+    for (const [id, row] of this.rows) {
+      if (wanted.some((lane) => lane.id === id)) continue;
       row.lane.remove();
-      this.rows.delete(name);
+      this.rows.delete(id);
     }
     wanted.forEach((lane, index) => {
-      if (!this.rows.has(lane.name)) this.rows.set(lane.name, this.#row(lane.name, lane.isTall ? "timeline-tall" : ""));
-      const row = this.rows.get(lane.name);
+      if (!this.rows.has(lane.id)) this.rows.set(lane.id, this.#row(lane.name, lane.isTall ? "timeline-tall" : ""));
+      const row = this.rows.get(lane.id);
       const here = this.lanes.children[index + 1]; // the scale comes first
       if (here !== row.lane) this.lanes.insertBefore(row.lane, here ?? null); // moving loses the focus
       this.#fill(row, lane, place);
