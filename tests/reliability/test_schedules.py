@@ -14,6 +14,7 @@ from functools import partial
 from random import Random
 
 import anyio
+import pytest
 from anyio.abc import TaskGroup
 
 from ih_mcp.bell import Bell
@@ -263,6 +264,7 @@ def _adds_up(stream: Stream, taken: int) -> None:
         assert record["error"]
 
 
+@pytest.mark.timeout(3600 if often(0, nightly=1) else 60)
 def test_whatever_the_network_does_the_promises_hold() -> None:
     schedules = often(500, nightly=20_000)
     for number in range(schedules):
