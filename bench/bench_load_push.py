@@ -35,18 +35,19 @@ def call_under_pushes(
             first = status(ours.call("start_stream", {}))["stream_id"]
             empty = {"stream_id": first, "cursor": 10**6, "wait_s": 0}
 
-            def poll() -> None:
-                ours.call("poll_events", empty)
+            def polls(seconds: float) -> list[float]:
+                found, until = list[float](), time.monotonic() + seconds
+                while time.monotonic() < until:
+                    found += timed(lambda: ours.call("poll_events", empty), 1)
+                    time.sleep(0.01)  # a process that slept is slower, with a load and without
+                return found
 
-            timed(poll, 50)
-            idle = timed(poll, 300)
+            timed(lambda: ours.call("poll_events", empty), 50)
+            idle = polls(seconds / 2)
             ids = [first]
             ids += [status(ours.call("start_stream", {}))["stream_id"] for _ in range(count - 1)]
             with pushing(ours, ids, str(media)) as pushed:
-                began, loaded = time.monotonic(), list[float]()
-                while time.monotonic() < began + seconds:
-                    loaded += timed(poll, 1)
-                    time.sleep(0.01)
+                loaded = polls(seconds)
             ends = [status(ours.call("end_stream", {"stream_id": each})) for each in ids]
     return idle, loaded, len(pushed) - sum(end["segments"].get("completed", 0) for end in ends)
 

@@ -90,6 +90,9 @@ class Held:
     streams: list[Stream]
     latencies: list[float] = field(default_factory=list)
     hold_seconds: float = 0.0
+    """The longest time the loop gave nobody a turn, whoever had the processor meanwhile."""
+    work_seconds: float = 0.0
+    """The most of the processor that the loop itself took between two turns."""
     bytes_sent: int = 0
     """Of media, while the load was held."""
 
@@ -130,11 +133,12 @@ async def watch(held_: Held, log: Log, *, most: int) -> None:
 
 
 async def beat(held_: Held) -> None:
-    """Note the longest time the loop gave nobody a turn."""
+    """Note how long the loop gave nobody a turn."""
     while True:
-        before = time.perf_counter()
+        before, worked = time.perf_counter(), time.thread_time()
         await anyio.sleep(0.005)
         held_.hold_seconds = max(held_.hold_seconds, time.perf_counter() - before - 0.005)
+        held_.work_seconds = max(held_.work_seconds, time.thread_time() - worked)
 
 
 async def bare_hold(seconds: float) -> float:
