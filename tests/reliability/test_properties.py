@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -210,18 +211,16 @@ HEADS = [
 def test_any_bytes_of_a_recorder_go_out_unchanged_or_are_refused(
     head: bytes, chunks: list[bytes]
 ) -> None:
+    """Only a header that another one follows is left out."""
     recording = Recording()
-    came, gone = b"", b""
-    try:
+    came, gone = b"", 0
+    with suppress(MediaError):
         for data in [head + chunks[0], *chunks[1:]]:
             came += data
             if chunk := recording.take(data):
-                gone += chunk.data
+                gone = came.index(chunk.data, gone) + len(chunk.data)
         if chunk := recording.finish():
-            gone += chunk.data
-    except MediaError:
-        pass
-    assert came.startswith(gone)
+            assert came[gone:].endswith(chunk.data)
 
 
 json_values = st.recursive(
