@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import re
@@ -249,14 +250,20 @@ async def segment_of(file: Path) -> bytes:
     return await anyio.to_thread.run_sync(partial(read, file, max_bytes=2**25))
 
 
-async def push_rates(url: str, file: Path, size: int, times: int) -> tuple[float, float]:
-    """MiB a second: a stream of ours that is given the file each time, and `websockets` alone.
+async def push_rates(
+    url: str, file: Path, size: int, times: int, *, from_memory: bool
+) -> tuple[float, float]:
+    """MiB a second: a stream of ours that reads the file each time, and `websockets` alone.
 
     That sends the file as it reads it, in 64 KiB fragments with a turn of the loop after each.
+
+    Args:
+        from_memory: Whether both have it in memory before.
     """
+    kept = await segment_of(file) if from_memory else None
 
     async def pieces() -> AsyncIterator[bytes]:
-        with file.open("rb", buffering=0) as opened:
+        with io.BytesIO(kept) if kept else file.open("rb", buffering=0) as opened:
             while piece := opened.read(2**16):
                 yield piece
                 await anyio.lowlevel.checkpoint()
@@ -266,7 +273,7 @@ async def push_rates(url: str, file: Path, size: int, times: int) -> tuple[float
 
         async def give(count: int) -> None:
             for _ in range(count):
-                await stream.put(Outgoing(await segment_of(file)))
+                await stream.put(Outgoing(kept or await segment_of(file)))
             await stream.until(lambda: not stream.outbox.segments)
 
         ours = await rate(give, size, times)
