@@ -93,7 +93,7 @@ fuzz: $(VENV)/.dev
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-# How much it bears, beside its floors; --quick takes two minutes.
+# How much it bears, beside its floors; --quick takes a few minutes.
 bench-load: $(VENV)/.dev
 	$(BIN)/python -m bench.bench_load
 

@@ -332,7 +332,7 @@ ONE: dict[str, Callable[[], float]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="about two minutes")
+    parser.add_argument("--quick", action="store_true", help="a few minutes")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--one", choices=ONE, help=argparse.SUPPRESS)
