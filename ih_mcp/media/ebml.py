@@ -54,6 +54,7 @@ ALL = -1
 UNKNOWN = b"\x01" + b"\xff" * 7
 """A size that is not told."""
 _MAX_PAYLOAD_BYTES = 1 << 26
+_MAX_ELEMENTS = 100_000  # chosen: of one piece; half a minute of video has some thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,10 @@ class Elements:
             told = self._told(number, size)
             payload = yield from self._pieces.read(told)
             self._found.append(Element(number, offset, header, size, payload))
+            if len(self._found) > _MAX_ELEMENTS:  # looking at them would hold up everything else
+                raise bad_container(
+                    f"the Matroska stream has over {_MAX_ELEMENTS:_} elements in one piece"
+                )
             if number not in ENTERED and size is not None:
                 yield from self._pieces.skip(size - told)
 

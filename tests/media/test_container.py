@@ -187,6 +187,12 @@ def test_clusters_that_no_muxer_writes_are_read_all_the_same(
     assert [atom.size for atom in atoms] == [len(cluster) for cluster in clusters]
 
 
+def test_a_piece_of_very_many_elements_is_refused_and_not_looked_through() -> None:
+    segment = Id.SEGMENT.to_bytes(4, "big") + ebml.UNKNOWN
+    with pytest.raises(MediaError, match="100_000 elements in one piece"):
+        MatroskaReader().feed(ebml.element(Id.EBML, b"") + segment + b"\xec\x80" * (1 << 24))
+
+
 def test_a_second_header_within_an_mp4_stream_is_refused(streams: Streams) -> None:
     reader = Mp4Reader()
     reader.feed(streams["mp4"])
