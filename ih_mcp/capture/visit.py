@@ -214,7 +214,7 @@ class Visit:
                 async with stream.pushing:
                     if not self._seat.expects(head.recording, head.seq):
                         return None
-                    is_added = await push(stream, data, room_seconds=_TURN_SECONDS)
+                    is_added = await push(stream, data, seconds=_TURN_SECONDS)
                     self._seat.took(head.recording, head.seq)
                     return _sent(stream) + stream.outbox.segments if is_added else None
             except CallerError as exc:

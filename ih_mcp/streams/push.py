@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 
 from ih_mcp.errors import CallerError, MediaError
@@ -9,16 +12,42 @@ from ih_mcp.errors import CallerError, MediaError
 from .stream import Stream
 
 READY_SECONDS = 20.0
-ROOM_SECONDS = 20.0
+PUSH_SECONDS = 20.0
 
 
-async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECONDS) -> bool:
-    """Take a segment in; False where it holds no media yet and goes out with the next one.
-
-    Call it while holding `stream.pushing`, so that segments keep their order.
+@asynccontextmanager
+async def alone(stream: Stream, until: float) -> AsyncIterator[None]:
+    """While nobody else pushes into the stream.
 
     Args:
-        room_seconds: How long to wait for room in the outbox.
+        until: How long to wait for that; monotonic.
+
+    Raises:
+        CallerError: Others took all that time (`outbox_full`).
+    """
+    with anyio.CancelScope(deadline=until) as waiting:
+        await stream.pushing.acquire()
+    if waiting.cancelled_caught:
+        raise CallerError(
+            "another segment still waits to be taken; there was no turn for this one",
+            code="outbox_full",
+            retry=True,
+            help="The connection is slower than the video. Wait, then push the same segment again.",
+            facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.bytes},
+        )
+    try:
+        yield
+    finally:
+        stream.pushing.release()
+
+
+async def push(stream: Stream, data: bytes, *, seconds: float = PUSH_SECONDS) -> bool:
+    """Take a segment in; False where it holds no media yet and goes out with the next one.
+
+    Call it when `alone`, so that segments keep their order.
+
+    Args:
+        seconds: How long to wait in all, for the connection and for room in the outbox.
 
     Raises:
         MediaError: The service would refuse it; nothing was sent.
@@ -26,8 +55,9 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
             stream is not open yet (`not_open`); the same segment may be pushed again.
         StreamEndedError: The stream is over or asked to end.
     """
+    until = anyio.current_time() + seconds
     if not stream.was_open:
-        with anyio.move_on_after(READY_SECONDS):
+        with anyio.CancelScope(deadline=until):
             await stream.opened()
     if not stream.was_open:
         raise stream.failure or CallerError(
@@ -54,7 +84,7 @@ async def push(stream: Stream, data: bytes, *, room_seconds: float = ROOM_SECOND
             facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.queued.bytes},
         )
     try:
-        with anyio.fail_after(room_seconds):
+        with anyio.fail_after(until - anyio.current_time()):
             await stream.room(len(data))  # first: what was taken in cannot be taken back
     except TimeoutError:
         if stream.trouble:

@@ -12,7 +12,7 @@ from mcp_types import CallToolResult
 from pydantic import Field, model_validator
 
 from ih_mcp.errors import CallerError, IhMcpError
-from ih_mcp.streams.push import READY_SECONDS, push
+from ih_mcp.streams.push import PUSH_SECONDS, READY_SECONDS, alone, push
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Config, pcm_format
@@ -136,12 +136,13 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
     stream = await call.runtime.registry.require_live(arguments.stream_id)
     if arguments.seq is not None:
         await _turn(stream, arguments.seq)
-    async with stream.pushing:  # before anything that takes a while: calls in flight keep order
+    until = anyio.current_time() + PUSH_SECONDS
+    async with alone(stream, until):  # before all that takes a while: calls in flight keep order
         if arguments.seq is not None and arguments.seq <= stream.last_seq:
             note = "this seq was taken before; nothing was sent again"
             return answer(in_short(stream) | {"accepted": False, "note": note} | _THEN_POLL)
         data = await _segment_bytes(call.runtime, arguments)
-        is_sent = await push(stream, data)
+        is_sent = await push(stream, data, seconds=until - anyio.current_time())
         if arguments.seq is not None:
             stream.note_seq(arguments.seq)
     status = in_short(stream) | {"accepted": True, "bytes": len(data)}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from mcp import Client
 
 from ih_mcp.errors import PathError
 from ih_mcp.media.ffmpeg import Ffmpeg
@@ -26,6 +27,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import serve
 from ih_mcp.tools.runtime import open_runtime
+from ih_mcp.tools.server import make_server
 from tests.road.host import Host, Process, environment, open_host
 
 pytestmark = pytest.mark.timeout(90)
@@ -157,11 +159,12 @@ def test_any_number_anywhere_is_refused_with_what_is_right_or_handled(
 # --- ids, cursors, waiting -----------------------------------------------------------------------
 
 
-async def test_a_cursor_beyond_the_end_reads_nothing_and_stays(host: Host, live: str) -> None:
+async def test_a_cursor_beyond_the_end_reads_nothing_and_leads_back(host: Host, live: str) -> None:
     for cursor in (3, 10_000, 2**32 - 1, 2**32, 2**33 + 1, 2**62):
         answer = await host.call("poll_events", stream_id=live, cursor=cursor, wait_s=0)
         assert answer.messages == []
-        assert answer.status["next_cursor"] == cursor
+        assert answer.status["next_cursor"] == 2
+        assert "note" in answer.status
 
 
 async def test_unknown_ended_and_foreign_streams(host: Host, live: str) -> None:
@@ -291,19 +294,20 @@ async def test_a_hundred_starts_at_once_are_each_answered(host: Host) -> None:
 async def test_a_push_before_the_session_is_ready_is_told(
     ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ih_mcp.streams.push.READY_SECONDS", 0.2)
+    for name in ("READY_SECONDS", "PUSH_SECONDS"):
+        monkeypatch.setattr(f"ih_mcp.tools.stream_tools.{name}", 0.2)
     script = Script.parse([{"at": "open", "stall": "telling"}])
     async with serve(Options(script=script), ffmpeg=ffmpeg) as running:
-        server = await anyio.to_thread.run_sync(
-            lambda: Process(environment(tmp_path, endpoint=running.url))
-        )
-        try:
-            with anyio.move_on_after(2):
-                await anyio.to_thread.run_sync(
-                    lambda: server.call("start_stream"), abandon_on_cancel=True
-                )
-        finally:
-            server.close()
+        settings = read_settings(endpoint=running.url, api_key="ih_test_k", data_dir=tmp_path)
+        server = await anyio.to_thread.run_sync(make_server, lambda _: open_runtime(settings))
+        async with Client(server) as client:
+            host = Host(client)
+            started = await host.call("start_stream")
+            assert started.status["state"] == "connecting"
+            stream_id = started.status["stream_id"]
+            pushed = await host.call("push_segment", stream_id=stream_id, data_base64="GkXfow==")
+            assert (pushed.error["code"], pushed.error["retry"]) == ("not_open", True)
+            await host.call("end_stream", stream_id=stream_id)
         (session,) = running.recorder.sessions
     assert session.segments == []
 

@@ -10,9 +10,8 @@ import pytest
 
 from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.streams import push as pushing
 from ih_mcp.streams.outbox import Queued
-from ih_mcp.streams.push import push
+from ih_mcp.streams.push import alone, push
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Ready
@@ -65,13 +64,24 @@ async def test_a_segment_is_sent_and_one_without_media_waits_for_the_next(journa
         assert await first.hear() == WAV
 
 
-async def test_a_stream_that_does_not_open_takes_nothing(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pushing, "READY_SECONDS", 0.05)
+async def test_a_stream_that_does_not_open_takes_nothing(journal: Journal) -> None:
     async with running(journal, Services()) as stream:
-        error = await refused(stream, WAV)
+        error = await refused(stream, WAV, seconds=0.05)
         assert (error.code, error.retry) == ("not_open", True)
+
+
+async def test_a_push_that_gets_no_turn_in_time_is_told_so(journal: Journal) -> None:
+    async def wait() -> None:
+        with pytest.raises(CallerError) as error:
+            async with alone(stream, anyio.current_time() + 0.05):
+                raise AssertionError
+        assert (error.value.code, error.value.retry) == ("outbox_full", True)
+
+    async with running(journal, Services()) as stream:
+        async with alone(stream, anyio.current_time() + 1), anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+        async with alone(stream, anyio.current_time() + 1):
+            pass
 
 
 async def test_a_stream_that_is_over_says_why(journal: Journal) -> None:
@@ -112,7 +122,7 @@ async def test_while_its_own_room_is_full_it_waits_and_then_says_so(journal: Jou
         first = await services.session(0)
         first.client._room = 0
         assert await push(stream, WAV + b"x" * 80)
-        error = await refused(stream, b"x" * 20, room_seconds=0.05)
+        error = await refused(stream, b"x" * 20, seconds=0.05)
         assert isinstance(error, CallerError)
         assert error.code == "outbox_full"
 
@@ -128,7 +138,7 @@ async def test_without_a_connection_two_segments_are_taken_and_the_next_is_told(
         await stream.until(lambda: stream.trouble is not None)
         assert await push(stream, WAV)
         assert await push(stream, b"x")
-        error = await refused(stream, b"y", room_seconds=0.01)
+        error = await refused(stream, b"y", seconds=0.01)
         assert (error.code, error.retry) == ("reconnecting", True)
         assert error.facts["reason"] in {"connection_lost", "unreachable"}
 
