@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
 
-from ih_mcp.errors import CallerError, JournalError
+from ih_mcp.errors import CallerError
 from ih_mcp.journal import open_journal
 from ih_mcp.pictures.files import FORMATS, picture
 from ih_mcp.pictures.timeline import read_timeline
@@ -27,8 +26,6 @@ def run(settings: Settings, stream_id: str | None, output: str | None) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
     async with open_journal(settings.data_dir, keeping_of(settings)) as journal:
-        with suppress(JournalError):  # a picture can be drawn where nothing can be written
-            await journal.tidy()  # a process that was killed said no end of its streams
         stream_id = stream_id or await newest(journal)
         path = Path(output or f"{stream_id}.html")
         kind = path.suffix.removeprefix(".").lower()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import anyio
 from rich.console import Console
 from rich.live import Live
 
 from ih_mcp.capture.serve import open_house
-from ih_mcp.errors import JournalError, unwrapped
+from ih_mcp.errors import unwrapped
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.pictures.terminal import Picture
 from ih_mcp.pictures.timeline import follow
@@ -18,8 +18,6 @@ from ih_mcp.settings import Settings
 from ih_mcp.tools.runtime import keeping_of
 
 from .messages import newest
-
-_LOOK_SECONDS = 2.0
 
 
 def run(settings: Settings, stream_id: str | None, *, page: bool) -> int:
@@ -30,26 +28,13 @@ def run(settings: Settings, stream_id: str | None, *, page: bool) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
     with unwrapped():
-        async with (
-            open_journal(settings.data_dir, keeping_of(settings)) as journal,
-            anyio.create_task_group() as tasks,
-        ):
+        async with open_journal(settings.data_dir, keeping_of(settings)) as journal:
             stream_id = stream_id or await newest(journal)
             await journal.row(stream_id)  # an unknown one is told before anything is shown
-            tasks.start_soon(_notice_the_dead, journal)
             if page:
                 await _serve(settings, journal, stream_id)
             else:
                 await _show(journal, stream_id)
-            tasks.cancel_scope.cancel()
-
-
-async def _notice_the_dead(journal: Journal) -> None:
-    """A process that was killed says no end of its streams; who watches says it instead."""
-    while True:
-        with suppress(JournalError):  # a disk that takes no end still shows what there is
-            await journal.tidy()
-        await anyio.sleep(_LOOK_SECONDS)
 
 
 async def _show(journal: Journal, stream_id: str) -> None:

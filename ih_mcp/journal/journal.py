@@ -168,6 +168,8 @@ class Journal:
         self._logs: dict[str, Log] = {}
         self._failed: dict[str, JournalError] = {}
         """Streams of this process whose end the disk did not take; the file thinks they live."""
+        self._dead: set[str] = set()
+        """Owners that are gone; the file thinks that their streams live until it is tidied."""
         self._bell = Bell()
         self._has_work = False
         self._committing = Lock()
@@ -248,7 +250,7 @@ class Journal:
         )
         if found is None:
             raise _unknown(stream_id)
-        row, entries = self._as_known(found[0]), found[1]
+        (row,), entries = await self._as_known(found[0]), found[1]
         if after + 1 < row.oldest:
             raise ExpiredCursorError(
                 f"entries after cursor {after} of {stream_id} are no longer kept",
@@ -277,19 +279,31 @@ class Journal:
         row = await self._read(partial(self._reader.find_stream, stream_id))
         if row is None:
             raise _unknown(stream_id)
-        return self._as_known(row)
+        (known,) = await self._as_known(row)
+        return known
 
     async def rows(self) -> list[StreamRow]:
         """All streams, oldest first."""
-        return [self._as_known(row) for row in await self._read(self._reader.list_streams)]
+        return await self._as_known(*await self._read(self._reader.list_streams))
 
-    def _as_known(self, row: StreamRow) -> StreamRow:
-        """A row as the file has it; where the disk did not take a stream's end, as we know it."""
-        failure = self._failed.get(row.id)
-        if failure is None or row.ended_at is not None:
+    async def _as_known(self, *rows: StreamRow) -> list[StreamRow]:
+        """Rows as the file has them; a stream whose end is not in it, as we know it."""
+        owners = {row.owner for row in rows if row.ended_at is None} - self._dead
+        if owners - {self._owner.name}:
+            self._dead |= await self._read(partial(self._owner.dead, owners))
+        return [self._ended(row) for row in rows]
+
+    def _ended(self, row: StreamRow) -> StreamRow:
+        if row.ended_at is not None:
             return row
-        told = {"state": "failed", "reason": failure.code, "error": {"what": failure.what}}
-        record = json.dumps({**json.loads(row.record), **told})
+        if failure := self._failed.get(row.id):
+            error = {"what": failure.what}
+            end: Mapping[str, object] = {"state": "failed", "reason": failure.code, "error": error}
+        elif row.owner in self._dead:
+            end = self._keeping.orphaned
+        else:
+            return row
+        record = json.dumps({**json.loads(row.record), **end})
         return replace(row, ended_at=time.time(), record=record)
 
     # --- the writer ----------------------------------------------------------------------------

@@ -273,6 +273,39 @@ async def test_streams_of_a_dead_process_are_marked_and_those_of_a_live_one_are_
         assert (row.record, row.ended_at is not None) == ('{"state": "failed"}', True)
 
 
+async def test_a_stream_whose_process_dies_meanwhile_is_over_for_who_waits(tmp_path: Path) -> None:
+    keeping = Keeping(orphaned={"state": "failed", "reason": "host_stopped"})
+    async with open_journal(tmp_path) as other, open_journal(tmp_path, keeping) as journal:
+        await keep(other, "a")
+        assert not (await journal.read("st_1", 1, **ALL)).ended
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.wait, "st_1", 1)
+                await anyio.sleep(0.1)
+                other._owner._lock.close()  # as the system does
+        assert (await journal.read("st_1", 0, **ALL)).ended
+        (row,) = await journal.rows()
+        assert json.loads(row.record) == {"state": "failed", "reason": "host_stopped"}
+
+
+async def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await keep(journal, "a")
+        journal._store._db.executescript(
+            "CREATE TABLE parent(no INTEGER PRIMARY KEY);"
+            "CREATE TABLE child(no REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+            "CREATE TRIGGER bad AFTER INSERT ON entries BEGIN INSERT INTO child VALUES (1); END;"
+            "PRAGMA foreign_keys=ON"
+        )
+        log.append("lost", leg=0)
+        with pytest.raises(JournalError, match="FOREIGN KEY"):
+            await log.flushed()
+        journal._store._db.execute("DROP TRIGGER bad")
+        await keep(journal, "b", stream_id="st_2")
+        assert await bodies_of(journal, "st_2") == ["b"]
+        assert await bodies_of(journal) == ["a"]
+
+
 async def test_what_is_too_old_or_too_much_goes_oldest_first(tmp_path: Path) -> None:
     async with open_journal(tmp_path, Keeping(max_bytes=250)) as journal:
         for n in range(3):
