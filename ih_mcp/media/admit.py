@@ -86,7 +86,9 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     """
     descriptor, source = _hold(path)
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(max_bytes + 1) if source.size <= max_bytes else b""
+        data = file.read(source.size + 1) if source.size <= max_bytes else b""  # no larger buffer
+        if len(data) > source.size:  # it has grown meanwhile
+            data += file.read(max_bytes - source.size)
     size = max(source.size, len(data))  # it may have grown meanwhile
     if size > max_bytes:
         raise MediaError(

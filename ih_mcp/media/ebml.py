@@ -107,9 +107,8 @@ class Elements:
         Raises:
             MediaError: This is not EBML.
         """
-        self._pieces.feed(data)
         try:
-            next(self._parser)
+            self._pieces.feed(data, self._parser)
         except StopIteration:
             raise bad_container("the Matroska stream was damaged before") from None
         found, self._found = self._found, []

@@ -43,9 +43,8 @@ class Mp4Reader:
 
     def feed(self, data: bytes) -> list[Atom]:
         self.entries = []
-        self._pieces.feed(data)
         try:
-            next(self._parser)
+            self._pieces.feed(data, self._parser)
         except (struct.error, IndexError, ZeroDivisionError) as exc:
             raise bad_container("a box of the MP4 stream is damaged") from exc
         except StopIteration:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+_PIECE_BYTES = 1 << 18  # at a time: a copy of all that came would double what it costs
+
 
 class Pieces:
     """What was fed and not yet read."""
@@ -17,8 +19,15 @@ class Pieces:
         self.position = 0
         """Of the next byte to read, from the start of the stream."""
 
-    def feed(self, data: bytes) -> None:
-        self._waiting += data
+    def feed(self, data: bytes, parser: Generator[None, None, None]) -> None:
+        """Take the next bytes and let the parser go on, as far as it comes.
+
+        Raises:
+            StopIteration: The parser failed before.
+        """
+        for start in range(0, len(data), _PIECE_BYTES):
+            self._waiting += data[start : start + _PIECE_BYTES]
+            next(parser)
 
     def first(self, place: int) -> Generator[None, None, int]:
         """The byte at a place from here, without passing it."""
