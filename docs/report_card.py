@@ -32,8 +32,8 @@ EXPLAINED = {
     "the loop's own work takes of the processor between two turns (own CPU) is below the bound.",
     "L8": "From a file each push reads the whole file first, the floor 64 KiB at a time as it sends. From "
     "memory the bound holds, and 100 MiB/s hold in all rows.",
-    "L9": "A pushed file is read whole before the push is accepted, as told above; to look at a recording's "
-    "times takes one more copy for a moment. The bound is that of a file that is read as it is sent.",
+    "L9": "A pushed file is read whole before the push is accepted, as told above, and nothing is held "
+    "beside it. The bound is that of a file that is read as it is sent.",
 }
 
 Row = dict[str, Any]
