@@ -265,9 +265,10 @@ class Leg:
                     await self._send_segment(socket, item)
                 elif isinstance(item, Configure):
                     await self._send_steering(socket, item)
+                    self._outbox.written()
                 else:
                     await self._send_close(socket)
-                self._outbox.written()
+                    self._outbox.written()
                 self._move()
         except SocketClosed as exc:  # the receiver hears it too, and says why
             if exc.loss is Loss.UPLOAD_STALLED:  # but this only the sender knows
@@ -284,24 +285,26 @@ class Leg:
         was_begun = self.splice.is_begun
         data = self.splice.fit(item)
         if data is None:
-            self.left_out += 1
+            self._leave_out()
             return
         try:
             self.session.send_segment(len(data))
         except LocalProtocolError:  # too large with its header, or the service ended the session
             self.splice.is_begun = was_begun
-            self.left_out += 1
+            self._leave_out()
             return
         started_at = anyio.current_time()
         try:
             await socket.send_segment(data)
-        except SocketClosed:
-            self._note_sent(item, len(data))  # some or all of it may have arrived
+        finally:  # also where it broke: some or all of it may have arrived
+            self._note_sent(item, len(data))
             self._outbox.written()
-            raise
-        self._note_sent(item, len(data))
         if item.start_seconds is not None and item.end_seconds is not None:
             self.is_behind = self.sent_at - started_at > item.end_seconds - item.start_seconds
+
+    def _leave_out(self) -> None:
+        self.left_out += 1
+        self._outbox.leave_out()
 
     def _note_sent(self, item: Outgoing, size: int) -> None:
         start, end = self._local(item.start_seconds), self._local(item.end_seconds)

@@ -178,14 +178,19 @@ class Outbox:
 
     def written(self) -> None:
         """The oldest item is on the wire: let go of it."""
-        item = self._items.popleft()
-        self._count(-_size(item))
+        item = self.leave_out()
         if self._keeps_sent and isinstance(item, Outgoing):
             self._sent.append(item)
             self._count_kept(_size(item))
             while self._sent and (self._sent_bytes > self._max_bytes or self.queued.keeps_too_much):
                 self._forget()
+
+    def leave_out(self) -> Item:
+        """The oldest item goes without being sent."""
+        item = self._items.popleft()
+        self._count(-_size(item))
         self._changed.ring()
+        return item
 
     def part_head(self) -> None:
         """Part the oldest segment where a session can begin: what is before it goes out alone."""

@@ -6,6 +6,7 @@ connection was lost, and before a session grows older than the service lets it.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -369,6 +370,8 @@ class Stream:
         if leg and leg.is_open and self._has_proven(leg):
             self._retries.recovered()
         if failure is None and leg and leg.is_rotated:
+            if self.plan.resends:
+                self._put_back()
             return self.outbox.segments > 0 or not self._asked_to_end
         return failure is not None and await self._goes_on(failure)
 
@@ -439,6 +442,9 @@ class Stream:
     def _put_back(self) -> None:
         """Segments of unknown fate wait again; the end that was asked for comes after them."""
         assert self.leg is not None  # it was sent in one
+        if self.leg.end and self.leg.end.in_order:
+            self.outbox.settled(math.inf)
+            return
         self.leg.receipts.resent(self.outbox.put_back())
         if self._asked_to_end and not self.outbox.closes:
             self.outbox.put(Close())

@@ -332,6 +332,67 @@ async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
     assert "lost" not in stream.record()
 
 
+async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services, resends=True) as stream:
+        first = await services.session(0, greets=False)
+        await greet_for(first, 1)
+        await stream.put(Outgoing(b"0", entry=Entry(), counts_from_zero=True))  # no answer names it
+        await first.hear()
+        await anyio.sleep(1)
+        await stream.put(Outgoing(b"1", entry=Entry(), counts_from_zero=True))
+        await first.drain()
+        second = await services.session(1)
+        assert await second.hear() == b"1"
+        await stream.until(lambda: len(stream.legs[-1].receipts) == 1)
+        await second.socket.abort()
+        third = await services.session(2)
+        assert await third.hear() == b"1"
+        stream.ask_to_end()
+        await third.drain()
+        await over(stream)
+    assert stream.record()["segments"] == {"resent": 1, "completed": 2}
+
+
+async def test_what_a_session_that_would_not_drain_got_is_sent_again_in_the_next(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services, resends=True) as stream:
+        first = await services.session(0, greets=False)
+        await greet_for(first, 1)
+        await stream.put(cut(b"0", 0))
+        await first.hear()
+        await anyio.sleep(1)
+        await stream.put(cut(b"1", 1))
+        await first.hear()  # the wish to end
+        await first.say('{"type":"session.closing","data":{"max_drain_seconds":0}}')
+        assert stream.leg
+        stream.leg._patience = replace(stream.leg._patience, drain_margin_seconds=0.1)
+        stream.leg._moved.ring()
+        second = await services.session(1)
+        assert [await second.hear(), await second.hear()] == [HEAD + b"0@0", b"1@1"]
+
+
+async def test_what_was_left_out_is_not_sent_again(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services, resends=True) as stream:
+        first = await services.session(0)
+        await stream.put(cut(b"0", 0))
+        await first.hear()
+        await first.say(Reading("signal.detected", {"start": 0, "end": 1}))
+        await stream.until(lambda: stream.answered_seconds == 1)
+        await first.socket.abort()
+        second = await services.session(1)
+        await stream.put(cut(b"1", 1, is_key=False))  # no session can begin with it
+        await stream.put(cut(b"2", 2))
+        assert await second.hear() == HEAD + b"2@0"
+        await second.socket.abort()
+        third = await services.session(2)
+        assert await third.hear() == HEAD + b"2@0"
+    assert stream.record()["segments"]["left_out"] == 1  # type: ignore[index]
+
+
 async def test_samples_without_times_are_sent_again_too(journal: Journal) -> None:
     services = Services()
     async with running(journal, services, resends=True) as stream:
