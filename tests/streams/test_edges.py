@@ -378,18 +378,18 @@ async def test_what_was_left_out_is_not_sent_again(journal: Journal) -> None:
     services = Services()
     async with running(journal, services, resends=True) as stream:
         first = await services.session(0)
-        await stream.put(cut(b"0", 0))
+        await stream.put(chunk(HEAD + b"a", 0))
         await first.hear()
         await first.say(Reading("signal.detected", {"start": 0, "end": 1}))
         await stream.until(lambda: stream.answered_seconds == 1)
         await first.socket.abort()
         second = await services.session(1)
-        await stream.put(cut(b"1", 1, is_key=False))  # no session can begin with it
-        await stream.put(cut(b"2", 2))
-        assert await second.hear() == HEAD + b"2@0"
+        await stream.put(chunk(b"b", 1))  # no session can begin with it
+        await stream.put(chunk(b"Kc", 2, key=0))
+        assert await second.hear() == HEAD + b"Kc"
         await second.socket.abort()
         third = await services.session(2)
-        assert await third.hear() == HEAD + b"2@0"
+        assert await third.hear() == HEAD + b"Kc"
     assert stream.record()["segments"]["left_out"] == 1  # type: ignore[index]
 
 
