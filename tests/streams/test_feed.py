@@ -134,6 +134,22 @@ async def test_a_stream_that_is_over_before_it_opens_is_fed_nothing(
     assert not first.heard
 
 
+async def test_what_is_far_ahead_of_the_answers_waits_for_the_next_one(
+    journal: Journal, source: Source
+) -> None:
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO) as stream:
+        first = await services.session(0)
+        await stream.until(lambda: stream.media_seconds > 14)
+        await anyio.sleep(1)  # far longer than the cutting of the rest takes
+        assert stream.media_seconds < 24
+        await first.say(Reading("signal.detected", {"start": 16, "end": 24}))
+        await stream.until(lambda: stream.media_seconds > 24)
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.record()["segments"] == {"completed": 7}
+
+
 async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
     journal: Journal, source: Source
 ) -> None:
