@@ -87,6 +87,14 @@ def test_a_kept_stream_is_printed_again_and_can_be_replayed(tmp_path: Path, dial
     assert signals(replayed.stdout) == signals(done.stdout)
 
 
+def test_an_analyst_for_the_service_is_refused_in_words(tmp_path: Path, dialogue: Path) -> None:
+    env = environment(tmp_path, endpoint="production", INTERHUMAN_API_KEY="ih_test_k")
+    done = run(env, "stream", str(dialogue), "--analyst", "cues")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"--analyst and --scenario are of the stand-in" in done.stderr
+    assert b"Add --local" in done.stderr
+
+
 def test_an_empty_journal_is_told(tmp_path: Path) -> None:
     done = run(environment(tmp_path), "messages")
     assert done.returncode == 2

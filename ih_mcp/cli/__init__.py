@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ih_mcp import __version__
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import CallerError, IhMcpError
 from ih_mcp.settings import LOCAL, Settings, read_settings
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import UPLOADS
@@ -318,6 +318,11 @@ def _serve(_: argparse.Namespace, settings: Settings) -> int:
 def _stream(options: argparse.Namespace, settings: Settings) -> int:
     from .stream import run  # noqa: PLC0415
 
+    if (options.analyst or options.scenario) and not settings.is_local:
+        raise CallerError(
+            "--analyst and --scenario are of the stand-in, and this goes to the service",
+            help="Add --local, or leave them out.",
+        )
     return run(
         settings,
         path=options.file,
