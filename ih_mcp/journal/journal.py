@@ -395,11 +395,10 @@ class Journal:
 
     def _tidy(self) -> None:
         rows = self._store.list_streams()
-        dead = self._owner.dead({row.owner for row in rows if row.ended_at is None})
+        self._dead |= self._owner.dead({row.owner for row in rows if row.ended_at is None})
         for row in rows:
-            if row.ended_at is None and row.owner in dead:
-                record = {**json.loads(row.record), **self._keeping.orphaned}
-                self._store.write_record(row.no, json.dumps(record), ended=True)
+            if row.ended_at is None and row.owner in self._dead:
+                self._store.write_record(row.no, self._ended(row).record, ended=True)
         self._store.remove_streams(_outlived(rows, self._keeping, time.time()))
 
 
