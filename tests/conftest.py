@@ -15,6 +15,7 @@ from .leaks import Leaks
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"
+SHARED_FIELD = REPOSITORY.parent / "shared" / "field"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,6 +40,14 @@ def shared_media() -> Path:
     if not SHARED_MEDIA.is_dir():
         pytest.skip(f"real clips are not here: {SHARED_MEDIA.name} beside the repository's parent")
     return SHARED_MEDIA
+
+
+@pytest.fixture(scope="session")
+def shared_field() -> Path:
+    """Small inputs that failed in the field, with what is right, where they are at hand."""
+    if not SHARED_FIELD.is_dir():
+        pytest.skip(f"the field inputs are not here: {SHARED_FIELD.name} beside `shared/media`")
+    return SHARED_FIELD
 
 
 @pytest.fixture(scope="session")
