@@ -30,7 +30,8 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Settings(BaseSettings):
     """Names, defaults and bounds of configuration."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    # Not by name: that would read `API_KEY` or `ENDPOINT` of another program from the environment.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True)
 
     api_key: SecretStr | None = Field(
         None, validation_alias="INTERHUMAN_API_KEY", description="API key of the service."
@@ -302,8 +303,9 @@ def read_settings(**overrides: object) -> Settings:
     Raises:
         ConfigurationError: A value is out of bounds; names the variable, never a secret.
     """
+    given = {_variable((name,)): value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # checked by pydantic
+        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as exc:
         wrong = "; ".join(
             f"{_variable(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
@@ -313,7 +315,7 @@ def read_settings(**overrides: object) -> Settings:
 
 
 def _variable(place: tuple[int | str, ...]) -> str:
-    """The variable of a field, whether it came from the environment or as an override."""
+    """The variable of a field; a place that is no field's name is the variable already."""
     name = str(place[0]) if place else ""
     field = Settings.model_fields.get(name)
     return str(field.validation_alias) if field else name

@@ -65,6 +65,8 @@ async def serving(
         "ws_max_size": max_message_bytes,
         "ws_ping_interval": _PING_SECONDS,
         "ws_per_message_deflate": False,
+        "workers": 1,  # these two it would take from variables that are meant for other programs
+        "proxy_headers": False,
         "timeout_graceful_shutdown": _END_SECONDS,
     }
     server = _Server(uvicorn.Config(app, **(usual | settings)))  # type: ignore[arg-type]  # by name
