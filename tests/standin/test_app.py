@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from ih_mcp.errors import IhMcpError, MediaError, PathError
+from ih_mcp.media.facts import Facts
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.probe import probe
 from ih_mcp.standin.analyst import Observations
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
@@ -421,6 +424,11 @@ async def test_answers_can_be_ordered_for_handshakes_and_requests(ffmpeg: Ffmpeg
         ("ih_test_stream_only", "/v1/upload/analyze", {}, b"x", 403, "ih2003"),
         ("ih_test_no_quota", "/v1/upload/analyze", {}, b"x", 429, "ih3003"),
         (KEY, "/v1/upload/analyze", {}, None, 400, "ih4001"),
+        (KEY, "/v0/upload/analyze", {}, b"", 400, "ih4001"),
+        (KEY, "/v1/upload/analyze", {}, b"", 400, "ih4001"),
+        (KEY, "/v2/upload/analyze", {"model": "inter-2"}, b"", 400, "ih4001"),
+        (KEY, "/v1/upload/analyze", {}, b"x", 400, "ih4002"),
+        (KEY, "/v1/upload/analyze", {}, bytes(1999), 400, "ih4002"),
         (KEY, "/v1/upload/analyze", {}, b"plain text", 400, "ih4002"),
         (KEY, "/v1/upload/analyze", {}, b"\x1a\x45\xdf\xa3broken", 422, "ih5002"),
         (KEY, "/v1/upload/analyze", {}, bytes(2001), 413, "ih4003"),
@@ -443,6 +451,60 @@ async def test_an_upload_is_looked_at_before_it_is_taken(
         files = {"file": ("clip.mp4", media)} if media is not None else {"other": ("x", b"")}
         answer = await post(standin.url, path, headers=headers, data=form, files=files)
     assert (answer.status_code, answer.json()["error_id"]) == (status, code)
+
+
+class _Vanishing:
+    """Files that are found out to be none, whichever look it is."""
+
+    def __init__(self, error: IhMcpError, *, facts: Facts | None = None) -> None:
+        self._error = error
+        self._facts = facts
+
+    async def facts(self, path: Path) -> Facts:
+        del path
+        if self._facts is None:
+            raise self._error
+        return self._facts
+
+    def chunks(self, path: Path) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        del path
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [PathError("it is not the file any more"), MediaError("torn")])
+@pytest.mark.parametrize("seconds", [10.0, None])
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_whatever_is_found_wrong_with_a_file_is_no_fault_of_the_server(
+    error: IhMcpError,
+    seconds: float | None,
+    is_known: bool,
+    dialogue: Path,
+    ffmpeg: Ffmpeg,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = await anyio.Path(dialogue).read_bytes()
+    facts = replace(await probe(ffmpeg, dialogue), duration_seconds=seconds)
+    files = _Vanishing(error, facts=facts if is_known else None)
+    monkeypatch.setattr("ih_mcp.standin.app.FfmpegFiles", lambda _: files)
+    async with running(ffmpeg) as standin:
+        answers = [
+            await post(
+                standin.url,
+                path,
+                headers=BEARER,
+                data=form,
+                files={"file": ("clip.mp4", content)},
+            )
+            for path, form in (
+                ("/v0/upload/analyze", {}),
+                ("/v1/upload/analyze", {}),
+                ("/v2/upload/analyze", {"model": "inter-2", "wait_seconds": "9"}),
+            )
+        ]
+    said = [answer.json().get("error", answer.json()) for answer in answers]
+    assert {body["error_id"] for body in said} == {"ih5002"}
+    assert {answer.status_code for answer in answers} <= {200, 422}
+    assert all(error.what in body["message"].lower() for body in said)
 
 
 @pytest.mark.parametrize(
