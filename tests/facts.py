@@ -39,6 +39,20 @@ FACTS = {
         "Each config replaces `include` whole and is answered by `session.updated`.",
         "docs: stream-analyze v1; sdk",
     ),
+    "what-is-not-set-is-null": Fact(
+        "Options that are not offered, and settings that are not set, are null in `session.ready` "
+        "and `session.updated`, neither left out nor empty; feedback is off, so goals are null.",
+        "seen on v1, June 2026; skill v2: `model` is null on v1; chosen: v2 does the same",
+    ),
+    "order-of-keys": Fact(
+        "An envelope is `timestamp`, `correlation_id`, `type`, `data`, in this order.",
+        "seen on v1 and realtime, June 2026",
+    ),
+    "each-config-is-answered": Fact(
+        "Each config gets its own `session.updated`, an identical one too; `audio_format` is not "
+        "in it.",
+        "seen on v1, June 2026; sdk: `SessionUpdatedData`",
+    ),
     "config-errors": Fact(
         "Broken JSON is `ih4006`, a frame of another shape `ih6001`; the session stays open.",
         "skill v2; docs: error catalog",
@@ -101,6 +115,10 @@ FACTS = {
         "A message far above the size limit is not answered: the connection is reset.",
         "seen: about 45 MB",
     ),
+    "short-v0-segments": Fact(
+        "A v0 segment of less than 3 s is `ih5006`; lenient, 2.9 s are enough.",
+        "docs: late v0; chosen: the slack, for a browser's first timeslice of 3 s has 2.96 s",
+    ),
     "codecs": Fact(
         "MPEG-4 Part 2 is refused on streams with `ih5004`; H.264, VP8 and VP9 are taken.",
         "seen; skill v2",
@@ -109,6 +127,23 @@ FACTS = {
         "`/v0/realtime/analyze` has analyses to choose from, transcripts and recommendations; its "
         "signals have no rationale, and there is neither engagement nor quality.",
         "sdk; the documentation no longer names it",
+    ),
+    "realtime-options": Fact(
+        "`session.ready` of realtime offers the literal text `string` for instructions, three "
+        "frequencies, and no goals.",
+        "seen, June 2026, under older names; sdk: the names",
+    ),
+    "realtime-alias": Fact(
+        "`/v0/real-time/analyze` is the same endpoint.",
+        "sdk 0.6.0 to 0.11.1; gone from the text since; chosen: lenient only",
+    ),
+    "empty-upload": Fact(
+        "An upload whose file is empty is refused with a 4xx.",
+        "chosen: `ih4001`, 400; no source says which",
+    ),
+    "scopes-once": Fact(
+        "A token's `scope` names each endpoint once, also where several names of it were asked.",
+        "sdk: older names are issued as the endpoint's",
     ),
     "upload-v0-is-signals": Fact(
         "`POST /v0/upload/analyze` answers with the signals and nothing else.", "docs: v0 upload"

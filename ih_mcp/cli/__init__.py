@@ -192,6 +192,9 @@ def _parser() -> argparse.ArgumentParser:
         "--strict", action="store_true", help="accept only what the newest sources of the API say"
     )
     standin.add_argument(
+        "--feedback", action="store_true", help="let goals be set on v1 and v2 streams"
+    )
+    standin.add_argument(
         "--analysis-speed",
         type=_speed,
         metavar="X",
@@ -398,6 +401,7 @@ def _standin(options: argparse.Namespace, settings: Settings) -> int:
         record=options.record,
         script=options.script,
         is_strict=options.strict,
+        has_feedback=options.feedback,
         analysis_speed=options.analysis_speed,
     )
 

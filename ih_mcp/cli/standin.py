@@ -26,6 +26,7 @@ def run(
     record: str | None,
     script: str | None,
     is_strict: bool,
+    has_feedback: bool,
     analysis_speed: float | None,
 ) -> int:
     """Serve until interrupted; the first line on stdout is the base URL.
@@ -35,6 +36,7 @@ def run(
     """
     options = Options(
         strict=is_strict,
+        has_feedback=has_feedback,
         analysis_speed=analysis_speed,
         sheds=analysis_speed is not None,
         record_path=Path(record) if record else None,

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import TaskGroup
 
-from ih_mcp.errors import IhMcpError, MediaError
+from ih_mcp.errors import IhMcpError
 from ih_mcp.media.decode import Picture, Sound
 from ih_mcp.wire.messages import Config, Error, Reading
 
 from .analyst import Analyst, Observations, checked
 from .coverage import Ranges
-from .line import Line, OpenDecoder
+from .line import Line, OpenDecoder, too_short
 from .options import Options
 from .telling import Telling
 from .windows import Grid, Pipeline, Window, Work, pipeline
@@ -108,7 +108,7 @@ class Analysis:
         for window in self._grid.finish(self.line.end_seconds):
             await self._submit(window)
         if self._grid.windows == 0 and self.line.end_seconds > 0:
-            complaint = complaint or _too_short(self.line.end_seconds)
+            complaint = complaint or too_short("session", self.line.end_seconds)
         self._windows.end()
         await self._all_told.wait()
         if complaint is not None:
@@ -262,7 +262,3 @@ def _observing(analyst: Analyst, clock: _Clock) -> Callable[[Window], Awaitable[
         return seen
 
     return observe
-
-
-def _too_short(seconds: float) -> MediaError:
-    return MediaError(f"the session has {seconds:.1f} s of media", code="ih5006")

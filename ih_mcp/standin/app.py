@@ -98,7 +98,10 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
         *(WebSocketRoute(dialect.path, _stream(dialect)) for dialect in _streams()),
     ]
     if not options.strict:
-        routes.append(WebSocketRoute("/v1/stream", _stream(DIALECTS["v1"])))  # blog: short path
+        routes += [
+            WebSocketRoute("/v1/stream", _stream(DIALECTS["v1"])),  # blog: short path
+            WebSocketRoute("/v0/real-time/analyze", _stream(REALTIME)),  # sdk 0.6.0 to 0.11.1
+        ]
     routes.append(WebSocketRoute("/{path:path}", _no_stream))
     return routes
 

@@ -7,7 +7,8 @@ session's first chunk for that. Times go on from clip to clip (docs: stream-anal
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -180,8 +181,7 @@ class Line:
             return _malformed(what, clip.segment)
         seconds = self.end_seconds - clip.base_seconds
         if self._min_clip_seconds is not None and seconds < self._min_clip_seconds:
-            what = f"the clip has {seconds:.1f} s of media"
-            return MediaError(what, code="ih5006", facts={"segment": clip.segment})
+            return too_short("clip", seconds, facts={"segment": clip.segment})
         return None
 
     async def _run(self, segment: int, *, task_status: TaskStatus[_Clip]) -> None:
@@ -229,6 +229,14 @@ def _may_become_a_header(data: bytes) -> bool:
         any(signature.startswith(data[:4]) for signature in _SIGNATURES)
         or (data[:1] == b"\0" and b"ftyp".startswith(data[4:8]))
     )
+
+
+def too_short(
+    what: str, seconds: float, *, facts: Mapping[str, object] | None = None
+) -> MediaError:
+    """`ih5006`, with how long it is: cut off, so that 2.996 s is not said to be 3.00 s."""
+    whole = math.floor(seconds * 100) / 100
+    return MediaError(f"the {what} has {whole:.2f} s of media", code="ih5006", facts=facts)
 
 
 def _malformed(what: str, segment: int) -> MediaError:

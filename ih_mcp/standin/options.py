@@ -36,8 +36,8 @@ class Options:
     how many it may be ahead. What it took is told at `/standin/sessions`."""
     models: tuple[str, ...] = ("inter-2", "inter-2-audio")
     """Models with a backend; another one is answered `ih1003`."""
-    has_feedback: bool = True
-    """Whether goals can be set."""
+    has_feedback: bool = False  # seen on v1, June 2026: off; chosen: on v2 too
+    """Whether goals can be set on v1 and v2, and bring `feedback.generated`."""
     has_segment_times: bool = False
     """v0: count times from each segment, as early pages say, not from the session's start."""
     has_older_shapes: bool = False

@@ -23,7 +23,7 @@ from .conversation import Call, Conversation
 from .coverage import Ranges
 from .credentials import RefusedError
 from .files import Files, Seen, kept, look
-from .line import OpenDecoder
+from .line import OpenDecoder, too_short
 from .options import Options
 from .peer import Peer
 from .quality import Quality
@@ -34,6 +34,9 @@ from .windows import Grid
 
 _ONE_WINDOW_SECONDS = 1e9
 _WAITING_SEGMENTS = 1
+_SLACK_SECONDS = 0.1
+"""chosen, lenient: a browser's first timeslice of 3 s holds 2.96 s, and vendor pages send
+such; docs of late v0 say at least 3 s, and strict keeps to that."""
 _NO_TEXT = "This endpoint takes binary messages only."
 
 
@@ -122,8 +125,9 @@ class SegmentService(Conversation):
                 )
         except MediaError as exc:
             raise MediaError(plain(exc.what), code="ih5004") from exc
-        if seen.duration_seconds < self._options.min_window_seconds:  # docs: late v0, 3 s
-            raise MediaError(f"the segment has {seen.duration_seconds:.1f} s", code="ih5006")
+        slack_seconds = 0.0 if self._options.strict else _SLACK_SECONDS
+        if seen.duration_seconds < self._options.min_window_seconds - slack_seconds:
+            raise too_short("segment", seen.duration_seconds)
         return seen
 
     async def _report(self, number: int, seen: Seen) -> None:

@@ -74,9 +74,11 @@ class Setup:
         model = self._model(asked.model, has_media=has_media)
         config = Config(
             include=known(asked.include, self.dialect.includes),
-            goal_dimensions=known(asked.goal_dimensions, self.dialect.goal_dimensions)
-            if self.has_feedback
-            else None,
+            goal_dimensions=(
+                known(asked.goal_dimensions, self.dialect.goal_dimensions) or None
+                if self.has_feedback
+                else None
+            ),
             model=model,
             audio_format=asked.audio_format or self.config.audio_format,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 
 import anyio
@@ -66,7 +66,7 @@ async def exchange(request: Request) -> Response:
     asked = KeyPair.read(await request.body())
     if asked.key_secret == WRONG_SECRET:
         raise RefusedError("ih2001")
-    granted = [scope for scope in map(endpoint_scope, asked.scopes) if scope in _KNOWN_SCOPES]
+    granted = [scope for scope in _endpoint_scopes(asked.scopes) if scope in _KNOWN_SCOPES]
     if not granted:
         raise RefusedError("ih2003", "The key holds none of these scopes.")
     token = house.vault.mint_access_token(asked.key_id, granted, now=anyio.current_time())
@@ -85,7 +85,7 @@ async def mint(request: Request) -> Response:
     house: House = request.app.state.house
     asked = ClientTokenRequest.read(await request.body())
     grant = house.grant(request, asked.api_key)
-    scopes = [endpoint_scope(scope) for scope in asked.scopes or (STREAM_SCOPE,)]
+    scopes = _endpoint_scopes(asked.scopes or (STREAM_SCOPE,))
     _require(grant, scopes)
     caps = Caps(
         max_duration_seconds=asked.max_duration_seconds,
@@ -115,6 +115,11 @@ async def revoke(request: Request) -> Response:
     house.grant(request, asked.api_key)
     house.vault.revoke(asked.token, account=asked.api_key)
     return Response(status_code=204)
+
+
+def _endpoint_scopes(asked: Iterable[str]) -> list[str]:
+    """Each once, in the order they were asked for."""
+    return list(dict.fromkeys(map(endpoint_scope, asked)))
 
 
 def _require(grant: Grant, scopes: list[str]) -> None:

@@ -76,8 +76,8 @@ def encode_server(
     if not family.nests:
         return json.dumps({family.discriminator: kind, "correlation_id": correlation_id, **payload})
     return json.dumps(
-        {"type": kind, "timestamp": timestamp, "correlation_id": correlation_id, "data": payload}
-    )
+        {"timestamp": timestamp, "correlation_id": correlation_id, "type": kind, "data": payload}
+    )  # seen, June 2026: the order of the keys
 
 
 def encode_client(message: ClientMessage) -> str:
@@ -136,12 +136,12 @@ def _row(
 
 
 _LIMIT_NAMES = {  # ours: the API's name, and the type it sends. docs: v1; sdk 1.3.4
-    "min_segment_bytes": ("min_segment_size_bytes", int),
-    "max_segment_bytes": ("max_segment_size_bytes", int),
-    "min_segment_seconds": ("min_segment_duration_seconds", float),
-    "max_segment_seconds": ("max_segment_duration_seconds", float),
     "max_idle_seconds": ("session_idle_timeout_seconds", int),
     "max_session_seconds": ("session_max_duration_seconds", int),
+    "min_segment_seconds": ("min_segment_duration_seconds", float),
+    "max_segment_seconds": ("max_segment_duration_seconds", float),
+    "min_segment_bytes": ("min_segment_size_bytes", int),
+    "max_segment_bytes": ("max_segment_size_bytes", int),
 }
 _REQUIRED_LIMITS = {  # sdk 1.3.4 hangs without these; the others may be absent
     "min_segment_bytes",
@@ -184,18 +184,26 @@ def _write_ready(ready: Ready, dialect: Dialect) -> dict[str, object]:
             data[theirs] = kind(value)
         elif ours == "max_segment_seconds":
             data[theirs] = None  # sdk 1.3.4: present, null where unlimited
-    options: dict[str, object] = {"include": list(ready.includes)} if dialect.includes else {}
-    if ready.goal_dimensions is not None:
-        options["goal_dimensions"] = list(ready.goal_dimensions)
-    if dialect.models:
-        options["model"] = list(ready.models or dialect.models)
+    return {**data, "supported_session_config_options": _write_options(ready, dialect)}
+
+
+def _write_options(ready: Ready, dialect: Dialect) -> dict[str, object]:
+    """What is not offered is null, neither left out nor empty (seen on v1, June 2026).
+
+    `model` is null on v1 (skill v2; the recording is older than models). Realtime names no goals
+    (seen, June 2026).
+    """
     if dialect.coaching is not None:
-        options |= {
-            "realtime_recommendation_instructions": "string",  # sdk 1.3.4: a text; illustrative
+        return {
+            "realtime_recommendation_instructions": "string",  # sdk 1.3.4; seen: this very text
             "realtime_recommendation_frequency": list(dialect.coaching.frequencies),
             "analysis_groups": list(dialect.coaching.groups),
         }
-    return {**data, "supported_session_config_options": options}
+    return {
+        "include": list(ready.includes),
+        "goal_dimensions": _list_or_none(ready.goal_dimensions),
+        "model": list(ready.models or dialect.models) or None,
+    }
 
 
 _KINDS: Mapping[type, str] = {str: "text", dict: "object"}
@@ -266,6 +274,18 @@ def _read_updated(data: Fields, _frame: Fields, _dialect: Dialect) -> Updated:
     )
 
 
+def _write_updated(updated: Updated, dialect: Dialect) -> dict[str, object]:
+    """What is not set is null (seen on v1, June 2026); `audio_format` is in no source of it."""
+    config = updated.config
+    if dialect.coaching is not None:
+        return _write_config(config)
+    return {
+        "include": list(config.include or ()),
+        "goal_dimensions": _list_or_none(config.goal_dimensions),
+        "model": config.model,
+    }
+
+
 def _read_error(data: Fields, frame: Fields, _dialect: Dialect) -> Error:
     return Error(
         code=_text(data.get("code") or data.get("error_id")),  # streams say code, HTTP error_id
@@ -300,12 +320,7 @@ _FAMILIES = {
         "type",
         [
             _row("session.ready", Ready, _read_ready, _write_ready),
-            _row(
-                "session.updated",
-                Updated,
-                _read_updated,
-                lambda m, d: ({"include": []} if d.includes else {}) | _write_config(m.config),
-            ),
+            _row("session.updated", Updated, _read_updated, _write_updated),
             _row(
                 "session.closing",
                 Closing,
@@ -396,6 +411,10 @@ def _texts(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list):
         return None
     return tuple(item for item in value if isinstance(item, str))
+
+
+def _list_or_none(values: tuple[str, ...] | None) -> list[str] | None:
+    return None if values is None else list(values)
 
 
 def _size(value: object) -> int | None:

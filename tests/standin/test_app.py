@@ -417,6 +417,7 @@ async def test_answers_can_be_ordered_for_handshakes_and_requests(ffmpeg: Ffmpeg
 # --- uploads -------------------------------------------------------------------------------------
 
 
+@shows("empty-upload")
 @pytest.mark.parametrize(
     ("key", "path", "form", "media", "status", "code"),
     [

@@ -162,6 +162,7 @@ async def test_every_event_the_sdk_knows_is_received_once(tmp_path: Path, ffmpeg
         return Observations(signals=signals, engagement="engaged")
 
     options = Options(
+        has_feedback=True,
         analyst=lambda: ScriptedAnalyst(sees=sees),
         script=Script.parse([{"at": "segment", "n": 3, "error": "ih5007"}]),
     )

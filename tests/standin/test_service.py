@@ -21,6 +21,13 @@ from .fakes import Json, ScriptedAnalyst, data, kinds, seen, session, toy
 CQI = ["conversation_quality_overall", "conversation_quality_timeline"]
 
 
+def options_of(greeting: Json) -> Json:
+    """What a greeting offers for the configuration."""
+    offered = data(greeting)["supported_session_config_options"]
+    assert isinstance(offered, dict)
+    return offered
+
+
 def scripted(*steps: object, **options: object) -> Options:
     return Options(analyst=ScriptedAnalyst, script=Script.parse(list(steps)), **options)  # type: ignore[arg-type]  # by name
 
@@ -39,7 +46,7 @@ async def test_the_greeting_comes_first_and_declares_the_limits() -> None:
         "session_max_duration_seconds": 3600,
         "supported_session_config_options": {
             "include": CQI,
-            "goal_dimensions": ["clarity", "authority", "energy", "rapport", "learning"],
+            "goal_dimensions": None,
             "model": ["inter-2", "inter-2-audio"],
         },
     }
@@ -72,11 +79,12 @@ async def test_a_session_goes_from_media_to_an_orderly_end() -> None:
 
 
 async def test_quality_comes_on_its_cadence_and_only_where_it_is_asked_for() -> None:
-    async with session() as client:
-        await client.until("session.ready")
+    async with session(scripted(has_feedback=True)) as client:
+        greeting = await client.message()
+        assert options_of(greeting)["goal_dimensions"] == list(V1.goal_dimensions)
         await client.say({"include": [*CQI, "unknown"], "goal_dimensions": ["clarity", "x"]})
         updated = (await client.until("session.updated"))[-1]
-        assert data(updated) == {"include": CQI, "goal_dimensions": ["clarity"]}
+        assert data(updated) == {"include": CQI, "goal_dimensions": ["clarity"], "model": None}
         await client.socket.send_segment(toy(0, 22))
         messages, _ = await client.end()
     quality = [data(m) for m in messages if m["type"] == "conversation_quality.updated"]
@@ -337,7 +345,11 @@ async def test_a_wrong_text_frame_is_answered_and_ends_nothing(text: str, code: 
         await client.socket.send_text(text)
         assert data(await client.message())["code"] == code
         await client.say({})
-        assert data(await client.message()) == {"include": [], "goal_dimensions": []}
+        assert data(await client.message()) == {
+            "include": [],
+            "goal_dimensions": None,
+            "model": None,
+        }
 
 
 @pytest.mark.parametrize(("strict", "kind"), [(False, "session.updated"), (True, "error")])
