@@ -168,6 +168,11 @@ FACTS = {
         "4003 is a missing scope, 1008 a bad model, 1013 a missing backend, 1000 the end.",
         "skill v2",
     ),
+    "quota-close": Fact(
+        "A rate or quota that is used up closes a session with 4029, right after it opened. With "
+        "4003 for HTTP 403 it is inferred that other own codes are 4000 + (status - 400).",
+        "seen of a third-party client, 2026-08-14 (sougni-dev-br/interhuman-signals)",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ gives a narrower meaning than the catalog, the skill wins and the row says so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -706,6 +706,14 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Use a credential with the scope of this endpoint.",
                 source="skill v2: ih2003",
             ),
+            End(
+                code=4029,
+                meaning="a rate or a quota is used up",
+                fault=Fault.ACCOUNT,
+                retry=Retry.AFTER_WAIT,
+                advice="Wait some minutes; if it stays so, look at the account's plan and quota.",
+                source="seen of a third-party client, 2026-08-14: with ih3003, after opening",
+            ),
         )
     }
 )
@@ -808,22 +816,29 @@ STATUSES: Mapping[int, End] = MappingProxyType(
 
 
 _FIRST_OWN_CLOSE = 3000  # RFC 6455, 7.4.2: from here on codes are the application's own
+_STATUS_CLOSES = range(4000, 4100)  # chosen: refusals, so of 4xx alone
 
 
 def close_row(code: int) -> End:
     """The row of a close code.
 
     Where it is not known: a code of the standard tells of the connection, and backs off; one of
-    the service's own says no.
+    the service's own is read as the HTTP status 400 + (code - 4000), if there is such a row, and
+    else says no.
     """
+    if known := CLOSE_CODES.get(code):
+        return known
+    if code in _STATUS_CLOSES and (refused := STATUSES.get(400 + code - 4000)):
+        source = "inferred from 4003 and 4029, the two own codes that are known: 403 and 429"
+        return replace(refused, code=code, source=source)
     is_theirs = code >= _FIRST_OWN_CLOSE
-    return CLOSE_CODES.get(code) or End(
+    return End(
         code=code,
         meaning="the session was closed",
         fault=Fault.SERVICE,
         retry=Retry.NEVER if is_theirs else Retry.BACK_OFF,
         advice="Ask the vendor what it means." if is_theirs else "Go on in a new session later.",
-        source="RFC 6455; chosen: the one own code that is known, 4003, says no",
+        source="RFC 6455; chosen: an own code that nobody has named says no",
     )
 
 

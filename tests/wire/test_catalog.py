@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.wire import catalog
-from ih_mcp.wire.catalog import CATALOG, CLOSE_CODES, ROWS, STATUSES, End, Fault, Retry, Row
+from ih_mcp.wire.catalog import (
+    CATALOG,
+    CLOSE_CODES,
+    ROWS,
+    STATUSES,
+    End,
+    Fault,
+    Retry,
+    Row,
+    close_row,
+)
+from tests.facts import shows
 
 KNOWN = [
     f"ih{number}"
@@ -26,7 +37,7 @@ def test_every_id_anybody_has_named_has_one_row() -> None:
 
 
 def test_every_close_code_and_status_anybody_has_named_has_a_row() -> None:
-    assert {1000, 1001, 1006, 1008, 1009, 1013, 4003} <= set(CLOSE_CODES)
+    assert {1000, 1001, 1006, 1008, 1009, 1013, 4003, 4029} <= set(CLOSE_CODES)
     assert {400, 401, 403, 404, 413, 422, 429, 500, 503} <= set(STATUSES)
 
 
@@ -37,6 +48,19 @@ def test_every_row_says_what_to_do_in_one_sentence(row: Row | End) -> None:
     assert ". " not in row.advice
     assert row.source
     assert row.meaning[0].islower()
+
+
+@shows("quota-close")
+def test_an_own_close_code_without_a_row_is_read_as_the_refusal_it_is_numbered_after() -> None:
+    quota = close_row(4029)
+    assert (quota.fault, quota.retry) == (Fault.ACCOUNT, Retry.AFTER_WAIT)
+    for code, status in [(4000, 400), (4001, 401), (4013, 413), (4022, 422)]:
+        inferred, refused = close_row(code), STATUSES[status]
+        assert (inferred.code, inferred.advice) == (code, refused.advice)
+        assert (inferred.fault, inferred.retry) == (refused.fault, refused.retry)
+        assert inferred.source.startswith("inferred")
+    for code in (3000, 3401, 4002, 4099, 4100, 4103, 4999):
+        assert close_row(code).advice == "Ask the vendor what it means."
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
