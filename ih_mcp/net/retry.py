@@ -86,7 +86,7 @@ def _refused(failure: ServiceError) -> Rule | None:
         return _CLOSES[close_code]
     wait = facts.get("retry_after_s", _WAIT_SECONDS if said.retry is Retry.AFTER_WAIT else 0.0)
     if not isinstance(wait, int | float) or wait > MOST_WAIT_SECONDS:
-        return None  # a date, or too long to sit and wait for
+        return None  # too long to sit and wait for
     return replace(_USUAL, least_seconds=float(wait), outage_seconds=_USUAL.outage_seconds + wait)
 
 

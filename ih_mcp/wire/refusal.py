@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from ih_mcp.errors import ServiceError
 
@@ -17,6 +20,9 @@ _CODES = {  # ours, for programs to branch on; the service's own id stands besid
     Fault.NOBODY: "ended_by_service",
 }
 
+_SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")  # chosen: tenths too, though the RFC has none
+_MAX_WAIT_SECONDS = 31 * 86_400.0  # chosen: quotas are counted by the month; longer is no wait
+
 
 def refusal(
     what: str,
@@ -28,6 +34,7 @@ def refusal(
     status: int | None = None,
     close_code: int | None = None,
     retry_after: str | None = None,
+    date: str | None = None,
 ) -> ServiceError:
     """An error from whatever the service said.
 
@@ -36,10 +43,12 @@ def refusal(
 
     Args:
         what: What was asked, as a lower-case fragment.
-        retry_after: The header's value; seconds are told as a number.
+        retry_after: The header's value.
+        date: See `wait_seconds`.
     """
     said = judged(error_id, status=status, close_code=close_code)
     fault, retry, advice = said.fault, said.retry, said.advice
+    wait = wait_seconds(retry_after, date=date)
     code = "rate_limited" if retry is Retry.AFTER_WAIT else _CODES[fault]
     facts: dict[str, object] = {
         "server_code": error_id or None,
@@ -48,8 +57,10 @@ def refusal(
         "correlation_id": correlation_id,
         "status": status,
         "close_code": close_code,
-        "retry_after_s": _seconds(retry_after),
+        "retry_after_s": wait,
     }
+    if wait is not None:
+        advice = f"{advice} The service asks to wait {math.ceil(wait)} s."
     words = " ".join(word for word in (error_id, message) if word)
     return ServiceError(
         f"{what}: {words}" if words else what,
@@ -69,10 +80,30 @@ def judged(
     return status_row(status) if status is not None else close_row(close_code or 1006)
 
 
-def _seconds(retry_after: str | None) -> float | str | None:
-    """`Retry-After` as a number where it is one; a date stays as it came."""
+def wait_seconds(retry_after: str | None, *, date: str | None = None) -> float | None:
+    """How long `Retry-After` asks to wait; None where it says nothing that can be waited for.
+
+    It is a number of seconds, or an HTTP date in one of three forms, which counts from the answer's
+    own `Date`, so that a wrong clock here changes nothing (RFC 9110, 10.2.3 and 5.6.7).
+
+    Args:
+        date: The answer's `Date`; where it has none, the time of now in the same form.
+    """
+    if retry_after is None:
+        return None
+    if _SECONDS.fullmatch(said := retry_after.strip()):
+        seconds = float(said)
+    else:
+        until, answered = _moment(said), _moment(date or "")
+        if until is None or answered is None:
+            return None
+        seconds = (until - answered).total_seconds()
+    return seconds if 0 <= seconds <= _MAX_WAIT_SECONDS else None
+
+
+def _moment(http_date: str) -> datetime | None:
     try:
-        seconds = float(retry_after) if retry_after is not None else None
-    except ValueError:
-        return retry_after
-    return seconds if seconds is None or 0 <= seconds < math.inf else retry_after
+        moment = parsedate_to_datetime(http_date)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

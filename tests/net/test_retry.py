@@ -56,6 +56,16 @@ def test_what_the_catalog_says_of_a_status_decides(status: int) -> None:
         (refusal("x", status=429), 6, 30),
         (refusal("x", status=429, retry_after="12"), 6, 12),
         (refusal("x", status=503, retry_after="2.5"), 6, 2.5),
+        (
+            refusal(
+                "x",
+                status=429,
+                retry_after="Fri, 20 Nov 2026 10:00:20 GMT",
+                date="Fri, 20 Nov 2026 10:00:00 GMT",
+            ),
+            6,
+            20,
+        ),
         (refusal("x", status=599), 6, 0),
     ],
 )
@@ -72,7 +82,12 @@ def test_how_often_and_how_soon(failure: TransportError, tries: int, least: floa
         TransportError("x", code="not_a_websocket"),
         TransportError("x", code=Loss.BROKEN_FRAMES),
         refusal("x", status=429, retry_after=str(MOST_WAIT_SECONDS + 1)),
-        refusal("x", status=429, retry_after="Fri, 21 Nov 2026 10:00:00 GMT"),
+        refusal(
+            "x",
+            status=429,
+            retry_after="Fri, 20 Nov 2026 10:01:01 GMT",
+            date="Fri, 20 Nov 2026 10:00:00 GMT",
+        ),
         refusal("x", status=429, error_id="ih3006"),
         refusal("x", status=418),
         refusal("x", close_code=1002),

@@ -1,20 +1,62 @@
 from __future__ import annotations
 
-import pytest
+import math
 
-from ih_mcp.wire.catalog import row
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ih_mcp.wire.catalog import row, status_row
 from ih_mcp.wire.messages import pcm_format
-from ih_mcp.wire.refusal import judged, refusal
+from ih_mcp.wire.refusal import judged, refusal, wait_seconds
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"), [("2.5", 2.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None), (None, None)]
+    ("said", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        (" 2.5 ", 2.5),
+        ("Sun, 06 Nov 1994 08:49:57 GMT", 20),
+        ("Sunday, 06-Nov-94 08:49:57 GMT", 20),
+        ("Sun Nov  6 08:49:57 1994", 20),
+        (DATE, 0),
+        ("Sun, 06 Nov 1994 09:49:57 +0100", 20),
+    ],
 )
-def test_when_to_come_back_is_a_number_or_the_services_own_words(
-    said: str | None, kept: float | None
-) -> None:
-    facts = refusal("it was refused", status=503, retry_after=said).facts
-    assert facts.get("retry_after_s", facts.get("retry_after")) == (kept or said)
+def test_every_form_of_when_to_come_back_is_told_in_seconds(said: str, seconds: float) -> None:
+    refused = refusal("it was refused", status=503, retry_after=said, date=DATE)
+    assert refused.facts["retry_after_s"] == seconds
+    assert refused.help.endswith(f" The service asks to wait {math.ceil(seconds)} s.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", "soon", "-1", "+1", "nan", "inf", "1e3", "1_0", "1,5", "5, 5", "0x10", "\u0663"),
+        *("1e999", "9" * 400, "2678401", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        *("Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 99 Nov 1994 99:99:99 GMT", "Sun, 06 Nov"),
+        "Sun, 06 Nov 1994 08:49:57 +9999999999",
+    ],
+)
+def test_what_cannot_be_waited_for_counts_as_not_said(said: str) -> None:
+    refused = refusal("it was refused", status=429, retry_after=said, date=DATE)
+    assert "retry_after_s" not in refused.facts
+    assert refused.help == status_row(429).advice
+
+
+@given(st.text(), st.none() | st.text())
+def test_no_text_breaks_what_reads_it(said: str, date: str | None) -> None:
+    seconds = wait_seconds(said, date=date)
+    assert seconds is None or 0 <= seconds <= 31 * 86_400
+
+
+def test_a_date_without_anything_to_count_from_counts_as_not_said() -> None:
+    assert wait_seconds(DATE) is None
+    assert wait_seconds(DATE, date="yesterday") is None
+    assert wait_seconds(None, date=DATE) is None
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000])
