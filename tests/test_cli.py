@@ -303,18 +303,6 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     assert b"Name another --port" in done.stderr
 
 
-def test_check_looks_for_the_endpoint_where_a_stream_would_go(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        port = proxy.getsockname()[1]
-        env = environment(tmp_path, endpoint="https://api.invalid", no_proxy="", NO_PROXY="")
-        env |= {"https_proxy": f"http://me:s3cret@127.0.0.1:{port}"}
-        good = run(env, "check")
-    bad = run(env, "check")
-    assert b"https://api.invalid (its proxy is reachable)" in good.stdout
-    assert b"its proxy cannot be reached" in bad.stdout
-    assert b"s3cret" not in good.stdout + bad.stdout
-
-
 def test_check_tells_what_a_file_is(tmp_path: Path, dialogue: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("no video" * 100, encoding="utf-8")

@@ -9,6 +9,7 @@ Habits, each with its reason:
 * every segment has a deadline of our own, and one between two fragments: a blocked send also
   silences the library's keepalive;
 * redirects are refused: video would go to a host nobody named;
+* of several addresses of a host, one that is silent does not hold up the others (RFC 8305);
 * messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one.
 """
 
@@ -20,30 +21,34 @@ import socket as system
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from typing import Any
 
 import anyio.lowlevel
-import anyio.to_thread
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidMessage,
+    InvalidProxy,
+    InvalidProxyMessage,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
+    ProxyError,
     WebSocketException,
 )
 
-from ih_mcp.errors import ServiceError, TransportError
-from ih_mcp.wire.refusal import refusal
-from ih_mcp.wire.rest import ErrorBody
+from ih_mcp.errors import IhMcpError, TransportError
 
+from .answers import Answer, host_of, refused
+from .route import Route, find_route
 from .socket import Loss, SocketClosed
 
 MAX_MESSAGE_BYTES = 8 * 2**20
 FRAGMENT_BYTES = 64 * 2**10
 _UNSENT_BYTES = 128 * 2**10
 _OPEN_SECONDS = 10.0
+_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305, 5: so long an address may be silent
 _KEEPALIVE_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 _GOODBYE_SECONDS = 0.5  # for a socket that is left open; a host gives us 2 s in all
@@ -83,6 +88,7 @@ async def open_socket(
     Raises:
         ServiceError: The upgrade was refused; status, error id and `Retry-After` are in `facts`.
         TransportError: Nobody answered, or not with a WebSocket.
+        ConfigurationError: The environment does not let a connection be made; see `find_route`.
     """
     subprotocols: tuple[str, ...] = ()
     if bearer and by_subprotocol:
@@ -102,6 +108,8 @@ async def open_socket(
 async def _connect(
     url: str, headers: Mapping[str, str], subprotocols: tuple[str, ...], open_seconds: float
 ) -> ClientConnection:
+    route = await find_route(url)
+    to_proxy: dict[str, Any] = {"proxy_ssl": route.tls} if route.has_tls_to_proxy else {}
     try:
         connection = await _Connect(
             url,
@@ -113,45 +121,59 @@ async def _connect(
             ping_timeout=_KEEPALIVE_SECONDS,
             close_timeout=_CLOSE_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
-            proxy=None if _is_loopback(url) else True,
-            ssl=await _tls(url),
+            proxy=route.proxy.url if route.proxy else None,
+            ssl=route.tls if url.startswith("wss:") else None,
+            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
             logger=_LIBRARY_LOG,
+            **to_proxy,
         )
-    except InvalidStatus as exc:
-        raise _refusal(exc) from None  # the cause would show our headers
+    except (InvalidStatus, InvalidProxyStatus) as exc:
+        raise _refused(route, exc) from None  # the cause would show our headers
+    except (ProxyError, InvalidProxy) as exc:
+        raise _failed_at_proxy(route, exc) from None
     except InvalidMessage as exc:
         if isinstance(exc.__cause__, EOFError | OSError):  # it went away before it answered
-            raise _unreachable(url, exc.__cause__) from None
+            raise route.unreachable(_words(exc.__cause__)) from None
         raise _no_websocket(url, exc) from None
     except (InvalidHandshake, InvalidURI) as exc:
         raise _no_websocket(url, exc) from None
     except ssl.SSLError as exc:
-        raise TransportError(
-            f"{_host(url)} was reached, but not over a connection that can be trusted: {exc}",
-            code="tls",
-            help="Check IH_MCP_ENDPOINT, the clock, and the certificates of a proxy in between.",
-        ) from None
+        raise route.untrusted(exc) from None
     except (OSError, TimeoutError, WebSocketException) as exc:
-        raise _unreachable(url, exc) from None
+        raise route.unreachable(_words(exc)) from None
+    except (ImportError, ValueError) as exc:  # texts of these may show the credential
+        raise route.unusable(exc) from None
     _limit_kernel_queue(connection)
     return connection
 
 
+def _refused(route: Route, exc: InvalidStatus | InvalidProxyStatus) -> IhMcpError:
+    """What the service, or the proxy, said when it refused the upgrade."""
+    response = exc.response
+    if isinstance(exc, InvalidProxyStatus) or response.status_code == 407:
+        return route.refused_by_proxy(response.status_code)
+    headers = response.headers.raw_items()
+    answer = Answer.of(response.status_code, headers, bytes(response.body or b""))
+    return refused("the connection", route.url, answer)
+
+
+def _failed_at_proxy(route: Route, exc: ProxyError | InvalidProxy) -> IhMcpError:
+    cause = exc.__cause__
+    if isinstance(exc, InvalidProxyMessage) and isinstance(cause, EOFError | OSError):
+        return route.unreachable(_words(cause))
+    return route.failed_at_proxy(str(cause or ""))
+
+
 def _no_websocket(url: str, exc: Exception) -> TransportError:
     return TransportError(
-        f"{_host(url)} did not answer with a WebSocket: {exc}",
+        f"{host_of(url)} did not answer with a WebSocket: {exc}",
         code="not_a_websocket",
         help="Check IH_MCP_ENDPOINT.",
     )
 
 
-def _unreachable(url: str, exc: BaseException) -> TransportError:
-    return TransportError(
-        f"{_host(url)} cannot be reached: {str(exc) or type(exc).__name__}",
-        code="unreachable",
-        help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
-        retry=True,
-    )
+def _words(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__
 
 
 class _WebSocket:
@@ -230,13 +252,6 @@ _LOSSES = {  # what the library closes with when it gives up
 }
 
 
-async def _tls(url: str) -> ssl.SSLContext | None:
-    """Certificates are read from disk, so not in the event loop."""
-    if urlsplit(url).scheme != "wss":
-        return None
-    return await anyio.to_thread.run_sync(ssl.create_default_context)
-
-
 async def _fragments(data: bytes, scope: anyio.CancelScope) -> AsyncIterator[memoryview]:
     """Pieces to send; `scope` ends when one of them makes no way, or all take too long."""
     view, last = memoryview(data), scope.deadline
@@ -246,40 +261,9 @@ async def _fragments(data: bytes, scope: anyio.CancelScope) -> AsyncIterator[mem
         await anyio.lowlevel.checkpoint()  # sending does not yield while the buffer has room
 
 
-def _refusal(exc: InvalidStatus) -> ServiceError:
-    """What the service said when it refused the upgrade, in its own words."""
-    response = exc.response
-    if 300 <= response.status_code < 400:
-        return ServiceError(
-            f"the service sends us to {_host(response.headers.get('Location') or '')} "
-            f"(HTTP {response.status_code}), and video goes only where it was meant to go",
-            code="redirect",
-            help="If that is where the service is now, name it with IH_MCP_ENDPOINT.",
-            facts={"status": response.status_code},
-        )
-    said = ErrorBody.read(bytes(response.body or b""))
-    return refusal(
-        f"the service refused the connection with HTTP {response.status_code}",
-        error_id=said.error_id,
-        message=said.message,
-        link=said.link,
-        correlation_id=said.correlation_id or response.headers.get("X-Correlation-ID"),
-        status=response.status_code,
-        retry_after=response.headers.get("Retry-After"),
-    )
-
-
 def _limit_kernel_queue(connection: ClientConnection) -> None:
     raw = connection.transport.get_extra_info("socket")
     option = getattr(system, "TCP_NOTSENT_LOWAT", None)
     if raw is not None and option is not None:
         with contextlib.suppress(OSError):
             raw.setsockopt(system.IPPROTO_TCP, option, _UNSENT_BYTES)
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or "the endpoint"
-
-
-def _is_loopback(url: str) -> bool:
-    return _host(url) in {"localhost", "127.0.0.1", "::1"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import re
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -18,8 +18,9 @@ import h11
 import httpx2
 
 from ih_mcp.errors import PathError, TransportError
-from ih_mcp.wire.refusal import refusal
-from ih_mcp.wire.rest import ErrorBody
+
+from .answers import Answer, host_of, refused
+from .route import Route, find_route
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
@@ -38,9 +39,9 @@ class Reply:
 class Rest:
     """Calls below one base URL. Use `open_rest`."""
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, route: Route) -> None:
         self._client = client
-        self._base_url = base_url.rstrip("/")
+        self._route = route
 
     async def get(self, path: str, *, bearer: str) -> Reply:
         """Read `path`.
@@ -87,48 +88,59 @@ class Rest:
 
     async def _call(self, method: str, path: str, *, bearer: str, **content: object) -> Reply:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-        host = urlsplit(self._base_url).hostname
-        try:
+        url = self._route.url + path
+        with self._failures(f"{method} {path}"):
             async with self._client.stream(
                 method,
-                self._base_url + path,
+                url,
                 headers=headers,
                 **content,  # type: ignore[arg-type]  # the caller's keywords are the client's
             ) as response:
                 with anyio.fail_after(_ANSWER_SECONDS):  # the client's hold for each piece
                     body = await _body(response)
+        if body is None:
+            raise TransportError(
+                f"{host_of(url)} answered {method} {path} with more than "
+                f"{MAX_ANSWER_BYTES >> 20} MiB",
+                code="message_too_big",
+                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
+            )
+        answer = Answer.of(response.status_code, response.headers.multi_items(), body)
+        if response.is_success and not answer.is_page:
+            return Reply(response.status_code, body)
+        if response.status_code == 407:
+            raise self._route.refused_by_proxy(407)
+        raise refused(f"{method} {path}", url, answer)
+
+    @contextmanager
+    def _failures(self, asked: str) -> Iterator[None]:
+        """The library's errors become ours."""
+        route = self._route
+        try:
+            yield
         except (httpx2.TimeoutException, TimeoutError):
             raise TransportError(
-                f"{host} did not answer {method} {path} in time",
+                f"{host_of(route.url)} did not answer {asked} in time",
                 code="timeout",
                 help="Try again; if it stays so, check the network.",
                 retry=True,
             ) from None
+        except httpx2.ProxyError as exc:
+            said = str(exc)
+            if status := re.match(r"(\d{3}) ", said):  # of CONNECT; the rest is the proxy's own
+                raise route.refused_by_proxy(int(status[1])) from None
+            raise route.failed_at_proxy(said) from None
         except httpx2.HTTPError as exc:
-            raise TransportError(
-                f"{host} cannot be reached: {str(exc) or type(exc).__name__}",
-                code="unreachable",
-                help="Check the network and IH_MCP_ENDPOINT; the same call may work later.",
-                retry=True,
-            ) from None
-        if body is None:
-            raise TransportError(
-                f"{host} answered {method} {path} with more than {MAX_ANSWER_BYTES >> 20} MiB",
-                code="message_too_big",
-                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
-            )
-        if response.is_success:
-            return Reply(response.status_code, body)
-        said = ErrorBody.read(body)
-        raise refusal(
-            f"the service refused {method} {path} with HTTP {response.status_code}",
-            error_id=said.error_id,
-            message=said.message,
-            link=said.link,
-            correlation_id=said.correlation_id or response.headers.get("x-correlation-id"),
-            status=response.status_code,
-            retry_after=response.headers.get("retry-after"),
-        )
+            if (cause := _tls_error(exc)) is not None:
+                raise route.untrusted(cause) from None
+            raise route.unreachable(str(exc) or type(exc).__name__) from None
+
+
+def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+    """The failure of TLS behind an error of the library, if that is what it was."""
+    while exc is not None and not isinstance(exc, ssl.SSLError):
+        exc = exc.__cause__ or exc.__context__
+    return exc
 
 
 async def _body(response: httpx2.Response) -> bytes | None:
@@ -168,8 +180,29 @@ def _moved(source: Path) -> PathError:
 
 @asynccontextmanager
 async def open_rest(base_url: str) -> AsyncIterator[Rest]:
-    """A client for one base URL; redirects are not followed."""
-    timeout = httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
-    make = partial(httpx2.AsyncClient, timeout=timeout, follow_redirects=False)
-    async with await anyio.to_thread.run_sync(make) as client:  # it reads certificates from disk
-        yield Rest(client, base_url)
+    """A client for one base URL; redirects are not followed.
+
+    Raises:
+        ConfigurationError: The environment does not let a connection be made; see `find_route`.
+    """
+    route = await find_route(base_url.rstrip("/"))
+    try:
+        client = await anyio.to_thread.run_sync(_client, route)  # it imports on first use
+    except (ImportError, OSError, ValueError) as exc:
+        raise route.unusable(exc) from None
+    async with client:
+        yield Rest(client, route)
+
+
+def _client(route: Route) -> httpx2.AsyncClient:
+    """A client that goes this way and takes nothing from the environment."""
+    proxy = route.proxy
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+        follow_redirects=False,
+        trust_env=False,
+        proxy=httpx2.Proxy(proxy.url, ssl_context=route.tls if route.has_tls_to_proxy else None)
+        if proxy
+        else None,
+        verify=route.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # it trusts nobody
+    )

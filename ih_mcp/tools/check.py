@@ -7,21 +7,18 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 from anyio import to_thread
 
 from ih_mcp import __version__
-from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
-from ih_mcp.settings import LOOPBACK
-from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
+from ih_mcp.wire.dialects import DIALECTS, V1
 
 from .runtime import Runtime
 
 _REACH_SECONDS = 5.0
-_PORTS = {"https": 443, "http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080}
+_NO_KEY_STATUSES = {401, 403}  # skill v2; docs: authentication
 _MCP_VERSION = version("mcp")  # it reads the disk: here, not in the event loop
 
 
@@ -62,29 +59,27 @@ async def _endpoint(runtime: Runtime) -> str:
     if url is None:
         told = (await runtime.analyst()).told
         return f"local: the stand-in of this package, not the real service; {told}"
-    proxy = await to_thread.run_sync(_proxy_of, url)
-    parts = urlsplit(proxy or url)
-    what = "its proxy" if proxy else parts.hostname
+    return f"{url} ({await _reached(url, runtime.settings.api)})"
+
+
+async def _reached(url: str, api: str) -> str:
+    """Go the way a stream goes, up to the answer to an upgrade; without a key, so nothing opens.
+
+    Raises:
+        IhMcpError: Something on the way does not let a stream through; names it.
+    """
+    from ih_mcp.net.opener import open_socket  # noqa: PLC0415
+    from ih_mcp.net.route import find_route  # noqa: PLC0415
+
+    address = DIALECTS.get(api, V1).address(url)
+    route = await find_route(address)
     try:
-        with anyio.fail_after(_REACH_SECONDS):
-            port = parts.port or _PORTS.get(parts.scheme, 80)
-            stream = await anyio.connect_tcp(parts.hostname or "", port)
-        await stream.aclose()
-    except (OSError, TimeoutError, ValueError) as exc:
-        raise TransportError(
-            f"{what} cannot be reached: {str(exc) or 'no answer'}",
-            help="Check the network, a proxy or IH_MCP_ENDPOINT.",
-        ) from None
-    return f"{url} ({'its proxy is ' if proxy else ''}reachable)"
-
-
-def _proxy_of(url: str) -> str | None:
-    """The proxy that streams and calls take, from the environment or the system; never shown."""
-    parts = urlsplit(url)
-    if parts.hostname in LOOPBACK or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+        async with open_socket(address, bearer=None, open_seconds=_REACH_SECONDS):
+            pass
+    except ServiceError as exc:  # what it says to somebody without a key is all that is wanted
+        if exc.facts.get("status") not in _NO_KEY_STATUSES or "answered_with" in exc.facts:
+            raise
+    return f"reachable through {route.proxy}" if route.proxy else "reachable"
 
 
 async def _ffmpeg(runtime: Runtime) -> str:
