@@ -13,6 +13,7 @@ from ih_mcp.journal import Journal
 from ih_mcp.streams.registry import Registry
 from ih_mcp.streams.stream import Stream
 
+from .places import Places
 from .seat import Seat
 from .tickets import Pass, Tickets
 
@@ -32,6 +33,7 @@ class House:
         self.tickets = Tickets()
         self._registry = registry
         self._seats: dict[str, Seat] = {}
+        self.places = Places()
         self.telling = 0
         """Pages that are not told everything yet."""
         self.told = Bell()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import Journal
 from ih_mcp.net.listen import open_listener, serving, url_of
+from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.streams.registry import Registry
 
 from .app import create_app
@@ -62,6 +63,7 @@ async def open_house(
             app,
             listener,
             max_message_bytes=_MAX_CHUNK_BYTES,
+            ws=KeyedWebSocket,
             timeout_graceful_shutdown=_END_SECONDS,
         ):
             yield house

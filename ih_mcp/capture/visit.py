@@ -7,20 +7,24 @@ that records keeps what was not confirmed, so a visit may break off anywhere.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ih_mcp.bell import Bell
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, UnknownStreamError
+from ih_mcp.net.server_websocket import ADMISSION
 from ih_mcp.streams.push import push
 from ih_mcp.streams.stream import Stream
 
 from .house import House
+from .places import MAX_PAGES
 from .seat import Seat
 from .teller import Teller
 from .tickets import Pass
@@ -28,7 +32,7 @@ from .words import ChunkHead, Claim, Clock, Dropped, End, Hello, Stop, Word, rea
 
 UNKNOWN_KEY = 4401
 BAD_WORD = 4400
-_HELLO_SECONDS = 10.0
+_HELLO_SECONDS = 5.0  # chosen: a page says it as soon as it is connected
 _WAITING_WORDS = 4
 _TURN_SECONDS = 1.0  # to wait for room while nobody else can push
 _GONE = (WebSocketDisconnect, RuntimeError)  # starlette: sending after the other end left
@@ -49,12 +53,23 @@ class Visit:
         self._leaving = Bell()
 
     async def run(self) -> None:
-        """Talk until the page leaves."""
-        await self._socket.accept()
-        with suppress(*_GONE):
-            hello = await self._hello()
-            if hello is not None:
-                await self._stay(hello)
+        """Talk until the page leaves, where there is a place for it."""
+        connection: Mapping[str, Callable[[], None]] = self._socket.scope["extensions"][ADMISSION]
+        place = self._house.places.take(connection["abort"])
+        if place is None:
+            said = f"{MAX_PAGES} pages are open, and there is no place for more. Close one.\n"
+            await self._socket.send_denial_response(PlainTextResponse(said, status_code=503))
+            return
+        try:
+            await self._socket.accept()
+            with suppress(*_GONE):
+                hello = await self._hello()
+                if hello is not None:
+                    place.is_known = True
+                    connection["admit"]()
+                    await self._stay(hello)
+        finally:
+            self._house.places.free(place)
 
     async def _hello(self) -> Hello | None:
         """The page's first word, once it is known that it may stay."""

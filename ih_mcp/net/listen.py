@@ -18,7 +18,7 @@ _END_SECONDS = 1
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
 _LOOK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
 _LEAST_BYTES = 1 << 14  # chosen: of a body, between two looks
-_MAX_CONNECTIONS = 512  # chosen: of HTTP; WebSockets are not counted
+_MAX_CONNECTIONS = 512  # chosen: WebSockets are counted
 
 
 @contextmanager
@@ -101,8 +101,8 @@ class _Http(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio is not imported
         super().connection_made(transport)
-        others = [other for other in self.connections if isinstance(other, _Http)]
-        if len(others) > _MAX_CONNECTIONS:
+        if len(self.connections) > _MAX_CONNECTIONS:
+            others = [other for other in self.connections if isinstance(other, _Http)]
             waiting = [other for other in others if other.waits_for() is not None]
             min(waiting, key=lambda other: other.opened_at).drop()  # one is this one
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.listen import open_listener, serving, url_of
+from ih_mcp.net.server_websocket import BoundedWebSocket
 
 from .app import create_app
 from .gate import Gate
@@ -84,7 +84,7 @@ async def serve(
                 house.stop()
 
 
-class _Protocol(WebSocketsSansIOProtocol):
+class _Protocol(BoundedWebSocket):
     """Offers the application a way to reset the connection, and knows a refusal for an answer.
 
     A message far above the limit is cut off while it comes, without a close frame (seen: 45 MB).
