@@ -29,6 +29,7 @@ from .store import Batch, Entry, Row, Store, StreamRow
 T = TypeVar("T")
 
 _MAX_PENDING_BYTES = 8 * 2**20
+_MAX_PENDING_ROWS = 40_000  # 8 MiB too, were all of them empty
 SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
 _FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
 FILE_NAME = "journal.db"
@@ -102,7 +103,7 @@ class Log:
     @property
     def is_full(self) -> bool:
         """Whether so much waits for the disk that `flushed()` should be awaited first."""
-        return self._pending_size > _MAX_PENDING_BYTES
+        return self._pending_size > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING_ROWS
 
     async def flushed(self) -> None:
         """Wait until all that was taken is committed.

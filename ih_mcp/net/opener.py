@@ -10,11 +10,13 @@ Habits, each with its reason:
   silences the library's keepalive;
 * redirects are refused: video would go to a host nobody named;
 * of several addresses of a host, one that is silent does not hold up the others (RFC 8305);
-* messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one.
+* messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one;
+* what arrives is parsed a little at a time: one read of 256 KiB may hold 87,000 frames.
 """
 
 from __future__ import annotations
 
+import asyncio  # noqa: TID251 - what the library tells a connection is asyncio's
 import contextlib
 import logging
 import socket as system
@@ -55,6 +57,9 @@ _GOODBYE_SECONDS = 0.5  # for a socket that is left open; a host gives us 2 s in
 _MIN_SEND_SECONDS = 30.0
 _PROGRESS_SECONDS = 20.0
 _SLOWEST_BYTES_PER_SECOND = 128 * 2**10
+_PARSED_BYTES = 2**10  # at once; 512 frames at most
+_PARSING_SECONDS = 0.002  # then others have their turn
+_MAX_UNTAKEN_BYTES = 64 * 2**20  # more than a segment in one frame: answers to pings, not read
 
 _LOG = logging.getLogger("ih_mcp.net")
 _LIBRARY_LOG = logging.getLogger("ih_mcp.net.websockets")
@@ -64,6 +69,82 @@ _LIBRARY_LOG.setLevel(logging.WARNING)  # below that it prints headers, and so t
 class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
+
+
+class _Connection(ClientConnection):
+    """Parses what arrives in small pieces, with turns of the loop between, whatever its shape.
+
+    Nothing more is read while some of it waits, or while the library's queue of messages is full.
+    """
+
+    _is_full = _is_scheduled = _is_lost = _is_over = False
+    _lost_by: Exception | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._waiting = bytearray()
+        self.recv_messages.pause, self.recv_messages.resume = self._fill, self._drain
+
+    def data_received(self, data: bytes) -> None:
+        self._waiting += data
+        self._parse()
+
+    def eof_received(self) -> None:
+        if not self._waiting:  # else `connection_lost` follows, and says the same
+            super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost, self._lost_by = True, exc  # told once all that came before is parsed
+        self._parse()
+
+    def _fill(self) -> None:
+        self._is_full = True
+
+    def _drain(self) -> None:
+        self._is_full = False
+        self._parse_soon()
+
+    def _parse_soon(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self._parse_now)
+
+    def _parse_now(self) -> None:
+        self._is_scheduled = False
+        self._parse()
+
+    def send_data(self) -> None:
+        if not self._is_lost:
+            super().send_data()
+
+    @property
+    def _may_parse(self) -> bool:
+        return bool(self._waiting) and (self._is_lost or not self._is_full)
+
+    def _parse(self) -> None:
+        until = self.loop.time() + _PARSING_SECONDS
+        while self._may_parse:
+            piece = bytes(self._waiting[:_PARSED_BYTES])
+            del self._waiting[:_PARSED_BYTES]
+            super().data_received(piece)
+            if self.loop.time() >= until:
+                break
+        if self._may_parse:
+            self._parse_soon()
+        if not self._is_lost:
+            self._control_reading()
+        elif not (self._waiting or self._is_over):
+            self._is_over = True
+            super().connection_lost(self._lost_by)
+
+    def _control_reading(self) -> None:
+        if self.transport.get_write_buffer_size() > _MAX_UNTAKEN_BYTES:
+            self._waiting.clear()
+            self.transport.abort()
+        elif self._waiting or self._is_full:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
 
 @asynccontextmanager
@@ -124,6 +205,7 @@ async def _connect(
             proxy=route.proxy.url if route.proxy else None,
             ssl=route.tls if url.startswith("wss:") else None,
             happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+            create_connection=_Connection,
             logger=_LIBRARY_LOG,
             **to_proxy,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import anyio
+import anyio.lowlevel
 
 from ih_mcp.bell import Bell
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
@@ -30,6 +31,7 @@ from .splice import Splice
 _ROTATION_SECONDS = 60.0  # chosen: key frames of recorders and films are seconds apart
 _MOST_DRAIN_SECONDS = 600.0  # chosen: no service works on the rest for longer
 _ROTATION_SHARE = 0.1  # of a session that may only be short
+_TURN_SECONDS = 0.002  # chosen: other streams wait for so long at most while messages flood in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ class Leg:
         self._error_at = 0
         """Which message was the newest error."""
         self.irregular = 0
-        """Messages that could not be read or came out of order; they are kept all the same."""
+        """Messages that could not be read, were too long for it, or out of order; all are kept."""
         self.updates = 0
         """How often the service confirmed a configuration."""
         self.bytes_sent = 0
@@ -197,8 +199,12 @@ class Leg:
     # --- the tasks -----------------------------------------------------------------------------
 
     async def _receive(self, socket: Socket) -> SocketClosed | JournalError:
+        turn_ends = 0.0
         try:
             while True:
+                if anyio.current_time() >= turn_ends:  # what has arrived is received without a wait
+                    await anyio.lowlevel.checkpoint()
+                    turn_ends = anyio.current_time() + _TURN_SECONDS
                 body = await socket.receive()
                 self._log.append(body, leg=self.number)
                 self.messages += 1

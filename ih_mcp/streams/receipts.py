@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +24,7 @@ from ih_mcp.wire.messages import (
     Reading,
     ServerMessage,
 )
-from ih_mcp.wire.reach import is_time
+from ih_mcp.wire.reach import is_time, newest
 
 DROPPED = "coverage.dropped"
 
@@ -79,6 +80,8 @@ class Receipts:
         self.window_seconds = 0.0
         """Where the window began that it told last."""
         self._confirmed = 0
+        self._until_seconds = 0.0
+        """Where the media ends that was sent; infinite where that is not known."""
         self._counts = Counter[Receipt]()
 
     def __len__(self) -> int:
@@ -104,6 +107,8 @@ class Receipts:
         self._starts.append(math.nan if start_seconds is None else start_seconds)
         self._ends.append(math.nan if end_seconds is None else end_seconds)
         self._receipts.append(_PLACES[Receipt.SENT])
+        until = math.inf if end_seconds is None else end_seconds
+        self._until_seconds = max(self._until_seconds, until)
         self._counts[Receipt.SENT] += 1
 
     def delivered(self, up_to: int) -> None:
@@ -175,12 +180,18 @@ class Receipts:
         for place in self._open():
             self._mark(place, receipt)
 
-    def _drop(self, ranges: Iterable[tuple[float, float]]) -> None:
+    def _drop(self, ranges: Sequence[tuple[float, float]]) -> None:
+        """Seconds were never analysed; `ranges` ascend and do not overlap."""
         for start, end in ranges:
-            self.dropped_seconds += max(0.0, end - start)
-            for place in self._open():
-                if start <= self._starts[place] and self._ends[place] <= end:
-                    self._mark(place, Receipt.DROPPED)
+            self.dropped_seconds += max(0.0, min(end, self._until_seconds) - max(0.0, start))
+        begins = [start for start, _ in ranges]
+        for place in self._open():
+            found = bisect_right(begins, self._starts[place]) - 1
+            if found < 0:
+                continue
+            start, end = ranges[found]
+            if start <= self._starts[place] and self._ends[place] <= end:
+                self._mark(place, Receipt.DROPPED)
 
 
 def _known(seconds: float) -> float | None:
@@ -188,13 +199,20 @@ def _known(seconds: float) -> float | None:
 
 
 def _ranges(fields: Mapping[str, object]) -> list[tuple[float, float]]:
-    found = fields.get("ranges")
-    return [
-        (float(item["start"]), float(item["end"]))
-        for item in (found if isinstance(found, list) else [])
-        if isinstance(item, dict)
-        and isinstance(item.get("start"), int | float)
-        and isinstance(item.get("end"), int | float)
-        and is_time(item["start"])
-        and is_time(item["end"])
-    ]
+    """The ranges of a message in order; those that overlap or touch are one."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(_named(newest(fields.get("ranges")))):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        elif start <= end:
+            merged.append((start, end))
+    return merged
+
+
+def _named(items: Iterable[Mapping[str, object]]) -> Iterator[tuple[float, float]]:
+    for item in items:
+        start, end = item.get("start"), item.get("end")
+        if not isinstance(start, int | float) or not isinstance(end, int | float):
+            continue
+        if is_time(start) and is_time(end):
+            yield float(start), float(end)

@@ -32,6 +32,11 @@ from .messages import (
 )
 
 Fields = Mapping[str, object]
+MAX_READ_CHARS = 256 * 2**10
+"""A longer message is not read: the whole process waits while JSON is parsed.
+
+What the API documents stays far below: an hour of quality periods takes some 100,000 characters.
+"""
 _DECODE = json.JSONDecoder().decode  # `json.loads` spends a third of its time before this
 M = TypeVar("M", bound=ServerMessage)
 T = TypeVar("T")
@@ -44,8 +49,15 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
     type is a `Reading`.
 
     Raises:
-        RemoteProtocolError: Not a JSON object, or without the family's discriminator.
+        RemoteProtocolError: Not a JSON object, without the family's discriminator, or longer than
+            `MAX_READ_CHARS`.
     """
+    if len(text) > MAX_READ_CHARS:
+        raise RemoteProtocolError(
+            f"a message of {len(text):_} characters; {MAX_READ_CHARS:_} are read at most",
+            help="It was kept as it came.",
+            code="message_too_long",
+        )
     frame = _object(text)
     family = _FAMILIES[dialect.family]
     kind = frame.get(family.discriminator)

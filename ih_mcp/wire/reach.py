@@ -6,7 +6,7 @@ says that what lies before it has been looked at. Where nothing is found nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .messages import Reading
@@ -14,6 +14,11 @@ from .messages import Reading
 WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
 _MOST_SECONDS = 1e9  # thirty years
 _LISTS = ("ranges", "timeline")  # coverage.*, conversation_quality.updated
+MAX_ITEMS = 2000
+"""Of a list in one message, the newest so many are learned from.
+
+An hour told every 3 seconds has 1,200.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Reach:
 
 def reach(reading: Reading) -> Reach | None:
     """How far a reading speaks; None where it names no time."""
-    starts, ends = list(_times(reading.fields, "start")), list(_times(reading.fields, "end"))
+    places = _places(reading.fields)
+    starts, ends = list(_times(places, "start")), list(_times(places, "end"))
     if not starts and not ends:
         return None
     last, until = max(starts, default=0.0), max(ends, default=0.0)
@@ -40,12 +46,19 @@ def is_time(seconds: float) -> bool:
     return -_MOST_SECONDS < seconds < _MOST_SECONDS
 
 
-def _times(fields: Mapping[str, object], name: str) -> Iterator[float]:
-    places = [fields]
-    for key in _LISTS:
-        items = fields.get(key)
-        if isinstance(items, list):
-            places += [item for item in items if isinstance(item, Mapping)]
+def newest(items: object) -> list[Mapping[str, object]]:
+    """The objects of a list that are learned from; none where it is no list."""
+    if not isinstance(items, list):
+        return []
+    return [item for item in items[-MAX_ITEMS:] if isinstance(item, dict)]
+
+
+def _places(fields: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Where a message may name times."""
+    return [fields, *(item for key in _LISTS for item in newest(fields.get(key)))]
+
+
+def _times(places: Iterable[Mapping[str, object]], name: str) -> Iterator[float]:
     for place in places:
         value = place.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and is_time(value):

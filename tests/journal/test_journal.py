@@ -208,6 +208,13 @@ async def test_a_log_is_full_while_megabytes_of_it_wait_for_the_disk(tmp_path: P
             seen.append(log.is_full)
         await log.flushed()
         assert [*seen, log.is_full] == [False, True, False]
+        for _ in range(40_000):
+            log.append("", leg=0)
+        seen = [log.is_full]
+        log.append("", leg=0)
+        seen.append(log.is_full)
+        await log.flushed()
+        assert [*seen, log.is_full] == [False, True, False]
 
 
 @pytest.mark.parametrize("ended", [False, True])

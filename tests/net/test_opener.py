@@ -34,6 +34,44 @@ async def _nothing(_: ServerConnection) -> None:
     return
 
 
+def frames(count: int) -> bytes:
+    """Text frames of a server with the numbers from 0."""
+    return b"".join(
+        bytes([0x81, len(text)]) + text for text in (b"%d" % number for number in range(count))
+    )
+
+
+async def test_what_came_before_the_connection_was_lost_arrives_whole_and_in_order() -> None:
+    async def work(connection: ServerConnection) -> None:
+        connection.transport.write(frames(30_000))
+        connection.transport.close()  # no close frame: the end of the bytes is all that comes
+
+    async with peer(work) as url, open_socket(url, bearer="k") as socket:
+        for number in range(30_000):
+            assert await socket.receive() == str(number)
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+    assert closed.value.code is None
+
+
+async def test_no_more_is_read_than_is_received() -> None:
+    drained = anyio.Event()
+    size = 64 * 2**20
+
+    async def work(connection: ServerConnection) -> None:
+        connection.transport.write(frames(10) * (size // len(frames(10))))
+        await connection.drain()
+        drained.set()
+
+    async with peer(work) as url, open_socket(url, bearer="k") as socket:
+        for _ in range(100):
+            await socket.receive()
+        with anyio.move_on_after(0.5):
+            await drained.wait()
+        assert not drained.is_set()  # it waits in the kernel, and in the other end
+        assert len(socket._connection._waiting) <= 2**19  # type: ignore[attr-defined]  # ours
+
+
 async def test_text_and_segments_arrive_as_they_were_sent() -> None:
     heard: list[str | bytes] = []
 

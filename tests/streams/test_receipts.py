@@ -6,6 +6,7 @@ import tracemalloc
 
 from ih_mcp.streams.receipts import Line, Receipt, Receipts
 from ih_mcp.wire.messages import Completed, Ended, Error, Processing, Reading
+from ih_mcp.wire.reach import MAX_ITEMS
 
 
 def sent(*ends: float | None) -> Receipts:
@@ -49,6 +50,22 @@ def test_dropped_seconds_are_those_of_whole_segments_whose_times_are_known() -> 
     receipts.note(Reading("coverage.dropped", {"ranges": [{"start": 2.0, "end": 6.0}]}))
     assert told(receipts) == ["sent", "dropped", "sent"]
     assert receipts.dropped_seconds == 4.0
+
+
+def test_ranges_that_overlap_are_dropped_once_and_only_what_was_sent_counts() -> None:
+    receipts = sent(3.0, 6.0, 9.0)
+    ranges = [(4, 7), (-5, 3.5), (3, 4.5), (8, 1e6), (9, 2)]
+    told_of = [{"start": start, "end": end} for start, end in ranges]
+    receipts.note(Reading("coverage.dropped", {"ranges": told_of}))
+    assert told(receipts) == ["dropped", "dropped", "sent"]
+    assert receipts.dropped_seconds == 7.0 + 1.0
+
+
+def test_the_newest_ranges_of_a_message_are_learned_from_and_no_more() -> None:
+    receipts = sent(3.0, 6.0)
+    many = [{"start": 0, "end": 3}, *[{"start": 3, "end": 6}] * MAX_ITEMS]
+    receipts.note(Reading("coverage.dropped", {"ranges": many}))
+    assert told(receipts) == ["sent", "dropped"]
 
 
 def test_an_end_in_order_settles_all_that_is_open() -> None:

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import RemoteProtocolError
-from ih_mcp.wire.codec import decode_client, decode_server, encode_client, encode_server
+from ih_mcp.wire.codec import (
+    MAX_READ_CHARS,
+    decode_client,
+    decode_server,
+    encode_client,
+    encode_server,
+)
 from ih_mcp.wire.dialects import REALTIME, V0, V1, V2, Dialect, Limits
 from ih_mcp.wire.messages import (
     Close,
@@ -182,3 +188,14 @@ def test_an_option_of_another_kind_is_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="model of a session config is no") as refused:
         decode_client('{"model": 7}', V2)
     assert refused.value.code == "ih6001"
+
+
+def test_a_message_that_would_take_long_to_read_is_not_read() -> None:
+    empty = '{"type":"x","data":{"a":""}}'
+    longest = empty.replace('""', f'"{"a" * (MAX_READ_CHARS - len(empty))}"')
+    assert isinstance(decode_server(longest, V1), Reading)
+    with pytest.raises(
+        RemoteProtocolError, match=r"262_145 characters; 262_144 are read"
+    ) as refused:
+        decode_server(longest + " ", V1)
+    assert refused.value.code == "message_too_long"

@@ -1,0 +1,51 @@
+"""How long the event loop is held: what the process worked between two turns of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+_TICK_SECONDS = 0.001
+
+
+@dataclass(slots=True)
+class Hold:
+    """The longest one. CPU is measured, not the clock: others use the machine too."""
+
+    loop_seconds: float = 0.0
+    """Of the loop's own thread."""
+    process_seconds: float = 0.0
+    """Of all threads; one that keeps the interpreter holds the loop as well."""
+    turns: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.loop_seconds * 1000:.0f} ms own CPU, {self.process_seconds * 1000:.0f} in all"
+        )
+
+
+@asynccontextmanager
+async def holding() -> AsyncIterator[Hold]:
+    """Measure while the block runs."""
+    found = Hold()
+
+    async def tick() -> None:
+        loop, process = time.thread_time(), time.process_time()
+        while True:
+            await anyio.sleep(_TICK_SECONDS)
+            found.turns += 1
+            loop, before = time.thread_time(), loop
+            found.loop_seconds = max(found.loop_seconds, loop - before)
+            process, before = time.process_time(), process
+            found.process_seconds = max(found.process_seconds, process - before)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        await anyio.sleep(_TICK_SECONDS)
+        yield found
+        await anyio.sleep(_TICK_SECONDS)  # the block's own last turn counts too
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,110 @@
+"""S21, S26-S28: no message, no flood, no declared limit and no end holds the process up.
+
+S21: messages of 8 MiB, in any shape. S26: floods of tiny frames. S27: limits that cannot be true.
+S28: the end of the process from the middle of all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.net.opener import open_socket
+from ih_mcp.net.socket import Socket
+from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.registry import open_registry
+from ih_mcp.streams.stream import Plan as StreamPlan
+from ih_mcp.streams.stream import Stream
+from ih_mcp.wire.dialects import V1
+
+from .budget import report
+from .hold import Hold, holding
+from .hostile import SHAPES, Plan, hostile
+
+pytestmark = pytest.mark.timeout(120)
+
+LONGEST_SECONDS = 0.05
+
+
+@asynccontextmanager
+async def opener(url: str) -> AsyncIterator[Socket]:
+    async with open_socket(url, bearer="key") as socket:
+        yield socket
+
+
+@asynccontextmanager
+async def streaming(
+    journal: Journal, plan: Plan, *, reconnects: bool = False
+) -> AsyncIterator[Stream]:
+    """A stream into a hostile service, fed by hand."""
+    async with open_registry(journal) as registry:
+        with hostile(plan) as url:
+            to = StreamPlan(dialect=V1, base_url=url, reconnects=reconnects)
+            stream = await registry.start(to, opener)
+            await stream.opened()
+            yield stream
+
+
+async def put(stream: Stream, count: int) -> None:
+    for number in range(count):
+        await stream.put(Outgoing(b"x" * 100, float(number), number + 1.0))
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path) as opened:
+        yield opened
+
+
+async def arrived(stream: Stream, count: int) -> None:
+    await stream.until(lambda: sum(leg.messages for leg in stream.legs) >= count)
+
+
+# --- S21: large messages -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_s21_a_message_of_8_mib_holds_nobody_up_and_is_kept(
+    shape: str, journal: Journal
+) -> None:
+    plan = Plan(shape=shape, after_segments=60)
+    told = SHAPES[shape](plan.size)
+    async with streaming(journal, plan) as stream, holding() as hold:
+        await put(stream, 60)
+        await arrived(stream, 2)
+        await stream.log.flushed()
+        page = await journal.read(stream.id, 1, limit=1, max_chars=1)
+        assert page.entries[0].body == told
+    check("S21", f"8 MiB of {shape}", hold)
+
+
+# --- S26: floods ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flood", ["empty", "byte"])
+async def test_s26_a_flood_of_tiny_frames_holds_nobody_up(flood: str, journal: Journal) -> None:
+    async with streaming(journal, Plan(flood=flood)) as stream:
+        async with holding() as hold:
+            await arrived(stream, 50_000)
+        assert stream.state == "open"
+    check("S26", f"50,000 {flood} frames", hold)
+
+
+async def test_s26_a_flood_of_pings_holds_nobody_up_and_ends_where_no_answer_is_taken(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.net.opener._MAX_UNTAKEN_BYTES", 2**20)
+    async with streaming(journal, Plan(flood="ping")) as stream, holding() as hold:
+        await stream.until(lambda: False)
+    assert stream.failure
+    assert stream.failure.code == "connection_lost"
+    check("S26", "pings whose answers are not read", hold)
+
+
+def check(row: str, what: str, hold: Hold) -> None:
+    report(row, "test_security_loop.py", f"{what}: {hold}")
+    assert hold.loop_seconds < LONGEST_SECONDS
