@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import webbrowser
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import anyio
@@ -15,6 +15,7 @@ from ih_mcp.settings import Settings
 from ih_mcp.tools.ffmpeg import the_ffmpeg
 from ih_mcp.tools.runtime import Opening, open_runtime
 
+from .browser import in_browser
 from .stream import carry
 from .words import say
 
@@ -45,7 +46,7 @@ def run_list(settings: Settings) -> int:
 
 async def _run(settings: Settings, wanted: Wanted) -> int:
     console = Console(stderr=True)
-    async with open_runtime(settings, trusted=True) as runtime:
+    async with open_runtime(settings, trusted=True) as runtime, AsyncExitStack() as browser:
         if wanted.by_ffmpeg:
             stream = await runtime.record_camera(
                 wanted.opening, _inputs(settings, wanted), max_seconds=wanted.max_seconds
@@ -56,7 +57,9 @@ async def _run(settings: Settings, wanted: Wanted) -> int:
             link = house.link(stream.id)
             say(console, f"Record here (the link works once): {link}")
             if wanted.opens_browser:
-                await to_thread.run_sync(webbrowser.open, link)
+                opening = in_browser(link, folder=settings.data_dir)
+                if not await browser.enter_async_context(opening):
+                    say(console, "No browser was found to open it with.")
         for note in (await runtime.notes()).values():
             say(console, str(note))
         code = await carry(runtime, stream, console)

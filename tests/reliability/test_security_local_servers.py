@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
+from anyio import to_thread
 from anyio.abc import SocketStream
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
@@ -23,6 +27,42 @@ from ih_mcp.journal import open_journal
 pytestmark = pytest.mark.timeout(60)
 MIB = 1 << 20
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, ConnectionResetError)
+
+# --- S36: a ticket and who reads command lines ---------------------------------------------------
+
+FAKE_BROWSER = """#!/bin/sh
+printf '%s\\n' "$@" > "$SEEN"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the fake browser is a shell script")
+async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
+    seen, data, browser = tmp_path / "seen", tmp_path / "data with space", tmp_path / "browser"
+    data.mkdir()
+    os.mkfifo(seen)
+    browser.write_text(FAKE_BROWSER)
+    browser.chmod(0o700)
+    env = os.environ | {"BROWSER": f"{browser} %s", "SEEN": str(seen), "IH_MCP_DATA_DIR": str(data)}
+    command = [sys.executable, "-m", "ih_mcp", "capture", "--local", "--open"]
+    async with await anyio.open_process(command, env=env) as process:
+        assert process.stderr
+        with anyio.fail_after(40):
+            said = b""
+            while not (link := re.search(rb"(http://\S+#\S+)\s", said)):
+                said += await process.stderr.receive()
+            argv = await to_thread.run_sync(seen.read_text, abandon_on_cancel=True)
+            (file,) = data.glob("open-*.html")
+            forwards, mode = file.read_text(), file.stat().st_mode & 0o777
+            process.terminate()
+            with suppress(anyio.EndOfStream):
+                await process.stderr.receive()
+            await process.wait()
+    ticket = link[1].decode()
+    assert argv.splitlines() == [file.as_uri()]
+    assert ticket.partition("#")[2] not in argv
+    assert (f'url={ticket}"' in forwards, mode) == (True, 0o600)
+    assert not list(data.glob("open-*"))
+
 
 # --- S30: the capture page -----------------------------------------------------------------------
 
