@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ SHARED_FIELD = REPOSITORY.parent / "shared" / "field"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script's shell
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # processes of tests inherit it
     config.pluginmanager.register(Leaks(), "leaks")
 
 

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from ih_mcp import __version__
 from ih_mcp.cli import main
 from ih_mcp.tools.lines import frame
+from tests.forked import forked
 
 from .road.host import KEY, environment
 from .road.test_fidelity import unframe
 
 pytestmark = pytest.mark.timeout(60)
-CLI = [sys.executable, "-m", "ih_mcp"]
+CLI = forked()
 
 
 def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -69,7 +70,7 @@ def test_a_file_is_streamed_from_the_shell_without_a_key(tmp_path: Path, dialogu
 
 
 def test_a_kept_stream_is_printed_again_and_can_be_replayed(tmp_path: Path, dialogue: Path) -> None:
-    env = environment(tmp_path / "data", IH_MCP_ANALYST="placeholder")
+    env = environment(tmp_path / "data")
     done = run(env, "stream", str(dialogue), "--pace", "fast")
     again = run(env, "messages")
     assert again.returncode == 0, again.stderr.decode()
@@ -249,7 +250,7 @@ def test_an_output_that_takes_nothing_more_is_told(
     arguments: list[str], tmp_path: Path, dialogue: Path
 ) -> None:
     file = [str(dialogue)] if arguments[0] != "token" else []
-    env = environment(tmp_path, IH_MCP_ANALYST="placeholder")
+    env = environment(tmp_path)
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*CLI, *arguments, *file], env=env, stdout=full, stderr=subprocess.PIPE, check=False

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.cli import _EXAMPLES
+from tests.forked import forked
 
 from .road.host import REPOSITORY, environment
 
@@ -49,10 +50,10 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     if arguments[0] == "standin":
         arguments[-1] = "0"  # any free port
     if arguments[0] in {"messages", "watch", "timeline"}:  # of a stream that was kept
-        stream = [sys.executable, "-m", "ih_mcp", "stream", "talk.mp4", "--pace", "fast"]
+        stream = [*forked(), "stream", "talk.mp4", "--pace", "fast"]
         subprocess.run(stream, env=env, cwd=tmp_path, check=True, capture_output=True)
     with subprocess.Popen(
-        [sys.executable, "-m", "ih_mcp", *arguments],
+        [*forked(), *arguments],
         env=env,
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import anyio
 import pytest
 
 from tests.capture.room import OpenRoom
+from tests.forked import forked
 from tests.road.host import environment
 
 from .conftest import OpenBrowser, open_tab
@@ -75,7 +75,7 @@ def free_port() -> int:
 async def start_capture(env: dict[str, str]) -> tuple[anyio.abc.Process, str]:
     """The command as a process of its own, and the link it tells."""
     process = await anyio.open_process(
-        [sys.executable, "-m", "ih_mcp", "capture", "--local"],
+        [*forked(), "capture", "--local"],
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -106,7 +106,7 @@ async def test_a_server_that_is_killed_and_started_again_is_told(
         try:
             await tab.says("#trouble", "does not know this page any more", seconds=20)
             assert await tab.page.is_disabled("#stop")
-            command = [sys.executable, "-m", "ih_mcp", "messages", stream_id]
+            command = [*forked(), "messages", stream_id]
             kept = await anyio.run_process(command, env=env)  # what was shown is kept
             assert kept.stdout.decode().splitlines()[: len(shown)] == shown[::-1]
             fresh = await open_tab(context, again, only=VP8)
@@ -136,7 +136,7 @@ async def test_a_server_that_hangs_costs_the_oldest_chunks_and_that_is_told(
             await tab.page.click("#end")
             await tab.says("#said", "has ended", seconds=30)
             await tab.went_well()
-        command = [sys.executable, "-m", "ih_mcp", "messages", stream_id]
+        command = [*forked(), "messages", stream_id]
         kept = await anyio.run_process(command, env=env)
         assert b'"type": "error"' not in kept.stdout
         assert b'"session.ended"' in kept.stdout

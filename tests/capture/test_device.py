@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from ih_mcp.media.live import record
 from ih_mcp.streams.live import Waiting
 from ih_mcp.tools.runtime import Opening
 from ih_mcp.wire.dialects import V0, V1, Dialect
+from tests.forked import forked
 from tests.road.host import environment
 
 from .room import OpenRoom
@@ -156,11 +156,9 @@ async def test_a_stuck_uplink_never_slows_the_camera(open_room: OpenRoom) -> Non
 
 @pytest.mark.parametrize("api", ["v0", "v1"])
 def test_the_command_records_prints_messages_and_ends_in_order(api: str, tmp_path: Path) -> None:
-    env = environment(tmp_path, IH_MCP_CAPTURE_INPUT=SOURCE, IH_MCP_ANALYST="placeholder")
+    env = environment(tmp_path, IH_MCP_CAPTURE_INPUT=SOURCE)
     words = ["capture", "--device", "--seconds", "4", "--api", api]
-    done = subprocess.run(
-        [sys.executable, "-m", "ih_mcp", *words], env=env, capture_output=True, check=False
-    )
+    done = subprocess.run([*forked(), *words], env=env, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [message.get("type", message.get("status")) for message in messages]
@@ -170,7 +168,7 @@ def test_the_command_records_prints_messages_and_ends_in_order(api: str, tmp_pat
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     env = environment(tmp_path, IH_MCP_CAPTURE_INPUT="-f lavfi")
-    command = [sys.executable, "-m", "ih_mcp", "capture", "--device"]
+    command = [*forked(), "capture", "--device"]
     done = subprocess.run(command, env=env, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"IH_MCP_CAPTURE_INPUT is no input of ffmpeg" in done.stderr
@@ -204,8 +202,8 @@ def test_a_real_sound_server_is_listed_and_heard(
     sound_server: dict[str, str], tmp_path: Path
 ) -> None:
     source = "-re -f lavfi -i testsrc2=s=320x240:r=15 -f pulse -i default"
-    env = environment(tmp_path, IH_MCP_CAPTURE_INPUT=source, IH_MCP_ANALYST="placeholder")
-    command = [sys.executable, "-m", "ih_mcp", "capture"]
+    env = environment(tmp_path, IH_MCP_CAPTURE_INPUT=source)
+    command = [*forked(), "capture"]
     listed = subprocess.run(
         [*command, "--list-devices"], env=env | sound_server, capture_output=True, check=True
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.forked import forked
 from tests.road.host import ERAS
 
 SECONDS = 20
@@ -32,7 +32,7 @@ class Raw:
         self._errors = errors
         self._log = errors.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ih_mcp"],
+            forked(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(home: Path) -> dict[str, str]:
-    ours = environment(home / "data", INTERHUMAN_API_KEY="", IH_MCP_ANALYST="placeholder")
+    ours = environment(home / "data", INTERHUMAN_API_KEY="")
     return ours | {
         "HOME": str(home),
         "USERPROFILE": str(home),

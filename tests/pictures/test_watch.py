@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from ih_mcp.journal import open_journal
+from tests.forked import forked
 from tests.road.host import environment
 
 from .known import MESSAGES, RECORD
@@ -25,7 +26,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 async def test_a_stream_of_another_process_is_shown_while_it_runs(tmp_path: Path) -> None:
     reader, terminal = os.openpty()
     env = environment(tmp_path, COLUMNS="80", LINES="40", TERM="xterm-256color")
-    command = [sys.executable, "-m", "ih_mcp", "watch", "st_1"]
+    command = [*forked(), "watch", "st_1"]
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {"state": "open", "api": "v1"})
         for text in MESSAGES[:4]:
@@ -72,16 +73,14 @@ def test_a_stream_whose_process_is_killed_ends_where_it_is_watched_and_drawn(
     ) as owner:
         assert owner.stdout
         assert owner.stdout.readline() == b"begun\n"
-        watching = subprocess.Popen(
-            [sys.executable, "-m", "ih_mcp", "watch", "st_1"], env=env, stdout=subprocess.PIPE
-        )
+        watching = subprocess.Popen([*forked(), "watch", "st_1"], env=env, stdout=subprocess.PIPE)
         owner.kill()
     with watching:
         shown, _ = watching.communicate(timeout=30)
     assert watching.returncode == 0
     assert "st_1 · failed" in shown.decode()
     picture = tmp_path / "x.HTML"
-    command = [sys.executable, "-m", "ih_mcp", "timeline", "st_1", "-o", str(picture)]
+    command = [*forked(), "timeline", "st_1", "-o", str(picture)]
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, timeout=30)
     assert "<h1>Timeline</h1><p>st_1: failed</p>" in picture.read_text(encoding="utf-8")
 

@@ -24,6 +24,7 @@ from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import Running, serve
+from tests.forked import REAL
 from tests.road.host import Answer, Host, environment, open_host
 
 from .budget import report
@@ -274,7 +275,7 @@ async def test_c5_a_server_whose_disk_is_full_says_so_and_what_is_safe(
 ) -> None:
     with file_size_limit(1 * 2**20):
         env = environment(tmp_path, endpoint=talkative.url)
-        async with open_host(env) as host:
+        async with open_host(env, command=REAL) as host:
             quiet = (await host.call("start_stream")).status["stream_id"]
             before = await host.call("poll_events", stream_id=quiet, wait_s=0)
             loud = (await host.call("start_stream")).status["stream_id"]
@@ -311,7 +312,7 @@ async def read_until_it_fails(host: Host, stream_id: str) -> tuple[list[Poll], A
 async def test_c5_a_stream_whose_journal_failed_is_over(talkative: Running, tmp_path: Path) -> None:
     with file_size_limit(1 * 2**20):
         env = environment(tmp_path, endpoint=talkative.url)
-        async with open_host(env) as host:
+        async with open_host(env, command=REAL) as host:
             await host.call("start_stream")
             loud = (await host.call("start_stream")).status["stream_id"]
             await read_until_it_fails(host, loud)

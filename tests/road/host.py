@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
+from tests.forked import REAL, forked
 from tests.leaks import KEY, look
 
 __all__ = ["ERAS", "KEY", "REPOSITORY", "Answer", "Host", "Process", "environment", "open_host"]
@@ -34,6 +34,7 @@ def environment(data_dir: Path, *, endpoint: str = "local", **more: str) -> dict
     return {
         **kept,
         "IH_MCP_ENDPOINT": endpoint,
+        "IH_MCP_ANALYST": "placeholder",  # the cue engine has tests of its own
         "IH_MCP_DATA_DIR": str(data_dir),
         "INTERHUMAN_API_KEY": KEY,
         **more,
@@ -96,20 +97,36 @@ class Host:
 
 @asynccontextmanager
 async def open_host(
-    env: Mapping[str, str], mode: str = "2026-07-28", *, seconds: float = 60
+    env: Mapping[str, str],
+    mode: str = "2026-07-28",
+    *,
+    seconds: float = 60,
+    command: Sequence[str] = (),
 ) -> AsyncIterator[Host]:
-    server = StdioServerParameters(command=sys.executable, args=["-m", "ih_mcp"], env=dict(env))
+    """A host with the server open.
+
+    Args:
+        env: The whole environment of the server.
+        mode: The era of the protocol.
+        seconds: A limit for all that is done with it.
+        command: Starts the server; a fork where none is given, `REAL` where it matters.
+    """
+    words = command or forked()
+    server = StdioServerParameters(command=words[0], args=list(words[1:]), env=dict(env))
     with anyio.fail_after(seconds):
         async with Client(stdio_client(server), mode=mode) as client:
             yield Host(client)
 
 
 class Process:
-    """The bare server process and a raw JSON-RPC driver on its pipes, for ends of every kind."""
+    """The bare server process, started as hosts do, and a raw JSON-RPC driver on its pipes.
+
+    For ends of every kind.
+    """
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ih_mcp"],
+            REAL,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.serve import serve
+from tests.forked import forked
 
 from .conftest import StartStandin
 from .host import Host, environment, open_host
@@ -258,7 +258,7 @@ async def test_more_streams_than_may_be_are_refused(standin: StartStandin, tmp_p
 
 async def test_a_setting_that_is_wrong_stops_the_start_with_its_name(tmp_path: Path) -> None:
     done = await anyio.run_process(
-        [sys.executable, "-m", "ih_mcp"],
+        forked(),
         env=environment(tmp_path, endpoint="ftp://example"),
         stderr=subprocess.PIPE,
         check=False,

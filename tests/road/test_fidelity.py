@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import anyio
@@ -13,6 +12,7 @@ import pytest
 
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import open_journal
+from tests.forked import forked
 
 from .conftest import UNUSUAL, StartStandin
 from .host import ERAS, Process, environment, open_host
@@ -43,7 +43,7 @@ async def test_the_command_line_prints_the_bytes_that_were_sent(
 ) -> None:
     async with standin(*unusual_steps) as running:
         done = await anyio.run_process(
-            [sys.executable, "-m", "ih_mcp", "stream", str(dialogue), "--pace", "fast"],
+            [*forked(), "stream", str(dialogue), "--pace", "fast"],
             env=environment(tmp_path, endpoint=running.url),
             stderr=subprocess.PIPE,
             check=False,
@@ -103,7 +103,7 @@ async def test_the_journal_holds_the_bytes_that_were_sent(
 ) -> None:
     async with standin(*unusual_steps) as running:
         await anyio.run_process(
-            [sys.executable, "-m", "ih_mcp", "stream", str(dialogue), "--pace", "fast"],
+            [*forked(), "stream", str(dialogue), "--pace", "fast"],
             env=environment(tmp_path, endpoint=running.url),
         )
         (session,) = running.recorder.sessions

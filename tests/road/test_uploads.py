@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import anyio
@@ -15,6 +14,7 @@ import pytest
 from anyio import to_thread
 
 from tests.facts import shows
+from tests.forked import forked
 
 from .conftest import StartStandin
 from .host import ERAS, KEY, Answer, Host, Process, environment, open_host
@@ -235,7 +235,7 @@ async def test_a_tool_can_be_left_out(tmp_path: Path) -> None:
 
 async def test_leaving_out_what_is_no_tool_stops_the_start(tmp_path: Path) -> None:
     done = await anyio.run_process(
-        [sys.executable, "-m", "ih_mcp"],
+        forked(),
         env=environment(tmp_path, IH_MCP_DISABLE="create_tokens"),
         check=False,
     )

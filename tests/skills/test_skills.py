@@ -21,6 +21,7 @@ from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.split import split
 from ih_mcp.tools.server import make_tools
 from ih_mcp.wire.dialects import V1
+from tests.forked import forked
 from tests.road.host import REPOSITORY, Answer, environment, open_host
 
 from .book import SKILLS, TOP, Reader, blocks, calls, commands
@@ -68,7 +69,7 @@ async def videos(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, dialo
 
 @asynccontextmanager
 async def reader(videos: Path, data_dir: Path) -> AsyncIterator[Reader]:
-    env = environment(data_dir, IH_MCP_MEDIA_DIRS=str(videos), IH_MCP_ANALYST="placeholder")
+    env = environment(data_dir, IH_MCP_MEDIA_DIRS=str(videos))
     async with open_host(env) as host:
         yield Reader(host, videos)
 
@@ -145,8 +146,8 @@ async def _the_rest(reading: Reader, done: list[tuple[Mapping[str, Any], Answer]
 def test_a_command_of_a_skill_runs(command: str, videos: Path, tmp_path: Path) -> None:
     words = shlex.split(command.partition(">")[0])
     done = subprocess.run(
-        [sys.executable, "-m", "ih_mcp", *words[1:]],
-        env=environment(tmp_path, IH_MCP_MEDIA_DIRS=str(videos), IH_MCP_ANALYST="placeholder"),
+        [*forked(), *words[1:]],
+        env=environment(tmp_path, IH_MCP_MEDIA_DIRS=str(videos)),
         cwd=videos,
         capture_output=True,
         text=True,

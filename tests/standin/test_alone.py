@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 
 import httpx2
 import pytest
 
-COMMAND = [sys.executable, "-m", "ih_mcp", "standin"]
+from tests.forked import forked
+
+COMMAND = [*forked(), "standin"]
 
 
 def test_it_says_where_it_is_and_how_it_is_set_up() -> None:

@@ -1,0 +1,53 @@
+"""Processes of ih-mcp that start by a fork of one that has imported the package already.
+
+A real start costs 0.7 s of a processor, most of it imports. Here a server (`server.py`) has
+imported everything; a small launcher (`launcher.py`) hands over its arguments, environment,
+working folder and standard streams, passes on signals, and ends as the process ends.
+Tests of starting, of ending and of what a process inherits use `REAL` instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+REAL = [sys.executable, "-m", "ih_mcp"]
+"""The command line of `ih-mcp` as any process starts."""
+
+_IS_POSSIBLE = hasattr(os, "pidfd_open")
+
+
+def forked() -> list[str]:
+    """The command line of `ih-mcp` that starts by a fork; `REAL` where that is not possible."""
+    if not _IS_POSSIBLE:
+        return REAL
+    launcher = Path(__file__).with_name("launcher.py")
+    return [sys.executable, "-I", "-S", str(launcher), _server(os.getpid())]
+
+
+@cache
+def _server(pid: int) -> str:
+    """Start the server of this test process; gives the path of its socket."""
+    folder = tempfile.TemporaryDirectory(prefix="ih-mcp-tests-")
+    path = str(Path(folder.name) / f"{pid}.socket")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.forked.server", path],
+        stdin=subprocess.PIPE,  # its end is the server's end
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdout.readline()  # it listens
+
+    @atexit.register
+    def end() -> None:
+        process.communicate()
+        folder.cleanup()
+
+    return path

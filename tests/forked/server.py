@@ -1,0 +1,122 @@
+"""Forks processes of ih-mcp: `python -m tests.forked.server SOCKET`, until its input ends."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import ih_mcp
+
+_LATER = {"ih_mcp.__main__", "ih_mcp.pictures.draw"}  # runs; imports matplotlib
+_CUES = "ih_mcp.standin.cues."  # import numpy and dlib
+
+
+def import_all() -> None:
+    """Import what a process of ih-mcp imports when it works."""
+    for module in pkgutil.walk_packages(ih_mcp.__path__, "ih_mcp."):
+        if module.name not in _LATER and not module.name.startswith(_CUES):
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()  # collections of a child leave these pages shared
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process of ih-mcp, and the launcher that stands for it."""
+
+    pid: int
+    process: int
+    """A descriptor of the process; readable when it has ended."""
+    launcher: socket.socket
+    """Readable when the launcher was killed."""
+
+
+def main(path: str) -> None:
+    import_all()
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        listener.bind(path)
+        listener.listen(64)
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj: key.data for key, _ in selector.select()}
+            if sys.stdin in ready:
+                return
+            if listener in ready:
+                child = _start(listener, selector)
+                selector.register(child.process, selectors.EVENT_READ, child)
+                selector.register(child.launcher, selectors.EVENT_READ, child)
+            for child in {child for child in ready.values() if child}:
+                selector.unregister(child.process)
+                selector.unregister(child.launcher)
+                _finish(child, was_killed=child.process not in ready)
+
+
+def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child:
+    launcher, _ = listener.accept()
+    size, streams, _, _ = socket.recv_fds(launcher, 4, 3)
+    request = json.loads(launcher.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    pid = os.fork()
+    if not pid:
+        selector.close()
+        listener.close()
+        launcher.close()
+        _become(streams, **request)
+    for stream in streams:
+        os.close(stream)
+    launcher.sendall(pid.to_bytes(4, "big"))
+    return Child(pid, os.pidfd_open(pid), launcher)
+
+
+def _finish(child: Child, *, was_killed: bool) -> None:
+    if was_killed:
+        os.kill(child.pid, signal.SIGKILL)
+    _, status = os.waitpid(child.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    with child.launcher, suppress(BrokenPipeError):
+        child.launcher.sendall(code.to_bytes(4, "big", signed=True))
+    os.close(child.process)
+
+
+def _become(
+    streams: list[int],
+    arguments: list[str],
+    environment: dict[str, str],
+    folder: str,
+    ignored: list[int],
+) -> NoReturn:
+    """Go on as `python -m ih_mcp ARGUMENTS` would."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    sys.argv = [str(Path(ih_mcp.__file__).with_name("__main__.py")), *arguments]
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - likewise
+    sys.stderr = open(  # noqa: SIM115 - likewise
+        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
+    from ih_mcp.cli import main as run  # noqa: PLC0415 - after all else is in place
+
+    raise SystemExit(run())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
