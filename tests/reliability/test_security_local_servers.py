@@ -46,6 +46,7 @@ async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ih_mcp", "capture", "--local", "--open"]
     async with await anyio.open_process(command, env=env) as process:
         assert process.stderr
+        assert process.stdout
         with anyio.fail_after(40):
             said = b""
             while not (link := re.search(rb"(http://\S+#\S+)\s", said)):
@@ -53,6 +54,7 @@ async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
             argv = await to_thread.run_sync(seen.read_text, abandon_on_cancel=True)
             (file,) = data.glob("open-*.html")
             forwards, mode = file.read_text(), file.stat().st_mode & 0o777
+            await process.stdout.receive()  # from here on a signal ends it in order
             process.terminate()
             with suppress(anyio.EndOfStream):
                 await process.stderr.receive()
