@@ -16,7 +16,8 @@
     ├── ServiceError           the service said no: its own code, message and link are kept
     └── TransportError         the connection failed or was lost
 
-Every error says what happened, what helps, and whether the same call may succeed later.
+Every error says what happened, what helps, and whether the same call may succeed later. None shows
+a secret that is known, whatever a library put into its text.
 Texts are fragments a caller can read without the source; facts are attributes.
 """
 
@@ -24,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from ih_mcp.redaction import redact, redacted
 
 
 class IhMcpError(Exception):
@@ -48,12 +51,12 @@ class IhMcpError(Exception):
         retry: bool = False,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.help = help
+        super().__init__(redact(what))
+        self.what = redact(what)
+        self.help = redact(help)
         self.code = code or self.default_code
         self.retry = retry
-        self.facts: Mapping[str, object] = dict(facts or {})
+        self.facts: Mapping[str, object] = {n: redacted(v) for n, v in (facts or {}).items()}
 
 
 class CallerError(IhMcpError):

@@ -13,10 +13,18 @@ from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from platformdirs import user_state_path
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.redaction import checked, is_token, register
 
 LOCAL = "local"
 BASE_URLS = {  # sdk 1.3.4, config
@@ -230,6 +238,29 @@ class Settings(BaseSettings):
             if not (isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()))
         }
 
+    @field_validator("api_key", "key_id", "key_secret", "access_token", mode="before")
+    @classmethod
+    def _check_credential(cls, value: object) -> object:
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return checked(plain) if isinstance(plain, str) else plain
+
+    @field_validator("auth")
+    @classmethod
+    def _check_auth(cls, value: str, info: ValidationInfo) -> str:
+        """A subprotocol's name holds fewer characters than a header."""
+        for name in ("api_key", "access_token"):
+            credential = info.data.get(name)
+            if (
+                value == "subprotocol"
+                and credential
+                and not is_token(credential.get_secret_value())
+            ):
+                raise ValueError(
+                    f"{_variable((name,))} has a character that a subprotocol cannot hold; use "
+                    "`header`"
+                )
+        return value
+
     @field_validator("media_dirs", mode="before")
     @classmethod
     def _split_dirs(cls, value: object) -> object:
@@ -305,13 +336,17 @@ def read_settings(**overrides: object) -> Settings:
     """
     given = {_variable((name,)): value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
+        settings = Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as exc:
         wrong = "; ".join(
             f"{_variable(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors(include_url=False, include_input=False)
         )
         raise ConfigurationError(wrong, help="Correct it in the environment.") from None
+    for secret in (settings.api_key, settings.key_secret, settings.access_token):
+        if secret is not None:
+            register(secret.get_secret_value())
+    return settings
 
 
 def _variable(place: tuple[int | str, ...]) -> str:

@@ -4,6 +4,9 @@ S8: looked at are, in every worker, all files that tests left behind (journals, 
 the captured output of each test, every answer of a tool that goes through `look`, and, while tests
 run, the command lines of all processes and the environment of each ffmpeg. Not only the key as it
 is, but encoded and cut in two as well.
+
+The key stands in the environment as people have it from files, between a blank and a line break.
+The odd keys cannot be sent at all; tests plant them wherever a credential is read.
 """
 
 from __future__ import annotations
@@ -21,6 +24,16 @@ import pytest
 
 KEY = os.environ.get("IH_MCP_PLANTED_KEY", "ih_test_pL4nt+d~K3y.9vQ2w7Xc5Rt1Zs8")
 """With a "+", so that its URL-coded form is another. Named otherwise where the scan is tested."""
+PLANTED = f" {KEY}\r\n"
+"""As the environment has it."""
+_HEAD, _TAIL = "ih_test_0ddH3ad~pL4nt", "0ddT41l~9vQ2w7Xc5Rt"
+_ODD_CHARACTERS = {
+    "CR": "\r", "LF": "\n", "NUL": "\0", "VT": "\x0b", "DEL": "\x7f", "space": " ",
+    "quote": "\u2019", "umlaut": "\u00fc", "mark": "\ufeff", "bytes": "\udcff",
+}  # fmt: skip
+ODD_KEYS = {name: f"{_HEAD}'\"\\{char}\"'{_TAIL}" for name, char in _ODD_CHARACTERS.items()}
+"""With both quotes and a backslash, which each way to write them down changes, but not what is
+before and after: that is what the scan looks for."""
 _NOT_TEXT = {".mp4", ".webm", ".mkv", ".mov", ".avi", ".ts", ".pcm", ".whl", ".gz"}
 _MAX_BYTES = 64 * 2**20
 _SAMPLE_SECONDS = 0.25
@@ -42,7 +55,8 @@ def forms(key: str = KEY) -> list[bytes]:
     return found
 
 
-_PATTERN = re.compile(b"|".join(re.escape(form) for form in forms()))
+_SOUGHT = [form for secret in (KEY, _HEAD, _TAIL) for form in forms(secret)]
+_PATTERN = re.compile(b"|".join(re.escape(form) for form in _SOUGHT))
 _SEEN: list[str] = []
 
 

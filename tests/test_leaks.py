@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -93,6 +95,28 @@ def test_every_form_of_the_key_is_found_wherever_it_stands() -> None:
         assert leaks._PATTERN.search(text), before
     assert leaks._PATTERN.search(quote(KEY, safe="").encode())
     assert not leaks._PATTERN.search(b"ih_test_other and ih_test_ of another kind" * 100)
+
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "plain": lambda key: key,
+    "repr": repr,
+    "repr of bytes": lambda key: repr(key.encode(errors="surrogateescape")),
+    "URL": lambda key: quote(key.encode(errors="surrogateescape"), safe=""),
+    "JSON": json.dumps,
+    "JSON in JSON": lambda key: json.dumps(json.dumps(key)),
+    "base64": lambda key: base64.b64encode(key.encode(errors="surrogateescape")).decode(),
+    "hex": lambda key: key.encode(errors="surrogateescape").hex(),
+    "cut before its middle": lambda key: key[: len(key) // 2 - 2],
+    "cut after its middle": lambda key: key[len(key) // 2 + 2 :],
+    "without its odd character": lambda key: "".join(c for c in key if "!" <= c <= "~"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", leaks.ODD_KEYS)
+def test_every_odd_key_is_found_however_it_is_written(name: str, way: str) -> None:
+    text = f"invalid header: Bearer {WAYS[way](leaks.ODD_KEYS[name])} (see above)"
+    assert leaks._PATTERN.search(text.encode(errors="surrogateescape"))
 
 
 LOUD = """

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from ih_mcp import __version__
 from ih_mcp.errors import CallerError, IhMcpError
+from ih_mcp.redaction import broken, redacting_logs
 from ih_mcp.settings import LOCAL, Settings, read_settings
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import UPLOADS
@@ -48,6 +49,15 @@ comes first, then exactly that many bytes, then a line break.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
+    with redacting_logs():
+        try:
+            return _run(arguments)
+        except Exception as exc:  # noqa: BLE001 - a mistake of ours: Python would show secrets too
+            print(broken(exc), file=sys.stderr)
+            return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = read_settings(

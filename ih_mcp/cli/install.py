@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.redaction import checked, register
 
 from .hosts import (
     COMMAND,
@@ -76,11 +77,20 @@ def _launch(options: Namespace) -> Launch:
         command.append("--local")
     env = {}
     if options.key:
-        env[KEY] = options.key
+        env[KEY] = _checked_key(options.key)
     if options.media_dirs:
         folders = [Path(folder).expanduser().resolve() for folder in options.media_dirs]
         env[DIRS] = os.pathsep.join(map(str, folders))
     return Launch(command=command, env=env)
+
+
+def _checked_key(key: str) -> str:
+    try:
+        found = checked(key)
+    except ValueError as exc:
+        raise ConfigurationError(f"--key {exc}", help="Nothing was written.") from None
+    register(found)
+    return found
 
 
 def read(path: Path) -> str:

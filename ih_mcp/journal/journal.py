@@ -22,6 +22,7 @@ from anyio import CapacityLimiter, Lock, to_thread
 
 from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
+from ih_mcp.redaction import redact
 
 from .owners import Owner
 from .store import Batch, Entry, Row, Store, StreamRow
@@ -188,7 +189,7 @@ class Journal:
             JournalError: The disk does not take it.
         """
         no = await self._write(
-            partial(self._store.begin_stream, stream_id, self._owner.name, json.dumps(record))
+            partial(self._store.begin_stream, stream_id, self._owner.name, _written(record))
         )
         log = self._logs[stream_id] = Log(self, stream_id, no)
         return log
@@ -214,7 +215,7 @@ class Journal:
 
     async def write_record(self, log: Log, record: Mapping[str, object], *, ended: bool) -> None:
         await log.flushed()
-        write = partial(self._store.write_record, log.no, json.dumps(record), ended=ended)
+        write = partial(self._store.write_record, log.no, _written(record), ended=ended)
         try:
             await self._write(write)
         except JournalError as exc:
@@ -428,6 +429,11 @@ def _unknown(stream_id: str) -> UnknownStreamError:
 async def _close(opened: Store | Owner) -> None:
     with anyio.CancelScope(shield=True):
         await to_thread.run_sync(opened.close)
+
+
+def _written(record: Mapping[str, object]) -> str:
+    """A record for the disk; it is ours, so no secret may stand in it."""
+    return redact(json.dumps(record))
 
 
 @asynccontextmanager

@@ -40,7 +40,8 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from ih_mcp.errors import IhMcpError, TransportError
+from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
+from ih_mcp.redaction import is_token
 
 from .answers import Answer, host_of, refused
 from .route import Route, find_route
@@ -147,6 +148,14 @@ class _Connection(ClientConnection):
             self.transport.resume_reading()
 
 
+def _require_token(bearer: str) -> None:
+    if not is_token(bearer):
+        raise ConfigurationError(
+            "the credential has a character that a subprotocol cannot hold",
+            help="Set IH_MCP_AUTH=header.",
+        )
+
+
 @asynccontextmanager
 async def open_socket(
     url: str,
@@ -169,10 +178,12 @@ async def open_socket(
     Raises:
         ServiceError: The upgrade was refused; status, error id and `Retry-After` are in `facts`.
         TransportError: Nobody answered, or not with a WebSocket.
-        ConfigurationError: The environment does not let a connection be made; see `find_route`.
+        ConfigurationError: The environment does not let a connection be made (see `find_route`),
+            or the credential cannot travel as a subprotocol.
     """
     subprotocols: tuple[str, ...] = ()
     if bearer and by_subprotocol:
+        _require_token(bearer)
         subprotocols = ("access_token", bearer)
     elif bearer:
         headers = {**(headers or {}), "Authorization": f"Bearer {bearer}"}

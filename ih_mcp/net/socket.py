@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from ih_mcp.bell import Bell
+from ih_mcp.redaction import quoted
 
 
 class Loss(StrEnum):
@@ -44,9 +45,9 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         by_us: bool = False,
         loss: Loss = Loss.CONNECTION_LOST,
     ) -> None:
-        super().__init__(f"closed with {code or 'no code'} {reason}".strip())
+        self.reason = quoted(reason)
+        super().__init__(f"closed with {code or 'no code'} {self.reason}".strip())
         self.code = code
-        self.reason = reason
         self.by_us = by_us
         self.loss = loss
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import anyio
 
+from ih_mcp.redaction import register
 from ih_mcp.wire.rest import AUTH_PATHS, KeyPair, Token
 
 from .rest import open_rest
@@ -24,6 +25,7 @@ class Credential(Protocol):
         Raises:
             ServiceError: It could not be minted: the pair was refused.
             TransportError: Nobody answered.
+            RemoteProtocolError: The answer holds no token that can be sent.
         """
 
 
@@ -64,6 +66,7 @@ class Minted:
                 async with open_rest(self._base_url) as rest:
                     reply = await rest.post(self._path, self._pair.body())
                 token = Token.read(reply.body)
+                register(token.access_token, expires=True)
                 self._token = token.access_token
                 good_for = token.expires_in - RENEW_SECONDS
                 self._renew_at = tuple(asked + good_for for asked in asked_at)

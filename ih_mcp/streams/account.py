@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ih_mcp.errors import IhMcpError
+from ih_mcp.redaction import redacted
 
 from .receipts import Receipt
 
@@ -52,7 +53,7 @@ def account(stream: Stream, *, now: float) -> dict[str, object]:
     if failure := stream.trouble.failure if stream.trouble else stream.failure:
         record |= {"reason": failure.code, "error": told(failure), "retryable": failure.retry}
     return {
-        name: value
+        name: redacted(value)
         for name, value in record.items()
         if value not in ("", 0, {}, []) or value is False
     }

@@ -15,6 +15,7 @@ from mcp_types import CallToolResult, TextContent
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import Entry
+from ih_mcp.redaction import redact
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats, surrogates, breaks
 _MAX_FAILURE_CHARS = 2000
@@ -69,4 +70,4 @@ def _sentence(fragment: str) -> str:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), default=str)
+    return redact(json.dumps(value, separators=(",", ":"), default=str))

@@ -19,7 +19,14 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from ih_mcp.errors import CallerError, JournalError, MediaError, PathError, unwrapped
+from ih_mcp.errors import (
+    CallerError,
+    JournalError,
+    MediaError,
+    PathError,
+    RemoteProtocolError,
+    unwrapped,
+)
 from ih_mcp.journal import Journal, Keeping, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.analysis import Analyses, Analysis, Request, open_analyses
@@ -27,7 +34,14 @@ from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import AUTH_PATHS, MAX_VIDEO_BYTES, MIN_VIDEO_SECONDS, UPLOADS, Upload
+from ih_mcp.wire.rest import (
+    AUTH_PATHS,
+    MAX_VIDEO_BYTES,
+    MIN_VIDEO_SECONDS,
+    UPLOADS,
+    Token,
+    Upload,
+)
 
 from .credentials import Credentials
 from .mirror import Mirror, open_mirror
@@ -274,11 +288,23 @@ class Runtime:
         return AUTH_PATHS[dialect(self.settings.api).name]
 
     async def mint(self, path: str, body: Mapping[str, object]) -> str:
-        """Ask for a token; gives the service's JSON as it came."""
+        """Ask for a token; gives the service's JSON as it came.
+
+        Raises:
+            RemoteProtocolError: There is no token in it.
+        """
         from ih_mcp.net.rest import open_rest  # noqa: PLC0415
 
         async with open_rest(await self.base_url()) as rest:
-            return (await rest.post(path, body)).body.decode()
+            reply = await rest.post(path, body)
+        Token.read(reply.body)
+        try:
+            return reply.body.decode()
+        except UnicodeDecodeError:
+            raise RemoteProtocolError(
+                "a token answer that is not UTF-8",
+                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
+            ) from None
 
     # --- made on first use ---------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.redaction import checked
 
 Fields = Mapping[str, object]
 
@@ -28,6 +29,8 @@ REALTIME_SCOPE = "interhumanai.realtime"  # sdk 1.3.4
 DEFAULT_SCOPES = (UPLOAD_SCOPE, STREAM_SCOPE)  # sdk 1.3.4
 MAX_VIDEO_BYTES = 32 * 2**20  # docs: upload-analyze
 MIN_VIDEO_SECONDS = 3.0  # docs: upload-analyze
+_MAX_LIFETIME_SECONDS = 366 * 86_400  # chosen: no clock here goes further
+_NO_ANSWER = "That is no answer of this API. Check IH_MCP_ENDPOINT."
 
 # --- tokens ------------------------------------------------------------------------------------
 
@@ -51,7 +54,7 @@ class KeyPair:
             RemoteProtocolError: `code` is the id that answers it: `ih4006` no JSON, `ih2005` no
                 secret, `ih4005` another shape.
         """
-        frame = _object(body)
+        frame = _request(body)
         if not frame.get("key_secret"):
             raise RemoteProtocolError("the request has no key_secret", code="ih2005")
         scopes = _texts(frame, "scopes")
@@ -86,7 +89,7 @@ class ClientTokenRequest:
         Raises:
             RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
         """
-        frame = _object(body)
+        frame = _request(body)
         if not frame.get("api_key"):
             raise RemoteProtocolError("the request has no api_key", code="ih2002")
         return cls(
@@ -118,7 +121,7 @@ class Revocation:
         Raises:
             RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
         """
-        frame = _object(body)
+        frame = _request(body)
         if not frame.get("api_key"):
             raise RemoteProtocolError("the request has no api_key", code="ih2002")
         return cls(api_key=_text(frame, "api_key"), token=_text(frame, "token"))
@@ -139,20 +142,35 @@ class Token:
         """What an answer grants.
 
         Raises:
-            RemoteProtocolError: It names no token or no lifetime.
+            RemoteProtocolError: It names no token that a header can hold, or no lifetime.
         """
         frame = _object(body)
         token, seconds = frame.get("access_token"), frame.get("expires_in")
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not isinstance(token, str) or not token or not is_number:
-            raise RemoteProtocolError("a token answer without access_token and expires_in")
+        if not isinstance(token, str) or not token.strip() or not is_number:
+            raise RemoteProtocolError(
+                "a token answer without access_token and expires_in", help=_NO_ANSWER
+            )
         assert isinstance(seconds, int | float)
+        if not seconds >= 0:  # NaN is refused too
+            raise RemoteProtocolError(
+                "a token answer whose expires_in is no lifetime", help=_NO_ANSWER
+            )
         scope = frame.get("scope")
         return cls(
-            access_token=token,
-            expires_in=float(seconds),
+            access_token=_credential(token),
+            expires_in=float(min(seconds, _MAX_LIFETIME_SECONDS)),
             scope=scope if isinstance(scope, str) else "",
         )
+
+
+def _credential(token: str) -> str:
+    try:
+        return checked(token)
+    except ValueError as exc:
+        raise RemoteProtocolError(
+            f"a token answer whose access_token {exc}", help=_NO_ANSWER
+        ) from None
 
 
 # --- uploads -----------------------------------------------------------------------------------
@@ -318,13 +336,19 @@ class ErrorBody:
 # --- JSON is `object` until looked at ------------------------------------------------------------
 
 
-def _object(body: bytes) -> Fields:
+def _request(body: bytes) -> Fields:
+    return _object(body, no_json="ih4006", no_object="ih4005")
+
+
+def _object(body: bytes, *, no_json: str | None = None, no_object: str | None = None) -> Fields:
     try:
         frame: object = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError("a body that is not JSON", code="ih4006") from exc
+    except (ValueError, RecursionError):  # the error holds the body, and so perhaps a secret
+        raise RemoteProtocolError(
+            "a body that is not JSON", help=_NO_ANSWER, code=no_json
+        ) from None
     if not isinstance(frame, dict):
-        raise RemoteProtocolError("a body that is no JSON object", code="ih4005")
+        raise RemoteProtocolError("a body that is no JSON object", help=_NO_ANSWER, code=no_object)
     return frame
 
 

@@ -6,16 +6,33 @@ of the service that become part of a path or of our status; S37 a data folder of
 
 from __future__ import annotations
 
+import http.server
 import json
+import logging
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
+from ih_mcp import redaction
+from ih_mcp.errors import ConfigurationError, IhMcpError, RemoteProtocolError
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.net.opener import open_socket
+from ih_mcp.net.socket import SocketClosed
+from ih_mcp.net.token import Minted
 from ih_mcp.settings import Settings, read_settings
-from tests.road.host import environment
+from ih_mcp.wire.rest import KeyPair
+from tests.leaks import KEY, ODD_KEYS, PLANTED, look
+from tests.road.host import environment, open_host
+
+from .test_security import standin
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -110,3 +127,343 @@ def test_s45_variables_of_other_programs_change_nothing(dialogue: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["type"] == "session.ended"
     assert not (tmp_path / "another").exists()
+
+
+# --- S22: credentials that no header can hold ----------------------------------------------------
+
+CREDENTIALS = ["api_key", "key_id", "key_secret", "access_token"]
+
+
+@pytest.mark.parametrize("field", CREDENTIALS)
+@pytest.mark.parametrize("name", ODD_KEYS)
+@pytest.mark.usefixtures("no_settings")
+def test_s22_an_odd_credential_is_refused_without_being_shown(name: str, field: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings(**{field: ODD_KEYS[name]})
+    said = refused.value.what
+    assert said.startswith(f"{Settings.model_fields[field].validation_alias}: has a")
+    assert "as character 25 of 46" in said
+    assert "copy it again" in said
+    assert_holds_nothing(f"{refused.value!r} {refused.value.facts} {said} {refused.value.help}")
+
+
+def assert_holds_nothing(text: str) -> None:
+    """No odd key, in no way to write it down; `look` would tell at the end of the run alone."""
+    look("a text of ours", text)
+    assert "0ddH3ad" not in text
+    assert "0ddT41l" not in text
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_s22_blanks_and_line_breaks_around_a_credential_are_taken_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for field in CREDENTIALS:
+        monkeypatch.setenv(str(Settings.model_fields[field].validation_alias), f"\t{PLANTED}\v")
+    settings = read_settings()
+    secrets = (settings.api_key, settings.key_secret, settings.access_token)
+    assert [secret and secret.get_secret_value() for secret in secrets] == [KEY] * 3
+    assert settings.key_id == KEY
+
+
+COMMANDS = [[], ["stream", "{clip}"], ["analyze", "{clip}"], ["token"], ["check"], ["messages"]]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+@pytest.mark.parametrize("name", ["CR", "quote", "bytes"])
+def test_s22_every_command_names_the_variable_and_ends(
+    name: str, arguments: list[str], dialogue: Path, tmp_path: Path
+) -> None:
+    env = environment(tmp_path, endpoint="http://127.0.0.1:9", INTERHUMAN_API_KEY=ODD_KEYS[name])
+    words = [word.format(clip=dialogue) for word in arguments]
+    done = run(env, *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"ih-mcp: INTERHUMAN_API_KEY: has a")
+    assert b"Traceback" not in done.stderr
+    assert_holds_nothing(done.stderr.decode())
+
+
+def run(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "ih_mcp", *words]
+    return subprocess.run(command, env=env, input=b"", capture_output=True, check=False)
+
+
+def test_s22_a_key_for_a_host_is_checked_too(tmp_path: Path) -> None:
+    env = environment(tmp_path) | {"HOME": str(tmp_path)}
+    done = run(env, "install", "cursor", "--key", "ih_test_of_a\nh0st")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"ih-mcp: --key has a")
+    assert b"h0st" not in done.stderr + done.stdout
+    assert not (tmp_path / ".cursor").exists()
+    stray = run(env, "install", "cursor", "--print", "--key", " ih_test_of_a_host\r\n")
+    assert json.loads(stray.stdout)["mcpServers"]["interhuman"]["env"] == {
+        "INTERHUMAN_API_KEY": "ih_test_of_a_host"
+    }
+
+
+def test_s22_a_credential_that_no_subprotocol_can_hold_is_an_error_and_no_traceback(
+    dialogue: Path, tmp_path: Path
+) -> None:
+    key = "ih_test_5ubpr0tocol/of,this=kind"
+    env = environment(tmp_path, endpoint="http://127.0.0.1:9", INTERHUMAN_API_KEY=key)
+    done = run(env | {"IH_MCP_AUTH": "subprotocol"}, "stream", str(dialogue))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"IH_MCP_AUTH: INTERHUMAN_API_KEY has a character" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"5ubpr0tocol" not in done.stderr
+
+
+async def test_s22_a_minted_token_that_no_subprotocol_can_hold_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="cannot hold") as refused:
+        async with open_socket("ws://127.0.0.1:9", bearer="a/b", by_subprotocol=True):
+            pass
+    assert "a/b" not in refused.value.what
+
+
+class Service:
+    """An HTTP server that answers every request with one body."""
+
+    def __init__(self) -> None:
+        self.status, self.body = 200, b""
+        self.paths: list[str] = []
+        self.make: Callable[[str], bytes] | None = None
+        """Of the request's credential, where the answer depends on it."""
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                service.paths.append(self.path)
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                bearer = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+                body = service.make(bearer) if service.make else service.body
+                self.send_response(service.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-Correlation-ID", f"c-{bearer}")
+                self.send_header("Retry-After", f"r-{bearer}")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                self.do_POST()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing is printed."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    thread = threading.Thread(target=made.server.serve_forever, args=(0.05,))
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
+
+
+ODD_TOKENS = {
+    "no UTF-8": b'{"access_token":"\xff\xfe","expires_in":900}',
+    "no JSON": b"sign in to this network",
+    "a list": b"[]",
+    "empty": b"",
+    "deep": b"[" * 100_000,
+    "many digits": b'{"access_token":"t","expires_in":' + b"9" * 5000 + b"}",
+    "NaN": b'{"access_token":"t0ken-of-this-kind","expires_in":NaN}',
+    "negative": b'{"access_token":"t0ken-of-this-kind","expires_in":-1}',
+    "blank": b'{"access_token":" ","expires_in":900}',
+    "null": b'{"access_token":null,"expires_in":900}',
+    **{
+        name: json.dumps({"access_token": key, "expires_in": 900}).encode()
+        for name, key in ODD_KEYS.items()
+    },
+}
+
+
+PAIR = KeyPair(key_id="id", key_secret="a secret of this kind")
+
+
+@pytest.mark.parametrize("name", ODD_TOKENS)
+async def test_s22_what_the_token_endpoint_says_is_a_token_or_remote_protocol(
+    name: str, service: Service
+) -> None:
+    service.body = ODD_TOKENS[name]
+    minted = Minted(PAIR, base_url=service.url, api="v1")
+    with pytest.raises(RemoteProtocolError) as refused:
+        await minted.bearer()
+    assert refused.value.code == "remote_protocol"
+    assert "IH_MCP_ENDPOINT" in refused.value.help
+    assert_holds_nothing(f"{refused.value} {refused.value.__cause__!r}")
+
+
+UNREADABLE = {
+    "no UTF-8 beside it": b'{"access_token":"t0ken-of-this-kind","expires_in":900,"x":"\xff"}',
+    "UTF-16": '{"access_token":"t0ken-of-this-kind","expires_in":900}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", ["no UTF-8 beside it", "UTF-16", "no JSON", "CR"])
+async def test_s22_a_token_that_is_none_is_not_handed_on(
+    name: str, service: Service, tmp_path: Path
+) -> None:
+    service.body = (ODD_TOKENS | UNREADABLE)[name]
+    env = environment(tmp_path, endpoint=service.url)
+    done = await anyio.to_thread.run_sync(run, env, "token")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"ih-mcp: a ")
+    assert b"Traceback" not in done.stderr
+    assert_holds_nothing(done.stderr.decode())
+    async with open_host(env) as host:
+        error = (await host.call("create_token")).error
+    assert error["code"] == "remote_protocol"
+
+
+async def test_s22_a_token_good_for_ever_is_taken(service: Service) -> None:
+    service.body = b'{"access_token":" t0ken-of-this-kind\\r\\n","expires_in":1' + b"0" * 400 + b"}"
+    minted = Minted(PAIR, base_url=service.url, api="v1")
+    assert [await minted.bearer() for _ in range(2)] == ["t0ken-of-this-kind"] * 2
+    assert len(service.paths) == 1
+    assert "t0ken" not in redaction.redact("Bearer t0ken-of-this-kind")
+
+
+# --- S22: what a text shows of a credential that is known ----------------------------------------
+
+ECHOED = "ih_test_3ch0'of\"this\\k1nd+&<only>"
+"""Visible ASCII that each way to write it down changes; not the planted one, since messages of the
+API keep it."""
+
+
+def is_shown(text: str | bytes) -> bool:
+    return b"3ch0" in (text.encode() if isinstance(text, str) else text)
+
+
+@pytest.fixture
+def known() -> Iterator[None]:
+    before = redaction._lasting.copy(), redaction._forms
+    redaction.register(ECHOED)
+    yield
+    redaction._lasting.clear()
+    redaction._lasting.update(before[0])
+    redaction._forms = before[1]
+
+
+@pytest.mark.parametrize("form", sorted(redaction.forms(ECHOED)))
+@pytest.mark.usefixtures("known")
+def test_s22_no_text_of_ours_shows_a_known_secret(form: str) -> None:
+    assert is_shown(form)
+    error = IhMcpError(
+        f"invalid header {form!s}", help=f"not {form}", facts={"x": [{form: (form,)}], "n": 1}
+    )
+    texts = [str(error), error.what, error.help, json.dumps(error.facts)]
+    texts += [str(SocketClosed(1008, f"who is {form}?")), SocketClosed(None, form).reason]
+    assert not any(map(is_shown, texts))
+    assert error.what == "invalid header (hidden)"
+    assert error.facts["n"] == 1
+
+
+@pytest.mark.usefixtures("known")
+def test_s22_what_is_cut_shows_no_half_of_a_secret() -> None:
+    at_the_edge = "x" * (redaction.MAX_CHARS - 20) + ECHOED + "y" * 100
+    cut = redaction.quoted(at_the_edge)
+    assert len(cut) == redaction.MAX_CHARS
+    assert not is_shown(cut)
+
+
+@pytest.mark.usefixtures("known")
+def test_s22_no_log_record_shows_a_known_secret(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("some.library")
+    with redaction.redacting_logs():
+        log.warning("header %r of %s", ECHOED, {"Authorization": ECHOED})
+        log.warning("two of %s", ECHOED, "one too many")  # noqa: PLE1205 - the mistake is meant
+        log.warning("where", stack_info=True)
+        try:
+            raise ValueError(f"invalid header {ECHOED!r}")
+        except ValueError:
+            log.exception("it broke")
+        thread = threading.Thread(target=lambda: [].index(ECHOED))  # type: ignore[arg-type]
+        thread.start()
+        thread.join()
+    assert len(caplog.records) == 5
+    assert not is_shown(caplog.text)
+    assert "ValueError: invalid header '(hidden)'" in caplog.text
+    assert "a thread broke" in caplog.text
+    with redaction.redacting_logs():
+        pass
+    assert logging.getLogRecordFactory() is logging.LogRecord
+
+
+BROKEN = """
+import sys
+import ih_mcp.cli as cli
+from ih_mcp.settings import read_settings
+
+def broken(options, settings):
+    raise ValueError(f"invalid header {settings.api_key.get_secret_value()!r}")
+
+cli._messages = broken
+sys.exit(cli.main(["messages"]))
+"""
+
+
+def test_s22_a_traceback_on_standard_error_shows_no_secret(tmp_path: Path) -> None:
+    env = environment(tmp_path, INTERHUMAN_API_KEY=ECHOED)
+    done = subprocess.run([sys.executable, "-c", BROKEN], env=env, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"Traceback" in done.stderr
+    assert b"ValueError: invalid header '(hidden)'" in done.stderr
+    assert not is_shown(done.stderr)
+
+
+async def test_s22_a_service_that_says_the_key_again_is_kept_in_its_own_messages_alone(
+    ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    """In an error's text, an unknown message, and the reason of the end."""
+    said = {"error_id": f"ih-{ECHOED}", "message": f"no {ECHOED}", "link": ECHOED}
+    message = json.dumps({"type": "error", "data": said})
+    key = ECHOED
+    steps = [
+        {"at": "ready", "send": message},
+        {"at": "ready", "send": f"{key} as it is"},
+        {"at": "ready", "close": 4400, "reason": key},
+    ]
+    async with standin(ffmpeg, *steps) as running:
+        env = environment(tmp_path, endpoint=running.url, INTERHUMAN_API_KEY=key)
+        env |= {"IH_MCP_LOG": "debug", "IH_MCP_RECONNECT": "false"}
+        async with open_host(env) as host:
+            started = await host.call("start_stream")
+            messages, last = await host.read_all(started.status["stream_id"])
+            listed = await host.call("list_streams")
+    assert messages[1:3] == [message, f"{key} as it is"]
+    assert last.status["state"] == "failed"
+    assert "(hidden)" in last.text
+    assert not any(map(is_shown, [started.text, last.text, listed.text]))
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        records = [record for (record,) in database.execute("SELECT record FROM streams")]
+    assert records
+    assert not any(map(is_shown, records))
+
+
+@pytest.mark.parametrize("status", [200, 401, 429, 500])
+async def test_s22_an_answer_of_http_that_says_the_key_again_shows_it_nowhere(
+    status: int, service: Service, dialogue: Path, tmp_path: Path
+) -> None:
+    service.status = status
+    service.make = lambda bearer: json.dumps(
+        {
+            "error_id": "ih9",
+            "message": f"who is {bearer}?",
+            "link": bearer,
+            "correlation_id": bearer,
+        }
+    ).encode()
+    env = environment(tmp_path, endpoint=service.url, INTERHUMAN_API_KEY=ECHOED)
+    env |= {"IH_MCP_RECONNECT": "false", "IH_MCP_LOG": "debug"}
+    done = await anyio.to_thread.run_sync(run, env, "stream", str(dialogue), "--pace", "fast")
+    assert done.returncode != 0
+    assert not is_shown(done.stderr + done.stdout)
+    done = await anyio.to_thread.run_sync(run, env, "analyze", str(dialogue))
+    assert done.returncode != 0
+    assert not is_shown(done.stderr + done.stdout)
+    assert not is_shown((tmp_path / "journal.db").read_bytes())

@@ -16,7 +16,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
 from tests.forked import REAL, forked
-from tests.leaks import KEY, look
+from tests.leaks import KEY, PLANTED, look
 
 __all__ = ["ERAS", "KEY", "REPOSITORY", "Answer", "Host", "Process", "environment", "open_host"]
 
@@ -36,7 +36,7 @@ def environment(data_dir: Path, *, endpoint: str = "local", **more: str) -> dict
         "IH_MCP_ENDPOINT": endpoint,
         "IH_MCP_ANALYST": "placeholder",  # the cue engine has tests of its own
         "IH_MCP_DATA_DIR": str(data_dir),
-        "INTERHUMAN_API_KEY": KEY,
+        "INTERHUMAN_API_KEY": PLANTED,
         **more,
     }
 
