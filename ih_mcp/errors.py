@@ -17,7 +17,8 @@
     └── TransportError         the connection failed or was lost
 
 Every error says what happened, what helps, and whether the same call may succeed later. None shows
-a secret that is known, whatever a library put into its text.
+a secret that is known, whatever a library put into its text, and none grows with what the service
+said.
 Texts are fragments a caller can read without the source; facts are attributes.
 """
 
@@ -26,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from ih_mcp.redaction import redact, redacted
+from ih_mcp.redaction import quoted, redacted
 
 
 class IhMcpError(Exception):
@@ -51,9 +52,9 @@ class IhMcpError(Exception):
         retry: bool = False,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(redact(what))
-        self.what = redact(what)
-        self.help = redact(help)
+        super().__init__(quoted(what))
+        self.what = quoted(what)
+        self.help = quoted(help)
         self.code = code or self.default_code
         self.retry = retry
         self.facts: Mapping[str, object] = {n: redacted(v) for n, v in (facts or {}).items()}

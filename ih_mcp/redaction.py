@@ -88,16 +88,16 @@ def redact(text: str) -> str:
 
 
 def redacted(value: object) -> object:
-    """The same for all texts in a value that is ready for JSON."""
+    """`quoted`, for all texts in a value that is ready for JSON."""
     if isinstance(value, str):
-        return redact(value)
+        return quoted(value)
     if isinstance(value, Mapping):
         return {redact(str(name)): redacted(item) for name, item in value.items()}
     return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def quoted(text: str) -> str:
-    """What somebody else said, for a text of ours: without secrets first, then cut to a bound."""
+    """A text that may hold what somebody else said: without secrets first, then cut to a bound."""
     found = redact(text)
     return found if len(found) <= MAX_CHARS else f"{found[: MAX_CHARS - 1]}…"
 

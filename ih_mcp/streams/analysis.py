@@ -23,7 +23,7 @@ from ih_mcp.journal import Journal, Log, StreamRow
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
 from ih_mcp.wire.refusal import refusal
-from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path
+from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path, require_job_id
 
 from .account import told
 
@@ -124,6 +124,7 @@ class Analyses:
         analysis = self._live[analysis_id] = Analysis(analysis_id, log, facts)
 
         async def work(rest: Rest) -> None:
+            require_job_id(job_id)  # it is from the disk, where an older version kept any
             await self._ask(analysis, job_id, rest, credential)
 
         self._tasks.start_soon(self._carry, analysis, base_url, work)
@@ -243,7 +244,7 @@ class Analyses:
             link=said.link,
             correlation_id=said.correlation_id,
         )
-        reason = said.error_id or "job_failed"
+        reason = failed.facts.get("server_code", "job_failed")
         analysis.facts |= {"state": "failed", "reason": reason, "error": told(failed)}
 
 

@@ -7,6 +7,7 @@ job's state, an error's id.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -30,6 +31,7 @@ DEFAULT_SCOPES = (UPLOAD_SCOPE, STREAM_SCOPE)  # sdk 1.3.4
 MAX_VIDEO_BYTES = 32 * 2**20  # docs: upload-analyze
 MIN_VIDEO_SECONDS = 3.0  # docs: upload-analyze
 _MAX_LIFETIME_SECONDS = 366 * 86_400  # chosen: no clock here goes further
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # chosen: seen are UUIDs and words with a number
 _NO_ANSWER = "That is no answer of this API. Check IH_MCP_ENDPOINT."
 
 # --- tokens ------------------------------------------------------------------------------------
@@ -256,6 +258,18 @@ def job_path(job_id: str) -> str:
     return f"/v2/upload/jobs/{job_id}"
 
 
+def require_job_id(job_id: str) -> None:
+    """Let no text of the service but an id become part of a path.
+
+    Raises:
+        RemoteProtocolError: It is none.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise RemoteProtocolError(
+            "a job_id that is none: 1 to 128 letters, digits, _ and - make one", help=_NO_ANSWER
+        )
+
+
 class JobStatus(StrEnum):
     """Of an upload job; the last two are final. skill: v2 upload."""
 
@@ -285,12 +299,13 @@ class Job:
         """What a job's envelope says.
 
         Raises:
-            RemoteProtocolError: It names no job or no state.
+            RemoteProtocolError: It names no job that can be asked for, or no state.
         """
         frame = _object(body)
         job_id, status = frame.get("job_id"), frame.get("status")
         if not isinstance(job_id, str) or not isinstance(status, str):
-            raise RemoteProtocolError("a job answer without job_id and status")
+            raise RemoteProtocolError("a job answer without job_id and status", help=_NO_ANSWER)
+        require_job_id(job_id)
         error = frame.get("error")
         return cls(
             job_id=job_id,

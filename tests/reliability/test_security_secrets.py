@@ -28,7 +28,7 @@ from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
 from ih_mcp.net.token import Minted
 from ih_mcp.settings import Settings, read_settings
-from ih_mcp.wire.rest import KeyPair
+from ih_mcp.wire.rest import Job, KeyPair
 from tests.leaks import KEY, ODD_KEYS, PLANTED, look
 from tests.road.host import environment, open_host
 
@@ -467,3 +467,102 @@ async def test_s22_an_answer_of_http_that_says_the_key_again_shows_it_nowhere(
     assert done.returncode != 0
     assert not is_shown(done.stderr + done.stdout)
     assert not is_shown((tmp_path / "journal.db").read_bytes())
+
+
+# --- S40: values of the service that would become part of a path or of our status ----------------
+
+GOOD_JOB_IDS = ["j1", "job_0-A", "f" * 128, "123e4567-e89b-12d3-a456-426614174000"]
+ODD_JOB_IDS = {
+    "empty": "",
+    "another path": "../../../v1/auth?x=",
+    "a query": "j1?x=1",
+    "a fragment": "j1#",
+    "a dot": "..",
+    "an address": "//evil.example/x",
+    "a line break": "j1\r\nX: y",
+    "a line break at the end": "j1\n",
+    "NUL": "j\0",
+    "a blank": "j 1",
+    "another script": "j\u0661",
+    "a lone surrogate": "j\ud800",
+    "too long": "j" * 129,
+    "3 MB": "j" * 3_000_000,
+    "percent": "j%2e%2e",
+}
+
+
+@pytest.mark.parametrize("name", ODD_JOB_IDS)
+def test_s40_a_job_id_that_is_none_is_remote_protocol(name: str) -> None:
+    body = json.dumps({"job_id": ODD_JOB_IDS[name], "status": "queued"}).encode()
+    with pytest.raises(RemoteProtocolError, match="job_id") as refused:
+        Job.read(body)
+    assert refused.value.code == "remote_protocol"
+    assert len(refused.value.what) < 100
+
+
+def test_s40_a_job_id_is_taken_as_it_came() -> None:
+    for job_id in GOOD_JOB_IDS:
+        body = json.dumps({"job_id": job_id, "status": "queued"}).encode()
+        assert Job.read(body).job_id == job_id
+
+
+@pytest.mark.parametrize("name", ["another path", "a lone surrogate", "3 MB"])
+async def test_s40_a_job_of_an_odd_id_is_asked_for_nowhere(
+    name: str, service: Service, dialogue: Path, tmp_path: Path
+) -> None:
+    service.body = json.dumps({"job_id": ODD_JOB_IDS[name], "status": "queued"}).encode()
+    env = environment(tmp_path, endpoint=service.url, IH_MCP_MEDIA_DIRS=str(dialogue.parent))
+    async with open_host(env) as host:
+        started = await host.call("analyze_file", path=str(dialogue))
+        analysis_id = started.status["analysis_id"]
+        last = await host.call("get_analysis", analysis_id=analysis_id, wait_s=20)
+        listed = await host.call("list_streams")
+    assert last.status["state"] == "failed"
+    assert last.status["error"]["code"] == "remote_protocol"
+    assert len(last.text) + len(listed.text) < 4000
+    assert service.paths == ["/v2/upload/analyze"]
+
+
+LONG = "x\r\n\u202e" * 100_000
+
+
+@pytest.mark.parametrize("status", [401, 409, 500])
+async def test_s40_what_the_service_says_of_an_error_is_cut_in_our_texts(
+    status: int, service: Service, dialogue: Path, tmp_path: Path
+) -> None:
+    names = ("error_id", "message", "link", "correlation_id")
+    service.status = status
+    service.body = json.dumps(dict.fromkeys(names, LONG)).encode()
+    env = environment(tmp_path, endpoint=service.url, IH_MCP_MEDIA_DIRS=str(dialogue.parent))
+    async with open_host(env | {"IH_MCP_RECONNECT": "false"}) as host:
+        started = await host.call("analyze_file", path=str(dialogue), api="v1")
+        analysis_id = started.status["analysis_id"]
+        last = await host.call("get_analysis", analysis_id=analysis_id, wait_s=20)
+        token = await host.call("create_token")
+    error = last.status["error"]
+    said = [error["what"], *(error[name] for name in ("server_code", "server_message", "link"))]
+    assert all(len(text) <= redaction.MAX_CHARS for text in said)
+    assert error["server_code"].endswith("…")
+    assert token.is_error
+    assert len(token.text) < 2100
+
+
+async def test_s40_what_a_session_says_of_itself_is_cut_in_our_texts(
+    ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    data = {"error_id": LONG, "message": LONG, "link": LONG}
+    text = json.dumps({"type": "error", "correlation_id": LONG, "data": data})
+    steps = [{"at": "ready", "send": text}, {"at": "ready", "close": 4400, "reason": "x" * 120}]
+    async with standin(ffmpeg, *steps) as running:
+        env = environment(tmp_path, endpoint=running.url, IH_MCP_RECONNECT="false")
+        async with open_host(env) as host:
+            started = await host.call("start_stream")
+            messages, last = await host.read_all(started.status["stream_id"])
+            listed = await host.call("list_streams")
+    assert messages[1] == text
+    assert last.status["state"] == "failed"
+    assert len(last.text) < 5 * redaction.MAX_CHARS * 6  # five values, six characters an escape
+    assert len(listed.text) < 5 * redaction.MAX_CHARS * 6
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        (longest,) = database.execute("SELECT max(length(record)) FROM streams").fetchone()
+    assert longest < 5 * redaction.MAX_CHARS * 6

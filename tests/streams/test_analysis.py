@@ -297,3 +297,17 @@ async def test_an_end_that_cannot_be_kept_is_told(
         assert (started.facts["state"], started.is_over) == ("failed", True)
         facts = await analyses.resume(started.id, unreachable)  # also to who asks later
         assert (facts["state"], facts["reason"]) == ("failed", "journal_failed")
+
+
+async def test_a_kept_job_id_that_is_none_is_asked_for_nowhere(
+    tmp_path: Path, service: Service
+) -> None:
+    """As an older version kept it."""
+    analysis_id = "an_" + "0" * 32
+    left = {"state": "running", "job_id": "../../../v1/auth?x="}
+    async with opened(tmp_path) as (journal, _):
+        await journal.begin(analysis_id, left)
+    async with opened(tmp_path) as (journal, analyses):
+        assert (await analyses.resume(analysis_id, reach))["state"] == "running"
+        assert await result(journal, analyses, analysis_id) == ("failed", "remote_protocol", [])
+    assert service.asked == []
