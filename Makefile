@@ -3,102 +3,96 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: nightly fuzz coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
+.PHONY: help nightly fuzz coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
 
-demo: $(VENV)/.demo
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | sort | awk -F '\t' '{ printf "make %-16s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## the main job: a real clip through the real server, without a key
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev ## format, ruff, mypy, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## let ruff put it right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev ## our figures beside their floors
 	$(BIN)/python -m bench
 
 # Splitting beside a plain remux, up to 4 h; and the whole zoo of odd files, both kinds of segments.
-bench-media: $(VENV)/.dev
+bench-media: $(VENV)/.dev ## splitting beside a plain remux, up to 4 h
 	$(BIN)/python -m bench.bench_media --longest 4h
 
-test-media-zoo: $(VENV)/.dev
+test-media-zoo: $(VENV)/.dev ## the whole zoo of odd files, both kinds of segments
 	$(BIN)/python -m pytest --timeout 120 tests/media/zoo_all.py
 
 # The capture page in a real Chromium (Debian: apt install chromium), the long tests too.
-test-browser: $(VENV)/.dev
+test-browser: $(VENV)/.dev ## the capture page in a real Chromium, the long tests too
 	IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/browser
 
 # All tests of the cue engine, the long ones too.
-test-cues: $(VENV)/.dev
+test-cues: $(VENV)/.dev ## all tests of the cue engine, the long ones too
 	IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/standin/cues
 
 # Live latency in a real Chromium, beside a bare page and WebSocket.
-bench-live: $(VENV)/.dev
+bench-live: $(VENV)/.dev ## live latency in a real Chromium, beside a bare page and WebSocket
 	$(BIN)/python -m bench.live
 
-bench-cues: $(VENV)/.dev
+bench-cues: $(VENV)/.dev ## what the cue engine costs
 	$(BIN)/python -m bench.bench_cues
 
 # The pages that are drawn from the code; a test tells when one is not current.
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev ## pages drawn from the code; a test tells when one is not current
 	$(BIN)/python docs/generate.py
 
 # What is handed out: built, started in a clean environment, and seen by the checkers of those who
 # hand it out. This and the next two need the package indexes of Python and Node; no login.
-packages: $(VENV)/.node
+packages: $(VENV)/.node ## what is handed out, built and started in clean environments (needs Node)
 	IH_MCP_NODE=$(VENV)/node IH_MCP_TEST_PACKAGES=1 $(BIN)/python -m pytest tests/packages
 
 # Real hosts: Claude Code, Codex, Gemini CLI.
-hosts: $(VENV)/.node
+hosts: $(VENV)/.node ## real hosts: Claude Code, Codex, Gemini CLI (needs Node)
 	IH_MCP_NODE=$(VENV)/node $(BIN)/python -m pytest tests/hosts
 
 # The protocol's conformance checker on both wires, the Inspector, and the long form of the fuzzing.
-conformance: $(VENV)/.node
+conformance: $(VENV)/.node ## the protocol's checker on both wires, the Inspector, long fuzzing of frames (needs Node)
 	IH_MCP_NODE=$(VENV)/node IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/conformance
 
 # Every branch of what must not be wrong is walked by the tests of its own; fails where one is not.
 # Python 3.12 or newer tells it right; 3.11 does not see lines after a task group that was cancelled.
-coverage: $(VENV)/.dev
+coverage: $(VENV)/.dev ## fails where a branch of what must not be wrong is not walked (Python 3.12 or newer)
 	@$(BIN)/python -c "import sys; sys.version_info < (3, 12) and sys.exit( \
 		'coverage needs Python 3.12 or newer: make coverage PYTHON=python3.13 VENV=.venv-coverage')"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOF) --cov --cov-config=tests/reliability/coverage.toml
 
 PROOF := tests/wire tests/journal tests/media/test_admit.py tests/streams tests/net/test_retry.py
 
-# Much of everything that is tried by chance: kills, power failures, faults, fuzzing, floods; then a
-# soak. IH_MCP_SEED repeats a run; what was found is written down for docs/reliability.md.
-nightly: $(VENV)/.dev
-	rm -f $(NIGHT)
-	IH_MCP_LONG_TESTS=1 IH_MCP_REPORT=$(NIGHT) $(BIN)/python -m pytest -n 2 --dist loadfile \
-		--hypothesis-seed=random tests/reliability tests/conformance/test_frames.py tests/test_leaks.py
-	IH_MCP_REPORT=$(NIGHT) $(MAKE) fuzz SECONDS=600
-	$(BIN)/python -m bench.bench_load --soak 10 --report $(NIGHT)
+nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with one table; QUICK=--quick for small budgets
+	-$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/python -m bench.audit
-	$(BIN)/python docs/report_card.py $(NIGHT)
-
-NIGHT := .nightly.jsonl
+	$(BIN)/python -m bench.nightly $(QUICK)
 
 # Bytes by chance, led by the code they reach: seconds for each target. The corpus is kept in .fuzz;
 # where Atheris cannot be installed (it is for Linux), says so and goes on.
 SECONDS ?= 10
-fuzz: $(VENV)/.dev
+fuzz: $(VENV)/.dev ## bytes by chance, SECONDS for each target
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # How much it bears, beside its floors; --quick takes a few minutes.
-bench-load: $(VENV)/.dev
+bench-load: $(VENV)/.dev ## how much it bears, beside its floors
 	$(BIN)/python -m bench.bench_load
 
 # Compares the cue engine with mediapipe and Praat, in an environment of their own; not in CI.
-referee: $(VENV)/.dev
+referee: $(VENV)/.dev ## the cue engine beside mediapipe and Praat
 	$(PYTHON) -m venv .venv-referee
 	.venv-referee/bin/python -m pip install --quiet -r bench/referee/requirements.txt
 	.venv-referee/bin/python -m pip install --quiet --no-deps mediapipe==0.10.21
@@ -122,5 +116,5 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-clean:
+clean: ## remove environments and caches
 	rm -rf $(VENV) .venv-referee .venv-coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build

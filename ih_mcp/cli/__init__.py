@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `ih-mcp ... &` in a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         settings = read_settings(
             endpoint=LOCAL if options.local else None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
 
+from . import zoo as zoo_recipes
 from .zoo import Zoo
 
 _SECONDS = 60  # the first test that asks for a beast waits until it is made
@@ -20,10 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
-    """Makes a beast when a test asks for it; always with the wheel's ffmpeg, which has it all."""
-    folder = tmp_path_factory.mktemp("zoo").resolve()
-    return Zoo(imageio_ffmpeg.get_ffmpeg_exe(), folder)
+def zoo(pytestconfig: pytest.Config) -> Zoo:
+    """Makes a beast when a test asks for it; always with the wheel's ffmpeg, which has it all.
+
+    They stay in the cache of pytest until their recipes or that ffmpeg change.
+    """
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    recipes = Path(zoo_recipes.__file__).read_bytes() + Path(ffmpeg).name.encode()
+    folder = pytestconfig.cache.mkdir(f"zoo-{hashlib.sha256(recipes).hexdigest()[:16]}")
+    return Zoo(ffmpeg, folder.resolve())
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import subprocess
@@ -316,7 +317,7 @@ ZOO: Mapping[str, Beast] = {
 
 @dataclass(slots=True)
 class Zoo:
-    """Makes beasts in a folder, each once."""
+    """Makes beasts in a folder, each once; processes and runs may share the folder."""
 
     ffmpeg: str
     folder: Path
@@ -331,21 +332,20 @@ class Zoo:
         path = self.folder / f"{name}.{beast.suffix}"
         if path.exists():
             return path
+        partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
         if beast.change:
             before = self(beast.made_of).read_bytes() if beast.made_of else b""
-            path.write_bytes(beast.change(before))
+            partial.write_bytes(beast.change(before))
         else:
-            self._run([self._word(word) for word in beast.arguments.split()], path)
-        return path
+            self._run([self._word(word) for word in beast.arguments.split()], partial)
+        return partial.rename(path)
 
     def _word(self, word: str) -> str:
         return str(self(word[1:-1])) if word.startswith("{") else word.replace("'", "")
 
     def _run(self, arguments: Sequence[str], path: Path) -> None:
-        partial = path.with_name(f"partial-{path.name}")
-        command = [self.ffmpeg, "-nostdin", "-v", "error", "-y", *arguments, str(partial)]
+        command = [self.ffmpeg, "-nostdin", "-v", "error", "-y", *arguments, str(path)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, env=environment(), timeout=60)
-        partial.rename(path)
 
 
 def main() -> None:

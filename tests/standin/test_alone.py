@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 
 import httpx2
 import pytest
 
-from tests.forked import forked
+from tests.forked import REAL, forked
 
 COMMAND = [*forked(), "standin"]
 
@@ -35,3 +37,22 @@ def test_a_speed_that_is_none_is_refused(speed: str) -> None:
     )
     assert done.returncode == 2
     assert "--analysis-speed" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_a_script_that_started_it_in_the_background_can_end_it(number: int, code: int) -> None:
+    """A shell without job control starts `command &` with SIGINT ignored."""
+    with subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" & echo $!; wait $!', "sh", *REAL, "standin"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as shell:
+        assert shell.stdout
+        pid = int(shell.stdout.readline())
+        assert shell.stdout.readline().startswith("http://127.0.0.1:")
+        os.kill(pid, number)
+        assert shell.wait(10) == (code if code > 0 else 128 - code)
