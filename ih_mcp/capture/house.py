@@ -11,7 +11,7 @@ from ih_mcp.bell import Bell
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Journal
 from ih_mcp.streams.registry import Registry
-from ih_mcp.streams.stream import Stream
+from ih_mcp.streams.stream import Feeder, Stream
 
 from .places import Places
 from .seat import Seat
@@ -41,10 +41,15 @@ class House:
     def link(self, stream_id: str) -> str:
         """A link that opens the page on a stream, once.
 
+        The page may record where nobody else gives the stream its media, and nobody else may then.
+
         The ticket stands behind the `#`: browsers send it to nobody, and no log has it.
         """
         stream = self.stream(stream_id)
-        granted = Pass(stream_id, may_record=stream is not None and not stream.plan.source)
+        may_record = stream is not None and stream.feeder in {None, Feeder.PAGE}
+        if stream is not None and may_record:
+            stream.claim(Feeder.PAGE)
+        granted = Pass(stream_id, may_record=may_record)
         ticket = self.tickets.issue(granted, now=anyio.current_time())
         return f"{self.origin}/#{ticket}"
 

@@ -20,8 +20,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ih_mcp.bell import Bell
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, UnknownStreamError
 from ih_mcp.net.server_websocket import ADMISSION
-from ih_mcp.streams.push import push
-from ih_mcp.streams.stream import Stream
+from ih_mcp.streams.push import NEEDED_BYTES, push
+from ih_mcp.streams.stream import Feeder, Stream
 
 from .house import House
 from .places import MAX_PAGES
@@ -229,13 +229,15 @@ class Visit:
                 async with stream.pushing:
                     if not self._seat.expects(head.recording, head.seq):
                         return None
-                    is_added = await push(stream, data, seconds=_TURN_SECONDS)
+                    segment = await push(stream, data, seconds=_TURN_SECONDS, feeder=Feeder.PAGE)
                     self._seat.took(head.recording, head.seq)
-                    return _sent(stream) + stream.outbox.segments if is_added else None
+                    return _sent(stream) + stream.outbox.segments if segment else None
             except CallerError as exc:
                 if not exc.retry:
                     raise
-            await stream.room(len(data))  # others may have their turn meanwhile
+                size = exc.facts.get(NEEDED_BYTES)
+            # others may have their turn meanwhile
+            await stream.room(size if isinstance(size, int) else len(data))
         raise _not_seated()
 
     async def _tell(self, teller: Teller, known: int) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from .parts import bad_container
-
-_MAX_TRACKS = 64
+from .parts import MAX_TRACKS, bad_container, too_many_tracks
 
 
 @dataclass(slots=True)
@@ -59,6 +57,10 @@ class Film:
     """Offset, width and timescale of each duration field, from the start of `moov`."""
     edits: list[Edit] = field(default_factory=list)
 
+    def copy(self) -> Film:
+        """Another one whose tracks learn their `lag` for themselves; the rest stays as it is."""
+        return replace(self, tracks={n: replace(track) for n, track in self.tracks.items()})
+
     @property
     def main(self) -> int | None:
         """The track that tells the time: the first picture, else the first of any kind."""
@@ -78,8 +80,8 @@ def film_of(moov: bytes) -> Film:
         if kind == b"mvex":
             film.seconds = 0.0  # it holds for the part in `moov`; fragments tell the rest
             _defaults(moov, start, end, film)
-    if len(film.tracks) > _MAX_TRACKS:
-        raise bad_container(f"the MP4 stream has {len(film.tracks)} tracks")
+    if len(film.tracks) > MAX_TRACKS:
+        raise too_many_tracks("MP4", len(film.tracks))
     return film
 
 

@@ -8,12 +8,13 @@ alone, a last one empty. So a recording is one stream of bytes that is only look
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
-from .container import READERS, Entry, Reader, bad_container, container_of
+from .container import READERS, Entry, Jump, Reader, bad_container, container_of, may_begin
 from .cutter import Cutter, Segment
 from .plan import Bounds
 
@@ -40,6 +41,8 @@ class Chunk:
     begins in it, or where only the next chunk can tell."""
     key_seconds: float | None
     """Media time of that key frame."""
+    jump: Jump | None = None
+    """Where its times do not go on from those before."""
 
     @property
     def seconds(self) -> float | None:
@@ -61,6 +64,14 @@ class Recording:
         self._stream = _Stream()
         self._beginning = b""
         """What may begin a new container; the next chunk tells."""
+        self.left_out_bytes = 0
+        """Of headers that were taken and followed by no media, but by another header."""
+
+    def copy(self) -> Recording:
+        """Another one that goes on from here; what it takes, this one has not seen."""
+        twin: Recording = copy(self)
+        twin._stream = self._stream.copy()
+        return twin
 
     @property
     def container(self) -> str | None:
@@ -84,6 +95,7 @@ class Recording:
         """
         data, self._beginning = self._beginning + data, b""
         if self._stream.may_be_followed_by(data):
+            self.left_out_bytes += self._stream.waiting_bytes
             self._stream = _Stream(self._stream.reached_seconds)
         elif self._stream.is_sent and data and _EBML.startswith(data):
             self._beginning = data
@@ -112,8 +124,9 @@ class Recording:
         if stream.reader is None or stream.reader.header is None or stream.container is None:
             raise _not_decodable("the recording has no header that could be kept to go before it")
         header = stream.reader.header
-        _refuse_torn(READERS[_READER_OF[stream.container]](), header, chunk.data)
-        return header + chunk.data
+        whole = header + chunk.data
+        _refuse_torn(READERS[_READER_OF[stream.container]](), len(header), whole)
+        return whole
 
 
 class Recut:
@@ -184,14 +197,29 @@ class _Stream:
         """The first among those waiting."""
         self._begin_seconds = self.reached_seconds = begin_seconds
 
+    def copy(self) -> _Stream:
+        twin = copy(self)
+        twin.reader = self.reader.copy() if self.reader else None
+        return twin
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of it that were taken and not given."""
+        return len(self._waiting)
+
     def may_be_followed_by(self, data: bytes) -> bool:
         """Whether it could be over, and a new container begins with these bytes."""
         if container_of(data) not in _READER_OF:
             return False
+        if self.container is None:
+            beginning = self._waiting + data[:_TELLING_BYTES]
+            return bool(self._waiting) and container_of(beginning) is None
         is_headed = self.reader is not None and self.reader.header is not None
-        return self.is_sent or is_headed or (self.container is not None and data[:4] == _EBML)
+        return self.is_sent or is_headed or data[:4] == _EBML
 
     def take(self, data: bytes) -> Chunk | None:
+        if not self._waiting and self.container is None and len(data) > 1 and not any(data[:4]):
+            raise _no_header(data)  # no recorder begins with so many zeros alone
         self._waiting += data
         if self.container is None and not self._begins():
             return None
@@ -213,7 +241,8 @@ class _Stream:
     def _begins(self) -> bool:
         """Whether there is enough to tell the container, and so where to look for times."""
         self.container = container_of(self._waiting)
-        if self.container is None and len(self._waiting) >= _TELLING_BYTES:
+        is_told = len(self._waiting) >= _TELLING_BYTES or not may_begin(self._waiting)
+        if self.container is None and is_told:
             raise _no_header(self._waiting)
         if self.container in _READER_OF:
             self.reader = READERS[_READER_OF[self.container]]()
@@ -227,22 +256,26 @@ class _Stream:
         start = self.reached_seconds
         reached = self._begin_seconds + self.reader.reached_seconds
         self.reached_seconds = max(start, reached)
+        jump = self.reader.jump
+        if jump and self._begin_seconds:
+            begun = self._begin_seconds
+            jump = Jump(begun + jump.from_seconds, begun + jump.to_seconds)
         begins, self._given = self._given, self._given + len(data)
         entry, self._entry = self._entry, None
         if entry is None or self.reader.header is None:
-            return Chunk(data, headed, start, self.reached_seconds, None, None)
+            return Chunk(data, headed, start, self.reached_seconds, None, None, jump)
         place = entry.offset - begins
         seconds = self._begin_seconds + entry.seconds
-        return Chunk(data, headed, start, self.reached_seconds, place, seconds)
+        return Chunk(data, headed, start, self.reached_seconds, place, seconds, jump)
 
 
-def _refuse_torn(reader: Reader, header: bytes, data: bytes) -> None:
+def _refuse_torn(reader: Reader, header_bytes: int, whole: bytes) -> None:
     """Refuse what does not begin with an atom that begins with a key frame."""
     try:
-        atoms = [*reader.feed(header + data), *reader.finish()]
+        atoms = [*reader.feed(whole), *reader.finish()]
     except MediaError as exc:
         raise _not_decodable("it begins within an element of the stream") from exc
-    if not atoms or atoms[0].offset != len(header):
+    if not atoms or atoms[0].offset != header_bytes:
         raise _not_decodable("it begins within a Cluster or fragment")
     if not atoms[0].is_key:
         raise _not_decodable("it does not begin with a key frame")

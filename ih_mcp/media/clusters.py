@@ -7,18 +7,23 @@ element's number; ffmpeg writes known sizes. Both are read by the same walk.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 from . import ebml
 from .ebml import ALL, Element, Elements, Id
 from .parts import (
     GOES_ON_SECONDS,
     MAX_HEADER_BYTES,
+    MAX_TRACKS,
     Atom,
     Entry,
+    Jump,
     Stamp,
+    Times,
     bad_container,
     too_large_header,
+    too_many_tracks,
 )
 
 _MAX_HEADER_BYTES = 1 << 24
@@ -48,11 +53,11 @@ class Block:
     """What stands before the media."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Track:
     is_video: bool = False
     frame_seconds: float = 0.0
-    """Declared, else the mean so far, else 0."""
+    """Declared, else 0."""
 
 
 @dataclass(slots=True)
@@ -83,6 +88,9 @@ class Cluster:
     read_to: int = 0
     """Where its last whole element ends."""
 
+    def copy(self) -> Cluster:
+        return replace(self, spans={track: replace(span) for track, span in self.spans.items()})
+
 
 class MatroskaReader:
     """Finds the Clusters of a Matroska or WebM stream."""
@@ -98,8 +106,16 @@ class MatroskaReader:
         self._parts: dict[int, bytes] = {}
         self._cluster: Cluster | None = None
         self._last_block: Block | None = None
-        self._reached = 0.0
+        self._times = Times()
         self.entries: list[Entry] = []
+
+    def copy(self) -> MatroskaReader:
+        twin: MatroskaReader = copy(self)
+        twin._elements, twin._times = self._elements.copy(), self._times.copy()
+        twin._tracks, twin._parts = dict(self._tracks), dict(self._parts)
+        twin._beginning = bytearray(self._beginning)
+        twin._cluster = self._cluster.copy() if self._cluster else None
+        return twin
 
     @property
     def header(self) -> bytes | None:
@@ -107,14 +123,18 @@ class MatroskaReader:
 
     @property
     def reached_seconds(self) -> float:
-        return self._reached
+        return self._times.reached_seconds
+
+    @property
+    def jump(self) -> Jump | None:
+        return self._times.jump
 
     @property
     def has_media(self) -> bool:
         return self._header_bytes > 0
 
     def feed(self, data: bytes) -> list[Atom]:
-        self.entries = []
+        self.entries, self._times.jump = [], None
         self._keep_beginning(data)
         atoms: list[Atom] = []
         for element in self._elements.feed(data):
@@ -179,6 +199,8 @@ class MatroskaReader:
             case Id.EBML | Id.INFO | Id.TRACKS if not self.has_media:
                 self._parts[element.number] = element.header + element.payload
                 self._take_header(element)
+            case number if number not in ebml.KNOWN:
+                raise bad_container(f"{number:X} is no element of a Matroska stream")
             case _:
                 pass
         if self._cluster and element.end is not None and element.number not in ebml.ENTERED:
@@ -205,6 +227,8 @@ class MatroskaReader:
         elif element.number == Id.TRACKS:
             entries = ebml.children(element.payload)
             self._tracks = dict(_track(entry) for name, entry in entries if name == Id.TRACK_ENTRY)
+            if len(self._tracks) > MAX_TRACKS:
+                raise too_many_tracks("Matroska", len(self._tracks))
 
     def _take_block(self, element: Element, cluster: Cluster) -> None:
         block = block_of(element.payload)
@@ -212,12 +236,14 @@ class MatroskaReader:
             raise bad_container("a block of the Matroska stream is too short")
         self._last_block = block
         time = (cluster.stamp[2] + block.ticks) / self._ticks_per_second
-        self._reached = max(self._reached, time)
+        self._times.take(block.track, time, time)
         span = cluster.spans.get(block.track)
         if span:
             span.take(time)
         else:
             is_key = block.is_key or element.number == Id.BLOCK
+            if len(cluster.spans) >= MAX_TRACKS:
+                raise too_many_tracks("Matroska", len(cluster.spans) + 1)
             cluster.spans[block.track] = Span(time, is_key, time, time)
             if self._is_entry(cluster, block, element):
                 self.entries.append(Entry(cluster.offset, time))
@@ -271,7 +297,7 @@ class MatroskaReader:
 
     def _frame_seconds(self, number: int, span: Span) -> float:
         """How long a block lasts, which blocks do not tell: as declared, else their mean."""
-        track = self._tracks.setdefault(number, Track())
+        track = self._tracks.get(number, Track())
         if span.blocks > 1 and not track.frame_seconds:
             return (span.latest - span.earliest) / (span.blocks - 1)
         return track.frame_seconds

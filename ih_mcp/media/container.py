@@ -12,18 +12,20 @@ from types import MappingProxyType
 
 from .clusters import MatroskaReader
 from .fragments import Mp4Reader
-from .parts import Atom, Entry, Head, Reader, Stamp, bad_container
+from .parts import Atom, Entry, Head, Jump, Reader, Stamp, bad_container
 
 __all__ = [
     "READERS",
     "Atom",
     "Entry",
     "Head",
+    "Jump",
     "Reader",
     "Stamp",
     "bad_container",
     "container_of",
     "is_headed",
+    "may_begin",
 ]
 
 READERS: Mapping[str, Callable[[], Reader]] = MappingProxyType(
@@ -53,6 +55,18 @@ def container_of(data: bytes) -> str | None:
         ("mpegts", _is_transport_stream(data)),
     )
     return next((name for name, is_it in known if is_it), None)
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether bytes that are too few to tell a container may be the beginning of one."""
+    if any(mark.startswith(data[: len(mark)]) for mark in _MARKS):
+        return True
+    size, kind = data[:4], data[4:8]  # of the first box of an MP4 stream
+    is_box = any(known.startswith(kind) for known in (b"ftyp", b"moov"))
+    return is_box and size[:1] == b"\0" and (len(size) < 4 or int.from_bytes(size, "big") >= 8)
+
+
+_MARKS = (b"\x1aE\xdf\xa3", b"RIFF", b"OggS")
 
 
 def _is_transport_stream(data: bytes) -> bool:

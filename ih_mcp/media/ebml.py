@@ -7,7 +7,7 @@ and a payload. Only Segment and Cluster may have an unknown size, as live stream
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -43,6 +43,15 @@ class Id(IntEnum):
 
 ENTERED = frozenset({Id.SEGMENT, Id.CLUSTER, Id.BLOCK_GROUP})
 """Elements whose children are told; all others are passed over as a whole."""
+KNOWN = frozenset(
+    {
+        *(Id.EBML, Id.SEGMENT, Id.CLUSTER, Id.SEEK_HEAD, Id.INFO, Id.TRACKS, Id.CUES, Id.CHAPTERS),
+        *(Id.TAGS, Id.ATTACHMENTS, Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK_GROUP, Id.BLOCK),
+        *(Id.REFERENCE_BLOCK, 0xEC, 0xBF, 0x5854, 0xA7, 0xAB, 0xAF),  # in any master; in a Cluster
+        *(0xA2, 0x75A1, 0x9B, 0xFA, 0xFD, 0xA4, 0x75A2, 0x8E, 0xC8),  # in a BlockGroup
+    }
+)
+"""What may stand in a Matroska stream, as far as masters are entered."""
 MAY_BE_UNKNOWN = frozenset({Id.SEGMENT, Id.CLUSTER})
 TOP = frozenset(
     {Id.SEEK_HEAD, Id.INFO, Id.TRACKS, Id.CUES, Id.CHAPTERS, Id.TAGS, Id.ATTACHMENTS, Id.CLUSTER}
@@ -93,8 +102,13 @@ class Elements:
     def __init__(self, wanted: Mapping[int, int]) -> None:
         self._wanted = wanted
         self._pieces = Pieces()
-        self._found: list[Element] = []
-        self._parser = self._parse()
+        self._is_damaged = False
+
+    def copy(self) -> Elements:
+        """Another one that goes on from here."""
+        twin = Elements(self._wanted)
+        twin._pieces, twin._is_damaged = self._pieces.copy(), self._is_damaged
+        return twin
 
     @property
     def position(self) -> int:
@@ -107,37 +121,54 @@ class Elements:
         Raises:
             MediaError: This is not EBML.
         """
-        try:
-            self._pieces.feed(data, self._parser)
-        except StopIteration:
-            raise bad_container("the Matroska stream was damaged before") from None
-        found, self._found = self._found, []
+        if self._is_damaged:
+            raise bad_container("the Matroska stream was damaged before")
+        self._is_damaged = True
+        found: list[Element] = []
+        for _ in self._pieces.feed(data):
+            while (element := self._next()) is not None:
+                found.append(element)
+                if len(found) > _MAX_ELEMENTS:  # it would hold up everything else
+                    raise bad_container(
+                        f"the Matroska stream has over {_MAX_ELEMENTS:_} elements in one piece"
+                    )
+        self._is_damaged = False
         return found
 
-    def _parse(self) -> Generator[None, None, None]:
-        while True:
-            offset = self._pieces.position
-            number, header, size = yield from self._header()
-            told = self._told(number, size)
-            payload = yield from self._pieces.read(told)
-            self._found.append(Element(number, offset, header, size, payload))
-            if len(self._found) > _MAX_ELEMENTS:  # looking at them would hold up everything else
-                raise bad_container(
-                    f"the Matroska stream has over {_MAX_ELEMENTS:_} elements in one piece"
-                )
-            if number not in ENTERED and size is not None:
-                yield from self._pieces.skip(size - told)
-
-    def _header(self) -> Generator[None, None, tuple[int, bytes, int | None]]:
+    def _next(self) -> Element | None:
+        """The next element; None until enough of it came."""
         pieces = self._pieces
-        length = 9 - (yield from pieces.first(0)).bit_length()
+        lengths = self._lengths()
+        if lengths is None or not pieces.has(sum(lengths)):
+            return None
+        written = pieces.peek(0, sum(lengths))
+        number = int.from_bytes(written[: lengths[0]], "big")
+        size = number_of(written[lengths[0] :])
+        told = self._told(number, size)
+        if not pieces.has(len(written) + told):
+            return None
+        element = Element(
+            number, pieces.position, pieces.read(len(written)), size, pieces.read(told)
+        )
+        if number not in ENTERED and size is not None:
+            pieces.skip(size - told)
+        return element
+
+    def _lengths(self) -> tuple[int, int] | None:
+        """Of the number and the size of the next element; None until they can be told."""
+        first = self._pieces.peek(0, 1)
+        if not first:
+            return None
+        length = 9 - first[0].bit_length()
         if length > 4:
             raise bad_container(f"byte {self.position} of the Matroska stream is no element")
-        size_length = 9 - (yield from pieces.first(length)).bit_length()
+        second = self._pieces.peek(length, length + 1)
+        if not second:
+            return None
+        size_length = 9 - second[0].bit_length()
         if size_length > 8:
             raise bad_container(f"byte {self.position + length} of the Matroska stream is no size")
-        header = yield from pieces.read(length + size_length)
-        return int.from_bytes(header[:length], "big"), header, number_of(header[length:])
+        return length, size_length
 
     def _told(self, number: int, size: int | None) -> int:
         if size is None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Generator
+from copy import copy
 from dataclasses import replace
 
 from .boxes import Film, film_of
-from .parts import MAX_HEADER_BYTES, Atom, Entry, bad_container, too_large_header
+from .parts import (
+    MAX_HEADER_BYTES,
+    Atom,
+    Entry,
+    Jump,
+    Times,
+    bad_container,
+    too_large_header,
+)
 from .pieces import Pieces
 from .samples import Run, atom_of, runs_of, shown
 
 _KEPT = frozenset({b"ftyp", b"moov", b"moof"})
+_MAY_BE_LARGE = frozenset({b"mdat", b"free", b"skip", b"wide", b"uuid"})
 _MAX_KEPT_BYTES = 1 << 26  # chosen: the index of a film of many hours is smaller
+"""Of a box that is kept, or that we do not know: text that is no box claims 500 MB and more."""
 
 
 class Mp4Reader:
@@ -21,16 +31,25 @@ class Mp4Reader:
 
     def __init__(self) -> None:
         self._pieces = Pieces()
-        self._parser = self._parse()
         self._film = Film()
         self._header = bytearray()
         self._header_bytes = 0
         self._moov_offset: int | None = None
-        self._atoms: list[Atom] = []
-        self._reached = 0.0
+        self._atom: Atom | None = None
+        """A fragment whose media is still to come."""
+        self._media_end: int | None = None
+        """Where that media ends."""
+        self._times = Times()
         self._is_placed = False
+        self._is_damaged = False
         self.has_media = False
         self.entries: list[Entry] = []
+
+    def copy(self) -> Mp4Reader:
+        twin: Mp4Reader = copy(self)
+        twin._pieces, twin._film = self._pieces.copy(), self._film.copy()
+        twin._header, twin._times = bytearray(self._header), self._times.copy()
+        return twin
 
     @property
     def header(self) -> bytes | None:
@@ -39,17 +58,25 @@ class Mp4Reader:
 
     @property
     def reached_seconds(self) -> float:
-        return self._reached
+        return self._times.reached_seconds
+
+    @property
+    def jump(self) -> Jump | None:
+        return self._times.jump
 
     def feed(self, data: bytes) -> list[Atom]:
-        self.entries = []
+        if self._is_damaged:
+            raise bad_container("the MP4 stream was damaged before")
+        self.entries, self._times.jump, self._is_damaged = [], None, True
+        atoms: list[Atom] = []
         try:
-            self._pieces.feed(data, self._parser)
+            for _ in self._pieces.feed(data):
+                atoms += self._completed()
+                while self._take_box():
+                    atoms += self._completed()
         except (struct.error, IndexError, ZeroDivisionError) as exc:
             raise bad_container("a box of the MP4 stream is damaged") from exc
-        except StopIteration:
-            raise bad_container("the MP4 stream was damaged before") from None
-        atoms, self._atoms = self._atoms, []
+        self._is_damaged = False
         return atoms
 
     def finish(self) -> list[Atom]:
@@ -65,41 +92,62 @@ class Mp4Reader:
             )
         return Mp4Head(bytes(self._header), self._moov_offset, self._film)
 
-    def _parse(self) -> Generator[None, None, None]:
-        atom: Atom | None = None
-        while True:
-            start = self._pieces.position
-            kind, header, size = yield from self._box_header()
-            self.has_media = self.has_media or kind in {b"moof", b"mdat"}
-            if kind not in _KEPT:
-                yield from self._pieces.skip(size - len(header))
-                if kind == b"mdat" and atom:
-                    self._atoms.append(replace(atom, size=self._pieces.position - atom.offset))
-                    atom = None
-                continue
-            box = header + (yield from self._pieces.read(size - len(header)))
-            if kind == b"moof":
-                atom = self._begun(start, runs_of(box, self._film))
-            else:
-                self._take_header(kind, box)
+    def _completed(self) -> list[Atom]:
+        """The fragment whose media has come, if it has."""
+        if self._atom is None or self._media_end is None:
+            return []
+        if self._pieces.position < self._media_end:
+            return []
+        atom, self._atom = replace(self._atom, size=self._media_end - self._atom.offset), None
+        return [atom]
 
-    def _box_header(self) -> Generator[None, None, tuple[bytes, bytes, int]]:
-        header = yield from self._pieces.read(8)
-        size, kind = struct.unpack(">I4s", header)
+    def _take_box(self) -> bool:
+        """Read the next box, or pass over it; False until enough of it came."""
+        told = self._box_header()
+        if told is None:
+            return False
+        kind, size = told
+        start = self._pieces.position
+        self.has_media = self.has_media or kind in {b"moof", b"mdat"}
+        if kind not in _KEPT:
+            self._pieces.skip(size)
+            self._media_end = start + size if kind == b"mdat" else None
+            return True
+        if not self._pieces.has(size):
+            return False
+        box = self._pieces.read(size)
+        if kind == b"moof":
+            self._media_end = None
+            self._atom = self._begun(start, runs_of(box, self._film))
+        else:
+            self._take_header(kind, box)
+        return True
+
+    def _box_header(self) -> tuple[bytes, int] | None:
+        """Kind and size of the next box; None until they can be told."""
+        length = 8
+        if not self._pieces.has(length):
+            return None
+        size, kind = struct.unpack(">I4s", self._pieces.peek(0, length))
         if size == 1:
-            header += yield from self._pieces.read(8)
-            (size,) = struct.unpack_from(">Q", header, 8)
+            length = 16
+            if not self._pieces.has(length):
+                return None
+            (size,) = struct.unpack(">Q", self._pieces.peek(8, length))
         elif size == 0:  # to the end of the stream
             size = sys.maxsize
-        if size < len(header) or (kind in _KEPT and size > _MAX_KEPT_BYTES):
+        if not kind.isalnum():
+            raise bad_container(f"byte {self._pieces.position} of the MP4 stream is no box")
+        if size < length or (kind not in _MAY_BE_LARGE and size > _MAX_KEPT_BYTES):
             raise bad_container(f"a {kind!r} box of the MP4 stream claims {size} bytes")
-        return kind, header, size
+        return kind, size
 
     def _begun(self, offset: int, runs: list[Run]) -> Atom | None:
         """A fragment whose media is still to come."""
         if not runs:
             return None
-        self._reached = max([self._reached, *(shown(run, self._film)[1] for run in runs)])
+        for run in runs:
+            self._times.take(run.track, *shown(run, self._film))
         atom = atom_of(offset, runs, self._film)
         self._is_placed = self._is_placed or any(run.is_placed for run in runs)
         if atom.is_key and (not self._is_placed or offset == self._header_bytes):
@@ -112,7 +160,7 @@ class Mp4Reader:
         if kind == b"moov":
             self._moov_offset = self._header_bytes
             self._film = film_of(box)
-            self._reached = self._film.seconds
+            self._times.reached_seconds = self._film.seconds
         self._header += box
         self._header_bytes += len(box)
         if self._header_bytes > MAX_HEADER_BYTES:

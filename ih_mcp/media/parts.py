@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ih_mcp.errors import MediaError
@@ -67,6 +67,44 @@ class Entry:
     """When its key frame is shown, or its sound heard."""
 
 
+JUMP_SECONDS = 0.5  # chosen: recorders' chunks are longer, and slow pictures have sound beside them
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A place where the media does not go on at the time where it was."""
+
+    from_seconds: float
+    """Where it was expected to go on."""
+    to_seconds: float
+    """Where it goes on; earlier where it goes back."""
+
+
+@dataclass(slots=True)
+class Times:
+    """The times of a stream as its media comes: how far they reach, and where they jump."""
+
+    reached_seconds: float = 0.0
+    """The latest time so far."""
+    jump: Jump | None = None
+    """The first one since this was set to None."""
+    ends: dict[int, float] = field(default_factory=dict)
+    """Of each track, as far as it came."""
+
+    def copy(self) -> Times:
+        return replace(self, ends=dict(self.ends))
+
+    def take(self, track: int, start_seconds: float, end_seconds: float) -> None:
+        """Media of a track: a jump is forward of all there is, or back behind its own."""
+        expected = self.reached_seconds
+        if start_seconds < expected:
+            expected = min(expected, self.ends.get(track, start_seconds))
+        if self.jump is None and abs(start_seconds - expected) > JUMP_SECONDS:
+            self.jump = Jump(expected, start_seconds)
+        self.ends[track] = end_seconds
+        self.reached_seconds = max(self.reached_seconds, end_seconds)
+
+
 class Head(Protocol):
     """A header for media that begins anew: a segment that stands alone, or one and what follows."""
 
@@ -109,6 +147,15 @@ class Reader(Protocol):
         """The latest time seen so far; 0 before there is any."""
         ...
 
+    @property
+    def jump(self) -> Jump | None:
+        """Where the times of what was fed last do not go on from those before; the first place."""
+        ...
+
+    def copy(self) -> Reader:
+        """Another one that goes on from here; what it is fed, this one has not seen."""
+        ...
+
     def feed(self, data: bytes) -> Sequence[Atom]:
         """Take the next bytes; tells the atoms they complete.
 
@@ -128,6 +175,13 @@ class Reader(Protocol):
             MediaError: The header was too large to be kept.
         """
         ...
+
+
+MAX_TRACKS = 64  # chosen: a film with many languages has some thirty
+
+
+def too_many_tracks(container: str, tracks: int) -> MediaError:
+    return bad_container(f"the {container} stream has {tracks} tracks")
 
 
 def too_large_header(size: int) -> MediaError:

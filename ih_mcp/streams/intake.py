@@ -6,6 +6,8 @@ other they go out as they came; where each must decode alone, the header is put 
 
 from __future__ import annotations
 
+from copy import copy
+
 from ih_mcp.errors import MediaError
 from ih_mcp.media.chunks import Chunk, Recording
 from ih_mcp.wire.dialects import Framing
@@ -25,6 +27,21 @@ class Intake:
         self._framing = framing
         self._is_raw = is_raw
         self._recording = Recording()
+
+    def copy(self) -> Intake:
+        """Another one that goes on from here; what it takes, this one has not seen.
+
+        So a segment is looked at by a copy, which takes the place of the original once the
+        segment is in the stream: of one that is refused, nothing is left.
+        """
+        twin: Intake = copy(self)
+        twin._recording = self._recording.copy()
+        return twin
+
+    @property
+    def left_out_bytes(self) -> int:
+        """Of headers that were taken and never sent, since another header followed."""
+        return self._recording.left_out_bytes
 
     @property
     def can_begin(self) -> bool:
@@ -47,7 +64,7 @@ class Intake:
         if self._framing is Framing.WHOLE:
             whole = self._recording.whole(chunk)
             start, end = chunk.start_seconds, chunk.end_seconds
-            return Outgoing(whole, start, end, Entry(), counts_from_zero=True)
+            return Outgoing(whole, start, end, Entry(), counts_from_zero=True, jump=chunk.jump)
         return self._continued(chunk)
 
     def finish(self) -> Outgoing | None:
@@ -65,4 +82,4 @@ class Intake:
             entry = Entry(seconds=chunk.start_seconds)
         elif chunk.key_offset is not None and header is not None:
             entry = Entry(header, chunk.key_offset, chunk.key_seconds)
-        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds, entry)
+        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds, entry, jump=chunk.jump)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ih_mcp.bell import Bell
+from ih_mcp.media.parts import Jump
 from ih_mcp.wire.messages import Close, Configure
 
 DEFAULT_MAX_BYTES = 64 * 2**20
@@ -48,6 +49,8 @@ class Outgoing:
     """None where its clocks cannot be set."""
     counts_from_zero: bool = False
     """Without a clock of the stream's own: every session counts from 0."""
+    jump: Jump | None = None
+    """Where its times do not go on from those before."""
 
     def parted(self) -> tuple[Outgoing, Outgoing]:
         """What belongs to the session before, and what the next can begin with."""

@@ -36,6 +36,7 @@ from ih_mcp.wire.refusal import refusal
 from .account import account
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
+from .pushes import Pushes
 
 if TYPE_CHECKING:
     from .intake import Intake
@@ -53,6 +54,17 @@ class StreamState(StrEnum):
     """The end was asked for; trailing results still come."""
     ENDED = "ended"
     FAILED = "failed"
+
+
+class Feeder(StrEnum):
+    """Who gives a stream its media; it has one, so that nobody's video is mixed with another's."""
+
+    FILE = "file"
+    """A file or a device of this machine."""
+    PUSH = "push"
+    """A caller of `push_segment`."""
+    PAGE = "page"
+    """The capture page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +102,11 @@ _GOOD_ENDS = {
     EndReason.BY_REQUEST,
     EndReason.BY_SERVICE,
     EndReason.DRAIN_TIMEOUT,
+}
+_FEEDS = {
+    Feeder.FILE: "a file or a device gives",
+    Feeder.PUSH: "push_segment gives",
+    Feeder.PAGE: "the capture page gives",
 }
 _START_ANEW = "Start a new stream; what was received is kept."
 _LOSSES = {
@@ -145,8 +162,10 @@ class Stream:
         """Whether a file is being sent into it."""
         self.pushing = anyio.Lock()
         """Held while a segment is taken, so that calls in flight keep their order."""
-        self.last_seq = 0
-        """The newest sequence number of `push`."""
+        self.pushes = Pushes()
+        """What a caller pushed, other than the capture page."""
+        self.feeder: Feeder | None = Feeder.FILE if plan.source else None
+        """Who gives its media; None until somebody does."""
         self.media_seconds = 0.0
         """Taken so far, where the length of segments is known."""
         self.let_go_seconds = 0.0
@@ -259,9 +278,9 @@ class Stream:
         Raises:
             StreamEndedError: It is over or asked to end.
         """
-        self._require_live()
+        self.require_live()
         await self.outbox.room(size)
-        self._require_live()
+        self.require_live()
 
     async def put(self, segment: Outgoing) -> None:
         """Take a segment, in order; waits for room in the outbox.
@@ -270,6 +289,27 @@ class Stream:
             StreamEndedError: It is over or asked to end.
         """
         await self.room(len(segment.data))
+        self._add(segment)
+
+    def keep(self, segment: Outgoing | None, intake: Intake, feeder: Feeder | None) -> None:
+        """Take what was pushed, all of it at once; where there is a segment, after `room`.
+
+        Args:
+            intake: A copy of `intake` that made the segment, and takes its place.
+            feeder: Who pushed it; None claims nothing.
+
+        Raises:
+            StreamEndedError: It is over or asked to end.
+            CallerError: Somebody else gives the stream its media (`fed_elsewhere`).
+        """
+        self.require_live()
+        if feeder:
+            self.claim(feeder)
+        self._intake = intake
+        if segment:
+            self._add(segment)
+
+    def _add(self, segment: Outgoing) -> None:
         self.outbox.put(segment)
         if segment.end_seconds is not None:
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
@@ -287,7 +327,7 @@ class Stream:
             CallerError: This version takes no configuration in a running session.
             StreamEndedError: It is over or asked to end.
         """
-        self._require_live()
+        self.require_live()
         if self.dialect.config is not ConfigPlace.FRAME:
             raise CallerError(
                 f"{self.dialect.name} takes its configuration when the stream starts",
@@ -321,12 +361,37 @@ class Stream:
         self.failure = self.failure or failure
         self.ask_to_end(stops=False)
 
-    def note_seq(self, seq: int) -> None:
-        """The segment with this sequence number was taken."""
-        self.last_seq = seq
+    def note_push(self, digest: bytes, size: int) -> None:
+        """A caller's segment was kept."""
+        self.pushes.keep(digest, size)
         self._changed.ring()
 
-    def _require_live(self) -> None:
+    def require_feeder(self, feeder: Feeder) -> None:
+        """See to it that nobody else gives the stream its media.
+
+        Raises:
+            CallerError: Somebody else does (`fed_elsewhere`).
+        """
+        if self.feeder not in {None, feeder}:
+            raise CallerError(
+                f"{_FEEDS[self.feeder]} stream {self.id} its media; another source cannot join in",
+                code="fed_elsewhere",
+                help="Start a stream of its own for the other video: start_stream for "
+                "push_segment, start_capture without a stream_id for a person's camera.",
+                facts={"stream_id": self.id, "fed_by": self.feeder.value},
+            )
+
+    def claim(self, feeder: Feeder) -> None:
+        """From now on nobody else gives the stream its media; raises as `require_feeder`."""
+        self.require_feeder(feeder)
+        self.feeder = feeder
+
+    def require_live(self) -> None:
+        """See to it that it still takes segments.
+
+        Raises:
+            StreamEndedError: It is over or asked to end.
+        """
         if self._is_over or self._asked_to_end:
             raise StreamEndedError(
                 f"stream {self.id} is {self.state.value}; it takes no more segments",
