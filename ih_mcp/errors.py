@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from typing import Self
 
 from ih_mcp.redaction import quoted, redacted
 
@@ -58,6 +60,12 @@ class IhMcpError(Exception):
         self.code = code or self.default_code
         self.retry = retry
         self.facts: Mapping[str, object] = {n: redacted(v) for n, v in (facts or {}).items()}
+
+    def with_facts(self, **facts: object) -> Self:
+        """The same failure with more facts; this one stays as it is."""
+        twin = copy(self)
+        twin.facts = {**self.facts, **facts}
+        return twin
 
 
 class CallerError(IhMcpError):

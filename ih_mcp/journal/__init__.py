@@ -1,6 +1,17 @@
 """What arrived, in order, durable before it is shown."""
 
 from .journal import FILE_NAME, Journal, Keeping, Log, Page, open_journal
+from .owners import Process
 from .store import Entry, StreamRow
 
-__all__ = ["FILE_NAME", "Entry", "Journal", "Keeping", "Log", "Page", "StreamRow", "open_journal"]
+__all__ = [
+    "FILE_NAME",
+    "Entry",
+    "Journal",
+    "Keeping",
+    "Log",
+    "Page",
+    "Process",
+    "StreamRow",
+    "open_journal",
+]

@@ -24,7 +24,7 @@ from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
 from ih_mcp.redaction import redact
 
-from .owners import Owner
+from .owners import Owner, Process, process_of
 from .store import Batch, Entry, Row, Store, StreamRow
 
 T = TypeVar("T")
@@ -283,6 +283,11 @@ class Journal:
             raise _unknown(stream_id)
         (known,) = await self._as_known(row)
         return known
+
+    def process_of(self, row: StreamRow) -> Process | None:
+        """The other process that writes a stream now; None where none does."""
+        is_elsewhere = row.ended_at is None and row.owner != self._owner.name
+        return process_of(row.owner) if is_elsewhere else None
 
     async def rows(self) -> list[StreamRow]:
         """All streams, oldest first."""

@@ -8,13 +8,40 @@ behind. The locks are SQLite's, which are the same on every platform; the files 
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
 import sqlite3
 from collections.abc import Iterable
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ih_mcp.errors import JournalError
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that owns streams, as its name tells it."""
+
+    pid: int | None = None
+    """None where an older version of ours named it."""
+    host: str = ""
+    """The computer or container it runs on."""
+
+    def __str__(self) -> str:
+        where = f" on {self.host}" if self.host else ""
+        return f"process {self.pid}{where}" if self.pid else "another process"
+
+
+def process_of(owner: str) -> Process:
+    """Which process an owner is."""
+    found = _NAME.fullmatch(owner)
+    return Process(int(found[1]), found[2]) if found else Process()
+
+
+_NAME = re.compile(r"[0-9a-f]{16}-([0-9]{1,10})-(.*)")
+_MAX_HOST_CHARS = 63  # docs: RFC 1035, of one label
 
 
 class Owner:
@@ -27,7 +54,8 @@ class Owner:
             JournalError: The folder does not take a file, as on a full disk.
         """
         self._folder = folder
-        self.name = secrets.token_hex(8)
+        host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_MAX_HOST_CHARS]
+        self.name = f"{secrets.token_hex(8)}-{os.getpid()}-{host}"
         try:
             with ExitStack() as undo:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,12 +13,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal
+from ih_mcp.journal import Journal, Process, StreamRow
 from ih_mcp.net.socket import Opener
 
 from .leg import Patience
 from .outbox import DEFAULT_MAX_BYTES, Queued
-from .stream import Plan, Stream, StreamState
+from .stream import Feeder, Plan, Stream, StreamState
 
 DEFAULT_MAX_STREAMS = 16
 PREFIX = "st_"
@@ -135,46 +135,74 @@ class Registry:
             raise self._unknown(stream_id) from None
 
     async def require_live(self, stream_id: str) -> Stream:
-        """Like `live`, but tells an ended stream from an unknown one.
+        """Like `live`, but tells an ended stream, and one of another process, from an unknown one.
 
         Raises:
             StreamEndedError: It was there and is over.
+            CallerError: Another process has it (`elsewhere`).
             UnknownStreamError: Nobody knows it.
         """
         if stream_id in self._streams:
             return self._streams[stream_id]
-        state = (await self.record(stream_id)).get("state")
+        state = (await self.require_over(stream_id)).get("state")
         raise StreamEndedError(
             f"stream {stream_id} is over ({state})",
             help="Read its messages with poll_events; to send more, start a new stream.",
             facts={"stream_id": stream_id, "state": state},
         )
 
+    async def require_over(self, stream_id: str) -> dict[str, object]:
+        """The status of a stream that is not of this process any more.
+
+        Raises:
+            CallerError: Another process has it, and it goes on there (`elsewhere`).
+            UnknownStreamError: Nobody knows it.
+        """
+        row = await self._row(stream_id)
+        if process := self._journal.process_of(row):
+            state = json.loads(row.record).get("state")
+            raise CallerError(
+                f"stream {stream_id} is open in {process}; it goes on there, and only there can "
+                "it be fed, configured or ended",
+                code="elsewhere",
+                help="Call this in the client that started the stream; poll_events and "
+                "list_streams read it from here. Where that client is gone for good, end "
+                f"{process}: the stream is then over.",
+                facts={"stream_id": stream_id, "state": state, **_status_of(process)},
+            )
+        return self._kept_record(row)
+
     async def record(self, stream_id: str) -> dict[str, object]:
-        """The status of a stream, of this or an earlier process.
+        """The status of a stream, of this or another process.
 
         Raises:
             UnknownStreamError: Nobody knows it; names those that live.
         """
         if stream := self._streams.get(stream_id):
-            return {**stream.record(), "last_cursor": stream.log.last}
-        try:
-            row = await self._journal.row(stream_id)
-        except UnknownStreamError:
-            raise self._unknown(stream_id) from None
-        return {**json.loads(row.record), "last_cursor": row.last}
+            return live_record(stream)
+        return self._kept_record(await self._row(stream_id))
 
     async def records(self) -> dict[str, dict[str, object]]:
         """The status of every stream that is known, by id, the newest first."""
         rows = await self._journal.rows()
         known = {
-            row.id: {**json.loads(row.record), "last_cursor": row.last}
-            for row in reversed(rows)
-            if row.id.startswith(PREFIX)
+            row.id: self._kept_record(row) for row in reversed(rows) if row.id.startswith(PREFIX)
         }
         for stream in self._streams.values():
-            known[stream.id] = {**stream.record(), "last_cursor": stream.log.last}
+            known[stream.id] = live_record(stream)
         return known
+
+    async def _row(self, stream_id: str) -> StreamRow:
+        try:
+            return await self._journal.row(stream_id)
+        except UnknownStreamError:
+            raise self._unknown(stream_id) from None
+
+    def _kept_record(self, row: StreamRow) -> dict[str, object]:
+        """Of a stream that is not of this process; which one it is of, where it goes on."""
+        process = self._journal.process_of(row)
+        told = {**json.loads(row.record), "last_cursor": row.last}
+        return told | _status_of(process) if process else told
 
     async def close(self, seconds: float) -> None:
         """End every stream in order, as far as the time allows; the rest is let go."""
@@ -193,6 +221,17 @@ class Registry:
             help=f"Live streams: {', '.join(live)}." if live else "No stream is live; start one.",
             facts={"stream_id": stream_id, "live": live},
         )
+
+
+def live_record(stream: Stream) -> dict[str, object]:
+    """The status of a stream of this process."""
+    record = {**stream.record(), "last_cursor": stream.log.last}
+    takes_pushes = stream.feeder in {None, Feeder.PUSH} and not stream.is_over
+    return record | ({"next_seq": stream.pushes.next_seq} if takes_pushes else {})
+
+
+def _status_of(process: Process) -> dict[str, object]:
+    return {"process": {"pid": process.pid, "host": process.host}}
 
 
 def _has_left(stream: Stream, state: StreamState) -> bool:

@@ -48,6 +48,7 @@ from .picture_tools import (
     render_timeline,
     timeline_app,
 )
+from .push_tools import PushSegment, push_segment
 from .resources import add_resources
 from .runtime import Runtime, open_runtime
 from .skills import Skills
@@ -55,11 +56,9 @@ from .stdio import serve_stdio
 from .stream_tools import (
     ConfigureStream,
     EndStream,
-    PushSegment,
     StartStream,
     configure_stream,
     end_stream,
-    push_segment,
     start_stream,
 )
 from .token_tools import CreateToken, create_token

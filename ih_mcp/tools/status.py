@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ih_mcp.streams.registry import live_record
 from ih_mcp.streams.stream import Stream
 
 _SHORT = (
@@ -29,8 +30,7 @@ def pick(record: Mapping[str, object]) -> dict[str, object]:
 
 def status_of(stream: Stream) -> dict[str, object]:
     """The status of a live stream, for block 0."""
-    status: dict[str, object] = {"stream_id": stream.id, **stream.record()}
-    status["last_cursor"] = stream.log.last
+    status: dict[str, object] = {"stream_id": stream.id, **live_record(stream)}
     if stream.leg and stream.leg.is_open and not stream.is_over:
         limits = stream.leg.session.limits
         status["limits"] = {

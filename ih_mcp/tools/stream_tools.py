@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import replace
 from typing import Annotated, Literal
 
 import anyio
 from mcp_types import CallToolResult
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from ih_mcp.errors import CallerError, IhMcpError
-from ih_mcp.streams.push import PUSH_SECONDS, READY_SECONDS, alone, push
-from ih_mcp.streams.stream import Stream
+from ih_mcp.errors import UnknownStreamError
+from ih_mcp.streams.push import READY_SECONDS
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Config, pcm_format
 
 from .answers import answer
-from .runtime import Opening, Runtime
+from .runtime import Opening
 from .status import in_short, status_of
 from .tool import Arguments, Call
 
 _CONFIRM_SECONDS = 5.0
-_ORDER_SECONDS = 3.0
 _MAX_LABEL_CHARS = 200
 _THEN_POLL = {"next": "poll_events"}
 
@@ -111,80 +107,6 @@ async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
     return answer(in_short(stream) | {"confirmed": confirmed} | _THEN_POLL)
 
 
-class PushSegment(Arguments):
-    stream_id: str
-    path: str | None = Field(None, description="Preferred.")
-    data_base64: str | None = Field(None, description="Small segments only.")
-    seq: int | None = Field(
-        None, ge=1, description="Counts from 1; makes a repeated call harmless."
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> PushSegment:
-        if (self.path is None) == (self.data_base64 is None):
-            raise ValueError("give exactly one of path and data_base64")
-        return self
-
-
-async def push_segment(call: Call[PushSegment]) -> CallToolResult:
-    """Send the next segment of live video into a stream.
-
-    Segments of one recording go in order, unchanged, the first with the container header. Read
-    results with poll_events.
-    """
-    arguments = call.arguments
-    stream = await call.runtime.registry.require_live(arguments.stream_id)
-    if arguments.seq is not None:
-        await _turn(stream, arguments.seq)
-    until = anyio.current_time() + PUSH_SECONDS
-    async with alone(stream, until):  # before all that takes a while: calls in flight keep order
-        if arguments.seq is not None and arguments.seq <= stream.last_seq:
-            note = "this seq was taken before; nothing was sent again"
-            return answer(in_short(stream) | {"accepted": False, "note": note} | _THEN_POLL)
-        data = await _segment_bytes(call.runtime, arguments)
-        is_sent = await push(stream, data, seconds=until - anyio.current_time())
-        if arguments.seq is not None:
-            stream.note_seq(arguments.seq)
-    status = in_short(stream) | {"accepted": True, "bytes": len(data)}
-    if not is_sent:
-        status["note"] = "no media in it yet; it goes out with the next segment"
-    return answer(status | _THEN_POLL)
-
-
-async def _turn(stream: Stream, seq: int) -> None:
-    """Wait until `seq` is next: two calls in flight may arrive in either order."""
-    with anyio.move_on_after(_ORDER_SECONDS):
-        await stream.until(lambda: seq <= stream.last_seq + 1)
-    if seq > stream.last_seq + 1:
-        raise CallerError(
-            f"seq {seq} came, but {stream.last_seq + 1} is next",
-            code="seq_gap",
-            help=f"Push seq {stream.last_seq + 1} first; this segment was not taken.",
-            facts={"stream_id": stream.id, "expected_seq": stream.last_seq + 1},
-        )
-
-
-async def _segment_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
-    if arguments.path is not None:
-        return await runtime.read_segment(arguments.path)
-    text = arguments.data_base64 or ""
-    most = runtime.settings.max_call_bytes * 4 // 3 + 4
-    if len(text) > most:
-        raise CallerError(
-            f"data_base64 has {len(text):_} characters; {most:_} are the most",
-            code="call_too_large",
-            help="Write the segment to a file and push its path.",
-        )
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise CallerError(
-            "data_base64 is not base64",
-            code="bad_base64",
-            help="Use the standard alphabet with padding and no line breaks, or push a path.",
-        ) from None
-
-
 class EndStream(Arguments):
     stream_id: str
     wait_s: Wait = 10
@@ -199,17 +121,10 @@ async def end_stream(call: Call[EndStream]) -> CallToolResult:
     registry, stream_id = call.runtime.registry, call.arguments.stream_id
     try:
         stream = registry.live(stream_id)
-    except IhMcpError:
-        record = await registry.record(stream_id)  # it may be over already
-        return answer(
-            {
-                "stream_id": stream_id,
-                **record,
-                "ended": True,
-                "note": "it was over before",
-                "next": "poll_events",
-            }
-        )
+    except UnknownStreamError:
+        record = await registry.require_over(stream_id)
+        over = {"ended": True, "note": "it was over before", "next": "poll_events"}
+        return answer({"stream_id": stream_id, **record, **over})
     first = stream.ask_to_end()
     with anyio.move_on_after(call.arguments.wait_s):
         await stream.until(lambda: False)

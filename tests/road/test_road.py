@@ -142,7 +142,9 @@ async def test_pushed_chunks_arrive_as_they_are_in_order_and_a_repeated_seq_send
             for number, chunk in reversed(list(enumerate(chunks, 1))):  # the wrong order
                 tasks.start_soon(push, number, chunk)
         again = await host.call("push_segment", stream_id=stream_id, path=str(chunks[0]), seq=1)
-        assert again.status["accepted"] is False
+        assert again.status["duplicate"] is True
+        assert again.status["kept"] is True
+        assert again.status["next_seq"] == len(chunks) + 1
         await host.call("end_stream", stream_id=stream_id)
         _, last = await host.read_all(stream_id)
         (session,) = running.recorder.sessions

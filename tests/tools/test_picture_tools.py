@@ -67,14 +67,15 @@ async def test_the_app_is_offered_with_poll_events_and_reads_the_timeline(tmp_pa
     assert json.loads(timeline.text)["stream_id"] == "st_a"
 
 
-async def test_a_link_is_given_for_a_stream_that_is_kept(tmp_path: Path) -> None:
+async def test_no_link_is_given_for_a_stream_that_is_over(tmp_path: Path) -> None:
     async with client(tmp_path) as opened:
         result = await opened.call_tool("start_capture", {"stream_id": "st_a"})
     assert isinstance(result.content[0], TextContent)
-    status = json.loads(result.content[0].text)["ih_mcp"]
-    assert status["state"] == "ended"
-    assert status["link"].startswith("http://127.0.0.1:")
-    assert "#" in status["link"]
+    assert result.is_error
+    what, helps, facts = result.content[0].text.split("\n")
+    assert what == "Stream st_a is over (ended); nothing can be recorded into it any more."
+    assert "without a stream_id" in helps
+    assert json.loads(facts)["ih_mcp"]["error"]["code"] == "stream_ended"
 
 
 async def test_no_stream_is_opened_where_the_page_cannot_be_served(tmp_path: Path) -> None:
