@@ -63,10 +63,12 @@ def dialogue() -> Path:
 def _nothing_blocks_the_loop() -> Iterator[None]:
     """A blocking call of ours inside the event loop is an error.
 
-    `admit` says that it blocks and is called in threads; its own tests call it as it is. The HTTP
-    library reads an upload's file itself, 64 KiB at a time.
+    `admit` and `files` say that they block and are called in threads; their tests call them as
+    they are. The HTTP library reads an upload's file itself, 64 KiB at a time.
     """
-    with blockbuster_ctx("ih_mcp", excluded_modules=["ih_mcp.media.admit"]) as blocking:
+    with blockbuster_ctx(
+        "ih_mcp", excluded_modules=["ih_mcp.media.admit", "ih_mcp.files"]
+    ) as blocking:
         reading = blocking.functions["io.BufferedReader.read"]
         reading.can_block_in("httpx2/_multipart.py", {"render_data"})
         yield

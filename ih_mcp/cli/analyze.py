@@ -29,6 +29,8 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         analysis = await runtime.analyze_file(path, api=api, form=form)
+        for note in analysis.notes:
+            say(console, note)
         with console.status("the service is at work") as status:
             while not analysis.is_over:
                 with anyio.move_on_after(_LOOK_SECONDS):

@@ -34,14 +34,15 @@ async def _look(settings: Settings, file: str | None) -> Mapping[str, object]:
         return found if file is None else found | await _look_at(runtime, file, found)
 
 
-async def _look_at(runtime: Runtime, file: str, found: Mapping[str, object]) -> dict[str, object]:
-    mend = found["mend"]
+async def _look_at(runtime: Runtime, file: str, setup: Mapping[str, object]) -> dict[str, object]:
+    mend = setup["mend"]
     assert isinstance(mend, list)
     try:
-        facts = await probe(await runtime.ffmpeg(), await runtime.admit(file))
+        found = await runtime.find_file(file)
+        facts = await probe(await runtime.ffmpeg(), found.path)
     except IhMcpError as exc:
         return {"file": f"problem: {exc.what}", "mend": [*mend, exc.help]}
-    return {"file": _told(facts)}
+    return {"file": " ".join([_told(facts), *found.notes])}
 
 
 def _told(facts: Facts) -> str:

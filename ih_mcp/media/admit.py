@@ -1,49 +1,71 @@
 """Which files may be read: regular ones inside the allowed folders, links resolved.
 
-Two steps, since a name can come to mean another file between them: `admit` decides by name, and
-`opened` holds the file by a descriptor and looks again where that descriptor is. ffmpeg gets the
-descriptor, never the name, where the platform can.
+Two steps, since a name can come to mean another file between them: `find` decides by name, first
+by its letters and then by the disk, and `opened` holds the file by a descriptor that no link led
+to. ffmpeg gets the descriptor, never the name, where the platform can.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-import stat
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePath, PureWindowsPath
 
 import anyio
 import anyio.to_thread
 
 from ih_mcp.errors import MediaError, PathError
+from ih_mcp.files import named, normal, open_file, require_media
 
-_NEAR_MISSES = 3
-_MAX_NAMED = 200
-_MAX_SCANNED = 2_000  # entries of a folder looked at for near misses
+from .names import alike, explained, folded, near_misses, path_of, shown
+
+_MAX_SCANNED = 20_000  # entries of a folder that are compared with a name
 _HOW_TO_ALLOW = "Set IH_MCP_MEDIA_DIRS to the folders that may be read, or move the file into one."
+_LOCAL_LINKS = ("/tmp", "/var")  # noqa: S108 - not written to; macOS links them to /private
 
 
-def admit(path: str, *, allowed: Sequence[Path]) -> Path:
-    """The file `path` names, absolute and free of links, if it may be read.
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A file that may be read."""
 
-    Touches the disk: call it in a thread.
+    path: Path
+    """Absolute and free of links."""
+    size: int
+    notes: tuple[str, ...] = ()
+    """What to tell the caller: where it is not the very name that was written."""
+
+
+def admit(path: str, *, allowed: Sequence[Path] | None) -> Path:
+    """The path of the file that `find` gives."""
+    return find(path, allowed=allowed).path
+
+
+def find(path: str, *, allowed: Sequence[Path] | None) -> Admitted:
+    """The file that `path` names, if it may be read.
+
+    A name that nothing has is taken for the one file that looks the same: letters composed in
+    another way, another kind of space. Touches the disk: call it in a thread.
 
     Args:
-        path: As the caller wrote it; `~` and relative paths are taken from the first folder.
-        allowed: Folders whose files, at any depth, may be read.
+        path: As the caller wrote it: a path, or a `file:` URI of this machine. A relative one is
+            looked for in every allowed folder, and must be in one alone.
+        allowed: Folders whose files, at any depth, may be read. A path that leads outside by its
+            letters is refused before the disk is touched. None: a person named this very file,
+            as a shell does, and any may be read.
 
     Raises:
-        PathError: `path_not_allowed`, `file_not_found`, `not_a_file` or `empty_file`.
+        PathError: `path_not_allowed`, `file_not_found`, `ambiguous_path`, `not_a_file` or
+            `empty_file`.
     """
-    folders = [folder.resolve() for folder in allowed]
-    resolved = _resolve(path, folders)
-    if not _is_inside(resolved, folders):
-        raise _not_allowed(path, folders)
-    _check(_named(path), _status(path, resolved))
-    return resolved
+    written = path_of(path)
+    if "\0" in written:
+        raise _no_path(path)
+    with _no_path_for_odd_ones(path):
+        roots = None if allowed is None else [_Root.of(folder) for folder in allowed]
+        return _Search(path, written, roots).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +92,9 @@ async def opened(path: Path) -> AsyncIterator[Source]:
         PathError: It is not the admitted file any more.
     """
     with anyio.CancelScope(shield=True):  # a descriptor nobody knows of would stay open
-        descriptor, source = await anyio.to_thread.run_sync(_hold, path)
+        descriptor, status = await anyio.to_thread.run_sync(open_file, path)
     try:
-        yield source
+        yield _source(path, descriptor, status.st_size)
     finally:
         os.close(descriptor)
 
@@ -84,15 +106,15 @@ def read(path: Path, *, max_bytes: int) -> bytes:
         PathError: It is not the admitted file any more.
         MediaError: It is larger than `max_bytes`; nothing of that size is read.
     """
-    descriptor, source = _hold(path)
+    descriptor, status = open_file(path)
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(source.size + 1) if source.size <= max_bytes else b""  # no larger buffer
-        if len(data) > source.size:  # it has grown meanwhile
-            data += file.read(max_bytes - source.size)
-    size = max(source.size, len(data))  # it may have grown meanwhile
+        data = file.read(status.st_size + 1) if status.st_size <= max_bytes else b""
+        if len(data) > status.st_size:  # it has grown meanwhile
+            data += file.read(max_bytes - status.st_size)
+    size = max(status.st_size, len(data))
     if size > max_bytes:
         raise MediaError(
-            f"{_named(path.name)} has {size:_} bytes; a segment may have {max_bytes:_}",
+            f"{named(path.name)} has {size:_} bytes; a segment may have {max_bytes:_}",
             code="segment_too_large",
             help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
             facts={"bytes": size, "max_bytes": max_bytes},
@@ -100,121 +122,218 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     return data
 
 
-def _hold(path: Path) -> tuple[int, Source]:
-    descriptor = _open(path)
-    try:
-        status = os.fstat(descriptor)
-        _check(_named(path.name), status)
-        if _place(descriptor, path) != path:
+# --- by letters ----------------------------------------------------------------------------------
+
+
+def beneath(path: PurePath, folder: PurePath) -> PurePath | None:
+    """What follows `folder` in `path`, by letters alone; None where `path` leads out of it.
+
+    Args:
+        path: A relative one is taken from `folder`. On Windows the drive, the share or the
+            device has to be that of the folder.
+        folder: Absolute and normal.
+    """
+    whole, depth = normal(folder / path), len(folder.parts)
+    if _looks(whole, depth) != _looks(folder, depth):
+        return None
+    return type(whole)(*whole.parts[depth:])
+
+
+def _looks(path: PurePath, depth: int) -> list[str]:
+    looks = [folded(part) for part in path.parts[:depth]]
+    return [look.lower() for look in looks] if isinstance(path, PureWindowsPath) else looks
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """An allowed folder."""
+
+    real: Path
+    """Absolute and free of links."""
+    names: tuple[PurePath, ...]
+    """Every name it goes by."""
+
+    @classmethod
+    def of(cls, folder: Path) -> _Root:
+        real = folder.resolve()
+        return cls(real, (real, normal(folder.absolute()), *_aliases(real)))
+
+    def place(self, path: PurePath) -> Path | None:
+        """Where `path` would be in this folder; None where it leads out of it by its letters."""
+        rests = (beneath(path, name) for name in self.names)
+        rest = next((rest for rest in rests if rest is not None), None)
+        return None if rest is None else self.real / rest
+
+
+def _aliases(real: Path) -> Iterator[PurePath]:
+    """Names of a folder by links above it that people do not think of: home, /tmp on macOS."""
+    for alias in (os.path.expanduser("~"), os.environ.get("PWD", ""), *_LOCAL_LINKS):  # noqa: PTH111 - it does not raise
+        with suppress(OSError, RuntimeError, ValueError):
+            link = Path(alias)
+            if link.is_absolute():
+                yield link / real.relative_to(link.resolve())
+
+
+# --- by the disk ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One search for the file that a caller named."""
+
+    asked: str
+    """As the caller wrote it, for texts."""
+    written: str
+    """The path in it."""
+    roots: Sequence[_Root] | None
+    """Allowed folders; None: any file may be read."""
+
+    def result(self) -> Admitted:
+        places = self._places()
+        reals = [place.resolve() for place in places]
+        inside = [real for real in reals if self._is_allowed(real)]
+        if not inside:
+            raise self._not_allowed()
+        if found := _there(inside):
+            return self._the_one(found)
+        if found := _there(filter(None, map(self._look_alike, places))):
+            taken = self._the_one(found)
+            note = f"nothing is called {named(self.asked)}; {taken.path.name!a} looks the same"
+            return replace(taken, notes=(f"{note} and was taken",))
+        raise self._not_found(inside)
+
+    def _places(self) -> list[Path]:
+        """Where the file would be; one whose name begins with ~ comes before somebody's home."""
+        places = self._places_of(self.written)
+        if not self.written.startswith("~"):
+            return places
+        there = _there(real for place in places if self._is_allowed(real := place.resolve()))
+        return places if there else self._places_of(os.path.expanduser(self.written))  # noqa: PTH111 - it does not raise
+
+    def _places_of(self, written: str) -> list[Path]:
+        path = Path(written)
+        if self.roots is None:
+            return [Path.cwd() / path]
+        if ".." in path.parts and any(_goes_over_a_link(path, root) for root in self.roots):
+            raise self._not_allowed()
+        return [place for root in self.roots if (place := root.place(path))]
+
+    def _is_allowed(self, real: Path) -> bool:
+        return self.roots is None or any(real.is_relative_to(root.real) for root in self.roots)
+
+    def _the_one(self, found: dict[Path, os.stat_result]) -> Admitted:
+        if len(found) > 1:
             raise PathError(
-                f"{_named(path.name)} is not where it was when it was allowed",
-                help="Give the path of the file itself, not of a link to it.",
+                f"{named(self.asked)} is in more than one of the allowed folders",
+                help=f"Give the whole path: {' or '.join(map(str, found))}.",
+                code="ambiguous_path",
+                facts={"found": [str(real) for real in found]},
             )
-        return descriptor, _source(path, descriptor, status.st_size)
-    except BaseException:
-        os.close(descriptor)
-        raise
+        ((real, status),) = found.items()
+        require_media(self.asked, status, within=_first_files(real))
+        return Admitted(real, status.st_size)
+
+    def _look_alike(self, place: Path) -> Path | None:
+        """The one file that looks as `place` does, each folder on the way too; None: not one."""
+        current = Path(place.anchor)
+        for part in place.parts[1:]:
+            if not os.path.lexists(current / part):
+                if not self._is_allowed(current.resolve()):
+                    return None  # what is outside is not compared with anything
+                names = _names_in(current)
+                like = alike(part, names) if len(names) < _MAX_SCANNED else []
+                if len(like) != 1:
+                    return None
+                part = like[0]  # noqa: PLW2901 - from here on under its own name
+            current /= part
+        real = current.resolve()
+        return real if self._is_allowed(real) else None
+
+    def _not_found(self, reals: Sequence[Path]) -> PathError:
+        near = [name for real in reals for name in near_misses(real.name, _names_in(real.parent))]
+        near = list(dict.fromkeys(near))
+        what, helps = self._explained() or ("", "Check the name and its folder.")
+        if near:
+            last = Path(self.written).name
+            meant = f"Did you mean {' or '.join(shown(name, last) for name in near)}?"
+            helps = f"{helps} {meant}" if what else meant
+        is_relative = self.roots is not None and not Path(self.written).is_absolute()
+        where = " in the allowed folders" if is_relative and not what else ""
+        return PathError(
+            f"there is no file {named(self.asked)}{where}{what and f': it {what}'}",
+            help=helps,
+            code="file_not_found",
+            facts={"near": near},
+        )
+
+    def _explained(self) -> tuple[str, str] | None:
+        if self.written.startswith("~") and os.path.expanduser(self.written) == self.written:  # noqa: PTH111 - it does not raise
+            return "begins with ~ and no user's name", "Write the whole path."
+        return explained(self.written)
+
+    def _not_allowed(self) -> PathError:
+        folders = [str(root.real) for root in self.roots or ()]
+        return PathError(
+            f"{named(self.asked)} is outside the allowed folders ({', '.join(folders) or 'none'})",
+            help=_HOW_TO_ALLOW,
+            code="path_not_allowed",
+            facts={"allowed": folders},
+        )
 
 
-def _resolve(path: str, folders: Sequence[Path]) -> Path:
-    base = folders[0] if folders else Path("/")
+def _goes_over_a_link(path: PurePath, root: _Root) -> bool:
+    """Whether a `..` follows a link in the folder, where it means another place than it says."""
+    place = Path(root.real.anchor)
+    for part in (root.real / path).parts[1:]:
+        if part != "..":
+            place /= part
+            continue
+        inside = root.place(place)
+        if inside and inside.is_symlink():
+            return True
+        place = place.parent
+    return False
+
+
+def _there(reals: Iterable[Path]) -> dict[Path, os.stat_result]:
+    """Those that are there."""
+    found = {}
+    for real in reals:
+        with suppress(FileNotFoundError):
+            found[real] = real.lstat()
+    return found
+
+
+def _names_in(folder: Path) -> list[str]:
     try:
-        if "\0" in path or not path.strip():
-            raise ValueError(path)
-        return (base / Path(path).expanduser()).resolve()
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in islice(entries, _MAX_SCANNED)]
+    except OSError:
+        return []
+
+
+def _first_files(folder: Path) -> list[str]:
+    """What a caller who named a folder may have meant."""
+    if not folder.is_dir():
+        return []
+    return sorted(name for name in _names_in(folder) if not name.startswith("."))[:2]
+
+
+@contextmanager
+def _no_path_for_odd_ones(path: str) -> Iterator[None]:
+    """What the system cannot take as a path, such as a loop of links, becomes an answer."""
+    try:
+        yield
     except (OSError, RuntimeError, ValueError) as exc:
         raise _no_path(path) from exc
 
 
-def _is_inside(path: Path, folders: Sequence[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
-
-
-def _status(path: str, resolved: Path) -> os.stat_result:
-    try:
-        return resolved.lstat()
-    except FileNotFoundError as exc:
-        near = _near_misses(resolved)
-        raise PathError(
-            f"there is no file {_named(path)}",
-            help=f"Did you mean {' or '.join(near)}?" if near else "Check the name and its folder.",
-            code="file_not_found",
-            facts={"near": near},
-        ) from exc
-    except OSError as exc:
-        raise _no_path(path) from exc
-
-
-def _named(path: str) -> str:
-    """As the caller wrote it, of a length and in characters that do no harm in a text."""
-    return ascii(path if len(path) <= _MAX_NAMED else f"{path[:_MAX_NAMED]}…")
-
-
 def _no_path(path: str) -> PathError:
     return PathError(
-        f"{_named(path)} is not a path that can be read",
+        f"{named(path)} is not a path that can be read",
         help="Give the path of a file.",
         code="not_a_file",
     )
-
-
-def _check(name: str, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise PathError(
-            f"{name} is not a regular file",
-            help="Give a media file; folders, devices and pipes are not read.",
-            code="not_a_file",
-        )
-    if not status.st_size:
-        raise PathError(
-            f"{name} is empty",
-            help="If it is still being written, wait until it has media.",
-            code="empty_file",
-        )
-
-
-def _near_misses(path: Path) -> list[str]:
-    """Names like it in the same folder, which is inside an allowed one like the path itself."""
-    try:
-        with os.scandir(path.parent) as entries:
-            names = [entry.name for entry, _ in zip(entries, range(_MAX_SCANNED), strict=False)]
-    except OSError:
-        return []
-    return difflib.get_close_matches(path.name, names, n=_NEAR_MISSES)
-
-
-def _not_allowed(path: str, folders: Sequence[Path]) -> PathError:
-    named = ", ".join(map(str, folders)) or "none"
-    return PathError(
-        f"{_named(path)} is outside the allowed folders ({named})",
-        help=_HOW_TO_ALLOW,
-        code="path_not_allowed",
-        facts={"allowed": [str(folder) for folder in folders]},
-    )
-
-
-def _open(path: Path) -> int:
-    """Without following a last link, and without waiting for the other end of a pipe."""
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        return os.open(path, flags)
-    except FileNotFoundError as exc:
-        raise PathError(
-            f"there is no file {_named(path.name)}", help="It was removed.", code="file_not_found"
-        ) from exc
-    except OSError as exc:
-        raise PathError(
-            f"{_named(path.name)} cannot be opened: {exc.strerror}",
-            help="Check its permissions, and that the path is of the file itself.",
-            code="not_a_file",
-        ) from exc
-
-
-def _place(descriptor: int, path: Path) -> Path:
-    """Where the open file is; asked of the descriptor where the system can tell."""
-    told = Path("/proc/self/fd", str(descriptor))
-    return told.readlink() if told.exists() else path.resolve()
 
 
 def _source(path: Path, descriptor: int, size: int) -> Source:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from ih_mcp.errors import MediaError
+from ih_mcp.files import find_program
 
 from .commands import MAX_PIXELS
 from .process import Means, environment
@@ -102,7 +102,11 @@ def find_ffmpeg(explicit: str | None = None, allowance: Allowance = _USUAL) -> F
         MediaError: None serves, or the explicit one does not (`ffmpeg_missing`).
     """
     if explicit:
-        return _serving(explicit, "IH_MCP_FFMPEG", allowance)
+        is_name = Path(explicit).name == explicit  # Windows would start one of the current folder
+        path = find_program(explicit) if is_name else explicit
+        if path is None:
+            raise _missing(f"there is no {explicit!a} on PATH, which IH_MCP_FFMPEG names")
+        return _serving(path, "IH_MCP_FFMPEG", allowance)
     refusals = []
     for path, found_by in _candidates():
         try:
@@ -119,7 +123,7 @@ def is_supported(version: str) -> bool:
 
 
 def _candidates() -> Iterator[tuple[str, str]]:
-    if on_path := shutil.which("ffmpeg"):
+    if on_path := find_program("ffmpeg"):
         yield on_path, "PATH"
     # Not by its own finder, which starts the binary with all of our environment, keys too.
     for path in sorted(_BUNDLED.glob("ffmpeg*")):  # the wheel of some platforms brings none

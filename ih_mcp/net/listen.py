@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -32,10 +33,21 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
     # Named, since asyncio sends small writes at once only where the protocol is: else an answer's
     # body waits 40 ms for the client to acknowledge its head.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, address_option(), 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
         yield listener
+
+
+def address_option() -> int:
+    """How the port is claimed: for this process alone.
+
+    With `SO_REUSEADDR` a POSIX system gives a port again whose last connections still close;
+    Windows would let any other process listen on the very same port.
+    """
+    if sys.platform == "win32":  # pragma: no cover - of that platform alone
+        return socket.SO_EXCLUSIVEADDRUSE
+    return socket.SO_REUSEADDR
 
 
 def url_of(listener: socket.socket) -> str:

@@ -17,7 +17,9 @@ import anyio.to_thread
 import h11
 import httpx2
 
-from ih_mcp.errors import PathError, TransportError
+from ih_mcp.errors import MediaError, PathError, TransportError
+from ih_mcp.files import open_file
+from ih_mcp.wire.rest import MAX_VIDEO_BYTES
 
 from .answers import Answer, host_of, refused
 from .route import Route, find_route
@@ -158,24 +160,31 @@ def _open(source: Path) -> BinaryIO:
 
     Raises:
         PathError: It is not there any more.
+        MediaError: It has become too large.
     """
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor, status = open_file(source)
+    file = os.fdopen(descriptor, "rb")
     try:
-        file = os.fdopen(os.open(source, flags | getattr(os, "O_NONBLOCK", 0)), "rb")
-    except OSError as exc:
-        raise _moved(source) from exc
-    told = Path("/proc/self/fd", str(file.fileno()))
-    if told.exists() and told.readlink() != source:
+        require_uploadable(source.name, status.st_size)
+    except MediaError:
         file.close()
-        raise _moved(source)
+        raise
     return file
 
 
-def _moved(source: Path) -> PathError:
-    return PathError(
-        f"{source.name!a} is not where it was when it was allowed",
-        help="Give the path of the file itself, not of a link to it, and leave it there.",
-    )
+def require_uploadable(name: str, size: int) -> None:
+    """Refuse a file that is larger than an upload may be.
+
+    Raises:
+        MediaError: It is.
+    """
+    if size > MAX_VIDEO_BYTES:
+        raise MediaError(
+            f"{name} has {size:_} bytes; an upload takes {MAX_VIDEO_BYTES:_}",
+            code="file_too_large",
+            help="Use stream_file: it sends files of any length and size.",
+            facts={"bytes": size, "max_bytes": MAX_VIDEO_BYTES},
+        )
 
 
 @asynccontextmanager

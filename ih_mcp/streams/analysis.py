@@ -44,6 +44,8 @@ class Request:
     upload: Upload
     source: Path
     form: Sequence[tuple[str, str]] = ()
+    notes: tuple[str, ...] = ()
+    """What to tell of the file beside the result."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Analysis:
     """What the journal keeps of it, ready for JSON."""
     changed: Bell = field(default_factory=Bell)
     is_over: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Analyses:
@@ -81,9 +84,12 @@ class Analyses:
             "api": request.upload.name,
             "source": request.source.name,
         }
+        if request.notes:
+            facts["notes"] = request.notes
         analysis_id = f"{PREFIX}{secrets.token_hex(16)}"
         log = await self._journal.begin(analysis_id, facts)
-        analysis = self._live[analysis_id] = Analysis(analysis_id, log, facts)
+        analysis = Analysis(analysis_id, log, facts, notes=request.notes)
+        self._live[analysis_id] = analysis
 
         async def work(rest: Rest) -> None:
             reply = await rest.upload(

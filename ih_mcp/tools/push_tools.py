@@ -66,11 +66,13 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
         until = anyio.current_time() + PUSH_SECONDS
         await _turn(stream, arguments.seq)
         async with alone(stream, until):  # before all that takes a while: calls keep their order
-            data = await _segment_bytes(call.runtime, stream, arguments, until)
+            data, notes = await _segment_bytes(call.runtime, stream, arguments, until)
             status = await _kept(stream, data, arguments.seq, until)
     next_seq = stream.pushes.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
+    if notes:
+        status["note"] = "; ".join([*notes, *([str(status["note"])] if "note" in status else [])])
     return answer(in_short(stream) | facts | status | _totals(stream) | {"next": then})
 
 
@@ -131,10 +133,11 @@ async def _turn(stream: Stream, seq: int | None) -> None:
 
 async def _segment_bytes(
     runtime: Runtime, stream: Stream, arguments: PushSegment, until: float
-) -> bytes:
+) -> tuple[bytes, tuple[str, ...]]:
+    """The segment, and what to tell of the file it came from."""
     try:
         with anyio.fail_after(until - anyio.current_time()):
-            data = await _given_bytes(runtime, arguments)
+            data, notes = await _given_bytes(runtime, arguments)
     except TimeoutError:
         raise CallerError(
             "there was no time left to read the segment",
@@ -145,17 +148,17 @@ async def _segment_bytes(
     except IhMcpError as exc:
         if exc.code != "empty_file":
             raise
-        data = b""
+        data, notes = b"", ()
     if not data:
         raise MediaError(
             "the segment is empty",
             code="empty_file",
             help=_EMPTY_HELP.format(stream.pushes.next_seq),
         )
-    return data
+    return data, notes
 
 
-async def _given_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
+async def _given_bytes(runtime: Runtime, arguments: PushSegment) -> tuple[bytes, tuple[str, ...]]:
     if arguments.path is not None:
         return await runtime.read_segment(arguments.path)
     text = arguments.data_base64 or ""
@@ -167,7 +170,7 @@ async def _given_bytes(runtime: Runtime, arguments: PushSegment) -> bytes:
             help="Write the segment to a file and push its path.",
         )
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True), ()
     except (binascii.Error, ValueError):
         raise CallerError(
             "data_base64 is not base64",

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
@@ -34,20 +34,15 @@ from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import (
-    AUTH_PATHS,
-    MAX_VIDEO_BYTES,
-    MIN_VIDEO_SECONDS,
-    UPLOADS,
-    Token,
-    Upload,
-)
+from ih_mcp.wire.rest import AUTH_PATHS, MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
 
 from .credentials import Credentials
+from .disk import DiskCalls
 from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.capture.house import House
+    from ih_mcp.media.admit import Admitted
     from ih_mcp.media.devices import Input
     from ih_mcp.media.ffmpeg import Ffmpeg
     from ih_mcp.net.socket import Socket
@@ -57,8 +52,6 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.streams.pace import PaceName
 
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
-T = TypeVar("T")
-_DISK_SECONDS = 10.0
 _TIDY_SECONDS = 3600.0
 _LOG = logging.getLogger("ih_mcp.tools")
 _ORPHANED = {"state": "failed", "reason": "host_stopped"}
@@ -94,6 +87,7 @@ class Runtime:
         self.mirror = mirror
         self._tasks = tasks
         self.is_trusted = trusted
+        self._disk = DiskCalls()
         self._making = anyio.Lock()
         self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
@@ -165,8 +159,8 @@ class Runtime:
         from ih_mcp.streams.feed import RAW_HERTZ, Source, feed  # noqa: PLC0415
 
         self.credentials.require()
-        source = await self.admit(path)
-        ffmpeg = await self.ffmpeg()
+        found = await self.find_file(path)
+        source, ffmpeg = found.path, await self.ffmpeg()
         facts = await probe(ffmpeg, source)
         chosen = dialect(opening.api or self.settings.api)
         model = chosen.model_or_default(opening.config.model)
@@ -178,7 +172,7 @@ class Runtime:
         return await self.start_stream(
             opening,
             source=source.name,
-            notes=facts.notes(),
+            notes=(*found.notes, *facts.notes()),
             feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
         )
 
@@ -200,35 +194,38 @@ class Runtime:
         )
 
     async def admit(self, path: str) -> Path:
-        """The real path of a file that may be read.
+        """The path of the file that `find_file` gives."""
+        return (await self.find_file(path)).path
+
+    async def find_file(self, path: str) -> Admitted:
+        """A file that may be read: of an allowed folder, or the one a person named.
 
         Raises:
             PathError: It may not, or is not there; says what may.
         """
-        from ih_mcp.media.admit import admit  # noqa: PLC0415
+        from ih_mcp.media import admit  # noqa: PLC0415
 
-        folders = self.settings.folders
-        if not folders and self.is_trusted:  # a person named this very file on the command line
-            folders = await to_thread.run_sync(_folders_of, path)
-        if not folders:
+        folders = None if self.is_trusted else self.settings.folders
+        if folders == ():
             raise PathError(
                 "no folder is allowed to read files from",
                 help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
                 code="no_media_dirs",
             )
-        return await _from_disk(partial(admit, path, allowed=folders))
+        return await self._disk.call(partial(admit.find, path, allowed=folders))
 
-    async def read_segment(self, path: str) -> bytes:
-        """All of a file that may be read, as one segment.
+    async def read_segment(self, path: str) -> tuple[bytes, tuple[str, ...]]:
+        """All of a file that may be read, as one segment, and what to tell of its name.
 
         Raises:
-            PathError: As `admit`.
+            PathError: As `find_file`.
             MediaError: It is larger than a segment may be.
         """
         from ih_mcp.media.admit import read  # noqa: PLC0415
 
-        admitted = await self.admit(path)
-        return await _from_disk(partial(read, admitted, max_bytes=self.settings.max_segment_bytes))
+        found = await self.find_file(path)
+        most = self.settings.max_segment_bytes
+        return await self._disk.call(partial(read, found.path, max_bytes=most)), found.notes
 
     # --- uploads and tokens --------------------------------------------------------------------
 
@@ -241,21 +238,16 @@ class Runtime:
             CallerError: The version has no upload, or does not know an option.
         """
         from ih_mcp.media.probe import probe  # noqa: PLC0415
+        from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
 
         self.credentials.require()
         upload = UPLOADS.get(api)
         if upload is None:
             raise CallerError(f"{api} has no upload here", help=f"Use one of {', '.join(UPLOADS)}.")
         _require_taken(upload, form)
-        source = await self.admit(path)
-        size = (await anyio.Path(source).stat()).st_size
-        if size > MAX_VIDEO_BYTES:
-            raise MediaError(
-                f"{source.name} has {size:_} bytes; an upload takes {MAX_VIDEO_BYTES:_}",
-                code="file_too_large",
-                help="Use stream_file: it sends files of any length and size.",
-                facts={"bytes": size, "max_bytes": MAX_VIDEO_BYTES},
-            )
+        found = await self.find_file(path)
+        source = found.path
+        require_uploadable(source.name, found.size)
         facts = await probe(await self.ffmpeg(), source)
         if facts.duration_seconds is not None and facts.duration_seconds < MIN_VIDEO_SECONDS:
             raise MediaError(
@@ -265,7 +257,7 @@ class Runtime:
                 help="Give a longer clip.",
             )
         return await self.analyses.start(
-            Request(upload=upload, source=source, form=upload.form(**form)),
+            Request(upload=upload, source=source, form=upload.form(**form), notes=found.notes),
             base_url=await self.base_url(),
             credential=await self.credentials.give(api),
         )
@@ -409,25 +401,6 @@ async def _tidy_forever(journal: Journal) -> None:
         except JournalError as exc:
             _LOG.warning("the journal was not tidied: %s", exc)
         await anyio.sleep(_TIDY_SECONDS)
-
-
-async def _from_disk(call: Callable[[], T]) -> T:
-    """A call that reads the disk; one that hangs, as a lost network drive does, is left behind."""
-    try:
-        with anyio.fail_after(_DISK_SECONDS):
-            return await to_thread.run_sync(call, abandon_on_cancel=True)
-    except TimeoutError:
-        raise PathError(
-            f"the file could not be read within {_DISK_SECONDS:g} s",
-            help="Check the drive it is on, or copy it to a local one.",
-            code="file_unreachable",
-            retry=True,
-        ) from None
-
-
-def _folders_of(path: str) -> tuple[Path, Path]:
-    """Where a path on the command line is taken from, and where the file itself is."""
-    return Path.cwd(), Path(path).expanduser().resolve().parent
 
 
 async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:

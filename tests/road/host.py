@@ -102,6 +102,7 @@ async def open_host(
     *,
     seconds: float = 60,
     command: Sequence[str] = (),
+    cwd: Path | None = None,
 ) -> AsyncIterator[Host]:
     """A host with the server open.
 
@@ -110,9 +111,10 @@ async def open_host(
         mode: The era of the protocol.
         seconds: A limit for all that is done with it.
         command: Starts the server; a fork where none is given, `REAL` where it matters.
+        cwd: Where the server is started.
     """
     words = command or forked()
-    server = StdioServerParameters(command=words[0], args=list(words[1:]), env=dict(env))
+    server = StdioServerParameters(command=words[0], args=list(words[1:]), env=dict(env), cwd=cwd)
     with anyio.fail_after(seconds):
         async with Client(stdio_client(server), mode=mode) as client:
             yield Host(client)
