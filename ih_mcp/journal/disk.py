@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+from ih_mcp.errors import ConfigurationError
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_SIDE_FILES = ("", "-wal", "-shm")  # what SQLite opens by the name of the file
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -38,10 +45,48 @@ def make_private(path: Path) -> None:
 
     Raises:
         OSError: It cannot be made, or the folder is a link, which somebody else may have set.
+        ConfigurationError: It is there, and another user can change it.
     """
     if path.parent.is_symlink():
         raise NotADirectoryError(f"{path.parent.name} is a link; name the folder itself")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_ours(path)
     if not path.exists():
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _require_ours(path: Path) -> None:
+    """Let messages go into no folder and no file that another user made or can change.
+
+    A folder that we cannot write to may be anybody's: it is only read. Root may use the folder of
+    a user, as a container does that a folder of its host is mounted into, but no file of another.
+
+    Raises:
+        ConfigurationError: Says what to do.
+    """
+    folder = path.parent
+    if not hasattr(os, "geteuid") or not os.access(folder, os.W_OK):  # Windows has other means
+        return
+    us = os.geteuid()
+    _require(folder, owner=us or None)
+    for side in _SIDE_FILES:
+        with suppress(FileNotFoundError):  # another process may end just now
+            _require(path.with_name(path.name + side), owner=us)
+
+
+def _require(path: Path, *, owner: int | None) -> None:
+    status = path.lstat()
+    what = f"the data folder {path}" if stat.S_ISDIR(status.st_mode) else str(path)
+    another = "set IH_MCP_DATA_DIR to a folder of your own; it is made where there is none."
+    if not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        raise ConfigurationError(f"{path} is a link, or no file", help=f"Remove it, or {another}")
+    if owner is not None and status.st_uid != owner:
+        raise ConfigurationError(
+            f"{what} belongs to another user (uid {status.st_uid})", help=f"S{another[1:]}"
+        )
+    if status.st_mode & _OTHERS_WRITE:
+        raise ConfigurationError(
+            f"other users may write to {what} (mode {stat.S_IMODE(status.st_mode):04o})",
+            help=f"Run `chmod go-w {shlex.quote(str(path))}`, or {another}",
+        )

@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 
 from ih_mcp import __version__
-from ih_mcp.errors import ConfigurationError
+from ih_mcp.errors import ConfigurationError, unwrapped
 from ih_mcp.settings import Settings
 
 from .capture_tools import StartCapture, start_capture
@@ -171,7 +171,8 @@ def run_stdio(settings: Settings) -> None:
     allows, and the process exits before its host would kill it.
     """
     logging.getLogger("ih_mcp").setLevel(settings.log_level.upper())
-    anyio.run(_serve, settings)
+    with unwrapped():
+        anyio.run(_serve, settings)
 
 
 async def _serve(settings: Settings) -> None:

@@ -10,9 +10,11 @@ import http.server
 import json
 import logging
 import os
+import secrets
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,6 +25,7 @@ import pytest
 
 from ih_mcp import redaction
 from ih_mcp.errors import ConfigurationError, IhMcpError, RemoteProtocolError
+from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
@@ -566,3 +569,139 @@ async def test_s40_what_a_session_says_of_itself_is_cut_in_our_texts(
     with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         (longest,) = database.execute("SELECT max(length(record)) FROM streams").fetchone()
     assert longest < 5 * redaction.MAX_CHARS * 6
+
+
+# --- S37: a data folder that somebody else can change ---------------------------------------------
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes of POSIX")
+as_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files to other users"
+)
+ANOTHER = 12_345
+
+
+async def refusal_of(folder: Path) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as refused:
+        async with open_journal(folder):
+            pass
+    assert "IH_MCP_DATA_DIR" in refused.value.help
+    return refused.value
+
+
+async def kept(folder: Path) -> None:
+    async with open_journal(folder) as journal:
+        await journal.begin(f"st_{secrets.token_hex(4)}", {})
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o1777])
+async def test_s37_a_folder_that_others_may_write_to_is_refused(mode: int, tmp_path: Path) -> None:
+    folder = tmp_path / "da ta"
+    folder.mkdir()
+    folder.chmod(mode)
+    refused = await refusal_of(folder)
+    assert f"may write to the data folder {folder} (mode {mode:04o})" in refused.what
+    assert f"chmod go-w '{folder}'" in refused.help
+    folder.chmod(mode & ~0o022)  # what it advises
+    await kept(folder)
+
+
+@posix
+@pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "journal.db-shm"])
+@pytest.mark.parametrize("leads", ["to a file", "nowhere"])
+async def test_s37_a_file_that_is_a_link_is_refused(name: str, leads: str, tmp_path: Path) -> None:
+    folder, target = tmp_path / "data", tmp_path / "elsewhere"
+    folder.mkdir()
+    if leads == "to a file":
+        target.write_bytes(b"")
+    (folder / name).symlink_to(target)
+    assert f"{name} is a link" in (await refusal_of(folder)).what
+    assert not target.exists() or target.read_bytes() == b""
+
+
+@posix
+async def test_s37_a_pipe_in_the_place_of_the_file_is_refused_and_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "journal.db")
+    with anyio.fail_after(5):
+        await refusal_of(tmp_path)
+
+
+@posix
+async def test_s37_a_file_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    await kept(tmp_path)
+    (tmp_path / "journal.db").chmod(0o666)
+    assert "journal.db (mode 0666)" in (await refusal_of(tmp_path)).what
+    (tmp_path / "journal.db").chmod(0o644)
+    await kept(tmp_path)
+
+
+@as_root
+def test_s37_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    """As that user would leave it: whoever comes later writes into it."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    env = environment(folder)
+    os.chown(folder, ANOTHER, ANOTHER)
+    assert run(env, "messages").returncode == 2  # of root: it may, and there is no stream yet
+    done = run_as(ANOTHER + 1, tmp_path, env, writes=folder)
+    assert done.returncode == 2
+    assert f"belongs to another user (uid {ANOTHER})".encode() in done.stderr
+    assert b"Set IH_MCP_DATA_DIR to a folder of your own" in done.stderr
+
+
+def run_as(
+    user: int, home: Path, env: dict[str, str], *, writes: Path
+) -> subprocess.CompletedProcess[bytes]:
+    """A journal opened as another user, who can reach `home` and write to `writes`."""
+    for folder in (home, *home.parents):
+        if folder.stat().st_uid == 0 and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    writes.chmod(0o777)
+    return subprocess.run(
+        [sys.executable, "-c", OPEN_AS, str(user), str(writes)],
+        env=env,
+        capture_output=True,
+        check=False,
+    )
+
+
+OPEN_AS = """
+import os, sys
+from pathlib import Path
+from ih_mcp.errors import IhMcpError
+from ih_mcp.journal.disk import make_private
+
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+try:
+    make_private(Path(sys.argv[2], "journal.db"))
+except IhMcpError as exc:
+    print(exc.what, exc.help, file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+@as_root
+async def test_s37_a_file_of_another_user_is_refused_by_root_too(tmp_path: Path) -> None:
+    await kept(tmp_path)
+    os.chown(tmp_path, ANOTHER, ANOTHER)
+    await kept(tmp_path)  # a folder of the host, in a container
+    os.chown(tmp_path / "journal.db", ANOTHER, ANOTHER)
+    refused = await refusal_of(tmp_path)
+    assert f"journal.db belongs to another user (uid {ANOTHER})" in refused.what
+
+
+@posix
+def test_s37_a_command_says_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for words in (["messages"], ["check"], []):
+        done = run(environment(folder), *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith(b"ih-mcp: other users may write to the data folder")
+        assert b"chmod go-w" in done.stderr
+    assert [*folder.iterdir()] == []
