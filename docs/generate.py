@@ -11,6 +11,8 @@ from typing import Any
 from mcp.server.mcpserver.tools import Tool
 
 from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch, json_text
+from ih_mcp.media.commands import FORMATS
+from ih_mcp.media.decoders import DECODERS
 from ih_mcp.media.plan import MAX_WHOLE_SECONDS
 from ih_mcp.media.recipes import AUDIO, ENCODERS, MAX_ENCODED_SIDE, UNTIMED, VIDEO, CodecRow
 from ih_mcp.settings import Settings
@@ -187,6 +189,14 @@ Copied tracks stay the same, byte for byte. What has no row here becomes H.264 (
 {MAX_ENCODED_SIDE} pixels a side, or AAC. Encoded is also what cannot be cut within the limits, what an edit list hides parts of (so that
 a trimmed clip stays trimmed), and the picture of files without times ({", ".join(sorted(UNTIMED))}).
 
+A copy has one header for all of it. Where the sound of MPEG-TS, FLV or AAC files changes its rate or its channels in the middle, as around
+an advert, or where MP4 names several sets of parameters, the track is encoded to one. To know it, such files are read once before they
+are sent (MPEG-TS: about a second for an hour). A picture whose pixel format cannot be found out is encoded too.
+
+A file that cannot be sent is refused before a session opens, by its name: protected (`encrypted`), without media (`no_media`), a photo
+(`is_picture`), a fragment without its header (`no_header`), of a codec nobody can decode (`not_decodable`), incomplete (`incomplete_file`).
+Sound that cannot be decoded, or of which there is nothing, is left out, and a note says so.
+
 | track | codec | copied into | pixel formats |
 |---|---|---|---|"""
     rows = [
@@ -203,11 +213,14 @@ def _codec(track: str, name: str, row: CodecRow) -> str:
     return f"| {track} | `{name}` | {', '.join(names)} | {formats if track == 'picture' else ''} |"
 
 
-_MEDIA_END = """## What an ffmpeg may do
+CONTAINERS = ", ".join(sorted(FORMATS.split(",")))
+_MEDIA_END = f"""## What an ffmpeg may do
 
 It gets a file by an open descriptor (on Windows by its path), no shell, no terminal, no key and none of our other variables; it opens
-files alone, of a fixed list of real containers, so that playlists, scripts, text and pictures are refused. Pictures have a largest
-size, and the time between two outputs a longest. On Linux its memory, processor time and open files are bounded and it can write no
+files alone, of a fixed list of real containers, so that playlists, scripts, text and pictures are refused, and it decodes a fixed list of
+{len(DECODERS)} codecs (`ih_mcp/media/decoders.py`). Read are: {CONTAINERS}. None of these opens other files by
+itself but QuickTime, which is told not to. What a file says about itself in its tags does not count: a file whose tags imitate what ffmpeg
+says is refused (`imitation`). Pictures have a largest size, and the time between two outputs a longest. On Linux its memory, processor time and open files are bounded and it can write no
 file: 256 MiB and an eighth of the file's size to look at or copy a file, `IH_MCP_FFMPEG_MAX_BYTES` to encode. Elsewhere memory and
 processor time are not bounded. When a stream ends, its ffmpeg is gone.
 

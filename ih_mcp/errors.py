@@ -95,6 +95,17 @@ class ConfigurationError(IhMcpError):
 class MediaError(IhMcpError):
     default_code = "bad_media"
 
+    def about(self, name: str) -> MediaError:
+        """The same of a file of this name, which the text begins with."""
+        shown = ascii(name)[1:-1]
+        return MediaError(
+            f"{shown}: {self.what}",
+            help=self.help,
+            code=self.code,
+            retry=self.retry,
+            facts=self.facts,
+        )
+
 
 class JournalError(IhMcpError):
     default_code = "journal_failed"

@@ -10,13 +10,22 @@ from types import MappingProxyType
 
 import ffmpeg as builder
 
+from .decoders import WHITELIST
 from .devices import Input
-from .recipes import THREADS, Recipe
+from .recipes import RAW_PICTURES, THREADS, TRACKS, Recipe
 
 MAX_PIXELS = 33_177_600  # chosen: 7680 x 4320; 16384 x 8192 took 1.7 GB to decode
 
 # Without the format list ffmpeg renders a text file as video and follows playlists to other files.
-FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac"
+# Each of these was read for whether it opens another file: mov alone can, which the protocol list
+# and its own default (no data references) stop.
+FORMATS = ",".join(
+    (
+        *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "wav", "mp3"),
+        *("aac", "flac", "loas", "w64", "aiff", "caf", "au", "amr", "amrnb", "amrwb", "ac3"),
+        *("eac3", "dts", "mxf", "dv", "dhav", "ivf", "obu", *RAW_PICTURES),
+    )
+)
 _LONGEST_SECONDS = 86_400  # chosen: a day; times can be written to be far apart
 _QUIET = ("-nostdin", "-hide_banner", "-nostats", "-v", "error")
 _TALKING = ("-nostdin", "-hide_banner", "-nostats")
@@ -25,12 +34,27 @@ _BARE = MappingProxyType({"map_metadata": "-1", "map_chapters": "-1"})  # GPS, n
 
 
 def probe(
-    binary: str, url: str, *, packets_seconds: float, max_pixels: int = MAX_PIXELS
+    binary: str,
+    url: str,
+    *,
+    packets_seconds: float,
+    mark: str,
+    tracks: Sequence[str] = TRACKS,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
-    """Facts as lines: the packets' on standard output, the file's on standard error."""
+    """Facts as lines: the packets' on standard output, the file's on standard error.
+
+    Behind the line `mark` standard error has no text of the file.
+    """
     source = _input(url, max_pixels)
     output = builder.output(
-        source["V:0?"], source["a:0?"], "pipe:1", c="copy", t=packets_seconds, format="framecrc"
+        *(source[track] for track in tracks),
+        "pipe:1",
+        c="copy",
+        t=packets_seconds,
+        format="framecrc",
+        metadata=f"mark={mark}",
+        **_BARE,
     )
     return _compiled(binary, output, _TALKING)
 
@@ -162,8 +186,7 @@ _INTERLEAVE_MICROSECONDS = 10_000_000
 
 def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe) -> object:
     return builder.output(
-        source["V:0?"],
-        source["a:0?"],
+        *(source[track] for track in recipe.tracks),
         "pipe:1",
         format=recipe.container,
         t=_LONGEST_SECONDS,
@@ -173,7 +196,7 @@ def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe) -> obje
 
 
 def _input(url: str, max_pixels: int, **options: object) -> builder.nodes.FilterableStream:
-    return builder.input(url, **_guards("file", max_pixels), **options)
+    return builder.input(url, codec_whitelist=WHITELIST, **_guards("file", max_pixels), **options)
 
 
 def _guards(protocol: str, max_pixels: int) -> dict[str, object]:

@@ -7,13 +7,14 @@ light; decoding leaves it out. Only the boxes that tell are read, however large 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 _ENTERED = {b"": {b"moov"}, b"moov": {b"trak"}, b"trak": {b"mdia", b"edts"}}
-_TELLING = frozenset({b"mvhd", b"mvex", b"mdhd", b"hdlr", b"elst"})
+_TELLING = {b"moov": {b"mvhd", b"mvex"}, b"mdia": {b"mdhd", b"hdlr"}, b"edts": {b"elst"}}
 _KINDS = {b"vide": "video", b"soun": "audio"}
+_VERSION_BYTES = {b"meta": 4}  # a full box; QuickTime's, which is none, is inside `moov` or `trak`
 _MAX_BOXES, _MAX_BYTES = 10_000, 1 << 16
 # Encoders cut off what they pad at the end of sound, and round; 2 pictures at 30 a second.
 _MAX_SLACK_SECONDS = {"video": 0.07, "audio": 0.25}
@@ -41,7 +42,7 @@ def hidden_tracks(file: BinaryIO) -> dict[str, float]:
     file.seek(0, 2)
     tracks, timescale = list[_Track](), 0
     try:
-        for kind, box in _boxes(file, file.tell()):
+        for kind, box in boxes(file, file.tell()):
             if kind == b"trak":
                 tracks.append(_Track())
             elif kind == b"mvhd":
@@ -86,8 +87,21 @@ def _clock(box: bytes) -> tuple[int, int]:
     return int(timescale), int(duration)
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes that tell, and each `trak` as it begins; of a file of `size` bytes."""
+def boxes(
+    file: BinaryIO,
+    size: int,
+    *,
+    entered: Mapping[bytes, Collection[bytes]] = _ENTERED,
+    telling: Mapping[bytes, Collection[bytes]] = _TELLING,
+) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes that tell, and each `trak` as it begins; of a file of `size` bytes.
+
+    Args:
+        file: Read in small steps.
+        size: In bytes.
+        entered: By the kind of a box (nothing: the file), the kinds in it that hold others.
+        telling: Likewise, the kinds that are told, each with at most 64 KiB of its content.
+    """
     inside = [(b"", 0, size)]
     for _ in range(_MAX_BOXES):
         while inside and inside[-1][1] + 8 > inside[-1][2]:
@@ -98,13 +112,13 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
         file.seek(at)
         content, kind, over = _header(file.read(16), at, end)
         inside.append((parent, over, end))
-        if kind in _ENTERED.get(parent, ()):
-            inside.append((kind, content, over))
-            if kind == b"trak":
-                yield kind, b""
-        elif kind in _TELLING and parent:
+        if kind in telling.get(parent, ()):
             file.seek(content)
             yield kind, file.read(min(over - content, _MAX_BYTES))
+        if kind in entered.get(parent, ()):
+            inside.append((kind, content + _VERSION_BYTES.get(kind, 0), over))
+            if kind == b"trak":
+                yield kind, b""
 
 
 def _header(header: bytes, at: int, end: int) -> tuple[int, bytes, int]:

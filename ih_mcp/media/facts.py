@@ -1,8 +1,10 @@
 """What a file is: facts, and how they are read out of what ffmpeg says.
 
 Standard output (`-f framecrc`) is made for machines and tells of exactly the tracks that would be
-sent; standard error is made for people and adds what the other does not tell. Texts out of the
-file stand indented behind a colon there, so they cannot pass for facts.
+sent. Standard error is made for people and adds what the other does not tell. A file can write
+lines of its own into it (a language or the name of a tag with a line break), so what decides how a
+track is treated is read behind a mark of ours that the file cannot know: there ffmpeg describes
+its output, without any text of the file. What stands before the mark may be said once only.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import re
 from dataclasses import dataclass
 
 from ih_mcp.errors import MediaError
+
+from .words import NO_MEDIA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +48,15 @@ class Facts:
     """Of the earliest track, as written in the file; segments start at 0 all the same."""
     video: VideoTrack | None
     audio: AudioTrack | None
-    tracks: int = 1
-    """Of any kind, also those that are not sent."""
     is_estimated: bool = False
     """Whether the duration is computed from a bit rate."""
     hidden: frozenset[str] = frozenset()
     """Which of `video` and `audio` has parts an edit list hides; copied, they would be shown."""
+    changing: frozenset[str] = frozenset()
+    """Which of `video` and `audio` change their parameters in the middle; copied, what comes
+    behind would play wrong."""
+    unsent: tuple[str, ...] = ()
+    """Sentences about tracks that are in the file and cannot be sent."""
     key_frames_seconds: tuple[float, ...] = ()
     """In the part that was looked at, from its first time; empty if none was."""
 
@@ -68,9 +75,11 @@ class Facts:
         """What a caller should know before it is sent, as sentences."""
         said = (
             (self.video is None, "The file has no picture."),
-            (self.audio is None, "The file has no sound."),
+            (self.audio is None and not self.unsent, "The file has no sound."),
+            *((True, sentence) for sentence in self.unsent),
             (self.duration_seconds is None, "The file does not tell how long it is."),
             (bool(self.hidden), "An edit list hides parts of the file; they are not sent."),
+            (bool(self.changing), "What changes its format in the middle is encoded to one."),
             (self.is_estimated, "The duration is estimated from the bit rate."),
         )
         return tuple(sentence for is_so, sentence in said if is_so)
@@ -94,62 +103,90 @@ def require_tracks(facts: Facts, *, video: bool, audio: bool) -> None:
             )
 
 
+LINES = re.compile(
+    rb"Input #0, |  Duration: |  Stream #0:| +display ?matrix: "
+    rb"|    mark  +: | +enc_key_id +: "
+    rb"|\[.*\] (?:Estimating duration from bitrate|Picture size |(?:Ext )?DRM protected)",
+    re.IGNORECASE,
+)
+"""How the lines of standard error begin that tell something."""
+
 _HEADER = re.compile(r"^#(\w+) (\d+): (.*)$", re.MULTILINE)
-_END_OF_INPUT = re.compile(r"^(?:Output #0|Stream mapping:)", re.MULTILINE)
 _INPUT = re.compile(r"^Input #0, (\S+), from '", re.MULTILINE)
 _DURATION = re.compile(
     r"^  Duration: (?:(\d+):(\d+):(\d+\.\d+)|N/A)(?:, start: (-?\d+\.\d+))?", re.MULTILINE
 )
-_STREAM = re.compile(r"^  Stream #0:(\d+)\S*: (\w+): (.*)$", re.MULTILINE)
-_MAPPED = re.compile(r"^  Stream #0:(\d+) -> #0:(\d+)", re.MULTILINE)
+_STREAM = re.compile(r"^  Stream #0:(\d+): \w+: (.*)$", re.MULTILINE)
 _ROTATION = re.compile(  # ffmpeg 5.1 writes it as one word
     r"^ +display ?matrix: rotation of (-?\d+\.\d+) degrees", re.MULTILINE | re.IGNORECASE
 )
 _PIXELS = re.compile(r"^(?:[^,(]|\([^)]*\))+, (\w+)")
 _RATE = re.compile(r", ([\d.]+)(k?) fps")
-_ESTIMATED = "Estimating duration from bitrate"
+_ESTIMATED = re.compile(r"^\[\w[^\]]* @ \w+\] Estimating duration from bitrate", re.MULTILINE)
 
 
-def parse(packets: str, words: str) -> Facts:
+def parse(packets: str, words: str, mark: str) -> Facts:
     """Facts out of what `commands.probe` wrote to its two outputs.
 
+    Args:
+        packets: Standard output.
+        words: Standard error; lines that `LINES` does not find may be missing.
+        mark: What `commands.probe` was given.
+
     Raises:
-        MediaError: There is neither picture nor sound (`no_media`).
+        MediaError: There is neither picture nor sound (`no_media`), or the file imitates what
+            ffmpeg says (`imitation`).
     """
-    told = _END_OF_INPUT.split(words, maxsplit=1)[0]
+    before, marked, ours = words.partition(f"    mark            : {mark}\n")
     tracks = {index: dict[str, str]() for _, index, _ in _HEADER.findall(packets)}
     for name, index, value in _HEADER.findall(packets):
         tracks[index][name] = value
-    sources = {ours: theirs for theirs, ours in _MAPPED.findall(words)}
-    texts = _texts(told)
     video = audio = None
+    texts = _texts(ours) if marked else {}
     for index, track in tracks.items():
         if track.get("media_type") == "video":
-            video = _video(track, texts.get(sources.get(index, ""), ""))
+            video = _video(track, texts.get(index, ""))
         elif track.get("media_type") == "audio":
             audio = _audio(track)
-    container = _INPUT.search(told)
-    if container is None or (video is None and audio is None):
+    if video is None and audio is None:
         raise no_media()
-    duration, start = _times(told)
+    container = _once(_INPUT, before)
+    if container is None or texts.keys() != tracks.keys():
+        raise _imitation()
+    duration, start = _times(before)
     return Facts(
         container=container[1],
         duration_seconds=duration,
         start_seconds=start,
         video=video,
         audio=audio,
-        tracks=len(texts),
-        is_estimated=_ESTIMATED in told,
+        is_estimated=_ESTIMATED.search(before, 0, container.start()) is not None,
         hidden=_hidden(packets, tracks),
         key_frames_seconds=_key_frames(packets, tracks) if video else (),
     )
 
 
-def _texts(told: str) -> dict[str, str]:
-    """What stands about each stream: its line and the indented ones below it."""
-    starts = [*_STREAM.finditer(told)]
-    ends = [match.start() for match in starts[1:]] + [len(told)]
-    return {match[1]: told[match.start(3) : end] for match, end in zip(starts, ends, strict=True)}
+def has_packets(packets: str) -> bool:
+    """Whether there was any media in the part that was looked at."""
+    return re.search(r"^\d+,", packets, re.MULTILINE) is not None
+
+
+def _once(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The only match; ffmpeg says it once, so that another one is a text of the file."""
+    found = [*pattern.finditer(text)]
+    if len(found) > 1:
+        raise _imitation()
+    return found[0] if found else None
+
+
+def _texts(ours: str) -> dict[str, str]:
+    """What stands about each of our streams: its line and the indented ones below it."""
+    found = [*_STREAM.finditer(ours)]
+    ends = [match.start() for match in found[1:]] + [len(ours)]
+    texts = {match[1]: ours[match.start(2) : end] for match, end in zip(found, ends, strict=True)}
+    if len(texts) < len(found):
+        raise _imitation()
+    return texts
 
 
 def _video(track: dict[str, str], text: str) -> VideoTrack:
@@ -174,7 +211,7 @@ def _audio(track: dict[str, str]) -> AudioTrack:
 
 
 def _times(told: str) -> tuple[float | None, float | None]:
-    match = _DURATION.search(told)
+    match = _once(_DURATION, told)
     if match is None:
         return None, None
     hours, minutes, seconds, start = match.groups()
@@ -214,9 +251,17 @@ _DISCARD = 4  # AV_PKT_FLAG_DISCARD
 _PRIMING_SECONDS = {"audio": 0.25}
 
 
+def _imitation() -> MediaError:
+    return MediaError(
+        "the tags of the file imitate what ffmpeg says about it, so that nothing is sure",
+        help="Remove them: ffmpeg -i FILE -map_metadata -1 -c copy CLEAN.mp4",
+        code="imitation",
+    )
+
+
 def no_media() -> MediaError:
     return MediaError(
-        "the file has neither picture nor sound",
+        NO_MEDIA,
         help="Give a video or sound file.",
         code="no_media",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,11 +132,11 @@ class Child:
         if status == _KILLED:
             raise self.failure(f"ffmpeg was killed (status {status}): {_KILLERS}")
         if status:
-            raise self.failure(f"ffmpeg ended with status {status}")
+            raise failure(self._words.last_useful(), status=status)
 
     def failure(self, what: str) -> MediaError:
         """An error with its last useful line, and what that line means where we know it."""
-        return failure(what, self._words.last_useful())
+        return failure(self._words.last_useful(), what=what)
 
 
 _USUAL = Means()
@@ -150,6 +151,7 @@ async def running(
     takes_input: bool = False,
     descriptors: Sequence[int] = (),
     means: Means = _USUAL,
+    keeps: re.Pattern[bytes] | None = None,
 ) -> AsyncIterator[Child]:
     """Run `command` while the block lasts; when it ends the process is gone and reaped.
 
@@ -158,11 +160,12 @@ async def running(
         takes_input: Whether `Child.write` is used; otherwise standard input is closed.
         descriptors: Open files the process inherits.
         means: What it may take; bounds on memory and processor time hold on Linux alone.
+        keeps: Which lines of what it says are kept from the beginning; see `Words`.
 
     Raises:
         MediaError: It cannot be started.
     """
-    stdout, words, process = await _start(command, takes_input, descriptors)
+    stdout, words, process = await _start(command, takes_input, descriptors, keeps)
     try:
         _bound(process.pid, means)
         yield Child(process, stdout, words, means)
@@ -179,7 +182,10 @@ def environment() -> dict[str, str]:
 
 
 async def _start(
-    command: Sequence[str], takes_input: bool, descriptors: Sequence[int]
+    command: Sequence[str],
+    takes_input: bool,
+    descriptors: Sequence[int],
+    keeps: re.Pattern[bytes] | None,
 ) -> tuple[int, Words, anyio.abc.Process]:
     stdout, stdout_writer = os.pipe()
     stderr, stderr_writer = os.pipe()
@@ -209,7 +215,7 @@ async def _start(
     finally:
         os.close(stdout_writer)
         os.close(stderr_writer)
-    return stdout, Words(stderr), process
+    return stdout, Words(stderr, keeps), process
 
 
 async def _end(process: anyio.abc.Process) -> None:

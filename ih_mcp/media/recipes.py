@@ -52,15 +52,20 @@ AUDIO: Mapping[str, CodecRow] = MappingProxyType(
         "vorbis": CodecRow(_WEBM),
     }
 )
-UNTIMED = frozenset({"avi", "mpeg"})
+RAW_PICTURES = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "h263")
+"""Containers that are none: pictures of one codec, one behind the other."""
+UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 """Containers without presentation times for every picture; copies lose or shift some."""
 
+TRACKS = ("V:0?", "a:0?")
+"""The first picture that is no cover and the first sound, as ffmpeg is told of them."""
 MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
 THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
 FRAGMENT_BYTES = 1 << 21  # chosen: keeps ffmpeg and us small when a GOP is fat
 _CONTINUED_MICROSECONDS = 500_000  # chosen: how finely a continued stream can be cut
 _WHOLE_MICROSECONDS = 5_000_000  # chosen: sound that goes on without a picture can be cut
 _SOUND_MICROSECONDS = 500_000
+_HERTZ = 48_000
 _BITS_PER_SECOND = 4_000_000
 
 _MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
@@ -98,6 +103,8 @@ class Recipe:
     """`video`, `audio`, both or neither."""
     encoder: str = ""
     """Of the picture, of `ENCODERS`; nothing where it is not encoded."""
+    tracks: tuple[str, ...] = TRACKS
+    """Those of `TRACKS` that are sent."""
 
 
 def recipe(
@@ -119,7 +126,7 @@ def recipe(
         encode: Tracks to encode even where they could be copied.
         encoder: For pictures, of `ENCODERS`.
     """
-    encode = encode | facts.hidden
+    encode = encode | facts.hidden | facts.changing
     container = _container(facts, encode)
     copies_video = (
         facts.video is not None
@@ -144,17 +151,22 @@ def recipe(
     else:
         options["cluster_time_limit"] = _SOUND_MICROSECONDS // 1_000
     if facts.audio:
-        options |= {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _AAC
+        options |= (
+            {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _aac(facts)
+        )
     made = (("video", facts.video, copies_video), ("audio", facts.audio, copies_audio))
     encodes = tuple(name for name, track, copied in made if track and not copied)
-    return Recipe(container, options, encodes, encoder if "video" in encodes else "")
+    tracks = tuple(name for name, (_, sent, _) in zip(TRACKS, made, strict=True) if sent)
+    return Recipe(container, options, encodes, encoder if "video" in encodes else "", tracks)
 
 
 def _even(side: str) -> str:
     return f"'trunc({side}*min(1,{MAX_ENCODED_SIDE}/max(iw,ih))/2)*2'"
 
 
-_AAC: Mapping[str, object] = MappingProxyType({"c:a": "aac", "ac": 2, "b:a": "96k"})
+def _aac(facts: Facts) -> Mapping[str, object]:
+    one_rate = {"ar": _HERTZ} if "audio" in facts.changing else {}  # else what follows is too slow
+    return {"c:a": "aac", "ac": 2, "b:a": "96k", **one_rate}
 
 
 ENCODERS: Mapping[str, Mapping[str, object]] = MappingProxyType(
@@ -208,7 +220,7 @@ def _copies_video(track: VideoTrack, container: str) -> bool:
     return (
         row is not None
         and container in row.containers
-        and (row.pixel_formats is None or track.pixel_format in (*row.pixel_formats, None))
+        and (row.pixel_formats is None or track.pixel_format in row.pixel_formats)
     )
 
 

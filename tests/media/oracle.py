@@ -62,7 +62,7 @@ def read(source: bytes | Path) -> Media:
         io.BytesIO(source) if isinstance(source, bytes) else str(source), "r"
     ) as container:
         video = next((s for s in container.streams.video if not s.disposition & 0x400), None)
-        audio = next(iter(container.streams.audio), None)
+        audio = next((s for s in container.streams.audio if hasattr(s, "codec")), None)
         media.declared_seconds = (container.duration or 0) / 1e6
         if video:
             media.codecs["video"] = video.codec.canonical_name

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 
 from ih_mcp.media import commands
+from ih_mcp.media.decoders import WHITELIST
 from ih_mcp.media.facts import AudioTrack, Facts, VideoTrack
 from ih_mcp.media.recipes import Recipe, recipe
 from ih_mcp.wire.dialects import Framing
 
+FORMATS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac,loas,w64,aiff,caf,au,amr,amrnb"
+    ",amrwb,ac3,eac3,dts,mxf,dv,dhav,ivf,obu,h264,hevc,vvc,m4v,mpegvideo,h263"
+)
+DECODERS = ["-codec_whitelist", WHITELIST]
 GUARDS = [
     "-format_whitelist",
-    "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac",
+    FORMATS,
     "-max_pixels",
     "33177600",
     "-protocol_whitelist",
@@ -42,6 +48,7 @@ def test_a_copy_is_this_command() -> None:
     command = commands.segments("ffmpeg", "file:/x.mp4", made(facts()), start_seconds=0.0)
     assert command == [
         "ffmpeg",
+        *DECODERS,
         "-fflags",
         "+genpts",
         *GUARDS,
@@ -93,9 +100,10 @@ def test_what_encodes_has_two_threads_and_pictures_of_a_bounded_size() -> None:
 
 
 def test_a_probe_is_this_command() -> None:
-    command = commands.probe("ffmpeg", "file:/x.mp4", packets_seconds=0)
+    command = commands.probe("ffmpeg", "file:/x.mp4", packets_seconds=0, mark="m")
     assert command == [
         "ffmpeg",
+        *DECODERS,
         *GUARDS,
         "-i",
         "file:/x.mp4",
@@ -107,6 +115,12 @@ def test_a_probe_is_this_command() -> None:
         "framecrc",
         "-c",
         "copy",
+        "-map_chapters",
+        "-1",
+        "-map_metadata",
+        "-1",
+        "-metadata",
+        "mark=m",
         "-t",
         "0",
         "pipe:1",
@@ -119,7 +133,7 @@ def test_a_probe_is_this_command() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        commands.probe("f", "file:/x", packets_seconds=0),
+        commands.probe("f", "file:/x", packets_seconds=0, mark="m"),
         commands.segments("f", "file:/x", made(facts()), start_seconds=3.0),
         commands.sound("f", "file:/x", hertz=16_000),
         commands.decoded("f", pictures_per_second=2, width=64, height=48, hertz=16_000),

@@ -116,7 +116,7 @@ async def test_one_that_takes_too_much_memory_ends() -> None:
     "line", ["x264 [error]: malloc of size 1 failed", "Cannot allocate memory"]
 )
 def test_a_lack_of_memory_is_told_with_what_helps(line: str) -> None:
-    error = failure("ffmpeg ended", line)
+    error = failure(line)
     assert error.code == "too_demanding"
     assert "IH_MCP_FFMPEG_MAX_BYTES" in error.help
 
@@ -203,13 +203,13 @@ async def test_writing_to_one_that_ended_tells_why() -> None:
 
 
 def test_an_unknown_line_is_kept_and_the_way_out_named() -> None:
-    error = failure("ffmpeg ended", "something new")
+    error = failure("something new")
     assert (error.code, error.facts["ffmpeg"]) == ("ffmpeg_failed", "something new")
     assert "Convert" in error.help
 
 
 def test_a_build_without_an_encoder_is_told_with_the_ways_out() -> None:
-    error = failure("ffmpeg ended", "Unknown encoder 'libx264'")
+    error = failure("Unknown encoder 'libx264'")
     assert error.code == "encoder_missing"
     assert "IH_MCP_FFMPEG" in error.help
 

@@ -90,6 +90,27 @@ def _edit_list(edits: Sequence[tuple[float, float]], film_scale: int, scale: int
     return struct.pack(">I4sI4sII", size + 8, b"edts", size, b"elst", 0, len(edits)) + entries
 
 
+def without_packets(data: bytes, pid: int = 0x101) -> bytes:
+    """MPEG-TS that names a track and has nothing in it."""
+    packets = (data[at : at + 188] for at in range(0, len(data), 188))
+    return b"".join(one for one in packets if int.from_bytes(one[1:3], "big") & 0x1FFF != pid)
+
+
+def unheard(data: bytes) -> bytes:
+    """An MP4 whose sound is of a kind that ffmpeg has no decoder for."""
+    return data.replace(b"mp4a", b"mhm1").replace(b"esds", b"free")
+
+
+def header_alone(data: bytes) -> bytes:
+    """Of a fragmented MP4."""
+    return data[: data.index(b"moof") - 4]
+
+
+def fragment_alone(data: bytes) -> bytes:
+    """What a DASH segment is, behind the header of a fragmented MP4."""
+    return data[data.index(b"moof") - 4 :]
+
+
 def scratched(data: bytes) -> bytes:
     """Bytes of the media damaged in places."""
     chance, damaged = random.Random(7), bytearray(data)  # noqa: S311 - no secret
@@ -300,6 +321,82 @@ ZOO: Mapping[str, Beast] = {
         encodes=VIDEO,
         seconds=4.0,
     ),
+    # what is sent can be decoded
+    "camera": Beast(
+        "mov",
+        f"-i {{base}} -an {X264} -t 6 -timecode 01:00:00:00",
+        seconds=6.0,
+        encodes=frozenset(),
+    ),
+    "camera_422": Beast(
+        "mov",
+        "-i {base} -t 6 -c:v libx264 -preset ultrafast -pix_fmt yuv422p10le -g 30 -c:a copy "
+        "-timecode 01:00:00:00",
+        seconds=6.0,
+        encodes=VIDEO,
+    ),
+    "sound_empty": Beast("ts", made_of="transport", change=without_packets),
+    "sound_unknown": Beast("mp4", made_of="base", change=unheard),
+    "picture_unknown": Beast(
+        "mp4", made_of="base", change=lambda data: data.replace(b"avc1", b"zzzz"), is_media=False
+    ),
+    "dolby_av1": Beast(
+        "mp4", made_of="av1", change=lambda data: data.replace(b"av01", b"dav1"), is_media=False
+    ),
+    "protected": Beast(
+        "mp4",
+        "-i {base} -t 4 -c copy -encryption_scheme cenc-aes-ctr "
+        "-encryption_key 00112233445566778899aabbccddeeff "
+        "-encryption_kid 112233445566778899aabbccddeeff00",
+        is_media=False,
+    ),
+    "rate_44100": Beast(
+        "ts",
+        "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=44100:d=6 "
+        "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 1",
+        seconds=6.0,
+    ),
+    "rate_48000": Beast(
+        "ts",
+        "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=48000:d=6 "
+        "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 2 -output_ts_offset 6",
+        seconds=6.0,
+    ),
+    "rate_44100_sound": Beast("aac", "-i {rate_44100} -vn -c copy", seconds=6.0),
+    "rate_48000_sound": Beast("aac", "-i {rate_48000} -vn -c copy", seconds=6.0),
+    "rate_44100_flash": Beast("flv", "-i {rate_44100} -c copy", seconds=6.0),
+    "rate_48000_flash": Beast("flv", "-i {rate_48000} -c copy", seconds=6.0),
+    "header_alone": Beast("mp4", made_of="movable", change=header_alone, is_media=False),
+    "fragment_alone": Beast("m4s", made_of="movable", change=fragment_alone, is_media=False),
+    "photo": Beast(
+        "avif",
+        "-f lavfi -i testsrc2=s=320x240 -frames:v 1 -c:v libaom-av1 -cpu-used 8 -still-picture 1",
+        is_media=False,
+    ),
+    "phone_photo": Beast(
+        "heic",
+        made_of="photo",
+        change=lambda data: data.replace(b"avif", b"heic", 1),
+        is_media=False,
+    ),
+    "tiny": Beast(
+        "avi", "-f lavfi -i testsrc2=s=2x2:r=10:d=4 -c:v ffv1 -pix_fmt yuv444p", is_media=False
+    ),
+    # containers of cameras, phones and broadcasters
+    "material": Beast("mxf", "-i {base} -c:v mpeg2video -b:v 1M -c:a pcm_s16le", encodes=BOTH),
+    "tape": Beast(
+        "dv",
+        "-i {base} -t 5 -vf scale=720:576 -r 25 -pix_fmt yuv420p -c:a pcm_s16le -ar 48000 "
+        "-ac 2 -target pal-dv",
+        encodes=BOTH,
+        seconds=5.0,
+    ),
+    "bare_h264": Beast("h264", f"-i {{base}} -an {X264} -r 25", encodes=VIDEO),
+    "bare_hevc": Beast("hevc", "-i {hevc} -t 5 -an -c copy", encodes=VIDEO, seconds=5.07),
+    "bare_vp9": Beast("ivf", "-i {vp9} -an -c copy"),
+    "voice_note": Beast("aiff", "-i {base} -vn -c:a pcm_s16be", encodes=AUDIO),
+    "voice_caf": Beast("caf", "-i {base} -vn -c:a alac", encodes=AUDIO),
+    "broadcast_ac3": Beast("ac3", "-i {base} -vn -c:a ac3"),
     # damaged
     "torn": Beast(
         "mp4", made_of="base", change=torn, seconds=8.17, ends="ends_early", is_damaged=True

@@ -1,0 +1,97 @@
+"""What the boxes of an MP4 or QuickTime file tell before anything is decoded.
+
+Whether it is a photo, or a fragment without its beginning; which tracks are protected, and which
+change their parameters in the middle (several sample entries).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from .edits import boxes
+
+_ENTERED = {
+    b"": {b"moov", b"meta"},
+    b"moov": {b"trak"},
+    b"trak": {b"mdia"},
+    b"mdia": {b"minf"},
+    b"minf": {b"stbl"},
+}
+_TELLING = {
+    b"": {b"ftyp", b"moov", b"moof"},
+    b"meta": {b"hdlr"},
+    b"mdia": {b"hdlr"},
+    b"stbl": {b"stsd"},
+}
+_KINDS = {b"vide": "video", b"soun": "audio"}
+_PHOTOS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
+_PROTECTED = frozenset({b"encv", b"enca", b"drmi", b"drms", b"aavd"})
+"""Sample entries of ISO/IEC 23001-7 (cenc, cbcs), of iTunes, of Audible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What was found; of `video` and `audio`, the first track of each counts."""
+
+    is_photo: bool = False
+    is_fragment: bool = False
+    """Whether it has media and no header."""
+    encrypted: frozenset[str] = frozenset()
+    changing: frozenset[str] = frozenset()
+
+
+def look(file: BinaryIO) -> Entries:
+    """Read what is told; nothing of a file that is of another kind.
+
+    Reads the disk: call it in a thread.
+
+    Args:
+        file: Of any kind; read from its beginning, in a few small steps.
+    """
+    file.seek(0)
+    if file.read(8)[4:] not in _FIRST:
+        return Entries()
+    file.seek(0, 2)
+    seen, found, kind = set[bytes](), dict[str, bytes](), ""
+    brand = handler = b""
+    try:
+        for name, box in boxes(file, file.tell(), entered=_ENTERED, telling=_TELLING):
+            seen.add(name)
+            if name == b"ftyp":
+                brand = brand or box[:4]
+            elif name == b"trak":
+                kind = ""
+            elif name == b"hdlr":
+                kind, handler = kind or _KINDS.get(box[8:12], ""), handler or box[8:12]
+            elif name == b"stsd" and kind:
+                found.setdefault(kind, box)
+    except (struct.error, IndexError):
+        pass  # damaged: ffmpeg will tell
+    entries = {kind: _entries(box) for kind, box in found.items()}
+    return Entries(
+        is_photo=brand in _PHOTOS or (handler == b"pict" and b"moov" not in seen),
+        is_fragment=b"moof" in seen and b"moov" not in seen,
+        encrypted=frozenset(
+            kind for kind, of in entries.items() if any(one[4:8] in _PROTECTED for one in of)
+        ),
+        changing=frozenset(kind for kind, of in entries.items() if len(set(of)) > 1),
+    )
+
+
+_FIRST = frozenset(
+    {b"ftyp", b"styp", b"sidx", b"moof", b"moov", b"mdat", b"free", b"wide", b"skip"}
+)
+
+
+def _entries(box: bytes) -> list[bytes]:
+    """The sample entries of an `stsd`, each as it stands there."""
+    found, at = list[bytes](), 8
+    while at + 8 <= len(box):
+        size = int.from_bytes(box[at : at + 4], "big")
+        if size < 8:
+            break
+        found.append(box[at : at + size])
+        at += size
+    return found
