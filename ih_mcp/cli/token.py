@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from ih_mcp.errors import CallerError
 from ih_mcp.settings import Settings
+from ih_mcp.tools.arguments import problems_of
 from ih_mcp.tools.runtime import open_runtime
 from ih_mcp.tools.token_tools import CreateToken, mint
-from ih_mcp.tools.tool import problems_of
 
 from .words import hand_on
 

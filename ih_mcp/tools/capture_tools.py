@@ -11,9 +11,10 @@ from ih_mcp.streams.push import READY_SECONDS
 from ih_mcp.streams.stream import Feeder, Stream
 
 from .answers import answer
+from .arguments import Arguments
 from .runtime import Opening, Runtime
 from .status import in_short
-from .tool import Arguments, Call
+from .tool import Call
 
 
 class StartCapture(Arguments):

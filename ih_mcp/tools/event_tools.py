@@ -13,11 +13,12 @@ from ih_mcp.journal import Page
 from ih_mcp.streams.stream import Stream
 
 from .answers import answer
+from .arguments import Arguments
 from .check import check
 from .runtime import Runtime
 from .status import pick, status_of
 from .stream_tools import Wait
-from .tool import Arguments, Call
+from .tool import Call
 
 _GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
 _REPORT_SECONDS = 5.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import anyio
 from mcp_types import CallToolResult
@@ -12,10 +13,11 @@ from ih_mcp.streams.pace import PaceName
 from ih_mcp.wire.rest import UPLOADS
 
 from .answers import answer
+from .arguments import Arguments
 from .runtime import Opening
 from .status import status_of
 from .stream_tools import OpeningArguments, Wait
-from .tool import Arguments, Call
+from .tool import Call
 
 
 class StreamFile(OpeningArguments):
@@ -41,6 +43,8 @@ async def stream_file(call: Call[StreamFile]) -> CallToolResult:
 
 
 class AnalyzeFile(Arguments):
+    text_bounds: ClassVar[Mapping[str, int]] = {"conversation_context": 100_000}
+
     path: str = Field(description="3 s or more, at most 32 MiB.")
     api: str = Field("v2", json_schema_extra={"enum": [*UPLOADS]})
     model: str | None = None

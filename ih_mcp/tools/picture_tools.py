@@ -20,8 +20,9 @@ from ih_mcp.pictures.html import APP_URI, app_page
 from ih_mcp.pictures.timeline import Drawing, read_timeline
 
 from .answers import answer
+from .arguments import Arguments
 from .runtime import Runtime
-from .tool import Arguments, Call
+from .tool import Call
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import ClassVar
 
 import anyio
 from mcp_types import CallToolResult
@@ -18,9 +20,10 @@ from ih_mcp.streams.pushes import digest_of
 from ih_mcp.streams.stream import Feeder, Stream
 
 from .answers import answer
+from .arguments import Arguments
 from .runtime import Runtime
 from .status import in_short
-from .tool import Arguments, Call
+from .tool import Call
 
 _ORDER_SECONDS = 3.0
 _DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
@@ -40,6 +43,10 @@ _EMPTY_HELP = (
 
 
 class PushSegment(Arguments):
+    text_bounds: ClassVar[Mapping[str, int]] = {
+        "data_base64": sys.maxsize
+    }  # IH_MCP_MAX_CALL_BYTES bounds it
+
     stream_id: str
     path: str | None = Field(None, description="Preferred.")
     data_base64: str | None = Field(None, description="Small segments only.")

@@ -15,9 +15,10 @@ from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Config, pcm_format
 
 from .answers import answer
+from .arguments import Arguments
 from .runtime import Opening
 from .status import in_short, status_of
-from .tool import Arguments, Call
+from .tool import Call
 
 _CONFIRM_SECONDS = 5.0
 _MAX_LABEL_CHARS = 200

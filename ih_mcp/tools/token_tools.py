@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
 
 from .answers import answer
+from .arguments import Arguments
 from .runtime import Runtime
-from .tool import Arguments, Call
+from .tool import Call
 
 _BOTH = {"kind", "scopes"}
 

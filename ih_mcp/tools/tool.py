@@ -16,19 +16,13 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ih_mcp.errors import CallerError, IhMcpError
 
 from .answers import failure
+from .arguments import Arguments, problems_of
 from .runtime import Runtime
-
-
-class Arguments(BaseModel):
-    """Base of every tool's arguments: nothing unknown, nothing converted in silence."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
 
 A = TypeVar("A", bound=Arguments)
 _LOG = logging.getLogger("ih_mcp.tools")
@@ -185,18 +179,3 @@ def _explain(tool: str, arguments: type[Arguments], exc: ValidationError) -> Cal
         f"{tool} was not called: {'; '.join(problems_of(exc))}",
         help=f"{tool} takes: {known}." if known else f"{tool} takes no arguments.",
     )
-
-
-def problems_of(exc: ValidationError) -> list[str]:
-    """What is wrong with arguments, one fragment each; none shows a value."""
-    problems = []
-    for error in exc.errors(include_url=False):
-        name = ".".join(str(part) for part in error["loc"])
-        why = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "extra_forbidden":
-            problems.append(f"unknown argument {name!r}")
-        elif error["type"] == "missing":
-            problems.append(f"argument {name!r} is missing")
-        else:
-            problems.append(f"argument {name!r}: {why}" if name else why)
-    return problems
