@@ -112,7 +112,7 @@ class Retries:
 
     Args:
         chance: Gives a number from 0 to 1 each time.
-        per_hour: New sessions in any hour, over all outages.
+        per_hour: New sessions in any hour, over all outages and renewals.
     """
 
     def __init__(self, *, chance: Callable[[], float], per_hour: int = 10) -> None:
@@ -134,8 +134,7 @@ class Retries:
             now: Monotonic, in seconds.
         """
         answer = rule(failure)
-        while self._spent and now - self._spent[0] > _HOUR_SECONDS:
-            self._spent.popleft()
+        self._let_go(now)
         if answer is None or self._number >= answer.tries:
             return None
         if self.is_unstable and not answer.waits_for_media:
@@ -154,6 +153,22 @@ class Retries:
             tries=answer.tries,
             waits_for_media=answer.waits_for_media,
         )
+
+    def may_renew(self, *, now: float) -> bool:
+        """Whether a session that ended in order may be followed: it costs as much as any new one.
+
+        Where it is, say so with `renewed`.
+        """
+        self._let_go(now)
+        return not self.is_unstable
+
+    def renewed(self, *, now: float) -> None:
+        """Another session follows one that ended in order."""
+        self._spent.append(now)
+
+    def _let_go(self, now: float) -> None:
+        while self._spent and now - self._spent[0] > _HOUR_SECONDS:
+            self._spent.popleft()
 
     def recovered(self) -> None:
         """A session proved good: the next failure is the first of a new outage."""

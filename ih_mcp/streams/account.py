@@ -6,6 +6,7 @@ Nothing here decides anything; it only tells.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def account(stream: Stream, *, now: float) -> dict[str, object]:
         "endpoint": stream.plan.endpoint or stream.plan.base_url,
         "label": stream.plan.label,
         "source": stream.plan.source,
-        "notes": list(stream.plan.notes),
+        "notes": [*stream.plan.notes, *_notes(leg)],
         "started_at": stream.started_at.isoformat(timespec="seconds"),
         "messages": sum(leg.messages for leg in stream.legs),
         "irregular_messages": sum(leg.irregular for leg in stream.legs),
@@ -97,6 +98,16 @@ def told(failure: IhMcpError) -> dict[str, object]:
 
 def _ended(leg: Leg) -> str:
     return leg.end.reason.value if leg.end else ""
+
+
+def _notes(leg: Leg | None) -> Iterator[str]:
+    """What the service declared and is not believed."""
+    if leg and leg.is_open and leg.is_short_lived:
+        seconds = leg.session.limits.max_session_seconds
+        yield (
+            f"The service says that it ends a session after {seconds:g} s. A new one is not opened "
+            "so often, since each may cost; where the service does end it, results may be missing."
+        )
 
 
 def _segments(stream: Stream) -> dict[str, int]:
@@ -184,7 +195,8 @@ def _warning(leg: Leg, now: float) -> str:
     if leg.is_behind:
         return "Falling behind: the uplink is slower than the video. Lower its bit rate."
     longest = limits.max_session_seconds
-    if longest and not leg.rotates and age >= _AGE_SHARE * longest:
+    is_near = longest and not leg.is_short_lived and age >= _AGE_SHARE * longest
+    if is_near and not leg.rotates:
         return (
             f"The session is {age:.0f} s old; at {longest:g} s the service ends it. End the "
             "stream and start a new one."

@@ -31,6 +31,7 @@ from .splice import Splice
 _ROTATION_SECONDS = 60.0  # chosen: key frames of recorders and films are seconds apart
 _MOST_DRAIN_SECONDS = 600.0  # chosen: no service works on the rest for longer
 _ROTATION_SHARE = 0.1  # of a session that may only be short
+_LEAST_SESSION_SECONDS = 60.0  # chosen: a session costs money, so none is renewed sooner
 _TURN_SECONDS = 0.002  # chosen: other streams wait for so long at most while messages flood in
 
 
@@ -101,7 +102,7 @@ class Leg:
         begins_stream: bool = True,
         begins_after: int = 0,
         config: Config | None = None,
-        rotates: bool = False,
+        may_rotate: Callable[[], bool] | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `run` does it.
@@ -111,8 +112,8 @@ class Leg:
             begins_stream: Whether no media was sent before it.
             begins_after: The cursor of the last message before it.
             config: What held in the leg before; it is asked for again.
-            rotates: Whether to end in order before the session grows too old for the service,
-                where another one can begin. Then `is_rotated` is true.
+            may_rotate: Whether to end in order before the session grows too old for the service,
+                where another one can begin. Then `is_rotated` is true. Asked at that time.
             on_change: Called after every message and segment; must not wait.
         """
         self.number = number
@@ -136,7 +137,7 @@ class Leg:
         self.config = config
         """What was asked for last and not refused; the next leg begins with it."""
         self._config_before = config
-        self.rotates = rotates
+        self._may_rotate = may_rotate
         self.messages = 0
         self._error_at = 0
         """Which message was the newest error."""
@@ -162,6 +163,16 @@ class Leg:
         """The end was asked for: a session that has not begun by now has little time to."""
         self._hurried_at = min(self._hurried_at, anyio.current_time())
         self._moved.ring()
+
+    @property
+    def rotates(self) -> bool:
+        """Whether another session follows before this one grows too old."""
+        return bool(self._may_rotate and self._may_rotate()) and not self.is_short_lived
+
+    @property
+    def is_short_lived(self) -> bool:
+        """Whether the service declares an age that is not believed."""
+        return (self.session.limits.max_session_seconds or math.inf) < _LEAST_SESSION_SECONDS
 
     @property
     def shift_seconds(self) -> float:
@@ -246,7 +257,7 @@ class Leg:
         self.is_open = True
         self.opened_at = self.sent_at = anyio.current_time()
         longest = self.session.limits.max_session_seconds
-        if self.rotates and longest is not None:
+        if longest is not None and not self.is_short_lived:
             spare = min(_ROTATION_SECONDS, _ROTATION_SHARE * longest)
             self._rotate_at = self.opened_at + longest - spare
             self._spare_seconds = spare
@@ -285,7 +296,8 @@ class Leg:
         if item.entry is None or not self.splice.is_begun:
             return False
         since = anyio.current_time() - self._rotate_at
-        return since >= (0 if item.entry.is_clean else self._spare_seconds / 2)
+        is_time = since >= (0 if item.entry.is_clean else self._spare_seconds / 2)
+        return is_time and self.rotates
 
     async def _send_segment(self, socket: Socket, item: Outgoing) -> None:
         was_begun = self.splice.is_begun

@@ -435,6 +435,7 @@ class Stream:
         if leg and leg.is_open and self._has_proven(leg):
             self._retries.recovered()
         if failure is None and leg and leg.is_rotated:
+            self._retries.renewed(now=anyio.current_time())
             if self.plan.resends:
                 self._put_back()
             return self.outbox.segments > 0 or not self._asked_to_end
@@ -456,7 +457,7 @@ class Stream:
             begins_stream=not self.was_sent,
             begins_after=sum(leg.messages for leg in self.legs),
             config=self._config(),
-            rotates=self.plan.reconnects,
+            may_rotate=self._may_rotate if self.plan.reconnects else None,
             on_change=self._note_change,
         )
         self.trouble = None
@@ -477,6 +478,9 @@ class Stream:
         if self.plan.resends:
             self.outbox.settled(self.answered_seconds)
         self._changed.ring()
+
+    def _may_rotate(self) -> bool:
+        return self._retries.may_renew(now=anyio.current_time())
 
     def _has_proven(self, leg: Leg) -> bool:
         """Whether the session was of use, so that its end begins a new outage."""
@@ -528,7 +532,7 @@ class Stream:
         """What to say of a failure after which nothing more is tried."""
         if self.plan.reconnects and self._retries.is_unstable and failure.retry:
             return TransportError(
-                f"the connection was lost again and again; the last time: {failure.what}",
+                f"no more new sessions are opened within this hour; the last one: {failure.what}",
                 code="unstable",
                 help="Check the network, then start a new stream; what was received is kept.",
                 retry=True,

@@ -336,7 +336,9 @@ _FAMILIES = {
             _row(
                 "session.closing",
                 Closing,
-                lambda data, _, __: Closing(_number(data.get("max_drain_seconds")) or 0.0),
+                lambda data, _, __: Closing(
+                    max(0.0, _number(data.get("max_drain_seconds")) or 0.0)
+                ),
                 lambda m, _: {"max_drain_seconds": int(m.max_drain_seconds)},
             ),
             _row(

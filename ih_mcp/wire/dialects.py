@@ -65,6 +65,10 @@ class Drain(StrEnum):
     """Read until every segment is completed or refused, then close."""
 
 
+MAX_SEGMENT_BYTES = 64 * 2**20
+"""Chosen: twice what is documented."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of one API session; what `session.ready` says wins over a table."""
@@ -79,6 +83,22 @@ class Limits:
     """The service ends a session that received no media for so long."""
     max_session_seconds: float | None
     """The service ends a session of this age."""
+
+    def believed(self, table: Limits) -> Limits:
+        """What a client goes by, of what a service declared.
+
+        0 is no bound, as some services write it; of a segment's size, that of `table` holds then.
+        A segment is held in memory, so no more is believed than `MAX_SEGMENT_BYTES`.
+        """
+        most = self.max_segment_bytes or table.max_segment_bytes
+        return replace(
+            self,
+            max_segment_bytes=min(int(most), MAX_SEGMENT_BYTES),
+            min_segment_bytes=int(self.min_segment_bytes),
+            max_segment_seconds=self.max_segment_seconds or None,
+            max_idle_seconds=self.max_idle_seconds or None,
+            max_session_seconds=self.max_session_seconds or None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ class Session:
         self.side = side
         self.state = State.GREETING if dialect.greets else State.OPEN
         self.limits: Limits = dialect.limits
-        """The table's, until `Ready` declares others."""
+        """The table's, until `Ready` declares others; a client believes only so much of them."""
         self.config = Config()
         """What the server last confirmed."""
         self.correlation_id = correlation_id
@@ -213,7 +213,8 @@ class Session:
             case Reading():  # first: most messages are, and they steer nothing
                 pass
             case Ready(limits=limits, correlation_id=correlation_id):
-                self.limits = limits
+                is_client = self.side is Side.CLIENT
+                self.limits = limits.believed(self.dialect.limits) if is_client else limits
                 self.correlation_id = correlation_id or self.correlation_id
             case Updated(config):
                 self.config = config

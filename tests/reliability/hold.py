@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,8 +31,10 @@ class Hold:
 
 @asynccontextmanager
 async def holding() -> AsyncIterator[Hold]:
-    """Measure while the block runs."""
+    """Measure while the block runs, without what the tests before left in memory."""
     found = Hold()
+    gc.collect()
+    gc.freeze()  # else the collector goes through all of a long test run now and then
 
     async def tick() -> None:
         loop, process = time.thread_time(), time.process_time()
@@ -49,3 +52,4 @@ async def holding() -> AsyncIterator[Hold]:
         yield found
         await anyio.sleep(_TICK_SECONDS)  # the block's own last turn counts too
         tasks.cancel_scope.cancel()
+    gc.unfreeze()

@@ -622,6 +622,7 @@ async def test_n32_an_idle_session_is_followed_when_there_is_media_again(road: S
 async def test_n33_a_long_file_goes_over_to_another_session_and_loses_no_second(
     road: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leg, "_LEAST_SESSION_SECONDS", 3.0)
     monkeypatch.setattr(leg, "_ROTATION_SHARE", 0.6)  # leaves a busy machine time to drain
     async with road(max_session_seconds=3.0) as made:
         for number in range(6):

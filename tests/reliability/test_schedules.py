@@ -179,7 +179,7 @@ def names(heard: Sequence[Body]) -> list[bytes]:
 async def play(dice: Random) -> None:
     """One schedule."""
     dialect, kind = dice.choice([(V0, "whole"), (V1, "file"), (V1, "chunks"), (V2, "file")])
-    longest = dice.choice([None, 20, 3600])  # the second makes streams go on in another session
+    longest = dice.choice([None, 60, 3600])  # the second makes streams go on in another session
     dialect = replace(dialect, limits=replace(dialect.limits, max_session_seconds=longest))
     log = MemoryLog()
     polls: list[Poll] = []

@@ -6,6 +6,7 @@ S28: the end of the process from the middle of all of these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
-from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
@@ -105,6 +106,39 @@ async def test_s26_a_flood_of_pings_holds_nobody_up_and_ends_where_no_answer_is_
     check("S26", "pings whose answers are not read", hold)
 
 
+# --- S27: limits --------------------------------------------------------------------------------
+
+_AGE = "session_max_duration_seconds"
+_IDLE = "session_idle_timeout_seconds"
+_BYTES = "max_segment_size_bytes"
+LIES: list[tuple[str, object, bool]] = [
+    *((_AGE, age, 0 < age < 60) for age in (0, 0.001, 59, 1e-300)),
+    *((_AGE, age, False) for age in (-1, 1e9, 1e17, 10**400)),
+    *((_BYTES, size, False) for size in (0, 1e12, 1e17, -1, 10**400, math.nan, "1")),
+    *((_IDLE, idle, False) for idle in (0, -1, 1e-9, math.nan, None)),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "is_noted"), LIES, ids=lambda each: str(each)[:20])
+async def test_s27_a_limit_that_cannot_be_true_costs_no_session_and_no_memory(
+    name: str, value: object, *, is_noted: bool, journal: Journal
+) -> None:
+    plan = Plan(limits={name: value}, ends=True)
+    async with streaming(journal, plan, reconnects=True) as stream:
+        for number in range(100):
+            data = b"x" * 100
+            await stream.put(Outgoing(data, number, number + 1.0, Entry(seconds=float(number))))
+        assert 2**25 <= stream.limits.max_segment_bytes <= 2**26
+        record = stream.record()
+        stream.ask_to_end()
+        await stream.until(lambda: False)
+    assert stream.state == "ended", stream.record()
+    assert len(stream.legs) == 1
+    assert ("A new one is not opened so often" in str(record.get("notes"))) is is_noted
+    assert stream.record()["segments"] == {"completed": 100}
+    report("S27", "test_security_loop.py", "limits that cannot be true: one session each")
+
+
 def check(row: str, what: str, hold: Hold) -> None:
     report(row, "test_security_loop.py", f"{what}: {hold}")
-    assert hold.loop_seconds < LONGEST_SECONDS
+    assert hold.loop_seconds < LONGEST_SECONDS, hold

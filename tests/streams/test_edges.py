@@ -152,6 +152,7 @@ async def test_who_waits_for_room_when_a_stream_ends_is_told_and_nothing_stays(
     assert taken == stream.unsent == 1
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_an_end_that_is_asked_for_in_a_rotation_sends_what_was_taken(
     journal: Journal,
 ) -> None:
@@ -326,6 +327,7 @@ async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
     assert "lost" not in stream.record()
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal: Journal) -> None:
     services = Services()
     async with running(journal, services, resends=True) as stream:
@@ -348,6 +350,7 @@ async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal:
     assert stream.record()["segments"] == {"resent": 1, "completed": 2}
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_what_a_session_that_would_not_drain_got_is_sent_again_in_the_next(
     journal: Journal,
 ) -> None:

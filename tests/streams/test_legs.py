@@ -13,6 +13,7 @@ import pytest
 
 from ih_mcp.errors import JournalError, TransportError
 from ih_mcp.journal import Journal, Log, open_journal
+from ih_mcp.net.retry import Retries
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Plan, Stream
@@ -509,6 +510,7 @@ async def greet_for(service: Service, seconds: int) -> None:
     await service.say(Ready(limits=limits))
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_before_a_session_grows_too_old_a_file_goes_on_in_the_next(journal: Journal) -> None:
     services = Services()
     async with running(journal, services) as stream:
@@ -544,6 +546,7 @@ async def test_before_a_session_grows_too_old_a_file_goes_on_in_the_next(journal
     assert stream.record()["segments"] == {"completed": 4}
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_a_recording_is_parted_within_a_chunk_and_no_byte_is_left_out(
     journal: Journal,
 ) -> None:
@@ -589,6 +592,7 @@ async def test_a_key_frame_with_pictures_before_it_begins_a_session_only_when_ti
         assert await second.hear() == HEAD + b"b@0"
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_a_session_that_would_not_drain_in_a_rotation_is_told(journal: Journal) -> None:
     services = Services()
     async with running(journal, services) as stream:
@@ -606,6 +610,7 @@ async def test_a_session_that_would_not_drain_in_a_rotation_is_told(journal: Jou
     assert gaps(stream)[0]["lost_media_s"] == [0.0, 1.0]
 
 
+@pytest.mark.usefixtures("short_sessions")
 async def test_without_leave_to_go_on_an_old_session_is_warned_of(journal: Journal) -> None:
     services = Services()
     async with running(journal, services, reconnects=False) as stream:
@@ -618,3 +623,25 @@ async def test_without_leave_to_go_on_an_old_session_is_warned_of(journal: Journ
         assert stream.leg
         stream.leg.sent_at = anyio.current_time()
         assert str(stream.record()["what_now"]).startswith("The session is 1 s old; at 1 s")
+
+
+async def test_renewals_count_among_the_new_sessions_of_an_hour(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0, greets=False)
+        await greet_for(first, 60)
+        await stream.put(cut(b"a", 0))
+        await first.hear()
+        assert stream.leg
+        for _ in range(10):
+            stream._retries.renewed(now=anyio.current_time())
+        stream.leg._rotate_at = anyio.current_time() - 1
+        await stream.put(cut(b"b", 1))
+        assert await first.hear() == b"b"  # where a new session would begin, were one left
+        stream.leg.opened_at -= 55
+        assert str(stream.record()["what_now"]).startswith("The session is 55 s old; at 60 s")
+        stream._retries = Retries(chance=lambda: 0)
+        await stream.put(cut(b"c", 2))
+        await first.drain()
+        await services.session(1)
+        assert len(stream._retries._spent) == 1
