@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help nightly fuzz coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
+.PHONY: help field nightly fuzz coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | sort | awk -F '\t' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -33,6 +33,10 @@ bench-media: $(VENV)/.dev ## splitting beside a plain remux, up to 4 h
 
 test-media-zoo: $(VENV)/.dev ## the whole zoo of odd files, both kinds of segments
 	$(BIN)/python -m pytest --timeout 120 tests/media/zoo_all.py
+
+# make field DIR="FOLDER ...": right, refused or wrong, a line each; fails where one is wrong.
+field: $(VENV)/.dev ## any folder of files through check, v0, v1 and v2, judged by PyAV
+	$(BIN)/python -m bench.field $(DIR)
 
 # The capture page in a real Chromium (Debian: apt install chromium), the long tests too.
 test-browser: $(VENV)/.dev ## the capture page in a real Chromium, the long tests too

@@ -1,0 +1,84 @@
+"""`make field`: files of any kind are judged one by one, and 0 are wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.field import files_of, verdict
+
+from .zoo import Zoo
+
+ABOUT_TIMES = {  # wrong as yet: clocks that jump, pictures that stay, tracks of several lengths
+    *("clock-jumps-10h.flv", "still-picture-70s.mp4", "vfr-ms-mpeg4.mp4", "starts-late.mkv"),
+    "second-sound-outlasts.mp4",
+}
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "says"),
+    [
+        ("base", "right", ""),
+        ("mpeg4_in_avi", "right", ""),
+        ("protected", "refused", "encrypted: protected.mp4: the file is protected"),
+        ("short_2s", "right", "v0: too_short"),
+    ],
+)
+def test_a_file_gets_one_word_and_what_is_to_be_said(
+    name: str, word: str, says: str, zoo: Zoo
+) -> None:
+    found, text = verdict(zoo(name), with_cli=name == "base")
+    assert found == word
+    assert says in text
+
+
+def test_lost_pictures_are_wrong(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The judge sees what it is there for: a splitter that loses a segment."""
+    spoiled = tmp_path / "sitecustomize.py"
+    spoiled.write_text(
+        "import ih_mcp.media.cutter as cutter\n"
+        "honest = cutter.Cutter.finish\n"
+        "cutter.Cutter.finish = lambda self: iter([*honest(self)][1:])\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    word, text = verdict(zoo("base"), with_cli=False)
+    assert word == "wrong"
+    assert "pictures" in text
+
+
+def test_one_that_takes_too_long_is_ended(zoo: Zoo) -> None:
+    word, text = verdict(zoo("base"), seconds=0.01, with_cli=False)
+    assert (word, text) == ("unsure", "the judge took longer than 0.01 s")
+
+
+def test_the_command_judges_a_folder_and_its_status_tells(tmp_path: Path, dialogue: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / dialogue.name).symlink_to(dialogue)
+    (tmp_path / "notes.txt").write_text("no media")
+    (tmp_path / ".hidden").write_text("not looked at")
+    command = [sys.executable, "-m", "bench.field", "--no-cli", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    right, refused, total = done.stdout.splitlines()
+    assert right.startswith(f"right   {tmp_path}/deep/dialogue.mp4")
+    assert refused.startswith(f"refused {tmp_path}/notes.txt")
+    assert total == "1 refused, 1 right"
+
+
+@pytest.mark.timeout(900)
+def test_no_real_clip_and_no_input_of_the_field_is_wrong(
+    shared_media: Path, shared_field: Path
+) -> None:
+    chunks = 3 if "IH_MCP_LONG_TESTS" not in os.environ else 1_000
+    recorder = [*files_of([shared_media / "mediarecorder"])][:chunks]
+    files = [path for path in files_of([shared_field]) if path.name not in ABOUT_TIMES]
+    clips = sorted(shared_media.glob("*.mp4")) + sorted(shared_media.glob("*.webm"))
+    found = {path.name: verdict(path, with_cli=False) for path in [*clips, *files, *recorder]}
+    assert [(name, text) for name, (word, text) in found.items() if word == "wrong"] == []
+    assert Counter(word for word, _ in found.values())["right"] >= len(clips)
