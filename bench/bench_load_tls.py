@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -19,15 +19,15 @@ _TRUSTED = "SSL_CERT_FILE"  # where OpenSSL looks for whom to trust
 
 
 @contextmanager
-def trusted_certificate() -> Iterator[Path]:
-    """Key and certificate of 127.0.0.1 in one PEM file.
+def trusted_certificate(*names: str) -> Iterator[Path]:
+    """Key and certificate of 127.0.0.1, and of `names`, in one PEM file.
 
     This process trusts it meanwhile, and nobody else; so do the processes it starts.
     """
     before = os.environ.get(_TRUSTED)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "loopback.pem")
-        file.write_bytes(_made())
+        file.write_bytes(_made(names))
         os.environ[_TRUSTED] = str(file)
         try:
             yield file
@@ -37,7 +37,7 @@ def trusted_certificate() -> Iterator[Path]:
                 os.environ[_TRUSTED] = before
 
 
-def _made() -> bytes:
+def _made(names: Iterable[str]) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench_load")])
     now = datetime.now(UTC)
@@ -46,8 +46,9 @@ def _made() -> bytes:
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
     )
+    hosts = [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, names)]
     for extension, critical in (
-        (x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False),
+        (x509.SubjectAlternativeName(hosts), False),
         (x509.BasicConstraints(ca=True, path_length=0), True),  # it vouches for itself
         (_usage(), True),
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),

@@ -26,6 +26,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.lowlevel
+from websockets.asyncio import client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -95,6 +96,8 @@ class _Connection(ClientConnection):
             super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not hasattr(self, "recv_messages"):
+            return  # TLS failed behind a proxy: `connection_made` was never called
         self._is_lost, self._lost_by = True, exc  # told once all that came before is parsed
         self._parse()
 
@@ -156,6 +159,17 @@ def _require_token(bearer: str) -> None:
         )
 
 
+class _ProxyConnection(client.HTTPProxyConnection):
+    """Ends once: where a proxy breaks off, that of websockets 17.4 raises at its second end."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.response.done():
+            super().connection_lost(exc)
+
+
+client.HTTPProxyConnection = _ProxyConnection  # type: ignore[misc]  # there is no argument for it
+
+
 @asynccontextmanager
 async def open_socket(
     url: str,
@@ -215,8 +229,8 @@ async def _connect(
             max_size=MAX_MESSAGE_BYTES,
             proxy=route.proxy.url if route.proxy else None,
             ssl=route.tls if url.startswith("wss:") else None,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
             create_connection=_Connection,
+            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
             logger=_LIBRARY_LOG,
             **to_proxy,
         )

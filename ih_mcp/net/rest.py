@@ -136,6 +136,10 @@ class Rest:
             if (cause := _tls_error(exc)) is not None:
                 raise route.untrusted(cause) from None
             raise route.unreachable(str(exc) or type(exc).__name__) from None
+        except Exception as exc:
+            if not type(exc).__module__.startswith("socksio"):  # httpx2 lets these through as is
+                raise
+            raise route.failed_at_proxy("") from None
 
 
 def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:

@@ -20,8 +20,10 @@ import anyio
 from ih_mcp.bell import Bell
 from ih_mcp.errors import (
     CallerError,
+    ConfigurationError,
     IhMcpError,
     JournalError,
+    RemoteProtocolError,
     ServiceError,
     StreamEndedError,
     TransportError,
@@ -430,7 +432,7 @@ class Stream:
                     return False  # nobody waits for it any more
                 leg = self._leg()
                 failure = self._blame(await leg.run(socket))
-        except (ServiceError, TransportError) as exc:
+        except (ConfigurationError, RemoteProtocolError, ServiceError, TransportError) as exc:
             failure = exc
         if leg and leg.is_open and self._has_proven(leg):
             self._retries.recovered()
