@@ -127,7 +127,7 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
     return {
         "folder": str(runtime.settings.data_dir),
         "streams": len(rows),
-        "bytes": sum(row.size for row in rows),
+        "bytes": sum(row.disk_bytes for row in rows),
     }
 
 

@@ -1,4 +1,4 @@
-"""S25, S33, S35, S47: which file a name means, whoever writes the name or moves the file."""
+"""S25, S33-S35, S41, S47: which file a name means, whoever writes the name or moves the file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from ih_mcp import files
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import open_file, program_places
+from ih_mcp.journal import Keeping, open_journal
 from ih_mcp.media.admit import admit, beneath, read
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
@@ -180,3 +181,43 @@ async def test_s35_what_hangs_takes_no_thread_from_others_and_ends_in_a_refusal(
         while calls.left_behind():
             await anyio.lowlevel.checkpoint()
         assert await calls.call(lambda: 1) == 1
+
+
+# --- S34: bytes of the journal on the disk -------------------------------------------------------
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("journal.db*"))
+
+
+@pytest.mark.parametrize(
+    "body", ["", "a", "\x00" * 8, "\U0001f642" * 8], ids=["0", "1", "nul", "4"]
+)
+async def test_s34_the_bounds_are_of_bytes_on_the_disk(body: str, tmp_path: Path) -> None:
+    keeping = Keeping(max_stream_bytes=1 << 16, max_bytes=1 << 20)
+    async with open_journal(tmp_path, keeping) as journal:
+        log = await journal.begin("st_1", {"state": "open"})
+        for _ in range(200):
+            for _ in range(2_000):
+                log.append(body, leg=0)
+            await log.flushed()
+        await journal.commit()
+        assert log.last == 400_000
+        assert log.disk_bytes <= 1 << 16
+        page = await journal.read("st_1", log.oldest - 1, limit=10**6, max_chars=10**9)
+        assert page.entries[-1].cursor == 400_000
+    size = size_of(tmp_path)
+    report("S34", "test_security_files.py", f"400,000 messages of {len(body)}: {size >> 10} KiB")
+    assert size < 1 << 20
+
+
+async def test_s34_streams_that_are_over_count_with_their_rows(tmp_path: Path) -> None:
+    async with open_journal(tmp_path, Keeping(max_bytes=1 << 20)) as journal:
+        for number in range(4):
+            log = await journal.begin(f"st_{number}", {"state": "open"})
+            for _ in range(20_000):
+                log.append("", leg=0)
+            await log.write_record({"state": "ended"}, ended=True)
+            journal.release(log)
+        await journal.tidy()
+        assert [row.id for row in await journal.rows()] == ["st_3"]
