@@ -169,7 +169,7 @@ def test_s22_blanks_and_line_breaks_around_a_credential_are_taken_off(
     assert settings.key_id == KEY
 
 
-COMMANDS = [[], ["stream", "{clip}"], ["analyze", "{clip}"], ["token"], ["check"], ["messages"]]
+COMMANDS = [[], ["stream", "{clip}"], ["analyze", "{clip}"], ["token"], ["messages"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
@@ -184,6 +184,14 @@ def test_s22_every_command_names_the_variable_and_ends(
     assert done.stderr.startswith(b"ih-mcp: INTERHUMAN_API_KEY: has a")
     assert b"Traceback" not in done.stderr
     assert_holds_nothing(done.stderr.decode())
+
+
+def test_s22_the_check_of_the_setup_names_the_variable(tmp_path: Path) -> None:
+    done = run(environment(tmp_path, INTERHUMAN_API_KEY=ODD_KEYS["LF"]), "check")
+    assert done.returncode == 1
+    assert b"problem: INTERHUMAN_API_KEY: has a" in done.stdout
+    assert b"not ready yet" in done.stdout
+    assert_holds_nothing(done.stdout.decode() + done.stderr.decode())
 
 
 def run(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -699,7 +707,10 @@ def test_s37_a_command_says_what_to_do(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     folder.chmod(0o777)
-    for words in (["messages"], ["check"], []):
+    checked = run(environment(folder), "check")
+    assert checked.returncode == 1
+    assert b"-> Run `chmod go-w" in checked.stdout
+    for words in (["messages"], []):
         done = run(environment(folder), *words)
         assert done.returncode == 2
         assert done.stderr.startswith(b"ih-mcp: other users may write to the data folder")
