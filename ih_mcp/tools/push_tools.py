@@ -29,8 +29,8 @@ _ORDER_SECONDS = 3.0
 _DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
 _HEADER_ALONE = "no media in it yet; it goes out with the next segment"
 _LIKE_LAST = (
-    "these are the same bytes as of the segment before; they were sent again, for without seq a "
-    "repeat cannot be told from new media"
+    "these are the same bytes as of the segment before; they were sent again, for only the same "
+    "seq tells a repeat"
 )
 _LEFT_OUT = "{} bytes of a header that no media followed are left out; a new recording begins"
 _JUMPED = "media time goes from {:.3f} s to {:.3f} s: {}"
@@ -105,7 +105,7 @@ async def _kept(stream: Stream, data: bytes, seq: int | None, until: float) -> d
     notes = [] if segment else [_HEADER_ALONE]
     if left_out := stream.intake.left_out_bytes - left_out:
         notes.append(_LEFT_OUT.format(left_out))
-    if is_like_last and seq is None:
+    if is_like_last:
         notes.append(_LIKE_LAST)
     return _jump(segment, notes) | ({"note": "; ".join(notes)} if notes else {})
 

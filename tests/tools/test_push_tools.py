@@ -145,6 +145,8 @@ async def test_the_same_bytes_without_a_number_are_told_and_sent(caller: Caller)
     text, said = await caller.push(stream_id, silence)
     assert "these are the same bytes as of the segment before; they were sent again" in text
     assert said["next_seq"] == 3
+    text, _ = await caller.push(stream_id, silence, seq=3)  # a new number says that it is new
+    assert "these are the same bytes as of the segment before" in text
 
 
 async def test_a_jump_in_media_time_is_told_with_its_seconds(caller: Caller) -> None:
