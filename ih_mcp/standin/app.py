@@ -82,9 +82,9 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
     post = ["POST"]
     routes: list[BaseRoute] = [
         Route("/", _health),
-        Route("/standin/sessions", _sessions),
-        Route("/standin/billing", _billing),
-        Route("/standin/evidence", _evidence),
+        Route("/standin/sessions", answering(_sessions)),
+        Route("/standin/billing", answering(_billing)),
+        Route("/standin/evidence", answering(_evidence)),
         *(
             Route(path, answering(exchange), methods=post)
             for path in sorted(set(AUTH_PATHS.values()))
@@ -146,20 +146,32 @@ async def _health(request: Request) -> Response:
     )
 
 
-async def _sessions(request: Request) -> Response:
+def _own(request: Request) -> House:
+    """For what the stand-in tells itself; where it belongs to one process, that one alone.
+
+    Raises:
+        RefusedError: The key of that process was not shown.
+    """
     house: House = request.app.state.house
+    if house.options.key is not None:
+        house.grant(request, bearer(request.headers))
+    return house
+
+
+async def _sessions(request: Request) -> Response:
+    house = _own(request)
     return JSONResponse([record.as_json() for record in house.recorder.sessions])
 
 
 async def _evidence(request: Request) -> Response:
-    house: House = request.app.state.house
+    house = _own(request)
     streams = [record.evidence() for record in house.recorder.sessions]
     uploads = [record.evidence() for record in house.recorder.uploads]
     return JSONResponse(streams + uploads)
 
 
 async def _billing(request: Request) -> Response:
-    house: House = request.app.state.house
+    house = _own(request)
     sessions = {
         record.correlation_id: round(record.billed.seconds, 3) for record in house.recorder.sessions
     }
@@ -195,6 +207,7 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
             credential, subprotocol = _credential(socket, strict=house.options.strict)
             grant = house.grant(socket, credential)
             _allow_another_session(grant)
+            house.require_place()
         except RefusedError as refused:
             record.ended(f"refused: {refused.code}", None)
             await socket.send_denial_response(refusal(socket, refused.code, refused.message))

@@ -36,7 +36,7 @@ from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
 from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import AUTH_PATHS, MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
 
-from .credentials import Credentials
+from .credentials import LOCAL_KEY, Credentials
 from .disk import DiskCalls
 from .mirror import Mirror, open_mirror
 
@@ -337,7 +337,11 @@ class Runtime:
         analyst = await self.analyst()
         async with self._making:
             if self._standin_url is None:
-                options = Options(analyst=analyst.make)
+                options = Options(
+                    analyst=analyst.make,
+                    key=LOCAL_KEY,
+                    max_sessions=2 * self.settings.max_streams,  # one ends while the next begins
+                )
                 self._standin_url = await self._tasks.start(_run_standin, options, ffmpeg)
             return self._standin_url
 
