@@ -9,8 +9,8 @@ is where the service has it, so that any client works with the base URL alone.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -40,6 +40,7 @@ from .credentials import TEST_KEYS, Grant, RefusedError
 from .files import FfmpegFiles
 from .house import House, bearer, refusal
 from .line import Decoding, OpenDecoder
+from .opening import CheckedDecoding
 from .options import Options
 from .peer import AsgiPeer
 from .realtime import RealtimeService
@@ -304,8 +305,9 @@ _STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.s
 
 
 def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
-    def open_decoder(senses: Senses) -> AbstractAsyncContextManager[Decoding]:
-        return Decoder(
+    @asynccontextmanager
+    async def open_decoder(senses: Senses) -> AsyncIterator[Decoding]:
+        async with Decoder(
             ffmpeg,
             pictures_per_second=senses.pictures_per_second,
             picture_width=senses.picture_width,
@@ -313,6 +315,7 @@ def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
             sound_hertz=senses.sound_hertz,
             keeps_aspect=senses.keeps_aspect,
             decoders=DECODERS,
-        )
+        ) as decoder:
+            yield CheckedDecoding(decoder)
 
     return open_decoder

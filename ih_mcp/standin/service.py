@@ -111,6 +111,7 @@ class Service(Conversation):
         """Refusals a client meets after the handshake, before any greeting (skill v2)."""
         try:
             self._call.grant.allow(self._call.dialect.scope)
+            self._call.grant.spend()
             self._setup = self._setup.opened(self._call.model)
             if self._call.grant.lacks_backend and self._call.dialect.models:
                 raise RefusedError("ih1003")

@@ -16,6 +16,7 @@ from ih_mcp.standin.windows import Window
 from ih_mcp.wire.catalog import ROWS, Row
 from ih_mcp.wire.dialects import V1, V2, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE
+from tests.facts import shows
 
 from .fakes import Json, MemoryPeer, ScriptedAnalyst, data, kinds, seen, session, toy
 
@@ -428,12 +429,15 @@ async def test_age_ends_a_session(by: str) -> None:
     assert closed.code == 1001
 
 
+@shows("quota-at-opening")
 @pytest.mark.parametrize(
     ("grant", "model", "dialect", "code", "close_code"),
     [
         (Grant(scopes=frozenset()), None, V1, "ih2003", 4003),
         (None, "inter-9", V2, "ih4005", 1008),
         (Grant(scopes=frozenset({STREAM_SCOPE}), lacks_backend=True), None, V2, "ih1003", 1013),
+        (Grant(scopes=frozenset({STREAM_SCOPE}), lacks_quota=True), None, V1, "ih3003", 4029),
+        (Grant(scopes=frozenset({STREAM_SCOPE}), lacks_quota=True), None, V2, "ih3003", 4029),
     ],
 )
 async def test_refusals_come_instead_of_the_greeting(
@@ -576,14 +580,14 @@ async def test_an_analyst_that_fails_costs_its_windows_only() -> None:
     assert closed.code == 1000
 
 
-async def test_a_used_up_key_is_told_with_the_segment() -> None:
-    grant = Grant(scopes=frozenset({STREAM_SCOPE}), lacks_quota=True)
-    async with session(grant=grant) as client:
+async def test_a_key_that_is_used_up_meanwhile_is_told_with_the_segment() -> None:
+    async with session() as client:
         await client.until("session.ready")
+        client.grant.lacks_quota = True
         await client.socket.send_segment(toy(0, 9))
         messages, closed = await client.rest()
     assert [(data(m)["code"], data(m)["segment"]) for m in messages] == [("ih3003", 1)]
-    assert closed.code == 1001
+    assert closed.code == 4029
 
 
 @pytest.mark.parametrize(
