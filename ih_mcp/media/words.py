@@ -23,10 +23,11 @@ _EMPTY_WORDS = re.compile(
     r"|nothing was (written|encoded)"
     r"|task finished|error submitting|error sending|output file is empty"
     r"|cannot determine format of input|could not open encoder|while opening encoder"
-    r"|error in an external library|error marking filters|stream mapping|stream #"
-    r"|^codec \(\w+\) not on whitelist)",
+    r"|error in an external library|error marking filters|stream mapping|stream #)",
     re.IGNORECASE,
 )
+_NOT_LISTED = re.compile(r"^codec \(\w+\) not on whitelist", re.IGNORECASE)
+"""Often of a track that is left out; a cause only where nothing else is said."""
 
 
 class Words:
@@ -58,6 +59,7 @@ class Words:
             if any(cause in line for cause in _CAUSES):
                 return line
         useful = [line for line in lines if line and not _EMPTY_WORDS.search(line)]
+        useful = [line for line in useful if not _NOT_LISTED.match(line)] or useful
         ours = [line for line in useful if not _INPUT_NAME.match(line)]
         return next(iter(ours), None) or _INPUT_NAME.sub("", next(iter(useful), ""))
 
