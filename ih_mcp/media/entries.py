@@ -1,7 +1,8 @@
-"""What the boxes of an MP4 or QuickTime file tell before anything is decoded.
+"""What the bytes of a file tell before anything is decoded.
 
-Whether it is a photo, or a fragment without its beginning; which tracks are protected, and which
-change their parameters in the middle (several sample entries).
+Of MP4 and QuickTime: whether it is a photo, or a fragment without its beginning; which tracks are
+protected, and which change their parameters in the middle (several sample entries). Of MPEG-TS:
+whether it is scrambled.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ def look(file: BinaryIO) -> Entries:
         file: Of any kind; read from its beginning, in a few small steps.
     """
     file.seek(0)
-    if file.read(8)[4:] not in _FIRST:
+    head = file.read(_HEAD_BYTES)
+    if _is_scrambled(head):
+        return Entries(encrypted=frozenset(_KINDS.values()))
+    if head[4:8] not in _FIRST:
         return Entries()
     file.seek(0, 2)
     seen, found, kind = set[bytes](), dict[str, bytes](), ""
@@ -83,6 +87,27 @@ def look(file: BinaryIO) -> Entries:
 _FIRST = frozenset(
     {b"ftyp", b"styp", b"sidx", b"moof", b"moov", b"mdat", b"free", b"wide", b"skip"}
 )
+
+
+_HEAD_BYTES = 1 << 19
+_PACKETS = ((188, 0), (192, 4), (204, 0))
+"""Of MPEG-TS: how long they are, and where in them the first byte stands."""
+_NO_MEDIA = frozenset({0, 0x1FFF})
+"""PIDs of the list of programs, and of nothing."""
+
+
+def _is_scrambled(head: bytes) -> bool:
+    """Whether most packets with a payload have scrambling bits (ISO/IEC 13818-1, 2.4.3.3)."""
+    for size, first in _PACKETS:
+        if head[first::size][:5] == b"\x47" * 5:
+            headers = (head[at + 1 : at + 4] for at in range(first, len(head) - size, size))
+            bits = [
+                flags & 0xC0
+                for high, low, flags in headers
+                if flags & 0x10 and (high << 8 | low) & 0x1FFF not in _NO_MEDIA
+            ]
+            return 2 * sum(map(bool, bits)) > len(bits)
+    return False
 
 
 def _entries(box: bytes) -> list[bytes]:

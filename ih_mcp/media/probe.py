@@ -86,7 +86,7 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
     try:
         packets, words, mark = await _run(ffmpeg, source, packets_seconds)
     except MediaError as failure:
-        if failure.code != "ffmpeg_failed":
+        if failure.code not in {"ffmpeg_failed", "not_media"}:
             raise
         try:
             packets, words, mark = await _run(ffmpeg, source, packets_seconds, TRACKS[:1])

@@ -39,6 +39,11 @@ async def test_a_beast_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpe
     ("name", "code", "says"),
     [
         ("protected", "encrypted", "protected.mp4: the file is protected"),
+        ("scrambled_ts", "encrypted", "scrambled_ts.ts: the file is protected"),
+        ("protected_web", "encrypted", "protected_web.mkv: the file is protected"),
+        ("torn_header", "incomplete_file", "torn_header.mp4: the file is incomplete"),
+        ("torn_material", "incomplete_file", "torn_material.mxf: the file is incomplete"),
+        ("torn_voice", "incomplete_file", "torn_voice.caf: the file is incomplete"),
         ("picture_unknown", "not_decodable", "picture_unknown.mp4: the picture of the file cannot"),
         ("dolby_av1", "not_decodable", "dolby_av1.mp4: the picture of the file cannot"),
         ("header_alone", "no_media", "header_alone.mp4: the file has a header and no media"),
