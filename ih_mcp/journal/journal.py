@@ -411,9 +411,15 @@ class Journal:
 
     # --- keeping -------------------------------------------------------------------------------
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether what is kept can be read, and no stream begin."""
+        return self._store.is_read_only
+
     async def tidy(self) -> None:
         """Mark the streams of dead processes as over; let go of what is too old or too much."""
-        await self._write(self._tidy)
+        if not self.is_read_only:
+            await self._write(self._tidy)
 
     def _tidy(self) -> None:
         rows = self._store.list_streams()
@@ -471,7 +477,8 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
         stack.push_async_callback(_close, store)
         reader = await to_thread.run_sync(open_store)
         stack.push_async_callback(_close, reader)
-        owner = await to_thread.run_sync(Owner, folder / "owners")
+        open_owner = partial(Owner, folder / "owners", is_read_only=store.is_read_only)
+        owner = await to_thread.run_sync(open_owner)
         stack.push_async_callback(_close, owner)
         journal = Journal(store, reader, owner, keeping)
         async with anyio.create_task_group() as tasks:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from ih_mcp.errors import JournalError
 
 from .checks import checksums, damaged, is_whole, sound_record
-from .disk import identity, make_private, sync
+from .disk import identity, is_for_reading_only, make_private, sync
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -142,18 +142,55 @@ class Store:
             JournalError: The folder or file cannot be used.
         """
         self.path = path
+        self.is_read_only = False
+        """Whether what is kept can be read, and nothing be written."""
         with self._failing("open"), ExitStack() as undo:
-            make_private(path)
-            self._db = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
-            )
+            self.is_read_only = is_for_reading_only(path)
+            if not self.is_read_only:
+                make_private(path)
+            self._db = self._connect()
             undo.callback(self.close)  # who is told to move the file away can do so at once
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
-            self._db.execute("PRAGMA fullfsync=ON")  # macOS: else a sync stops at the disk's cache
-            self._prepare()
+            if self.is_read_only:
+                self._look()
+            else:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
+                self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
+                self._prepare()
             self._identity = identity(path)
             undo.pop_all()
+
+    def _connect(self, how: str = "mode=ro") -> sqlite3.Connection:
+        place = f"{self.path.absolute().as_uri()}?{how}" if self.is_read_only else self.path
+        return sqlite3.connect(
+            place,
+            uri=self.is_read_only,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_SECONDS,
+        )
+
+    def _look(self) -> None:
+        """See whether a file that cannot be written can be read.
+
+        SQLite wants a WAL beside it, and makes one where it can; without one nobody writes, and
+        what is in the file is all there is.
+        """
+        try:
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:
+            wal = Path(f"{self.path}-wal")
+            if wal.exists() and wal.stat().st_size:
+                raise
+            self.close()
+            self._db = self._connect("immutable=1")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != _SCHEMA_VERSION:
+            raise JournalError(
+                f"the journal {self.path.name} is read-only, and of another version of ih-mcp",
+                help="Copy its folder to where this user can write, and name that in "
+                "IH_MCP_DATA_DIR.",
+            )
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -348,6 +385,8 @@ class Store:
         try:
             yield
         except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as exc:
+            if self.is_read_only and verb != "read":
+                raise self._read_only(verb, exc) from exc
             helps = "Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to."
             is_torn = isinstance(exc, UnicodeDecodeError)  # of SQLite's words about a torn schema
             if is_torn or getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
@@ -356,3 +395,11 @@ class Store:
                     "set IH_MCP_DATA_DIR to another folder."
                 )
             raise JournalError(f"the journal cannot {verb}: {exc}", help=helps) from exc
+
+    def _read_only(self, verb: str, exc: Exception) -> JournalError:
+        what = f"the journal cannot {verb}: {self.path.parent} is read-only for this user"
+        helps = "Set IH_MCP_DATA_DIR to a folder this user can write to."
+        if verb == "open":
+            what = f"{what} ({exc})"
+            helps = f"Copy what is kept to another folder. {helps}"
+        return JournalError(what, help=helps, code="journal_read_only")
