@@ -29,7 +29,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
-from ih_mcp.net.token import Minted
+from ih_mcp.net.token import Fixed, Minted
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.wire.rest import Job, KeyPair
 from tests.leaks import KEY, ODD_KEYS, PLANTED, look
@@ -372,6 +372,20 @@ def test_s22_no_text_of_ours_shows_a_known_secret(form: str) -> None:
     assert not any(map(is_shown, texts))
     assert error.what == "invalid header (hidden)"
     assert error.facts["n"] == 1
+
+
+async def test_s22_a_credential_is_known_from_its_first_use_on() -> None:
+    """Whoever gave it: the settings, a program, or the stand-in of this process."""
+    bearer = await Fixed("g1ven-by-a-program").bearer()
+    Minted(KeyPair(key_id="id", key_secret="s3cret-of-a-program"), base_url="http://h", api="v1")
+    assert redaction.redact(f"x{bearer}y s3cret-of-a-program") == "x(hidden)y (hidden)"
+
+
+def test_s22_tokens_that_expired_long_ago_are_not_kept() -> None:
+    for number in range(100):
+        redaction.register(f"m1nted-{number:03}", expires=True)
+    assert redaction.redact("m1nted-099") == "(hidden)"
+    assert redaction.redact("m1nted-000") == "m1nted-000"
 
 
 @pytest.mark.usefixtures("known")
