@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from ih_mcp.errors import (
@@ -88,6 +88,8 @@ class Runtime:
         self._tasks = tasks
         self.is_trusted = trusted
         self._disk = DiskCalls()
+        self.drawing = CapacityLimiter(1)
+        """Of pictures: one that takes long holds up no other work in threads."""
         self._making = anyio.Lock()
         self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
