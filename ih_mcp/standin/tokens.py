@@ -54,7 +54,7 @@ def answering(endpoint: Endpoint) -> Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception:
-            logger.exception("a request to %s failed", request.url.path)
+            logger.exception("a request to %r failed", request.url.path)
             return refusal(request, "ih1001")
 
     return answer
