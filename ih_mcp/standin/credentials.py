@@ -227,7 +227,7 @@ class Vault:
         }
         if len(self._grants) >= _MAX_GRANTS:
             raise RefusedError(
-                "ih3001",
+                "ih3002",
                 f"This stand-in keeps {_MAX_GRANTS} tokens. Use one for longer, or wait an hour.",
             )
 

@@ -127,7 +127,7 @@ def test_there_are_so_many_tokens_and_no_more_until_some_expire() -> None:
         vault.mint_access_token("kid", [STREAM_SCOPE], now=0)
     with pytest.raises(RefusedError, match="keeps 1000 tokens") as caught:
         vault.mint_access_token("kid", [STREAM_SCOPE], now=0)
-    assert caught.value.code == "ih3001"
+    assert caught.value.code == "ih3002"
     assert len(vault._grants) == 1000
     vault.mint_access_token("kid", [STREAM_SCOPE], now=10_000)
 
