@@ -31,6 +31,11 @@ FACTS = {
         "`session.ready` declares size and time limits; they win over documented ones.",
         "docs: stream-analyze v1; docs: launch blog",
     ),
+    "no-least-duration": Fact(
+        "v1 declares no least duration of a message, so there is none: pieces of 1 s are taken and "
+        "joined. A session, or on v0 a segment, still needs 3 s in all.",
+        "seen, June 2026; sdk, skill v2; docs: stream-analyze v1 named 3 s: the newer win",
+    ),
     "config-is-bare": Fact(
         "A session config is a JSON text frame without `type`.",
         "docs, sdk, skill; the launch blog shows `session.configure`: the newer wins",

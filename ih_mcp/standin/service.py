@@ -126,7 +126,7 @@ class Service(Conversation):
             dialect.limits,
             min_segment_bytes=options.min_segment_bytes,
             max_segment_bytes=options.max_segment_bytes,
-            min_segment_seconds=None,  # sdk 1.3.4 and skill v2 name none
+            min_segment_seconds=None,  # sdk 1.3.4 and skill v2 name none, nor did v1 (seen)
             max_idle_seconds=options.max_idle_seconds,
             max_session_seconds=options.max_session_seconds,
         )
