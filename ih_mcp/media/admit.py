@@ -20,6 +20,7 @@ import anyio.to_thread
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import named, normal, open_file, require_media
 
+from .container import is_text
 from .names import alike, explained, folded, near_misses, path_of, shown
 
 _MAX_SCANNED = 20_000  # entries of a folder that are compared with a name
@@ -120,6 +121,20 @@ def read(path: Path, *, max_bytes: int) -> bytes:
             facts={"bytes": size, "max_bytes": max_bytes},
         )
     return data
+
+
+def require_no_text(name: str, data: bytes) -> None:
+    """Refuse to send a file that people write, such as a list of keys, as a segment.
+
+    Raises:
+        MediaError: It is a text.
+    """
+    if is_text(data):
+        raise MediaError(
+            f"{named(name)} is a text, not a segment of sound or video",
+            code="not_media",
+            help="Give the path of a file that the recorder wrote. Nothing was sent.",
+        )
 
 
 # --- by letters ----------------------------------------------------------------------------------

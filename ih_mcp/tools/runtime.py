@@ -221,13 +221,15 @@ class Runtime:
 
         Raises:
             PathError: As `find_file`.
-            MediaError: It is larger than a segment may be.
+            MediaError: It is larger than a segment may be, or a text.
         """
-        from ih_mcp.media.admit import read  # noqa: PLC0415
+        from ih_mcp.media.admit import read, require_no_text  # noqa: PLC0415
 
         found = await self.find_file(path)
         most = self.settings.max_segment_bytes
-        return await self._disk.call(partial(read, found.path, max_bytes=most)), found.notes
+        data = await self._disk.call(partial(read, found.path, max_bytes=most))
+        require_no_text(found.path.name, data)
+        return data, found.notes
 
     # --- uploads and tokens --------------------------------------------------------------------
 
