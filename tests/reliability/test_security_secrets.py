@@ -43,9 +43,9 @@ pytestmark = pytest.mark.timeout(90)
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of the developer's own settings, and an empty working folder."""
-    for name in list(os.environ):
-        if name.startswith(("IH_MCP_", "INTERHUMAN_", "CLAUDE_PROJECT")):
-            monkeypatch.delenv(name)
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.validation_alias), raising=False)
+    monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
