@@ -103,6 +103,8 @@ async def test_every_error_tells_what_is_kept_and_what_is_next(
     stream_id, _ = await caller.start()
     await caller.push(stream_id, webm_header() + cluster(0))
     wrong: list[tuple[str, dict[str, Any]]] = [
+        ("bad_argument", {}),
+        ("bad_argument", {"path": "segment.webm", "data_base64": "////"}),
         ("bad_base64", {"data_base64": "?"}),
         ("empty_file", {"data_base64": ""}),
         ("call_too_large", {"data_base64": "A" * (8 << 20)}),
