@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import anyio
 import av
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from ih_mcp.media.changes import changing_tracks
 from ih_mcp.media.entries import look
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.probe import probe
+from ih_mcp.media.process import environment
 from ih_mcp.wire.dialects import V0, V1, Dialect, Framing
 
-from .checks import check_beast, cut, joined
+from . import oracle
+from .checks import check_beast, cut, joined, pictures, read_all
 from .zoo import Zoo
 
 HERTZ = 440.0
@@ -165,16 +169,110 @@ def with_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     start = data.index(b"moov") - 4
     moov = data[start : start + int.from_bytes(data[start : start + 4], "big")]
     at = moov.index(b"stsd") - 4
-    size = int.from_bytes(moov[at : at + 4], "big")
-    entry = moov[at + 16 : at + size]
-    second = change(entry)
-    moov = moov[: at + 12] + struct.pack(">I", 2) + entry + second + moov[at + size :]
-    out, path = bytearray(moov), [b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"]
-    for kind in path:
-        place = bytes(out).index(kind) - 4
-        grown = int.from_bytes(out[place : place + 4], "big") + len(second)
-        out[place : place + 4] = grown.to_bytes(4, "big")
-    return data[: int.from_bytes(data[:4], "big")] + bytes(out)
+    entry = moov[at + 16 : at + int.from_bytes(moov[at : at + 4], "big")]
+    made = grown(moov, b"stsd", change(entry), b"stbl", b"minf", b"mdia", b"trak", b"moov")
+    return data[: int.from_bytes(data[:4], "big")] + made
+
+
+@pytest.mark.parametrize("dialect", [V0, V1])
+async def test_pictures_of_two_sample_entries_are_encoded_to_one(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    """Behind the change a copy had the header of what came before, and nobody could decode it."""
+    path = folder / "entries.mp4"
+    path.write_bytes(two_entries(zoo("wide").read_bytes(), zoo("tall").read_bytes()))
+    assert (await probe(ffmpeg, path)).changing == {"video"}
+    outcome = await cut(path, ffmpeg, dialect)
+    parts = read_all(outcome.segments, dialect.framing)
+    assert outcome.error is None
+    assert sum(len(part.pictures) for part in parts) == 120
+    assert [part.errors for part in parts if part.errors] == []
+
+
+@pytest.mark.parametrize("dialect", [V0, V1])
+async def test_pictures_in_mpeg_ts_that_change_their_size_all_decode(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    """Each key frame there has its own parameters, which a copy keeps."""
+    path = folder / "sizes.ts"
+    path.write_bytes(zoo("wide_ts").read_bytes() + zoo("tall_ts").read_bytes())
+    outcome = await cut(path, ffmpeg, dialect)
+    parts = read_all(outcome.segments, dialect.framing)
+    assert outcome.error is None
+    assert pictures(*parts) == pictures(oracle.read(path))
+    assert [part.errors for part in parts if part.errors] == []
+
+
+def two_entries(first: bytes, second: bytes) -> bytes:
+    """Two fragmented MP4 files of pictures as one, the second behind the first."""
+    at = first.index(b"moof") - 4
+    entry = second[(e := second.index(b"avc1") - 4) : e + int.from_bytes(second[e : e + 4], "big")]
+    moov = grown(first[:at], b"stsd", entry, b"stbl", b"minf", b"mdia", b"trak", b"moov")
+    count = moov.index(b"stsd") + 8
+    moov = moov[:count] + struct.pack(">I", 2) + moov[count + 4 :]
+    return moov + first[at : first.index(b"mfra") - 4] + later_fragments(second)
+
+
+def grown(data: bytes, kind: bytes, more: bytes, *parents: bytes) -> bytes:
+    """With more at the end of a box, the first of its kind, and the boxes around it larger."""
+    out = bytearray(data)
+    for name in (kind, *parents):
+        place = data.index(name) - 4
+        size = int.from_bytes(data[place : place + 4], "big")
+        out[place : place + 4] = (size + len(more)).to_bytes(4, "big")
+        if name == kind:
+            end = place + size
+    return bytes(out[:end]) + more + bytes(out[end:])
+
+
+def later_fragments(data: bytes, ticks: int = 6 * 15_360) -> bytes:
+    """The fragments with the second sample entry, 6 s later."""
+    out, at = b"", data.index(b"moof") - 4
+    while at < data.index(b"mfra") - 4:
+        size = int.from_bytes(data[at : at + 4], "big")
+        box = bytearray(data[at : at + size])
+        at += size
+        if box[4:8] == b"moof":
+            time = box.index(b"tfdt")
+            wide = 8 if box[time + 4] else 4
+            moved = int.from_bytes(box[time + 8 : time + 8 + wide], "big") + ticks
+            box[time + 8 : time + 8 + wide] = moved.to_bytes(wide, "big")
+            run, header = box.index(b"trun"), box.index(b"tfhd")
+            place = int.from_bytes(box[run + 12 : run + 16], "big") + 4  # of the media: moved too
+            box[run + 12 : run + 16] = place.to_bytes(4, "big")
+            box[header + 7] |= 2  # the number of a sample entry follows
+            for name in (b"moof", b"traf", b"tfhd"):
+                begin = box.index(name) - 4
+                longer = int.from_bytes(box[begin : begin + 4], "big") + 4
+                box[begin : begin + 4] = longer.to_bytes(4, "big")
+            box[header + 12 : header + 12] = struct.pack(">I", 2)
+        out += bytes(box)
+    return out
+
+
+async def test_a_voice_note_of_a_phone_is_sent(ffmpeg: Ffmpeg, folder: Path) -> None:
+    """AMR, of which ffmpeg makes none: twelve seconds of frames that say nothing."""
+    path = folder / "note.amr"
+    path.write_bytes(b"#!AMR\n" + (b"\x3c" + bytes(31)) * 600)
+    outcome = await cut(path, ffmpeg, V1)
+    assert outcome.error is None
+    assert sum(s.end_seconds - s.start_seconds for s in outcome.segments) == pytest.approx(
+        12, abs=0.2
+    )
+
+
+@pytest.mark.parametrize("name", ["protected", "header_alone", "photo", "dolby_av1"])
+async def test_nothing_is_opened_for_a_file_that_cannot_be_sent(
+    name: str, zoo: Zoo, tmp_path: Path
+) -> None:
+    words = ["stream", str(zoo(name)), "--local", "--analyst", "placeholder"]
+    done = await anyio.run_process(
+        [sys.executable, "-m", "ih_mcp", *words],
+        check=False,
+        env={**environment(), "IH_MCP_DATA_DIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"ih-mcp: {zoo(name).name}: the ".encode())
 
 
 async def test_inputs_of_the_field_are_sent_or_refused_as_they_should_be(

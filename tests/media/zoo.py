@@ -394,6 +394,19 @@ ZOO: Mapping[str, Beast] = {
     ),
     "scrambled_ts": Beast("ts", made_of="transport", change=scrambled, is_media=False),
     "protected_web": Beast("mkv", made_of="mkv", change=with_key_id, is_media=False),
+    **{
+        f"{name}{ending}": Beast(
+            container,
+            f"-f lavfi -i testsrc2=s={size}:r=10:d=6 -c:v libx264 -preset ultrafast -bf 0 -g 10 "
+            f"-pix_fmt yuv420p -video_track_timescale 15360 {options}",
+            seconds=6.0,
+        )
+        for name, size, offset in (("wide", "320x180", 0), ("tall", "180x320", 6))
+        for ending, container, options in (
+            ("", "mp4", "-movflags +frag_keyframe+default_base_moof+empty_moov"),
+            ("_ts", "ts", f"-output_ts_offset {offset}"),
+        )
+    },
     "rate_44100": Beast(
         "ts",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=44100:d=6 "
