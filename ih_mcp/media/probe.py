@@ -161,6 +161,12 @@ def _refuse_entries(entries: Entries) -> None:
             help="Give a video or sound file; phones keep the video of a live photo beside it.",
             code="is_picture",
         )
+    if entries.changes_by_fragment:
+        raise MediaError(
+            "the file changes its format between fragments, which ffmpeg does not follow",
+            help="Convert it where it was made, or give its parts as files of their own.",
+            code="not_decodable",
+        )
     if entries.is_fragment:
         raise MediaError(
             "the file is a fragment of MP4 without its header",

@@ -180,13 +180,42 @@ async def test_pictures_of_two_sample_entries_are_encoded_to_one(
 ) -> None:
     """Behind the change a copy had the header of what came before, and nobody could decode it."""
     path = folder / "entries.mp4"
-    path.write_bytes(two_entries(zoo("wide").read_bytes(), zoo("tall").read_bytes()))
+    path.write_bytes(two_entries(zoo("wide_plain").read_bytes(), zoo("tall_plain").read_bytes()))
     assert (await probe(ffmpeg, path)).changing == {"video"}
     outcome = await cut(path, ffmpeg, dialect)
     parts = read_all(outcome.segments, dialect.framing)
     assert outcome.error is None
     assert sum(len(part.pictures) for part in parts) == 120
     assert [part.errors for part in parts if part.errors] == []
+    whole = dialect.framing is Framing.WHOLE
+    sent = [s.data for s in outcome.segments] if whole else [joined(outcome.segments)]
+    shown = [grey(segment) for segment in (sent[0], sent[-1])]
+    first, last = (grey(zoo(name).read_bytes()) for name in ("wide_plain", "tall_plain"))
+    assert np.abs(reduced(shown[0][0]) - reduced(first[0])).mean() < 12
+    fitted = shown[1][-1]
+    fitted = fitted[:, fitted.max(axis=0) > 40]  # the tall ones stand between black edges
+    assert np.abs(reduced(fitted) - reduced(last[-1])).mean() < 12
+
+
+async def test_fragments_of_two_sample_entries_are_refused(
+    zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    path = folder / "fragments.mp4"
+    path.write_bytes(two_entries_by_fragments(zoo("wide").read_bytes(), zoo("tall").read_bytes()))
+    with pytest.raises(MediaError) as caught:
+        await probe(ffmpeg, path)
+    assert caught.value.code == "not_decodable"
+
+
+def grey(data: bytes) -> list[np.ndarray]:
+    with av.open(io.BytesIO(data), "r") as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+
+def reduced(picture: np.ndarray) -> np.ndarray:
+    """The mean of each of 8 x 8 fields."""
+    rows = np.array_split(picture.astype(float), 8, axis=0)
+    return np.array([[field.mean() for field in np.array_split(row, 8, axis=1)] for row in rows])
 
 
 @pytest.mark.parametrize("dialect", [V0, V1])
@@ -204,12 +233,66 @@ async def test_pictures_in_mpeg_ts_that_change_their_size_all_decode(
 
 
 def two_entries(first: bytes, second: bytes) -> bytes:
+    """Two MP4 files of pictures as one: a chunk of each, with a sample entry of its own."""
+    media = [mdat(data) for data in (first, second)]
+    moov = first[first.index(b"moov") - 4 :]
+    head = first[: int.from_bytes(first[:4], "big")]
+    sizes = [boxed(data, b"stsz")[20:] for data in (first, second)]
+    counts = [len(of) // 4 for of in sizes]
+    keys = [
+        struct.unpack(f">{(len(b) - 16) // 4}I", b[16:])
+        for b in (boxed(d, b"stss") for d in (first, second))
+    ]
+    later = [key + counts[0] for key in keys[1]]
+    begin = len(head) + 8
+    tables = {
+        b"stsd": boxed(first, b"stsd")[8:12]
+        + words(2)
+        + boxed(first, b"avc1")
+        + boxed(second, b"avc1"),
+        b"stts": words(0, 1, sum(counts), 1536),
+        b"stss": words(0, len(keys[0]) + len(later), *keys[0], *later),
+        b"stsc": words(0, 2, 1, counts[0], 1, 2, counts[1], 2),
+        b"stsz": words(0, 0, sum(counts)) + b"".join(sizes),
+        b"stco": words(0, 2, begin, begin + len(media[0])),
+    }
+    stbl = b"".join(words(len(body) + 8) + kind + body for kind, body in tables.items())
+    moov = moov.replace(b"edts", b"free")
+    old = boxed(moov, b"stbl")
+    made = bytearray(
+        grown(
+            moov.replace(old, words(8) + b"stbl"), b"stbl", stbl, b"minf", b"mdia", b"trak", b"moov"
+        )
+    )
+    short = len(old) - 8  # what was taken out is counted in the boxes around it still
+    for kind in (b"minf", b"mdia", b"trak", b"moov"):
+        at = made.index(kind) - 4
+        made[at : at + 4] = words(int.from_bytes(made[at : at + 4], "big") - short)
+    return head + words(sum(map(len, media)) + 8) + b"mdat" + b"".join(media) + bytes(made)
+
+
+def boxed(data: bytes, kind: bytes) -> bytes:
+    """The first box of a kind; where it can be a word of `ftyp` too, behind that."""
+    at = data.index(kind, data.index(b"stsd") if kind == b"avc1" else 0) - 4
+    return data[at : at + int.from_bytes(data[at : at + 4], "big")]
+
+
+def mdat(data: bytes) -> bytes:
+    return boxed(data, b"mdat")[8:]
+
+
+def words(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
+def two_entries_by_fragments(first: bytes, second: bytes) -> bytes:
     """Two fragmented MP4 files of pictures as one, the second behind the first."""
     at = first.index(b"moof") - 4
-    entry = second[(e := second.index(b"avc1") - 4) : e + int.from_bytes(second[e : e + 4], "big")]
-    moov = grown(first[:at], b"stsd", entry, b"stbl", b"minf", b"mdia", b"trak", b"moov")
+    moov = grown(
+        first[:at], b"stsd", boxed(second, b"avc1"), b"stbl", b"minf", b"mdia", b"trak", b"moov"
+    )
     count = moov.index(b"stsd") + 8
-    moov = moov[:count] + struct.pack(">I", 2) + moov[count + 4 :]
+    moov = moov[:count] + words(2) + moov[count + 4 :]
     return moov + first[at : first.index(b"mfra") - 4] + later_fragments(second)
 
 
@@ -220,8 +303,8 @@ def grown(data: bytes, kind: bytes, more: bytes, *parents: bytes) -> bytes:
         place = data.index(name) - 4
         size = int.from_bytes(data[place : place + 4], "big")
         out[place : place + 4] = (size + len(more)).to_bytes(4, "big")
-        if name == kind:
-            end = place + size
+    place = data.index(kind) - 4
+    end = place + int.from_bytes(data[place : place + 4], "big")
     return bytes(out[:end]) + more + bytes(out[end:])
 
 

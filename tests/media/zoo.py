@@ -404,6 +404,7 @@ ZOO: Mapping[str, Beast] = {
         for name, size, offset in (("wide", "320x180", 0), ("tall", "180x320", 6))
         for ending, container, options in (
             ("", "mp4", "-movflags +frag_keyframe+default_base_moof+empty_moov"),
+            ("_plain", "mp4", ""),
             ("_ts", "ts", f"-output_ts_offset {offset}"),
         )
     },
