@@ -32,6 +32,7 @@ BASE_URLS = {  # sdk 1.3.4, config
     "staging": "https://staging-api.interhuman.ai",
 }
 _PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
+_LOGIN = re.compile(r"://([^/@\s:]*:[^/@\s]+)@")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -377,6 +378,9 @@ def read_settings(**overrides: object) -> Settings:
     for secret in (settings.api_key, settings.key_secret, settings.access_token):
         if secret is not None:
             register(secret.get_secret_value())
+    for login in _LOGIN.findall(settings.capture_input or ""):  # ffmpeg quotes the address
+        register(f"://{login}@")  # long enough to be hidden, however short the password is
+        register(login.partition(":")[2])
     return settings
 
 

@@ -381,6 +381,14 @@ async def test_s22_a_credential_is_known_from_its_first_use_on() -> None:
     assert redaction.redact(f"x{bearer}y s3cret-of-a-program") == "x(hidden)y (hidden)"
 
 
+@pytest.mark.usefixtures("no_settings")
+def test_s22_the_login_of_a_camera_is_known_too() -> None:
+    read_settings(capture_input="-rtsp_transport tcp rtsp://me:pw1@c4m.example/1")
+    read_settings(capture_input="rtsp://operator:l0ng-password@c4m.example/1")
+    said = "rtsp://me:pw1@c4m.example/1: 401; rtsp://operator:l0ng-password@x; l0ng-password"
+    assert redaction.redact(said) == "rtsp(hidden)c4m.example/1: 401; rtsp(hidden)x; (hidden)"
+
+
 def test_s22_tokens_that_expired_long_ago_are_not_kept() -> None:
     for number in range(100):
         redaction.register(f"m1nted-{number:03}", expires=True)
