@@ -59,7 +59,7 @@ def refusal(
         "close_code": close_code,
         "retry_after_s": wait,
     }
-    if wait is not None:
+    if wait is not None and retry is not Retry.NEVER:
         advice = f"{advice} The service asks to wait {math.ceil(wait)} s."
     words = " ".join(word for word in (error_id, message) if word)
     return ServiceError(

@@ -55,7 +55,9 @@ def expect(failure: IhMcpError | None, code: str) -> None:
     assert isinstance(failure, ServiceError)
     assert failure.facts["server_code"] == code
     assert failure.retry is (known.retry is not Retry.NEVER)
-    assert failure.help == known.advice
+    wait = failure.facts.get("retry_after_s")
+    asked = f" The service asks to wait {wait:g} s." if wait is not None and failure.retry else ""
+    assert failure.help == known.advice + asked
 
 
 @shows("error-ids")
@@ -100,7 +102,8 @@ async def test_a_status_that_refuses_the_upgrade(
     assert failure.facts["status"] == status
     assert failure.facts["retry_after_s"] == 7.0
     assert failure.retry is (STATUSES[status].retry is not Retry.NEVER)
-    assert failure.help == STATUSES[status].advice
+    asked = " The service asks to wait 7 s." if failure.retry else ""
+    assert failure.help == STATUSES[status].advice + asked
     assert (kept, record["state"]) == ([], "failed")
 
 

@@ -47,6 +47,11 @@ def test_what_cannot_be_waited_for_counts_as_not_said(said: str) -> None:
     assert refused.help == status_row(429).advice
 
 
+def test_a_wait_that_would_not_help_is_not_advised() -> None:
+    refused = refusal("it was refused", status=401, retry_after="7")
+    assert (refused.facts["retry_after_s"], refused.help) == (7, status_row(401).advice)
+
+
 @given(st.text(), st.none() | st.text())
 def test_no_text_breaks_what_reads_it(said: str, date: str | None) -> None:
     seconds = wait_seconds(said, date=date)
