@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,8 @@ _SOUND_SECONDS = 0.3
 """How much the length of encoded sound may differ: packets of some codecs are long, and the
 first and the last of each segment are filled up."""
 _PER_SEGMENT_SECONDS = 0.06
+_STAYS_SECONDS = 0.9
+"""Until a picture is repeated."""
 _JUMP_SECONDS, _REORDERED_SECONDS = 10.0, 0.5
 """What ffmpeg takes for a jump of a clock, and how far pictures may go back."""
 _ONE_VERSIONS = frozenset({"no_audio", "no_video", "too_short"})
@@ -122,24 +124,12 @@ def _complaints(source: Media, facts: Facts, outcome: Outcome, path: Path) -> li
     if outcome.refusal:
         if outcome.refusal.code != "ends_early" or not found:
             found = [f"{outcome.refusal.code}: {outcome.refusal.what}", *found]
-        if outcome.refusal.code == "ends_early" and _is_cut_off(source, path):
-            return []  # and that is said
+        if outcome.refusal.code == "ends_early" and source.errors:
+            return []  # it is damaged, and that is said
     shift = oracle.shift_seconds(source, parts)
     if shift > _TIMES_SECONDS:
         found.append(f"sound and picture are {shift * 1000:.0f} ms further apart")
     return found
-
-
-def _is_cut_off(source: Media, path: Path) -> bool:
-    """Whether no track reaches as far as the file says that it does, or the end is damaged."""
-    ends = [0.0]
-    with av.open(str(path), "r") as container, suppress(av.FFmpegError):
-        ends.extend(
-            float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            for packet in container.demux()
-            if packet.pts is not None and packet.time_base is not None
-        )
-    return bool(source.errors) or max(ends) < source.declared_seconds - 1.0
 
 
 def _pictures(
@@ -152,6 +142,8 @@ def _pictures(
         return []
     if not any(part.codecs.get("video") == "h264" for part in parts):
         return [f"pictures are not those of the file ({len(sent)} of {len(source.pictures)})"]
+    if len(sent) > len(source.pictures) and _are_repeated(source.pictures, parts, outcome):
+        return []
     if len(sent) != len(source.pictures):
         return [f"{len(sent)} of {len(source.pictures)} pictures"]
     found = list[str]()
@@ -168,10 +160,20 @@ def _pictures(
     return found
 
 
+def _are_repeated(source: Sequence[Item], parts: Sequence[Media], outcome: Outcome) -> bool:
+    """Whether there is one at each time of the file, and others between pictures that stay."""
+    begins = [segment.first_seconds for segment in outcome.segments[: len(parts)]]
+    pairs = zip(begins, parts, strict=True)
+    sent = [begin + item.time for begin, part in pairs for item in part.pictures]
+    shown = [sent[0] + item.time - source[0].time for item in source]
+    off = max(min(abs(at - time) for time in sent) for at in shown)
+    others = [time for time in sent if min(abs(at - time) for at in shown) > _TIMES_SECONDS]
+    near = [time for time in others if any(0 < time - at < _STAYS_SECONDS for at in shown)]
+    return off <= _TIMES_SECONDS and not near and len(shown) + len(others) == len(sent)
+
+
 def _off_seconds(source: Sequence[Item], sent: Sequence[Item]) -> float:
     """How far times differ once the first are the same."""
-    if any(before.time == after.time for before, after in pairwise(source)):
-        return 0.0  # the judge has no times
     pairs = zip(_steady(source), _steady(sent), strict=True)
     return max((abs(theirs - ours) for theirs, ours in pairs), default=0.0)
 

@@ -180,6 +180,10 @@ as often as they can, since after a lost connection the next session has to begi
 Where each must decode alone (v0), a segment begins with a key frame of a closed GOP, and its clock with 0; if none comes within
 {MAX_WHOLE_SECONDS:g} s, or the maximum of the API, the picture is encoded from there on. A short rest joins the segment before it.
 
+Times in a file are not believed without bounds. A picture that stays ends where its sound or the next segment does; where pictures are
+encoded it is repeated each second, so that a segment can begin in it. More than 10 s without picture and sound, or 10 minutes of one
+picture without a track of sound, is a clock that jumps: the gap is left out, and `clock_jumps` in the status names where and how much.
+
 One picture and one sound track are sent, the first of each. Subtitles, chapters, covers and tags such as the place of recording
 are left out; rotation is kept.
 

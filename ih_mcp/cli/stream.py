@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.status import Status
 
 from ih_mcp.settings import Settings
-from ih_mcp.streams.pace import PaceName
+from ih_mcp.streams.pace import Held, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.tools.lines import frame
 from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
@@ -53,9 +53,11 @@ async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) 
 
 async def carry(runtime: Runtime, stream: Stream, console: Console) -> int:
     """Print a stream's messages until it is over; gives 0 only if it ended in order."""
-    async with _interruptible(stream):
+    async with _interruptible(stream), anyio.create_task_group() as tasks:
+        tasks.start_soon(_tell_holds, stream, console)
         with console.status("connecting") as status:
             await _print_messages(runtime, stream, status)
+        tasks.cancel_scope.cancel()
     return _tell(console, stream)
 
 
@@ -92,6 +94,23 @@ async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> N
             return
 
 
+async def _tell_holds(stream: Stream, console: Console) -> None:
+    """A line for each segment that is held for longer than is usual, and until when."""
+    seen: Held | None = None
+    told_seconds: float | None = None
+    while not stream.is_over:
+        await stream.until(lambda seen=seen: stream.held != seen)  # type: ignore[misc]
+        seen = stream.held
+        held = stream.record().get("held")
+        if seen and isinstance(held, dict) and seen.start_seconds != told_seconds:
+            told_seconds = seen.start_seconds
+            say(
+                console,
+                f"The segment at {held['from_s']:.1f} s waits for {held['for_s']:.0f} s, until "
+                f"{held['until']}, as its media plays; --pace fast sends without waiting.",
+            )
+
+
 def write_messages(bodies: Sequence[str | bytes]) -> None:
     """Print messages on stdout, each framed."""
     hand_on(b"".join(map(frame, bodies)))
@@ -116,6 +135,7 @@ def _tell(console: Console, stream: Stream) -> int:
         f"stream {stream.id}",
     )
     lines = [f"{stream.failure.what}. {stream.failure.help}"] if stream.failure else []
+    lines += [note for note in stream.notes() if note not in stream.plan.notes]
     lines += [f"{name}: {json.dumps(record[name])}" for name in ("gaps", "lost") if name in record]
     for line in lines:
         say(console, line)

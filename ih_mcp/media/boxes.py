@@ -27,6 +27,8 @@ class Track:
     default_flags: int = 0
     lag: int | None = None
     """Composition offset of its first key sample: how far decoding runs ahead of showing."""
+    usual_duration: int | None = None
+    """Of its samples, as far as they were seen."""
 
     @property
     def shown_lag(self) -> int:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from . import ebml
 from .ebml import ALL, Element, Elements, Id
 from .parts import (
-    GOES_ON_SECONDS,
     MAX_HEADER_BYTES,
     MAX_TRACKS,
     Atom,
     Entry,
     Jump,
+    Span,
     Stamp,
     Times,
     bad_container,
@@ -36,6 +36,7 @@ _WANTED: dict[int, int] = {
     Id.SIMPLE_BLOCK: _BLOCK_HEADER_BYTES,
     Id.BLOCK: _BLOCK_HEADER_BYTES,
 }
+_MOST_FRAME_SECONDS = 1.0  # chosen: where two pictures stand far apart, the second need not stay
 _KEY = 0x80
 _VIDEO = 1
 
@@ -61,19 +62,19 @@ class Track:
 
 
 @dataclass(slots=True)
-class Span:
-    """The blocks of one track in one Cluster, in seconds."""
+class Blocks:
+    """Those of one track in one Cluster, in seconds."""
 
     first: float
     is_key: bool
     earliest: float
     latest: float
-    blocks: int = 1
+    count: int = 1
 
     def take(self, time: float) -> None:
         self.earliest = min(self.earliest, time)
         self.latest = max(self.latest, time)
-        self.blocks += 1
+        self.count += 1
 
 
 @dataclass(slots=True)
@@ -84,12 +85,12 @@ class Cluster:
     end: int | None
     stamp: tuple[int, int, int] = (0, 0, 0)
     """Offset, width and value of its time."""
-    spans: dict[int, Span] = field(default_factory=dict)
+    blocks: dict[int, Blocks] = field(default_factory=dict)
     read_to: int = 0
     """Where its last whole element ends."""
 
     def copy(self) -> Cluster:
-        return replace(self, spans={track: replace(span) for track, span in self.spans.items()})
+        return replace(self, blocks={track: replace(each) for track, each in self.blocks.items()})
 
 
 class MatroskaReader:
@@ -176,7 +177,7 @@ class MatroskaReader:
 
     def _close(self, end: int) -> list[Atom]:
         cluster, self._cluster = self._cluster, None
-        if cluster is None or not cluster.spans:
+        if cluster is None or not cluster.blocks:
             return []
         return [self._atom(cluster, end)]
 
@@ -194,8 +195,8 @@ class MatroskaReader:
             case Id.SIMPLE_BLOCK | Id.BLOCK if self._cluster:
                 self._take_block(element, self._cluster)
             case Id.REFERENCE_BLOCK if self._cluster and self._last_block:
-                span = self._cluster.spans[self._last_block.track]
-                span.is_key = span.is_key and span.blocks > 1
+                blocks = self._cluster.blocks[self._last_block.track]
+                blocks.is_key = blocks.is_key and blocks.count > 1
             case Id.EBML | Id.INFO | Id.TRACKS if not self.has_media:
                 self._parts[element.number] = element.header + element.payload
                 self._take_header(element)
@@ -237,14 +238,14 @@ class MatroskaReader:
         self._last_block = block
         time = (cluster.stamp[2] + block.ticks) / self._ticks_per_second
         self._times.take(block.track, time, time)
-        span = cluster.spans.get(block.track)
-        if span:
-            span.take(time)
+        blocks = cluster.blocks.get(block.track)
+        if blocks:
+            blocks.take(time)
         else:
             is_key = block.is_key or element.number == Id.BLOCK
-            if len(cluster.spans) >= MAX_TRACKS:
-                raise too_many_tracks("Matroska", len(cluster.spans) + 1)
-            cluster.spans[block.track] = Span(time, is_key, time, time)
+            if len(cluster.blocks) >= MAX_TRACKS:
+                raise too_many_tracks("Matroska", len(cluster.blocks) + 1)
+            cluster.blocks[block.track] = Blocks(time, is_key, time, time)
             if self._is_entry(cluster, block, element):
                 self.entries.append(Entry(cluster.offset, time))
 
@@ -261,45 +262,39 @@ class MatroskaReader:
     def _atom(self, cluster: Cluster, end: int) -> Atom:
         main = self._main(cluster)
         is_video = self._is_video(main)
-        spans = cluster.spans.values()
-        earliest = min(span.earliest for span in spans)
-        span = cluster.spans.get(main) if main is not None else None
-        latest = max(
-            each.latest + self._frame_seconds(number, each)
-            for number, each in cluster.spans.items()
-        )
-        if span is None or main is None:
-            start, stop = earliest, latest
-        else:
-            start = span.first if span.is_key else span.earliest
-            stop = span.latest + self._frame_seconds(main, span)
+        blocks = cluster.blocks.get(main) if main is not None else None
+        ordered = sorted(cluster.blocks, key=lambda number: number != main)
         offset, width, ticks = cluster.stamp
         return Atom(
             offset=cluster.offset,
             size=end - cluster.offset,
-            start_seconds=start,
-            end_seconds=latest if latest > stop + GOES_ON_SECONDS else stop,
-            first_seconds=earliest,
-            is_key=not is_video or (span is not None and span.is_key),
-            has_picture=not is_video or span is not None,
-            has_leading=span is not None and span.is_key and span.earliest < span.first,
+            spans=tuple(self._span(number, cluster.blocks[number]) for number in ordered),
+            is_key=not is_video or (blocks is not None and blocks.is_key),
+            has_picture=not is_video or blocks is not None,
+            has_leading=blocks is not None and blocks.is_key and blocks.earliest < blocks.first,
             stamps=(Stamp(offset, width, ticks, self._ticks_per_second),) if width else (),
         )
 
+    def _span(self, number: int, blocks: Blocks) -> Span:
+        start = blocks.first if blocks.is_key else blocks.earliest
+        end = blocks.latest + self._frame_seconds(number, blocks)
+        return Span(number, start, blocks.earliest, end)
+
     def _main(self, cluster: Cluster) -> int | None:
         videos = (number for number, track in self._tracks.items() if track.is_video)
-        return next(videos, next(iter(cluster.spans)) if cluster.spans else None)
+        return next(videos, next(iter(cluster.blocks)) if cluster.blocks else None)
 
     def _is_video(self, number: int | None) -> bool:
         """Whether this track has pictures; one that the header does not name has none."""
         track = self._tracks.get(number) if number is not None else None
         return track is not None and track.is_video
 
-    def _frame_seconds(self, number: int, span: Span) -> float:
+    def _frame_seconds(self, number: int, blocks: Blocks) -> float:
         """How long a block lasts, which blocks do not tell: as declared, else their mean."""
         track = self._tracks.get(number, Track())
-        if span.blocks > 1 and not track.frame_seconds:
-            return (span.latest - span.earliest) / (span.blocks - 1)
+        if blocks.count > 1 and not track.frame_seconds:
+            mean = (blocks.latest - blocks.earliest) / (blocks.count - 1)
+            return min(mean, _MOST_FRAME_SECONDS)
         return track.frame_seconds
 
 

@@ -12,6 +12,7 @@ import ffmpeg as builder
 
 from .decoders import WHITELIST
 from .devices import Input
+from .jumps import MAX_STILL_SECONDS, ClockJump, left_out
 from .recipes import RAW_PICTURES, THREADS, TRACKS, Recipe
 
 MAX_PIXELS = 33_177_600  # chosen: 7680 x 4320; 16384 x 8192 took 1.7 GB to decode
@@ -30,6 +31,8 @@ _LONGEST_SECONDS = 86_400  # chosen: a day; times can be written to be far apart
 _QUIET = ("-nostdin", "-hide_banner", "-nostats", "-v", "error")
 _TALKING = ("-nostdin", "-hide_banner", "-nostats")
 _ENCODING = (*_QUIET, "-filter_threads", "1")
+# In MPEG-TS ffmpeg takes a picture that stays for a clock that jumps.
+_STEADY = ("-dts_delta_threshold", f"{MAX_STILL_SECONDS:g}")
 _BARE = MappingProxyType({"map_metadata": "-1", "map_chapters": "-1"})  # GPS, names, chapters
 
 
@@ -59,6 +62,27 @@ def probe(
     return _compiled(binary, output, _TALKING)
 
 
+def packets(
+    binary: str,
+    url: str,
+    tracks: Sequence[str],
+    *,
+    start_seconds: float = 0.0,
+    max_pixels: int = MAX_PIXELS,
+) -> list[str]:
+    """A line for each packet of some tracks, on standard output; nothing is decoded."""
+    more = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
+    source = _input(url, max_pixels, fflags="+genpts", **more)
+    output = builder.output(
+        *(source[track] for track in tracks),
+        "pipe:1",
+        c="copy",
+        t=_LONGEST_SECONDS,
+        format="framecrc",
+    )
+    return _compiled(binary, output, (*_QUIET, *_STEADY))
+
+
 def segments(
     binary: str,
     url: str,
@@ -73,22 +97,33 @@ def segments(
         more["threads"] = THREADS
     source = _input(url, max_pixels, fflags="+genpts", **more)
     quiet = _ENCODING if recipe.encodes else _QUIET
-    return _compiled(binary, _segments_of(source, recipe), quiet)
+    return _compiled(binary, _segments_of(source, recipe), (*quiet, *_STEADY))
 
 
-def sound(binary: str, url: str, *, hertz: int, max_pixels: int = MAX_PIXELS) -> list[str]:
-    """The sound of a file as s16le mono on standard output; silence where it has none."""
+def sound(
+    binary: str,
+    url: str,
+    *,
+    hertz: int,
+    jumps: Sequence[ClockJump] = (),
+    max_pixels: int = MAX_PIXELS,
+) -> list[str]:
+    """The sound of a file as s16le mono on standard output; silence where it has none.
+
+    Where its clock jumps that is left out.
+    """
+    moved = f"asetpts='PTS-({left_out(jumps, 'T')})/TB'," if jumps else ""
     output = builder.output(
         _input(url, max_pixels)["a:0"],
         "pipe:1",
         ac=1,
         ar=hertz,
-        af="aresample=async=1:first_pts=0",
+        af=f"{moved}aresample=async=1:first_pts=0",
         t=_LONGEST_SECONDS,
         format="s16le",
         **{"c:a": "pcm_s16le"},
     )
-    return _compiled(binary, output, _QUIET)
+    return _compiled(binary, output, (*_QUIET, *_STEADY))
 
 
 def recorded(

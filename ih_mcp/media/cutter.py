@@ -6,7 +6,7 @@ stand alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -14,6 +14,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
 from .container import Atom, Head, Reader, Stamp
+from .jumps import ClockJump, Jumps
 from .plan import Bounds, Cut, OversizeError, Packer
 
 
@@ -34,6 +35,9 @@ class Segment:
     they need what came before (open GOP); never, where it stands alone."""
     first_seconds: float
     """In the source, of its earliest track: sound can begin a little before the picture."""
+    jumps: tuple[ClockJump, ...] = ()
+    """Of the source's clock, in it or where it begins; they are left out, so that times in segments
+    are those of the source less all that was left out before."""
     clocks: Clocks | None = field(default=None, repr=False, compare=False)
     """Of a continued segment."""
 
@@ -90,27 +94,55 @@ class Draft:
     start_seconds: float
     end_seconds: float
     first_seconds: float
+    stays_until_seconds: float
     is_key: bool
     has_leading: bool
+    skipped_seconds: float
     stamps: list[tuple[int, Stamp]] = field(default_factory=list)
     """With the place of each in the buffer."""
+    jumps: list[ClockJump] = field(default_factory=list)
+    lengths: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """By track: of its last sample, as in `Span`, from the start of the buffer."""
 
     def add(self, atom: Atom, media: memoryview) -> None:
-        self._extend(self.buffer.tell(), atom.stamps, atom.end_seconds, atom.first_seconds)
+        start = self.buffer.tell()
+        self.stamps += [(start + stamp.offset, stamp) for stamp in atom.stamps]
+        self.end_seconds = max(self.end_seconds, atom.end_seconds)
+        self.first_seconds = min(self.first_seconds, atom.first_seconds)
+        self.stays_until_seconds = max(self.stays_until_seconds, atom.stays_until_seconds)
         self.buffer.write(media)
+        if atom.skipped_seconds:
+            self._set_back(start, atom.stamps)
+        for span in atom.spans:
+            if span.last_length:
+                place, width, ticks = span.last_length
+                self.lengths[span.track] = (start + place, width, ticks)
+
+    def _set_back(self, start: int, stamps: Iterable[Stamp]) -> None:
+        with self.buffer.getbuffer() as buffer:
+            for stamp in stamps:
+                place = slice(start + stamp.offset, start + stamp.offset + stamp.width)
+                buffer[place] = stamp.written(bytes(buffer[place]))
+
+    def shorten(self, tracks: Iterable[int]) -> None:
+        """Let the last samples last as long as their neighbours: the clock jumps behind them."""
+        with self.buffer.getbuffer() as buffer:
+            for place, width, ticks in (self.lengths[t] for t in tracks if t in self.lengths):
+                buffer[place : place + width] = ticks.to_bytes(width, "big")
 
     def join(self, other: Draft) -> None:
         """Append the media of the segment that follows."""
         moved = self.buffer.tell() - other.header_bytes
+        self.jumps += other.jumps
         self.stamps += [(moved + place, stamp) for place, stamp in other.stamps]
-        self._extend(0, (), other.end_seconds, other.first_seconds)
+        self.end_seconds = max(self.end_seconds, other.end_seconds)
+        self.first_seconds = min(self.first_seconds, other.first_seconds)
         with other.buffer.getbuffer() as media:
             self.buffer.write(media[other.header_bytes :])
 
-    def _extend(self, place: int, stamps: tuple[Stamp, ...], end: float, first: float) -> None:
-        self.stamps += [(place + stamp.offset, stamp) for stamp in stamps]
-        self.end_seconds = max(self.end_seconds, end)
-        self.first_seconds = min(self.first_seconds, first)
+    def end_at(self, seconds: float) -> None:
+        """What follows it begins there, or nothing follows."""
+        self.end_seconds = max(self.start_seconds, seconds)
 
     def stand_alone(self, head: Head) -> None:
         """Write the header, and let the clocks start at 0."""
@@ -129,7 +161,11 @@ class Cutter:
         reader: For the container of the stream.
         bounds: Of a segment.
         framing: What the segments are to each other.
-        begin_seconds: Where in the source the stream begins.
+        begin_seconds: Where the stream begins, in the time of segments.
+        skipped_seconds: How much of the source's clock was left out before it.
+        max_pause_seconds: Of all tracks at once; what is longer is left out. See `jumps`.
+        max_stay_seconds: How much longer than its neighbours the last picture may last.
+        known_jumps: What was left out of the stream when it was made.
         is_live: Whether segments are given at once, so that a short rest joins nothing.
     """
 
@@ -140,12 +176,21 @@ class Cutter:
         framing: Framing,
         *,
         begin_seconds: float = 0.0,
+        max_pause_seconds: float = float("inf"),
+        max_stay_seconds: float = float("inf"),
+        known_jumps: Sequence[ClockJump] = (),
+        skipped_seconds: float = 0.0,
         is_live: bool = False,
     ) -> None:
         self._reader = reader
         self._packer = Packer(bounds, holds=not is_live)
         self._is_whole = framing is Framing.WHOLE
         self._begin = begin_seconds
+        self._skipped = skipped_seconds
+        self._jumps = Jumps(max_pause_seconds, known_jumps)
+        self._max_stay = max_stay_seconds
+        self._skips = 0.0
+        """How much of the clock of the stream was left out so far."""
         self._waiting = bytearray()
         self._waiting_offset = 0
         self._head: Head | None = None
@@ -174,6 +219,8 @@ class Cutter:
         """
         for atom in self._reader.finish():
             yield from self._place(atom)
+        if self._open:
+            self._open.end_at(self._open.stays_until_seconds)
         try:
             is_joined = self._packer.ends_joined()
         except MediaError:
@@ -185,15 +232,23 @@ class Cutter:
             self._open = None
         yield from self._remaining()
 
-    def reached_seconds(self, failure: MediaError) -> float:
-        """Up to where in the stream segments are complete, after a failure."""
+    def reached(self, failure: MediaError) -> tuple[float, float]:
+        """Up to where segments are complete after a failure, and what was left out before."""
+        if not self.is_begun and self._held is None:
+            return self._begin, self._skipped  # sound may begin before the first picture
+        reached = self._reached_seconds(failure)
+        drafts = (draft for draft in (self._held, self._open) if draft)
+        skipped = (d.skipped_seconds for d in drafts if d.start_seconds >= reached)
+        return self._begin + reached, self._skipped + next(skipped, self._skips)
+
+    def _reached_seconds(self, failure: MediaError) -> float:
         if isinstance(failure, OversizeError):
             return failure.start_seconds
         return self._open.start_seconds if self._open else 0.0
 
     def complete(self, failure: MediaError) -> Iterator[Segment]:
         """The segments that are complete, after a failure."""
-        reached = self.reached_seconds(failure)
+        reached = self._reached_seconds(failure)
         for draft in (self._held, self._open):
             if draft and draft.start_seconds < reached:
                 yield self._made(draft)
@@ -206,21 +261,35 @@ class Cutter:
         self._held = self._open = None
 
     def _place(self, atom: Atom) -> Iterator[Segment]:
+        atom = self._jumps.placed(atom)
+        ends = self._begin + self._skipped + atom.stays_until_seconds + atom.skipped_seconds
+        self.end_seconds = max(self.end_seconds, ends)
+        atom = atom.bounded(self._max_stay)
+        if self._open:
+            self._open.shorten(self._jumps.jumped)
         step = self._packer.add(atom)
         if step.settles and self._held:
             yield self._made(self._held)
         if step.cut is Cut.BEFORE:
+            if self._open:
+                self._open.end_at(atom.start_seconds)
             self._held, self._open = self._open, self._draft(atom)
         assert self._open is not None
+        self._note_jump(atom)
         at = atom.offset - self._waiting_offset
         with memoryview(self._waiting) as waiting:
             self._open.add(atom, waiting[at : at + atom.size])
         del self._waiting[: at + atom.size]
         self._waiting_offset = atom.offset + atom.size
-        self.end_seconds = max(self.end_seconds, self._begin + atom.end_seconds)
         if step.releases and self._held:
             held, self._held = self._held, None
             yield self._made(held)
+
+    def _note_jump(self, atom: Atom) -> None:
+        assert self._open is not None
+        if (seconds := atom.skipped_seconds - self._skips) > 0:
+            self._open.jumps.append(ClockJump(self._begin + atom.start_seconds, seconds))
+            self._skips = atom.skipped_seconds
 
     def _draft(self, atom: Atom) -> Draft:
         is_first = self._head is None
@@ -238,8 +307,10 @@ class Cutter:
             atom.start_seconds,
             atom.end_seconds,
             atom.first_seconds,
+            atom.stays_until_seconds,
             atom.is_key,
             atom.has_leading,
+            atom.skipped_seconds,
         )
 
     def _made(self, draft: Draft) -> Segment:
@@ -255,6 +326,7 @@ class Cutter:
             is_key=self._is_whole or draft.is_key,
             has_leading=draft.has_leading and not self._is_whole,
             first_seconds=self._begin + draft.first_seconds,
+            jumps=tuple(draft.jumps),
             clocks=None if self._is_whole else self._clocks(draft, self._head),
         )
 

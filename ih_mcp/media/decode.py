@@ -21,6 +21,7 @@ from . import commands, ebml
 from .clusters import block_of
 from .ebml import ALL, Element, Elements, Id
 from .ffmpeg import Ffmpeg
+from .jumps import ClockJump
 from .process import Child, running
 
 _WANTED: dict[int, int] = {
@@ -52,6 +53,8 @@ class Sound:
     hertz: int
     samples: bytes
     """Mono, signed, 16 bit, little endian."""
+    jumps: tuple[ClockJump, ...] = ()
+    """Of the source's clock, in it; what they skip is left out."""
 
     @property
     def end_seconds(self) -> float:

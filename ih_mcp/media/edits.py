@@ -27,6 +27,8 @@ class _Track:
     duration: int = 0
     edits: list[tuple[int, int]] = field(default_factory=list)
     """Of each that shows something: its duration, in the film's timescale, and media time."""
+    delay: int = 0
+    """Before it begins, in the film's timescale."""
 
 
 def hidden_tracks(file: BinaryIO) -> dict[str, float]:
@@ -39,6 +41,31 @@ def hidden_tracks(file: BinaryIO) -> dict[str, float]:
     Args:
         file: Of any kind; read from its beginning, in a few small steps.
     """
+    tracks, timescale = _tracks(file)
+    return {
+        track.kind: sum(duration for duration, _ in track.edits) / timescale
+        for track in tracks
+        if timescale and _hides(track, timescale)
+    }
+
+
+def lengths_of_tracks(file: BinaryIO) -> dict[str, float]:
+    """Until when `video` and `audio` are shown, the first of each, in seconds from 0.
+
+    Of what tells its length; fragments do not. Reads the disk: call it in a thread.
+    """
+    tracks, timescale = _tracks(file)
+    lengths: dict[str, float] = {}
+    for track in tracks:
+        shown = sum(duration for duration, _ in track.edits)
+        if track.kind and timescale and track.timescale and (shown or track.duration):
+            seconds = shown / timescale if shown else track.duration / track.timescale
+            lengths.setdefault(track.kind, track.delay / timescale + seconds)
+    return lengths
+
+
+def _tracks(file: BinaryIO) -> tuple[list[_Track], int]:
+    """The tracks of a film, and its timescale; none where they cannot be read."""
     file.seek(0, 2)
     tracks, timescale = list[_Track](), 0
     try:
@@ -48,16 +75,12 @@ def hidden_tracks(file: BinaryIO) -> dict[str, float]:
             elif kind == b"mvhd":
                 timescale, _ = _clock(box)
             elif kind == b"mvex":
-                return {}  # fragments come later; ffmpeg hides nothing in those
+                return [], 0  # fragments come later; ffmpeg hides nothing in those
             elif tracks:
                 _take(tracks[-1], kind, box)
     except (struct.error, IndexError):
-        return {}  # damaged: ffmpeg will tell
-    return {
-        track.kind: sum(duration for duration, _ in track.edits) / timescale
-        for track in tracks
-        if timescale and _hides(track, timescale)
-    }
+        return [], 0  # damaged: ffmpeg will tell
+    return tracks, timescale
 
 
 def _hides(track: _Track, timescale: int) -> bool:
@@ -78,7 +101,9 @@ def _take(track: _Track, kind: bytes, box: bytes) -> None:
         entry = struct.Struct(">Qqi" if box[0] else ">Iii")
         (count,) = struct.unpack_from(">I", box, 4)
         whole = box[8 : 8 + min(count, len(box) // entry.size) * entry.size]
-        track.edits = [(told[0], told[1]) for told in entry.iter_unpack(whole) if told[1] >= 0]
+        entries = [*entry.iter_unpack(whole)]
+        track.edits = [(told[0], told[1]) for told in entries if told[1] >= 0]
+        track.delay = sum(told[0] for told in entries if told[1] < 0)
 
 
 def _clock(box: bytes) -> tuple[int, int]:

@@ -10,11 +10,14 @@ its output, without any text of the file. What stands before the mark may be sai
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ih_mcp.errors import MediaError
 
 from .words import NO_MEDIA
+
+_OUTLASTS_SECONDS = 1.0  # chosen: tracks of one recording seldom end together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class Facts:
     behind would play wrong."""
     unsent: tuple[str, ...] = ()
     """Sentences about tracks that are in the file and cannot be sent."""
+    lengths: Mapping[str, float] = field(default_factory=dict)
+    """Of `video` and `audio`, from 0 to the end of each, in seconds; of those that tell."""
     key_frames_seconds: tuple[float, ...] = ()
     """In the part that was looked at, from its first time; empty if none was."""
 
@@ -66,10 +71,28 @@ class Facts:
         return self.container.partition(",")[0]
 
     @property
+    def sent_seconds(self) -> float | None:
+        """How long the tracks are that are sent, as far as the file tells; from where they begin.
+
+        A clock may start late, as in what is saved of a broadcast; other tracks may last longer.
+        """
+        if self.present and self.lengths.keys() >= self.present:
+            return max(self.lengths[name] for name in self.present)
+        if self.duration_seconds is None:
+            return None
+        return self.duration_seconds - max(0.0, self.start_seconds or 0.0)
+
+    @property
     def present(self) -> frozenset[str]:
         """Of `video` and `audio`."""
         tracks = {"video": self.video, "audio": self.audio}
         return frozenset(name for name, track in tracks.items() if track)
+
+    @property
+    def _outlasts(self) -> bool:
+        if self.duration_seconds is None or not self.lengths or self.hidden:
+            return False
+        return self.duration_seconds > (self.sent_seconds or 0.0) + _OUTLASTS_SECONDS
 
     def notes(self) -> tuple[str, ...]:
         """What a caller should know before it is sent, as sentences."""
@@ -78,6 +101,7 @@ class Facts:
             (self.audio is None and not self.unsent, "The file has no sound."),
             *((True, sentence) for sentence in self.unsent),
             (self.duration_seconds is None, "The file does not tell how long it is."),
+            (self._outlasts, "A track that is not sent lasts longer than those that are."),
             (bool(self.hidden), "An edit list hides parts of the file; they are not sent."),
             (bool(self.changing), "What changes its format in the middle is encoded to one."),
             (self.is_estimated, "The duration is estimated from the bit rate."),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ih_mcp.errors import MediaError
 
 MAX_HEADER_BYTES = 1 << 20  # chosen: one of ffmpeg or a browser has some hundred bytes
-GOES_ON_SECONDS = 1.0  # chosen: sound that ends so much after the picture tells the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,10 @@ class Stamp:
     ticks_per_second: float
     delay_seconds: float = 0.0
     """What the header adds; it shrinks before the clock does."""
+    track: int | None = None
+    """Whose clock it is; None where it is that of all."""
+    set_back: int = 0
+    """By how many ticks it has to be set back where it stands."""
 
     def shifted(self, seconds: float) -> bytes:
         """What belongs there when the stream starts `seconds` later; never below zero."""
@@ -32,22 +35,55 @@ class Stamp:
         ticks = max(0, self.ticks - round(late * self.ticks_per_second))
         return ticks.to_bytes(self.width, "big")
 
+    def earlier(self, seconds: float) -> Stamp:
+        """The same clock, set back; it has still to be written."""
+        ticks = round(seconds * self.ticks_per_second)
+        return replace(self, ticks=self.ticks - ticks, set_back=self.set_back + ticks)
+
+    def written(self, data: bytes) -> bytes:
+        """What belongs where these bytes stand, which are as they came."""
+        return max(0, int.from_bytes(data, "big") - self.set_back).to_bytes(self.width, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When the samples of one track in an atom are shown, in seconds of the stream."""
+
+    track: int
+    start_seconds: float
+    """Of its key frame, where it begins with one; else of its earliest sample."""
+    first_seconds: float
+    """Of its earliest sample."""
+    end_seconds: float
+    """Of its last sample, where that lasts no longer than its neighbours."""
+    stays_seconds: float = 0.0
+    """How much longer than its neighbours the last sample is told to last: a picture that stays,
+    or a clock that jumps."""
+    last_length: tuple[int, int, int] | None = None
+    """Where the length of the last sample is written, from the start of the atom: offset, width,
+    and what its neighbours have there. None where nothing is written."""
+
+    def earlier(self, seconds: float) -> Span:
+        return replace(
+            self,
+            start_seconds=self.start_seconds - seconds,
+            first_seconds=self.first_seconds - seconds,
+            end_seconds=self.end_seconds - seconds,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Atom:
     """A fragment (`moof` and `mdat`) or a Cluster: the least that can be cut off.
 
-    Times are presentation times in seconds of the stream: of the picture, or of the sound where
-    there is no picture or where it goes on without.
+    Times are presentation times in seconds of the stream.
     """
 
     offset: int
     """In the stream, in bytes."""
     size: int
-    start_seconds: float
-    end_seconds: float
-    first_seconds: float
-    """Of the earliest track in it."""
+    spans: tuple[Span, ...]
+    """At least one; first that of the picture if it has any, else of the sound."""
     is_key: bool
     """Whether decoding can start here. True where there is no picture."""
     has_picture: bool
@@ -55,6 +91,51 @@ class Atom:
     has_leading: bool
     """Whether pictures shown before the key frame need what came before it (open GOP)."""
     stamps: tuple[Stamp, ...]
+    skipped_seconds: float = 0.0
+    """How much of the stream's clock was left out before it."""
+
+    @property
+    def start_seconds(self) -> float:
+        """Of the picture, or of the sound where there is no picture or where it pauses."""
+        return self.spans[0].start_seconds if self.has_picture else self.first_seconds
+
+    @property
+    def first_seconds(self) -> float:
+        """Of its earliest sample."""
+        return min(span.first_seconds for span in self.spans)
+
+    @property
+    def end_seconds(self) -> float:
+        """Of all it has; a picture that is told to stay ends as its neighbours do."""
+        return max(span.end_seconds for span in self.spans)
+
+    @property
+    def stays_until_seconds(self) -> float:
+        """Where it ends as the stream tells, if nothing comes after it."""
+        return max(span.end_seconds + span.stays_seconds for span in self.spans)
+
+    def bounded(self, max_stay_seconds: float) -> Atom:
+        """The same, with no sample told to stay for longer."""
+        if all(span.stays_seconds <= max_stay_seconds for span in self.spans):
+            return self
+        spans = (
+            replace(span, stays_seconds=min(span.stays_seconds, max_stay_seconds))
+            for span in self.spans
+        )
+        return replace(self, spans=tuple(spans))
+
+    def earlier(self, seconds: Mapping[int, float]) -> Atom:
+        """The same, each track so many seconds earlier."""
+        skipped = max(seconds.values())
+        return replace(
+            self,
+            spans=tuple(span.earlier(seconds[span.track]) for span in self.spans),
+            stamps=tuple(
+                stamp.earlier(skipped if stamp.track is None else seconds[stamp.track])
+                for stamp in self.stamps
+            ),
+            skipped_seconds=skipped,
+        )
 
 
 @dataclass(frozen=True, slots=True)

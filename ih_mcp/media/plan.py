@@ -8,7 +8,7 @@ stream that would be too short joins the segment before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from ih_mcp.wire.dialects import Framing, Limits
 MARGIN_BYTES = 1 << 16  # chosen: kept free below the maximum of the API
 MAX_WHOLE_SECONDS = 30.0  # chosen: where the API declares none; a longer GOP is encoded
 _SHORT_SECONDS = 1.0  # skill: stream-analyze v2, "1 to 3 s per frame"
+_STAYS_SECONDS = 1.0  # chosen: a picture that lasts longer than its neighbours by so much stays
 _EPSILON = 1e-4  # container clocks are rounded
 
 
@@ -30,6 +31,8 @@ class Piece(Protocol):
     def start_seconds(self) -> float: ...
     @property
     def end_seconds(self) -> float: ...
+    @property
+    def stays_until_seconds(self) -> float: ...
     @property
     def is_key(self) -> bool: ...
     @property
@@ -54,6 +57,9 @@ class Bounds:
     """Of media; what is kept free below the API's maximum takes the header."""
     needs_key: bool
     """Whether a segment has to begin with a key frame."""
+    needs_picture: bool = False
+    """Whether sound without a picture is no segment: where the picture stays for long, it is
+    encoded, and so repeated."""
 
 
 def bounds(
@@ -62,6 +68,7 @@ def bounds(
     *,
     target_seconds: float,
     duration_seconds: float | None = None,
+    needs_picture: bool = False,
 ) -> Bounds:
     """What holds for the segments of one file.
 
@@ -71,6 +78,7 @@ def bounds(
         target_seconds: Wished; raised to the minimum and lowered to the maximum.
         duration_seconds: Of the file, if it is known. Where its rest would be too short and could
             join nothing, the target becomes an even share.
+        needs_picture: Whether a picture that stays can still be encoded.
     """
     is_whole = framing is Framing.WHOLE
     longest = limits.max_segment_seconds or (MAX_WHOLE_SECONDS if is_whole else float("inf"))
@@ -85,6 +93,7 @@ def bounds(
         min_bytes=limits.min_segment_bytes,
         max_bytes=limits.max_segment_bytes - min(MARGIN_BYTES, limits.max_segment_bytes // 8),
         needs_key=is_whole,
+        needs_picture=is_whole and needs_picture,
     )
 
 
@@ -114,10 +123,17 @@ class Extent:
     size: int
     has_picture: bool = True
     is_key: bool = True
+    stays_until_seconds: float = 0.0
+    """Where it ends if it is the last of the stream."""
 
     @property
     def seconds(self) -> float:
         return self.end_seconds - self.start_seconds
+
+    def until(self, seconds: float) -> Extent:
+        """The same, ended where what follows it begins."""
+        end = max(self.start_seconds, seconds)
+        return replace(self, end_seconds=end, stays_until_seconds=end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +180,8 @@ class Packer:
             self._keys = (piece.start_seconds, 2 * piece.start_seconds - last)
         if self._open is None or self._cuts(self._open, piece):
             cut, settles = Cut.BEFORE, self._held is not None
-            self._held, self._open = self._open, _extent(piece)
+            self._held = self._open and self._until(self._open, piece.start_seconds)
+            self._open = _extent(piece)
             fits = self._gives_way(self._open, self._open) or self._is_within(self._open)
         else:
             cut = Cut.NONE
@@ -173,6 +190,18 @@ class Packer:
         if not fits:
             raise OversizeError(self._open, self._bounds)
         return Step(cut, settles, self._releases())
+
+    def _until(self, extent: Extent, seconds: float) -> Extent:
+        """The extent, which ends there since something else begins, or the stream is over.
+
+        Raises:
+            OversizeError: Its last picture would stay for too long.
+        """
+        ended = extent.until(seconds)
+        stays = ended.end_seconds > extent.end_seconds + _STAYS_SECONDS
+        if stays and not self._is_within(ended) and not self._gives_way(extent, extent):
+            raise OversizeError(ended, self._bounds)
+        return ended
 
     def _may_extend(self, extent: Extent, piece: Piece) -> bool:
         needs_more = self._bounds.needs_key and piece.has_picture and not _stands_alone(piece)
@@ -192,8 +221,12 @@ class Packer:
         Raises:
             MediaError: What is left is too short or too small and cannot be joined
                 (`too_short`, `too_small`).
+            OversizeError: Its last picture stays for too long.
         """
-        if self._open is None or self._stands_well(self._open):
+        if self._open is None:
+            return False
+        self._open = self._until(self._open, self._open.stays_until_seconds)
+        if self._stands_well(self._open):
             return False
         if self._held and self._may_join(self._held, self._open):
             return True
@@ -202,12 +235,12 @@ class Packer:
         raise _too_little(self._open, self._bounds)
 
     def _cuts(self, extent: Extent, piece: Piece) -> bool:
-        if not self._reaches_minimum(extent):
+        if not self._reaches_minimum(extent.until(piece.start_seconds)):
             return False
         overflows = not self._is_within(_joined(extent, _extent(piece)))
         if self._bounds.needs_key and not _stands_alone(piece):
             # Where the picture pauses or has ended, sound goes on; it is decodable anywhere.
-            return overflows and not piece.has_picture
+            return overflows and not piece.has_picture and not self._bounds.needs_picture
         return overflows or (
             piece.start_seconds - extent.start_seconds >= self._wished(extent, piece) - _EPSILON
         )
@@ -291,12 +324,18 @@ def _stands_alone(piece: Piece) -> bool:
 
 def _extent(piece: Piece) -> Extent:
     return Extent(
-        piece.start_seconds, piece.end_seconds, piece.size, piece.has_picture, piece.is_key
+        piece.start_seconds,
+        piece.end_seconds,
+        piece.size,
+        piece.has_picture,
+        piece.is_key,
+        piece.stays_until_seconds,
     )
 
 
 def _extend(extent: Extent, piece: Piece) -> None:
     extent.end_seconds = max(extent.end_seconds, piece.end_seconds)
+    extent.stays_until_seconds = max(extent.stays_until_seconds, piece.stays_until_seconds)
     extent.size += piece.size
     extent.has_picture = extent.has_picture or piece.has_picture
 

@@ -20,7 +20,7 @@ from . import commands, signatures
 from .admit import Source, opened
 from .changes import changing_tracks
 from .decoders import DECODERS
-from .edits import hidden_tracks
+from .edits import hidden_tracks, lengths_of_tracks
 from .entries import Entries, look
 from .facts import LINES as LINES_OF_FACTS
 from .facts import AudioTrack, Facts, VideoTrack, has_packets, parse, require_tracks
@@ -65,11 +65,12 @@ async def _probe(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Fact
     facts = _decodable(facts, entries.encrypted)
     if facts.container_name == "mov":
         facts = replace(facts, changing=entries.changing & facts.present)
-        hidden = await anyio.to_thread.run_sync(_hidden_tracks, source.descriptor)
+        hidden, lengths = await anyio.to_thread.run_sync(_tracks, source.descriptor)
         duration = facts.duration_seconds
         if hidden.keys() >= facts.present:  # ffmpeg 5.1 tells the length with what is hidden
             duration = max(hidden.values())
-        return replace(facts, hidden=facts.hidden | hidden.keys(), duration_seconds=duration)
+        hides = facts.hidden | hidden.keys()
+        return replace(facts, hidden=hides, duration_seconds=duration, lengths=lengths)
     changing = await anyio.to_thread.run_sync(_changing, source.descriptor, facts.container_name)
     return replace(facts, changing=changing & facts.present)
 
@@ -86,7 +87,7 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
     try:
         packets, words, mark = await _run(ffmpeg, source, packets_seconds)
     except MediaError as failure:
-        if failure.code not in {"ffmpeg_failed", "not_media"}:
+        if failure.code != "ffmpeg_failed":
             raise
         try:
             packets, words, mark = await _run(ffmpeg, source, packets_seconds, TRACKS[:1])
@@ -144,9 +145,9 @@ def _named(descriptor: int) -> str:
         return signatures.named(file)
 
 
-def _hidden_tracks(descriptor: int) -> dict[str, float]:
+def _tracks(descriptor: int) -> tuple[dict[str, float], dict[str, float]]:
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return hidden_tracks(file)
+        return hidden_tracks(file), lengths_of_tracks(file)
 
 
 def _changing(descriptor: int, container: str) -> frozenset[str]:
@@ -160,12 +161,6 @@ def _refuse_entries(entries: Entries) -> None:
             "the file is a picture (HEIF or AVIF)",
             help="Give a video or sound file; phones keep the video of a live photo beside it.",
             code="is_picture",
-        )
-    if entries.changes_by_fragment:
-        raise MediaError(
-            "the file changes its format between fragments, which ffmpeg does not follow",
-            help="Convert it where it was made, or give its parts as files of their own.",
-            code="not_decodable",
         )
     if entries.is_fragment:
         raise MediaError(

@@ -6,13 +6,14 @@ ffmpeg 5.1 and 9.0. What has no row is encoded to H.264 or AAC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ih_mcp.wire.dialects import Framing
 
 from .facts import AudioTrack, Facts, VideoTrack
+from .jumps import ClockJump, left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 
 TRACKS = ("V:0?", "a:0?")
 """The first picture that is no cover and the first sound, as ffmpeg is told of them."""
+MAX_REPEATED_SECONDS = 14_400  # chosen: a talk over one picture; longer is no media
 MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
 THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
 FRAGMENT_BYTES = 1 << 21  # chosen: keeps ffmpeg and us small when a GOP is fat
@@ -81,8 +83,11 @@ _MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
             "frag_duration": _CONTINUED_MICROSECONDS,
             "frag_size": FRAGMENT_BYTES,
         },
-        # Clusters start at key frames when nothing else ends them.
-        ("webm", Framing.WHOLE): {"cluster_time_limit": 30_000, "cluster_size_limit": 100_000_000},
+        # Clusters start at key frames too.
+        ("webm", Framing.WHOLE): {
+            "cluster_time_limit": _WHOLE_MICROSECONDS // 1_000,
+            "cluster_size_limit": 100_000_000,
+        },
         ("webm", Framing.CONTINUED): {
             "cluster_time_limit": _CONTINUED_MICROSECONDS // 1_000,
             "cluster_size_limit": FRAGMENT_BYTES,
@@ -115,6 +120,7 @@ def recipe(
     max_bytes: int,
     encode: frozenset[str] = frozenset(),
     encoder: str = "libx264",
+    jumps: Sequence[ClockJump] = (),
 ) -> Recipe:
     """Decide per track between copying and encoding.
 
@@ -125,6 +131,7 @@ def recipe(
         max_bytes: Of a segment; encoded ones aim at half of it.
         encode: Tracks to encode even where they could be copied.
         encoder: For pictures, of `ENCODERS`.
+        jumps: Of the clock, where it begins to run; they are left out where pictures are encoded.
     """
     encode = encode | facts.hidden | facts.changing
     container = _container(facts, encode)
@@ -146,8 +153,8 @@ def recipe(
             if copies_video
             else _h264(encoder, target_seconds, int(bits))
         )
-        if "video" in facts.changing:
-            options["vf"] = _one_size(facts.video)
+        if not copies_video:
+            options |= _repeating(options, encoder, has_sound=facts.audio is not None)
     elif container == "mp4":
         options["frag_duration"] = _SOUND_MICROSECONDS
     else:
@@ -156,6 +163,8 @@ def recipe(
         options |= (
             {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _aac(facts)
         )
+    if jumps and not copies_video:
+        options |= _in_step(options, jumps, copies_audio=copies_audio)
     made = (("video", facts.video, copies_video), ("audio", facts.audio, copies_audio))
     encodes = tuple(name for name, track, copied in made if track and not copied)
     tracks = tuple(name for name, (_, sent, _) in zip(TRACKS, made, strict=True) if sent)
@@ -164,19 +173,6 @@ def recipe(
 
 def _even(side: str) -> str:
     return f"'trunc({side}*min(1,{MAX_ENCODED_SIDE}/max(iw,ih))/2)*2'"
-
-
-def _one_size(track: VideoTrack) -> str:
-    """Pictures of any size fitted into that of the first.
-
-    Without deinterlacing: ffmpeg makes its filters anew at a change, and that one holds a picture.
-    """
-    width, height = track.width, track.height
-    if abs(track.rotation_degrees) % 180 == 90:
-        width, height = height, width
-    share = min(1.0, MAX_ENCODED_SIDE / max(width, height))
-    size = ":".join(str(int(side * share / 2) * 2) for side in (width, height))
-    return f"scale={size}:force_original_aspect_ratio=decrease:out_range=limited,pad={size}:-1:-1"
 
 
 def _aac(facts: Facts) -> Mapping[str, object]:
@@ -200,6 +196,50 @@ def next_encoder(encoder: str) -> str | None:
     return next(iter(names[names.index(encoder) + 1 :]), None)
 
 
+def _in_step(
+    options: Mapping[str, object], jumps: Sequence[ClockJump], *, copies_audio: bool
+) -> Mapping[str, object]:
+    """The options that leave out where the clock jumps, of both tracks alike.
+
+    Else the picture before a jump would be repeated for as long as that is.
+    """
+    late = left_out(jumps, "T")
+    changed = {"vf": f"setpts='PTS-({late})/TB',{options['vf']}"}
+    if copies_audio:
+        moved = f"setts=ts='TS-({left_out(jumps, 'TS*TB')})/TB'"
+        before = (str(options["bsf:a"]),) if "bsf:a" in options else ()
+        return changed | {"bsf:a": ",".join((*before, moved))}
+    return changed | {"af": f"asetpts='PTS-({late})/TB'"}
+
+
+def _repeating(
+    options: Mapping[str, object], encoder: str, *, has_sound: bool
+) -> Mapping[str, object]:
+    """The options that change where a picture that stays is shown again each second.
+
+    So a segment can begin anywhere in it. Repeated pictures are marked as interlaced, which after
+    `yadif` no other is, and left out where the newest picture is not a second old.
+    """
+    # The last one stays as long as its file says; beside sound that is often what the one before
+    # it did. `interleave` does not hand on how long its input is.
+    ends = "interleave=nb_inputs=1," if has_sound else ""
+    is_due = f"gte(t-prev_selected_t,0.999)*lt(t-ld(0),{MAX_REPEATED_SECONDS})"
+    repeated = (
+        f"setfield=prog,split[once][more];[more]{ends}fps=fps=1:round=up,setfield=tff[again];"
+        f"[once][again]interleave,select='if(eq(interlace_type,TOPFIRST),{is_due},1+0*st(0,t))',"
+        "setfield=prog"
+    )
+    return {
+        "vf": f"{options['vf']},{repeated}",
+        # Repeated pictures come when the next one does; sound waits for them.
+        "max_interleave_delta": 0,
+        # Else sound would begin as much earlier than a segment's picture as two pictures last.
+        "bf": 0,
+        # For the level alone: of what `interleave` gives no rate is known.
+        **({"x264-params": "fps=60"} if encoder == "libx264" else {}),
+    }
+
+
 def _h264(encoder: str, target_seconds: float, bits_per_second: int) -> Mapping[str, object]:
     return {
         "c:v": encoder,
@@ -215,6 +255,8 @@ def _h264(encoder: str, target_seconds: float, bits_per_second: int) -> Mapping[
         "force_key_frames": f"expr:gte(t,n_forced*{target_seconds:g})",
         "g": 100_000,
         "fps_mode": "passthrough",  # 5.1 repeats a picture of AVI input otherwise
+        # Else times are rounded to a guessed rate, and pictures of a variable one share a time.
+        "enc_time_base": "1:90000",
     }
 
 

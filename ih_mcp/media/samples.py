@@ -14,7 +14,7 @@ from itertools import accumulate
 from operator import add
 
 from .boxes import Film, Track, children
-from .parts import GOES_ON_SECONDS, Atom, Stamp, bad_container
+from .parts import Atom, Span, Stamp, bad_container
 
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
@@ -38,6 +38,10 @@ class Run:
     """Offset in the `moof` and width of the decoding time."""
     is_placed: bool
     """Whether it says where in the stream its media is, so that it cannot be moved."""
+    last_length: tuple[int, int] | None
+    """Where in the `moof` the duration of the last sample stands, and what others have there."""
+    stays: int
+    """How much longer the last sample lasts than others."""
 
 
 def shown(run: Run, film: Film) -> tuple[float, float]:
@@ -67,7 +71,7 @@ def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
     samples = Samples()
     for kind, at, _ in children(moof, start, end):
         if kind == b"tfhd":
-            number, duration, flags = _fragment_header(moof, at, film)
+            number, duration, flags, samples.last_length = _fragment_header(moof, at, film)
             is_placed = bool(moof[at + 3] & _BASE_DATA_OFFSET)
         elif kind == b"tfdt":
             stamp = (at + 4, 8 if moof[at] else 4)
@@ -77,24 +81,28 @@ def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
     track = film.tracks.get(number)
     if track is None or not samples.durations or not stamp[1]:
         return None
-    run = samples.run(number, decoded, stamp, is_placed=is_placed)
+    track.usual_duration = samples.usual_duration(track)
+    run = samples.run(
+        number, decoded, stamp, is_placed=is_placed, usual_duration=track.usual_duration
+    )
     if track.lag is None and run.is_key:
         track.lag = run.offset
     return run
 
 
-def _fragment_header(moof: bytes, at: int, film: Film) -> tuple[int, int, int]:
-    """Track number, default duration and default flags of a `tfhd`."""
+def _fragment_header(moof: bytes, at: int, film: Film) -> tuple[int, int, int, int | None]:
+    """Track number, default duration and default flags of a `tfhd`; where that duration stands."""
     present = int.from_bytes(moof[at + 1 : at + 4], "big")
     (number,) = struct.unpack_from(">I", moof, at + 4)
     track = film.tracks.get(number, Track())
     told = [track.default_duration, 0, track.default_flags]
     at += 8 + (8 if present & 1 else 0) + (4 if present & 2 else 0)
+    place = at if present & 8 else None
     for index, flag in enumerate((8, 0x10, 0x20)):
         if present & flag:
             (told[index],) = struct.unpack_from(">I", moof, at)
             at += 4
-    return number, told[0], told[2]
+    return number, told[0], told[2], place
 
 
 class Samples:
@@ -104,6 +112,8 @@ class Samples:
         self.durations: list[int] = []
         self.offsets: list[int] = []
         self.is_key = False
+        self.last_length: int | None = None
+        """Where the duration of the last one stands in the `moof`."""
 
     def take(self, moof: bytes, at: int, duration: int, flags: int) -> None:
         """Add those of a `trun`."""
@@ -121,10 +131,28 @@ class Samples:
         if not self.durations and count:
             told = columns.get(0x400)
             self.is_key = not (told[0] if told and not present & 4 else first_flags) & _NOT_KEY
+        if 0x100 in fields and count:
+            self.last_length = at + 4 * len(fields) * (count - 1)
         self.durations += columns.get(0x100) or [duration] * count
         self.offsets += columns.get(0x800) or [0] * count
 
-    def run(self, track: int, decoded: int, stamp: tuple[int, int], *, is_placed: bool) -> Run:
+    def usual_duration(self, track: Track) -> int:
+        """What a sample lasts: as the others here, else as those before, else a second at most."""
+        if len(self.durations) > 1:
+            return max(self.durations[:-1])
+        usual = track.timescale if track.usual_duration is None else track.usual_duration
+        return min(self.durations[-1], usual)
+
+    def run(
+        self,
+        track: int,
+        decoded: int,
+        stamp: tuple[int, int],
+        *,
+        is_placed: bool,
+        usual_duration: int,
+    ) -> Run:
+        """The samples as one run of a track; there is at least one."""
         times = map(add, accumulate(self.durations, initial=decoded), self.offsets)
         return Run(
             track=track,
@@ -135,6 +163,8 @@ class Samples:
             is_key=self.is_key,
             stamp=stamp,
             is_placed=is_placed,
+            stays=max(0, self.durations[-1] - usual_duration),
+            last_length=(self.last_length, usual_duration) if self.last_length else None,
         )
 
 
@@ -148,17 +178,13 @@ def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
 
 def atom_of(offset: int, runs: Sequence[Run], film: Film) -> Atom:
     """The fragment at `offset` with these samples; its size is known when it ends."""
-    spans = {run.track: shown(run, film) for run in runs}
     main = next((run for run in runs if run.track == film.main), None)
-    earliest, latest = min(start for start, _ in spans.values()), max(e for _, e in spans.values())
-    start, end = spans[main.track] if main else (earliest, latest)
     is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
+    ordered = sorted(runs, key=lambda run: run is not main)
     return Atom(
         offset=offset,
         size=0,
-        start_seconds=start,
-        end_seconds=latest if latest > end + GOES_ON_SECONDS else end,
-        first_seconds=earliest,
+        spans=tuple(_span(run, film) for run in ordered),
         is_key=is_sound or (main is not None and main.is_key),
         has_picture=is_sound or main is not None,
         has_leading=main is not None and main.earliest < main.decoded + main.offset,
@@ -166,6 +192,13 @@ def atom_of(offset: int, runs: Sequence[Run], film: Film) -> Atom:
     )
 
 
+def _span(run: Run, film: Film) -> Span:
+    start, end = shown(run, film)
+    stays = run.stays / film.tracks[run.track].timescale
+    place = (run.last_length[0], 4, run.last_length[1]) if run.last_length else None
+    return Span(run.track, start, start, end - stays, stays, place)
+
+
 def _stamp(run: Run, track: Track) -> Stamp:
     ticks = run.decoded - track.skipped + track.shown_lag
-    return Stamp(*run.stamp, ticks, track.timescale, track.delay_seconds)
+    return Stamp(*run.stamp, ticks, track.timescale, track.delay_seconds, run.track)

@@ -7,8 +7,8 @@ reads the pipe, and ffmpeg waits. Nothing is written to the disk.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from . import commands
 from .admit import opened
 from .container import READERS
 from .cutter import Cutter, Segment
+from .early import refuse_early_end
 from .facts import Facts
 from .ffmpeg import Ffmpeg
+from .jumps import MAX_STILL_SECONDS, ClockJump, PacketClock, max_pause_seconds
 from .plan import Bounds, OversizeError, bounds
 from .probe import probe
 from .process import Means, running
@@ -30,10 +32,8 @@ from .words import inflated
 __all__ = ["Segment", "split"]
 
 _VIDEO = frozenset({"video"})
-_FINAL = frozenset({"ffmpeg_stalled", "inflated"})
+_FINAL = frozenset({"ffmpeg_stalled", "inflated", "too_short", "too_small"})
 _MOST_GROWTH, _SPARE_BYTES = 2, 1 << 24  # chosen: an index can name the same bytes many times
-_DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv"})  # the others estimate
-_EARLY_SECONDS, _EARLY_SHARE = 1.0, 0.02  # chosen: tracks of a sound file differ by less
 
 
 async def split(
@@ -80,17 +80,28 @@ async def split(
         duration_seconds=(known.duration_seconds or start_seconds) - start_seconds,
     )
     job = Job(source, ffmpeg, known, framing, limited)
-    begin, encode = start_seconds, frozenset[str]()
+    run = Run(start_seconds)
     while True:
         try:
-            async with aclosing(_pass(job, begin, encode)) as segments:
+            async with aclosing(_pass(job, run)) as segments:
                 async for segment in segments:
                     yield segment
         except _UnfitError as unfit:
-            begin, encode = unfit.start_seconds, unfit.encode
-            job = replace(job, encoder=unfit.encoder or job.encoder)
+            run = unfit.run
         else:
             return
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of ffmpeg over the source that makes segments."""
+
+    start_seconds: float
+    """Where it begins, in the time of segments."""
+    skipped_seconds: float = 0.0
+    """How much of the source's clock was left out before that."""
+    encode: frozenset[str] = frozenset()
+    encoder: str = "libx264"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +113,34 @@ class Job:
     facts: Facts
     framing: Framing
     bounds: Bounds
-    encoder: str = "libx264"
 
-    def recipe(self, encode: frozenset[str]) -> Recipe:
+    def recipe(self, run: Run, jumps: Sequence[ClockJump] = ()) -> Recipe:
         return recipe(
             self.facts,
             self.framing,
             target_seconds=self.bounds.target_seconds,
             max_bytes=self.bounds.max_bytes,
-            encode=encode,
-            encoder=self.encoder,
+            encode=run.encode,
+            encoder=run.encoder,
+            jumps=jumps,
+        )
+
+    @property
+    def max_pause_seconds(self) -> float:
+        return max_pause_seconds(has_sound=self.facts.audio is not None)
+
+    def cutter(self, made: Recipe, run: Run, jumps: Sequence[ClockJump]) -> Cutter:
+        can_encode = self.facts.video is not None and "video" not in made.encodes
+        has_sound = self.facts.audio is not None
+        return Cutter(
+            READERS[made.container](),
+            replace(self.bounds, needs_picture=self.bounds.needs_key and can_encode),
+            self.framing,
+            begin_seconds=run.start_seconds,
+            max_pause_seconds=self.max_pause_seconds,
+            known_jumps=jumps,
+            max_stay_seconds=0.0 if has_sound else MAX_STILL_SECONDS,
+            skipped_seconds=run.skipped_seconds,
         )
 
     def means(self, made: Recipe, size: int) -> Means:
@@ -121,39 +150,59 @@ class Job:
 
 
 class _UnfitError(Exception):
-    """What was made so far does not serve from `start_seconds` on; encode otherwise from there."""
+    """What was made so far does not serve from some place on; run once more from there."""
 
-    def __init__(
-        self, start_seconds: float, encode: frozenset[str], encoder: str | None = None
-    ) -> None:
-        super().__init__(start_seconds)
-        self.start_seconds = start_seconds
-        self.encode = encode
-        self.encoder = encoder
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.run = run
 
 
-async def _pass(job: Job, begin: float, encode: frozenset[str]) -> AsyncGenerator[Segment, None]:
-    """Segments from one run of ffmpeg over the source, from `begin` on."""
-    made = job.recipe(encode)
-    cutter = Cutter(READERS[made.container](), job.bounds, job.framing, begin_seconds=begin)
+async def _pass(job: Job, run: Run) -> AsyncGenerator[Segment, None]:
+    """Segments from one run of ffmpeg over the source."""
+    made, jumps = job.recipe(run), list[ClockJump]()
+    if "video" in made.encodes:
+        jumps = await _jumps(job, made, run)
+        made = job.recipe(run, jumps)
+    cutter, said = job.cutter(made, run, jumps), list[str]()
     try:
-        async with aclosing(_stream(job, made, begin)) as stream:
+        async with aclosing(_stream(job, made, run, said)) as stream:
             async for data in stream:
                 for segment in cutter.take(data):
                     yield segment
+        for segment in cutter.finish():
+            yield segment
     except MediaError as failure:
-        unfit = _unfit(failure, job, made, cutter, begin)
+        unfit = _unfit(failure, job, made, cutter, run)
         if unfit is None or job.framing is Framing.WHOLE:
             for segment in cutter.complete(failure):
                 yield segment
         raise unfit or failure from None
-    for segment in cutter.finish():
-        yield segment
-    _refuse_early_end(job.facts, cutter.end_seconds)
+    refuse_early_end(job.facts, job.facts.sent_seconds, cutter.end_seconds, "".join(said))
 
 
-async def _stream(job: Job, made: Recipe, begin: float) -> AsyncGenerator[bytes, None]:
-    """The container stream ffmpeg writes, to its end.
+async def _jumps(job: Job, made: Recipe, run: Run) -> list[ClockJump]:
+    """Where the clock jumps, in what a run is about to encode; a look at its packets tells."""
+    clock = PacketClock(job.max_pause_seconds)
+    async with opened(job.source) as source:
+        command = commands.packets(
+            job.ffmpeg.path,
+            source.url,
+            made.tracks,
+            start_seconds=run.start_seconds + run.skipped_seconds,
+            max_pixels=job.ffmpeg.allowance.max_pixels,
+        )
+        async with running(
+            command, descriptors=source.descriptors, means=job.means(made, source.size)
+        ) as child:
+            while data := await child.read():
+                clock.feed(data)
+            with suppress(MediaError):  # the run that encodes will tell
+                await child.finish()
+    return clock.jumps
+
+
+async def _stream(job: Job, made: Recipe, run: Run, said: list[str]) -> AsyncGenerator[bytes, None]:
+    """The container stream ffmpeg writes, to its end; then what it said is added to `said`.
 
     Raises:
         MediaError: ffmpeg failed, or writes more than an honest copy can have.
@@ -163,7 +212,7 @@ async def _stream(job: Job, made: Recipe, begin: float) -> AsyncGenerator[bytes,
             job.ffmpeg.path,
             source.url,
             made,
-            start_seconds=begin,
+            start_seconds=run.start_seconds + run.skipped_seconds,
             max_pixels=job.ffmpeg.allowance.max_pixels,
         )
         left = _MOST_GROWTH * source.size + _SPARE_BYTES if not made.encodes else None
@@ -175,35 +224,24 @@ async def _stream(job: Job, made: Recipe, begin: float) -> AsyncGenerator[bytes,
                     raise inflated(source.size, _MOST_GROWTH)
                 yield data
             await child.finish()
+            said.append(child.words.text())
 
 
 def _unfit(
-    failure: MediaError, job: Job, made: Recipe, cutter: Cutter, begin: float
+    failure: MediaError, job: Job, made: Recipe, cutter: Cutter, run: Run
 ) -> _UnfitError | None:
     """Another pass that may succeed where this one failed; None if there is none."""
     is_oversize = isinstance(failure, OversizeError)
     done = frozenset(made.encodes)
     if failure.code == "encoder_missing" and made.encoder:
         other = next_encoder(made.encoder)
-        return _UnfitError(begin, done, other) if other else None
+        return _UnfitError(replace(run, encode=done, encoder=other)) if other else None
     encode = (done | (_VIDEO if is_oversize else job.facts.present)) & job.facts.present
     if encode == done or failure.code in _FINAL:
         return None
+    again = replace(run, encode=encode)
     if job.framing is Framing.WHOLE:
-        return _UnfitError(begin + cutter.reached_seconds(failure), encode)
+        start, skipped = cutter.reached(failure)
+        return _UnfitError(replace(again, start_seconds=start, skipped_seconds=skipped))
     # The codecs of one container stream are told by its header: too late once that is out.
-    return None if cutter.is_begun else _UnfitError(begin, encode)
-
-
-def _refuse_early_end(facts: Facts, end_seconds: float) -> None:
-    """A file that was cut off reads without an error; only its declared length tells."""
-    declared = facts.duration_seconds
-    if declared is None or facts.is_estimated or facts.container_name not in _DECLARING:
-        return
-    if end_seconds < declared - max(_EARLY_SECONDS, _EARLY_SHARE * declared):
-        raise MediaError(
-            f"the file ends at {end_seconds:.1f} of {declared:.1f} s; all up to there was sent",
-            help="It is incomplete, as after an interrupted download; get the whole file.",
-            code="ends_early",
-            facts={"end_seconds": end_seconds, "declared_seconds": declared},
-        )
+    return None if cutter.is_begun else _UnfitError(again)

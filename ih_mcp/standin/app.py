@@ -9,8 +9,8 @@ is where the service has it, so that any client works with the base URL alone.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -40,7 +40,6 @@ from .credentials import TEST_KEYS, Grant, RefusedError
 from .files import FfmpegFiles
 from .house import House, bearer, refusal
 from .line import Decoding, OpenDecoder
-from .opening import CheckedDecoding
 from .options import Options
 from .peer import AsgiPeer
 from .realtime import RealtimeService
@@ -83,9 +82,9 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
     post = ["POST"]
     routes: list[BaseRoute] = [
         Route("/", _health),
-        Route("/standin/sessions", answering(_sessions)),
-        Route("/standin/billing", answering(_billing)),
-        Route("/standin/evidence", answering(_evidence)),
+        Route("/standin/sessions", _sessions),
+        Route("/standin/billing", _billing),
+        Route("/standin/evidence", _evidence),
         *(
             Route(path, answering(exchange), methods=post)
             for path in sorted(set(AUTH_PATHS.values()))
@@ -147,32 +146,20 @@ async def _health(request: Request) -> Response:
     )
 
 
-def _own(request: Request) -> House:
-    """For what the stand-in tells itself; where it belongs to one process, that one alone.
-
-    Raises:
-        RefusedError: The key of that process was not shown.
-    """
-    house: House = request.app.state.house
-    if house.options.key is not None:
-        house.grant(request, bearer(request.headers))
-    return house
-
-
 async def _sessions(request: Request) -> Response:
-    house = _own(request)
+    house: House = request.app.state.house
     return JSONResponse([record.as_json() for record in house.recorder.sessions])
 
 
 async def _evidence(request: Request) -> Response:
-    house = _own(request)
+    house: House = request.app.state.house
     streams = [record.evidence() for record in house.recorder.sessions]
     uploads = [record.evidence() for record in house.recorder.uploads]
     return JSONResponse(streams + uploads)
 
 
 async def _billing(request: Request) -> Response:
-    house = _own(request)
+    house: House = request.app.state.house
     sessions = {
         record.correlation_id: round(record.billed.seconds, 3) for record in house.recorder.sessions
     }
@@ -208,7 +195,6 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
             credential, subprotocol = _credential(socket, strict=house.options.strict)
             grant = house.grant(socket, credential)
             _allow_another_session(grant)
-            house.require_place()
         except RefusedError as refused:
             record.ended(f"refused: {refused.code}", None)
             await socket.send_denial_response(refusal(socket, refused.code, refused.message))
@@ -305,9 +291,8 @@ _STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.s
 
 
 def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
-    @asynccontextmanager
-    async def open_decoder(senses: Senses) -> AsyncIterator[Decoding]:
-        async with Decoder(
+    def open_decoder(senses: Senses) -> AbstractAsyncContextManager[Decoding]:
+        return Decoder(
             ffmpeg,
             pictures_per_second=senses.pictures_per_second,
             picture_width=senses.picture_width,
@@ -315,7 +300,6 @@ def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
             sound_hertz=senses.sound_hertz,
             keeps_aspect=senses.keeps_aspect,
             decoders=DECODERS,
-        ) as decoder:
-            yield CheckedDecoding(decoder)
+        )
 
     return open_decoder

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.redaction import redacted
 
+from .pace import LONG_HOLD_SECONDS
 from .receipts import Receipt
 
 if TYPE_CHECKING:
     from .leg import Leg
     from .stream import Stream
 
+_MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
 _IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told
 
 
@@ -35,7 +38,7 @@ def account(stream: Stream, *, now: float) -> dict[str, object]:
         "endpoint": stream.plan.endpoint or stream.plan.base_url,
         "label": stream.plan.label,
         "source": stream.plan.source,
-        "notes": [*stream.plan.notes, *_notes(leg)],
+        "notes": notes(stream),
         "started_at": stream.started_at.isoformat(timespec="seconds"),
         "messages": sum(leg.messages for leg in stream.legs),
         "irregular_messages": sum(leg.irregular for leg in stream.legs),
@@ -43,7 +46,12 @@ def account(stream: Stream, *, now: float) -> dict[str, object]:
         "bytes_sent": sum(leg.bytes_sent for leg in stream.legs),
         "media_seconds": round(stream.media_seconds, 3),
         "correlation_id": leg.session.correlation_id if leg else "",
-        "gaps": [gap(*legs) for legs in pairwise(stream.legs) if legs[0].is_open],
+        "clock_jumps": [
+            {"at_s": round(jump.at_seconds, 3), "left_out_s": round(jump.seconds, 3)}
+            for jump in stream.clock_jumps[-_MOST_JUMPS:]
+        ],
+        "held": _held(stream, now),
+        "gaps": [gap(stream, *legs) for legs in pairwise(stream.legs) if legs[0].is_open],
         "lost": _lost(stream),
         "what_now": _what_now(stream, now),
     }
@@ -60,11 +68,12 @@ def account(stream: Stream, *, now: float) -> dict[str, object]:
     }
 
 
-def gap(before: Leg, after: Leg) -> dict[str, object]:
+def gap(stream: Stream, before: Leg, after: Leg) -> dict[str, object]:
     """What lies between two legs, for who reads the messages of both.
 
     `cursor` is that of the last message before; `media_offset_s` is where in the stream's media
     the later leg begins, and `clock` whether its messages count from there or go on counting.
+    Where the clock of its file jumps, places are those in the file.
     """
     told: dict[str, object] = {
         "legs": [before.number, after.number],
@@ -78,9 +87,9 @@ def gap(before: Leg, after: Leg) -> dict[str, object]:
         told["server_code"] = before.end.error.code
     begins = after.splice.begins_seconds
     if begins is not None:
-        told["media_offset_s"] = round(begins, 3)
+        told["media_offset_s"] = round(stream.place_of(begins), 3)
         told["clock"] = "from_zero" if after.splice.is_rebased else "as_recorded"
-    if lost := _between(before, after):
+    if lost := _between(stream, before, after):
         told["lost_media_s"] = lost
     return told
 
@@ -98,6 +107,22 @@ def told(failure: IhMcpError) -> dict[str, object]:
 
 def _ended(leg: Leg) -> str:
     return leg.end.reason.value if leg.end else ""
+
+
+def notes(stream: Stream) -> list[str]:
+    """What who reads its results should know, as sentences."""
+    return [*stream.plan.notes, *_notes(stream.leg), *_jump_notes(stream)]
+
+
+def _jump_notes(stream: Stream) -> Iterator[str]:
+    """Of a file whose clock is not that of its media."""
+    if jumps := stream.clock_jumps:
+        yield (
+            f"The clock of the file jumps, first at {jumps[0].at_seconds:.1f} s by "
+            f"{jumps[0].seconds:.1f} s. There is neither picture nor sound in between, so "
+            f"{sum(jump.seconds for jump in jumps):.1f} s are left out; places in the file count "
+            "them."
+        )
 
 
 def _notes(leg: Leg | None) -> Iterator[str]:
@@ -126,9 +151,9 @@ def _segments(stream: Stream) -> dict[str, int]:
 
 def _lost(stream: Stream) -> dict[str, object]:
     """Media whose results may be missing, in seconds of the stream, and segments to match."""
-    media = [span for legs in pairwise(stream.legs) if (span := _between(*legs))]
+    media = [span for legs in pairwise(stream.legs) if (span := _between(stream, *legs))]
     last = stream.leg
-    if last and stream.is_over and (span := _unanswered(last)):
+    if last and stream.is_over and (span := _unanswered(stream, last)):
         media.append(span)
     unknown = sum(leg.receipts.counts().get(Receipt.UNKNOWN.value, 0) for leg in stream.legs)
     left_out = sum(leg.left_out for leg in stream.legs) + stream.unsent
@@ -141,20 +166,20 @@ def _lost(stream: Stream) -> dict[str, object]:
     return {name: value for name, value in named.items() if value}
 
 
-def _between(before: Leg, after: Leg) -> list[float] | None:
+def _between(stream: Stream, before: Leg, after: Leg) -> list[float] | None:
     """From the last answer before a gap to where the media goes on; None where that is nothing."""
     begins = after.splice.begins_seconds
     if begins is None:
         return None
     start = before.sent_seconds if before.end and before.end.in_order else _answered(before)
-    return _span(start, begins)
+    return _span(stream, start, begins)
 
 
-def _unanswered(leg: Leg) -> list[float] | None:
+def _unanswered(stream: Stream, leg: Leg) -> list[float] | None:
     """What was sent last and has no answer."""
     if leg.end is None or leg.end.in_order:
         return None
-    return _span(_answered(leg), leg.sent_seconds)
+    return _span(stream, _answered(leg), leg.sent_seconds)
 
 
 def _answered(leg: Leg) -> float:
@@ -163,10 +188,24 @@ def _answered(leg: Leg) -> float:
     )
 
 
-def _span(start: float | None, end: float | None) -> list[float] | None:
+def _span(stream: Stream, start: float | None, end: float | None) -> list[float] | None:
     if start is None or end is None or end - start < 0.05:  # chosen: less than two pictures
         return None
-    return [round(start, 3), round(end, 3)]
+    return [round(stream.place_of(start), 3), round(stream.place_of(end), 3)]
+
+
+def _held(stream: Stream, now: float) -> dict[str, object]:
+    """The segment that waits for its time, and for how long; nothing where that is usual."""
+    held = stream.held
+    if held is None or held.until - now < LONG_HOLD_SECONDS:
+        return {}
+    seconds = held.until - now
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {
+        "from_s": round(stream.place_of(held.start_seconds), 3),
+        "for_s": round(seconds, 1),
+        "until": until.isoformat(timespec="seconds"),
+    }
 
 
 def _what_now(stream: Stream, now: float) -> str:

@@ -16,7 +16,7 @@ from ih_mcp.media.sound import sound
 from ih_mcp.media.split import Segment, split
 
 from .outbox import Entry, Outgoing
-from .pace import Pace, PaceName
+from .pace import Held, Pace, PaceName
 from .stream import Stream
 
 RAW_HERTZ = 16_000
@@ -92,6 +92,7 @@ def outgoing(segment: Segment) -> Outgoing:
         entry if segment.is_key else None,
         segment.rebased if is_continued else None,
         counts_from_zero=not is_continued,
+        clock_jumps=segment.jumps,
     )
 
 
@@ -105,7 +106,14 @@ async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     async with aclosing(heard) as pieces:
         async for piece in pieces:
             start, end = piece.start_seconds, piece.end_seconds
-            yield Outgoing(piece.samples, start, end, Entry(), counts_from_zero=True)
+            yield Outgoing(
+                piece.samples,
+                start,
+                end,
+                Entry(),
+                counts_from_zero=True,
+                clock_jumps=piece.jumps,
+            )
 
 
 class _Turns:
@@ -118,6 +126,12 @@ class _Turns:
 
     async def wait(self, segment: Outgoing) -> None:
         """Return when the clock or an answer says so, or the stream is over."""
+        try:
+            await self._wait(segment)
+        finally:
+            self._stream.hold(None)
+
+    async def _wait(self, segment: Outgoing) -> None:
         stream, clock = self._stream, self._clock
         while not stream.is_over:
             now = anyio.current_time()
@@ -129,6 +143,7 @@ class _Turns:
             at = clock.send_at(segment.end_seconds or 0.0)
             if now >= at:
                 return
+            stream.hold(Held(segment.start_seconds or 0.0, until=at))
             with anyio.CancelScope(deadline=at):
                 await stream.until(lambda seen=seen: self._seen() != seen)  # type: ignore[misc]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ih_mcp.bell import Bell
+from ih_mcp.media.jumps import ClockJump
 from ih_mcp.media.parts import Jump
 from ih_mcp.wire.messages import Close, Configure
 
@@ -49,6 +50,8 @@ class Outgoing:
     """None where its clocks cannot be set."""
     counts_from_zero: bool = False
     """Without a clock of the stream's own: every session counts from 0."""
+    clock_jumps: tuple[ClockJump, ...] = ()
+    """Of the clock of its file; what they skip is left out, and not part of its times."""
     jump: Jump | None = None
     """Where its times do not go on from those before."""
 

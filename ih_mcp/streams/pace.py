@@ -9,6 +9,7 @@ is sent ahead for a while.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 _WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
@@ -29,6 +30,19 @@ class PaceName(StrEnum):
     """As if it happened now."""
     FAST = "fast"
     """As fast as the connection takes it; the service may drop seconds."""
+
+
+LONG_HOLD_SECONDS = 12.0  # chosen: most segments wait for 10 s at most, as their media plays
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A segment of a file whose time has not come."""
+
+    start_seconds: float
+    """Where its media begins."""
+    until: float
+    """When it goes out, if nothing changes; monotonic."""
 
 
 class Pace:

@@ -29,15 +29,17 @@ from ih_mcp.errors import (
     TransportError,
 )
 from ih_mcp.journal import Log
+from ih_mcp.media.jumps import ClockJump
 from ih_mcp.net.retry import NOT_READY, Again, Retries
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing, Limits
 from ih_mcp.wire.messages import Close, Config, Configure, Error
 from ih_mcp.wire.refusal import refusal
 
-from .account import account
+from .account import account, notes
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
+from .pace import Held
 from .pushes import Pushes
 
 if TYPE_CHECKING:
@@ -170,6 +172,10 @@ class Stream:
         """Who gives its media; None until somebody does."""
         self.media_seconds = 0.0
         """Taken so far, where the length of segments is known."""
+        self.clock_jumps: list[ClockJump] = []
+        """Of the clock of its file, as far as it was taken."""
+        self.held: Held | None = None
+        """The segment that waits for its time, where one does."""
         self.let_go_seconds = 0.0
         """Of live media; see `let_go`."""
         self._intake: Intake | None = None
@@ -313,9 +319,20 @@ class Stream:
 
     def _add(self, segment: Outgoing) -> None:
         self.outbox.put(segment)
+        self.clock_jumps += segment.clock_jumps
         if segment.end_seconds is not None:
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
         self._changed.ring()
+
+    def place_of(self, seconds: float) -> float:
+        """Where in its file media stands that is at this second of what was sent."""
+        return seconds + sum(j.seconds for j in self.clock_jumps if j.at_seconds <= seconds)
+
+    def hold(self, held: Held | None) -> None:
+        """A segment waits for its time; None where none does."""
+        if held != self.held:
+            self.held = held
+            self._changed.ring()
 
     def let_go(self, seconds: float) -> None:
         """Live media was recorded and cannot be sent, since the connection is slower."""
@@ -585,3 +602,7 @@ class Stream:
     def record(self) -> dict[str, object]:
         """The status, as named values ready for JSON; fields that do not apply are left out."""
         return account(self, now=anyio.current_time())
+
+    def notes(self) -> list[str]:
+        """What who reads its results should know, as sentences."""
+        return notes(self)

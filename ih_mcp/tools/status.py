@@ -9,7 +9,7 @@ from ih_mcp.streams.stream import Stream
 
 _SHORT = (
     "state", "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
-    "segments", "media_seconds",
+    "held", "clock_jumps", "segments", "media_seconds",
 )  # fmt: skip
 _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
 

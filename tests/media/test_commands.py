@@ -84,6 +84,8 @@ def test_a_copy_is_this_command() -> None:
         "-nostats",
         "-v",
         "error",
+        "-dts_delta_threshold",
+        "600",
     ]
 
 

@@ -14,10 +14,6 @@ from bench.field import files_of, verdict
 
 from .zoo import Zoo
 
-ABOUT_TIMES = {  # wrong as yet: clocks that jump, pictures that stay, tracks of several lengths
-    *("clock-jumps-10h.flv", "still-picture-70s.mp4", "vfr-ms-mpeg4.mp4", "starts-late.mkv"),
-    "second-sound-outlasts.mp4",
-}
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -77,7 +73,7 @@ def test_no_real_clip_and_no_input_of_the_field_is_wrong(
 ) -> None:
     chunks = 3 if "IH_MCP_LONG_TESTS" not in os.environ else 1_000
     recorder = [*files_of([shared_media / "mediarecorder"])][:chunks]
-    files = [path for path in files_of([shared_field]) if path.name not in ABOUT_TIMES]
+    files = [*files_of([shared_field])]
     clips = sorted(shared_media.glob("*.mp4")) + sorted(shared_media.glob("*.webm"))
     found = {path.name: verdict(path, with_cli=False) for path in [*clips, *files, *recorder]}
     assert [(name, text) for name, (word, text) in found.items() if word == "wrong"] == []

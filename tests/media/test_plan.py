@@ -31,6 +31,11 @@ class Piece:
     is_key: bool = True
     has_picture: bool = True
     has_leading: bool = False
+    stays_seconds: float = 0.0
+
+    @property
+    def stays_until_seconds(self) -> float:
+        return self.end_seconds + self.stays_seconds
 
 
 BOUNDS = Bounds(
@@ -162,6 +167,36 @@ def test_sound_that_goes_on_without_a_picture_is_cut_where_it_has_to_be() -> Non
     packed = pack(silent)
     assert packed.error is None
     assert lengths(packed) == [30, 15]
+
+
+def test_where_a_picture_can_be_encoded_sound_alone_is_no_segment() -> None:
+    silent = [Piece(5.0 * n, 5.0 * n + 5, is_key=n == 0, has_picture=n == 0) for n in range(9)]
+    packed = pack(silent, replace(BOUNDS, needs_picture=True))
+    assert isinstance(packed.error, OversizeError)
+    assert packed.error.start_seconds == 0
+
+
+def test_a_picture_goes_on_after_a_piece_of_sound_alone() -> None:
+    pieces = [Piece(2.0 * n, 2.0 * n + 2, is_key=n == 0, has_picture=n != 1) for n in range(3)]
+    packed = pack(pieces)
+    assert packed.error is None
+    assert packed.segments == [pieces]
+
+
+@pytest.mark.parametrize("needs_key", [True, False])
+def test_a_picture_that_stays_lasts_until_the_next_segment_begins(needs_key: bool) -> None:
+    limits = replace(BOUNDS, needs_key=needs_key)
+    slides = [Piece(at, at + 0.1, stays_seconds=20.0) for at in (0.0, 20.0, 40.0)]
+    assert pack(slides, limits).segments == [[slide] for slide in slides]
+    far = [Piece(at, at + 0.1) for at in (0.0, 40.0)]
+    packed = pack(far, limits)
+    assert isinstance(packed.error, OversizeError)
+    assert packed.error.start_seconds == 0
+
+
+def test_the_last_picture_stays_as_long_as_it_says() -> None:
+    assert pack([Piece(0.0, 0.1, stays_seconds=8.0)]).segments
+    assert isinstance(pack([Piece(0.0, 0.1, stays_seconds=80.0)]).error, OversizeError)
 
 
 def test_a_picture_after_such_a_cut_has_to_be_encoded() -> None:

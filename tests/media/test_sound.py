@@ -48,3 +48,39 @@ async def test_a_file_without_sound_is_refused(zoo: Zoo, ffmpeg: Ffmpeg) -> None
     with pytest.raises(MediaError) as caught:
         await heard(zoo("no_audio"), ffmpeg)
     assert caught.value.code == "no_audio"
+
+
+async def test_silence_that_a_file_only_claims_is_left_out_and_told(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    pieces = await heard(zoo("sparse_sound"), ffmpeg)
+    total = sum(len(piece.samples) for piece in pieces) / 32_000
+    assert total == pytest.approx(20.0, abs=0.2)
+    [jump] = [jump for piece in pieces for jump in piece.jumps]
+    assert jump.at_seconds == pytest.approx(10.0, abs=0.1)
+    assert jump.seconds == pytest.approx(80_000.0, abs=0.1)
+    assert all(any(piece.samples) for piece in pieces)
+
+
+async def test_a_shorter_silence_is_kept_since_the_position_tells_the_time(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    pieces = await heard(zoo("silent_for_half_a_minute"), ffmpeg)
+    assert sum(len(piece.samples) for piece in pieces) / 32_000 == pytest.approx(50.0, abs=0.2)
+    assert not any(any(piece.samples) for piece in pieces[12:38])
+    assert not any(piece.jumps for piece in pieces)
+
+
+@pytest.mark.parametrize("name", ["torn", "torn_webm"])
+async def test_sound_that_ends_early_is_told(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    pieces = list[Sound]()
+
+    async def listen() -> None:
+        async with aclosing(sound(zoo(name), ffmpeg=ffmpeg)) as found:
+            async for piece in found:
+                pieces.append(piece)
+
+    with pytest.raises(MediaError) as caught:
+        await listen()
+    assert caught.value.code == "ends_early"
+    assert pieces[-1].end_seconds == pytest.approx(8.3, abs=0.3)

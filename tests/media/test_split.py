@@ -33,6 +33,7 @@ SHORT = (
     "av1",
     "vp8",
     "packed_b_in_avi",
+    "variable_rate_in_milliseconds",
     "odd_size",
     "torn",
 )

@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ih_mcp.media import ebml
-from ih_mcp.media.ebml import Id
 from ih_mcp.media.process import environment
 
 PICTURE = "testsrc2=s=320x180:r=30:d={seconds},noise=alls=4:allf=t"
@@ -103,46 +101,6 @@ def unheard(data: bytes) -> bytes:
     return data.replace(b"mp4a", b"mhm1").replace(b"esds", b"free")
 
 
-def scrambled(data: bytes) -> bytes:
-    """MPEG-TS as a receiver without a card stores it."""
-    chance, packets = random.Random(7), []  # noqa: S311 - no secret
-    for at in range(0, len(data), 188):
-        packet = bytearray(data[at : at + 188])
-        if 0x100 <= int.from_bytes(packet[1:3], "big") & 0x1FFF < 0x1000:
-            packet[3] |= 0x80
-            packet[4:] = chance.randbytes(184) if packet[3] & 0x30 == 0x10 else packet[4:]
-        packets.append(bytes(packet))
-    return b"".join(packets)
-
-
-def with_key_id(data: bytes) -> bytes:
-    """A Matroska file that says that its tracks are encrypted, as WebM of the web does it."""
-    key = ebml.element(0x47E1, b"\x05") + ebml.element(0x47E2, bytes(16))
-    encoding = ebml.element(
-        0x6240,
-        ebml.element(0x5033, b"\x01") + ebml.element(0x5035, key),
-    )
-    encodings = ebml.element(0x6D80, encoding)
-    cluster = data.index(b"\x1f\x43\xb6\x75")
-    out, at = bytearray(data), data.rindex(b"\x16\x54\xae\x6b", 0, cluster)
-    (wide, size) = _size(out, at + 4)
-    tracks = bytes(out[at + 4 + wide : at + 4 + wide + size])
-    made, place = b"", 0
-    while place < len(tracks):
-        mark, (width, length) = tracks[place], _size(tracks, place + 1)
-        payload = tracks[place + 1 + width : place + 1 + width + length]
-        made += ebml.element(mark, payload + (encodings if mark == Id.TRACK_ENTRY else b""))
-        place += 1 + width + length
-    head = bytes(out[: data.index(b"\x18\x53\x80\x67") + 4]) + ebml.UNKNOWN
-    return head + ebml.element(Id.TRACKS, made) + bytes(out[at + 4 + wide + size :])
-
-
-def _size(data: bytes | bytearray, at: int) -> tuple[int, int]:
-    """How wide a size of EBML is, and the size."""
-    wide = 9 - data[at].bit_length()
-    return wide, int.from_bytes(data[at : at + wide], "big") & ((1 << 7 * wide) - 1)
-
-
 def header_alone(data: bytes) -> bytes:
     """Of a fragmented MP4."""
     return data[: data.index(b"moof") - 4]
@@ -151,6 +109,19 @@ def header_alone(data: bytes) -> bytes:
 def fragment_alone(data: bytes) -> bytes:
     """What a DASH segment is, behind the header of a fragmented MP4."""
     return data[data.index(b"moof") - 4 :]
+
+
+def jumped(data: bytes, *jumps: tuple[float, float], kinds: bytes = b"\x08\x09") -> bytes:
+    """An FLV file whose clock jumps: where, and how far. Sound is of kind 8, pictures of 9."""
+    changed, at = bytearray(data), 13
+    while at < len(data):
+        time = int.from_bytes(data[at + 7 : at + 8] + data[at + 4 : at + 7], "big")
+        if data[at] in kinds:
+            time += round(1_000 * sum(far for where, far in jumps if time >= 1_000 * where))
+        written = time.to_bytes(4, "big")
+        changed[at + 4 : at + 8] = written[1:] + written[:1]
+        at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    return bytes(changed)
 
 
 def scratched(data: bytes) -> bytes:
@@ -211,6 +182,113 @@ ZOO: Mapping[str, Beast] = {
         f"{X264} -c:a copy",
         slack_seconds=0.2,
     ),
+    "variable_rate_in_milliseconds": Beast(  # as of phones and screen recorders; ffmpeg guesses 1/9
+        "mkv",
+        "-f lavfi -i testsrc2=s=320x180:r=60:d=12 -i {base} -map 0:v -map 1:a "
+        "-vf select='lt(mod(n\\,97)\\,9)+not(mod(n\\,13))',setpts='floor(PTS*TB*1000+2)/(1000*TB)' "
+        "-fps_mode vfr -enc_time_base 1:1000 -c:v mpeg4 -q:v 5 -c:a copy",
+        encodes=VIDEO,
+        slack_seconds=0.25,
+    ),
+    "stays": Beast(  # as a shared screen: one picture for over a minute, while people talk
+        "mp4",
+        f"-f lavfi -i testsrc2=s=320x180:r=5:d=75 -f lavfi -i {VOICE.format(seconds=75)} "
+        f"-vf select='lt(t\\,2)+gte(t\\,72)' -fps_mode vfr {X264} -g 999 {AAC}",
+        seconds=75.0,
+    ),
+    "stays_vp8": Beast(
+        "webm",
+        "-i {stays} -t 75 -fps_mode passthrough -c:v libvpx -deadline realtime -b:v 100k -g 999 "
+        "-c:a libopus -b:a 32k",
+        seconds=75.0,
+    ),
+    "stays_transport": Beast("ts", "-i {stays} -c copy", seconds=75.0),
+    "stays_mpeg4": Beast(
+        "mkv",
+        "-i {stays} -fps_mode passthrough -c:v mpeg4 -g 999 -bsf:v setts=duration=200 -c:a copy",
+        seconds=75.0,
+        encodes=VIDEO,
+    ),
+    "slides": Beast(  # one every 40 s
+        "mp4",
+        f"-f lavfi -i testsrc2=s=320x180:r=1:d=121 -f lavfi -i {VOICE.format(seconds=121)} "
+        f"-vf select='not(mod(n\\,40))' -fps_mode vfr {X264} -bf 0 -g 999 {AAC}",
+        seconds=121.0,
+    ),
+    "slides_silent": Beast("mp4", "-i {slides} -an -c copy", seconds=121.0),
+    "one_picture": Beast(  # shown from the beginning, and for as long as there is sound
+        "mp4",
+        f"-f lavfi -i testsrc2=s=320x180:r=1:d=1 -f lavfi -i {VOICE.format(seconds=394)} "
+        f"{X264} {AAC}",
+        seconds=394.0,
+    ),
+    "sparse_sound": Beast(  # as a file of 65 KB that claims 80,000 s
+        "mkv",
+        "-f lavfi -i sine=440:r=16000:d=20 -c:a aac -b:a 16k "
+        "-bsf:a setts=ts='TS+gte(TS*TB\\,10)*80000/TB'",
+        seconds=20.0,
+    ),
+    "silent_for_half_a_minute": Beast(
+        "mkv",
+        "-f lavfi -i sine=440:r=16000:d=20 -c:a aac -b:a 16k "
+        "-bsf:a setts=ts='TS+gte(TS*TB\\,10)*30/TB'",
+        seconds=50.0,
+    ),
+    "starts_late": Beast("mkv", "-i {base} -c copy -output_ts_offset 5 -copyts"),
+    "starts_late_fragmented": Beast(
+        "mp4", "-i {base} -c copy -output_ts_offset 10 -movflags +frag_keyframe+empty_moov"
+    ),
+    "second_sound_outlasts": Beast(
+        "mp4", "-t 8 -i {base} -i {base} -map 0:v -map 0:a -map 1:a -c copy", seconds=8.0
+    ),
+    "subtitles_outlast": Beast(
+        "mkv", "-t 8 -i {base} -i {late_words} -map 0 -map 1 -c copy", seconds=8.0
+    ),
+    "late_words": Beast(
+        "srt", change=lambda _: b"1\n00:00:11,000 --> 00:00:19,000\nhello\n", is_media=False
+    ),
+    "torn_with_subtitles": Beast(
+        "mkv",
+        made_of="subtitles_outlast",
+        change=torn,
+        seconds=5.5,
+        ends="ends_early",
+        slack_seconds=0.3,
+    ),
+    "torn_starts_late": Beast(
+        "mkv",
+        made_of="starts_late",
+        change=torn,
+        seconds=8.3,
+        ends="ends_early",
+        slack_seconds=0.3,
+    ),
+    "jumps": Beast("flv", made_of="flv", change=lambda data: jumped(data, (6.0, 36_000.0))),
+    "jumps_matroska": Beast("mkv", "-i {jumps_in_order} -c copy"),
+    "jumps_mp4": Beast("mp4", "-i {jumps} -c copy"),
+    "jumps_in_order": Beast(  # without B-frames, for Matroska writes no decoding times
+        "flv", made_of="in_order", change=lambda data: jumped(data, (6.0, 36_000.0))
+    ),
+    "in_order": Beast("flv", f"-i {{base}} {X264} -bf 0 -c:a copy"),
+    "jumps_mpeg4": Beast(
+        "mkv",
+        "-copyts -i {jumps_in_order} -fps_mode passthrough -enc_time_base 1:1000 -c:v mpeg4 -g 30 "
+        "-c:a copy",
+        encodes=VIDEO,
+    ),
+    "jumps_sound_alone": Beast("m4a", "-i {jumps} -vn -c copy"),
+    "jumps_by_half_a_minute": Beast(
+        "flv", made_of="flv", change=lambda data: jumped(data, (6.0, 30.0))
+    ),
+    "jumps_thrice": Beast(
+        "flv",
+        made_of="flv",
+        change=lambda data: jumped(data, (2.0, 20.0), (3.0, 3_600.0), (9.0, 36_000.0)),
+    ),
+    "jumps_while_it_stays": Beast(
+        "flv", made_of="stays_flv", change=lambda data: jumped(data, (30.0, 36_000.0)), seconds=75.0
+    ),
+    "stays_flv": Beast("flv", "-i {stays} -c copy", seconds=75.0),
     "slideshow": Beast(
         "mp4",
         "-i {base} -vf select='not(mod(n\\,100))' -fps_mode vfr -c:v libx264 -g 9999 -c:a copy",
@@ -392,22 +470,6 @@ ZOO: Mapping[str, Beast] = {
         "-encryption_kid 112233445566778899aabbccddeeff00",
         is_media=False,
     ),
-    "scrambled_ts": Beast("ts", made_of="transport", change=scrambled, is_media=False),
-    "protected_web": Beast("mkv", made_of="mkv", change=with_key_id, is_media=False),
-    **{
-        f"{name}{ending}": Beast(
-            container,
-            f"-f lavfi -i testsrc2=s={size}:r=10:d=6 -c:v libx264 -preset ultrafast -bf 0 -g 10 "
-            f"-pix_fmt yuv420p -video_track_timescale 15360 {options}",
-            seconds=6.0,
-        )
-        for name, size, offset in (("wide", "320x180", 0), ("tall", "180x320", 6))
-        for ending, container, options in (
-            ("", "mp4", "-movflags +frag_keyframe+default_base_moof+empty_moov"),
-            ("_plain", "mp4", ""),
-            ("_ts", "ts", f"-output_ts_offset {offset}"),
-        )
-    },
     "rate_44100": Beast(
         "ts",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=44100:d=6 "
@@ -460,11 +522,6 @@ ZOO: Mapping[str, Beast] = {
         "mp4", made_of="base", change=torn, seconds=8.17, ends="ends_early", is_damaged=True
     ),
     "torn_index_last": Beast("mp4", made_of="edit_list", change=torn, ends="incomplete_file"),
-    "torn_header": Beast("mp4", made_of="base", change=lambda data: data[:4096], is_media=False),
-    "torn_material": Beast(
-        "mxf", made_of="material", change=lambda data: data[:4096], is_media=False
-    ),
-    "torn_voice": Beast("caf", made_of="voice_caf", change=torn, is_media=False),
     "torn_webm": Beast("webm", made_of="vp9", change=torn, seconds=8.37, ends="ends_early"),
     "torn_transport": Beast(
         "ts", made_of="transport", change=torn, seconds=8.27, slack_seconds=0.1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import imageio_ffmpeg
 import pytest
 
 from ih_mcp.journal import Journal, open_journal
@@ -17,6 +19,7 @@ from ih_mcp.streams.pace import PaceName
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1, V2
 from ih_mcp.wire.messages import Config, Reading, pcm_format
+from tests.media.zoo import Zoo
 
 from .test_legs import Services
 
@@ -161,3 +164,60 @@ async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
         await first.drain()
         await stream.until(lambda: False)
     assert stream.record()["state"] == "ended"
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    return Zoo(imageio_ffmpeg.get_ffmpeg_exe(), tmp_path.resolve())
+
+
+async def made_of(ffmpeg: Ffmpeg, zoo: Zoo, name: str) -> Source:
+    path = zoo(name)
+    return Source(path, await probe(ffmpeg, path), ffmpeg)
+
+
+async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
+    journal: Journal, ffmpeg: Ffmpeg, zoo: Zoo
+) -> None:
+    source = await made_of(ffmpeg, zoo, "jumps")
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO) as stream:
+        first = await services.session(0)
+        for _ in range(4):  # all of it: it is not held for ten hours
+            await first.hear()
+        await first.socket.abort()
+        await stream.until(lambda: False)
+    record = stream.record()
+    assert record["media_seconds"] == pytest.approx(12.0, abs=0.2)
+    jumps = record["clock_jumps"]
+    assert isinstance(jumps, list)
+    assert len(jumps) == 1
+    jump = jumps[0]
+    assert jump["at_s"] == pytest.approx(6.0, abs=0.15)
+    assert jump["left_out_s"] == pytest.approx(36_000.0, abs=0.2)
+    assert "jumps, first at 6" in stream.notes()[-1]
+    assert stream.place_of(3.0) == 3.0
+    assert stream.place_of(9.0) == pytest.approx(36_009.0, abs=0.2)
+    lost = record["lost"]["media_s"][0]  # type: ignore[index]
+    assert lost[1] == pytest.approx(36_012.0, abs=0.3)
+
+
+async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
+    journal: Journal, ffmpeg: Ffmpeg, zoo: Zoo
+) -> None:
+    source = await made_of(ffmpeg, zoo, "slides_silent")
+    services = Services(V1)
+    async with feeding(journal, services, source, PaceName.REALTIME) as stream:
+        first = await services.session(0)
+        await stream.until(lambda: stream.held is not None)
+        held = stream.record()["held"]
+        assert isinstance(held, dict)
+        assert held["from_s"] == 0.0
+        assert 38 < held["for_s"] <= 40
+        wait = datetime.fromisoformat(held["until"]) - datetime.now(UTC)
+        assert wait.total_seconds() == pytest.approx(held["for_s"], abs=2)
+        stream.ask_to_end()
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.held is None
+    assert "held" not in stream.record()

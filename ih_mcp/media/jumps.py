@@ -1,0 +1,140 @@
+"""Clocks that jump: stretches of a stream in which no track has media are left out of its time.
+
+A recorder whose clock is set while it records writes times that are hours ahead. Nothing is shown
+and nothing is heard there, so what follows is moved to where the media before it ended. A picture
+that stays while sound goes on is no jump, and neither is silence under moving pictures.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .parts import Atom, Span
+
+MAX_PAUSE_SECONDS = 10.0  # chosen: as ffmpeg takes it where clocks may jump (dts_delta_threshold)
+MAX_STILL_SECONDS = 600.0  # chosen: without sound a picture may stay, on slides for minutes
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """Of a clock."""
+
+    at_seconds: float
+    """In the time of segments."""
+    seconds: float
+    """How far it jumps; so much was left out."""
+
+
+def max_pause_seconds(*, has_sound: bool) -> float:
+    """How long a stream may have neither picture nor sound to show, before its clock jumps."""
+    return MAX_PAUSE_SECONDS if has_sound else MAX_STILL_SECONDS
+
+
+class Jumps:
+    """Moves the atoms of one stream, in order, so that no pause is longer than a maximum.
+
+    Tracks that jump together stay in step: one that jumps after another goes as far.
+
+    Args:
+        max_pause_seconds: Of all tracks at once.
+        known: What was left out already when the stream was made.
+    """
+
+    def __init__(self, max_pause_seconds: float, known: Sequence[ClockJump] = ()) -> None:
+        self._max_pause = max_pause_seconds
+        self._known = known
+        self._reached: float | None = None
+        self._skipped = defaultdict[int, float](float)
+        """By track: how much was left out so far."""
+        self.jumped = frozenset[int]()
+        """The tracks that `placed` found to jump, the last time."""
+
+    def placed(self, atom: Atom) -> Atom:
+        """The same atom, where its media belongs."""
+        self.jumped = frozenset()
+        for span in sorted(atom.spans, key=self._begins):
+            self._place(span)
+        if any(self._skipped.values()):
+            atom = atom.earlier(self._skipped)
+        known = sum(j.seconds for j in self._known if j.at_seconds <= atom.end_seconds)
+        return replace(atom, skipped_seconds=atom.skipped_seconds + known) if known else atom
+
+    def _begins(self, span: Span) -> float:
+        return span.first_seconds - self._skipped[span.track]
+
+    def _place(self, span: Span) -> None:
+        reached = self._begins(span) if self._reached is None else self._reached
+        if self._begins(span) - reached > self._max_pause:
+            self.jumped |= {span.track}
+            self._skipped[span.track] = self._fitting(span, reached)
+        self._reached = max(reached, span.end_seconds - self._skipped[span.track])
+
+    def _fitting(self, span: Span, reached: float) -> float:
+        """How much to leave out: as much as another track that jumped by as far."""
+        others = (
+            skipped
+            for skipped in self._skipped.values()
+            if abs(span.first_seconds - skipped - reached) <= self._max_pause
+        )
+        return next(others, span.first_seconds - reached)
+
+
+def left_out(jumps: Sequence[ClockJump], time: str) -> str:
+    """How many seconds to leave out before a packet or picture, as an expression of ffmpeg.
+
+    Args:
+        jumps: Of the stream; what is behind one comes as much earlier.
+        time: What gives the seconds of the packet there.
+    """
+    terms, before = [], 0.0
+    for jump in jumps:
+        in_between = jump.at_seconds + before + jump.seconds / 2
+        terms.append(f"gte({time},{in_between:.6f})*{jump.seconds:.6f}")
+        before += jump.seconds
+    return "+".join(terms)
+
+
+class PacketClock:
+    """Finds where the clock of a file jumps, in what `commands.packets` writes.
+
+    Feed it the lines in any pieces; `jumps` are then those so far, in order, where they stand in
+    the time that is left.
+    """
+
+    def __init__(self, max_pause_seconds: float, begins_seconds: float | None = None) -> None:
+        """Begin.
+
+        Args:
+            max_pause_seconds: What is longer is a jump.
+            begins_seconds: Where the stream begins; None where its first packet does.
+        """
+        self._max_pause = max_pause_seconds
+        self._rest = b""
+        self._tick_seconds: dict[bytes, float] = {}
+        self._reached = begins_seconds
+        self._skipped = 0.0
+        self.jumps: list[ClockJump] = []
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"#tb "):
+                track, _, base = line[4:].partition(b":")
+                ticks, _, second = base.partition(b"/")
+                self._tick_seconds[track] = int(ticks) / int(second)
+            elif not line.startswith(b"#"):
+                self._take(line.split(b",", 4))
+
+    def _take(self, packet: Sequence[bytes]) -> None:
+        tick_seconds = self._tick_seconds[packet[0]]
+        time, length = int(packet[1]) * tick_seconds, int(packet[3]) * tick_seconds
+        reached = time if self._reached is None else self._reached
+        if (pause := time - reached) > self._max_pause:
+            self.jumps.append(ClockJump(reached - self._skipped, pause))
+            self._skipped += pause
+        self._reached = max(reached, time + min(length, _MAX_PACKET_SECONDS))
+
+
+_MAX_PACKET_SECONDS = 0.1  # chosen: what is told of a picture that stays is not believed

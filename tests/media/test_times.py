@@ -1,0 +1,186 @@
+"""Times are not believed without bounds: pictures that stay, clocks that jump, tracks that differ.
+
+The twins stand in `zoo.py`; where the field's own files are at hand, they are tried too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.probe import probe
+from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
+
+from . import oracle
+from .checks import Outcome, cut, pictures, read_all, sound
+from .oracle import Item, Media, digests
+from .zoo import ZOO, Zoo
+
+LONGEST_SECONDS = {Framing.WHOLE: 30.5, Framing.CONTINUED: 8.0}
+dialects = pytest.mark.parametrize("dialect", [V0, V1, V2], ids=lambda d: d.name)
+FIELD = {"stays": "still-picture-70s.mp4", "jumps": "clock-jumps-10h.flv"}
+
+
+@pytest.fixture
+def path(name: str, zoo: Zoo, request: pytest.FixtureRequest) -> Path:
+    """A beast, or a file of the field."""
+    if "." not in name:
+        return zoo(name)
+    folder: Path = request.getfixturevalue("shared_field")
+    return (folder / name).resolve()
+
+
+def times(outcome: Outcome, parts: Sequence[Media], kind: str = "pictures") -> list[float]:
+    """Of every picture, or packet of sound, in the time of segments."""
+    begins = [segment.first_seconds for segment in outcome.segments[: len(parts)]]
+    found: list[float] = []
+    for begin, part in zip(begins, parts, strict=True):
+        items: list[Item] = getattr(part, kind)
+        zero = part.start if len(parts) == 1 else 0.0
+        found += [begin + item.time - zero for item in items]
+    return found
+
+
+def check_joined(outcome: Outcome, dialect: Dialect, seconds: float, slack: float = 0.25) -> None:
+    """Segments follow each other without a gap, none is held for long, and they add up."""
+    assert outcome.error is None
+    for before, after in pairwise(outcome.segments):
+        assert after.start_seconds == pytest.approx(before.end_seconds, abs=1e-6)
+    lengths = [s.end_seconds - s.start_seconds for s in outcome.segments]
+    assert max(lengths) <= LONGEST_SECONDS[dialect.framing]
+    assert sum(lengths) == pytest.approx(seconds, abs=slack)
+
+
+def check_sound(source: Media, parts: Sequence[Media]) -> None:
+    assert sound(*parts) == digests(source.sound)
+
+
+@dialects
+@pytest.mark.parametrize(
+    "name",
+    ["stays", "stays_vp8", "stays_transport", "stays_mpeg4", "slides", "still-picture-70s.mp4"],
+)
+async def test_while_a_picture_stays_sound_goes_on_at_its_pace(
+    name: str, path: Path, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(path, ffmpeg, dialect)
+    source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, ZOO[name].seconds if name in ZOO else 75.0)
+    check_sound(source, parts)
+    found = times(outcome, parts)
+    shown = [item.time - source.pictures[0].time + found[0] for item in source.pictures]
+    if dialect is V0 or "mpeg4" in name:  # encoded, and what stays is repeated
+        assert all(part.pictures for part in parts)
+        assert max(after - before for before, after in pairwise(found)) < 2.1
+        assert all(min(abs(time - each) for each in found) < 0.002 for time in shown)
+    else:
+        assert pictures(*parts) == digests(source.pictures)
+        assert found == pytest.approx(shown, abs=0.002)
+
+
+@dialects
+async def test_one_picture_for_minutes_is_sent_with_all_its_sound(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("one_picture"), ffmpeg, dialect)
+    check_joined(outcome, dialect, 394.0)
+    check_sound(oracle.read(zoo("one_picture")), read_all(outcome.segments, dialect.framing))
+
+
+async def test_slides_without_sound_stay_as_long_as_they_do(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    outcome = await cut(zoo("slides_silent"), ffmpeg, V0)
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    check_joined(outcome, V0, 120.5, slack=0.6)  # the last one is shown to the second
+    assert all(part.pictures for part in parts)
+    continued = await cut(zoo("slides_silent"), ffmpeg, V1)
+    assert [s.start_seconds for s in continued.segments] == pytest.approx([0, 40, 80])
+    assert continued.error is None
+
+
+@dialects
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jumps",
+        "jumps_matroska",
+        "jumps_mp4",
+        "jumps_by_half_a_minute",
+        "jumps_thrice",
+        "jumps_while_it_stays",
+        "jumps_sound_alone",
+        "jumps_mpeg4",
+        "clock-jumps-10h.flv",
+    ],
+)
+async def test_where_the_clock_jumps_media_goes_on_at_once(
+    name: str, path: Path, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(path, ffmpeg, dialect)
+    source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, ZOO[name].seconds if name in ZOO else 12.0)
+    check_sound(source, parts)
+    if "mpeg4" in name:
+        assert len(pictures(*parts)) == len(source.pictures)
+    elif dialect.framing is Framing.CONTINUED or "stays" not in name:
+        assert pictures(*parts) == digests(source.pictures)
+    for kind in ("pictures", "sound"):
+        assert all(b > a for a, b in pairwise(times(outcome, parts, kind)))
+    # What was left out is known: with it, each segment's place in the file is.
+    jumps = [jump for segment in outcome.segments for jump in segment.jumps]
+    left_out = sum(jump.seconds for jump in jumps)
+    far = max(item.time + item.seconds for item in source.sound) - source.start
+    assert outcome.segments[-1].end_seconds + left_out == pytest.approx(far, abs=0.1)
+    assert all(
+        segment.start_seconds - 0.1 <= jump.at_seconds < segment.end_seconds
+        for segment in outcome.segments
+        for jump in segment.jumps
+    )
+
+
+@dialects
+async def test_no_sample_lasts_as_long_as_the_clock_jumps(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("jumps_mp4"), ffmpeg, dialect)
+    for part in read_all(outcome.segments, dialect.framing):
+        assert part.end - part.start < 12.2
+        assert max(item.seconds for item in (*part.pictures, *part.sound)) < 0.2
+
+
+@dialects
+@pytest.mark.parametrize(
+    "name",
+    [
+        "starts_late",
+        "starts_late_fragmented",
+        "second_sound_outlasts",
+        "subtitles_outlast",
+        "media/starts-late.mkv",
+        "media/second-sound-outlasts.mp4",
+    ],
+)
+async def test_a_file_is_whole_where_the_tracks_that_are_sent_are(
+    name: str, path: Path, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(path, ffmpeg, dialect)
+    source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, ZOO[name].seconds if name in ZOO else 8.0)
+    assert pictures(*parts) == digests(source.pictures)
+    check_sound(source, parts)
+
+
+@pytest.mark.parametrize("name", ["torn", "torn_webm", "torn_with_subtitles", "torn_starts_late"])
+async def test_a_torn_file_is_told_all_the_same(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    for dialect in (V0, V1):
+        assert (await cut(zoo(name), ffmpeg, dialect)).code == "ends_early"
+
+
+async def test_a_track_that_is_not_sent_and_lasts_longer_is_noted(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    facts = await probe(ffmpeg, zoo("second_sound_outlasts"))
+    assert facts.sent_seconds == pytest.approx(8.0, abs=0.15)
+    assert "A track that is not sent lasts longer than those that are." in facts.notes()
+    assert "A track" not in " ".join((await probe(ffmpeg, zoo("base"))).notes())
