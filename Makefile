@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help field nightly fuzz coverage bench-load demo test lint format bench bench-media test-media-zoo test-browser bench-live test-cues bench-cues referee docs packages hosts conformance clean
+# Every command has its line of help; that line also says that it is no file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | sort | awk -F '\t' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -77,7 +78,7 @@ coverage: $(VENV)/.dev ## fails where a branch of what must not be wrong is not 
 		'coverage needs Python 3.12 or newer: make coverage PYTHON=python3.13 VENV=.venv-coverage')"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOF) --cov --cov-config=tests/reliability/coverage.toml
 
-PROOF := tests/wire tests/journal tests/media/test_admit.py tests/streams tests/net/test_retry.py
+PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_admit.py tests/media/test_names.py tests/streams tests/net/test_retry.py
 
 nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with one table; QUICK=--quick for small budgets
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'
@@ -90,6 +91,11 @@ SECONDS ?= 10
 fuzz: $(VENV)/.dev ## bytes by chance, SECONDS for each target
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+# One small mistake at a time, by chance: which tests notice? What survives without a reason fails.
+COUNT ?= 200
+mutation: $(VENV)/.dev ## COUNT mutants by SEED, and the tests that notice them
+	$(BIN)/python -m tests.mutation --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 # How much it bears, beside its floors; --quick takes a few minutes.
 bench-load: $(VENV)/.dev ## how much it bears, beside its floors

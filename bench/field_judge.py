@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -124,12 +124,24 @@ def _complaints(source: Media, facts: Facts, outcome: Outcome, path: Path) -> li
     if outcome.refusal:
         if outcome.refusal.code != "ends_early" or not found:
             found = [f"{outcome.refusal.code}: {outcome.refusal.what}", *found]
-        if outcome.refusal.code == "ends_early" and source.errors:
-            return []  # it is damaged, and that is said
+        if outcome.refusal.code == "ends_early" and _is_cut_off(source, path):
+            return []  # and that is said
     shift = oracle.shift_seconds(source, parts)
     if shift > _TIMES_SECONDS:
         found.append(f"sound and picture are {shift * 1000:.0f} ms further apart")
     return found
+
+
+def _is_cut_off(source: Media, path: Path) -> bool:
+    """Whether no track reaches as far as the file says that it does, or the end is damaged."""
+    ends = [0.0]
+    with av.open(str(path), "r") as container, suppress(av.FFmpegError):
+        ends.extend(
+            float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            for packet in container.demux()
+            if packet.pts is not None and packet.time_base is not None
+        )
+    return bool(source.errors) or max(ends) < source.declared_seconds - 1.0
 
 
 def _pictures(
@@ -174,6 +186,8 @@ def _are_repeated(source: Sequence[Item], parts: Sequence[Media], outcome: Outco
 
 def _off_seconds(source: Sequence[Item], sent: Sequence[Item]) -> float:
     """How far times differ once the first are the same."""
+    if any(before.time == after.time for before, after in pairwise(source)):
+        return 0.0  # the judge has no times
     pairs = zip(_steady(source), _steady(sent), strict=True)
     return max((abs(theirs - ours) for theirs, ours in pairs), default=0.0)
 

@@ -50,6 +50,14 @@ PARTS = (
         ("-m", "bench.bench_load", "--soak", "10", "--report", str(REPORT)),
         quick=("-m", "bench.bench_load", "--soak", "0.2", "--report", str(REPORT)),
     ),
+    *(
+        Part(
+            f"mutants {number}",
+            ("-m", "tests.mutation", "--count", "200"),
+            quick=("-m", "tests.mutation", "--count", "4", "wire"),
+        )
+        for number in (1, 2, 3)
+    ),
     Part("dependencies", ("-m", "bench.audit")),
     Part("report card", ("docs/report_card.py", str(REPORT))),
 )

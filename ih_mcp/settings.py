@@ -32,7 +32,15 @@ BASE_URLS = {  # sdk 1.3.4, config
     "staging": "https://staging-api.interhuman.ai",
 }
 _PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
+_LOGIN = re.compile(r"://([^/@\s:]*:[^/@\s]+)@")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def _state_folder() -> Path:
+    try:
+        return user_state_path("ih-mcp", appauthor=False)
+    except RuntimeError:  # there is no home folder: a default cannot say so, its check can
+        return Path("~")
 
 
 class Settings(BaseSettings):
@@ -96,7 +104,8 @@ class Settings(BaseSettings):
         description="Tools to leave out, separated by commas, such as `create_token`.",
     )
     data_dir: Path = Field(
-        default_factory=lambda: user_state_path("ih-mcp", appauthor=False),
+        default_factory=_state_folder,
+        validate_default=True,
         validation_alias="IH_MCP_DATA_DIR",
         description="Where the journal is kept; else the user's state folder.",
     )
@@ -266,7 +275,7 @@ class Settings(BaseSettings):
     def _split_dirs(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part.strip())
+        return tuple(_expanded(Path(part)) for part in value.split(os.pathsep) if part.strip())
 
     @field_validator("disable", mode="before")
     @classmethod
@@ -278,7 +287,7 @@ class Settings(BaseSettings):
     @field_validator("data_dir", "mirror_dir")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
-        return value and value.expanduser().absolute()
+        return value and _absolute(_expanded(value))
 
     @field_validator("endpoint")
     @classmethod
@@ -321,6 +330,29 @@ class Settings(BaseSettings):
         return (Path(project),) if project and not _PLACEHOLDER.fullmatch(project) else ()
 
 
+def _expanded(path: Path) -> Path:
+    is_at_home = path.parts[:1] and path.parts[0].startswith("~")
+    try:
+        found = path.expanduser()
+    except RuntimeError:
+        found = path
+    if is_at_home and not found.is_absolute():  # HOME may be relative too
+        raise ValueError(
+            f"there is no home folder for {path.parts[0]}; set HOME or IH_MCP_DATA_DIR, and give "
+            "folders with their whole path"
+        )
+    return found
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:
+        raise ValueError(
+            "is relative to a working folder that is gone; give the whole path"
+        ) from None
+
+
 def _is_port(parts: SplitResult) -> bool:
     try:
         return parts.port != 0
@@ -346,6 +378,9 @@ def read_settings(**overrides: object) -> Settings:
     for secret in (settings.api_key, settings.key_secret, settings.access_token):
         if secret is not None:
             register(secret.get_secret_value())
+    for login in _LOGIN.findall(settings.capture_input or ""):  # ffmpeg quotes the address
+        register(f"://{login}@")  # long enough to be hidden, however short the password is
+        register(login.partition(":")[2])
     return settings
 
 

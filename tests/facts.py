@@ -31,6 +31,11 @@ FACTS = {
         "`session.ready` declares size and time limits; they win over documented ones.",
         "docs: stream-analyze v1; docs: launch blog",
     ),
+    "no-least-duration": Fact(
+        "v1 declares no least duration of a message, so there is none: pieces of 1 s are taken and "
+        "joined. A session, or on v0 a segment, still needs 3 s in all.",
+        "seen, June 2026; sdk, skill v2; docs: stream-analyze v1 named 3 s: the newer win",
+    ),
     "config-is-bare": Fact(
         "A session config is a JSON text frame without `type`.",
         "docs, sdk, skill; the launch blog shows `session.configure`: the newer wins",
@@ -118,6 +123,15 @@ FACTS = {
     "short-v0-segments": Fact(
         "A v0 segment of less than 3 s is `ih5006`; lenient, 2.9 s are enough.",
         "docs: late v0; chosen: the slack, for a browser's first timeslice of 3 s has 2.96 s",
+    ),
+    "undecodable-at-once": Fact(
+        "A message that cannot be decoded is answered with `ih5004` without another one, and the "
+        "session goes on.",
+        "seen, June 2026; chosen: MP4 whose index comes last counts as such",
+    ),
+    "quota-at-opening": Fact(
+        "A used-up quota is told right after a stream was opened: `ih3003`, then close 4029.",
+        "seen, August 2026; chosen: before `session.ready`",
     ),
     "codecs": Fact(
         "MPEG-4 Part 2 is refused on streams with `ih5004`; H.264, VP8 and VP9 are taken.",

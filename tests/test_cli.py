@@ -318,3 +318,50 @@ def test_check_tells_what_a_file_is(tmp_path: Path, dialogue: Path) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_framed_messages_are_told_apart_whatever_they_hold(messages: list[str]) -> None:
     assert unframe(b"".join(frame(message) for message in messages)) == messages
+
+
+HOMELESS = """
+import pwd, sys
+
+def unknown(_):
+    raise KeyError
+
+pwd.getpwuid = unknown
+from ih_mcp.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="homes of POSIX")
+
+
+def run_homeless(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
+    """As in a container with any user id: HOME is not set, and nobody knows the user."""
+    kept = {name: value for name, value in env.items() if name not in {"HOME", "XDG_STATE_HOME"}}
+    command = [sys.executable, "-c", HOMELESS, *words]
+    return subprocess.run(command, env=kept, input=b"", capture_output=True, check=False)
+
+
+@posix
+@pytest.mark.parametrize(
+    "words", [[], ["check"], ["stream", "x.mp4"], ["messages"], ["install", "codex"], ["watch"]]
+)
+def test_every_command_says_that_there_is_no_home_folder(words: list[str], tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    del env["IH_MCP_DATA_DIR"]
+    done = run_homeless(env, *words)
+    is_check = words == ["check"]
+    assert done.returncode == (1 if is_check else 2)
+    said = done.stdout if is_check else done.stderr
+    assert b"IH_MCP_DATA_DIR: there is no home folder for ~; set HOME or IH_MCP_DATA_DIR" in said
+    assert b"Traceback" not in done.stderr
+
+
+@posix
+def test_without_a_home_folder_what_needs_none_works(tmp_path: Path) -> None:
+    env = environment(tmp_path / "data")
+    assert run_homeless(env).returncode == 0
+    assert run_homeless(env, "check").stdout.startswith(b"version")
+    for words in (["install", "codex"], ["install", "codex", "--print", "--media-dir", "~/x"]):
+        done = run_homeless(env, *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith(b"ih-mcp: there is no home folder for ~")
+        assert b"Set HOME" in done.stderr

@@ -88,6 +88,12 @@ def test_what_was_removed_emptied_or_replaced_is_told(folder: Path) -> None:
     assert codes == ["empty_file", "file_not_found", "not_a_file"]
 
 
+def test_what_cannot_be_opened_is_told_with_the_system_s_words(folder: Path) -> None:
+    with pytest.raises(PathError, match="cannot be opened: File name too long") as caught:
+        open_file(folder / ("x" * 300))
+    assert caught.value.code == "not_a_file"
+
+
 def test_a_file_that_may_not_be_read_is_told(folder: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,95 @@ def test_the_readme_lists_every_setting_with_its_description() -> None:
     assert set(listed) == set(known)
     for name, description in known.items():
         assert str(description) in listed[name], name
+
+
+# --- no home folder, no working folder ------------------------------------------------------------
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with any user id: HOME is not set, and nobody knows the user."""
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_STATE_HOME", "USERPROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("IH_MCP_DATA_DIR", None),
+        ("IH_MCP_DATA_DIR", "~/ih"),
+        ("IH_MCP_MEDIA_DIRS", "/a:~/Videos"),
+        ("IH_MCP_MIRROR_DIR", "~"),
+    ],
+)
+def test_without_a_home_folder_an_error_says_what_to_set(
+    variable: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IH_MCP_DATA_DIR", "/data")
+    assert read_settings().data_dir == Path("/data")
+    if value is None:
+        monkeypatch.delenv(variable)
+    else:
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match="set HOME or IH_MCP_DATA_DIR") as wrong:
+        read_settings()
+    assert wrong.value.what.startswith(f"{variable}: there is no home folder for ~")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="HOME is of POSIX")
+def test_a_home_folder_that_is_relative_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "home")
+    monkeypatch.setenv("IH_MCP_DATA_DIR", "~/ih")
+    with pytest.raises(ConfigurationError, match="set HOME or IH_MCP_DATA_DIR"):
+        read_settings()
+
+
+def test_the_home_folder_of_nobody_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IH_MCP_MEDIA_DIRS", "~no-such-user/videos")
+    with pytest.raises(ConfigurationError, match=r"^IH_MCP_MEDIA_DIRS: .* for ~no-such-user;"):
+        read_settings()
+
+
+def test_a_relative_folder_needs_a_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("IH_MCP_DATA_DIR", "data")
+    assert read_settings().data_dir == gone / "data"
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match=r"^IH_MCP_DATA_DIR: is relative to a working"):
+        read_settings()
+
+
+ODD_VALUES = [
+    "~",
+    "~\ud800/x",
+    "\ud800",
+    "http://[::1",
+    "http://h:0x1",
+    "9" * 5000,
+    "nan",
+    "\0",
+    "é",
+]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.usefixtures("homeless")
+def test_whatever_a_variable_holds_it_is_taken_or_named(field: str, value: str) -> None:
+    """A validator or a default that raises anything else ends in a traceback."""
+    variable = str(Settings.model_fields[field].validation_alias)
+    try:
+        read_settings(**{"data_dir": "/data", field: value})
+    except ConfigurationError as wrong:
+        assert wrong.what.startswith(f"{variable}: ")  # noqa: PT017 - either is right

@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         work: Callable[[argparse.Namespace, Settings], int] = options.work
         return work(options, settings)
     except IhMcpError as exc:
-        return _complain(exc)
+        return _complain(exc) if options.work is not _check else _check_failed(exc)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output left; there is nobody to tell
@@ -445,3 +445,10 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     from .check import run  # noqa: PLC0415
 
     return run(settings, options.file)
+
+
+def _check_failed(error: IhMcpError) -> int:
+    """A part without which nothing else can be looked at, told as any other that is wrong."""
+    from .check import show  # noqa: PLC0415
+
+    return show({"setup": f"problem: {error.what}", "mend": [error.help or error.what]})

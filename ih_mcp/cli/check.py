@@ -16,7 +16,11 @@ from ih_mcp.tools.runtime import Runtime, open_runtime
 
 def run(settings: Settings, file: str | None) -> int:
     """Print what was found; gives 0 if all is well, else 1."""
-    found = anyio.run(_look, settings, file)
+    return show(anyio.run(_look, settings, file))
+
+
+def show(found: Mapping[str, object]) -> int:
+    """Print what was found, by part, and the steps of `mend`; gives the exit code."""
     for name, value in found.items():
         if name not in {"ok", "mend"}:
             print(f"{name:12} {_line(value)}")

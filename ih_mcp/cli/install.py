@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
         print(host.snippet(launch, options.name), end="")
         return 0
     place = Place(
-        home=Path.home(),
+        home=_home(),
         project=Path.cwd(),
         platform=sys.platform,
         environment=os.environ,
@@ -79,9 +79,23 @@ def _launch(options: Namespace) -> Launch:
     if options.key:
         env[KEY] = _checked_key(options.key)
     if options.media_dirs:
-        folders = [Path(folder).expanduser().resolve() for folder in options.media_dirs]
+        folders = [_expanded(Path(folder)).resolve() for folder in options.media_dirs]
         env[DIRS] = os.pathsep.join(map(str, folders))
     return Launch(command=command, env=env)
+
+
+def _home() -> Path:
+    return _expanded(Path("~"))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"there is no home folder for {path.parts[0]}",
+            help="Set HOME, and give folders with their whole path.",
+        ) from None
 
 
 def _checked_key(key: str) -> str:

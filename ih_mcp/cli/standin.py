@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,8 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.script import Script
 from ih_mcp.standin.serve import serve
 from ih_mcp.tools.ffmpeg import the_ffmpeg
+
+from .words import HarmlessFormatter
 
 
 def run(
@@ -42,6 +45,9 @@ def run(
         record_path=Path(record) if record else None,
         script=Script.load(Path(script)) if script else Script(),
     )
+    handler = logging.StreamHandler()
+    handler.setFormatter(HarmlessFormatter())
+    logging.getLogger().addHandler(handler)  # what clients say stands in what is logged
     try:
         anyio.run(_serve, settings, options, port)
     except BrokenPipeError:

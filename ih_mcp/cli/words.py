@@ -7,6 +7,7 @@ programs read goes to standard output, byte for byte.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -48,6 +49,13 @@ def leave_output() -> None:
 def plain(text: str) -> Text:
     """A line for a terminal."""
     return Text(harmless(text))
+
+
+class HarmlessFormatter(logging.Formatter):
+    """Log lines for a terminal: texts of others stand in them, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(harmless, super().format(record).split("\n")))
 
 
 def say(console: Console, text: str) -> None:

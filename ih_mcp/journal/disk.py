@@ -40,6 +40,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_for_reading_only(path: Path) -> bool:
+    """Whether a journal is there that can be read and not written, as on a read-only disk."""
+    return path.is_file() and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+
+
 def make_private(path: Path) -> None:
     """The folder for the user alone, the file too; SQLite gives its side files the same mode.
 

@@ -25,7 +25,7 @@ from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, 
 from ih_mcp.redaction import redact
 
 from .owners import Owner, Process, process_of
-from .store import Batch, Entry, Row, Store, StreamRow
+from .store import Batch, Entry, Row, Store, StreamRow, body_bytes, disk_bytes
 
 T = TypeVar("T")
 
@@ -41,9 +41,9 @@ class Keeping:
     """How long and how much is kept. Live streams are never removed."""
 
     max_bytes: int = 1 * 2**30
-    """Of all messages; the streams that ended first go first, live ones stay."""
+    """Of all messages on the disk; the streams that ended first go first, live ones stay."""
     max_stream_bytes: int = 256 * 2**20
-    """Of one stream's messages; beyond it the oldest quarter of them goes."""
+    """Of one stream's messages on the disk; beyond it the oldest quarter of them goes."""
     max_age_seconds: float = 30 * 86_400
     """Since a stream's end."""
     strict: bool = False
@@ -67,7 +67,14 @@ class Log:
     """The entries of one stream that this process writes."""
 
     def __init__(
-        self, journal: Journal, stream_id: str, no: int, *, last: int = 0, size: int = 0
+        self,
+        journal: Journal,
+        stream_id: str,
+        no: int,
+        *,
+        last: int = 0,
+        oldest: int = 1,
+        size: int = 0,
     ) -> None:
         self._journal = journal
         self.stream_id = stream_id
@@ -77,10 +84,10 @@ class Log:
         """The newest cursor that is committed."""
         self.failure: JournalError | None = None
         """Set when the journal could not keep an entry; nothing is taken after that."""
-        self.oldest = 1
+        self.oldest = oldest
         """The oldest cursor that is kept."""
         self.size = size
-        """Of what is kept, in characters (bytes of binary messages)."""
+        """Of what is kept, in bytes, without their rows."""
         self._given = last
         self._pending: list[Row] = []
         self._pending_size = 0
@@ -97,9 +104,14 @@ class Log:
             raise self.failure
         self._given += 1
         self._pending.append((self._base | self._given, leg, time.time_ns() // 1000, body))
-        self._pending_size += len(body)
+        self._pending_size += body_bytes(body)
         self._journal.wake()
         return self._given
+
+    @property
+    def disk_bytes(self) -> int:
+        """What its messages take on the disk."""
+        return disk_bytes(self.size, self.last - self.oldest + 1)
 
     @property
     def is_full(self) -> bool:
@@ -203,7 +215,9 @@ class Journal:
         row = await self._write(partial(self._store.adopt_stream, stream_id, self._owner.name))
         if row is None:
             raise _unknown(stream_id)
-        log = self._logs[stream_id] = Log(self, stream_id, row.no, last=row.last, size=row.size)
+        log = self._logs[stream_id] = Log(
+            self, stream_id, row.no, last=row.last, oldest=row.oldest, size=row.size
+        )
         return log
 
     def release(self, log: Log) -> None:
@@ -379,14 +393,15 @@ class Journal:
                 log.fail(exc)
 
     async def _trim(self, log: Log) -> None:
-        if log.size > self._keeping.max_stream_bytes:
+        """Keep a stream within its bound."""
+        while log.disk_bytes > self._keeping.max_stream_bytes and log.oldest <= log.last:
             oldest = log.oldest + max(1, (log.last - log.oldest) // 4)
             try:
                 freed = await self._write(partial(self._store.trim_stream, log.no, oldest))
             except JournalError as exc:
                 log.fail(exc)
-            else:
-                log.oldest, log.size = oldest, log.size - freed
+                return
+            log.oldest, log.size = oldest, max(0, log.size - freed)
 
     async def _write(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._writing)
@@ -396,9 +411,15 @@ class Journal:
 
     # --- keeping -------------------------------------------------------------------------------
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether what is kept can be read, and no stream begin."""
+        return self._store.is_read_only
+
     async def tidy(self) -> None:
         """Mark the streams of dead processes as over; let go of what is too old or too much."""
-        await self._write(self._tidy)
+        if not self.is_read_only:
+            await self._write(self._tidy)
 
     def _tidy(self) -> None:
         rows = self._store.list_streams()
@@ -412,12 +433,12 @@ class Journal:
 def _outlived(rows: Sequence[StreamRow], keeping: Keeping, now: float) -> list[int]:
     """Numbers of the ended streams that are too old, or over the total, oldest first."""
     ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
-    kept = sum(row.size for row in rows)
+    kept = sum(row.disk_bytes for row in rows)
     gone = []
     for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
         if now - ended_at > keeping.max_age_seconds or kept > keeping.max_bytes:
             gone.append(row.no)
-            kept -= row.size
+            kept -= row.disk_bytes
     return gone
 
 
@@ -456,7 +477,8 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
         stack.push_async_callback(_close, store)
         reader = await to_thread.run_sync(open_store)
         stack.push_async_callback(_close, reader)
-        owner = await to_thread.run_sync(Owner, folder / "owners")
+        open_owner = partial(Owner, folder / "owners", is_read_only=store.is_read_only)
+        owner = await to_thread.run_sync(open_owner)
         stack.push_async_callback(_close, owner)
         journal = Journal(store, reader, owner, keeping)
         async with anyio.create_task_group() as tasks:

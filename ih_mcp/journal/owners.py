@@ -47,15 +47,23 @@ _MAX_HOST_CHARS = 63  # docs: RFC 1035, of one label
 class Owner:
     """This process, as the journal knows it. `close()` when the process is done."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_read_only: bool = False) -> None:
         """Take the lock of this process.
+
+        Args:
+            folder: Of the locks of all processes.
+            is_read_only: Whether nothing can be written there: this process owns nothing then.
 
         Raises:
             JournalError: The folder does not take a file, as on a full disk.
         """
         self._folder = folder
+        self._is_read_only = is_read_only
         host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_MAX_HOST_CHARS]
         self.name = f"{secrets.token_hex(8)}-{os.getpid()}-{host}"
+        if is_read_only:
+            self._lock = sqlite3.connect(":memory:", check_same_thread=False)
+            return
         try:
             with ExitStack() as undo:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,8 +92,8 @@ class Owner:
         if not path.exists():
             return True
         try:
-            with closing(_open(path)) as lock:
-                _lock(lock)
+            with closing(_open(path, is_read_only=self._is_read_only)) as lock:
+                _lock(lock, shared=self._is_read_only)
         except sqlite3.OperationalError:  # it is held, or not ours to look at
             return False
         except sqlite3.DatabaseError:  # damaged: who holds a lock is told before what is in it
@@ -103,10 +111,20 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+def _open(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
+    place = f"{path.absolute().as_uri()}?mode=ro" if is_read_only else path
+    return sqlite3.connect(
+        place, uri=is_read_only, isolation_level=None, check_same_thread=False, timeout=0
+    )
 
 
-def _lock(connection: sqlite3.Connection) -> None:
-    """Take the file's lock until the connection closes, or fail at once."""
-    connection.execute("BEGIN EXCLUSIVE")
+def _lock(connection: sqlite3.Connection, *, shared: bool = False) -> None:
+    """Take the file's lock until the connection closes, or fail at once.
+
+    Args:
+        shared: Only beside others that share it, as can be asked of a file that is only read.
+    """
+    if shared:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    else:
+        connection.execute("BEGIN EXCLUSIVE")

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from ih_mcp.errors import JournalError
 
 from .checks import checksums, damaged, is_whole, sound_record
-from .disk import identity, make_private, sync
+from .disk import identity, is_for_reading_only, make_private, sync
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS streams(
     ended_at REAL,                  -- NULL while it lives
     last INTEGER NOT NULL DEFAULT 0,    -- newest cursor
     oldest INTEGER NOT NULL DEFAULT 1,  -- oldest cursor still kept
-    size INTEGER NOT NULL DEFAULT 0,    -- of its messages, in characters
+    size INTEGER NOT NULL DEFAULT 0,    -- of its messages, in bytes; once in characters
     record TEXT NOT NULL            -- JSON: what the owner last said of it
 );
 CREATE TABLE IF NOT EXISTS entries(
@@ -55,6 +55,7 @@ _INSERTS = {  # one statement for many rows: every step of a statement gives up 
     for rows in (256, 32, 4, 1)
 }
 _BUSY_SECONDS = 10.0
+_ROW_BYTES = 32  # measured: 30 to 31 of an empty message, by its place and time
 
 
 class Entry(NamedTuple):
@@ -74,6 +75,18 @@ Row = tuple[int, int, int, str | bytes]
 """An `Entry` on its way to the disk, its place for its cursor: the cheapest thing there is."""
 
 
+def body_bytes(body: str | bytes) -> int:
+    """What a message takes in the file, without its row."""
+    if isinstance(body, bytes) or body.isascii():  # known without a look at it
+        return len(body)
+    return len(body.encode(errors="surrogatepass"))  # what cannot be written fails there
+
+
+def disk_bytes(size: int, rows: int) -> int:
+    """What messages of `size` bytes take on the disk: an empty one takes a row, too."""
+    return size + _ROW_BYTES * rows
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Entries of one stream that are committed together, in order."""
@@ -81,7 +94,7 @@ class Batch:
     no: int
     rows: Sequence[Row]
     size: int
-    """Of the messages, in characters."""
+    """Of the messages, in bytes."""
 
     @property
     def last(self) -> int:
@@ -101,8 +114,13 @@ class StreamRow:
     last: int
     oldest: int
     size: int
-    """Of all messages, in characters."""
+    """Of all messages, in bytes."""
     record: str
+
+    @property
+    def disk_bytes(self) -> int:
+        """What its messages take on the disk."""
+        return disk_bytes(self.size, self.last - self.oldest + 1)
 
 
 _LAST_CURSOR = (1 << 32) - 1
@@ -124,18 +142,55 @@ class Store:
             JournalError: The folder or file cannot be used.
         """
         self.path = path
+        self.is_read_only = False
+        """Whether what is kept can be read, and nothing be written."""
         with self._failing("open"), ExitStack() as undo:
-            make_private(path)
-            self._db = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
-            )
+            self.is_read_only = is_for_reading_only(path)
+            if not self.is_read_only:
+                make_private(path)
+            self._db = self._connect()
             undo.callback(self.close)  # who is told to move the file away can do so at once
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
-            self._db.execute("PRAGMA fullfsync=ON")  # macOS: else a sync stops at the disk's cache
-            self._prepare()
+            if self.is_read_only:
+                self._look()
+            else:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
+                self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
+                self._prepare()
             self._identity = identity(path)
             undo.pop_all()
+
+    def _connect(self, how: str = "mode=ro") -> sqlite3.Connection:
+        place = f"{self.path.absolute().as_uri()}?{how}" if self.is_read_only else self.path
+        return sqlite3.connect(
+            place,
+            uri=self.is_read_only,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_SECONDS,
+        )
+
+    def _look(self) -> None:
+        """See whether a file that cannot be written can be read.
+
+        SQLite wants a WAL beside it, and makes one where it can; without one nobody writes, and
+        what is in the file is all there is.
+        """
+        try:
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:
+            wal = Path(f"{self.path}-wal")
+            if wal.exists() and wal.stat().st_size:
+                raise
+            self.close()
+            self._db = self._connect("immutable=1")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != _SCHEMA_VERSION:
+            raise JournalError(
+                f"the journal {self.path.name} is read-only, and of another version of ih-mcp",
+                help="Copy its folder to where this user can write, and name that in "
+                "IH_MCP_DATA_DIR.",
+            )
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -226,16 +281,18 @@ class Store:
                 self._db.execute("DELETE FROM streams WHERE no=?", (no,))
 
     def trim_stream(self, no: int, below: int) -> int:
-        """Forget the entries of a stream before cursor `below`; gives the size let go."""
+        """Forget the entries of a stream before cursor `below`; gives the bytes of them."""
         range_ = (no << 32, (no << 32 | below) - 1)
         with self._failing("write"), self._transaction():
             (size,) = self._db.execute(
-                "SELECT coalesce(sum(length(body)), 0) FROM entries WHERE place BETWEEN ? AND ?",
+                # as bytes: of a text SQLite counts characters, and those up to a NUL
+                "SELECT coalesce(sum(length(CAST(body AS BLOB))), 0) FROM entries "
+                "WHERE place BETWEEN ? AND ?",
                 range_,
             ).fetchone()
             self._db.execute("DELETE FROM entries WHERE place BETWEEN ? AND ?", range_)
             self._db.execute(
-                "UPDATE streams SET oldest=max(oldest, ?), size=size-? WHERE no=?",
+                "UPDATE streams SET oldest=max(oldest, ?), size=max(0, size-?) WHERE no=?",
                 (below, size, no),
             )
         return int(size)
@@ -328,6 +385,8 @@ class Store:
         try:
             yield
         except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as exc:
+            if self.is_read_only and verb != "read":
+                raise self._read_only(verb, exc) from exc
             helps = "Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to."
             is_torn = isinstance(exc, UnicodeDecodeError)  # of SQLite's words about a torn schema
             if is_torn or getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
@@ -336,3 +395,11 @@ class Store:
                     "set IH_MCP_DATA_DIR to another folder."
                 )
             raise JournalError(f"the journal cannot {verb}: {exc}", help=helps) from exc
+
+    def _read_only(self, verb: str, exc: Exception) -> JournalError:
+        what = f"the journal cannot {verb}: {self.path.parent} is read-only for this user"
+        helps = "Set IH_MCP_DATA_DIR to a folder this user can write to."
+        if verb == "open":
+            what = f"{what} ({exc})"
+            helps = f"Copy what is kept to another folder. {helps}"
+        return JournalError(what, help=helps, code="journal_read_only")

@@ -7,6 +7,8 @@ looks: a `Stamp` says where a clock is written, so that whoever holds the bytes 
 
 from __future__ import annotations
 
+import codecs
+import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -25,6 +27,7 @@ __all__ = [
     "bad_container",
     "container_of",
     "is_headed",
+    "is_text",
     "may_begin",
 ]
 
@@ -32,6 +35,8 @@ READERS: Mapping[str, Callable[[], Reader]] = MappingProxyType(
     {"mp4": Mp4Reader, "webm": MatroskaReader}
 )
 
+_LOOKED_AT_BYTES = 4096
+_LEAST_TEXT_BYTES = 9  # chosen: a recorder may give a chunk of a few bytes, which may be anything
 _TS_PACKET = 188
 _TS_PACKETS = 4  # looked at; a single 0x47 is just the letter G
 
@@ -72,3 +77,19 @@ _MARKS = (b"\x1aE\xdf\xa3", b"RIFF", b"OggS")
 def _is_transport_stream(data: bytes) -> bool:
     marks = data[: _TS_PACKETS * _TS_PACKET : _TS_PACKET]
     return len(data) >= 2 * _TS_PACKET and set(marks) == {0x47}
+
+
+def is_text(data: bytes) -> bool:
+    """Whether a file is one that people write: a note, source code, a list of keys.
+
+    Media has bytes that no text has: zeros, controls, what is no UTF-8. A few bytes may be
+    anything.
+    """
+    beginning = data[:_LOOKED_AT_BYTES]
+    if len(beginning) < _LEAST_TEXT_BYTES:
+        return False
+    try:  # a letter that is cut at the end is none yet
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return all(char in "\t\n\r\f" or unicodedata.category(char) != "Cc" for char in text)

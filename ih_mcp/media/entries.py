@@ -1,7 +1,8 @@
-"""What the boxes of an MP4 or QuickTime file tell before anything is decoded.
+"""What the bytes of a file tell before anything is decoded.
 
-Whether it is a photo, or a fragment without its beginning; which tracks are protected, and which
-change their parameters in the middle (several sample entries).
+Of MP4 and QuickTime: whether it is a photo, or a fragment without its beginning; which tracks are
+protected, and which change their parameters in the middle (several sample entries). Of MPEG-TS:
+whether it is scrambled.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import BinaryIO
 from .edits import boxes
 
 _ENTERED = {
-    b"": {b"moov", b"meta"},
+    b"": {b"moov", b"meta", b"moof"},
+    b"moof": {b"traf"},
     b"moov": {b"trak"},
     b"trak": {b"mdia"},
     b"mdia": {b"minf"},
@@ -24,6 +26,7 @@ _TELLING = {
     b"meta": {b"hdlr"},
     b"mdia": {b"hdlr"},
     b"stbl": {b"stsd"},
+    b"traf": {b"tfhd"},
 }
 _KINDS = {b"vide": "video", b"soun": "audio"}
 _PHOTOS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
@@ -40,6 +43,8 @@ class Entries:
     """Whether it has media and no header."""
     encrypted: frozenset[str] = frozenset()
     changing: frozenset[str] = frozenset()
+    changes_by_fragment: bool = False
+    """Whether fragments are of different sample entries, which ffmpeg does not follow."""
 
 
 def look(file: BinaryIO) -> Entries:
@@ -51,11 +56,15 @@ def look(file: BinaryIO) -> Entries:
         file: Of any kind; read from its beginning, in a few small steps.
     """
     file.seek(0)
-    if file.read(8)[4:] not in _FIRST:
+    head = file.read(_HEAD_BYTES)
+    if _is_scrambled(head):
+        return Entries(encrypted=frozenset(_KINDS.values()))
+    if head[4:8] not in _FIRST:
         return Entries()
     file.seek(0, 2)
     seen, found, kind = set[bytes](), dict[str, bytes](), ""
     brand = handler = b""
+    numbers = {1}
     try:
         for name, box in boxes(file, file.tell(), entered=_ENTERED, telling=_TELLING):
             seen.add(name)
@@ -65,24 +74,57 @@ def look(file: BinaryIO) -> Entries:
                 kind = ""
             elif name == b"hdlr":
                 kind, handler = kind or _KINDS.get(box[8:12], ""), handler or box[8:12]
+            elif name == b"tfhd":
+                numbers.add(_entry_number(box))
             elif name == b"stsd" and kind:
                 found.setdefault(kind, box)
     except (struct.error, IndexError):
         pass  # damaged: ffmpeg will tell
     entries = {kind: _entries(box) for kind, box in found.items()}
+    changing = frozenset(kind for kind, of in entries.items() if len(set(of)) > 1)
+    is_fragmented = b"moof" in seen
     return Entries(
         is_photo=brand in _PHOTOS or (handler == b"pict" and b"moov" not in seen),
         is_fragment=b"moof" in seen and b"moov" not in seen,
         encrypted=frozenset(
             kind for kind, of in entries.items() if any(one[4:8] in _PROTECTED for one in of)
         ),
-        changing=frozenset(kind for kind, of in entries.items() if len(set(of)) > 1),
+        changing=frozenset() if is_fragmented else changing,
+        changes_by_fragment=is_fragmented and bool(changing) and len(numbers) > 1,
     )
 
 
 _FIRST = frozenset(
     {b"ftyp", b"styp", b"sidx", b"moof", b"moov", b"mdat", b"free", b"wide", b"skip"}
 )
+
+
+def _entry_number(box: bytes) -> int:
+    """Of the sample entry of a fragment; 1 where its `tfhd` names none."""
+    flags = int.from_bytes(box[1:4], "big")
+    at = 16 if flags & 1 else 8
+    return int.from_bytes(box[at : at + 4], "big") if flags & 2 else 1
+
+
+_HEAD_BYTES = 1 << 19
+_PACKETS = ((188, 0), (192, 4), (204, 0))
+"""Of MPEG-TS: how long they are, and where in them the first byte stands."""
+_NO_MEDIA = frozenset({0, 0x1FFF})
+"""PIDs of the list of programs, and of nothing."""
+
+
+def _is_scrambled(head: bytes) -> bool:
+    """Whether most packets with a payload have scrambling bits (ISO/IEC 13818-1, 2.4.3.3)."""
+    for size, first in _PACKETS:
+        if head[first::size][:5] == b"\x47" * 5:
+            headers = (head[at + 1 : at + 4] for at in range(first, len(head) - size, size))
+            bits = [
+                flags & 0xC0
+                for high, low, flags in headers
+                if flags & 0x10 and (high << 8 | low) & 0x1FFF not in _NO_MEDIA
+            ]
+            return 2 * sum(map(bool, bits)) > len(bits)
+    return False
 
 
 def _entries(box: bytes) -> list[bytes]:

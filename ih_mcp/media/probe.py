@@ -87,7 +87,7 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
     try:
         packets, words, mark = await _run(ffmpeg, source, packets_seconds)
     except MediaError as failure:
-        if failure.code != "ffmpeg_failed":
+        if failure.code not in {"ffmpeg_failed", "not_media"}:
             raise
         try:
             packets, words, mark = await _run(ffmpeg, source, packets_seconds, TRACKS[:1])
@@ -161,6 +161,12 @@ def _refuse_entries(entries: Entries) -> None:
             "the file is a picture (HEIF or AVIF)",
             help="Give a video or sound file; phones keep the video of a live photo beside it.",
             code="is_picture",
+        )
+    if entries.changes_by_fragment:
+        raise MediaError(
+            "the file changes its format between fragments, which ffmpeg does not follow",
+            help="Convert it where it was made, or give its parts as files of their own.",
+            code="not_decodable",
         )
     if entries.is_fragment:
         raise MediaError(

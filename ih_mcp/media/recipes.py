@@ -153,6 +153,8 @@ def recipe(
             if copies_video
             else _h264(encoder, target_seconds, int(bits))
         )
+        if "video" in facts.changing:
+            options["vf"] = _one_size(facts.video)
         if not copies_video:
             options |= _repeating(options, encoder, has_sound=facts.audio is not None)
     elif container == "mp4":
@@ -173,6 +175,19 @@ def recipe(
 
 def _even(side: str) -> str:
     return f"'trunc({side}*min(1,{MAX_ENCODED_SIDE}/max(iw,ih))/2)*2'"
+
+
+def _one_size(track: VideoTrack) -> str:
+    """Pictures of any size fitted into that of the first.
+
+    Without deinterlacing: ffmpeg makes its filters anew at a change, and that one holds a picture.
+    """
+    width, height = track.width, track.height
+    if abs(track.rotation_degrees) % 180 == 90:
+        width, height = height, width
+    share = min(1.0, MAX_ENCODED_SIDE / max(width, height))
+    size = ":".join(str(int(side * share / 2) * 2) for side in (width, height))
+    return f"scale={size}:force_original_aspect_ratio=decrease:out_range=limited,pad={size}:-1:-1"
 
 
 def _aac(facts: Facts) -> Mapping[str, object]:

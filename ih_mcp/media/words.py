@@ -23,10 +23,11 @@ _EMPTY_WORDS = re.compile(
     r"|nothing was (written|encoded)"
     r"|task finished|error submitting|error sending|output file is empty"
     r"|cannot determine format of input|could not open encoder|while opening encoder"
-    r"|error in an external library|error marking filters|stream mapping|stream #"
-    r"|^codec \(\w+\) not on whitelist)",
+    r"|error in an external library|error marking filters|stream mapping|stream #)",
     re.IGNORECASE,
 )
+_NOT_LISTED = re.compile(r"^codec \(\w+\) not on whitelist", re.IGNORECASE)
+"""Often of a track that is left out; a cause only where nothing else is said."""
 
 
 class Words:
@@ -58,6 +59,7 @@ class Words:
             if any(cause in line for cause in _CAUSES):
                 return line
         useful = [line for line in lines if line and not _EMPTY_WORDS.search(line)]
+        useful = [line for line in useful if not _NOT_LISTED.match(line)] or useful
         ours = [line for line in useful if not _INPUT_NAME.match(line)]
         return next(iter(ours), None) or _INPUT_NAME.sub("", next(iter(useful), ""))
 
@@ -106,10 +108,18 @@ _NO_ENCODER = (
 _NO_DECODER = "Convert it where it was made, to MP4 with H.264 and AAC."
 _OTHERWISE = "Convert the file to MP4 with H.264 and AAC, and try again."
 _NO_INDEX = "the file is incomplete: its index is missing"
+_NO_HEADER = "the file is incomplete: its header is damaged or ends too early"
+_NOTHING = "the file names tracks, and nothing can be read of them"
 _MEMORY = "ffmpeg needs more memory than it may take"
 _KIND = "files of this kind are not read"
 _MEANINGS: tuple[tuple[str, str, str, str], ...] = (
     ("moov atom not found", "incomplete_file", _NO_INDEX, _INCOMPLETE),
+    ("no essence", "incomplete_file", _NO_INDEX, _INCOMPLETE),  # MXF
+    ("Missing packet table", "incomplete_file", _NO_INDEX, _INCOMPLETE),  # CAF
+    ("error reading header", "incomplete_file", _NO_HEADER, _INCOMPLETE),
+    ("File ended prematurely", "incomplete_file", "the file is incomplete", _INCOMPLETE),
+    ("Truncating packet of size", "incomplete_file", "the file is incomplete", _INCOMPLETE),
+    ("Could not write header", "not_media", _NOTHING, _NOT_MEDIA),
     ("Format not on whitelist", "format_not_allowed", _KIND, NOT_ALLOWED),
     ("not in allowed", "format_not_allowed", _KIND, NOT_ALLOWED),
     ("not contain any stream", "no_media", NO_MEDIA, "Give a video or sound file."),

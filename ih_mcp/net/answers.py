@@ -62,7 +62,7 @@ def refused(asked: str, url: str, answer: Answer) -> IhMcpError:
     if answer.status < 300 or answer.status == 511:  # RFC 6585: the network wants a sign-in
         return _not_the_service(url, answer)
     if answer.status < 400:
-        return _redirected(answer)
+        return _redirected(url, answer)
     if answer.status == 426:
         return TransportError(
             f"{host_of(url)} takes no WebSockets in the way they arrive there (HTTP 426)",
@@ -99,13 +99,13 @@ def _not_the_service(url: str, answer: Answer) -> TransportError:
     )
 
 
-def _redirected(answer: Answer) -> ServiceError:
+def _redirected(url: str, answer: Answer) -> ServiceError:
     try:
         place = urlsplit(answer.headers.get("location", "")).hostname
     except ValueError:
         place = None
     return ServiceError(
-        f"the service sends us {f'to {place}' if place else 'elsewhere'} "
+        f"{host_of(url)} sends us {f'to {place}' if place else 'elsewhere'} "
         f"(HTTP {answer.status}), and what we send goes only where it was meant to go",
         code="redirect",
         help="If that is where the service is now, name it with IH_MCP_ENDPOINT. If it is the "

@@ -163,6 +163,8 @@ def _read(value: str, kind: str) -> Proxy:
     if not separator:
         scheme, rest = "http", value
     scheme = scheme.lower()
+    if scheme == "socks4" and variable == _SYSTEM:
+        scheme = "socks"  # Windows has one kind of SOCKS, and `urllib` calls it so
     if scheme in _SOCKS or (scheme == "http" and kind == "socks"):
         scheme = "socks5h"
         _require_socks(variable)
@@ -217,8 +219,9 @@ def _require_socks(variable: str) -> None:
 
 
 def _wrong(variable: str, what: str) -> ConfigurationError:
+    remedy = "set HTTPS_PROXY" if variable == _SYSTEM else f"unset {variable}"
     return ConfigurationError(
         f"{variable} names no proxy that can be used: {what}",
         help=f"Write it as http://HOST:PORT or http://NAME:PASSWORD@HOST:PORT, with odd characters "
-        f"of name and password percent-encoded, or unset {variable}.",
+        f"of name and password percent-encoded, or {remedy}.",
     )

@@ -122,7 +122,7 @@ class Rest:
             yield
         except (httpx2.TimeoutException, TimeoutError):
             raise TransportError(
-                f"{host_of(route.url)} did not answer {asked} in time",
+                f"{host_of(route.url)} did not answer {asked} in time{route.through}",
                 code="timeout",
                 help="Try again; if it stays so, check the network.",
                 retry=True,

@@ -33,10 +33,9 @@ class Route:
 
     def unreachable(self, cause: object) -> TransportError:
         """Nobody answered, or not to the end."""
-        through = f" through {self.proxy}" if self.proxy else ""
         where = self._variable if self.proxy else "IH_MCP_ENDPOINT"
         return TransportError(
-            f"{host_of(self.url)} cannot be reached{through}: {cause}",
+            f"{host_of(self.url)} cannot be reached{self.through}: {cause}",
             code="unreachable",
             help=f"Check the network and {where}; the same call may work later.",
             retry=True,
@@ -108,6 +107,11 @@ class Route:
         )
 
     @property
+    def through(self) -> str:
+        """What to say of the proxy after the name of the address, if there is one."""
+        return f" through {self.proxy}" if self.proxy else ""
+
+    @property
     def has_tls_to_proxy(self) -> bool:
         return self.proxy is not None and self.proxy.scheme == "https"
 
@@ -130,7 +134,7 @@ async def find_route(url: str) -> Route:
         ConfigurationError: A variable of the environment does not let a connection be made; it
             is named, and what helps.
     """
-    return await to_thread.run_sync(_find, url)  # certificates are on the disk
+    return await to_thread.run_sync(_find, url, abandon_on_cancel=True)  # it reads the disk
 
 
 def _find(url: str) -> Route:
@@ -149,10 +153,11 @@ def _trusted() -> ssl.SSLContext:
         raise _unusable("SSL_CERT_DIR", folder, "there is no such folder")
     try:
         context = httpx2.create_ssl_context()
-    except ssl.SSLError:
-        raise _unusable("SSL_CERT_FILE", file or "", "it holds no certificates") from None
     except OSError as exc:
-        raise _unusable("SSL_CERT_FILE", file or "", str(exc.strerror)) from None
+        is_other = isinstance(exc, ssl.SSLError)
+        why = "it holds no certificates" if is_other else str(exc.strerror)
+        variable, value = ("SSL_CERT_FILE", file) if file else ("SSL_CERT_DIR", folder)
+        raise _unusable(variable, value or "", why) from None
     if key_log:
         context.keylog_filename = key_log
     return context

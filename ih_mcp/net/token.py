@@ -33,6 +33,7 @@ class Fixed:
     """An API key, or a token somebody else minted."""
 
     def __init__(self, bearer: str) -> None:
+        register(bearer)
         self._bearer = bearer
 
     async def bearer(self) -> str:
@@ -51,6 +52,7 @@ class Minted:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        register(pair.key_secret)
         self._pair = pair
         self._base_url = base_url
         self._path = AUTH_PATHS[api]

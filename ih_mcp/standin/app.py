@@ -9,8 +9,8 @@ is where the service has it, so that any client works with the base URL alone.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -40,6 +40,7 @@ from .credentials import TEST_KEYS, Grant, RefusedError
 from .files import FfmpegFiles
 from .house import House, bearer, refusal
 from .line import Decoding, OpenDecoder
+from .opening import CheckedDecoding
 from .options import Options
 from .peer import AsgiPeer
 from .realtime import RealtimeService
@@ -82,9 +83,9 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
     post = ["POST"]
     routes: list[BaseRoute] = [
         Route("/", _health),
-        Route("/standin/sessions", _sessions),
-        Route("/standin/billing", _billing),
-        Route("/standin/evidence", _evidence),
+        Route("/standin/sessions", answering(_sessions)),
+        Route("/standin/billing", answering(_billing)),
+        Route("/standin/evidence", answering(_evidence)),
         *(
             Route(path, answering(exchange), methods=post)
             for path in sorted(set(AUTH_PATHS.values()))
@@ -146,20 +147,32 @@ async def _health(request: Request) -> Response:
     )
 
 
-async def _sessions(request: Request) -> Response:
+def _own(request: Request) -> House:
+    """For what the stand-in tells itself; where it belongs to one process, that one alone.
+
+    Raises:
+        RefusedError: The key of that process was not shown.
+    """
     house: House = request.app.state.house
+    if house.options.key is not None:
+        house.grant(request, bearer(request.headers))
+    return house
+
+
+async def _sessions(request: Request) -> Response:
+    house = _own(request)
     return JSONResponse([record.as_json() for record in house.recorder.sessions])
 
 
 async def _evidence(request: Request) -> Response:
-    house: House = request.app.state.house
+    house = _own(request)
     streams = [record.evidence() for record in house.recorder.sessions]
     uploads = [record.evidence() for record in house.recorder.uploads]
     return JSONResponse(streams + uploads)
 
 
 async def _billing(request: Request) -> Response:
-    house: House = request.app.state.house
+    house = _own(request)
     sessions = {
         record.correlation_id: round(record.billed.seconds, 3) for record in house.recorder.sessions
     }
@@ -195,6 +208,7 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
             credential, subprotocol = _credential(socket, strict=house.options.strict)
             grant = house.grant(socket, credential)
             _allow_another_session(grant)
+            house.require_place()
         except RefusedError as refused:
             record.ended(f"refused: {refused.code}", None)
             await socket.send_denial_response(refusal(socket, refused.code, refused.message))
@@ -291,8 +305,9 @@ _STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.s
 
 
 def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
-    def open_decoder(senses: Senses) -> AbstractAsyncContextManager[Decoding]:
-        return Decoder(
+    @asynccontextmanager
+    async def open_decoder(senses: Senses) -> AsyncIterator[Decoding]:
+        async with Decoder(
             ffmpeg,
             pictures_per_second=senses.pictures_per_second,
             picture_width=senses.picture_width,
@@ -300,6 +315,7 @@ def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
             sound_hertz=senses.sound_hertz,
             keeps_aspect=senses.keeps_aspect,
             decoders=DECODERS,
-        )
+        ) as decoder:
+            yield CheckedDecoding(decoder)
 
     return open_decoder

@@ -29,6 +29,8 @@ from .peer import FAR_ABOVE, Peer
 from .recorder import Recorder, SessionRecord
 from .script import Act, At, Change, CloseWith, Frames, Refuse, Reset, Send, Stall, only
 
+_LAST_WORD_SECONDS = 5.0  # chosen: for a client that reads late to be told why it is over
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -144,6 +146,13 @@ class Conversation(ABC):
             await anyio.sleep_forever()
         await self._recorder.write(text)
         self._record.keep_text(text)
+        with anyio.CancelScope(deadline=anyio.current_time() + self._options.max_idle_seconds):
+            await self._send(text)
+            return
+        self._record.did_not_leave()
+        await self._vanish(f"the client read nothing for {self._options.max_idle_seconds:g} s")
+
+    async def _send(self, text: str) -> None:
         try:
             frames = only(self._acts(At.MESSAGE), Frames)
             if frames:
@@ -202,11 +211,16 @@ class Conversation(ABC):
     async def _grow_old(self) -> None:
         caps = [self._options.max_session_seconds, self._call.grant.caps.max_duration_seconds]
         await anyio.sleep(min(cap for cap in caps if cap is not None))
-        await self._refuse("ih6004")
+        with anyio.move_on_after(_LAST_WORD_SECONDS):
+            await self._refuse("ih6004")
+        await self._vanish("refused: ih6004, which the client did not read")
 
     async def _end(self, code: int, reason: str, how: str) -> None:
         self._record.ended(how, code)
-        await self._peer.close(code, reason)
+        with anyio.move_on_after(_LAST_WORD_SECONDS) as waiting:
+            await self._peer.close(code, reason)
+        if waiting.cancelled_caught:
+            await self._peer.abort()
         await self._stop()
 
     async def _stop(self) -> None:

@@ -16,6 +16,10 @@ from ih_mcp.wire.rest import REALTIME_SCOPE, STREAM_SCOPE, UPLOAD_SCOPE
 ACCESS_TOKEN_SECONDS = 900  # docs: authentication
 
 _CLIENT_TOKEN_SECONDS = (60, 300, 3600)  # sdk 1.3.4: least, default, most
+_ACCESS_TOKEN = "eyJhbGciOiJIUzI1NiJ9.ih_mcp_standin_"  # noqa: S105 - how tokens of ours begin
+_MAX_GRANTS = 1_000  # chosen
+_EXPIRED_SECONDS = 3600.0  # chosen: so long it is said of a token that it expired
+WRONG_SECRET = "wrong"  # noqa: S105 - the one key_secret that is refused
 DEFAULT_MAX_CONCURRENT = 1  # sdk 1.3.4: of a client token, where it says nothing
 
 
@@ -113,14 +117,20 @@ TEST_KEYS: Mapping[str, Grant | str] = {
 
 
 class Vault:
-    """Credentials of one stand-in."""
+    """Credentials of one stand-in.
 
-    def __init__(self, *, strict: bool) -> None:
+    Args:
+        key: The one key that is taken; None takes any that looks like one.
+    """
+
+    def __init__(self, *, strict: bool, key: str | None = None) -> None:
         self._strict = strict
+        self._key = key
         self._grants: dict[str, Grant] = {}
-        for key, known in TEST_KEYS.items():
-            if isinstance(known, Grant):
-                self._grants[key] = replace(known, account=key)
+        """Of test keys, and of tokens until an hour after they expired."""
+        for name, known in TEST_KEYS.items():
+            if isinstance(known, Grant) and key is None:
+                self._grants[name] = replace(known, account=name)
 
     def grant(self, credential: str | None, *, now: float, origin: str | None = None) -> Grant:
         """What this credential may do.
@@ -134,11 +144,9 @@ class Vault:
         """
         if not credential:
             raise RefusedError("ih2002")
-        known = self._grants.get(credential) or TEST_KEYS.get(credential)
-        if isinstance(known, str):
-            raise RefusedError(known)
+        known = self._grants.get(credential)
         if known is None:
-            known = self._unknown(credential)
+            known = self._of_key(credential)
         if known.is_revoked:
             raise RefusedError("ih2014")
         if known.expires_at is not None and now >= known.expires_at:
@@ -154,7 +162,8 @@ class Vault:
         Args:
             account: The pair's `key_id`.
         """
-        token = f"eyJhbGciOiJIUzI1NiJ9.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(16)}"
+        self._make_room(now)
+        token = f"{_ACCESS_TOKEN}{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(16)}"
         self._grants[token] = Grant(
             scopes=frozenset(scopes), expires_at=now + ACCESS_TOKEN_SECONDS, account=account
         )
@@ -164,6 +173,7 @@ class Vault:
         self, account: str, scopes: Iterable[str], seconds: int | None, caps: Caps, *, now: float
     ) -> tuple[str, int]:
         """A capped token and for how long it is good, in seconds."""
+        self._make_room(now)
         least, default, most = _CLIENT_TOKEN_SECONDS
         lifetime = min(most, max(least, default if seconds is None else seconds))
         token = f"ct_{secrets.token_urlsafe(32)}"
@@ -182,13 +192,44 @@ class Vault:
         if grant is not None and grant.is_client_token and grant.account == account:
             grant.is_revoked = True
 
-    def _unknown(self, credential: str) -> Grant:
+    def takes_secret(self, secret: str) -> bool:
+        """Whether the secret of a key pair may be exchanged for a token."""
+        return secret != WRONG_SECRET if self._key is None else self._is_key(secret)
+
+    def _of_key(self, credential: str) -> Grant:
+        """What a credential may do that was not minted here; nothing of it is kept."""
         if credential.startswith("ct_"):
             raise RefusedError("ih2011")
-        is_key = credential.startswith("ih_") and len(credential) > len("ih_")
-        if self._strict and not is_key:
+        code = TEST_KEYS.get(credential)
+        if isinstance(code, str) and self._key is None:
+            raise RefusedError(code)
+        if not self._is_taken(credential):
             raise RefusedError("ih2001")
-        return self._grants.setdefault(credential, Grant(scopes=_ALL, account=credential))
+        return Grant(scopes=_ALL, account=credential)
+
+    def _is_taken(self, credential: str) -> bool:
+        if self._key is not None:
+            return self._is_key(credential)
+        if credential.startswith(_ACCESS_TOKEN):  # minted here, and long expired
+            return False
+        return not self._strict or (credential.startswith("ih_") and len(credential) > len("ih_"))
+
+    def _is_key(self, text: str) -> bool:
+        key = (self._key or "").encode()
+        return secrets.compare_digest(text.encode("utf-8", "surrogatepass"), key)
+
+    def _make_room(self, now: float) -> None:
+        """Forget tokens that expired long ago; refuse another one where there are too many."""
+        self._grants = {
+            credential: grant
+            for credential, grant in self._grants.items()
+            if grant.expires_at is None or now < grant.expires_at + _EXPIRED_SECONDS
+        }
+        if len(self._grants) >= _MAX_GRANTS:
+            raise RefusedError(
+                "ih3002",
+                f"This stand-in keeps {_MAX_GRANTS} tokens. Use one for longer, or wait an hour.",
+            )
 
 
 def endpoint_scope(scope: str) -> str:

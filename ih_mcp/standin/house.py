@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from ih_mcp.wire import catalog
 from ih_mcp.wire.rest import ErrorBody
 
-from .credentials import Grant, Vault
+from .credentials import Grant, RefusedError, Vault
 from .files import Files
 from .jobs import Jobs
 from .line import OpenDecoder
@@ -39,10 +39,11 @@ class House:
     tasks: TaskGroup = field(init=False)
     """Owns the work on jobs; there while `working` is open."""
     _scopes: set[anyio.CancelScope] = field(default_factory=set)
+    _uploads: int = 0
     _requests: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.vault = Vault(strict=self.options.strict)
+        self.vault = Vault(strict=self.options.strict, key=self.options.key)
         self.jobs = Jobs(max_age_seconds=self.options.job_seconds)
 
     @asynccontextmanager
@@ -65,6 +66,32 @@ class House:
                 yield
             finally:
                 self._scopes.discard(scope)
+
+    def require_place(self) -> None:
+        """Raises `RefusedError` where there are as many sessions as may be."""
+        most = self.options.max_sessions
+        if len(self._scopes) >= most:
+            raise RefusedError(
+                "ih3002", f"This stand-in holds {most} sessions at once. End one of them first."
+            )
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """An upload is taken in or worked on inside.
+
+        Raises:
+            RefusedError: There are as many as may be.
+        """
+        most = self.options.max_uploads
+        if self._uploads >= most:
+            raise RefusedError(
+                "ih1002", f"This stand-in works on {most} uploads at once. Send it again later."
+            )
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
 
     def stop(self) -> None:
         """Cut off every session."""

@@ -13,6 +13,7 @@ from ih_mcp.wire.rest import JobStatus, job_path
 
 from .credentials import RefusedError
 
+_MAX_JOBS = 200  # chosen: kept at once
 _ID_BYTES = 16  # skill: v2 upload, 32 hex characters
 
 
@@ -86,6 +87,7 @@ class Jobs:
             lingers=lingers,
         )
         self._jobs[job.job_id] = job
+        self._forget_the_oldest()
         return job
 
     async def work(
@@ -111,6 +113,12 @@ class Jobs:
         if job is None or job.account != account:
             raise RefusedError("ih4021")
         return job
+
+    def _forget_the_oldest(self) -> None:
+        """Of those that are done; how many are not is bounded by who takes uploads in."""
+        done = [job_id for job_id, job in self._jobs.items() if job.done.is_set()]
+        for job_id in done[: max(0, len(self._jobs) - _MAX_JOBS)]:
+            del self._jobs[job_id]
 
     def _forget(self) -> None:
         now = anyio.current_time()

@@ -43,10 +43,17 @@ class Options:
     has_older_shapes: bool = False
     """Fields as older pages have them; see `older`."""
     limit_close_code: int = 1001  # chosen: not published; docs of the standard: going away
+    max_sessions: int = 256  # chosen
+    """At once; one more is refused with `ih3002`."""
+    max_uploads: int = 32  # chosen
+    """Taken in or worked on at once; one more is refused with `ih1002`."""
     max_upload_bytes: int = 32 * 2**20  # docs: upload-analyze
     max_upload_seconds: float = 1800.0  # skill v2 upload: 30 minutes by default
     job_seconds: float = 3600.0  # skill v2 upload: a job can be read for an hour
     upload_window_seconds: float = 5.0  # skill v2 upload: the sample's windows
+    key: str | None = None
+    """For the process this stand-in belongs to: the one key that is taken, besides tokens minted
+    with it. Pages of other origins get nothing then, nor does the stand-in tell without it."""
     script: Script = field(default_factory=Script)
     record_path: Path | None = None
     """Where each text frame is kept as one line; see `Recorder`."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +22,11 @@ _MAX_SESSIONS = 200
 _MAX_UPLOADS = 200
 _LARGE_BYTES = 1 << 18  # more is hashed beside the loop
 _MAX_WINDOWS = 1_500  # per session: more than an hour of them
-_MAX_TEXT_BYTES = 64 * 2**20  # per session and direction; beyond, texts are counted but not kept
+_MAX_KEPT_BYTES = 64 * 2**20  # of all sessions together; beyond, it is counted but not kept
+_SEGMENT_BYTES = 256  # that a size and a digest take in memory, about
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class SessionRecord:
     """One API session, from the stand-in's side."""
 
@@ -38,10 +40,11 @@ class SessionRecord:
     """Every text frame that was sent, exactly and in order."""
     texts_left_out: int = 0
     received: list[str] = field(default_factory=list)
-    """Every text frame that came; beyond a bound they are counted but not kept."""
+    """Every text frame that came."""
     received_left_out: int = 0
     segments: list[tuple[int, str]] = field(default_factory=list)
     """Size and SHA-256 of every binary message that came."""
+    segments_left_out: int = 0
     end: str | None = None
     """How it ended; None while it goes on."""
     close_code: int | None = None
@@ -55,39 +58,63 @@ class SessionRecord:
         default_factory=lambda: deque(maxlen=_MAX_WINDOWS)
     )
     """What the analyst saw in each window, with the figures it stands on; no message has those."""
-    text_bytes: int = 0
-    received_bytes: int = 0
+    kept_bytes: int = 0
+    """Of memory, for headers, texts and segments."""
+    last_is_kept: bool = False
+    """Whether the last text was."""
+    has_room: Callable[[SessionRecord, int], bool] = lambda *_: True
+    """Whether so many bytes more may be kept."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set once it has ended."""
 
+    def keep_headers(self, headers: Mapping[str, str]) -> None:
+        if self._keeps(sum(sys.getsizeof(text) for item in headers.items() for text in item)):
+            self.headers = headers
+
     def keep_text(self, text: str) -> None:
-        self.text_bytes += len(text)
-        if self.text_bytes > _MAX_TEXT_BYTES:
-            self.texts_left_out += 1
-        else:
+        self.last_is_kept = self._keeps(sys.getsizeof(text))
+        if self.last_is_kept:
             self.texts.append(text)
+        else:
+            self.texts_left_out += 1
 
     def did_not_leave(self) -> None:
         """Forget the last text: the client was gone before it left."""
-        if self.texts_left_out:
-            self.texts_left_out -= 1
-        else:
+        if self.last_is_kept and self.texts:
             self.texts.pop()
+        else:
+            self.texts_left_out -= 1
 
     def keep_received(self, text: str) -> None:
-        self.received_bytes += len(text)
-        if self.received_bytes > _MAX_TEXT_BYTES:
-            self.received_left_out += 1
-        else:
+        if self._keeps(sys.getsizeof(text)):
             self.received.append(text)
+        else:
+            self.received_left_out += 1
 
     async def keep_segment(self, data: bytes) -> None:
+        if not self._keeps(_SEGMENT_BYTES):
+            self.segments_left_out += 1
+            return
         digest = hashlib.sha256(b"")
         if len(data) > _LARGE_BYTES:
             await anyio.to_thread.run_sync(digest.update, data)
         else:
             digest.update(data)
         self.segments.append((len(data), digest.hexdigest()))
+
+    def forget(self) -> int:
+        """Keep nothing of what was sent and received; gives how many bytes that frees."""
+        self.texts_left_out += len(self.texts)
+        self.received_left_out += len(self.received)
+        self.segments_left_out += len(self.segments)
+        self.headers, self.texts, self.received, self.segments = {}, [], [], []
+        freed, self.kept_bytes = self.kept_bytes, 0
+        return freed
+
+    def _keeps(self, size: int) -> bool:
+        is_kept = self.has_room(self, size)
+        self.kept_bytes += size if is_kept else 0
+        return is_kept
 
     def keep_seen(self, window: Window, observations: Observations) -> None:
         self.seen.append((window, observations))
@@ -109,6 +136,7 @@ class SessionRecord:
             "received": self.received,
             "received_left_out": self.received_left_out,
             "segments": [{"bytes": size, "sha256": digest} for size, digest in self.segments],
+            "segments_left_out": self.segments_left_out,
             "end": self.end,
             "close_code": self.close_code,
             "billed_seconds": round(self.billed.seconds, 3),
@@ -179,24 +207,42 @@ def _pairs(ranges: Ranges) -> list[list[float]]:
 class Recorder:
     """Keeps the last 200 sessions and 200 uploads; with a file, also every text frame as one line.
 
+    What sessions sent and received has 64 MiB together: what is over that goes from the oldest.
+
     A line is the raw text as a JSON string; it is in the file before the frame leaves. The last
     line of a session whose client vanished may therefore not have left.
     """
 
     def __init__(self) -> None:
-        self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_SESSIONS)
+        self.sessions: deque[SessionRecord] = deque()
         self.uploads: deque[UploadRecord] = deque(maxlen=_MAX_UPLOADS)
         self._count = 0
+        self._kept_bytes = 0
         self._file: anyio.AsyncFile[bytes] | None = None
 
     def begin(self, path: str, correlation_id: str, headers: Mapping[str, str]) -> SessionRecord:
         """Start the record of a session."""
         self._count += 1
+        if len(self.sessions) == _MAX_SESSIONS:
+            self._kept_bytes -= self.sessions.popleft().forget()
         record = SessionRecord(
-            number=self._count, correlation_id=correlation_id, path=path, headers=headers
+            number=self._count, correlation_id=correlation_id, path=path, has_room=self._has_room
         )
         self.sessions.append(record)
+        record.keep_headers(headers)
         return record
+
+    def _has_room(self, record: SessionRecord, size: int) -> bool:
+        """Make room at the expense of older sessions; none for one that is not kept any more."""
+        for older in self.sessions:
+            if older is record:
+                break
+            if self._kept_bytes + size <= _MAX_KEPT_BYTES:
+                break
+            self._kept_bytes -= older.forget()
+        has_room = record in self.sessions and self._kept_bytes + size <= _MAX_KEPT_BYTES
+        self._kept_bytes += size if has_room else 0
+        return has_room
 
     def keep_upload(
         self, path: str, correlation_id: str, seen: Sequence[tuple[Window, Observations]]

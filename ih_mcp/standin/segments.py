@@ -64,6 +64,7 @@ class SegmentService(Conversation):
         await self._act(At.OPEN)
         try:
             self._call.grant.allow(STREAM_SCOPE)
+            self._call.grant.spend()
         except RefusedError as refused:
             await self._refuse(refused.code, refused.message)
         send, receive = anyio.create_memory_object_stream[tuple[int, bytes]](_WAITING_SEGMENTS)

@@ -71,7 +71,7 @@ async def serve(
         async with (
             house.working(),
             serving(
-                Gate(app),
+                Gate(app, is_private=options.key is not None),
                 listener,
                 max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
                 ws=_Protocol,

@@ -111,6 +111,7 @@ class Service(Conversation):
         """Refusals a client meets after the handshake, before any greeting (skill v2)."""
         try:
             self._call.grant.allow(self._call.dialect.scope)
+            self._call.grant.spend()
             self._setup = self._setup.opened(self._call.model)
             if self._call.grant.lacks_backend and self._call.dialect.models:
                 raise RefusedError("ih1003")
@@ -125,7 +126,7 @@ class Service(Conversation):
             dialect.limits,
             min_segment_bytes=options.min_segment_bytes,
             max_segment_bytes=options.max_segment_bytes,
-            min_segment_seconds=None,  # sdk 1.3.4 and skill v2 name none
+            min_segment_seconds=None,  # sdk 1.3.4 and skill v2 name none, nor did v1 (seen)
             max_idle_seconds=options.max_idle_seconds,
             max_session_seconds=options.max_session_seconds,
         )

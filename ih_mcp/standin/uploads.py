@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD
 
 from .codecs import REFUSED, STRICTLY_TAKEN
 from .credentials import Grant, RefusedError
-from .files import Folder, Seen, folder, look
+from .files import Seen, folder, look
 from .house import House, bearer, error_body
 from .jobs import JobError
 from .placeholder import Placeholder
@@ -87,7 +87,7 @@ async def _looked_at_once(request: Request, upload: Upload) -> tuple[_Order, See
     house: House = request.app.state.house
     options = house.options
     grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
-    async with folder() as place:
+    async with _place(house) as place:
         order = await _taken(request, upload, place)
         try:
             return order, await _looked(house, request, order, grid)
@@ -98,17 +98,15 @@ async def _looked_at_once(request: Request, upload: Upload) -> tuple[_Order, See
 async def analyze_v2(request: Request) -> Response:
     """`POST /v2/upload/analyze`: a job, after the file was looked at."""
     house: House = request.app.state.house
-    place = await Folder.make()
-    try:
-        order = await _taken(request, UPLOADS["v2"], place.path)
-    except BaseException:
-        await place.remove()
-        raise
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(_place(house))
+        order = await _taken(request, UPLOADS["v2"], place)
+        held = stack.pop_all()
     acts = house.options.script.acts(At.JOB, n=house.jobs.count + 1)
     lingers = next((act.answers for act in only(acts, Linger)), 0)
     ordered = next((act.code for act in only(acts, Refuse)), None)
     job = house.jobs.make(str(order.model), order.grant.account, lingers=lingers)
-    run = partial(_worked, house, request, order, place, ordered)
+    run = partial(_worked, house, request, order, held, ordered)
     house.tasks.start_soon(house.jobs.work, job, run)
     if order.wait_seconds:
         with anyio.move_on_after(order.wait_seconds):
@@ -130,7 +128,7 @@ async def _worked(
     house: House,
     request: Request,
     order: _Order,
-    place: Folder,
+    held: AsyncExitStack,
     ordered: str | None,
 ) -> Mapping[str, object]:
     try:
@@ -147,7 +145,7 @@ async def _worked(
         logger.exception("an upload job failed")
         raise JobError(error_body(request, "ih1001").body()) from exc
     finally:
-        await place.remove()
+        await held.aclose()
     signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals
     return v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
 
@@ -168,6 +166,14 @@ async def _looked(house: House, request: Request, order: _Order, grid: Grid) -> 
 
 
 # --- taking an upload in -------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _place(house: House) -> AsyncIterator[Path]:
+    """A folder for one upload; raises `RefusedError` where there are as many as may be."""
+    with house.upload():
+        async with folder() as place:
+            yield place
 
 
 async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:

@@ -123,11 +123,17 @@ def _can_be_written(folder: Path) -> bool:
 
 
 async def _journal(runtime: Runtime) -> dict[str, object]:
+    if runtime.journal.is_read_only:
+        raise ConfigurationError(
+            f"{runtime.settings.data_dir} is read-only: what is kept there can be read, no stream "
+            "can begin",
+            help="Set IH_MCP_DATA_DIR to a folder this user can write to.",
+        )
     rows = await runtime.journal.rows()
     return {
         "folder": str(runtime.settings.data_dir),
         "streams": len(rows),
-        "bytes": sum(row.size for row in rows),
+        "bytes": sum(row.disk_bytes for row in rows),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 from ih_mcp.errors import ConfigurationError
@@ -10,7 +11,8 @@ from ih_mcp.settings import Settings
 from ih_mcp.wire.dialects import dialect
 from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
 
-LOCAL_KEY = "ih_local_stand_in"
+LOCAL_KEY = f"ih_local_stand_in_{secrets.token_urlsafe(24)}"
+"""What the stand-in of this process takes, and nobody else knows."""
 
 
 class Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,8 @@ async def render_timeline(call: Call[RenderTimeline]) -> CallToolResult:
     )  # an unknown one is told with those there are
     drawing = await _drawing(runtime, arguments.stream_id)
     folder = runtime.settings.data_dir / "pictures"
-    path, data = await to_thread.run_sync(_write, folder, drawing, arguments.format)
+    draw = partial(_write, folder, drawing, arguments.format)
+    path, data = await to_thread.run_sync(draw, limiter=runtime.drawing)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
     result = answer({"stream_id": arguments.stream_id, **told})
     if arguments.format == "png":

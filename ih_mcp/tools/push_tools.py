@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import anyio
 from mcp_types import CallToolResult
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ih_mcp.errors import CallerError, IhMcpError, MediaError
 from ih_mcp.streams.outbox import Outgoing
@@ -29,8 +29,8 @@ _ORDER_SECONDS = 3.0
 _DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
 _HEADER_ALONE = "no media in it yet; it goes out with the next segment"
 _LIKE_LAST = (
-    "these are the same bytes as of the segment before; they were sent again, for without seq a "
-    "repeat cannot be told from new media"
+    "these are the same bytes as of the segment before; they were sent again, for only the same "
+    "seq tells a repeat"
 )
 _LEFT_OUT = "{} bytes of a header that no media followed are left out; a new recording begins"
 _JUMPED = "media time goes from {:.3f} s to {:.3f} s: {}"
@@ -52,12 +52,6 @@ class PushSegment(Arguments):
     data_base64: str | None = Field(None, description="Small segments only.")
     seq: int | None = Field(None, ge=1, description="next_seq; makes a repeat harmless.")
 
-    @model_validator(mode="after")
-    def _one_source(self) -> PushSegment:
-        if (self.path is None) == (self.data_base64 is None):
-            raise ValueError("give exactly one of path and data_base64")
-        return self
-
 
 async def push_segment(call: Call[PushSegment]) -> CallToolResult:
     """Send the next segment of live video into a stream.
@@ -69,6 +63,7 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
     with _told_what_is_kept(arguments.stream_id):
         stream = await call.runtime.registry.require_live(arguments.stream_id)
     with _told_what_is_kept(stream.id, stream):
+        _require_one_source(arguments)
         stream.require_feeder(Feeder.PUSH)
         until = anyio.current_time() + PUSH_SECONDS
         await _turn(stream, arguments.seq)
@@ -81,6 +76,14 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
     if notes:
         status["note"] = "; ".join([*notes, *([str(status["note"])] if "note" in status else [])])
     return answer(in_short(stream) | facts | status | _totals(stream) | {"next": then})
+
+
+def _require_one_source(arguments: PushSegment) -> None:
+    if (arguments.path is None) == (arguments.data_base64 is None):
+        raise CallerError(
+            "push_segment needs exactly one of path and data_base64",
+            help="Give the path of the segment, or its bytes as base64.",
+        )
 
 
 @contextmanager
@@ -105,7 +108,7 @@ async def _kept(stream: Stream, data: bytes, seq: int | None, until: float) -> d
     notes = [] if segment else [_HEADER_ALONE]
     if left_out := stream.intake.left_out_bytes - left_out:
         notes.append(_LEFT_OUT.format(left_out))
-    if is_like_last and seq is None:
+    if is_like_last:
         notes.append(_LIKE_LAST)
     return _jump(segment, notes) | ({"note": "; ".join(notes)} if notes else {})
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from ih_mcp.errors import (
@@ -36,7 +36,7 @@ from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
 from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import AUTH_PATHS, MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
 
-from .credentials import Credentials
+from .credentials import LOCAL_KEY, Credentials
 from .disk import DiskCalls
 from .mirror import Mirror, open_mirror
 
@@ -88,6 +88,8 @@ class Runtime:
         self._tasks = tasks
         self.is_trusted = trusted
         self._disk = DiskCalls()
+        self.drawing = CapacityLimiter(1)
+        """Of pictures: one that takes long holds up no other work in threads."""
         self._making = anyio.Lock()
         self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
@@ -219,13 +221,15 @@ class Runtime:
 
         Raises:
             PathError: As `find_file`.
-            MediaError: It is larger than a segment may be.
+            MediaError: It is larger than a segment may be, or a text.
         """
-        from ih_mcp.media.admit import read  # noqa: PLC0415
+        from ih_mcp.media.admit import read, require_no_text  # noqa: PLC0415
 
         found = await self.find_file(path)
         most = self.settings.max_segment_bytes
-        return await self._disk.call(partial(read, found.path, max_bytes=most)), found.notes
+        data = await self._disk.call(partial(read, found.path, max_bytes=most))
+        require_no_text(found.path.name, data)
+        return data, found.notes
 
     # --- uploads and tokens --------------------------------------------------------------------
 
@@ -337,7 +341,11 @@ class Runtime:
         analyst = await self.analyst()
         async with self._making:
             if self._standin_url is None:
-                options = Options(analyst=analyst.make)
+                options = Options(
+                    analyst=analyst.make,
+                    key=LOCAL_KEY,
+                    max_sessions=2 * self.settings.max_streams,  # one ends while the next begins
+                )
                 self._standin_url = await self._tasks.start(_run_standin, options, ffmpeg)
             return self._standin_url
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 
 import anyio
+import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCNotification
 
+from .leaving import Leaving
 from .runtime import Runtime
 
 Item = SessionMessage | Exception
@@ -29,33 +33,56 @@ _NO_JSON = "this line is no JSON, or more than is read"
 _NO_REQUEST = "this is no request of JSON-RPC 2.0"
 _UNREADABLE = object()
 _MAX_DIGITS = 4000
+_MAX_WAITING_LINES = 1000  # of input, ahead of who takes them
 
 
 class Lines(anyio.AsyncFile[str]):
-    """The lines of standard input; the transport makes one item of each."""
+    """The lines of standard input; the transport makes one item of each.
 
-    def __init__(self, file: TextIOWrapper) -> None:
+    A thread of their own reads them ahead of who takes them, so that the end is seen when it
+    comes.
+    """
+
+    def __init__(self, file: TextIOWrapper, leaving: Leaving) -> None:
         super().__init__(file)
         self.seen: deque[str] = deque()
+        self.ended = anyio.Event()
+        """All lines were taken."""
+        self._leaving = leaving
+        self._waiting: queue.Queue[str] = queue.Queue(_MAX_WAITING_LINES)
+        threading.Thread(target=self._read_ahead, args=(file,), name="stdin", daemon=True).start()
+
+    def _read_ahead(self, file: TextIOWrapper) -> None:
+        line = " "
+        while line:
+            try:
+                line = file.readline()
+            except (OSError, ValueError):
+                line = ""
+            if not line:
+                self._leaving.begin()
+            self._waiting.put(line)
 
     async def readline(self) -> str:
-        line = await super().readline()
+        line = await anyio.to_thread.run_sync(self._waiting.get, abandon_on_cancel=True)
+        self._leaving.put_off()
         self.seen.append(line)
+        if not line:
+            self.ended.set()
         return line
 
 
-def take_stdin() -> Lines:
+def take_stdin(leaving: Leaving) -> Lines:
     """Read standard input from here on; children of this process find it empty."""
     wire = os.fdopen(os.dup(0), "rb", closefd=False)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return Lines(TextIOWrapper(wire, encoding="utf-8", errors="replace"))
+    return Lines(TextIOWrapper(wire, encoding="utf-8", errors="replace"), leaving)
 
 
-async def serve_stdio(server: MCPServer[Runtime]) -> None:
-    """Serve until standard input ends: the SDK's transport, with an answer to every line."""
-    lines = take_stdin()
+async def serve_stdio(server: MCPServer[Runtime], lines: Lines) -> None:
+    """Serve until the lines end: the SDK's transport, with an answer to every one."""
     low = server._lowlevel_server  # noqa: SLF001 - what MCPServer.run_stdio_async does
     async with stdio_server(stdin=lines) as (read, write), anyio.create_task_group() as tasks:
         valid, messages = anyio.create_memory_object_stream[Item]()

@@ -250,8 +250,8 @@ ROWS: Sequence[Row] = (
         retry=Retry.NEVER,
         advice="Stop and ask the user: the plan has to be upgraded or its reset waited for.",
         status=429,
-        close_code=_LIMIT_CLOSE,
-        source="skill v2 upload; docs; chosen: the close code",
+        close_code=4029,
+        source="skill v2 upload; docs; seen, August 2026: the close code",
     ),
     Row(
         code="ih3004",

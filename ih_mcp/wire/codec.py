@@ -171,6 +171,8 @@ def _read_ready(data: Fields, frame: Fields, dialect: Dialect) -> Ready:
         if theirs in data and _is_limit(ours, data[theirs])
     }
     table = {f.name: getattr(dialect.limits, f.name) for f in fields(Limits)}
+    if declared:  # seen on v1, June 2026: limits without a least duration, and shorter pieces taken
+        table["min_segment_seconds"] = None
     return Ready(
         limits=Limits(**(table | declared)),
         includes=_texts(options.get("include")) or (),

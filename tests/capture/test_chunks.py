@@ -102,3 +102,29 @@ async def test_a_recording_without_its_beginning_is_refused(
             answer = await page.chunk(given[1], seq=0)
             assert (answer["type"], answer["code"]) == ("refused", "no_header")
             assert "Send every chunk from the first on" in answer["help"]
+
+
+async def test_of_a_refused_chunk_of_the_page_nothing_is_sent_and_the_right_one_is_taken(
+    open_room: OpenRoom, shared_media: Path
+) -> None:
+    given = chunks(shared_media, "chromium-vp8-250ms")[:4]
+    async with open_room() as room:
+        stream = await room.start()
+        key = await redeem(room.house, room.house.link(stream.id))
+        async with open_page(room.house, key) as page:
+            await page.hear("welcome")
+            await page.claim()
+            assert (await page.chunk(given[1], seq=0))["type"] == "refused"
+            assert (await page.chunk(b"\0\0\0", seq=0))["code"] == "no_header"
+            for seq, data in enumerate(given):
+                assert (await page.chunk(data, seq=seq))["type"] == "taken"
+                wrong = await page.chunk(bytes(5), seq=seq + 1)
+                assert wrong["code"] in {"no_header", "bad_container"}
+        stream.ask_to_end()
+        with anyio.fail_after(30):
+            await stream.until(lambda: False)
+        whole, at = b"".join(given), 0
+        for size, sha256 in room.wire():
+            assert hashlib.sha256(whole[at : at + size]).hexdigest() == sha256
+            at += size
+        assert at == len(whole)

@@ -7,17 +7,21 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.from_thread
 import pytest
+from anyio import to_thread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
 from ih_mcp.journal.checks import checksums
@@ -314,7 +318,7 @@ async def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> N
 
 
 async def test_what_is_too_old_or_too_much_goes_oldest_first(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Keeping(max_bytes=250)) as journal:
+    async with open_journal(tmp_path, Keeping(max_bytes=300)) as journal:
         for n in range(3):
             log = await keep(journal, "x" * 100, stream_id=f"st_{n}")
             await log.write_record({}, ended=True)
@@ -709,3 +713,119 @@ async def test_what_came_while_a_commit_failed_is_not_kept_behind_a_hole(
             await log.moved()
         assert log.last == 1
         assert await bodies_of(journal) == ["a"]
+
+
+# --- what is counted -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "size"),
+    [("", 0), ("a", 1), ("\x00abc", 4), ("\u00e9", 2), ("\U0001f642", 4), (b"\x00\xff", 2)],
+)
+async def test_a_message_counts_with_its_bytes_and_its_row(
+    body: str | bytes, size: int, tmp_path: Path
+) -> None:
+    async with open_journal(tmp_path, Keeping(max_stream_bytes=100 * (size + 32))) as journal:
+        log = await keep(journal, *[body] * 100)
+        await journal.commit()
+        row = await journal.row("st_1")
+        assert (row.size, row.disk_bytes) == (100 * size, 100 * (size + 32))
+        assert (log.oldest, log.disk_bytes) == (1, row.disk_bytes)
+        log.append(body, leg=0)
+        await log.flushed()
+        await journal.commit()
+        row = await journal.row("st_1")
+        assert (row.oldest, log.oldest) == (26, 26)
+        assert row.size == log.size == 76 * size
+
+
+async def test_one_large_commit_is_trimmed_to_the_bound_at_once(tmp_path: Path) -> None:
+    async with open_journal(tmp_path, Keeping(max_stream_bytes=2_000)) as journal:
+        log = await keep(journal, *[f"{n:0100}" for n in range(1_000)])
+        await journal.commit()
+        assert log.disk_bytes <= 2_000
+        assert (await bodies_of(journal, after=log.oldest - 1))[-1] == f"{999:0100}"
+
+
+async def test_a_stream_of_an_earlier_version_is_counted_by_its_rows_and_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Its size was noted in characters, without rows."""
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, *["\u00e9"] * 100)
+    edit(tmp_path, "UPDATE streams SET size=100")
+    async with open_journal(tmp_path, Keeping(max_stream_bytes=1_000)) as journal:
+        assert (await journal.row("st_1")).disk_bytes == 100 + 100 * 32
+        log = await journal.adopt("st_1")
+        log.append("a", leg=0)
+        await log.flushed()
+        await journal.commit()
+        row = await journal.row("st_1")
+        assert row.disk_bytes == log.disk_bytes <= 1_000
+        assert row.size >= 0
+        assert (await bodies_of(journal, after=row.oldest - 1))[-1] == "a"
+    async with open_journal(tmp_path) as journal:
+        assert (await journal.adopt("st_1")).oldest == row.oldest
+
+
+# --- the writer, when it is disturbed ------------------------------------------------------------
+
+
+async def test_what_was_taken_is_written_though_the_journal_is_cancelled(tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            cancelled = anyio.Event()
+
+            async def hold(journal: Journal) -> None:
+                await cancelled.wait()
+                await anyio.wait_all_tasks_blocked()  # whoever ends at once has ended
+                journal._writing.release_on_behalf_of(tasks)
+
+            with anyio.CancelScope() as scope:
+                async with open_journal(tmp_path) as journal:
+                    log = await journal.begin("st_1", {})
+                    await journal._writing.acquire_on_behalf_of(tasks)
+                    tasks.start_soon(hold, journal)
+                    log.append("a", leg=0)
+                    await anyio.wait_all_tasks_blocked()
+                    assert not log._pending  # the writer has taken it, and waits
+                    scope.cancel()
+                    cancelled.set()
+                    await anyio.sleep_forever()
+    async with open_journal(tmp_path) as journal:
+        assert await bodies_of(journal) == ["a"]
+
+
+async def test_a_commit_during_a_sync_is_synced_soon_and_an_idle_journal_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.journal.journal.SYNC_SECONDS", 0.01)
+    begun, may_end = threading.Semaphore(0), threading.Semaphore(0)
+
+    def sync() -> None:
+        begun.release()
+        assert may_end.acquire(timeout=10)
+
+    async def has_begun() -> bool:
+        return await to_thread.run_sync(partial(begun.acquire, timeout=5))
+
+    async with open_journal(tmp_path) as journal:
+        monkeypatch.setattr(journal._store, "sync", sync)
+        log = await keep(journal, "a")
+        assert await has_begun()
+        log.append("b", leg=0)
+        await log.flushed()  # it falls into the running sync
+        may_end.release()
+        assert await has_begun()
+        is_idle = anyio.Event()
+
+        class Watched(Bell):
+            async def wait(self) -> None:
+                is_idle.set()
+                await super().wait()
+
+        monkeypatch.setattr(journal, "_committed", Watched())
+        may_end.release()
+        with anyio.fail_after(5):
+            await is_idle.wait()
+        assert not begun.acquire(blocking=False)

@@ -11,7 +11,7 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.errors import MediaError, PathError
-from ih_mcp.media.admit import admit, beneath, find, opened, read
+from ih_mcp.media.admit import admit, beneath, find, opened, read, require_no_text
 
 
 @pytest.fixture
@@ -114,6 +114,16 @@ def test_nothing_outside_is_taken_for_one_that_looks_the_same(folder: Path) -> N
         error = refused(path, folder)
         assert error.code in {"path_not_allowed", "file_not_found"}
         assert "u202fb" not in f"{error.what} {error.help} {error.facts}"
+
+
+def test_nothing_outside_is_looked_at_where_another_folder_may_have_it(folder: Path) -> None:
+    outside, other = folder.parent / "outside", folder.parent / "other"
+    for place in (outside, other):
+        place.mkdir()
+    (outside / "a\u202fb.mp4").write_bytes(b"secret")
+    (folder / "linked").symlink_to(outside)
+    error = refused("linked/a b.mp4", folder, other)
+    assert (error.code, error.facts["near"]) == ("file_not_found", [])
 
 
 def test_did_you_mean_does_not_mind_upper_and_lower_case(folder: Path) -> None:
@@ -267,6 +277,7 @@ def test_an_allowed_folder_goes_by_every_name_it_has(
     link = folder.parent / "home"
     link.symlink_to(folder.parent)
     monkeypatch.setenv("HOME", str(link))
+    monkeypatch.delenv("PWD", raising=False)
     for allowed in (folder, link / folder.name):
         for name in (folder, link / folder.name):
             assert admit(str(name / "call.mp4"), allowed=[allowed]) == folder / "call.mp4"
@@ -460,3 +471,10 @@ def test_another_file_in_its_place_is_not_read(folder: Path) -> None:
     path.symlink_to(secret)
     with pytest.raises(PathError, match="cannot be opened"):
         read(path, max_bytes=100)
+
+
+def test_a_text_is_no_segment() -> None:
+    require_no_text("tone.pcm", bytes(100))
+    with pytest.raises(MediaError, match=r"'\.env' is a text, not a segment") as caught:
+        require_no_text(".env", b"API_KEY=x" * 9)
+    assert caught.value.code == "not_media"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import anyio
 import av
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from ih_mcp.media.changes import changing_tracks
 from ih_mcp.media.entries import look
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.media.probe import probe
+from ih_mcp.media.process import environment
 from ih_mcp.wire.dialects import V0, V1, Dialect, Framing
 
-from .checks import check_beast, cut, joined
+from . import oracle
+from .checks import check_beast, cut, joined, pictures, read_all
 from .zoo import Zoo
 
 HERTZ = 440.0
@@ -39,6 +43,11 @@ async def test_a_beast_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpe
     ("name", "code", "says"),
     [
         ("protected", "encrypted", "protected.mp4: the file is protected"),
+        ("scrambled_ts", "encrypted", "scrambled_ts.ts: the file is protected"),
+        ("protected_web", "encrypted", "protected_web.mkv: the file is protected"),
+        ("torn_header", "incomplete_file", "torn_header.mp4: the file is incomplete"),
+        ("torn_material", "incomplete_file", "torn_material.mxf: the file is incomplete"),
+        ("torn_voice", "incomplete_file", "torn_voice.caf: the file is incomplete"),
         ("picture_unknown", "not_decodable", "picture_unknown.mp4: the picture of the file cannot"),
         ("dolby_av1", "not_decodable", "dolby_av1.mp4: the picture of the file cannot"),
         ("header_alone", "no_media", "header_alone.mp4: the file has a header and no media"),
@@ -160,16 +169,193 @@ def with_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     start = data.index(b"moov") - 4
     moov = data[start : start + int.from_bytes(data[start : start + 4], "big")]
     at = moov.index(b"stsd") - 4
-    size = int.from_bytes(moov[at : at + 4], "big")
-    entry = moov[at + 16 : at + size]
-    second = change(entry)
-    moov = moov[: at + 12] + struct.pack(">I", 2) + entry + second + moov[at + size :]
-    out, path = bytearray(moov), [b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"]
-    for kind in path:
-        place = bytes(out).index(kind) - 4
-        grown = int.from_bytes(out[place : place + 4], "big") + len(second)
-        out[place : place + 4] = grown.to_bytes(4, "big")
-    return data[: int.from_bytes(data[:4], "big")] + bytes(out)
+    entry = moov[at + 16 : at + int.from_bytes(moov[at : at + 4], "big")]
+    made = grown(moov, b"stsd", change(entry), b"stbl", b"minf", b"mdia", b"trak", b"moov")
+    return data[: int.from_bytes(data[:4], "big")] + made
+
+
+@pytest.mark.parametrize("dialect", [V0, V1])
+async def test_pictures_of_two_sample_entries_are_encoded_to_one(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    """Behind the change a copy had the header of what came before, and nobody could decode it."""
+    path = folder / "entries.mp4"
+    path.write_bytes(two_entries(zoo("wide_plain").read_bytes(), zoo("tall_plain").read_bytes()))
+    assert (await probe(ffmpeg, path)).changing == {"video"}
+    outcome = await cut(path, ffmpeg, dialect)
+    parts = read_all(outcome.segments, dialect.framing)
+    assert outcome.error is None
+    assert sum(len(part.pictures) for part in parts) == 120
+    assert [part.errors for part in parts if part.errors] == []
+    whole = dialect.framing is Framing.WHOLE
+    sent = [s.data for s in outcome.segments] if whole else [joined(outcome.segments)]
+    shown = [grey(segment) for segment in (sent[0], sent[-1])]
+    first, last = (grey(zoo(name).read_bytes()) for name in ("wide_plain", "tall_plain"))
+    assert np.abs(reduced(shown[0][0]) - reduced(first[0])).mean() < 12
+    fitted = shown[1][-1]
+    fitted = fitted[:, fitted.max(axis=0) > 40]  # the tall ones stand between black edges
+    assert np.abs(reduced(fitted) - reduced(last[-1])).mean() < 12
+
+
+async def test_fragments_of_two_sample_entries_are_refused(
+    zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    path = folder / "fragments.mp4"
+    path.write_bytes(two_entries_by_fragments(zoo("wide").read_bytes(), zoo("tall").read_bytes()))
+    with pytest.raises(MediaError) as caught:
+        await probe(ffmpeg, path)
+    assert caught.value.code == "not_decodable"
+
+
+def grey(data: bytes) -> list[np.ndarray]:
+    with av.open(io.BytesIO(data), "r") as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+
+def reduced(picture: np.ndarray) -> np.ndarray:
+    """The mean of each of 8 x 8 fields."""
+    rows = np.array_split(picture.astype(float), 8, axis=0)
+    return np.array([[field.mean() for field in np.array_split(row, 8, axis=1)] for row in rows])
+
+
+@pytest.mark.parametrize("dialect", [V0, V1])
+async def test_pictures_in_mpeg_ts_that_change_their_size_all_decode(
+    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    """Each key frame there has its own parameters, which a copy keeps."""
+    path = folder / "sizes.ts"
+    path.write_bytes(zoo("wide_ts").read_bytes() + zoo("tall_ts").read_bytes())
+    outcome = await cut(path, ffmpeg, dialect)
+    parts = read_all(outcome.segments, dialect.framing)
+    assert outcome.error is None
+    assert pictures(*parts) == pictures(oracle.read(path))
+    assert [part.errors for part in parts if part.errors] == []
+
+
+def two_entries(first: bytes, second: bytes) -> bytes:
+    """Two MP4 files of pictures as one: a chunk of each, with a sample entry of its own."""
+    media = [mdat(data) for data in (first, second)]
+    moov = first[first.index(b"moov") - 4 :]
+    head = first[: int.from_bytes(first[:4], "big")]
+    sizes = [boxed(data, b"stsz")[20:] for data in (first, second)]
+    counts = [len(of) // 4 for of in sizes]
+    keys = [
+        struct.unpack(f">{(len(b) - 16) // 4}I", b[16:])
+        for b in (boxed(d, b"stss") for d in (first, second))
+    ]
+    later = [key + counts[0] for key in keys[1]]
+    begin = len(head) + 8
+    tables = {
+        b"stsd": boxed(first, b"stsd")[8:12]
+        + words(2)
+        + boxed(first, b"avc1")
+        + boxed(second, b"avc1"),
+        b"stts": words(0, 1, sum(counts), 1536),
+        b"stss": words(0, len(keys[0]) + len(later), *keys[0], *later),
+        b"stsc": words(0, 2, 1, counts[0], 1, 2, counts[1], 2),
+        b"stsz": words(0, 0, sum(counts)) + b"".join(sizes),
+        b"stco": words(0, 2, begin, begin + len(media[0])),
+    }
+    stbl = b"".join(words(len(body) + 8) + kind + body for kind, body in tables.items())
+    moov = moov.replace(b"edts", b"free")
+    old = boxed(moov, b"stbl")
+    made = bytearray(
+        grown(
+            moov.replace(old, words(8) + b"stbl"), b"stbl", stbl, b"minf", b"mdia", b"trak", b"moov"
+        )
+    )
+    short = len(old) - 8  # what was taken out is counted in the boxes around it still
+    for kind in (b"minf", b"mdia", b"trak", b"moov"):
+        at = made.index(kind) - 4
+        made[at : at + 4] = words(int.from_bytes(made[at : at + 4], "big") - short)
+    return head + words(sum(map(len, media)) + 8) + b"mdat" + b"".join(media) + bytes(made)
+
+
+def boxed(data: bytes, kind: bytes) -> bytes:
+    """The first box of a kind; where it can be a word of `ftyp` too, behind that."""
+    at = data.index(kind, data.index(b"stsd") if kind == b"avc1" else 0) - 4
+    return data[at : at + int.from_bytes(data[at : at + 4], "big")]
+
+
+def mdat(data: bytes) -> bytes:
+    return boxed(data, b"mdat")[8:]
+
+
+def words(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
+def two_entries_by_fragments(first: bytes, second: bytes) -> bytes:
+    """Two fragmented MP4 files of pictures as one, the second behind the first."""
+    at = first.index(b"moof") - 4
+    moov = grown(
+        first[:at], b"stsd", boxed(second, b"avc1"), b"stbl", b"minf", b"mdia", b"trak", b"moov"
+    )
+    count = moov.index(b"stsd") + 8
+    moov = moov[:count] + words(2) + moov[count + 4 :]
+    return moov + first[at : first.index(b"mfra") - 4] + later_fragments(second)
+
+
+def grown(data: bytes, kind: bytes, more: bytes, *parents: bytes) -> bytes:
+    """With more at the end of a box, the first of its kind, and the boxes around it larger."""
+    out = bytearray(data)
+    for name in (kind, *parents):
+        place = data.index(name) - 4
+        size = int.from_bytes(data[place : place + 4], "big")
+        out[place : place + 4] = (size + len(more)).to_bytes(4, "big")
+    place = data.index(kind) - 4
+    end = place + int.from_bytes(data[place : place + 4], "big")
+    return bytes(out[:end]) + more + bytes(out[end:])
+
+
+def later_fragments(data: bytes, ticks: int = 6 * 15_360) -> bytes:
+    """The fragments with the second sample entry, 6 s later."""
+    out, at = b"", data.index(b"moof") - 4
+    while at < data.index(b"mfra") - 4:
+        size = int.from_bytes(data[at : at + 4], "big")
+        box = bytearray(data[at : at + size])
+        at += size
+        if box[4:8] == b"moof":
+            time = box.index(b"tfdt")
+            wide = 8 if box[time + 4] else 4
+            moved = int.from_bytes(box[time + 8 : time + 8 + wide], "big") + ticks
+            box[time + 8 : time + 8 + wide] = moved.to_bytes(wide, "big")
+            run, header = box.index(b"trun"), box.index(b"tfhd")
+            place = int.from_bytes(box[run + 12 : run + 16], "big") + 4  # of the media: moved too
+            box[run + 12 : run + 16] = place.to_bytes(4, "big")
+            box[header + 7] |= 2  # the number of a sample entry follows
+            for name in (b"moof", b"traf", b"tfhd"):
+                begin = box.index(name) - 4
+                longer = int.from_bytes(box[begin : begin + 4], "big") + 4
+                box[begin : begin + 4] = longer.to_bytes(4, "big")
+            box[header + 12 : header + 12] = struct.pack(">I", 2)
+        out += bytes(box)
+    return out
+
+
+async def test_a_voice_note_of_a_phone_is_sent(ffmpeg: Ffmpeg, folder: Path) -> None:
+    """AMR, of which ffmpeg makes none: twelve seconds of frames that say nothing."""
+    path = folder / "note.amr"
+    path.write_bytes(b"#!AMR\n" + (b"\x3c" + bytes(31)) * 600)
+    outcome = await cut(path, ffmpeg, V1)
+    assert outcome.error is None
+    assert sum(s.end_seconds - s.start_seconds for s in outcome.segments) == pytest.approx(
+        12, abs=0.2
+    )
+
+
+@pytest.mark.parametrize("name", ["protected", "header_alone", "photo", "dolby_av1"])
+async def test_nothing_is_opened_for_a_file_that_cannot_be_sent(
+    name: str, zoo: Zoo, tmp_path: Path
+) -> None:
+    words = ["stream", str(zoo(name)), "--local", "--analyst", "placeholder"]
+    done = await anyio.run_process(
+        [sys.executable, "-m", "ih_mcp", *words],
+        check=False,
+        env={**environment(), "IH_MCP_DATA_DIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"ih-mcp: {zoo(name).name}: the ".encode())
 
 
 async def test_inputs_of_the_field_are_sent_or_refused_as_they_should_be(

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ih_mcp.media import ebml
+from ih_mcp.media.ebml import Id
 from ih_mcp.media.process import environment
 
 PICTURE = "testsrc2=s=320x180:r=30:d={seconds},noise=alls=4:allf=t"
@@ -99,6 +101,46 @@ def without_packets(data: bytes, pid: int = 0x101) -> bytes:
 def unheard(data: bytes) -> bytes:
     """An MP4 whose sound is of a kind that ffmpeg has no decoder for."""
     return data.replace(b"mp4a", b"mhm1").replace(b"esds", b"free")
+
+
+def scrambled(data: bytes) -> bytes:
+    """MPEG-TS as a receiver without a card stores it."""
+    chance, packets = random.Random(7), []  # noqa: S311 - no secret
+    for at in range(0, len(data), 188):
+        packet = bytearray(data[at : at + 188])
+        if 0x100 <= int.from_bytes(packet[1:3], "big") & 0x1FFF < 0x1000:
+            packet[3] |= 0x80
+            packet[4:] = chance.randbytes(184) if packet[3] & 0x30 == 0x10 else packet[4:]
+        packets.append(bytes(packet))
+    return b"".join(packets)
+
+
+def with_key_id(data: bytes) -> bytes:
+    """A Matroska file that says that its tracks are encrypted, as WebM of the web does it."""
+    key = ebml.element(0x47E1, b"\x05") + ebml.element(0x47E2, bytes(16))
+    encoding = ebml.element(
+        0x6240,
+        ebml.element(0x5033, b"\x01") + ebml.element(0x5035, key),
+    )
+    encodings = ebml.element(0x6D80, encoding)
+    cluster = data.index(b"\x1f\x43\xb6\x75")
+    out, at = bytearray(data), data.rindex(b"\x16\x54\xae\x6b", 0, cluster)
+    (wide, size) = _size(out, at + 4)
+    tracks = bytes(out[at + 4 + wide : at + 4 + wide + size])
+    made, place = b"", 0
+    while place < len(tracks):
+        mark, (width, length) = tracks[place], _size(tracks, place + 1)
+        payload = tracks[place + 1 + width : place + 1 + width + length]
+        made += ebml.element(mark, payload + (encodings if mark == Id.TRACK_ENTRY else b""))
+        place += 1 + width + length
+    head = bytes(out[: data.index(b"\x18\x53\x80\x67") + 4]) + ebml.UNKNOWN
+    return head + ebml.element(Id.TRACKS, made) + bytes(out[at + 4 + wide + size :])
+
+
+def _size(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """How wide a size of EBML is, and the size."""
+    wide = 9 - data[at].bit_length()
+    return wide, int.from_bytes(data[at : at + wide], "big") & ((1 << 7 * wide) - 1)
 
 
 def header_alone(data: bytes) -> bytes:
@@ -470,6 +512,22 @@ ZOO: Mapping[str, Beast] = {
         "-encryption_kid 112233445566778899aabbccddeeff00",
         is_media=False,
     ),
+    "scrambled_ts": Beast("ts", made_of="transport", change=scrambled, is_media=False),
+    "protected_web": Beast("mkv", made_of="mkv", change=with_key_id, is_media=False),
+    **{
+        f"{name}{ending}": Beast(
+            container,
+            f"-f lavfi -i testsrc2=s={size}:r=10:d=6 -c:v libx264 -preset ultrafast -bf 0 -g 10 "
+            f"-pix_fmt yuv420p -video_track_timescale 15360 {options}",
+            seconds=6.0,
+        )
+        for name, size, offset in (("wide", "320x180", 0), ("tall", "180x320", 6))
+        for ending, container, options in (
+            ("", "mp4", "-movflags +frag_keyframe+default_base_moof+empty_moov"),
+            ("_plain", "mp4", ""),
+            ("_ts", "ts", f"-output_ts_offset {offset}"),
+        )
+    },
     "rate_44100": Beast(
         "ts",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=44100:d=6 "
@@ -522,6 +580,11 @@ ZOO: Mapping[str, Beast] = {
         "mp4", made_of="base", change=torn, seconds=8.17, ends="ends_early", is_damaged=True
     ),
     "torn_index_last": Beast("mp4", made_of="edit_list", change=torn, ends="incomplete_file"),
+    "torn_header": Beast("mp4", made_of="base", change=lambda data: data[:4096], is_media=False),
+    "torn_material": Beast(
+        "mxf", made_of="material", change=lambda data: data[:4096], is_media=False
+    ),
+    "torn_voice": Beast("caf", made_of="voice_caf", change=torn, is_media=False),
     "torn_webm": Beast("webm", made_of="vp9", change=torn, seconds=8.37, ends="ends_early"),
     "torn_transport": Beast(
         "ts", made_of="transport", change=torn, seconds=8.27, slack_seconds=0.1

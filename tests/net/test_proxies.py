@@ -241,7 +241,8 @@ def test_a_password_is_not_for_people(setenv: pytest.MonkeyPatch) -> None:
         ({"https": "http://corp:8080"}, ("http", "corp")),
         ({"http": "http://corp:8080"}, None),
         ({"socks": "http://corp:1080"}, ("socks5h", "corp")),  # as macOS gives it
-        ({"socks": "socks://corp:1080"}, ("socks5h", "corp")),  # as Windows gives it
+        ({"socks": "socks://corp:1080"}, ("socks5h", "corp")),
+        ({"https": "socks4://corp:1080"}, ("socks5h", "corp")),  # as Windows gives it
         ({"socks": "http://s:1080", "https": "http://corp:8080"}, ("http", "corp")),
     ],
 )
@@ -257,6 +258,16 @@ def test_the_systems_proxy_counts_where_no_variable_is_set(
     assert asked == ["api.example.com:443"]
     setenv.setattr(proxies, "proxy_bypass", lambda _: True)
     assert proxy_for(ENDPOINT) is None
+
+
+def test_what_the_system_has_and_cannot_be_used_can_be_overruled(
+    setenv: pytest.MonkeyPatch,
+) -> None:
+    setenv.setattr(proxies, "getproxies", lambda: {"https": "ftp://corp:1"})
+    setenv.setattr(proxies, "proxy_bypass", lambda _: False)
+    with pytest.raises(ConfigurationError, match="the system's settings") as refused:
+        proxy_for(ENDPOINT)
+    assert refused.value.help.endswith("or set HTTPS_PROXY.")
 
 
 def test_the_standard_library_still_gives_what_is_read_here(setenv: pytest.MonkeyPatch) -> None:

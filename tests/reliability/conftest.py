@@ -17,6 +17,7 @@ _ROW = re.compile(r"(?<![A-Za-z])([CNScns]\d+)(?![A-Za-z\d.])")
 _ROWS_OF_FILES = {
     "test_bad_inputs.py": "bad inputs",
     "test_properties.py": "fuzz",
+    "test_push_model.py": "pushes",
     "test_schedules.py": "schedules",
     "test_pacing.py": "pacing",
     "test_checker.py": "checker",

@@ -76,10 +76,16 @@ def _value(value: str) -> str:
     return f'{{"type":"x","data":{{"a":{value}}}}}'
 
 
+def _names(size: int) -> str:
+    items = ",".join(f'{{"type":"{n:06x}"}}' for n in range((size - 60) // 18))
+    return f'{{"type":"signal.detected","data":{{"signals":[{items}]}}}}'
+
+
 SHAPES: dict[str, Callable[[int], str]] = {
     "ranges": lambda size: _list("coverage.dropped", "ranges", '{"start":-2,"end":-1}', size),
     "timeline": lambda size: _list("conversation_quality.updated", "timeline", "{}", size),
     "signals": lambda size: _list("signal.detected", "signals", '{"type":"a"}', size),
+    "names": _names,
     "objects": lambda size: _list("x", "a", "{}", size),
     "floats": lambda size: _list("x", "a", "1.7976931348623157e-308", size),
     "keys": _keys,

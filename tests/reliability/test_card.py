@@ -16,6 +16,7 @@ ROWS = [
     *(f"C{n}" for n in range(1, 10)),
     *(f"N{n}" for n in range(1, 39)),
     *(f"S{n}" for n in range(1, 21)),
+    *("S22", "S23", "S37", "S40", "S45", "S48", "S49"),
 ]
 
 

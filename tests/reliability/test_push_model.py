@@ -140,7 +140,7 @@ async def test_what_arrives_is_what_was_kept_once_and_in_order(
         patch.setattr(push_tools, "_ORDER_SECONDS", 0.01)  # a gap is not filled here
         with anyio.fail_after(30):
             await drive(name, sizes, actions, rubbish, room)
-    report("P", "test_push_model.py", f"pushes against a model: {often(10, nightly=1000)} examples")
+    report("pushes", "test_push_model.py", f"{often(10, nightly=1000)} examples against a model")
 
 
 async def drive(

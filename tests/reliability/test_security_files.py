@@ -1,8 +1,10 @@
-"""S25, S33, S35, S47: which file a name means, whoever writes the name or moves the file."""
+"""S25, S33-S35, S41, S47: which file a name means, whoever writes the name or moves the file."""
 
 from __future__ import annotations
 
+import math
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path, PureWindowsPath
@@ -10,17 +12,24 @@ from pathlib import Path, PureWindowsPath
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ih_mcp import files
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import open_file, program_places
+from ih_mcp.journal import Keeping, open_journal
 from ih_mcp.media.admit import admit, beneath, read
+from ih_mcp.media.container import is_text
+from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
+from ih_mcp.standin.serve import serve
 from ih_mcp.tools import disk
 from ih_mcp.tools.disk import DiskCalls
 from ih_mcp.tools.runtime import open_runtime
 from ih_mcp.wire.rest import MAX_VIDEO_BYTES
+from tests.road.host import environment, open_host
 
 from .budget import often, report
 
@@ -180,3 +189,130 @@ async def test_s35_what_hangs_takes_no_thread_from_others_and_ends_in_a_refusal(
         while calls.left_behind():
             await anyio.lowlevel.checkpoint()
         assert await calls.call(lambda: 1) == 1
+
+
+# --- S34: bytes of the journal on the disk -------------------------------------------------------
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("journal.db*"))
+
+
+@pytest.mark.parametrize(
+    "body", ["", "a", "\x00" * 8, "\U0001f642" * 8], ids=["0", "1", "nul", "4"]
+)
+async def test_s34_the_bounds_are_of_bytes_on_the_disk(body: str, tmp_path: Path) -> None:
+    keeping = Keeping(max_stream_bytes=1 << 16, max_bytes=1 << 20)
+    async with open_journal(tmp_path, keeping) as journal:
+        log = await journal.begin("st_1", {"state": "open"})
+        for _ in range(200):
+            for _ in range(2_000):
+                log.append(body, leg=0)
+            await log.flushed()
+        await journal.commit()
+        assert log.last == 400_000
+        assert log.disk_bytes <= 1 << 16
+        page = await journal.read("st_1", log.oldest - 1, limit=10**6, max_chars=10**9)
+        assert page.entries[-1].cursor == 400_000
+    size = size_of(tmp_path)
+    report("S34", "test_security_files.py", f"400,000 messages of {len(body)}: {size >> 10} KiB")
+    assert size < 1 << 20
+
+
+async def test_s34_streams_that_are_over_count_with_their_rows(tmp_path: Path) -> None:
+    async with open_journal(tmp_path, Keeping(max_bytes=1 << 20)) as journal:
+        for number in range(4):
+            log = await journal.begin(f"st_{number}", {"state": "open"})
+            for _ in range(20_000):
+                log.append("", leg=0)
+            await log.write_record({"state": "ended"}, ended=True)
+            journal.release(log)
+        await journal.tidy()
+        assert [row.id for row in await journal.rows()] == ["st_3"]
+
+
+# --- S41: what is pushed by its path -------------------------------------------------------------
+
+TEXTS = {
+    ".env": "OPENAI_API_KEY=sk-SECRET\nDB=postgres://u:SECRET@h/d\r\n",
+    "short": "KEY=SECRET",
+    "id_ed25519": "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "U0VDUkVU" * 60 + "\n-----END",
+    "notes.md": "\ufeff# J\u00f6rg sagt: SECRET \U0001f642\n" * 400,
+    "talk.mp4": "SECRET\t" * 1_000,
+}
+SOUNDS = {
+    "silence.pcm": bytes(3_200),
+    "tone.pcm": b"".join(
+        int(9_000 * math.sin(n / 5)).to_bytes(2, "little", signed=True) for n in range(3_200)
+    ),
+    "quiet": bytes([32, 0, 33, 255] * 800),
+}
+
+
+async def test_s41_a_text_is_not_pushed_into_a_stream_of_raw_sound(
+    ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    for name, text in TEXTS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    for name, data in SOUNDS.items():
+        (tmp_path / name).write_bytes(data)
+    async with serve(ffmpeg=ffmpeg) as running:
+        env = environment(tmp_path / "d", endpoint=running.url, IH_MCP_MEDIA_DIRS=str(tmp_path))
+        async with open_host(env) as host:
+            started = await host.call(
+                "start_stream", api="v2", model="inter-2-audio", sample_rate=16_000
+            )
+            stream_id = started.status["stream_id"]
+            for name in TEXTS:
+                answer = await host.call("push_segment", stream_id=stream_id, path=name)
+                assert answer.error["code"] == "not_media", answer.text
+                assert "is a text, not a segment" in answer.text
+                assert "SECRET" not in answer.text
+            for name in SOUNDS:
+                answer = await host.call("push_segment", stream_id=stream_id, path=name)
+                assert answer.status["accepted"], answer.text
+            await host.call("end_stream", stream_id=stream_id)
+        (session,) = running.recorder.sessions
+    assert session.segments
+    report("S41", "test_security_files.py", f"{len(TEXTS)} texts refused")
+
+
+@given(st.binary(max_size=64))
+def test_s41_what_holds_a_byte_that_no_text_has_is_no_text(data: bytes) -> None:
+    assert not is_text(b"OggS" + data + bytes(1))
+    assert not is_text(data[:8])
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp", "Zs"]), min_size=9))
+def test_s41_any_text_is_a_text_wherever_it_is_cut(text: str) -> None:
+    assert is_text(text.encode())
+    assert is_text((text * 5_000).encode()[:4_096])
+
+
+# --- S47: the named file is the file -------------------------------------------------------------
+
+
+def test_s47_a_tool_never_takes_one_of_two(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "talk.mp4").write_bytes(folder.name.encode())
+    for order in (folders, folders[::-1]):
+        with pytest.raises(PathError) as refused:
+            admit("talk.mp4", allowed=order)
+        assert refused.value.code == "ambiguous_path"
+    (folders[0] / "talk.mp4").unlink()
+    assert read(admit("talk.mp4", allowed=folders), max_bytes=9) == b"b"
+
+
+def test_s47_a_person_names_a_file_as_in_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here/talk.mp4", "here/deep/talk.mp4", "talk.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "here" / "link").symlink_to("deep")
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("talk.mp4", "./talk.mp4", "../talk.mp4", "link/talk.mp4", "link/../talk.mp4"):
+        shell = subprocess.run(["cat", name], check=True, capture_output=True).stdout  # noqa: S607
+        assert read(admit(name, allowed=None), max_bytes=99) == shell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -17,16 +18,150 @@ from anyio import to_thread
 from anyio.abc import SocketStream
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from ih_mcp.capture.house import House
 from ih_mcp.capture.places import MAX_PAGES
 from ih_mcp.capture.serve import open_house
 from ih_mcp.capture.tickets import Pass
 from ih_mcp.journal import open_journal
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.settings import read_settings
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.serve import serve
+from ih_mcp.tools.credentials import LOCAL_KEY
+from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
+from ih_mcp.wire.rest import Token
 
 pytestmark = pytest.mark.timeout(60)
 MIB = 1 << 20
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, ConnectionResetError)
+
+# --- S29: the stand-in inside a server -----------------------------------------------------------
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncIterator[Runtime]:
+    """A process with `--local`; its stand-in is started."""
+    async with open_runtime(read_settings(endpoint="local", data_dir=tmp_path)) as runtime:
+        await runtime.standin()
+        yield runtime
+
+
+async def local_client(runtime: Runtime, key: str = LOCAL_KEY, **headers: str) -> httpx2.Response:
+    """The answer to a handshake with this key, a refusal or the 101."""
+    url = (await runtime.standin()).replace("http", "ws", 1) + "/v1/stream/analyze"
+    protocols = [Subprotocol("access_token"), Subprotocol(key)]
+    try:
+        async with connect(url, subprotocols=protocols, additional_headers=headers) as socket:
+            assert socket.response is not None
+            return httpx2.Response(socket.response.status_code)
+    except InvalidStatus as refused:
+        response = refused.response
+        return httpx2.Response(response.status_code, content=bytes(response.body))
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "file://", "http://localhost.evil"]
+)
+async def test_s29_a_page_of_elsewhere_gets_nothing_of_it(origin: str, local: Runtime) -> None:
+    assert (await local_client(local, origin=origin)).status_code == 403
+    async with httpx2.AsyncClient(base_url=await local.standin(), trust_env=False) as client:
+        for path in ("/", "/v1/auth", "/v1/client_tokens", "/v2/upload/analyze"):
+            answer = await client.post(path, headers={"Origin": origin}, content=b"{}")
+            assert answer.status_code == 403, path
+
+
+@pytest.mark.parametrize("key", ["x", "ih_live_x", "ih_local_stand_in", "ih_test_no_quota"])
+async def test_s29_another_program_gets_in_with_no_key_but_that_of_the_process(
+    key: str, local: Runtime
+) -> None:
+    refused = await local_client(local, key)
+    assert (refused.status_code, refused.json()["error_id"]) == (401, "ih2001")
+    bearer = {"Authorization": f"Bearer {key}"}
+    pair = {"key_id": "k", "key_secret": key, "scopes": ["interhumanai.stream"]}
+    async with httpx2.AsyncClient(base_url=await local.standin(), trust_env=False) as client:
+        answers = [
+            await client.post("/v1/auth", json=pair),
+            await client.post("/v1/client_tokens", json={"api_key": key}),
+            await client.post("/v1/client_tokens/revoke", json={"api_key": key, "token": "ct_"}),
+            await client.post("/v2/upload/analyze", headers=bearer),
+            *[
+                await client.get(f"/standin/{name}", headers=bearer)
+                for name in ("sessions", "billing", "evidence")
+            ],
+        ]
+    assert {answer.status_code for answer in answers} == {401}
+
+
+async def test_s29_its_own_process_gets_in(local: Runtime) -> None:
+    assert (await local_client(local)).status_code == 101
+    stream = await local.start_stream(Opening(api="v1"))
+    await stream.opened()
+    token = Token.read((await local.mint("/v1/auth", local.credentials.key_pair().body())).encode())
+    assert (await local_client(local, token.access_token)).status_code == 101
+
+
+def test_s29_every_process_has_another_key() -> None:
+    command = "from ih_mcp.tools.credentials import LOCAL_KEY; print(LOCAL_KEY)"
+    others = {subprocess.check_output([sys.executable, "-c", command], text=True) for _ in range(2)}
+    assert len({*others, LOCAL_KEY}) == 3
+
+
+@pytest.mark.parametrize("path", ["/v0/auth", "/v1/auth", "/v1/client_tokens/revoke"])
+async def test_s29_a_body_without_an_end_is_refused_at_64_kib(path: str, ffmpeg: Ffmpeg) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {200 * MIB}\r\n\r\n"
+    async with serve(ffmpeg=ffmpeg) as running:
+        port = int(running.url.rpartition(":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(head.encode() + bytes(65 * 1024))
+            with anyio.fail_after(5):
+                answer = await stream.receive()
+                while b"\r\n\r\n{" not in answer:
+                    answer += await stream.receive()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"ih4003" in answer
+    assert b"must not exceed 65_536 bytes" in answer
+
+
+async def test_s29_sessions_and_uploads_are_bounded_and_the_refusal_says_how_many(
+    ffmpeg: Ffmpeg,
+) -> None:
+    options = Options(max_sessions=2, max_uploads=0)
+    bearer = {"Authorization": "Bearer ih_live_x"}
+    async with serve(options, ffmpeg=ffmpeg) as running, AsyncExitStack() as stack:
+        url = running.url.replace("http", "ws", 1) + "/v1/stream/analyze"
+        for _ in range(2):
+            await stack.enter_async_context(connect(url, additional_headers=bearer))
+        with pytest.raises(InvalidStatus) as refused:
+            await stack.enter_async_context(connect(url, additional_headers=bearer))
+        async with httpx2.AsyncClient(base_url=running.url, trust_env=False) as client:
+            uploads = [
+                await client.post(f"/{version}/upload/analyze", headers=bearer)
+                for version in ("v0", "v1", "v2")
+            ]
+    response = refused.value.response
+    assert (response.status_code, json.loads(response.body)["error_id"]) == (429, "ih3002")
+    assert b"holds 2 sessions at once" in response.body
+    for answer in uploads:
+        assert (answer.status_code, answer.json()["error_id"]) == (503, "ih1002")
+        assert "works on 0 uploads at once" in answer.json()["message"]
+
+
+async def test_s29_what_a_client_says_is_kept_within_64_mib_of_all(ffmpeg: Ffmpeg) -> None:
+    """As many sessions as there may be records of, each with texts of 30 MiB."""
+    async with serve(ffmpeg=ffmpeg) as running:
+        url = running.url.replace("http", "ws", 1) + "/v1/stream/analyze"
+        bearer = {"Authorization": "Bearer ih_live_x"}
+        for _ in range(4):
+            async with connect(url, additional_headers=bearer) as socket:
+                await socket.recv()
+                await socket.send("x" * 30 * MIB)
+                assert "ih4006" in str(await socket.recv())
+        kept = [len(text) for record in running.recorder.sessions for text in record.received]
+        assert kept == [30 * MIB] * 2
+        assert [record.received_left_out for record in running.recorder.sessions] == [1, 1, 0, 0]
+
 
 # --- S36: a ticket and who reads command lines ---------------------------------------------------
 

@@ -6,8 +6,14 @@ S28: the end of the process from the middle of all of these.
 
 from __future__ import annotations
 
+import fcntl
 import math
-from collections.abc import AsyncIterator
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +27,8 @@ from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
+from tests.road.host import Process, environment
+from tests.road.test_process_end import BOUND_SECONDS, ENDS
 
 from .budget import report
 from .hold import Hold, holding
@@ -137,6 +145,98 @@ async def test_s27_a_limit_that_cannot_be_true_costs_no_session_and_no_memory(
     assert ("A new one is not opened so often" in str(record.get("notes"))) is is_noted
     assert stream.record()["segments"] == {"completed": 100}
     report("S27", "test_security_loop.py", "limits that cannot be true: one session each")
+
+
+# --- S28: the end of the process -----------------------------------------------------------------
+
+
+def flooded(server: Process) -> None:
+    stream_id = server.call("start_stream").status["stream_id"]
+    server.call("poll_events", stream_id=stream_id, cursor=1000, wait_s=5)
+
+
+def pinged(server: Process) -> None:
+    server.call("start_stream")
+
+
+def drawing(server: Process) -> None:
+    stream_id = server.call("start_stream").status["stream_id"]
+    server.call("poll_events", stream_id=stream_id, cursor=1, wait_s=5)
+    arguments = {"stream_id": stream_id, "format": "png"}
+    for number in range(50):  # more than there are worker threads
+        ask(server, f"draw {number}", "render_timeline", **arguments)
+    server.request("ping")  # what was asked before has begun
+
+
+def waiting_for_a_thread(server: Process) -> None:
+    ask(server, "check", "check_setup")
+    server.request("ping")
+
+
+def with_nobody_who_reads_its_errors(server: Process) -> None:
+    assert server.process.stderr
+    errors = server.process.stderr.fileno()
+    fcntl.fcntl(errors, fcntl.F_SETPIPE_SZ, 4096)
+    for number in range(200):
+        ask(server, f"push {number}", "push_segment", stream_id="st_unknown")
+    while struct.unpack("i", fcntl.ioctl(errors, termios.FIONREAD, b"1234"))[0] < 3900:
+        time.sleep(0.01)
+
+
+def ask(server: Process, name: str, tool: str, **arguments: object) -> None:
+    """Call a tool without waiting for its answer."""
+    params = {"name": tool, "arguments": arguments}
+    server._write({"id": name, "method": "tools/call", "params": params})
+
+
+MIDDLES: dict[str, tuple[Plan, Callable[[Process], None]]] = {
+    "a flood": (Plan(flood="byte"), flooded),
+    "pings": (Plan(flood="ping"), pinged),
+    "a picture": (Plan(shape="names", size=50_000), drawing),
+    "a thread": (Plan(), waiting_for_a_thread),
+    "full errors": (Plan(), with_nobody_who_reads_its_errors),
+}
+HANGS = """#!/bin/sh
+exec sleep 60
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, sizes of pipes")
+@pytest.mark.parametrize("end", ["eof", "sigterm"])
+@pytest.mark.parametrize("middle", MIDDLES)
+def test_s28_a_server_goes_in_time_from_the_middle_of_anything(
+    middle: str, end: str, tmp_path: Path
+) -> None:
+    plan, begin = MIDDLES[middle]
+    hangs = tmp_path / "ffmpeg"
+    hangs.write_text(HANGS, encoding="utf-8")
+    hangs.chmod(0o700)
+    with hostile(plan) as url:
+        env = environment(
+            tmp_path / "data", endpoint=url, IH_MCP_FFMPEG=str(hangs), IH_MCP_LOG="info"
+        )
+        took = math.inf
+        for _ in range(3):  # a machine that is busy elsewhere gets two more tries
+            took = leave(env, begin, ENDS[end])
+            if took < BOUND_SECONDS:
+                break
+    report("S28", "test_security_loop.py", f"{middle}, {end}: {took:.2f} s")
+    assert took < BOUND_SECONDS
+
+
+def leave(
+    env: dict[str, str], begin: Callable[[Process], None], end: Callable[[Process], None]
+) -> float:
+    """How long the process takes to go."""
+    server = Process(env)
+    try:
+        begin(server)
+        began = time.monotonic()
+        end(server)
+        assert server.process.wait(30) in {0, 128 + signal.SIGTERM}
+        return time.monotonic() - began
+    finally:
+        server.close()
 
 
 def check(row: str, what: str, hold: Hold) -> None:

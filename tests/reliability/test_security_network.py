@@ -22,15 +22,18 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from bench.bench_load_tls import trusted_certificate
 from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
 from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.net import rest
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.rest import open_rest
 from ih_mcp.net.retry import rule
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.serve import serve
+from ih_mcp.tools import check
 from ih_mcp.tools.check import _reached
 from tests.net.between import ENDPOINT, NAME, Between, http, open_between, page
 from tests.road.host import Answer, Host, environment, open_host
@@ -226,8 +229,8 @@ async def go(way: str, endpoint: str) -> None:
             async with open_socket(f"{url}/v1/stream/analyze", bearer="ih_test_x"):
                 return
         case "call":
-            async with open_rest(endpoint) as rest:
-                await rest.post("/v1/auth", {})
+            async with open_rest(endpoint) as client:
+                await client.post("/v1/auth", {})
         case _:
             await _reached(endpoint, "v1")
 
@@ -361,6 +364,21 @@ async def test_s48_a_proxy_that_is_not_there_is_named(
     assert (
         "api.invalid cannot be reached through the proxy 127.0.0.1:9 of HTTPS_PROXY" in error.what
     )
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_s48_a_proxy_that_never_answers_is_named(
+    way: str, variables: pytest.MonkeyPatch
+) -> None:
+    for limit in (rest, "_ANSWER_SECONDS"), (check, "_REACH_SECONDS"):
+        variables.setattr(*limit, 0.3)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener:
+        port = listener.extra(SocketAttribute.local_port)
+        variables.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
+        error = await failure_of(way)
+    assert (error.code, error.retry) == ("timeout" if way == "call" else "unreachable", True)
+    assert f"through the proxy 127.0.0.1:{port} of HTTPS_PROXY" in error.what
 
 
 # --- S48: who answers in the service's place ------------------------------------------------------

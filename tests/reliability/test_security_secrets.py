@@ -29,7 +29,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
-from ih_mcp.net.token import Minted
+from ih_mcp.net.token import Fixed, Minted
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.wire.rest import Job, KeyPair
 from tests.leaks import KEY, ODD_KEYS, PLANTED, look
@@ -43,9 +43,9 @@ pytestmark = pytest.mark.timeout(90)
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of the developer's own settings, and an empty working folder."""
-    for name in list(os.environ):
-        if name.startswith(("IH_MCP_", "INTERHUMAN_", "CLAUDE_PROJECT")):
-            monkeypatch.delenv(name)
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.validation_alias), raising=False)
+    monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -169,7 +169,7 @@ def test_s22_blanks_and_line_breaks_around_a_credential_are_taken_off(
     assert settings.key_id == KEY
 
 
-COMMANDS = [[], ["stream", "{clip}"], ["analyze", "{clip}"], ["token"], ["check"], ["messages"]]
+COMMANDS = [[], ["stream", "{clip}"], ["analyze", "{clip}"], ["token"], ["messages"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
@@ -184,6 +184,14 @@ def test_s22_every_command_names_the_variable_and_ends(
     assert done.stderr.startswith(b"ih-mcp: INTERHUMAN_API_KEY: has a")
     assert b"Traceback" not in done.stderr
     assert_holds_nothing(done.stderr.decode())
+
+
+def test_s22_the_check_of_the_setup_names_the_variable(tmp_path: Path) -> None:
+    done = run(environment(tmp_path, INTERHUMAN_API_KEY=ODD_KEYS["LF"]), "check")
+    assert done.returncode == 1
+    assert b"problem: INTERHUMAN_API_KEY: has a" in done.stdout
+    assert b"not ready yet" in done.stdout
+    assert_holds_nothing(done.stdout.decode() + done.stderr.decode())
 
 
 def run(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -364,6 +372,28 @@ def test_s22_no_text_of_ours_shows_a_known_secret(form: str) -> None:
     assert not any(map(is_shown, texts))
     assert error.what == "invalid header (hidden)"
     assert error.facts["n"] == 1
+
+
+async def test_s22_a_credential_is_known_from_its_first_use_on() -> None:
+    """Whoever gave it: the settings, a program, or the stand-in of this process."""
+    bearer = await Fixed("g1ven-by-a-program").bearer()
+    Minted(KeyPair(key_id="id", key_secret="s3cret-of-a-program"), base_url="http://h", api="v1")
+    assert redaction.redact(f"x{bearer}y s3cret-of-a-program") == "x(hidden)y (hidden)"
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_s22_the_login_of_a_camera_is_known_too() -> None:
+    read_settings(capture_input="-rtsp_transport tcp rtsp://me:pw1@c4m.example/1")
+    read_settings(capture_input="rtsp://operator:l0ng-password@c4m.example/1")
+    said = "rtsp://me:pw1@c4m.example/1: 401; rtsp://operator:l0ng-password@x; l0ng-password"
+    assert redaction.redact(said) == "rtsp(hidden)c4m.example/1: 401; rtsp(hidden)x; (hidden)"
+
+
+def test_s22_tokens_that_expired_long_ago_are_not_kept() -> None:
+    for number in range(100):
+        redaction.register(f"m1nted-{number:03}", expires=True)
+    assert redaction.redact("m1nted-099") == "(hidden)"
+    assert redaction.redact("m1nted-000") == "m1nted-000"
 
 
 @pytest.mark.usefixtures("known")
@@ -699,7 +729,10 @@ def test_s37_a_command_says_what_to_do(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     folder.chmod(0o777)
-    for words in (["messages"], ["check"], []):
+    checked = run(environment(folder), "check")
+    assert checked.returncode == 1
+    assert b"-> Run `chmod go-w" in checked.stdout
+    for words in (["messages"], []):
         done = run(environment(folder), *words)
         assert done.returncode == 2
         assert done.stderr.startswith(b"ih-mcp: other users may write to the data folder")

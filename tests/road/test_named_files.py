@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from anyio import run_process
 
 from ih_mcp.media.ffmpeg import Ffmpeg
 from ih_mcp.standin.serve import Running, serve
+from tests.forked import forked
 
 from .host import Host, environment, open_host
 
@@ -53,8 +53,7 @@ def env_of(places: Path, tmp_path: Path, endpoint: str) -> dict[str, str]:
 async def ih_mcp(
     env: dict[str, str], folder: Path, *arguments: str
 ) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "ih_mcp", *arguments]
-    return await run_process(command, env=env, cwd=folder, check=False)
+    return await run_process([*forked(), *arguments], env=env, cwd=folder, check=False)
 
 
 @pytest.mark.parametrize(

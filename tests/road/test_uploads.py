@@ -221,7 +221,8 @@ async def test_a_key_pair_alone_opens_streams_by_the_subprotocol(
         async with open_host(env) as host:
             started = await host.call("start_stream")
             checked = await host.call("check_setup")
-        (session,) = running.recorder.sessions
+        session, looked_at = running.recorder.sessions
+    assert looked_at.end == "refused: ih2002"  # by the check, without a credential
     assert started.status["state"] == "open", started.text
     assert checked.status["api_key"] == "key_pair is set"
     assert "s3cret" not in json.dumps(session.as_json()) + started.text + checked.text

@@ -87,6 +87,51 @@ def test_a_page_that_is_not_allowed_may_not_use_a_client_token() -> None:
         vault.grant(token, now=0, origin="https://b.example")
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("credential", "code"),
+    [
+        ("ih_local_k", None),
+        ("ih_local_", "ih2001"),
+        ("ih_live_anything", "ih2001"),
+        ("ih_test_no_quota", "ih2001"),
+        ("ih_test_expired", "ih2001"),
+        ("\udcff", "ih2001"),
+        ("ct_unknown", "ih2011"),
+        (None, "ih2002"),
+    ],
+)
+def test_with_a_key_of_its_own_it_is_that_key_or_none(
+    credential: str | None, code: str | None, strict: bool
+) -> None:
+    assert refused(Vault(strict=strict, key="ih_local_k"), credential) == code
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_token_is_forgotten_an_hour_after_it_expired_and_never_taken_again(strict: bool) -> None:
+    vault = Vault(strict=strict)
+    access = vault.mint_access_token("kid", [STREAM_SCOPE], now=0)
+    client, _ = vault.mint_client_token("ih_x", [STREAM_SCOPE], None, Caps(), now=0)
+    known = len(vault._grants)
+    assert [refused(vault, token, now=4000) for token in (access, client)] == ["ih2001", "ih2010"]
+    vault.mint_access_token("kid", [STREAM_SCOPE], now=5000)
+    assert len(vault._grants) == known - 1
+    assert [refused(vault, token, now=5000) for token in (access, client)] == ["ih2001", "ih2011"]
+
+
+def test_there_are_so_many_tokens_and_no_more_until_some_expire() -> None:
+    vault = Vault(strict=False)
+    for number in range(2000):
+        vault.grant(f"whatever {number}", now=0)  # nothing of those is kept
+    for _ in range(1000 - len(vault._grants)):
+        vault.mint_access_token("kid", [STREAM_SCOPE], now=0)
+    with pytest.raises(RefusedError, match="keeps 1000 tokens") as caught:
+        vault.mint_access_token("kid", [STREAM_SCOPE], now=0)
+    assert caught.value.code == "ih3002"
+    assert len(vault._grants) == 1000
+    vault.mint_access_token("kid", [STREAM_SCOPE], now=10_000)
+
+
 def test_no_scope_implies_another() -> None:
     grant = Grant(scopes=frozenset({UPLOAD_SCOPE}))
     grant.allow(UPLOAD_SCOPE)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ async def test_a_session_is_told_as_json() -> None:
         "received_left_out": 0,
         "received": [],
         "segments": [{"bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}],
+        "segments_left_out": 0,
         "end": "session.ended",
         "close_code": 1000,
         "billed_seconds": 8,
@@ -61,19 +63,53 @@ async def test_a_session_is_told_as_json() -> None:
     }
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "_MAX_TEXT_BYTES", 10)
+async def test_what_sessions_keep_is_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "12345"
+    monkeypatch.setattr(recorder_module, "_MAX_KEPT_BYTES", 4 * sys.getsizeof(text))
+    monkeypatch.setattr(recorder_module, "_SEGMENT_BYTES", sys.getsizeof(text))
     recorder = Recorder()
-    record = recorder.begin("/", "c", {})
-    for _ in range(4):
-        record.keep_text("12345")
-    assert (record.texts, record.texts_left_out) == (["12345"] * 2, 2)
-    record.did_not_leave()
-    assert record.texts_left_out == 1
-    for _ in range(4):
-        record.keep_received("12345")
-    assert (record.received, record.received_left_out) == (["12345"] * 2, 2)
-    for _ in range(300):
+    older, newer = recorder.begin("/", "c", {}), recorder.begin("/", "c", {})
+    older.keep_text(text)
+    older.keep_received(text)
+    await older.keep_segment(b"abc")
+    newer.keep_text(text)
+    assert (older.texts, older.received, len(older.segments)) == ([text], [text], 1)
+    newer.keep_received(text)  # there is no room beside what the older one keeps
+    assert (older.texts, older.received, older.segments) == ([], [], [])
+    assert (older.texts_left_out, older.received_left_out, older.segments_left_out) == (1, 1, 1)
+    for _ in range(2):
+        await newer.keep_segment(b"abc")
+    for record in (older, newer):  # an older one takes no room from a newer one
+        record.keep_text(text)
+        record.keep_received(text)
+        await record.keep_segment(b"abc")
+        assert record.texts_left_out == (2 if record is older else 1)
+        record.did_not_leave()
+        assert record.texts_left_out == (1 if record is older else 0)
+    assert (newer.texts, newer.received, len(newer.segments)) == ([text], [text], 2)
+    assert (newer.received_left_out, newer.segments_left_out) == (1, 1)
+
+
+def test_headers_count_too_and_an_empty_text_is_not_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder_module, "_MAX_KEPT_BYTES", 10_000)
+    recorder = Recorder()
+    assert recorder.begin("/", "c", {"x": "y" * 20_000}).headers == {}
+    record = recorder.begin("/", "c", {"x": "y" * 5000})
+    assert record.headers
+    for _ in range(1000):
+        record.keep_text("")
+    assert 0 < len(record.texts) < 200
+    for _ in range(200):
+        recorder.begin("/", "c", {})
+    record.keep_text("")  # a session that goes on, and is too long ago to be told
+    assert record.texts == []
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    for _ in range(301):
         recorder.begin("/", "c", {})
     assert [record.number for record in recorder.sessions] == list(range(102, 302))
     windows = [(Window(index, 3.0 * index, 3.0 * index + 8), Observations()) for index in range(3)]

@@ -43,11 +43,12 @@ async def session(
     *,
     includes: Sequence[str] = (),
     scopes: frozenset[str] = frozenset({STREAM_SCOPE}),
+    lacks_quota: bool = False,
 ) -> AsyncIterator[Client]:
     ours, theirs = socket_pair(room=1000)
     recorder = Recorder()
     record = recorder.begin(V0.path, "c0ffee", {})
-    grant = Grant(scopes=scopes)
+    grant = Grant(scopes=scopes, lacks_quota=lacks_quota)
     service = SegmentService(
         MemoryPeer(theirs),
         Call(dialect=V0, grant=grant, includes=tuple(includes)),
@@ -143,6 +144,12 @@ async def test_text_is_answered_with_an_error_that_names_a_segment() -> None:
         await client.socket.send_text("{}")
         message = await client.message()
     assert (message["status"], message["error_id"], message["segment"]) == ("error", "ih6001", 0)
+
+
+async def test_a_used_up_quota_closes_the_session_before_any_segment() -> None:
+    async with session(lacks_quota=True) as client:
+        (error,), closed = await client.rest()
+    assert (error["error_id"], closed.code) == ("ih3003", 4029)
 
 
 async def test_a_missing_scope_closes_the_session() -> None:

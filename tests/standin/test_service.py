@@ -7,6 +7,7 @@ from random import Random
 import anyio
 import pytest
 
+from ih_mcp.net.socket import SocketClosed
 from ih_mcp.standin.analyst import Observations
 from ih_mcp.standin.credentials import Caps, Grant
 from ih_mcp.standin.options import Options
@@ -15,8 +16,9 @@ from ih_mcp.standin.windows import Window
 from ih_mcp.wire.catalog import ROWS, Row
 from ih_mcp.wire.dialects import V1, V2, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE
+from tests.facts import shows
 
-from .fakes import Json, ScriptedAnalyst, data, kinds, seen, session, toy
+from .fakes import Json, MemoryPeer, ScriptedAnalyst, data, kinds, seen, session, toy
 
 CQI = ["conversation_quality_overall", "conversation_quality_timeline"]
 
@@ -427,12 +429,15 @@ async def test_age_ends_a_session(by: str) -> None:
     assert closed.code == 1001
 
 
+@shows("quota-at-opening")
 @pytest.mark.parametrize(
     ("grant", "model", "dialect", "code", "close_code"),
     [
         (Grant(scopes=frozenset()), None, V1, "ih2003", 4003),
         (None, "inter-9", V2, "ih4005", 1008),
         (Grant(scopes=frozenset({STREAM_SCOPE}), lacks_backend=True), None, V2, "ih1003", 1013),
+        (Grant(scopes=frozenset({STREAM_SCOPE}), lacks_quota=True), None, V1, "ih3003", 4029),
+        (Grant(scopes=frozenset({STREAM_SCOPE}), lacks_quota=True), None, V2, "ih3003", 4029),
     ],
 )
 async def test_refusals_come_instead_of_the_greeting(
@@ -575,14 +580,14 @@ async def test_an_analyst_that_fails_costs_its_windows_only() -> None:
     assert closed.code == 1000
 
 
-async def test_a_used_up_key_is_told_with_the_segment() -> None:
-    grant = Grant(scopes=frozenset({STREAM_SCOPE}), lacks_quota=True)
-    async with session(grant=grant) as client:
+async def test_a_key_that_is_used_up_meanwhile_is_told_with_the_segment() -> None:
+    async with session() as client:
         await client.until("session.ready")
+        client.grant.lacks_quota = True
         await client.socket.send_segment(toy(0, 9))
         messages, closed = await client.rest()
     assert [(data(m)["code"], data(m)["segment"]) for m in messages] == [("ih3003", 1)]
-    assert closed.code == 1001
+    assert closed.code == 4029
 
 
 @pytest.mark.parametrize(
@@ -734,3 +739,42 @@ async def test_a_step_holds_for_the_session_it_names() -> None:
         await client.until("session.ready")
         await client.socket.send_segment(toy(0, 9))
         assert await client.until("signal.detected")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "end"),
+    [
+        ({"max_session_seconds": 0.1}, "refused: ih6004, which the client did not read"),
+        ({"max_idle_seconds": 0.1}, "the client read nothing for 0.1 s"),
+    ],
+)
+async def test_a_client_that_never_reads_is_ended_by_the_limits(
+    bounds: dict[str, float], end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.standin.conversation._LAST_WORD_SECONDS", 0.05)
+    flood = {"at": "ready", "send": "x", "times": 100}
+    async with session(scripted(flood, **bounds), room=3) as client:
+        await client.record.over.wait()
+        assert client.record.end == end
+        assert client.record.close_code is None
+        while client.socket.inbox:
+            await client.socket.receive()
+        with pytest.raises(SocketClosed) as closed:
+            await client.socket.receive()
+    assert closed.value.code is None
+
+
+async def test_a_close_that_is_not_taken_does_not_keep_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(self: MemoryPeer, code: int = 1000, reason: str = "") -> None:
+        del self, code, reason
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr("ih_mcp.standin.conversation._LAST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr(MemoryPeer, "close", never)
+    async with session() as client:
+        await client.until("session.ready")
+        messages, closed = await client.end()
+    assert kinds(messages)[-1] == "session.ended"
+    assert closed.code is None

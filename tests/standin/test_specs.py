@@ -45,6 +45,12 @@ def described(name: str) -> Json:
     return told
 
 
+def _short(seconds: float, *, video: bool = True) -> list[str]:
+    """What ffmpeg makes a clip of."""
+    picture = ["-f", "lavfi", "-i", f"testsrc2=size=160x120:duration={seconds}"] if video else []
+    return [*picture, "-f", "lavfi", "-i", f"sine=duration={seconds}"]
+
+
 @pytest.fixture(scope="module")
 def asyncapi() -> Json:
     return described("asyncapi-2026-05-07.yaml")
@@ -106,6 +112,50 @@ async def test_v1_upload_answers_are_those_described(
     validate(answer.json(), "AnalysisResult", openapi)
     assert ("conversation_quality" in answer.json()) is bool(includes)
     validate(refused.json(), "ErrorResponse", openapi)
+
+
+@pytest.mark.parametrize(
+    ("key", "file", "status", "code"),
+    [
+        (None, b"x", 401, "ih2002"),
+        ("ih_test_unknown", b"x", 401, "ih2001"),
+        ("ih_test_expired", b"x", 401, "ih2010"),
+        ("ih_test_stream_only", b"x", 403, "ih2003"),
+        ("ih_test_no_quota", b"x", 429, "ih3003"),
+        ("ih_live_x", None, 400, "ih4001"),
+        ("ih_live_x", b"", 400, "ih4001"),
+        ("ih_live_x", b"plain text", 400, "ih4002"),
+        ("ih_live_x", _short(2.0), 400, "ih4007"),
+        ("ih_live_x", bytes(200_001), 413, "ih4003"),
+        ("ih_live_x", b"\x1a\x45\xdf\xa3broken", 422, "ih5002"),
+        ("ih_live_x", _short(4.0, video=False), 422, "ih5001"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_every_refusal_of_a_v1_upload_is_one_described(
+    key: str | None,
+    file: bytes | Sequence[str] | None,
+    status: int,
+    code: str,
+    openapi: Json,
+    tmp_path: Path,
+    ffmpeg: Ffmpeg,
+) -> None:
+    if isinstance(file, list):
+        clip = tmp_path / "clip.mp4"
+        await anyio.run_process([str(ffmpeg.path), "-v", "error", *file, str(clip)])
+        file = await anyio.Path(clip).read_bytes()
+    assert not isinstance(file, Sequence) or isinstance(file, bytes)
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    form: Json = {"data": {"x": "y"}} if file is None else {"files": {"file": ("a.mp4", file)}}
+    options = Options(max_upload_bytes=200_000)
+    async with serve(options, ffmpeg=ffmpeg) as standin, httpx2.AsyncClient(timeout=20) as client:
+        answer = await client.post(f"{standin.url}/v1/upload/analyze", headers=headers, **form)
+    body = answer.json()
+    assert (answer.status_code, body["error_id"]) == (status, code)
+    assert str(status) in openapi["paths"]["/v1/upload/analyze"]["post"]["responses"]
+    validate(body, "ErrorResponse", openapi)
+    assert answer.headers["X-Correlation-ID"] == body["correlation_id"]
 
 
 def test_links_are_those_of_the_description(openapi: Json) -> None:

@@ -103,6 +103,8 @@ async def test_every_error_tells_what_is_kept_and_what_is_next(
     stream_id, _ = await caller.start()
     await caller.push(stream_id, webm_header() + cluster(0))
     wrong: list[tuple[str, dict[str, Any]]] = [
+        ("bad_argument", {}),
+        ("bad_argument", {"path": "segment.webm", "data_base64": "////"}),
         ("bad_base64", {"data_base64": "?"}),
         ("empty_file", {"data_base64": ""}),
         ("call_too_large", {"data_base64": "A" * (8 << 20)}),
@@ -145,6 +147,8 @@ async def test_the_same_bytes_without_a_number_are_told_and_sent(caller: Caller)
     text, said = await caller.push(stream_id, silence)
     assert "these are the same bytes as of the segment before; they were sent again" in text
     assert said["next_seq"] == 3
+    text, _ = await caller.push(stream_id, silence, seq=3)  # a new number says that it is new
+    assert "these are the same bytes as of the segment before" in text
 
 
 async def test_a_jump_in_media_time_is_told_with_its_seconds(caller: Caller) -> None:

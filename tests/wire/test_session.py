@@ -52,13 +52,14 @@ def test_a_dialect_without_greeting_takes_media_at_once() -> None:
     assert pair.media(50_000) == 1
 
 
+@shows("no-least-duration")
 @shows("limits-are-declared")
 def test_limits_are_learned_from_the_greeting() -> None:
     pair = Pair(V1)
     declared = replace(V1.limits, max_segment_bytes=1000, min_segment_seconds=None)
     pair.server_says(Ready(limits=declared))
     assert pair.client.limits.max_segment_bytes == 1000
-    assert pair.client.limits.min_segment_seconds == 3.0  # not declared: the table holds
+    assert pair.client.limits.min_segment_seconds is None  # others are declared, and no such one
     with pytest.raises(LocalProtocolError, match="segment 1 has 1_001 bytes") as refused:
         pair.client.send_segment(1001)
     assert refused.value.code == "segment_too_large"

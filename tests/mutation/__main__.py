@@ -1,0 +1,147 @@
+"""Change the package by chance and see which tests fail: `python -m tests.mutation`.
+
+COUNT mutants are drawn with SEED over all files of the packages named. The tests that mirror the
+file run first, then those of its package, then wide ones. What survives all is printed, with a
+reason where `known.json` has one; the exit code is 1 where one has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from .mutants import Mutant, mutants
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("wire", "journal", "streams", "net", "media", "mcp_server", "app", "tools")
+WIDE = ("tests/road", "tests/reliability", "tests/capture", "tests/test_cli.py")
+_SECONDS = 240
+KNOWN = Path(__file__).with_name("known.json")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    mutant: Mutant
+    killed_by: str
+    """What failed on it; empty where it survived."""
+
+
+def draw(packages: list[str], count: int, seed: int) -> list[Mutant]:
+    """Mutants by chance, as many of each file as it has places."""
+    every = [
+        mutant
+        for package in packages
+        for path in sorted((ROOT / "ih_mcp" / package).rglob("*.py"))
+        for mutant in mutants(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    ]
+    return random.Random(seed).sample(every, min(count, len(every)))  # noqa: S311 - no secret
+
+
+def suites(path: str, root: Path = ROOT) -> list[list[str]]:
+    """What to run for a file, the quickest to notice first."""
+    package, name = Path(path).parts[1], Path(path).stem
+    mirror = [f"tests/{package}/test_{name}.py"]
+    found = [mirror, [f"tests/{package}"], list(WIDE)]
+    return [suite for suite in found if all((root / test).exists() for test in suite)]
+
+
+def copy_of_the_tree(folder: Path) -> Path:
+    """The tracked files, beside what the tests may use beside the repository."""
+    tree = folder / "tree"
+    listed = subprocess.run(
+        ["/usr/bin/env", "git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    if (beside := ROOT.parent / "shared").is_dir():
+        (folder / "shared").symlink_to(beside)
+    return tree
+
+
+def judge(mutant: Mutant, tree: Path) -> Outcome:
+    """Change the copy, run the tests, and change it back."""
+    source = (tree / mutant.path).read_text(encoding="utf-8")
+    (tree / mutant.path).write_text(mutant.apply(source), encoding="utf-8")
+    try:
+        for suite in suites(mutant.path, tree):
+            if killer := _run(suite, tree):
+                return Outcome(mutant, killer)
+        return Outcome(mutant, "")
+    finally:
+        (tree / mutant.path).write_text(source, encoding="utf-8")
+
+
+def _run(suite: list[str], tree: Path) -> str:
+    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", *suite]
+    env = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tree,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return "time"
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "" if done.returncode in {0, 5} else (failed or ["the run"])[0].partition(" - ")[0]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=2, help="mutants side by side")
+    parser.add_argument("packages", nargs="*", default=[])
+    options = parser.parse_args()
+    packages = options.packages or [p for p in PACKAGES if (ROOT / "ih_mcp" / p).is_dir()]
+    print(f"seed {options.seed}, {options.count} mutants of {', '.join(packages)}", flush=True)
+    chosen = draw(packages, options.count, options.seed)
+    known = {tuple(row["mutant"]): row["reason"] for row in json.loads(KNOWN.read_text("utf-8"))}
+    trees: SimpleQueue[Path] = SimpleQueue()
+    unexplained = 0
+    counts: Counter[tuple[str, str]] = Counter()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        for number in range(options.jobs):
+            (Path(folder) / str(number)).mkdir()
+            trees.put(copy_of_the_tree(Path(folder) / str(number)))
+
+        def work(mutant: Mutant) -> Outcome:
+            tree = trees.get()
+            try:
+                return judge(mutant, tree)
+            finally:
+                trees.put(tree)
+
+        for outcome in pool.map(work, chosen):
+            mutant = outcome.mutant
+            reason = known.get((mutant.path, mutant.statement, mutant.before, mutant.after), "")
+            state = "killed" if outcome.killed_by else "known" if reason else "SURVIVED"
+            unexplained += state == "SURVIVED"
+            counts[Path(mutant.path).parts[1], state] += 1
+            print(f"{state:<9} {mutant}  {outcome.killed_by or reason}", flush=True)
+    print(f"\n{'package':<12}{'killed':>8}{'known':>8}{'survived':>10}")
+    for package in packages:
+        row = [counts[package, state] for state in ("killed", "known", "SURVIVED")]
+        print(f"{package:<12}{row[0]:>8}{row[1]:>8}{row[2]:>10}")
+    return int(unexplained > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

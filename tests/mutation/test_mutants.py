@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.__main__ import draw, judge, suites
+from tests.mutation.mutants import mutants
+
+SOURCE = '''\
+"""A page."""
+import os
+
+LIMIT: int = 3
+
+def check(size: int, *, strict: bool = True) -> bool:
+    """Say "ö" and 5."""
+    _log.info("size %d", size + 1)
+    report(size)
+    if not strict and size >= LIMIT:
+        return False
+    return size + 1 > 0
+'''
+
+
+def test_each_mutant_changes_one_thing_and_still_parses() -> None:
+    found = mutants("a.py", SOURCE)
+    assert [(mutant.line, mutant.before, mutant.after) for mutant in found] == [
+        (4, "3", "4"),
+        (6, "True", "False"),
+        (9, "report(size)", "pass"),
+        (10, "not strict and size >= LIMIT", "(not strict or size >= LIMIT)"),
+        (10, "not strict", "(strict)"),
+        (10, "size >= LIMIT", "(size > LIMIT)"),
+        (11, "False", "True"),
+        (12, "size + 1 > 0", "(size + 1 >= 0)"),
+        (12, "size + 1", "(size - 1)"),
+        (12, "1", "2"),
+        (12, "0", "1"),
+    ]
+    changed = [mutant.apply(SOURCE) for mutant in found]
+    assert all(ast.parse(text) for text in changed)
+    assert len({SOURCE, *changed}) == len(found) + 1
+
+
+@pytest.mark.timeout(60)
+def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_path: Path) -> None:
+    module, test = tmp_path / "ih_mcp/wire/toy.py", tmp_path / "tests/wire/test_toy.py"
+    for path in (module, test):
+        path.parent.mkdir(parents=True)
+    for package in (module.parent, module.parent.parent):
+        (package / "__init__.py").touch()
+    source = "LIMIT = 3\nNEVER_READ = 7\n"
+    module.write_text(source, encoding="utf-8")
+    test.write_text(
+        "from ih_mcp.wire.toy import LIMIT\ndef test_limit():\n    assert LIMIT == 3\n",
+        encoding="utf-8",
+    )
+    limit, never_read = mutants("ih_mcp/wire/toy.py", source)
+    assert judge(limit, tmp_path).killed_by == "FAILED tests/wire/test_toy.py::test_limit"
+    assert judge(never_read, tmp_path).killed_by == ""
+    assert module.read_text(encoding="utf-8") == source
+
+
+def test_the_draw_is_repeated_by_its_seed() -> None:
+    assert draw(["wire"], 20, 7) == draw(["wire"], 20, 7) != draw(["wire"], 20, 8)
+
+
+def test_the_tests_that_mirror_a_file_come_first() -> None:
+    first, *_, last = suites("ih_mcp/wire/codec.py")
+    assert first == ["tests/wire/test_codec.py"]
+    assert "tests/road" in last

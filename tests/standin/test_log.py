@@ -1,0 +1,47 @@
+"""What clients say may stand in what a stand-in logs; a terminal is not steered by it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from ih_mcp.cli.words import HarmlessFormatter
+from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.standin.app import create_app
+from ih_mcp.standin.tokens import answering
+
+HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x9b31m\u202e"
+
+
+def test_log_lines_are_escaped_and_tracebacks_stay_lines() -> None:
+    try:
+        raise ValueError(f"no {HOSTILE}\nis known")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "%s", (HOSTILE,), sys.exc_info())
+    lines = HarmlessFormatter().format(record).split("\n")
+    assert lines[0] == r"\x1b]52;c;cm0gLXJm\x07\x9b31m\u202e"
+    assert lines[1] == "Traceback (most recent call last):"
+    assert all(line.isprintable() for line in lines)
+
+
+async def _fails(request: Request) -> Response:
+    raise RuntimeError(request.url.path)
+
+
+def test_a_request_that_fails_is_logged_without_what_steers(
+    ffmpeg: Ffmpeg, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(ffmpeg=ffmpeg)
+    app.router.routes.insert(0, Route("/x/{rest}", answering(_fails)))
+    assert isinstance(app, Starlette)
+    with TestClient(app) as client:
+        assert client.get("/x/%1b%5d0;owned%07").status_code == 500
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage().isprintable()
