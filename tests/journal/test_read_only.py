@@ -106,6 +106,23 @@ async def test_what_a_killed_process_left_in_the_wal_is_read_and_its_stream_is_o
         assert (await journal.read("st_1", 0, **ALL)).ended
 
 
+async def test_a_wal_that_cannot_be_read_there_is_told_and_not_left_out(
+    disk: tuple[Path, Freeze],
+) -> None:
+    """SQLite needs its index beside it, and can make none; the file alone would be too old."""
+    folder, freeze = disk
+    await anyio.run_process([sys.executable, "-c", _KILLED, str(folder)])
+    (folder / f"{FILE_NAME}-shm").unlink()
+    freeze()
+    with pytest.raises(
+        JournalError, match=r"cannot open: .* is read-only for this user"
+    ) as refused:
+        async with open_journal(folder):
+            raise AssertionError
+    assert refused.value.code == "journal_read_only"
+    assert refused.value.help.startswith("Copy what is kept to another folder. Set IH_MCP_DATA_DIR")
+
+
 async def test_a_stream_that_another_process_writes_is_not_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
