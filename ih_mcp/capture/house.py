@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 import anyio
+from anyio import CapacityLimiter
 
 from ih_mcp.bell import Bell
 from ih_mcp.errors import UnknownStreamError
@@ -37,6 +38,8 @@ class House:
         self.telling = 0
         """Pages that are not told everything yet."""
         self.told = Bell()
+        self.drawing = CapacityLimiter(1)
+        """Of what pages are told: threads that work take the interpreter in turns with the loop."""
 
     def link(self, stream_id: str) -> str:
         """A link that opens the page on a stream, once.

@@ -13,15 +13,19 @@ from itertools import islice
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
+from anyio import to_thread
 
 from ih_mcp.journal import Entry, Page
-from ih_mcp.pictures.timeline import Drawing, Timeline, changes, dialect_of, leg_offsets
+from ih_mcp.pictures.timeline import Drawing, Timeline, changes, dialect_of, in_parts, leg_offsets
 from ih_mcp.streams.stream import Stream
+from ih_mcp.wire.codec import MAX_READ_CHARS
 
 from .house import House
 
 _PAGE = 500
-_PAGE_CHARS = 1_000_000
+_PAGE_CHARS = 250_000
+_SHOWN_CHARS = 2000  # of a message that is too long to be read
 _STATUS_SECONDS = 0.2  # a page needs no more than five looks a second at counts that run
 _MOST_SEGMENTS = 400  # no lane shows more of them apart
 
@@ -82,23 +86,27 @@ class Teller:
             record = await self._house.record(self._stream_id)
             timeline = self._timeline
             assert timeline is not None  # set before anything follows
-            offsets = leg_offsets(record)
-            for entry in page.entries if page else ():
-                timeline.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
-            if page and page.ended and timeline.cursor >= page.last:
-                timeline.close(record)
-            drawing = self._draw(timeline, record)
-            changed, self._drawn = changes(self._drawn, drawing), drawing
-            if changed or fresh:
-                await self._say("news", entries=[_told(entry) for entry in fresh], changes=changed)
+            stream = self._house.stream(self._stream_id)
+            if stream is not None:
+                self._segments = _segments(stream)
+            draw = partial(self._draw, timeline, record, page)
+            drawing = await to_thread.run_sync(draw, limiter=self._house.drawing)
+            drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
+            compare = partial(changes, self._drawn, drawing)
+            changed = await to_thread.run_sync(compare, limiter=self._house.drawing)
+            entries = [_told(entry) for entry in fresh]
+            for part in in_parts(self._drawn, changed) if changed or fresh else ():
+                await self._say("news", entries=entries, changes=part)
+                entries = []
+                await anyio.lowlevel.checkpoint()  # sending does not wait while there is room
+            self._drawn = drawing
 
-    def _draw(self, timeline: Timeline, record: Mapping[str, object]) -> Drawing:
-        stream = self._house.stream(self._stream_id)
-        if stream is not None:
-            self._segments = _segments(stream)
-        drawing = timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
-        drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
-        return drawing
+    def _draw(self, timeline: Timeline, record: Mapping[str, object], page: Page | None) -> Drawing:
+        """Fold in what is new and draw all; in a thread, for there may be much of it."""
+        timeline.take_all(page.entries if page else (), leg_offsets(record))
+        if page and page.ended and timeline.cursor >= page.last:
+            timeline.close(record)
+        return timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
 
 
 def _look(stream: Stream) -> tuple[object, ...]:
@@ -138,6 +146,9 @@ def _told(entry: Entry) -> Mapping[str, object]:
         "leg": entry.leg,
         "received_at": entry.received_at / 1000,
     }
+    if len(entry.body) > MAX_READ_CHARS:
+        start = str(entry.body[:_SHOWN_CHARS])
+        return {**told, "body": f"{start} ... ({len(entry.body):_} in all; poll_events has them)"}
     if isinstance(entry.body, bytes):
         return {**told, "base64": base64.b64encode(entry.body).decode()}
     return {**told, "body": entry.body}

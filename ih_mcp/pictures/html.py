@@ -8,18 +8,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 from importlib.resources import files
 
 from .rows import clock, plain, rows
-from .timeline import Drawing
+from .timeline import Drawing, as_text
 
 APP_URI = "ui://ih-mcp/timeline.html"
 
 
 def file_page(drawing: Drawing) -> str:
     """The file of a drawing; blocks while it reads the package."""
-    data = json.dumps(drawing, separators=(",", ":"), default=str).replace("<", "\\u003c")
+    data = as_text(drawing).replace("<", "\\u003c")
     body = f"""<header><h1>Timeline</h1><p>{html.escape(_title(drawing))}</p></header>
 <main>{_notes(drawing)}<div id="timeline"></div></main>
 <noscript>{_table(drawing)}</noscript>

@@ -6,14 +6,18 @@ The fold is `wire/lifecycle`, the same for every picture; the messages themselve
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import to_thread
 
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.journal import Entry, Journal
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
-from ih_mcp.wire.lifecycle import Fields, Lifecycle, Range
+from ih_mcp.wire.lifecycle import EngagementSpan, Fields, Lifecycle, Range, Span
 
 Drawing = dict[str, object]
 """One timeline as plain values; `Timeline.as_json` tells its names."""
@@ -23,6 +27,8 @@ LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "s
 _MOST = 1e300
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
+_MAX_PART = 2000
+T = TypeVar("T")
 
 
 class Timeline:
@@ -33,9 +39,20 @@ class Timeline:
         self._lifecycle = Lifecycle()
         self._leg = 0
         self._is_closed = False
+        self._told: dict[str, list[tuple[object, object]]] = {}
+        """Items of lists as they were last given, each with what it was made of."""
         self.messages = 0
         self.cursor = 0
         """Of the newest entry that was taken."""
+
+    def take_all(self, entries: Iterable[Entry], offsets: Mapping[int, float]) -> None:
+        """Fold messages in; may take long, so call it in a thread.
+
+        Args:
+            offsets: Where the clock of each leg begins; see `leg_offsets`.
+        """
+        for entry in entries:
+            self.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
 
     def take(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
         """Fold a message in; what cannot be read is counted and draws nothing.
@@ -90,27 +107,22 @@ class Timeline:
             "receipts": record.get("segments", {}),
             "bytes_sent": record.get("bytes_sent", 0),
             "overall": _numbered(life.quality_overall),
-            "spans": [
-                {
-                    "signal": span.signal_type,
-                    "start": span.start_seconds,
-                    "end": span.end_seconds,
-                    "probability": _numbered(span.probability),
-                    "rationale": span.rationale,
-                    "changes": span.changes,
-                }
-                for span in life.spans
-            ],
-            "engagement": [
-                {"state": span.state, "start": span.start_seconds, "end": span.end_seconds}
-                for span in life.engagement
-            ],
-            "quality": [_period(entry) for entry in life.quality_timeline],
-            "dropped": _pairs(life.dropped),
-            "degraded": _pairs(life.degraded),
+            "spans": self._items("spans", life.spans, _span),
+            "engagement": self._items("engagement", life.engagement, _state),
+            "quality": self._items("quality", life.quality_timeline, _period),
+            "dropped": self._items("dropped", life.dropped, _pair),
+            "degraded": self._items("degraded", life.degraded, _pair),
             "feedback": list(life.feedback),
             "segments": [dict(segment) for segment in segments],
         }
+
+    def _items(self, name: str, found: Sequence[T], tell: Callable[[T], object]) -> list[object]:
+        """The values of a list; what did not change since the last time is the same object."""
+        known = self._told.setdefault(name, [])
+        for index, source in enumerate(found):
+            if index >= len(known) or known[index][0] is not source:
+                known[index : index + 1] = [(source, tell(source))]
+        return [item for _, item in known]
 
 
 def changes(before: Drawing, after: Drawing) -> Drawing:
@@ -130,7 +142,7 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
         items = [
             [index, item]
             for index, item in enumerate(new)
-            if index >= len(old) or old[index] != item
+            if index >= len(old) or (old[index] is not item and old[index] != item)
         ]
         if items or len(old) != len(new) or name not in before:
             lists[name] = {"length": len(new), "items": items}
@@ -140,6 +152,41 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
     if lists:
         found["lists"] = lists
     return found
+
+
+def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
+    """The same changes as several, none of them large; `ended` comes with the last."""
+    lists: Mapping[str, Any] = changed.get("lists", {})
+    large = {name: told for name, told in lists.items() if len(told["items"]) > _MAX_PART}
+    if not large:
+        yield dict(changed)
+        return
+    values = dict(changed.get("set", {}))
+    last = {"ended": values.pop("ended")} if "ended" in values else {}
+    lengths = {name: len(_items(before.get(name))) for name in large}
+    begun = {name: {"length": length, "items": []} for name, length in lengths.items()}
+    yield {"set": values, "lists": {**lists, **begun}}
+    for name, told in large.items():
+        for at in range(0, len(told["items"]), _MAX_PART):
+            part = told["items"][at : at + _MAX_PART]
+            length = max(lengths[name], part[-1][0] + 1)
+            yield {"lists": {name: {"length": length, "items": part}}}
+    if last:
+        yield {"set": last}
+
+
+def as_text(drawing: Drawing) -> str:
+    """A drawing as JSON; blocks, but never keeps the interpreter for long."""
+    items = (f"{_compact(name)}:{_value(value)}" for name, value in drawing.items())
+    return f"{{{','.join(items)}}}"
+
+
+def _value(value: object) -> str:
+    return f"[{','.join(map(_compact, value))}]" if isinstance(value, list) else _compact(value)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), default=str)
 
 
 def leg_offsets(record: Mapping[str, object]) -> Mapping[int, float]:
@@ -173,16 +220,14 @@ async def follow(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
     while not is_over:
         page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
         record = json.loads((await journal.row(stream_id)).record)
-        offsets = leg_offsets(record)
-        for entry in page.entries:
-            timeline.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
+        await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
         cursor = page.entries[-1].cursor if page.entries else cursor
         if page.entries and cursor < page.last:
             continue  # there is more to read before there is something to show
         is_over = page.ended
         if is_over:
-            timeline.close(record)
-        yield timeline.as_json(record, stream_id=stream_id)
+            await to_thread.run_sync(timeline.close, record)
+        yield await to_thread.run_sync(partial(timeline.as_json, record, stream_id=stream_id))
         if not is_over:
             await journal.wait(stream_id, cursor)
 
@@ -225,8 +270,23 @@ def _numbered(value: object) -> object:
     return value
 
 
-def _pairs(ranges: Iterable[Range]) -> list[list[float]]:
-    return [[item.start_seconds, item.end_seconds] for item in ranges]
+def _pair(item: Range) -> list[float]:
+    return [item.start_seconds, item.end_seconds]
+
+
+def _span(span: Span) -> Mapping[str, object]:
+    return {
+        "signal": span.signal_type,
+        "start": span.start_seconds,
+        "end": span.end_seconds,
+        "probability": _numbered(span.probability),
+        "rationale": span.rationale,
+        "changes": span.changes,
+    }
+
+
+def _state(span: EngagementSpan) -> Mapping[str, object]:
+    return {"state": span.state, "start": span.start_seconds, "end": span.end_seconds}
 
 
 def _items(value: object) -> Sequence[object]:

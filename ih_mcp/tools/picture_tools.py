@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from mcp_types import CallToolResult, ImageContent
 
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.pictures.html import APP_URI, app_page
-from ih_mcp.pictures.timeline import Drawing, read_timeline
+from ih_mcp.pictures.timeline import Drawing, as_text, read_timeline
 
 from .answers import answer
 from .arguments import Arguments
@@ -99,7 +98,7 @@ def add_timeline(server: MCPServer[Runtime]) -> None:
             drawing = await _drawing(ctx.request_context.lifespan_context, stream_id)
         except IhMcpError as exc:
             raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
-        return json.dumps(drawing, default=str)
+        return await to_thread.run_sync(as_text, drawing)
 
 
 def timeline_app() -> Apps:

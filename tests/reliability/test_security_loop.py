@@ -7,6 +7,7 @@ S28: the end of the process from the middle of all of these.
 from __future__ import annotations
 
 import fcntl
+import json
 import math
 import signal
 import struct
@@ -16,12 +17,18 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from anyio import to_thread
 
+from ih_mcp.capture.house import House
+from ih_mcp.capture.teller import Teller
+from ih_mcp.capture.words import write_word
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
+from ih_mcp.pictures.timeline import Drawing, as_text, read_timeline
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan as StreamPlan
@@ -89,6 +96,43 @@ async def test_s21_a_message_of_8_mib_holds_nobody_up_and_is_kept(
         page = await journal.read(stream.id, 1, limit=1, max_chars=1)
         assert page.entries[0].body == told
     check("S21", f"8 MiB of {shape}", hold)
+
+
+@pytest.mark.parametrize("reads", ["page", "resource"])
+async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up(
+    reads: str, journal: Journal
+) -> None:
+    log = await journal.begin("st_1", {"api": "v1"})
+    for number in range(1000):
+        names = [{"type": f"{number:04}{place:02}", "start": place} for place in range(100)]
+        message = {"type": "signal.detected", "data": {"signals": names}}
+        log.append(json.dumps(message), leg=0)
+    await log.write_record({"api": "v1", "state": "ended"}, ended=True)
+    journal.release(log)
+    told: Drawing = {}
+    text = "{}"
+
+    async def say(kind: str, **values: Any) -> None:
+        write_word(kind, **values)
+        for name, change in values["changes"].get("lists", {}).items():
+            items = told.setdefault(name, [])
+            assert isinstance(items, list)
+            assert len(items) <= change["length"]
+            items += [item for index, item in change["items"] if index >= len(items)]
+        told.update(values["changes"].get("set", {}))
+
+    async with holding() as hold:
+        if reads == "page":
+            await Teller(House(journal, None, ""), "st_1", say).run(0)
+        else:
+            text = await to_thread.run_sync(as_text, await read_timeline(journal, "st_1"))
+    told |= json.loads(text)
+    spans = told["spans"]
+    assert isinstance(spans, list)
+    assert [span["signal"] for span in spans[::99_999]] == ["000000", "099999"]
+    assert len(spans) == 100_000
+    assert told["ended"] is True
+    check("S21", f"100,000 spans for a {reads}", hold)
 
 
 # --- S26: floods ---------------------------------------------------------------------------------
