@@ -60,6 +60,13 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 
 TRACKS = ("V:0?", "a:0?")
 """The first picture that is no cover and the first sound, as ffmpeg is told of them."""
+_SET_BACK = frozenset({"flv", "matroska"})
+"""Containers whose times may go back; of MPEG-TS ffmpeg knows it, others do not allow it."""
+_LATER = (
+    "if(eq(N,0)+eq(DTS,NOPTS)+eq(PREV_INDTS,NOPTS),0,if(lt(DTS,PREV_INDTS-1/TB),"
+    "PREV_OUTDTS+max(1,PREV_INDURATION)-DTS,PREV_OUTDTS-PREV_INDTS))"
+)
+_GOING_ON = f"setts=pts='if(eq(PTS,NOPTS),NOPTS,PTS+{_LATER})':dts='DTS+{_LATER}'"
 MAX_REPEATED_SECONDS = 14_400  # chosen: a talk over one picture; longer is no media
 MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
 THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
@@ -165,6 +172,8 @@ def recipe(
         options |= (
             {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _aac(facts)
         )
+    if facts.container_name in _SET_BACK:
+        options |= _rising(options)
     if jumps and not copies_video:
         options |= _in_step(options, jumps, copies_audio=copies_audio)
     made = (("video", facts.video, copies_video), ("audio", facts.audio, copies_audio))
@@ -211,6 +220,22 @@ def next_encoder(encoder: str) -> str | None:
     return next(iter(names[names.index(encoder) + 1 :]), None)
 
 
+def _rising(options: Mapping[str, object]) -> Mapping[str, object]:
+    """The options that let the times of copied tracks go on where their clock was set back.
+
+    Else ffmpeg writes all that follows at one moment, until the clock is where it was before.
+    """
+    return {
+        f"bsf:{kind}": _chained(options, f"bsf:{kind}", _GOING_ON)
+        for kind in ("v", "a")
+        if options.get(f"c:{kind}") == "copy"
+    }
+
+
+def _chained(options: Mapping[str, object], name: str, text: str) -> str:
+    return f"{options[name]},{text}" if name in options else text
+
+
 def _in_step(
     options: Mapping[str, object], jumps: Sequence[ClockJump], *, copies_audio: bool
 ) -> Mapping[str, object]:
@@ -222,8 +247,7 @@ def _in_step(
     changed = {"vf": f"setpts='PTS-({late})/TB',{options['vf']}"}
     if copies_audio:
         moved = f"setts=ts='TS-({left_out(jumps, 'TS*TB')})/TB'"
-        before = (str(options["bsf:a"]),) if "bsf:a" in options else ()
-        return changed | {"bsf:a": ",".join((*before, moved))}
+        return changed | {"bsf:a": _chained(options, "bsf:a", moved)}
     return changed | {"af": f"asetpts='PTS-({late})/TB'"}
 
 

@@ -142,6 +142,21 @@ async def test_where_the_clock_jumps_media_goes_on_at_once(
 
 
 @dialects
+@pytest.mark.parametrize("name", ["jumps_back", "jumps_to_and_fro"])
+async def test_where_the_clock_was_set_back_times_go_on(
+    path: Path, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(path, ffmpeg, dialect)
+    source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, 12.0)
+    check_sound(source, parts)
+    assert pictures(*parts) == digests(source.pictures)
+    found = times(outcome, parts)
+    assert max(after - before for before, after in pairwise(found)) < 0.2
+    assert oracle.shift_seconds(source, parts) < 0.1
+
+
+@dialects
 async def test_no_sample_lasts_as_long_as_the_clock_jumps(
     dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
 ) -> None:

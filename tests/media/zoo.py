@@ -318,6 +318,10 @@ ZOO: Mapping[str, Beast] = {
         "-c:a copy",
         encodes=VIDEO,
     ),
+    "jumps_back": Beast("flv", made_of="flv", change=lambda data: jumped(data, (6.0, -5.0))),
+    "jumps_to_and_fro": Beast(
+        "flv", made_of="flv", change=lambda data: jumped(data, (3.0, 600.0), (9.0, -605.0))
+    ),
     "jumps_sound_alone": Beast("m4a", "-i {jumps} -vn -c copy"),
     "jumps_by_half_a_minute": Beast(
         "flv", made_of="flv", change=lambda data: jumped(data, (6.0, 30.0))
