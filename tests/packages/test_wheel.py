@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 
@@ -35,23 +34,6 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scripts = folder / "v" / ("Scripts" if sys.platform == "win32" else "bin")
     subprocess.run([scripts / "python", "-m", "pip", "-q", "install", wheel], check=True)
     return scripts / "ih-mcp"
-
-
-def test_the_image_is_built_from_files_that_suffice(tmp_path: Path) -> None:
-    """What its first stage does, with nothing but what it copies; no image is built here."""
-    source = tmp_path / "src"
-    for line in (REPOSITORY / "Dockerfile").read_text(encoding="utf-8").splitlines():
-        if line.startswith("COPY") and "--from" not in line:
-            for name in line.split()[1:-1]:
-                path = REPOSITORY / name
-                copy = shutil.copytree if path.is_dir() else shutil.copy
-                source.mkdir(exist_ok=True)
-                copy(path, source / name)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path, source], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(ZipFile(wheel).namelist())
-    assert {"ih_mcp/cli/__init__.py", "ih_mcp/skills/interhuman/SKILL.md"} <= names
 
 
 def test_the_source_distribution_has_what_its_tests_read(tmp_path: Path) -> None:
