@@ -12,15 +12,21 @@ _EARLY_SECONDS, _EARLY_SHARE = 1.0, 0.02  # chosen: tracks of a sound file diffe
 
 
 def refuse_early_end(
-    facts: Facts, declared_seconds: float | None, end_seconds: float, words: str
+    facts: Facts,
+    declared_seconds: float | None,
+    end_seconds: float,
+    words: str,
+    *,
+    is_sent: bool = True,
 ) -> None:
-    """Tell that a file is incomplete; all up to its end was sent.
+    """Tell that a file is incomplete.
 
     Args:
         facts: Of the file.
         declared_seconds: How long what was sent should be; None where nothing tells.
         end_seconds: How long it is, with what was left out.
         words: What ffmpeg said.
+        is_sent: Whether all up to its end was sent; else what is left is too short for that.
 
     Raises:
         MediaError: It is (`ends_early`).
@@ -35,7 +41,7 @@ def refuse_early_end(
     if is_torn or end_seconds < declared_seconds - spare:
         raise MediaError(
             f"the file ends at {end_seconds:.1f} of {declared_seconds:.1f} s; "
-            "all up to there was sent",
+            + ("all up to there was sent" if is_sent else "what is left is too short to be sent"),
             help="It is incomplete, as after an interrupted download; get the whole file.",
             code="ends_early",
             facts={"end_seconds": end_seconds, "declared_seconds": declared_seconds},

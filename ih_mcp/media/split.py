@@ -32,6 +32,7 @@ from .words import inflated
 __all__ = ["Segment", "split"]
 
 _VIDEO = frozenset({"video"})
+_TOO_LITTLE = frozenset({"too_short", "too_small"})
 _FINAL = frozenset({"ffmpeg_stalled", "inflated", "too_short", "too_small"})
 _MOST_GROWTH, _SPARE_BYTES = 2, 1 << 24  # chosen: an index can name the same bytes many times
 
@@ -176,8 +177,17 @@ async def _pass(job: Job, run: Run) -> AsyncGenerator[Segment, None]:
         if unfit is None or job.framing is Framing.WHOLE:
             for segment in cutter.complete(failure):
                 yield segment
+        if failure.code in _TOO_LITTLE:  # of a file that was cut off, the rest is missing
+            _refuse_early_end(job, cutter, said, is_sent=False)
         raise unfit or failure from None
-    refuse_early_end(job.facts, job.facts.sent_seconds, cutter.end_seconds, "".join(said))
+    _refuse_early_end(job, cutter, said)
+
+
+def _refuse_early_end(
+    job: Job, cutter: Cutter, said: Sequence[str], *, is_sent: bool = True
+) -> None:
+    declared, words = job.facts.sent_seconds, "".join(said)
+    refuse_early_end(job.facts, declared, cutter.end_seconds, words, is_sent=is_sent)
 
 
 async def _jumps(job: Job, made: Recipe, run: Run) -> list[ClockJump]:

@@ -117,6 +117,7 @@ _MEANINGS: tuple[tuple[str, str, str, str], ...] = (
     ("no essence", "incomplete_file", _NO_INDEX, _INCOMPLETE),  # MXF
     ("Missing packet table", "incomplete_file", _NO_INDEX, _INCOMPLETE),  # CAF
     ("error reading header", "incomplete_file", _NO_HEADER, _INCOMPLETE),
+    ("no 'data' tag found", "incomplete_file", _NO_HEADER, _INCOMPLETE),  # WAV
     ("File ended prematurely", "incomplete_file", "the file is incomplete", _INCOMPLETE),
     ("Truncating packet of size", "incomplete_file", "the file is incomplete", _INCOMPLETE),
     ("Could not write header", "not_media", _NOTHING, _NOT_MEDIA),
@@ -128,10 +129,11 @@ _MEANINGS: tuple[tuple[str, str, str, str], ...] = (
     ("malloc", "too_demanding", _MEMORY, _DEMANDING),
     ("Resource temporarily unavailable", "too_demanding", _MEMORY, _DEMANDING),  # for a thread
     ("no decoder found", "not_decodable", "the file cannot be decoded", _NO_DECODER),
+    ("End of file", "incomplete_file", "the file ends before its media begins", _INCOMPLETE),
     ("Invalid data found", "not_media", "the file cannot be read as media", _NOT_MEDIA),
 )
-_CAUSES = tuple(words for words, *_ in _MEANINGS[:-1])
-"""What tells more than all lines behind it; invalid data is often found, and passed over."""
+_CAUSES = tuple(words for words, *_ in _MEANINGS[:-2])
+"""What tells more than all lines behind it; the last two are often said and passed over."""
 
 
 def inflated(size: int, growth: int) -> MediaError:

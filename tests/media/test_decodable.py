@@ -344,6 +344,22 @@ async def test_a_voice_note_of_a_phone_is_sent(ffmpeg: Ffmpeg, folder: Path) -> 
     )
 
 
+@pytest.mark.parametrize("name", ["base", "flv", "mkv"])
+@pytest.mark.parametrize("dialect", [V0, V1])
+async def test_the_short_rest_of_a_torn_file_is_called_incomplete(
+    name: str, dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+) -> None:
+    """And not too short: a longer file of the same kind would be torn as well."""
+    data = zoo(name).read_bytes()
+    path = folder / f"rest.{name}"
+    path.write_bytes(data[: len(data) // 7])
+    outcome = await cut(path, ffmpeg, dialect)
+    assert (outcome.segments, outcome.code) == ([], "ends_early")
+    assert outcome.error is not None
+    assert "too short to be sent" in outcome.error.what
+    assert "incomplete" in outcome.error.help
+
+
 @pytest.mark.parametrize("name", ["protected", "header_alone", "photo", "dolby_av1"])
 async def test_nothing_is_opened_for_a_file_that_cannot_be_sent(
     name: str, zoo: Zoo, tmp_path: Path
