@@ -25,10 +25,11 @@ from anyio import to_thread
 from ih_mcp.capture.house import House
 from ih_mcp.capture.teller import Teller
 from ih_mcp.capture.words import write_word
+from ih_mcp.journal import Entry as Kept
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
-from ih_mcp.pictures.timeline import Drawing, as_text, read_timeline
+from ih_mcp.pictures.timeline import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan as StreamPlan
@@ -36,12 +37,14 @@ from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from tests.road.host import Process, environment
 from tests.road.test_process_end import BOUND_SECONDS, ENDS
+from tests.streams.service import Service
 
-from .budget import report
+from .budget import dice, often, report
+from .grown import Grown, breed
 from .hold import Hold, holding
 from .hostile import SHAPES, Plan, hostile
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(3600 if often(0, nightly=1) else 120)
 
 LONGEST_SECONDS = 0.05
 
@@ -133,6 +136,30 @@ async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up
     assert len(spans) == 100_000
     assert told["ended"] is True
     check("S21", f"100,000 spans for a {reads}", hold)
+
+
+async def test_s21_no_message_grown_from_a_grammar_holds_the_loop_long(journal: Journal) -> None:
+    rng, scored = dice("S21"), list[tuple[float, Grown]]()
+    service = Service()
+    async with open_registry(journal) as registry:
+        stream = await registry.start(StreamPlan(dialect=V1, base_url="http://h"), service.opener)
+        await service.greet()
+        await stream.opened()
+        await put(stream, 60)
+        timeline = Timeline(V1)
+        for number in range(often(40, nightly=3000)):
+            grown = breed(rng, scored)
+            text = grown.text()
+            async with holding() as hold:
+                await service.socket.send_text(text)
+                await arrived(stream, number + 2)
+                entry = Kept(number + 1, 0, 0, text)
+                await to_thread.run_sync(timeline.take_all, [entry], {})
+            scored.append((max(hold.loop_seconds, hold.process_seconds), grown))
+            assert hold.loop_seconds < LONGEST_SECONDS, grown
+    longest, grown = max(scored, key=lambda pair: pair[0])
+    said = f"{len(scored)} grown messages: {longest * 1000:.0f} ms at most, by {grown}"
+    report("S21", "test_security_loop.py", said)
 
 
 # --- S26: floods ---------------------------------------------------------------------------------
