@@ -37,6 +37,8 @@ MAX_READ_CHARS = 256 * 2**10
 
 What the API documents stays far below: an hour of quality periods takes some 100,000 characters.
 """
+MAX_READ_CONTAINERS = 20_000
+"""Nor is one with more lists and objects, which cost more than all else in a message."""
 _DECODE = json.JSONDecoder().decode  # `json.loads` spends a third of its time before this
 M = TypeVar("M", bound=ServerMessage)
 T = TypeVar("T")
@@ -49,12 +51,18 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
     type is a `Reading`.
 
     Raises:
-        RemoteProtocolError: Not a JSON object, without the family's discriminator, or longer than
-            `MAX_READ_CHARS`.
+        RemoteProtocolError: Not a JSON object, without the family's discriminator, or more than
+            `MAX_READ_CHARS` or `MAX_READ_CONTAINERS`.
     """
     if len(text) > MAX_READ_CHARS:
         raise RemoteProtocolError(
             f"a message of {len(text):_} characters; {MAX_READ_CHARS:_} are read at most",
+            help="It was kept as it came.",
+            code="message_too_long",
+        )
+    if text.count("[") + text.count("{") > MAX_READ_CONTAINERS:
+        raise RemoteProtocolError(
+            f"a message of more than {MAX_READ_CONTAINERS:_} lists and objects",
             help="It was kept as it came.",
             code="message_too_long",
         )

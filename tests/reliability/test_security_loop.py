@@ -36,7 +36,7 @@ from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from tests.road.host import Process, environment
-from tests.road.test_process_end import BOUND_SECONDS, ENDS
+from tests.road.test_process_end import BOUND_SECONDS, ENDS, children
 from tests.streams.service import Service
 
 from .budget import dice, often, report
@@ -241,7 +241,8 @@ def drawing(server: Process) -> None:
 
 def waiting_for_a_thread(server: Process) -> None:
     ask(server, "check", "check_setup")
-    server.request("ping")
+    while not children(server.process.pid):  # an ffmpeg that does not answer
+        time.sleep(0.01)
 
 
 def with_nobody_who_reads_its_errors(server: Process) -> None:
@@ -268,7 +269,7 @@ MIDDLES: dict[str, tuple[Plan, Callable[[Process], None]]] = {
     "full errors": (Plan(), with_nobody_who_reads_its_errors),
 }
 HANGS = """#!/bin/sh
-exec sleep 60
+exec sleep 5
 """
 
 

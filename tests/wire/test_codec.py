@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.wire.codec import (
     MAX_READ_CHARS,
+    MAX_READ_CONTAINERS,
     decode_client,
     decode_server,
     encode_client,
@@ -194,6 +195,11 @@ def test_a_message_that_would_take_long_to_read_is_not_read() -> None:
     empty = '{"type":"x","data":{"a":""}}'
     longest = empty.replace('""', f'"{"a" * (MAX_READ_CHARS - len(empty))}"')
     assert isinstance(decode_server(longest, V1), Reading)
+    for item in ("[]", "{}"):
+        lists = empty.replace('""', f"[{','.join([item] * (MAX_READ_CONTAINERS - 3))}]")
+        assert isinstance(decode_server(lists, V1), Reading)
+        with pytest.raises(RemoteProtocolError, match="20_000 lists and objects"):
+            decode_server(lists.replace("[", "[[],", 1), V1)
     with pytest.raises(
         RemoteProtocolError, match=r"262_145 characters; 262_144 are read"
     ) as refused:
