@@ -31,6 +31,7 @@ from .recipes import AUDIO, TRACKS, VIDEO
 __all__ = ["AudioTrack", "Facts", "VideoTrack", "probe", "require_tracks"]
 
 _LOOK_SECONDS, _LONG_LOOK_SECONDS = 1.0, 60.0
+_MAX_LINES_BYTES = 1 << 22  # a line a packet; a file can have millions of them in a second
 _LEAST_SIDE = 3  # pixels; filters and encoders take no less
 
 
@@ -84,20 +85,21 @@ class _Seen:
 
 async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen:
     """What ffmpeg says, of both tracks or, where it fails over the sound, of the picture."""
+    tracks: Sequence[str] = TRACKS
+    unsent: tuple[str, ...] = ()
     try:
-        packets, words, mark = await _run(ffmpeg, source, packets_seconds)
+        packets, words, mark = await _run(ffmpeg, source, packets_seconds, tracks)
     except MediaError as failure:
         if failure.code not in {"ffmpeg_failed", "not_media"}:
             raise
+        tracks, unsent = TRACKS[:1], (_NO_PACKETS,)
         try:
-            packets, words, mark = await _run(ffmpeg, source, packets_seconds, TRACKS[:1])
+            packets, words, mark = await _run(ffmpeg, source, packets_seconds, tracks)
         except MediaError:
             raise failure from None
-        facts = replace(parse(packets, words, mark), unsent=(_NO_PACKETS,))
-    else:
-        facts = parse(packets, words, mark)
+    facts = replace(parse(packets, words, mark), unsent=unsent)
     if not has_packets(packets) and packets_seconds < _LONG_LOOK_SECONDS:
-        packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS)
+        packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS, tracks)
     if not has_packets(packets):
         raise MediaError(
             "the file has a header and no media",
@@ -108,7 +110,7 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
 
 
 async def _run(
-    ffmpeg: Ffmpeg, source: Source, packets_seconds: float, tracks: Sequence[str] = TRACKS
+    ffmpeg: Ffmpeg, source: Source, packets_seconds: float, tracks: Sequence[str]
 ) -> tuple[str, str, str]:
     """The two outputs of a run over some tracks, and the mark in the second."""
     mark = secrets.token_hex(16)
@@ -125,13 +127,14 @@ async def _run(
         command, descriptors=source.descriptors, means=means, keeps=LINES_OF_FACTS
     ) as child:
         lines = bytearray()
-        while data := await child.read():
+        while len(lines) < _MAX_LINES_BYTES and (data := await child.read()):
             lines += data
-        try:
-            await child.finish()
-        except MediaError as failure:
-            name = await anyio.to_thread.run_sync(_named, source.descriptor)
-            raise _explained(failure, child.words.text(), name) from None
+        if len(lines) < _MAX_LINES_BYTES:
+            try:
+                await child.finish()
+            except MediaError as failure:
+                name = await anyio.to_thread.run_sync(_named, source.descriptor)
+                raise _explained(failure, child.words.text(), name) from None
     return lines.decode(errors="replace"), child.words.text(), mark
 
 

@@ -18,7 +18,7 @@ import anyio.to_thread
 import pytest
 
 from ih_mcp.errors import MediaError, PathError
-from ih_mcp.media import ebml, split
+from ih_mcp.media import ebml, probe, split
 from ih_mcp.media.admit import admit
 from ih_mcp.media.ebml import Id
 from ih_mcp.media.ffmpeg import Allowance, Ffmpeg
@@ -203,6 +203,17 @@ async def test_an_index_that_names_the_same_bytes_again_and_again_is_stopped(
     monkeypatch.setattr(split, "_SPARE_BYTES", 500_000)
     outcome = await cut(base, ffmpeg)
     assert outcome.code == "inflated"
+
+
+async def test_a_second_with_millions_of_packets_is_looked_at_in_part(
+    base: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at a file holds a bounded part of what ffmpeg tells of its packets."""
+    whole = await probe.probe(ffmpeg, base)
+    monkeypatch.setattr(probe, "_MAX_LINES_BYTES", 1_000)
+    assert replace(await probe.probe(ffmpeg, base), key_frames_seconds=()) == replace(
+        whole, key_frames_seconds=()
+    )
 
 
 async def test_a_data_reference_to_another_file_is_not_followed(
