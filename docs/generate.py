@@ -193,7 +193,7 @@ Copied tracks stay the same, byte for byte. What has no row here becomes H.264 (
 {MAX_ENCODED_SIDE} pixels a side, or AAC. Encoded is also what cannot be cut within the limits, what an edit list hides parts of (so that
 a trimmed clip stays trimmed), and the picture of files without times ({", ".join(sorted(UNTIMED))}).
 
-A copy has one header for all of it. Where the sound of MPEG-TS, FLV or AAC files changes its rate or its channels in the middle, as around
+A copy has one header for all of it. Where the sound of MPEG-TS, FLV or AAC files changes its rate or, of AAC, its channels in the middle, as around
 an advert, or where MP4 names several sets of parameters, the track is encoded to one. To know it, such files are read once before they
 are sent (MPEG-TS: about a second for an hour). A picture whose pixel format cannot be found out is encoded too.
 

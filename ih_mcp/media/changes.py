@@ -1,9 +1,10 @@
 """Which tracks change their parameters in the middle, as where an advert was put into a recording.
 
 A copy has one header, made of what stood first: what comes behind a change would play at the
-wrong rate, or not at all. AAC in MPEG-TS, in files of its own and in FLV, and H.264 in FLV can
-change so; pictures in MPEG-TS carry their parameters with them. MP4 says it in its header, see
-`entries`. All of the file is read once, which takes about a second for an hour of MPEG-TS.
+wrong rate, or not at all. AAC, MP3 and AC-3 in MPEG-TS, AAC in files of its own and in FLV, and
+H.264 in FLV can change so; pictures in MPEG-TS carry their parameters with them. MP4 says it in
+its header, see `entries`. All of the file is read once, which takes about a second for an hour of
+MPEG-TS.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _PACKET_BYTES = 192  # MPEG-TS: 188, and 4 of time in those of cameras
 _CALLED_EACH = 1_000
 _LEAST_SEEN = 2  # a header that was seen once may be damage
 _PES = re.compile(  # ISO/IEC 13818-1: a packet that begins a unit of sound, its PID first
-    rb"\x47([\x40-\x5f].)(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01[\xc0-\xdf]", re.DOTALL
+    rb"\x47([\x40-\x5f].)(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01[\xbd\xc0-\xdf]", re.DOTALL
 )
 _SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]", re.DOTALL)
 
@@ -53,17 +54,19 @@ def changing_tracks(
 
 
 def _transport(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
-    """The first ADTS header of each packetized unit of sound, by its PID."""
+    """The first header of each packetized unit of sound, by its PID."""
     waiting = b""
     while data := file.read(_READ_BYTES):
         waiting += data
-        for found in _PES.finditer(waiting, 0, max(0, len(waiting) - _PACKET_BYTES)):
+        searched = max(0, len(waiting) - 3 * _PACKET_BYTES)
+        for found in _PES.finditer(waiting, 0, max(0, len(waiting) - 2 * _PACKET_BYTES)):
+            searched = max(searched, found.end())
             at = found.end() + 4  # where the length of the rest of the PES header stands
             at += 1 + waiting[at]
-            if _SYNC.match(waiting, at):
-                pid = int.from_bytes(found[1], "big") & 0x1FFF
-                yield ("audio", pid), _parameters(waiting, at)
-        waiting = waiting[-2 * _PACKET_BYTES :]
+            header = _header(waiting, at)
+            if header:
+                yield ("audio", int.from_bytes(found[1], "big") & 0x1FFF), header
+        waiting = waiting[searched:]
 
 
 def _adts(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
@@ -77,6 +80,24 @@ def _adts(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
             yield ("audio", 0), _parameters(waiting, at)
             at += max(7, (int.from_bytes(waiting[at + 3 : at + 6], "big") >> 5) & 0x1FFF)
         waiting = waiting[found.start() if found else at :]
+
+
+def _header(data: bytes, at: int) -> bytes:
+    """What may not change of the frame that begins there; nothing where none that we know does.
+
+    Of MP3 and AC-3 that is the rate: each of their frames tells its channels, and decoders follow.
+    """
+    if _SYNC.match(data, at):
+        return _parameters(data, at)
+    first, second, third, _, fifth, sixth = data[at : at + 6]
+    if first == 0xFF and second & 0xE0 == 0xE0 and second & 0x06:
+        return bytes((second & 0x1E, third & 0x0C))
+    if (first, second) == (0x0B, 0x77) and sixth >> 3 <= _LAST_AC3:
+        return bytes((first, fifth & 0xC0))
+    return b""
+
+
+_LAST_AC3 = 10  # of the kinds of bit stream; later ones are E-AC-3, which is encoded anyway
 
 
 def _parameters(data: bytes, at: int) -> bytes:

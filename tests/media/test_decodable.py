@@ -12,6 +12,8 @@ import anyio
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.changes import changing_tracks
@@ -84,18 +86,18 @@ async def test_a_picture_is_sent_without_a_sound_that_cannot_be(zoo: Zoo, ffmpeg
 
 
 @pytest.mark.parametrize("order", [("44100", "48000"), ("48000", "44100")])
-@pytest.mark.parametrize("suffix", ["ts", "aac", "flv"])
+@pytest.mark.parametrize("kind", ["ts", "aac", "flv", "mp3", "ac3", "latm"])
 @pytest.mark.parametrize("dialect", [V0, V1])
 async def test_a_tone_stays_the_same_over_a_change_of_rate_and_channels(
-    dialect: Dialect, suffix: str, order: Sequence[str], zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    dialect: Dialect, kind: str, order: Sequence[str], zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
 ) -> None:
     """As in recordings with adverts: 44.1 kHz mono, then 48 kHz stereo, and the other way."""
-    path = folder / f"changes.{suffix}"
-    ending = {"ts": "", "aac": "_sound", "flv": "_flash"}[suffix]
+    path = folder / f"changes.{kind if kind in {'aac', 'flv'} else 'ts'}"
+    ending = {"ts": "", "aac": "_sound", "flv": "_flash"}.get(kind, f"_{kind}")
     parts = [zoo(f"rate_{rate}{ending}").read_bytes() for rate in order]
-    path.write_bytes(flash_joined(*parts) if suffix == "flv" else b"".join(parts))
+    path.write_bytes(flash_joined(*parts) if kind == "flv" else b"".join(parts))
     facts = await probe(ffmpeg, path)
-    assert facts.changing >= {"audio"}
+    assert facts.changing >= {"audio"} or kind == "latm"  # which is always encoded
     outcome = await cut(path, ffmpeg, dialect)
     assert outcome.error is None
     whole = dialect.framing is Framing.WHOLE
@@ -153,6 +155,24 @@ def test_a_change_is_found_however_the_bytes_are_read(
         monkeypatch.setattr("ih_mcp.media.changes._READ_BYTES", size)
         assert changing_tracks(io.BytesIO(data), "mpegts") == {"audio"}
         assert changing_tracks(io.BytesIO(first), "mpegts") == frozenset()
+
+
+@given(st.binary(max_size=3_000), st.sampled_from(["mpegts", "aac", "flv"]))
+def test_bytes_of_any_kind_are_passed_over(data: bytes, container: str) -> None:
+    """Also those that begin as a unit of sound does, and end in the middle of it."""
+    start = b"\x47\x41\x01\x30\x02\0\0\0\0\x01\xc0\0\0\x80\0\xff"
+    for made in (data, data + start + data, start * 40 + data):
+        assert changing_tracks(io.BytesIO(made), container) <= {"audio", "video"}
+        look(io.BytesIO(made))
+
+
+def test_one_damaged_header_is_no_change(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = zoo("rate_44100").read_bytes()
+    at = data.index(b"\xff\xf1", len(data) // 2)
+    damaged = data[: at + 2] + bytes((data[at + 2] ^ 0x3C,)) + data[at + 3 :]
+    for size in (188, 1_000, 1 << 20):
+        monkeypatch.setattr("ih_mcp.media.changes._READ_BYTES", size)
+        assert changing_tracks(io.BytesIO(damaged), "mpegts") == frozenset()
 
 
 def test_several_sample_entries_are_a_change(zoo: Zoo) -> None:

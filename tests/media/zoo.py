@@ -544,6 +544,15 @@ ZOO: Mapping[str, Beast] = {
         "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 2 -output_ts_offset 6",
         seconds=6.0,
     ),
+    **{
+        f"rate_{rate}_{name}": Beast("ts", f"-i {{rate_{rate}}} -c:v copy {how}", seconds=6.0)
+        for rate in (44_100, 48_000)
+        for name, how in (
+            ("mp3", "-c:a libmp3lame"),
+            ("ac3", "-c:a ac3"),
+            ("latm", "-c:a copy -mpegts_flags +latm"),
+        )
+    },
     "rate_44100_sound": Beast("aac", "-i {rate_44100} -vn -c copy", seconds=6.0),
     "rate_48000_sound": Beast("aac", "-i {rate_48000} -vn -c copy", seconds=6.0),
     "rate_44100_flash": Beast("flv", "-i {rate_44100} -c copy", seconds=6.0),
