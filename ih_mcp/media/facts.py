@@ -51,6 +51,8 @@ class Facts:
     """Of the earliest track, as written in the file; segments start at 0 all the same."""
     video: VideoTrack | None
     audio: AudioTrack | None
+    jumps_seconds: float = 0.0
+    """By how much its clock jumps, of what was looked through; the duration is without that."""
     is_estimated: bool = False
     """Whether the duration is computed from a bit rate."""
     hidden: frozenset[str] = frozenset()
@@ -90,7 +92,7 @@ class Facts:
 
     @property
     def _outlasts(self) -> bool:
-        if self.duration_seconds is None or not self.lengths or self.hidden:
+        if self.duration_seconds is None or not self.lengths or self.hidden or self.jumps_seconds:
             return False
         return self.duration_seconds > (self.sent_seconds or 0.0) + _OUTLASTS_SECONDS
 
@@ -101,6 +103,10 @@ class Facts:
             (self.audio is None and not self.unsent, "The file has no sound."),
             *((True, sentence) for sentence in self.unsent),
             (self.duration_seconds is None, "The file does not tell how long it is."),
+            (
+                self.jumps_seconds > 0,
+                f"The clock of the file jumps by {self.jumps_seconds:.0f} s, which are left out.",
+            ),
             (self._outlasts, "A track that is not sent lasts longer than those that are."),
             (bool(self.hidden), "An edit list hides parts of the file; they are not sent."),
             (bool(self.changing), "What changes its format in the middle is encoded to one."),

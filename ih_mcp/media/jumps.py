@@ -115,7 +115,23 @@ class PacketClock:
         self._tick_seconds: dict[bytes, float] = {}
         self._reached = begins_seconds
         self._skipped = 0.0
+        self._last: dict[int, float] = {}
+        self._longest = defaultdict[int, float](float)
         self.jumps: list[ClockJump] = []
+
+    @property
+    def media_seconds(self) -> float:
+        """Until where there is media, without what jumps leave out."""
+        return (self._reached or 0.0) - self._skipped
+
+    def longest_seconds(self, track: int) -> float:
+        """From one packet of a track to the next, or to the end of all, at most.
+
+        Args:
+            track: Counted from 0, as they were asked for.
+        """
+        end = self._reached or 0.0
+        return max(self._longest[track], end - self._last.get(track, end))
 
     def feed(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -130,6 +146,9 @@ class PacketClock:
     def _take(self, packet: Sequence[bytes]) -> None:
         tick_seconds = self._tick_seconds[packet[0]]
         time, length = int(packet[1]) * tick_seconds, int(packet[3]) * tick_seconds
+        track = int(packet[0])
+        self._longest[track] = max(self._longest[track], time - self._last.get(track, time))
+        self._last[track] = time
         reached = time if self._reached is None else self._reached
         if (pause := time - reached) > self._max_pause:
             self.jumps.append(ClockJump(reached - self._skipped, pause))

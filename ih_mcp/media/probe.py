@@ -25,8 +25,12 @@ from .entries import Entries, look
 from .facts import LINES as LINES_OF_FACTS
 from .facts import AudioTrack, Facts, VideoTrack, has_packets, parse, require_tracks
 from .ffmpeg import Ffmpeg
+from .jumps import PacketClock, max_pause_seconds
+from .packets import look_through
 from .process import running
 from .recipes import AUDIO, TRACKS, VIDEO
+
+_DOUBTED_SECONDS, _DOUBTED_BYTES_PER_SECOND = 60.0, 1_000  # chosen: speech alone has some more
 
 __all__ = ["AudioTrack", "Facts", "VideoTrack", "probe", "require_tracks"]
 
@@ -56,6 +60,28 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = _LOOK_SE
 
 
 async def _probe(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Facts:
+    return await _believed(ffmpeg, source, await _told(ffmpeg, source, packets_seconds))
+
+
+async def _believed(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
+    """The facts, with a duration that so few bytes can have: the clock may jump in between."""
+    seconds = facts.duration_seconds or 0.0
+    if seconds < _DOUBTED_SECONDS or source.size >= seconds * _DOUBTED_BYTES_PER_SECOND:
+        return facts
+    clock = await look_through(
+        PacketClock(max_pause_seconds(has_sound=facts.audio is not None)),
+        ffmpeg,
+        source,
+        tracks=TRACKS,
+        means=ffmpeg.allowance.to_look(source.size),
+    )
+    jumps_seconds = sum(jump.seconds for jump in clock.jumps)
+    if not jumps_seconds:
+        return facts
+    return replace(facts, duration_seconds=clock.media_seconds, jumps_seconds=jumps_seconds)
+
+
+async def _told(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Facts:
     entries = await anyio.to_thread.run_sync(_look, source.descriptor)
     _refuse_entries(entries)
     seen = await _seen(ffmpeg, source, packets_seconds)

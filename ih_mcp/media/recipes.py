@@ -128,6 +128,7 @@ def recipe(
     encode: frozenset[str] = frozenset(),
     encoder: str = "libx264",
     jumps: Sequence[ClockJump] = (),
+    repeats: bool = False,
 ) -> Recipe:
     """Decide per track between copying and encoding.
 
@@ -139,6 +140,7 @@ def recipe(
         encode: Tracks to encode even where they could be copied.
         encoder: For pictures, of `ENCODERS`.
         jumps: Of the clock, where it begins to run; they are left out where pictures are encoded.
+        repeats: Whether a picture that stays is shown again each second, where it is encoded.
     """
     encode = encode | facts.hidden | facts.changing
     container = _container(facts, encode)
@@ -162,7 +164,7 @@ def recipe(
         )
         if "video" in facts.changing:
             options["vf"] = _one_size(facts.video)
-        if not copies_video:
+        if repeats and not copies_video and "video" not in facts.changing:
             options |= _repeating(options, encoder, has_sound=facts.audio is not None)
     elif container == "mp4":
         options["frag_duration"] = _SOUND_MICROSECONDS
@@ -256,8 +258,10 @@ def _repeating(
 ) -> Mapping[str, object]:
     """The options that change where a picture that stays is shown again each second.
 
-    So a segment can begin anywhere in it. Repeated pictures are marked as interlaced, which after
-    `yadif` no other is, and left out where the newest picture is not a second old.
+    So a segment can begin anywhere in it. Not for pictures that change their size: ffmpeg makes its
+    filters anew at a change, and these hold a second of pictures. Repeated pictures are marked as
+    interlaced, which after `yadif` no other is, and left out where the newest picture is not a
+    second old.
     """
     # The last one stays as long as its file says; beside sound that is often what the one before
     # it did. `interleave` does not hand on how long its input is.

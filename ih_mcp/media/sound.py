@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
-
-from ih_mcp.errors import MediaError
 
 from . import commands
 from .admit import opened
@@ -16,6 +14,7 @@ from .early import refuse_early_end
 from .facts import Facts, require_tracks
 from .ffmpeg import Ffmpeg
 from .jumps import ClockJump, PacketClock
+from .packets import look_through
 from .probe import probe
 from .process import running
 from .words import inflated
@@ -99,16 +98,14 @@ def _declared(facts: Facts) -> float | None:
 
 
 async def _jumps(source: Path, ffmpeg: Ffmpeg, facts: Facts) -> list[ClockJump]:
-    clock = PacketClock(_MAX_SILENT_SECONDS, begins_seconds=0.0)
     async with opened(source) as file:
-        allowance = ffmpeg.allowance
-        command = commands.packets(ffmpeg.path, file.url, ["a:0"], max_pixels=allowance.max_pixels)
-        means = allowance.to_copy(file.size, facts.duration_seconds)
-        async with running(command, descriptors=file.descriptors, means=means) as child:
-            while data := await child.read():
-                clock.feed(data)
-            with suppress(MediaError):  # decoding will tell
-                await child.finish()
+        clock = await look_through(
+            PacketClock(_MAX_SILENT_SECONDS, begins_seconds=0.0),
+            ffmpeg,
+            file,
+            tracks=["a:0"],
+            means=ffmpeg.allowance.to_copy(file.size, facts.duration_seconds),
+        )
     return clock.jumps
 
 

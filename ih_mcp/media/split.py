@@ -8,7 +8,7 @@ reads the pipe, and ffmpeg waits. Nothing is written to the disk.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from .early import refuse_early_end
 from .facts import Facts
 from .ffmpeg import Ffmpeg
 from .jumps import MAX_STILL_SECONDS, ClockJump, PacketClock, max_pause_seconds
+from .packets import look_through
 from .plan import Bounds, OversizeError, bounds
 from .probe import probe
 from .process import Means, running
@@ -33,6 +34,7 @@ __all__ = ["Segment", "split"]
 
 _VIDEO = frozenset({"video"})
 _TOO_LITTLE = frozenset({"too_short", "too_small"})
+_STAYS_SECONDS = 2.0  # chosen: so long a picture does not hinder a cut
 _FINAL = frozenset({"ffmpeg_stalled", "inflated", "too_short", "too_small"})
 _MOST_GROWTH, _SPARE_BYTES = 2, 1 << 24  # chosen: an index can name the same bytes many times
 
@@ -115,7 +117,7 @@ class Job:
     framing: Framing
     bounds: Bounds
 
-    def recipe(self, run: Run, jumps: Sequence[ClockJump] = ()) -> Recipe:
+    def recipe(self, run: Run, jumps: Sequence[ClockJump] = (), *, repeats: bool = False) -> Recipe:
         return recipe(
             self.facts,
             self.framing,
@@ -124,6 +126,7 @@ class Job:
             encode=run.encode,
             encoder=run.encoder,
             jumps=jumps,
+            repeats=repeats,
         )
 
     @property
@@ -162,8 +165,9 @@ async def _pass(job: Job, run: Run) -> AsyncGenerator[Segment, None]:
     """Segments from one run of ffmpeg over the source."""
     made, jumps = job.recipe(run), list[ClockJump]()
     if "video" in made.encodes:
-        jumps = await _jumps(job, made, run)
-        made = job.recipe(run, jumps)
+        clock = await _looked_through(job, made, run)
+        jumps = clock.jumps
+        made = job.recipe(run, jumps, repeats=clock.longest_seconds(0) > _STAYS_SECONDS)
     cutter, said = job.cutter(made, run, jumps), list[str]()
     try:
         async with aclosing(_stream(job, made, run, said)) as stream:
@@ -190,25 +194,17 @@ def _refuse_early_end(
     refuse_early_end(job.facts, declared, cutter.end_seconds, words, is_sent=is_sent)
 
 
-async def _jumps(job: Job, made: Recipe, run: Run) -> list[ClockJump]:
-    """Where the clock jumps, in what a run is about to encode; a look at its packets tells."""
-    clock = PacketClock(job.max_pause_seconds)
+async def _looked_through(job: Job, made: Recipe, run: Run) -> PacketClock:
+    """What the packets tell that a run is about to encode."""
     async with opened(job.source) as source:
-        command = commands.packets(
-            job.ffmpeg.path,
-            source.url,
-            made.tracks,
+        return await look_through(
+            PacketClock(job.max_pause_seconds),
+            job.ffmpeg,
+            source,
+            tracks=made.tracks,
+            means=job.means(made, source.size),
             start_seconds=run.start_seconds + run.skipped_seconds,
-            max_pixels=job.ffmpeg.allowance.max_pixels,
         )
-        async with running(
-            command, descriptors=source.descriptors, means=job.means(made, source.size)
-        ) as child:
-            while data := await child.read():
-                clock.feed(data)
-            with suppress(MediaError):  # the run that encodes will tell
-                await child.finish()
-    return clock.jumps
 
 
 async def _stream(job: Job, made: Recipe, run: Run, said: list[str]) -> AsyncGenerator[bytes, None]:

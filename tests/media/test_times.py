@@ -199,3 +199,24 @@ async def test_a_track_that_is_not_sent_and_lasts_longer_is_noted(zoo: Zoo, ffmp
     assert facts.sent_seconds == pytest.approx(8.0, abs=0.15)
     assert "A track that is not sent lasts longer than those that are." in facts.notes()
     assert "A track" not in " ".join((await probe(ffmpeg, zoo("base"))).notes())
+
+
+@pytest.mark.parametrize(
+    "name", ["jumps_mp4", "jumps_matroska", "sparse_sound", "clock-jumps-10h.flv"]
+)
+async def test_a_look_at_a_file_says_how_long_its_media_is_and_that_its_clock_jumps(
+    name: str, path: Path, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, path)
+    assert facts.duration_seconds == pytest.approx(
+        ZOO[name].seconds if name in ZOO else 12, abs=0.3
+    )
+    assert facts.jumps_seconds >= 36_000 - 1
+    assert any(f"jumps by {facts.jumps_seconds:.0f} s" in note for note in facts.notes())
+
+
+async def test_a_picture_that_stays_is_no_jump_to_a_look(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    for name in ("stays", "one_picture", "slides_silent"):
+        facts = await probe(ffmpeg, zoo(name))
+        assert facts.jumps_seconds == 0
+        assert facts.duration_seconds == pytest.approx(ZOO[name].seconds, abs=1.1)

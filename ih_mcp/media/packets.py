@@ -1,0 +1,39 @@
+"""A look at the packets of a file, for where its clock jumps; nothing is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ih_mcp.errors import MediaError
+
+from . import commands
+from .admit import Source
+from .ffmpeg import Ffmpeg
+from .jumps import PacketClock
+from .process import Means, running
+
+
+async def look_through(
+    clock: PacketClock,
+    ffmpeg: Ffmpeg,
+    source: Source,
+    *,
+    tracks: Sequence[str],
+    means: Means,
+    start_seconds: float = 0.0,
+) -> PacketClock:
+    """Let a clock see all packets of some tracks, as far as they can be read; gives the clock."""
+    command = commands.packets(
+        ffmpeg.path,
+        source.url,
+        tracks,
+        start_seconds=start_seconds,
+        max_pixels=ffmpeg.allowance.max_pixels,
+    )
+    async with running(command, descriptors=source.descriptors, means=means) as child:
+        while data := await child.read():
+            clock.feed(data)
+        with suppress(MediaError):  # whoever reads the media tells what is wrong
+            await child.finish()
+    return clock
