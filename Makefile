@@ -78,7 +78,7 @@ coverage: $(VENV)/.dev ## fails where a branch of what must not be wrong is not 
 		'coverage needs Python 3.12 or newer: make coverage PYTHON=python3.13 VENV=.venv-coverage')"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOF) --cov --cov-config=tests/reliability/coverage.toml
 
-PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_admit.py tests/media/test_names.py tests/streams tests/net/test_retry.py
+PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_admission.py tests/media/test_names.py tests/streams tests/net/test_retry.py
 
 nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with one table; QUICK=--quick for small budgets
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'

@@ -20,15 +20,15 @@ from statistics import median
 
 import anyio
 
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
-from ih_mcp.standin.analysis import Hooks, analysing
-from ih_mcp.standin.app import create_app
-from ih_mcp.standin.choice import choose_analyst
-from ih_mcp.standin.coverage import Ranges
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
+from ih_mcp.standin.analysis.coverage import Ranges
+from ih_mcp.standin.analysis.message_builder import Telling
+from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.standin.cues import missing_packages
 from ih_mcp.standin.cues.analyst import _make_engine
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.telling import Telling
+from ih_mcp.standin.server.app import create_app
+from ih_mcp.standin.sessions.pipeline import Hooks, analysing
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Error, Reading
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ih_mcp.media.ffmpeg import find_ffmpeg
+from ih_mcp.media.ffmpeg.program import find_ffmpeg
 
 from .bench_load_rows import forget_peak, peak_bytes, rss_bytes
 from .bench_load_stdio import serving, status, timed

@@ -25,7 +25,7 @@ import anyio.to_thread
 from websockets.asyncio.client import connect
 
 from ih_mcp.journal import Journal, Keeping, Log, open_journal
-from ih_mcp.media.admit import read
+from ih_mcp.media.admission import read
 from ih_mcp.net.opener import open_socket
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.stream import Plan, Stream

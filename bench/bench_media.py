@@ -24,8 +24,8 @@ from statistics import median
 
 import anyio
 
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
-from ih_mcp.media.split import split
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
+from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import DIALECTS
 
 CLIP = Path(__file__).parents[1] / "examples" / "media" / "dialogue.mp4"

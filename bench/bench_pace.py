@@ -15,14 +15,14 @@ from pathlib import Path
 import anyio
 
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
-from ih_mcp.media.probe import probe
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
-from ih_mcp.streams.feed import Source, feed
-from ih_mcp.streams.pace import PaceName
+from ih_mcp.standin.server.serve import serve
+from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
+from ih_mcp.streams.sources.file import Source, feed
 from ih_mcp.streams.stream import Plan
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.messages import Config

@@ -15,9 +15,9 @@ import av
 import numpy as np
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
-from ih_mcp.media.probe import Facts, probe, require_tracks
-from ih_mcp.media.split import Segment, split
+from ih_mcp.media.ffmpeg.probe import Facts, probe, require_tracks
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
+from ih_mcp.media.splitter import Segment, split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 from tests.media import oracle
 from tests.media.oracle import Item, Media, digests

@@ -12,11 +12,11 @@ from pathlib import Path
 import anyio
 
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
-from ih_mcp.media.probe import probe
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.net.opener import open_socket
-from ih_mcp.streams.feed import Source, feed
-from ih_mcp.streams.pace import PaceName
+from ih_mcp.streams.pacing import PaceName
+from ih_mcp.streams.sources.file import Source, feed
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1
 

@@ -27,7 +27,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from ih_mcp.media.ffmpeg import find_ffmpeg
+from ih_mcp.media.ffmpeg.program import find_ffmpeg
 
 _CLIP = Path(__file__).parents[1] / "examples" / "media" / "dialogue.mp4"
 _TYPE = "video/webm;codecs=vp8,opus"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 from .leaks import Leaks
 
@@ -67,7 +67,7 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
     they are. The HTTP library reads an upload's file itself, 64 KiB at a time.
     """
     with blockbuster_ctx(
-        "ih_mcp", excluded_modules=["ih_mcp.media.admit", "ih_mcp.media.search", "ih_mcp.files"]
+        "ih_mcp", excluded_modules=["ih_mcp.media.admission", "ih_mcp.media.search", "ih_mcp.files"]
     ) as blocking:
         reading = blocking.functions["io.BufferedReader.read"]
         reading.can_block_in("httpx2/_multipart.py", {"render_data"})

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp import __version__
+from ih_mcp.app.jsonl import frame
 from ih_mcp.cli import main
-from ih_mcp.tools.lines import frame
 from tests.forked import forked
 
 from .road.host import KEY, environment

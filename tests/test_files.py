@@ -12,14 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 import pytest
 
 from ih_mcp.errors import PathError
-from ih_mcp.files import (
-    find_program,
-    named,
-    normal,
-    open_file,
-    program_places,
-    without_prefix,
-)
+from ih_mcp.files import find_program, named, normal, open_file, program_places, without_prefix
 from ih_mcp.net.listen import address_option
 
 

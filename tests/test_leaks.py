@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests import leaks
 from tests.road.host import KEY, REPOSITORY, environment
+
+from . import leaks
 
 pytestmark = pytest.mark.timeout(120)
 

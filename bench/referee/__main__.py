@@ -20,9 +20,9 @@ import anyio
 import numpy as np
 from numpy.typing import NDArray
 
-from ih_mcp.media.decode import Decoder, Picture, Sound
-from ih_mcp.media.ffmpeg import Ffmpeg, find_ffmpeg
-from ih_mcp.standin.cues.senses import make_detector, make_finder
+from ih_mcp.media.ffmpeg.decode import Decoder, Picture, Sound
+from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
+from ih_mcp.standin.cues.detectors import make_detector, make_finder
 from ih_mcp.standin.cues.sight import Sight
 from ih_mcp.standin.cues.voice import Voice
 

@@ -14,8 +14,8 @@ from starlette.websockets import WebSocket
 
 from ih_mcp.errors import CallerError
 
-from .house import House
-from .visit import Visit
+from .page_connection import Visit
+from .page_server import House
 
 _STATIC = {  # every file there is, so that no path is ever looked up by what a request says
     "page.html": ("capture", "text/html; charset=utf-8"),
@@ -24,8 +24,8 @@ _STATIC = {  # every file there is, so that no path is ever looked up by what a 
     "link.js": ("capture", "text/javascript; charset=utf-8"),
     "recorder.js": ("capture", "text/javascript; charset=utf-8"),
     "sender.js": ("capture", "text/javascript; charset=utf-8"),
-    "timeline.css": ("pictures", "text/css; charset=utf-8"),
-    "timeline.js": ("pictures", "text/javascript; charset=utf-8"),
+    "timeline.css": ("timeline", "text/css; charset=utf-8"),
+    "timeline.js": ("timeline", "text/javascript; charset=utf-8"),
     "icon.svg": ("capture", "image/svg+xml"),
 }
 _MAX_TICKET_BYTES = 200

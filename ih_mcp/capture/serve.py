@@ -13,8 +13,8 @@ from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.streams.registry import Registry
 
 from .app import create_app
-from .gate import Gate
-from .house import House
+from .origin_guard import Gate
+from .page_server import House
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _END_SECONDS = 0.2  # a process has little time to end, and pages come back by themselves

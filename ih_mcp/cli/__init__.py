@@ -75,7 +75,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output left; there is nobody to tell
-        from .words import leave_output  # noqa: PLC0415
+        from .console import leave_output  # noqa: PLC0415
 
         leave_output()
         return 1
@@ -83,9 +83,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _complain(error: IhMcpError) -> int:
     """Tell a person what went wrong; gives the exit code."""
-    from ih_mcp.tools.answers import harmless  # noqa: PLC0415 - the server must start fast
+    from ih_mcp.mcp_server.answers import harmless  # noqa: PLC0415 - the server must start fast
 
-    from .words import OUTPUT_FAILED  # noqa: PLC0415
+    from .console import OUTPUT_FAILED  # noqa: PLC0415
 
     print(f"ih-mcp: {harmless(error.what)}", file=sys.stderr)
     if error.help:
@@ -323,7 +323,7 @@ def _add_install(
 
 
 def _serve(_: argparse.Namespace, settings: Settings) -> int:
-    from ih_mcp.tools.server import run_stdio  # noqa: PLC0415
+    from ih_mcp.mcp_server.server import run_stdio  # noqa: PLC0415
 
     if os.isatty(0):
         print("ih-mcp: serves MCP on standard input and output, for hosts; --help", file=sys.stderr)
@@ -356,7 +356,7 @@ def _messages(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _capture(options: argparse.Namespace, settings: Settings) -> int:
-    from ih_mcp.tools.runtime import Opening  # noqa: PLC0415
+    from ih_mcp.app.runtime import Opening  # noqa: PLC0415
     from ih_mcp.wire.messages import Config  # noqa: PLC0415
 
     from .capture import Wanted, run, run_list  # noqa: PLC0415

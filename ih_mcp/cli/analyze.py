@@ -8,11 +8,11 @@ from functools import partial
 import anyio
 from rich.console import Console
 
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.settings import Settings
-from ih_mcp.streams.analysis import Analysis
-from ih_mcp.tools.runtime import open_runtime
+from ih_mcp.streams.uploads import Analysis
 
-from .words import hand_on, plain, say
+from .console import hand_on, plain, say
 
 _LOOK_SECONDS = 1.0
 

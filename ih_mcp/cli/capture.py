@@ -9,15 +9,15 @@ import anyio
 from anyio import to_thread
 from rich.console import Console
 
-from ih_mcp.media.devices import Input, devices_of, read_inputs
-from ih_mcp.media.live import list_devices
+from ih_mcp.app.ffmpeg import the_ffmpeg
+from ih_mcp.app.runtime import Opening, open_runtime
+from ih_mcp.media.camera import list_devices
+from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
-from ih_mcp.tools.ffmpeg import the_ffmpeg
-from ih_mcp.tools.runtime import Opening, open_runtime
 
 from .browser import in_browser
+from .console import say
 from .stream import carry
-from .words import say
 
 _TOLD_SECONDS = 2.0
 

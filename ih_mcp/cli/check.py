@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import anyio
 
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
-from ih_mcp.media.probe import Facts, probe
+from ih_mcp.media.ffmpeg.probe import Facts, probe
 from ih_mcp.settings import Settings
-from ih_mcp.tools.check import check
-from ih_mcp.tools.runtime import Runtime, open_runtime
 
 
 def run(settings: Settings, file: str | None) -> int:

@@ -11,15 +11,15 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from ih_mcp.app.ffmpeg import the_ffmpeg
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
-from ih_mcp.standin.choice import choose_analyst
+from ih_mcp.standin.analyst_selection import choose_analyst
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import serve
-from ih_mcp.tools.ffmpeg import the_ffmpeg
+from ih_mcp.standin.server.serve import serve
 
-from .words import HarmlessFormatter
+from .console import HarmlessFormatter
 
 
 def run(

@@ -14,14 +14,14 @@ from anyio import to_thread
 from rich.console import Console
 from rich.status import Status
 
+from ih_mcp.app.jsonl import frame
+from ih_mcp.app.runtime import Opening, Runtime, open_runtime
 from ih_mcp.settings import Settings
-from ih_mcp.streams.pace import Held, PaceName
+from ih_mcp.streams.pacing import Held, PaceName
 from ih_mcp.streams.stream import Stream
-from ih_mcp.tools.lines import frame
-from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
 from ih_mcp.wire.messages import Config
 
-from .words import hand_on, plain, say
+from .console import hand_on, plain, say
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000

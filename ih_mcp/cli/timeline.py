@@ -8,12 +8,12 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from ih_mcp.app.runtime import keeping_of
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import open_journal
-from ih_mcp.pictures.files import FORMATS, picture
-from ih_mcp.pictures.timeline import read_timeline
 from ih_mcp.settings import Settings
-from ih_mcp.tools.runtime import keeping_of
+from ih_mcp.timeline.formats import FORMATS, picture
+from ih_mcp.timeline.model import read_timeline
 
 from .messages import newest
 

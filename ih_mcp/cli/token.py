@@ -7,13 +7,13 @@ import argparse
 import anyio
 from pydantic import ValidationError
 
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import CallerError
+from ih_mcp.mcp_server.arguments import problems_of
+from ih_mcp.mcp_server.token_tools import CreateToken, mint
 from ih_mcp.settings import Settings
-from ih_mcp.tools.arguments import problems_of
-from ih_mcp.tools.runtime import open_runtime
-from ih_mcp.tools.token_tools import CreateToken, mint
 
-from .words import hand_on
+from .console import hand_on
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:

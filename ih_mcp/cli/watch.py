@@ -9,13 +9,13 @@ import anyio
 from rich.console import Console
 from rich.live import Live
 
+from ih_mcp.app.runtime import keeping_of
 from ih_mcp.capture.serve import open_house
 from ih_mcp.errors import unwrapped
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.pictures.terminal import Picture
-from ih_mcp.pictures.timeline import follow
 from ih_mcp.settings import Settings
-from ih_mcp.tools.runtime import keeping_of
+from ih_mcp.timeline.model import follow
+from ih_mcp.timeline.terminal import Picture
 
 from .messages import newest
 

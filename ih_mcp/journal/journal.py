@@ -20,8 +20,8 @@ from typing import TypeVar
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
-from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
+from ih_mcp.notifier import Bell
 from ih_mcp.redaction import redact
 
 from .owners import Owner, Process, process_of

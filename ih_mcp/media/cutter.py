@@ -13,9 +13,9 @@ from io import BytesIO
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
-from .container import Atom, Head, Reader, Stamp
+from .containers.container import Atom, Head, Reader, Stamp
 from .jumps import ClockJump, Jumps
-from .plan import Bounds, Cut, OversizeError, Packer
+from .planner import Bounds, Cut, OversizeError, Packer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .parts import Atom, Span
+from .containers.container_types import Atom, Span
 
 MAX_PAUSE_SECONDS = 10.0  # chosen: as ffmpeg takes it where clocks may jump (dts_delta_threshold)
 MAX_STILL_SECONDS = 600.0  # chosen: without sound a picture may stay, on slides for minutes

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 from ih_mcp.errors import MediaError
 
-from . import commands
-from .admit import Source
-from .ffmpeg import Ffmpeg
+from .admission import Source
+from .ffmpeg import commands
+from .ffmpeg.process import Means, running
+from .ffmpeg.program import Ffmpeg
 from .jumps import PacketClock
-from .process import Means, running
 
 
 async def look_through(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError
-from ih_mcp.wire.catalog import Retry
+from ih_mcp.wire.error_catalog import Retry
 from ih_mcp.wire.refusal import judged
 
 from .socket import Loss

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
-from ih_mcp.bell import Bell
+from ih_mcp.notifier import Bell
 from ih_mcp.redaction import quoted
 
 

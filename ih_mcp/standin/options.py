@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .analyst import MakeAnalyst
-from .placeholder import Placeholder
-from .script import Script
+from .analysis.analyst import MakeAnalyst
+from .analysis.placeholder import Placeholder
+from .faults.script import Script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

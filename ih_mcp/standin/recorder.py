@@ -14,9 +14,9 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from .analyst import Observation, Observations
-from .coverage import Ranges
-from .windows import Window, Work
+from .analysis.analyst import Observation, Observations
+from .analysis.coverage import Ranges
+from .analysis.windows import Window, Work
 
 _MAX_SESSIONS = 200
 _MAX_UPLOADS = 200

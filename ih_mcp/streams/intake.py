@@ -9,7 +9,7 @@ from __future__ import annotations
 from copy import copy
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.chunks import Chunk, Recording
+from ih_mcp.media.recorder_chunks import Chunk, Recording
 from ih_mcp.wire.dialects import Framing
 
 from .outbox import Entry, Outgoing

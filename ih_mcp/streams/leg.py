@@ -14,14 +14,14 @@ from enum import StrEnum
 import anyio
 import anyio.lowlevel
 
-from ih_mcp.bell import Bell
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import Log
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
-from ih_mcp.wire.catalog import row
+from ih_mcp.notifier import Bell
 from ih_mcp.wire.dialects import Dialect, Drain
+from ih_mcp.wire.error_catalog import row
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
-from ih_mcp.wire.reach import reach
+from ih_mcp.wire.progress import reach
 from ih_mcp.wire.session import Session, Side, State
 
 from .outbox import Outbox, Outgoing

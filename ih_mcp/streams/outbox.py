@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ih_mcp.bell import Bell
+from ih_mcp.media.containers.container_types import Jump
 from ih_mcp.media.jumps import ClockJump
-from ih_mcp.media.parts import Jump
+from ih_mcp.notifier import Bell
 from ih_mcp.wire.messages import Close, Configure
 
 DEFAULT_MAX_BYTES = 64 * 2**20

@@ -24,7 +24,7 @@ from ih_mcp.wire.messages import (
     Reading,
     ServerMessage,
 )
-from ih_mcp.wire.reach import is_time, newest
+from ih_mcp.wire.progress import is_time, newest
 
 DROPPED = "coverage.dropped"
 

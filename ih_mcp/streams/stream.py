@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ih_mcp.bell import Bell
 from ih_mcp.errors import (
     CallerError,
     ConfigurationError,
@@ -32,15 +31,16 @@ from ih_mcp.journal import Log
 from ih_mcp.media.jumps import ClockJump
 from ih_mcp.net.retry import NOT_READY, Again, Retries
 from ih_mcp.net.socket import Opener
+from ih_mcp.notifier import Bell
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing, Limits
 from ih_mcp.wire.messages import Close, Config, Configure, Error
 from ih_mcp.wire.refusal import refusal
 
-from .account import account, notes
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
-from .pace import Held
-from .pushes import Pushes
+from .pacing import Held
+from .push_record import Pushes
+from .status import account, notes
 
 if TYPE_CHECKING:
     from .intake import Intake

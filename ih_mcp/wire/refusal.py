@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from ih_mcp.errors import ServiceError
 
-from .catalog import CATALOG, End, Fault, Retry, Row, close_row, row, status_row
+from .error_catalog import CATALOG, End, Fault, Retry, Row, close_row, row, status_row
 
 _CODES = {  # ours, for programs to branch on; the service's own id stands beside it
     Fault.CALLER: "refused",

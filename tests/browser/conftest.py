@@ -15,7 +15,7 @@ import pytest
 import rich.console  # as the SDK loads it: before any event loop
 import rich.logging
 
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from tests.capture.room import open_room
 
 __all__ = ["open_room", "rich"]

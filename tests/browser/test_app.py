@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ih_mcp.pictures.html import app_page
-from tests.pictures.known import drawing
+from ih_mcp.timeline.html import app_page
+from tests.timeline.known import drawing
 
 from .conftest import OpenBrowser, open_tab
 

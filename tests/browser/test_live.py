@@ -14,9 +14,9 @@ import pytest
 from mcp import Client
 from mcp_types import TextContent
 
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.mcp_server.server import make_server
 from ih_mcp.streams.stream import Stream
-from ih_mcp.tools.runtime import Runtime
-from ih_mcp.tools.server import make_server
 from tests.capture.room import OpenRoom, Room
 
 from .conftest import OpenBrowser, Tab, open_tab

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from axe_playwright_python.async_playwright import Axe
 
-from ih_mcp.pictures.html import file_page
+from ih_mcp.timeline.html import file_page
 from tests.capture.room import OpenRoom
-from tests.pictures.known import drawing
+from tests.timeline.known import drawing
 
 from .conftest import OpenBrowser, Tab, open_tab
 from .test_live import long

@@ -11,7 +11,7 @@ import anyio
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 
-from ih_mcp.capture.house import House
+from ih_mcp.capture.page_server import House
 
 
 class Page:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ih_mcp.capture.house import House
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.capture.page_server import House
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import Running, serve
+from ih_mcp.standin.server.serve import Running, serve
 from ih_mcp.streams.stream import Stream
-from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
 from tests.reliability.proxy import Proxy, open_proxy
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.streams.push import push
+from ih_mcp.streams.sources.pushed import push
 from ih_mcp.streams.stream import Stream
 
 from .page import open_page, redeem

@@ -12,13 +12,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ih_mcp.app.runtime import Opening
 from ih_mcp.errors import CallerError, MediaError
+from ih_mcp.media.camera import record
 from ih_mcp.media.cutter import Segment
-from ih_mcp.media.devices import PLATFORMS, Device, Input, read_inputs
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.live import record
-from ih_mcp.streams.live import Waiting
-from ih_mcp.tools.runtime import Opening
+from ih_mcp.media.ffmpeg.devices import PLATFORMS, Device, Input, read_inputs
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.streams.sources.camera import Waiting
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from tests.forked import forked
 from tests.road.host import environment

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ih_mcp.pictures.rows import clock
-from ih_mcp.pictures.timeline import changes
-from tests.pictures.known import drawing
+from ih_mcp.timeline.model import changes
+from ih_mcp.timeline.rows import clock
+from tests.timeline.known import drawing
 
 _ROOT = Path(__file__).parents[2] / "ih_mcp"
-_SENDER, _TIMELINE = _ROOT / "capture/static/sender.js", _ROOT / "pictures/static/timeline.js"
+_SENDER, _TIMELINE = _ROOT / "capture/static/sender.js", _ROOT / "timeline/static/timeline.js"
 
 
 def run(module: Path, script: str, tmp_path: Path) -> Any:

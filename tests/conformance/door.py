@@ -16,9 +16,9 @@ import anyio
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.mcp_server.server import make_server
 from ih_mcp.settings import read_settings
-from ih_mcp.tools.runtime import Runtime, open_runtime
-from ih_mcp.tools.server import make_server
 
 
 async def serve(data_dir: Path) -> None:

@@ -18,9 +18,9 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, ImageContent, TextContent
 
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.mcp_server.server import make_server, make_tools
 from ih_mcp.settings import read_settings
-from ih_mcp.tools.runtime import Runtime, open_runtime
-from ih_mcp.tools.server import make_server, make_tools
 
 from .arguments import Known, arguments
 from .test_frames import LONG

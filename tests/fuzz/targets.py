@@ -18,17 +18,17 @@ from pydantic import ValidationError
 from ih_mcp.errors import JournalError, LocalProtocolError, MediaError, RemoteProtocolError
 from ih_mcp.journal import FILE_NAME
 from ih_mcp.journal.store import Batch, Entry, Store
-from ih_mcp.media.chunks import Recording
-from ih_mcp.media.container import READERS, Reader
+from ih_mcp.mcp_server.stdio import Item, errors_for
+from ih_mcp.media.containers.container import READERS, Reader
+from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.streams.outbox import Entry as Beginning
 from ih_mcp.streams.outbox import Outbox, Outgoing
 from ih_mcp.streams.splice import Splice
-from ih_mcp.tools.stdio import Item, errors_for
 from ih_mcp.wire.dialects import DIALECTS
-from ih_mcp.wire.lifecycle import EngagementSpan, Lifecycle, Span
 from ih_mcp.wire.messages import Reading
-from ih_mcp.wire.reach import reach
+from ih_mcp.wire.progress import reach
 from ih_mcp.wire.session import Session, Side, State
+from ih_mcp.wire.spans import EngagementSpan, Lifecycle, Span
 
 from . import seeds
 

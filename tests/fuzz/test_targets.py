@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ih_mcp.media.clusters import MatroskaReader
+from ih_mcp.media.containers.matroska_clusters import MatroskaReader
 from ih_mcp.streams.outbox import Outbox
 from tests.reliability.budget import dice
 

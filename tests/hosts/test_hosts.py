@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.mcp_server.test_surface import NAMES
 from tests.node import CLAUDE, GEMINI, needs_node, run
 from tests.road.host import REPOSITORY, environment
-from tests.tools.test_surface import NAMES
 
 from .codex import Codex, app_server
 

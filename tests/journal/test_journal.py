@@ -21,12 +21,12 @@ from anyio import to_thread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ih_mcp.bell import Bell
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
 from ih_mcp.journal.checks import checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
 from ih_mcp.journal.store import Batch, Row
+from ih_mcp.notifier import Bell
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 

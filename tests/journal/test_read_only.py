@@ -13,10 +13,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import JournalError
 from ih_mcp.journal import FILE_NAME, open_journal
 from ih_mcp.settings import read_settings
-from ih_mcp.tools.runtime import open_runtime
 from tests.forked import forked
 from tests.road.host import Host, environment, open_host
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.split import split
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.splitter import split
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import serve
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.dialects import V1
 from tests.reliability.budget import IS_LONG
 from tests.road.host import Host, environment, open_host

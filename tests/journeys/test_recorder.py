@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.serve import serve
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.server.serve import serve
 from tests.road.host import Answer, environment
 
 from .day import Day, begin

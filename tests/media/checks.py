@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.container import is_headed
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.recipes import RAW_PICTURES
-from ih_mcp.media.split import Segment, split
+from ih_mcp.media.containers.container import is_headed
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.ffmpeg.recipes import RAW_PICTURES
+from ih_mcp.media.splitter import Segment, split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing, Limits
 
 from . import oracle

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ih_mcp.media import commands
-from ih_mcp.media.decoders import WHITELIST
-from ih_mcp.media.facts import AudioTrack, Facts, VideoTrack
-from ih_mcp.media.recipes import Recipe, recipe
+from ih_mcp.media.ffmpeg import commands
+from ih_mcp.media.ffmpeg.decoders import WHITELIST
+from ih_mcp.media.ffmpeg.facts import AudioTrack, Facts, VideoTrack
+from ih_mcp.media.ffmpeg.recipes import Recipe, recipe
 from ih_mcp.wire.dialects import Framing
 
 FORMATS = (

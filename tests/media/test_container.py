@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media import ebml
-from ih_mcp.media.clusters import MatroskaReader
-from ih_mcp.media.container import READERS, Atom, Reader, container_of, is_headed
-from ih_mcp.media.ebml import Id
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.fragments import Mp4Reader
+from ih_mcp.media.containers import ebml
+from ih_mcp.media.containers.container import READERS, Atom, Reader, container_of, is_headed
+from ih_mcp.media.containers.ebml import Id
+from ih_mcp.media.containers.matroska_clusters import MatroskaReader
+from ih_mcp.media.containers.mp4_fragments import Mp4Reader
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V2
 
 from .checks import cut

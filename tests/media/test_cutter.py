@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, V2, Framing
 
 from . import oracle

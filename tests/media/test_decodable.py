@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from ih_mcp.errors import MediaError
 from ih_mcp.media.changes import changing_tracks
 from ih_mcp.media.entries import look
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.probe import probe
-from ih_mcp.media.process import environment
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.process import environment
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, Dialect, Framing
 
 from . import oracle

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.decode import Decoder, Picture, Sound
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.decode import Decoder, Picture, Sound
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V2
 
 from . import oracle

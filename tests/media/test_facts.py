@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.facts import AudioTrack, VideoTrack, parse, require_tracks
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.probe import probe
+from ih_mcp.media.ffmpeg.facts import AudioTrack, VideoTrack, parse, require_tracks
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 
 from .zoo import Zoo
 

@@ -18,10 +18,12 @@ import anyio.to_thread
 import pytest
 
 from ih_mcp.errors import MediaError, PathError
-from ih_mcp.media import ebml, probe, split
-from ih_mcp.media.admit import admit
-from ih_mcp.media.ebml import Id
-from ih_mcp.media.ffmpeg import Allowance, Ffmpeg
+from ih_mcp.media import splitter as split
+from ih_mcp.media.admission import admit
+from ih_mcp.media.containers import ebml
+from ih_mcp.media.containers.ebml import Id
+from ih_mcp.media.ffmpeg import probe
+from ih_mcp.media.ffmpeg.program import Allowance, Ffmpeg
 from ih_mcp.wire.dialects import Framing
 
 from . import oracle

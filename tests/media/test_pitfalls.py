@@ -16,16 +16,16 @@ import av
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media import commands
-from ih_mcp.media.chunks import Recut
-from ih_mcp.media.container import READERS
-from ih_mcp.media.facts import Facts
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.plan import bounds
-from ih_mcp.media.probe import probe
-from ih_mcp.media.process import running
-from ih_mcp.media.recipes import FRAGMENT_BYTES, recipe
-from ih_mcp.media.split import split
+from ih_mcp.media.containers.container import READERS
+from ih_mcp.media.ffmpeg import commands
+from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.process import running
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.ffmpeg.recipes import FRAGMENT_BYTES, recipe
+from ih_mcp.media.planner import bounds
+from ih_mcp.media.recorder_chunks import Recut
+from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle

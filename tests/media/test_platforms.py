@@ -14,9 +14,10 @@ from types import ModuleType, SimpleNamespace
 import anyio
 import pytest
 
-from ih_mcp.media import admit, process
-from ih_mcp.media.admit import Source
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media import admission as admit
+from ih_mcp.media.admission import Source
+from ih_mcp.media.ffmpeg import process
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 
 from .checks import cut
 

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media import process
-from ih_mcp.media.process import Means, running
-from ih_mcp.media.words import failure
+from ih_mcp.media.ffmpeg import process
+from ih_mcp.media.ffmpeg.ffmpeg_log import failure
+from ih_mcp.media.ffmpeg.process import Means, running
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 

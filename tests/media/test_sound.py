@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.decode import Sound
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.sound import sound
+from ih_mcp.media.ffmpeg.decode import Sound
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.ffmpeg.sound import sound
 
 from .zoo import Zoo
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.probe import probe
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle

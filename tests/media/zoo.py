@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ih_mcp.media import ebml
-from ih_mcp.media.ebml import Id
-from ih_mcp.media.process import environment
+from ih_mcp.media.containers import ebml
+from ih_mcp.media.containers.ebml import Id
+from ih_mcp.media.ffmpeg.process import environment
 
 PICTURE = "testsrc2=s=320x180:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
@@ -642,7 +642,7 @@ class Zoo:
 
 
 def main() -> None:
-    from ih_mcp.media.ffmpeg import find_ffmpeg  # noqa: PLC0415
+    from ih_mcp.media.ffmpeg.program import find_ffmpeg  # noqa: PLC0415
 
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)

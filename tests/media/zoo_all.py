@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import Framing
 
 from .checks import check_beast, check_begun_anew

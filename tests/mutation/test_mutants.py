@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.__main__ import draw, judge, suites
-from tests.mutation.mutants import mutants
+from .__main__ import draw, judge, suites
+from .mutants import mutants
 
 SOURCE = '''\
 """A page."""

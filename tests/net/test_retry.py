@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ih_mcp.errors import JournalError, MediaError, TransportError
 from ih_mcp.net.retry import MOST_WAIT_SECONDS, Retries, rule
 from ih_mcp.net.socket import Loss
-from ih_mcp.wire.catalog import CLOSE_CODES, ROWS, STATUSES, Retry
+from ih_mcp.wire.error_catalog import CLOSE_CODES, ROWS, STATUSES, Retry
 from ih_mcp.wire.refusal import judged, refusal
 
 LOST = TransportError("the connection was lost", code="connection_lost", retry=True)

@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from ih_mcp.errors import ServiceError
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import token
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import RENEW_SECONDS, Fixed, Minted
-from ih_mcp.standin.serve import serve
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import KeyPair
 from tests.facts import shows
 

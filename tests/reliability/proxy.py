@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from ih_mcp.bell import Bell
+from ih_mcp.notifier import Bell
 
 _READ_BYTES = 2**16
 _UNDER_WAY = 32  # reads between reader and writer of one way: 2 MiB

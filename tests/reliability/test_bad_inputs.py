@@ -20,14 +20,14 @@ import anyio
 import pytest
 from mcp import Client
 
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import PathError
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.mcp_server.server import make_server
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import serve
-from ih_mcp.tools.runtime import open_runtime
-from ih_mcp.tools.server import make_server
+from ih_mcp.standin.server.serve import serve
 from tests.road.host import Host, Process, environment, open_host
 
 pytestmark = pytest.mark.timeout(90)
@@ -295,7 +295,7 @@ async def test_a_push_before_the_session_is_ready_is_told(
     ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("stream_tools.READY_SECONDS", "push_tools.PUSH_SECONDS"):
-        monkeypatch.setattr(f"ih_mcp.tools.{name}", 0.2)
+        monkeypatch.setattr(f"ih_mcp.mcp_server.{name}", 0.2)
     script = Script.parse([{"at": "open", "stall": "telling"}])
     async with serve(Options(script=script), ffmpeg=ffmpeg) as running:
         settings = read_settings(endpoint=running.url, api_key="ih_test_k", data_dir=tmp_path)
@@ -317,8 +317,8 @@ async def test_a_drive_that_hangs_is_left_behind(
 ) -> None:
     """As a network mount does whose server is gone: the call ends, the thread is let go of."""
     hangs = threading.Event()
-    monkeypatch.setattr("ih_mcp.tools.disk.DISK_SECONDS", 0.2)
-    monkeypatch.setattr("ih_mcp.media.admit.find", lambda *_, **__: hangs.wait(30))
+    monkeypatch.setattr("ih_mcp.app.disk.DISK_SECONDS", 0.2)
+    monkeypatch.setattr("ih_mcp.media.admission.find", lambda *_, **__: hangs.wait(30))
     settings = read_settings(endpoint="local", data_dir=tmp_path / "d", media_dirs=(tmp_path,))
     async with open_runtime(settings) as runtime:
         with anyio.fail_after(10), pytest.raises(PathError, match="could not be read") as told:

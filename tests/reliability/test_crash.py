@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from ih_mcp.journal import FILE_NAME, Entry, Keeping, open_journal
 from ih_mcp.journal.store import StreamRow
-from ih_mcp.standin.serve import Running
+from ih_mcp.standin.server.serve import Running
 from tests.road.host import REPOSITORY, Process, environment, open_host
 
 from .budget import dice, often, report

@@ -20,10 +20,10 @@ import pytest
 from ih_mcp.errors import JournalError
 from ih_mcp.journal import FILE_NAME, Log, open_journal
 from ih_mcp.journal.store import Batch, Store
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import Running, serve
+from ih_mcp.standin.server.serve import Running, serve
 from tests.forked import REAL
 from tests.road.host import Answer, Host, environment, open_host
 

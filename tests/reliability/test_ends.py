@@ -14,7 +14,7 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.journal import open_journal
-from ih_mcp.standin.serve import Running
+from ih_mcp.standin.server.serve import Running
 from tests.road.host import Process, environment
 
 from .budget import report

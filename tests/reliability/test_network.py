@@ -25,14 +25,14 @@ from websockets.asyncio.server import serve as serve_websocket
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import opener, retry
-from ih_mcp.standin.analyst import Observations
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import serve
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.streams import leg
 from ih_mcp.streams.leg import Patience
 from ih_mcp.streams.outbox import Entry, Outgoing

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.bench_pace import TIMELINE, make_clip, paced
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V2
 
 from .budget import often, report

@@ -26,19 +26,19 @@ from hypothesis import strategies as st
 from mcp.server.mcpserver import Context
 from mcp_types import TextContent
 
+from ih_mcp.app.runtime import Opening, Runtime, open_runtime
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.mcp_server import push_tools
+from ih_mcp.mcp_server.answers import failure
+from ih_mcp.mcp_server.push_tools import PushSegment, push_segment
+from ih_mcp.mcp_server.tool import Call
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import Socket
 from ih_mcp.settings import read_settings
-from ih_mcp.standin.serve import Running, serve
-from ih_mcp.streams.push import push
+from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.streams.sources.pushed import push
 from ih_mcp.streams.stream import Plan, Stream
-from ih_mcp.tools import push_tools
-from ih_mcp.tools.answers import failure
-from ih_mcp.tools.push_tools import PushSegment, push_segment
-from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
-from ih_mcp.tools.tool import Call
 from ih_mcp.wire.dialects import V2
 from ih_mcp.wire.messages import Config, pcm_format
 from tests.streams.service import Service

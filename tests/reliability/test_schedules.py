@@ -17,10 +17,10 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
-from ih_mcp.bell import Bell
 from ih_mcp.errors import IhMcpError, LocalProtocolError, TransportError
 from ih_mcp.journal import Entry as Kept
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
+from ih_mcp.notifier import Bell
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect

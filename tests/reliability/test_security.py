@@ -24,14 +24,14 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.errors import ConfigurationError, IhMcpError, MediaError, PathError
-from ih_mcp.media.admit import admit, opened, read
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.mcp_server.server import make_tools
+from ih_mcp.media.admission import admit, opened, read
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import Running, serve
-from ih_mcp.tools.server import make_tools
+from ih_mcp.standin.server.serve import Running, serve
 from tests.media.test_hostile import Listener, listener
 from tests.road.host import KEY, REPOSITORY, Host, Process, environment, open_host
 

@@ -17,16 +17,16 @@ import httpx2
 import pytest
 from anyio.abc import SocketStream
 
-from ih_mcp.capture.house import House
+from ih_mcp.capture.page_server import House
 from ih_mcp.capture.serve import open_house
 from ih_mcp.capture.tickets import Pass, Tickets
 from ih_mcp.cli import main
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import listen
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import Running, serve
+from ih_mcp.standin.server.serve import Running, serve
 from tests.road.host import KEY
 
 from .budget import IS_LONG, often, report

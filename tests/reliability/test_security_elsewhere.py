@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.serve import serve
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.server.serve import serve
 from tests.road.host import Host, Process, environment, open_host
 
 from .budget import report

@@ -16,18 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp import files
+from ih_mcp.app import disk
+from ih_mcp.app.disk import DiskCalls
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import open_file, program_places
 from ih_mcp.journal import Keeping, open_journal
-from ih_mcp.media.admit import admit, beneath, read
-from ih_mcp.media.container import is_text
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.admission import admit, beneath, read
+from ih_mcp.media.containers.container import is_text
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
-from ih_mcp.standin.serve import serve
-from ih_mcp.tools import disk
-from ih_mcp.tools.disk import DiskCalls
-from ih_mcp.tools.runtime import open_runtime
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import MAX_VIDEO_BYTES
 from tests.road.host import environment, open_host
 

@@ -20,17 +20,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from ih_mcp.capture.house import House
-from ih_mcp.capture.places import MAX_PAGES
+from ih_mcp.app.credentials import LOCAL_KEY
+from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.capture.connection_limit import MAX_PAGES
+from ih_mcp.capture.page_server import House
 from ih_mcp.capture.serve import open_house
 from ih_mcp.capture.tickets import Pass
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
-from ih_mcp.tools.credentials import LOCAL_KEY
-from ih_mcp.tools.runtime import Opening, Runtime, open_runtime
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import Token
 
 pytestmark = pytest.mark.timeout(60)
@@ -103,7 +103,7 @@ async def test_s29_its_own_process_gets_in(local: Runtime) -> None:
 
 
 def test_s29_every_process_has_another_key() -> None:
-    command = "from ih_mcp.tools.credentials import LOCAL_KEY; print(LOCAL_KEY)"
+    command = "from ih_mcp.app.credentials import LOCAL_KEY; print(LOCAL_KEY)"
     others = {subprocess.check_output([sys.executable, "-c", command], text=True) for _ in range(2)}
     assert len({*others, LOCAL_KEY}) == 3
 
@@ -281,7 +281,7 @@ async def test_s30_a_wrong_hello_is_answered_and_its_close_not_waited_for(house:
 async def test_s30_a_silent_one_goes_after_a_short_limit(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ih_mcp.capture.visit._HELLO_SECONDS", 0.05)
+    monkeypatch.setattr("ih_mcp.capture.page_connection._HELLO_SECONDS", 0.05)
     async with raw_page(house) as stream:
         with anyio.fail_after(2):
             assert (4400).to_bytes(2, "big") in await stream.receive()

@@ -22,18 +22,18 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from ih_mcp.capture.house import House
-from ih_mcp.capture.teller import Teller
-from ih_mcp.capture.words import write_word
+from ih_mcp.capture.page_protocol import write_word
+from ih_mcp.capture.page_server import House
+from ih_mcp.capture.timeline_publisher import Teller
 from ih_mcp.journal import Entry as Kept
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
-from ih_mcp.pictures.timeline import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
+from ih_mcp.timeline.model import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.wire.dialects import V1
 from tests.road.host import Process, environment
 from tests.road.test_process_end import BOUND_SECONDS, ENDS, children

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media import ebml
-from ih_mcp.media.ebml import Id
-from ih_mcp.media.facts import Facts
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.probe import probe
-from ih_mcp.media.process import environment
-from ih_mcp.media.recipes import recipe
+from ih_mcp.media.containers import ebml
+from ih_mcp.media.containers.ebml import Id
+from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.process import environment
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.ffmpeg.recipes import recipe
 from ih_mcp.wire.dialects import Framing
 
 from .budget import often

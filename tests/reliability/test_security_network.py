@@ -25,16 +25,16 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from bench.bench_load_tls import trusted_certificate
+from ih_mcp.app import setup_check as check
+from ih_mcp.app.setup_check import _reached
 from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import rest
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.rest import open_rest
 from ih_mcp.net.retry import rule
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
-from ih_mcp.tools import check
-from ih_mcp.tools.check import _reached
+from ih_mcp.standin.server.serve import serve
 from tests.net.between import ENDPOINT, NAME, Between, http, open_between, page
 from tests.road.host import Answer, Host, environment, open_host
 

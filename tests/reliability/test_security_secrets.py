@@ -26,7 +26,7 @@ import pytest
 from ih_mcp import redaction
 from ih_mcp.errors import ConfigurationError, IhMcpError, RemoteProtocolError
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
 from ih_mcp.net.token import Fixed, Minted

@@ -5,11 +5,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.line import OpenDecoder
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.media_timeline import OpenDecoder
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import Running, serve
+from ih_mcp.standin.server.serve import Running, serve
 
 StartStandin = Callable[..., AbstractAsyncContextManager[Running]]
 

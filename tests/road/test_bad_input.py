@@ -11,8 +11,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.serve import serve
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.server.serve import serve
 from tests.forked import forked
 
 from .conftest import StartStandin

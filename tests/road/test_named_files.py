@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from anyio import run_process
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.serve import Running, serve
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.server.serve import Running, serve
 from tests.forked import forked
 
 from .host import Host, environment, open_host

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.probe import probe
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
-from ih_mcp.standin import app
-from ih_mcp.streams.feed import Source, feed
-from ih_mcp.streams.pace import PaceName
+from ih_mcp.standin.server import app
+from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
+from ih_mcp.streams.sources.file import Source, feed
 from ih_mcp.streams.stream import Plan
 from ih_mcp.wire import dialects
 from ih_mcp.wire.dialects import DIALECTS, V2, dialect

@@ -18,8 +18,8 @@ from ih_mcp.net.rest import open_rest
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan
-from ih_mcp.wire.catalog import CATALOG, CLOSE_CODES, STATUSES, Retry, close_row, row
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
+from ih_mcp.wire.error_catalog import CATALOG, CLOSE_CODES, STATUSES, Retry, close_row, row
 from tests.facts import shows
 
 from .conftest import StartStandin

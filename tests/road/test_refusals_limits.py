@@ -22,16 +22,16 @@ from websockets.typing import Origin, Subprotocol
 
 from ih_mcp.errors import MediaError, ServiceError, TransportError
 from ih_mcp.journal import open_journal
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
-from ih_mcp.standin.credentials import Caps
-from ih_mcp.standin.serve import Running
+from ih_mcp.standin.credential_store import Caps
+from ih_mcp.standin.server.serve import Running
 from ih_mcp.streams.outbox import Outgoing
-from ih_mcp.streams.push import push
 from ih_mcp.streams.registry import open_registry
+from ih_mcp.streams.sources.pushed import push
 from ih_mcp.streams.stream import Plan, Stream
-from ih_mcp.wire.catalog import Retry, row
 from ih_mcp.wire.dialects import V1, V2, Dialect, Limits
+from ih_mcp.wire.error_catalog import Retry, row
 from ih_mcp.wire.messages import Config
 from tests.facts import shows
 from tests.standin.fakes import ScriptedAnalyst, open_toy, toy

@@ -12,10 +12,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.decode import Decoder, Sound
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.split import split
-from ih_mcp.standin.serve import Running
+from ih_mcp.media.ffmpeg.decode import Decoder, Sound
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.splitter import split
+from ih_mcp.standin.server.serve import Running
 from ih_mcp.wire.dialects import V1
 from tests.facts import shows
 

@@ -17,9 +17,9 @@ import anyio
 import pytest
 
 from docs.generate import SKILL, skill
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.split import split
-from ih_mcp.tools.server import make_tools
+from ih_mcp.mcp_server.server import make_tools
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V1
 from tests.forked import forked
 from tests.road.host import REPOSITORY, Answer, environment, open_host

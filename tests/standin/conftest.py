@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.split import split
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V0, V1, Framing
 
 

@@ -12,15 +12,15 @@ import anyio
 import anyio.lowlevel
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.decode import Picture, Sound
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.net.socket import MemorySocket, SocketClosed, socket_pair
-from ih_mcp.standin.analyst import Description, Observation, Observations, Senses
-from ih_mcp.standin.conversation import Call
-from ih_mcp.standin.credentials import Grant
+from ih_mcp.standin.analysis.analyst import Description, Observation, Observations, Senses
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
-from ih_mcp.standin.service import Service
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.sessions.conversation import Call
+from ih_mcp.standin.sessions.service import Service
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE, UPLOAD_SCOPE
 

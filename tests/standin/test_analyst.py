@@ -6,9 +6,15 @@ from dataclasses import replace
 import pytest
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.standin.analyst import AnalystError, Observation, Observations, checked, find_analyst
-from ih_mcp.standin.placeholder import Placeholder
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.analysis.analyst import (
+    AnalystError,
+    Observation,
+    Observations,
+    checked,
+    find_analyst,
+)
+from ih_mcp.standin.analysis.placeholder import Placeholder
+from ih_mcp.standin.analysis.windows import Window
 
 from .fakes import DESCRIPTION, seen
 
@@ -45,7 +51,7 @@ def test_an_unknown_engagement_is_refused() -> None:
 
 def test_an_analyst_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     point = importlib.metadata.EntryPoint(
-        "mine", "ih_mcp.standin.placeholder:Placeholder", "ih_mcp.analysts"
+        "mine", "ih_mcp.standin.analysis.placeholder:Placeholder", "ih_mcp.analysts"
     )
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [point])  # noqa: ARG005 - its signature
     assert find_analyst("mine") is Placeholder

@@ -15,14 +15,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ih_mcp.errors import IhMcpError, MediaError, PathError
-from ih_mcp.media.facts import Facts
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.media.probe import probe
-from ih_mcp.standin.analyst import Observations
+from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import Running, serve
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.server.serve import Running, serve
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2, Dialect
 from tests.facts import shows
 
@@ -486,7 +486,7 @@ async def test_whatever_is_found_wrong_with_a_file_is_no_fault_of_the_server(
     content = await anyio.Path(dialogue).read_bytes()
     facts = replace(await probe(ffmpeg, dialogue), duration_seconds=seconds)
     files = _Vanishing(error, facts=facts if is_known else None)
-    monkeypatch.setattr("ih_mcp.standin.app.FfmpegFiles", lambda _: files)
+    monkeypatch.setattr("ih_mcp.standin.server.app.FfmpegFiles", lambda _: files)
     async with running(ffmpeg) as standin:
         answers = [
             await post(

@@ -9,9 +9,9 @@ import subprocess
 import anyio
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.dialects import V1, V2
 
 _SCRIPT = """

@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.coverage import Ranges
-from ih_mcp.wire.lifecycle import Range
+from ih_mcp.standin.analysis.coverage import Ranges
+from ih_mcp.wire.spans import Range
 
 spans = st.lists(
     st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: Range(*sorted(pair))),

@@ -6,12 +6,12 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.app import create_app
-from ih_mcp.standin.files import FfmpegFiles, Seen, folder, kept, look
-from ih_mcp.standin.house import House
-from ih_mcp.standin.placeholder import Placeholder
-from ih_mcp.standin.windows import Grid
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.placeholder import Placeholder
+from ih_mcp.standin.analysis.windows import Grid
+from ih_mcp.standin.server.app import create_app
+from ih_mcp.standin.state import House
+from ih_mcp.standin.uploads.files import FfmpegFiles, Seen, folder, kept, look
 
 
 async def seen_in(path: Path, ffmpeg: Ffmpeg) -> Seen:

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.dialects import REALTIME, V0, V1, V2, Dialect
 from ih_mcp.wire.messages import pcm_format
 from tests.facts import shows

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from ih_mcp.cli.words import HarmlessFormatter
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.app import create_app
-from ih_mcp.standin.tokens import answering
+from ih_mcp.cli.console import HarmlessFormatter
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.server.app import create_app
+from ih_mcp.standin.server.tokens import answering
 
 HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x9b31m\u202e"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import anyio
 import anyio.lowlevel
 
-from ih_mcp.media.decode import Sound
+from ih_mcp.media.ffmpeg.decode import Sound
 from ih_mcp.standin.options import Options
 from ih_mcp.wire.dialects import V2
 

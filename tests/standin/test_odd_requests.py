@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.analyst import Analyst
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.analyst import Analyst
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
+from ih_mcp.standin.server.serve import serve
 
 from .test_app import BEARER, get, post, running
 

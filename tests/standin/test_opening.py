@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin import opening
-from ih_mcp.standin.opening import begins_well
-from ih_mcp.standin.serve import serve
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis import opening
+from ih_mcp.standin.analysis.opening import begins_well
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.dialects import V1, V2, Dialect
 from tests.facts import shows
 

@@ -4,10 +4,10 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ih_mcp.media.decode import Picture, Sound
-from ih_mcp.standin.analyst import Observations, checked
-from ih_mcp.standin.placeholder import MARK, SIGNALS, Placeholder
-from ih_mcp.standin.windows import Grid, Window
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.standin.analysis.analyst import Observations, checked
+from ih_mcp.standin.analysis.placeholder import MARK, SIGNALS, Placeholder
+from ih_mcp.standin.analysis.windows import Grid, Window
 from ih_mcp.wire.dialects import V2
 
 HERTZ = 160

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.placeholder import SIGNALS
-from ih_mcp.standin.quality import DIMENSIONS, Quality
+from ih_mcp.standin.analysis.placeholder import SIGNALS
+from ih_mcp.standin.analysis.quality import DIMENSIONS, Quality
 
 from .fakes import seen
 

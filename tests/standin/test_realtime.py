@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from interhumanai import realtime
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.analyst import Observation, Observations
-from ih_mcp.standin.coverage import Ranges
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.analyst import Observation, Observations
+from ih_mcp.standin.analysis.coverage import Ranges
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.realtime import NO_GUIDANCE, RealtimeTelling
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import serve
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.server.serve import serve
+from ih_mcp.standin.sessions.realtime import NO_GUIDANCE, RealtimeTelling
 from ih_mcp.wire.dialects import REALTIME
-from ih_mcp.wire.lifecycle import Range
 from ih_mcp.wire.messages import Config, Reading
+from ih_mcp.wire.spans import Range
 from tests.facts import shows
 
 from .fakes import open_toy, toy

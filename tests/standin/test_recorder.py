@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.standin import recorder as recorder_module
-from ih_mcp.standin.analyst import Observations
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.windows import Window
 
 TEXTS = ['{"a" :  1}', "ä\u2028\n\\u00e4", '{"a":1,"a":2}', "x" * 200_000]
 

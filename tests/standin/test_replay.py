@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.standin.analyst import checked
-from ih_mcp.standin.choice import choose_analyst
-from ih_mcp.standin.replay import MARK, Replay, Scene, read, read_yaml, replaying
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.analysis.analyst import checked
+from ih_mcp.standin.analysis.replay import MARK, Replay, Scene, read, read_yaml, replaying
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.lifecycle import Emission, Lifecycle, Seen
 from ih_mcp.wire.messages import Reading
+from ih_mcp.wire.spans import Emission, Lifecycle, Seen
 
 WINDOWS = [Window(index, 3.0 * index, 3.0 * index + 8) for index in range(6)]
 

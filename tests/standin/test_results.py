@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from ih_mcp.standin.analyst import Observation, Observations
-from ih_mcp.standin.files import Seen
-from ih_mcp.standin.results import v1_upload
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.analysis.analyst import Observation, Observations
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.uploads.files import Seen
+from ih_mcp.standin.uploads.results import v1_upload
 from ih_mcp.wire.dialects import V1
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.standin import script
-from ih_mcp.standin.script import (
+from ih_mcp.standin.faults import script
+from ih_mcp.standin.faults.script import (
     Answer,
     At,
     Change,

@@ -13,12 +13,12 @@ import anyio
 import pytest
 from interhumanai import stream
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.analyst import Observations
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.serve import serve
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.server.serve import serve
 
 from .fakes import ScriptedAnalyst, open_toy, seen, toy
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.facts import Facts
+from ih_mcp.media.ffmpeg.facts import Facts
 from ih_mcp.net.socket import SocketClosed, socket_pair
-from ih_mcp.standin.conversation import Call
-from ih_mcp.standin.credentials import Grant
+from ih_mcp.standin.credential_store import Grant
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.segments import SegmentService
+from ih_mcp.standin.sessions.conversation import Call
+from ih_mcp.standin.sessions.segments import SegmentService
 from ih_mcp.wire.dialects import V0
 from ih_mcp.wire.rest import STREAM_SCOPE
 

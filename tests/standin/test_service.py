@@ -8,13 +8,13 @@ import anyio
 import pytest
 
 from ih_mcp.net.socket import SocketClosed
-from ih_mcp.standin.analyst import Observations
-from ih_mcp.standin.credentials import Caps, Grant
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.credential_store import Caps, Grant
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.script import Script
-from ih_mcp.standin.windows import Window
-from ih_mcp.wire.catalog import ROWS, Row
 from ih_mcp.wire.dialects import V1, V2, Dialect
+from ih_mcp.wire.error_catalog import ROWS, Row
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.facts import shows
 
@@ -751,7 +751,7 @@ async def test_a_step_holds_for_the_session_it_names() -> None:
 async def test_a_client_that_never_reads_is_ended_by_the_limits(
     bounds: dict[str, float], end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ih_mcp.standin.conversation._LAST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr("ih_mcp.standin.sessions.conversation._LAST_WORD_SECONDS", 0.05)
     flood = {"at": "ready", "send": "x", "times": 100}
     async with session(scripted(flood, **bounds), room=3) as client:
         await client.record.over.wait()
@@ -771,7 +771,7 @@ async def test_a_close_that_is_not_taken_does_not_keep_the_session(
         del self, code, reason
         await anyio.sleep_forever()
 
-    monkeypatch.setattr("ih_mcp.standin.conversation._LAST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr("ih_mcp.standin.sessions.conversation._LAST_WORD_SECONDS", 0.05)
     monkeypatch.setattr(MemoryPeer, "close", never)
     async with session() as client:
         await client.until("session.ready")

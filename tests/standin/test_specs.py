@@ -14,11 +14,11 @@ import anyio
 import httpx2
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
-from ih_mcp.wire.catalog import CATALOG
+from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.dialects import V0, V1
+from ih_mcp.wire.error_catalog import CATALOG
 
 from .test_app import BEARER, opened
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from ih_mcp.standin import script
-from ih_mcp.standin.credentials import TEST_KEYS
-from ih_mcp.standin.script import Script
+from ih_mcp.standin.credential_store import TEST_KEYS
+from ih_mcp.standin.faults import script
+from ih_mcp.standin.faults.script import Script
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "standin.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.windows import Grid, Window, pipeline
+from ih_mcp.standin.analysis.windows import Grid, Window, pipeline
 
 
 def grid(min_seconds: float = 3.0) -> Grid:

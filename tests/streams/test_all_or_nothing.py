@@ -14,9 +14,9 @@ import pytest
 
 from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.media import ebml
-from ih_mcp.media.ebml import Id
-from ih_mcp.streams.push import NEEDED_BYTES, push
+from ih_mcp.media.containers import ebml
+from ih_mcp.media.containers.ebml import Id
+from ih_mcp.streams.sources.pushed import NEEDED_BYTES, push
 from ih_mcp.streams.stream import Feeder, Plan, Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Config, Ready, pcm_format

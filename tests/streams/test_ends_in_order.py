@@ -10,12 +10,12 @@ import pytest
 
 from ih_mcp.errors import MediaError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.streams.analysis import open_analyses
 from ih_mcp.streams.receipts import Receipts
+from ih_mcp.streams.uploads import open_analyses
 from ih_mcp.wire.messages import Completed
 
-from .test_analysis import JOB, Service, service, start
 from .test_legs import HEAD, Services, cut, journal, over, running
+from .test_uploads import JOB, Service, service, start
 
 __all__ = ["journal", "service"]  # fixtures
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.container import READERS
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.containers.container import READERS
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.streams.intake import Intake
 from ih_mcp.wire.dialects import Framing
 

@@ -6,7 +6,7 @@ import tracemalloc
 
 from ih_mcp.streams.receipts import Line, Receipt, Receipts
 from ih_mcp.wire.messages import Completed, Ended, Error, Processing, Reading
-from ih_mcp.wire.reach import MAX_ITEMS
+from ih_mcp.wire.progress import MAX_ITEMS
 
 
 def sent(*ends: float | None) -> Receipts:

@@ -17,15 +17,7 @@ from ih_mcp.streams.leg import Patience
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.stream import Plan, Stream, StreamState
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
-from ih_mcp.wire.messages import (
-    Completed,
-    Config,
-    Ended,
-    Error,
-    Processing,
-    Reading,
-    Updated,
-)
+from ih_mcp.wire.messages import Completed, Config, Ended, Error, Processing, Reading, Updated
 
 from .service import Service
 

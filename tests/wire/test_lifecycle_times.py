@@ -6,7 +6,7 @@ import pytest
 
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.lifecycle import Lifecycle, Range
+from ih_mcp.wire.spans import Lifecycle, Range
 
 MESSAGES = """
 {"type": "signal.detected", "data": {"signal_type": "stress", "start": 3}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.wire.catalog import row, status_row
+from ih_mcp.wire.error_catalog import row, status_row
 from ih_mcp.wire.messages import pcm_format
 from ih_mcp.wire.refusal import judged, refusal, wait_seconds
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from anyio import CapacityLimiter, to_thread
 
 from ih_mcp import __version__
-from ih_mcp.media.decode import Picture, Sound
-from ih_mcp.standin.analyst import Description, Observations, Senses
-from ih_mcp.standin.windows import Window
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.standin.analysis.analyst import Description, Observations, Senses
+from ih_mcp.standin.analysis.windows import Window
 
 from . import table
 
@@ -87,8 +87,8 @@ class Cues:
 
 
 def _make_engine(*, reports_stress: bool) -> Engine:
+    from .detectors import make_detector, make_finder  # noqa: PLC0415
     from .engine import Engine  # noqa: PLC0415
-    from .senses import make_detector, make_finder  # noqa: PLC0415
 
     for package in missing_packages():
         logger.warning("the local cue engine works without %s: it reports less", package)

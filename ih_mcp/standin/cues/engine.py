@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ih_mcp.media.decode import Picture, Sound
-from ih_mcp.standin.analyst import Observations
-from ih_mcp.standin.windows import Window
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Window
 
 from .baseline import Hops
 from .measures import (

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ih_mcp.standin.windows import Window
+from ih_mcp.standin.analysis.windows import Window
 
 from .baseline import Baseline, Hops
 from .gestures import Gesture, gestures, movement

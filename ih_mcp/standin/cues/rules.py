@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ih_mcp.standin.analyst import Observation
+from ih_mcp.standin.analysis.analyst import Observation
 
 from .findings import PROBABILITIES, Finding, Part, rationale
 from .gestures import Gesture

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ih_mcp.media.decode import Sound
+from ih_mcp.media.ffmpeg.decode import Sound
 
 from .series import BLOCK_SECONDS, Bools, Floats
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ih_mcp.media.decode import Picture
+from ih_mcp.media.ffmpeg.decode import Picture
 
-from .shift import Gray, Patch, Region, coarse, fine
+from .motion import Gray, Patch, Region, coarse, fine
 
 FIND_SECONDS = 0.6
 _MAX_STEP_SECONDS = 0.25  # between two pictures; a longer step cannot be followed

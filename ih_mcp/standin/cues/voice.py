@@ -13,20 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from ih_mcp.media.decode import Sound
+from ih_mcp.media.ffmpeg.decode import Sound
 
 from .phrases import Events
 from .pitch import EDGE_FRAMES, FRAME_SAMPLES, bands, pitches, spectra, without_jumps
 from .samples import BLOCK_SAMPLES, Block, Blocks
-from .series import (
-    BLOCK_FRAMES,
-    BLOCK_SECONDS,
-    SILENCE_DB,
-    Bools,
-    Floats,
-    Frames,
-    FrameStore,
-)
+from .series import BLOCK_FRAMES, BLOCK_SECONDS, SILENCE_DB, Bools, Floats, Frames, FrameStore
 
 _STEP_SAMPLES = BLOCK_SAMPLES // BLOCK_FRAMES
 _EDGE_SAMPLES = (FRAME_SAMPLES - _STEP_SAMPLES) // 2

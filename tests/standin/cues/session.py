@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ih_mcp.media.decode import Picture, Sound
-from ih_mcp.standin.analyst import Observation, checked
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.standin.analysis.analyst import Observation, checked
+from ih_mcp.standin.analysis.windows import Grid, Window
 from ih_mcp.standin.cues import Cues
+from ih_mcp.standin.cues.detectors import make_detector, make_finder
 from ih_mcp.standin.cues.engine import Engine
-from ih_mcp.standin.cues.senses import make_detector, make_finder
 from ih_mcp.standin.cues.table import rows
-from ih_mcp.standin.windows import Grid, Window
 
 from .stimuli import Floats, Motion, pictures, sounds
 

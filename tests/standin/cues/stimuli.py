@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ih_mcp.media.decode import Picture, Sound
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
 
 HERTZ = 16_000
 PICTURES_PER_SECOND = 15

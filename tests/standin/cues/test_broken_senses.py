@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ih_mcp.standin.cues import senses
+from ih_mcp.standin.cues import detectors as senses
 
 CAUSE = "libopenblas.so.0: cannot open shared object file"
 

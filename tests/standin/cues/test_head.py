@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ih_mcp.media.decode import Picture
+from ih_mcp.media.ffmpeg.decode import Picture
+from ih_mcp.standin.cues.detectors import make_finder
 from ih_mcp.standin.cues.gestures import Gesture, gestures
-from ih_mcp.standin.cues.senses import make_finder
 from ih_mcp.standin.cues.sight import Sight, content
 
 from . import long

@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.media.decode import Decoder, Picture, Sound
-from ih_mcp.media.ffmpeg import Ffmpeg
+from ih_mcp.media.ffmpeg.decode import Decoder, Picture, Sound
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.cues import NEVER
 
 from . import long

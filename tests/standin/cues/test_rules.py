@@ -8,14 +8,14 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.analyst import PROBABILITIES, Observations, checked
+from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observations, checked
+from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.cues import NEVER, ROWS, Cues
 from ih_mcp.standin.cues.baseline import Baseline, Usual
 from ih_mcp.standin.cues.gestures import Gesture
 from ih_mcp.standin.cues.measures import HeadMeasures, Measures, Pause, VoiceMeasures
 from ih_mcp.standin.cues.phrases import Phrase
 from ih_mcp.standin.cues.rules import JUDGES, engagement, observations
-from ih_mcp.standin.windows import Window
 
 WINDOW = Window(4, 12, 20)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ih_mcp.media.ffmpeg import Ffmpeg
-from ih_mcp.standin.choice import choose_analyst
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.standin.cues import NEVER
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.serve import serve
+from ih_mcp.standin.server.serve import serve
 from tests.standin.test_sdk import classes, vendor
 
 from .stimuli import HEIGHT, HERTZ, WIDTH, mm_hm, pictures, silence, speech, swing, um

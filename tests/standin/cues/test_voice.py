@@ -8,23 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ih_mcp.standin.cues.detectors import make_detector
 from ih_mcp.standin.cues.phrases import PAUSE_SECONDS
-from ih_mcp.standin.cues.senses import make_detector
 from ih_mcp.standin.cues.voice import Voice
 
-from .stimuli import (
-    HERTZ,
-    Floats,
-    in_noise,
-    music,
-    noise,
-    silence,
-    sounds,
-    speech,
-    tone,
-    um,
-    vowel,
-)
+from .stimuli import HERTZ, Floats, in_noise, music, noise, silence, sounds, speech, tone, um, vowel
 
 PAUSES = (0.3, 0.5, 1.0, 2.0, 0.8)
 

@@ -1,0 +1,1 @@
+"""What any entry point needs of a process: a runtime, credentials, the set-up check."""

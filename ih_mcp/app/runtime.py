@@ -1,0 +1,461 @@
+"""What the doors share in one process: settings, journal, streams, and what is made on first use.
+
+Nothing heavy is imported before it is needed: the WebSocket library, ffmpeg's command builder and
+the stand-in's web server load with the first stream, after the first answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from anyio.abc import TaskGroup, TaskStatus
+
+from ih_mcp.errors import (
+    CallerError,
+    JournalError,
+    MediaError,
+    PathError,
+    RemoteProtocolError,
+    unwrapped,
+)
+from ih_mcp.journal import Journal, Keeping, open_journal
+from ih_mcp.settings import Settings
+from ih_mcp.streams.registry import Feed, Registry, open_registry
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.uploads import Analyses, Analysis, Request, open_analyses
+from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
+from ih_mcp.wire.messages import Config, pcm_format
+from ih_mcp.wire.rest import AUTH_PATHS, MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
+
+from .credentials import LOCAL_KEY, Credentials
+from .disk import DiskCalls
+from .mirror import Mirror, open_mirror
+
+if TYPE_CHECKING:  # loaded on first use; see the module's first lines
+    from ih_mcp.capture.page_server import House
+    from ih_mcp.media.admission import Admitted
+    from ih_mcp.media.ffmpeg.devices import Input
+    from ih_mcp.media.ffmpeg.program import Ffmpeg
+    from ih_mcp.net.socket import Socket
+    from ih_mcp.net.token import Credential
+    from ih_mcp.standin.analyst_selection import Choice
+    from ih_mcp.standin.options import Options
+    from ih_mcp.streams.pacing import PaceName
+
+CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
+_TIDY_SECONDS = 3600.0
+_LOG = logging.getLogger("ih_mcp.tools")
+_ORPHANED = {"state": "failed", "reason": "host_stopped"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a caller may say when a stream is opened."""
+
+    api: str | None = None
+    config: Config = field(default_factory=Config)
+    label: str = ""
+
+
+class Runtime:
+    """The streams of one process and what they need. Use `open_runtime`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        registry: Registry,
+        analyses: Analyses,
+        mirror: Mirror,
+        tasks: TaskGroup,
+        *,
+        trusted: bool,
+    ) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.registry = registry
+        self.analyses = analyses
+        self.mirror = mirror
+        self._tasks = tasks
+        self.is_trusted = trusted
+        self._disk = DiskCalls()
+        self.drawing = CapacityLimiter(1)
+        """Of pictures: one that takes long holds up no other work in threads."""
+        self._making = anyio.Lock()
+        self._starting = anyio.Lock()
+        self._ffmpeg: Ffmpeg | None = None
+        self._standin_url: str | None = None
+        self._house: House | None = None
+        self.credentials = Credentials(settings, self.base_url)
+
+    # --- streams -------------------------------------------------------------------------------
+
+    async def start_stream(
+        self,
+        opening: Opening,
+        *,
+        source: str = "",
+        notes: tuple[str, ...] = (),
+        feed: Feed | None = None,
+    ) -> Stream:
+        """Open a stream on the configured endpoint.
+
+        Raises:
+            ConfigurationError: There is no key and the stand-in was not asked for.
+            CallerError: The API version or model is not known, or too many streams are live.
+        """
+        from ih_mcp.net.opener import open_socket  # noqa: PLC0415
+
+        chosen = dialect(opening.api or self.settings.api)
+        chosen.model_or_default(opening.config.model)
+        if chosen.config is ConfigPlace.QUERY:
+            _require_in_query(chosen, opening.config)
+        credential = await self.credentials.give(chosen.name)
+        plan = Plan(
+            dialect=chosen,
+            base_url=await self.base_url(),
+            endpoint=self.settings.endpoint,
+            config=opening.config,
+            label=opening.label,
+            source=source,
+            notes=notes,
+            reconnects=self.settings.reconnect,
+            resends=self.settings.resend,
+        )
+        by_subprotocol = self.settings.auth == "subprotocol"
+
+        @asynccontextmanager
+        async def opener(url: str) -> AsyncIterator[Socket]:
+            request_id = {"X-Client-Request-Id": secrets.token_hex(16)}  # docs: stored, not echoed
+            async with open_socket(
+                url,
+                bearer=await credential.bearer(),
+                headers=request_id,
+                by_subprotocol=by_subprotocol,
+                in_one_frame=self.settings.one_frame,
+            ) as socket:
+                yield socket
+
+        async with self._starting:  # one by one, so that each knows how many there are
+            stream = await self.registry.start(plan, opener, feed=feed)
+        self.mirror.follow(stream.id)
+        return stream
+
+    async def stream_file(self, path: str, opening: Opening, *, pace: PaceName) -> Stream:
+        """Send a media file into a new stream, in the background.
+
+        Raises:
+            PathError: It is missing, not allowed, or not a regular file.
+            MediaError: It is not a video.
+        """
+        from ih_mcp.media.ffmpeg.probe import probe, require_tracks  # noqa: PLC0415
+        from ih_mcp.streams.sources.file import RAW_HERTZ, Source, feed  # noqa: PLC0415
+
+        self.credentials.require()
+        found = await self.find_file(path)
+        source, ffmpeg = found.path, await self.ffmpeg()
+        facts = await probe(ffmpeg, source)
+        chosen = dialect(opening.api or self.settings.api)
+        model = chosen.model_or_default(opening.config.model)
+        is_raw = model in chosen.raw_models
+        require_tracks(facts, video=chosen.needs_video and not is_raw, audio=chosen.needs_audio)
+        if is_raw:
+            sound_only = replace(opening.config, audio_format=pcm_format(RAW_HERTZ))
+            opening = replace(opening, config=sound_only)
+        return await self.start_stream(
+            opening,
+            source=source.name,
+            notes=(*found.notes, *facts.notes()),
+            feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
+        )
+
+    async def record_camera(
+        self, opening: Opening, inputs: Sequence[Input], *, max_seconds: float | None = None
+    ) -> Stream:
+        """Record a camera and a microphone into a new stream, in the background.
+
+        Raises:
+            ConfigurationError: There is no key and the stand-in was not asked for.
+            MediaError: There is no ffmpeg.
+        """
+        from ih_mcp.streams.sources.camera import Camera, feed_live  # noqa: PLC0415
+
+        self.credentials.require()
+        camera = Camera(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
+        return await self.start_stream(
+            opening, source="camera", feed=partial(feed_live, camera=camera)
+        )
+
+    async def admit(self, path: str) -> Path:
+        """The path of the file that `find_file` gives."""
+        return (await self.find_file(path)).path
+
+    async def find_file(self, path: str) -> Admitted:
+        """A file that may be read: of an allowed folder, or the one a person named.
+
+        Raises:
+            PathError: It may not, or is not there; says what may.
+        """
+        from ih_mcp.media import admission as admit  # noqa: PLC0415
+
+        folders = None if self.is_trusted else self.settings.folders
+        if folders == ():
+            raise PathError(
+                "no folder is allowed to read files from",
+                help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
+                code="no_media_dirs",
+            )
+        return await self._disk.call(partial(admit.find, path, allowed=folders))
+
+    async def read_segment(self, path: str) -> tuple[bytes, tuple[str, ...]]:
+        """All of a file that may be read, as one segment, and what to tell of its name.
+
+        Raises:
+            PathError: As `find_file`.
+            MediaError: It is larger than a segment may be, or a text.
+        """
+        from ih_mcp.media.admission import read, require_no_text  # noqa: PLC0415
+
+        found = await self.find_file(path)
+        most = self.settings.max_segment_bytes
+        data = await self._disk.call(partial(read, found.path, max_bytes=most))
+        require_no_text(found.path.name, data)
+        return data, found.notes
+
+    # --- uploads and tokens --------------------------------------------------------------------
+
+    async def analyze_file(self, path: str, *, api: str, form: Mapping[str, Any]) -> Analysis:
+        """Upload a recorded file whole; its analysis goes on in the background.
+
+        Raises:
+            PathError: It is missing, not allowed, or not a regular file.
+            MediaError: It is no media, too short or too large for an upload.
+            CallerError: The version has no upload, or does not know an option.
+        """
+        from ih_mcp.media.ffmpeg.probe import probe  # noqa: PLC0415
+        from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
+
+        self.credentials.require()
+        upload = UPLOADS.get(api)
+        if upload is None:
+            raise CallerError(f"{api} has no upload here", help=f"Use one of {', '.join(UPLOADS)}.")
+        _require_taken(upload, form)
+        found = await self.find_file(path)
+        source = found.path
+        require_uploadable(source.name, found.size)
+        facts = await probe(await self.ffmpeg(), source)
+        if facts.duration_seconds is not None and facts.duration_seconds < MIN_VIDEO_SECONDS:
+            raise MediaError(
+                f"{source.name} is {facts.duration_seconds:.1f} s long; an upload needs "
+                f"{MIN_VIDEO_SECONDS:g} s",
+                code="file_too_short",
+                help="Give a longer clip.",
+            )
+        return await self.analyses.start(
+            Request(upload=upload, source=source, form=upload.form(**form), notes=found.notes),
+            base_url=await self.base_url(),
+            credential=await self.credentials.give(api),
+        )
+
+    async def analysis(self, analysis_id: str) -> dict[str, object]:
+        """The status of an upload; see `Analyses.resume`."""
+
+        async def reach() -> tuple[str, Credential]:
+            return await self.base_url(), await self.credentials.give(self.settings.api)
+
+        return await self.analyses.resume(analysis_id, reach)
+
+    @property
+    def auth_path(self) -> str:
+        """Where access tokens are minted.
+
+        Raises:
+            CallerError: The API version of the settings is not known.
+        """
+        return AUTH_PATHS[dialect(self.settings.api).name]
+
+    async def mint(self, path: str, body: Mapping[str, object]) -> str:
+        """Ask for a token; gives the service's JSON as it came.
+
+        Raises:
+            RemoteProtocolError: There is no token in it.
+        """
+        from ih_mcp.net.rest import open_rest  # noqa: PLC0415
+
+        async with open_rest(await self.base_url()) as rest:
+            reply = await rest.post(path, body)
+        Token.read(reply.body)
+        try:
+            return reply.body.decode()
+        except UnicodeDecodeError:
+            raise RemoteProtocolError(
+                "a token answer that is not UTF-8",
+                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
+            ) from None
+
+    # --- made on first use ---------------------------------------------------------------------
+
+    async def ffmpeg(self) -> Ffmpeg:
+        """The ffmpeg of this process.
+
+        Raises:
+            MediaError: There is none.
+        """
+        from .ffmpeg import the_ffmpeg  # noqa: PLC0415
+
+        async with self._making:
+            if self._ffmpeg is None:
+                self._ffmpeg = await to_thread.run_sync(the_ffmpeg, self.settings)
+            return self._ffmpeg
+
+    async def base_url(self) -> str:
+        """Of the service, or of the stand-in where that was asked for."""
+        return self.settings.base_url or await self.standin()
+
+    async def analyst(self) -> Choice:
+        """Who analyses for the stand-in, and what to tell of it.
+
+        Raises:
+            ConfigurationError: There is no such analyst, or something of it is missing.
+        """
+        from ih_mcp.standin.analyst_selection import choose_analyst  # noqa: PLC0415
+
+        settings = self.settings
+        choose = partial(choose_analyst, settings.analyst, scenario=settings.scenario)
+        return await to_thread.run_sync(choose)
+
+    async def standin(self) -> str:
+        """The base URL of this process's stand-in, started when first asked for."""
+        from ih_mcp.standin.options import Options  # noqa: PLC0415
+
+        ffmpeg = await self.ffmpeg()
+        analyst = await self.analyst()
+        async with self._making:
+            if self._standin_url is None:
+                options = Options(
+                    analyst=analyst.make,
+                    key=LOCAL_KEY,
+                    max_sessions=2 * self.settings.max_streams,  # one ends while the next begins
+                )
+                self._standin_url = await self._tasks.start(_run_standin, options, ffmpeg)
+            return self._standin_url
+
+    async def beside(self, work: Callable[..., Coroutine[Any, Any, object]]) -> object:
+        """Start work that goes on beside the streams, at most as long as the process serves.
+
+        Gives what it says once it has begun (`task_status.started`).
+        """
+        return await self._tasks.start(work)
+
+    async def house(self) -> House:
+        """The server of the capture page, started when first asked for.
+
+        Raises:
+            ConfigurationError: It cannot be served where the settings say.
+        """
+        from .capture_page import run_house  # noqa: PLC0415
+
+        async with self._making:
+            if self._house is None:
+                self._house = await self._tasks.start(
+                    run_house, self.settings, self.journal, self.registry
+                )
+            return self._house
+
+    async def notes(self) -> dict[str, object]:
+        """What is said beside every new stream: who analyses, where it is not the service."""
+        return {"note": (await self.analyst()).told} if self.settings.is_local else {}
+
+
+def _require_in_query(chosen: Dialect, config: Config) -> None:
+    """An option that does not travel is told, not left out in silence."""
+    asked = {"goal_dimensions": config.goal_dimensions, "sample_rate": config.audio_format}
+    _require_none(f"streams of {chosen.name}", [name for name, value in asked.items() if value])
+
+
+def _require_taken(upload: Upload, form: Mapping[str, Any]) -> None:
+    """The same for the fields of an upload."""
+    takes = {
+        "model": bool(upload.models),
+        "goal_dimensions": upload.has_goals,
+        "conversation_context": upload.has_goals,
+    }
+    lost = [name for name, is_taken in takes.items() if form.get(name) and not is_taken]
+    _require_none(f"uploads of {upload.name}", lost)
+
+
+def _require_none(who: str, lost: Sequence[str]) -> None:
+    if lost:
+        raise CallerError(
+            f"{who} take no {' and no '.join(lost)}",
+            help="Leave it out, or choose another version by `api`.",
+        )
+
+
+async def _tidy_forever(journal: Journal) -> None:
+    """At the start and every hour; a full disk is told by what has to be kept, not by this."""
+    while True:
+        try:
+            await journal.tidy()
+        except JournalError as exc:
+            _LOG.warning("the journal was not tidied: %s", exc)
+        await anyio.sleep(_TIDY_SECONDS)
+
+
+async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
+    from ih_mcp.standin.server.serve import serve  # noqa: PLC0415
+
+    async with serve(options, ffmpeg=ffmpeg) as running:
+        task_status.started(running.url)
+        await anyio.sleep_forever()
+
+
+def keeping_of(settings: Settings) -> Keeping:
+    """How long and how much this user wants kept, and what is said of a stream left behind."""
+    return Keeping(
+        max_bytes=settings.journal_max_bytes,
+        max_stream_bytes=settings.journal_max_stream_bytes,
+        max_age_seconds=settings.journal_max_days * 86_400,
+        strict=settings.journal_strict,
+        orphaned=_ORPHANED,
+    )
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIterator[Runtime]:
+    """The runtime of a process; on leaving, streams end in order within `CLOSE_SECONDS`.
+
+    Args:
+        trusted: Whether files are named by the person at the keyboard, not by an agent.
+
+    Raises:
+        JournalError: The data folder cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(unwrapped())
+        opened = open_journal(settings.data_dir, keeping_of(settings))
+        journal = await stack.enter_async_context(opened)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(_tidy_forever, journal)
+        async with (
+            open_analyses(journal) as analyses,
+            open_mirror(journal, settings.mirror_dir) as mirror,
+            open_registry(
+                journal,
+                max_streams=settings.max_streams,
+                max_outbox_bytes=settings.max_outbox_bytes,
+                max_queued_bytes=settings.max_queued_bytes,
+                close_seconds=CLOSE_SECONDS,
+            ) as registry,
+        ):
+            yield Runtime(settings, journal, registry, analyses, mirror, tasks, trusted=trusted)
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,62 @@
+"""Tools for people: a page to record with and to watch, and pictures."""
+
+from __future__ import annotations
+
+import anyio
+from mcp_types import CallToolResult
+from pydantic import Field
+
+from ih_mcp.app.runtime import Opening, Runtime
+from ih_mcp.errors import StreamEndedError
+from ih_mcp.streams.sources.pushed import READY_SECONDS
+from ih_mcp.streams.stream import Feeder, Stream
+
+from .answers import answer
+from .arguments import Arguments
+from .status import in_short
+from .tool import Call
+
+
+class StartCapture(Arguments):
+    stream_id: str | None = Field(None, description="Default: a new one.")
+
+
+async def start_capture(call: Call[StartCapture]) -> CallToolResult:
+    """Get a link for a person: a local page that records live and shows the timeline.
+
+    It works once.
+    """
+    runtime, stream_id = call.runtime, call.arguments.stream_id
+    stream = await _recordable(runtime, stream_id) if stream_id is not None else None
+    house = await runtime.house()  # first: without a page nobody would use the stream
+    notes: dict[str, object] = {}
+    if stream is None:
+        stream = await runtime.start_stream(Opening(label="capture"))
+        with anyio.move_on_after(READY_SECONDS):
+            await stream.opened()
+        if stream.failure:
+            raise stream.failure
+        notes = await runtime.notes()
+    told = {"link": house.link(stream.id), "next": "give the link, then poll_events"}
+    return answer(in_short(stream) | notes | told)
+
+
+async def _recordable(runtime: Runtime, stream_id: str) -> Stream:
+    """A stream that a page can still record into, or show while a file is sent.
+
+    Raises:
+        CallerError: It is over, another process has it, or segments are pushed into it.
+    """
+    try:
+        stream = await runtime.registry.require_live(stream_id)
+        stream.require_live()
+    except StreamEndedError as exc:
+        raise StreamEndedError(
+            f"{exc.what.partition(';')[0]}; nothing can be recorded into it any more",
+            help="For a new recording call start_capture without a stream_id; for a picture of "
+            "this one, render_timeline.",
+            facts=exc.facts,
+        ) from None
+    if stream.feeder is not Feeder.FILE:
+        stream.require_feeder(Feeder.PAGE)
+    return stream

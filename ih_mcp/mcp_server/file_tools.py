@@ -1,0 +1,96 @@
+"""Tools for recorded files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import anyio
+from mcp_types import CallToolResult
+from pydantic import Field
+
+from ih_mcp.app.runtime import Opening
+from ih_mcp.streams.pacing import PaceName
+from ih_mcp.wire.rest import UPLOADS
+
+from .answers import answer
+from .arguments import Arguments
+from .status import status_of
+from .stream_tools import OpeningArguments, Wait
+from .tool import Call
+
+
+class StreamFile(OpeningArguments):
+    path: str = Field(description="In an allowed folder.")
+    pace: Literal["auto", "realtime", "fast"] = Field(
+        "auto", description="fast: the service may drop seconds."
+    )
+
+
+async def stream_file(call: Call[StreamFile]) -> CallToolResult:
+    """Analyse a video file: cut into valid segments, sent in the background, ended in order.
+
+    Returns a stream_id at once; read the results with poll_events until ended is true.
+    """
+    arguments = call.arguments
+    stream = await call.runtime.stream_file(
+        arguments.path,
+        Opening(api=arguments.api, config=arguments.config()),
+        pace=PaceName(arguments.pace),
+    )
+    notes = call.runtime.mirror.told(stream.id) | await call.runtime.notes()
+    return answer(status_of(stream) | notes | {"next": "poll_events(cursor=0)"})
+
+
+class AnalyzeFile(Arguments):
+    text_bounds: ClassVar[Mapping[str, int]] = {"conversation_context": 100_000}
+
+    path: str = Field(description="3 s or more, at most 32 MiB.")
+    api: str = Field("v2", json_schema_extra={"enum": [*UPLOADS]})
+    model: str | None = None
+    include: list[
+        Literal["signals", "conversation_quality_overall", "conversation_quality_timeline"]
+    ] = Field(default_factory=list)
+    goal_dimensions: list[str] = Field(default_factory=list, description="v1.")
+    conversation_context: str | None = Field(None, description="v1.")
+
+
+async def analyze_file(call: Call[AnalyzeFile]) -> CallToolResult:
+    """Upload a recorded file whole, for one result about all of it.
+
+    Returns an analysis_id at once, for get_analysis. For longer files, or results
+    meanwhile: stream_file.
+    """
+    arguments = call.arguments
+    analysis = await call.runtime.analyze_file(
+        arguments.path,
+        api=arguments.api,
+        form={
+            "model": arguments.model,
+            "include": tuple(arguments.include),
+            "goal_dimensions": tuple(arguments.goal_dimensions),
+            "conversation_context": arguments.conversation_context,
+        },
+    )
+    return answer({"analysis_id": analysis.id, **analysis.facts, "next": "get_analysis"})
+
+
+class GetAnalysis(Arguments):
+    analysis_id: str
+    wait_s: Wait = 20
+
+
+async def get_analysis(call: Call[GetAnalysis]) -> CallToolResult:
+    """Read the result of analyze_file: the service's JSON exactly as it came.
+
+    Waits for it; call again while done is false. It can be read again.
+    """
+    analysis_id, runtime = call.arguments.analysis_id, call.runtime
+    await runtime.analysis(analysis_id)
+    with anyio.move_on_after(call.arguments.wait_s):
+        await runtime.analyses.wait(analysis_id)
+    facts = await runtime.analysis(analysis_id)
+    page = await runtime.journal.read(analysis_id, 0, limit=1, max_chars=1)
+    done = facts["state"] in {"ended", "failed"}
+    then = "done: nothing follows" if done else "get_analysis"
+    return answer({"analysis_id": analysis_id, **facts, "done": done, "next": then}, page.entries)

@@ -1,0 +1,117 @@
+"""A stream's picture: a tool that draws it, a resource that tells it, an app that shows it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from anyio import to_thread
+from mcp.server.apps import APP_MIME_TYPE, Apps
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.mcpserver.resources import Resource
+from mcp_types import CallToolResult, ImageContent
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.errors import IhMcpError, JournalError
+from ih_mcp.timeline.html import APP_URI, app_page
+from ih_mcp.timeline.model import Drawing, as_text, read_timeline
+
+from .answers import answer
+from .arguments import Arguments
+from .tool import Call
+
+SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
+_MAX_PICTURES = 100
+
+
+class RenderTimeline(Arguments):
+    stream_id: str
+    format: Literal["png", "svg", "html"] = "png"
+
+
+async def render_timeline(call: Call[RenderTimeline]) -> CallToolResult:
+    """Draw a stream's timeline into a file for people; a png comes back as an image too."""
+    arguments, runtime = call.arguments, call.runtime
+    await runtime.registry.record(
+        arguments.stream_id
+    )  # an unknown one is told with those there are
+    drawing = await _drawing(runtime, arguments.stream_id)
+    folder = runtime.settings.data_dir / "pictures"
+    draw = partial(_write, folder, drawing, arguments.format)
+    path, data = await to_thread.run_sync(draw, limiter=runtime.drawing)
+    told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
+    result = answer({"stream_id": arguments.stream_id, **told})
+    if arguments.format == "png":
+        picture = base64.b64encode(data).decode()
+        result.content.append(ImageContent(type="image", data=picture, mime_type="image/png"))
+    return result
+
+
+def _write(folder: Path, drawing: Drawing, kind: str) -> tuple[Path, bytes]:
+    """Draw and keep a picture; blocks. Only the newest ones are kept, private to the user."""
+    from ih_mcp.timeline.formats import picture  # noqa: PLC0415 - with the first picture
+
+    data = picture(drawing, kind)
+    path = folder / f"{drawing['stream_id']}.{kind}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(data)
+        kept = sorted(folder.iterdir(), key=lambda found: found.stat().st_mtime)
+        for old in kept[:-_MAX_PICTURES]:
+            old.unlink(missing_ok=True)
+    except OSError as exc:
+        raise JournalError(
+            f"the picture cannot be written: {exc.strerror}", help="IH_MCP_DATA_DIR says where."
+        ) from exc
+    return path, data
+
+
+async def _drawing(runtime: Runtime, stream_id: str) -> Drawing:
+    """As the journal has it, with what the stream's own process knows better."""
+    try:
+        stream = runtime.registry.live(stream_id)
+    except IhMcpError:
+        return await read_timeline(runtime.journal, stream_id)
+    drawing = await read_timeline(runtime.journal, stream_id)
+    record = stream.record()
+    known = {"state": record["state"], "receipts": record.get("segments", {})}
+    return drawing | known
+
+
+# --- beside the tools ----------------------------------------------------------------------------
+
+
+def add_timeline(server: MCPServer[Runtime]) -> None:
+    """Put the resource that an app reads on a server."""
+
+    @server.resource(
+        "ih://streams/{stream_id}/timeline", name="timeline", mime_type="application/json"
+    )
+    async def timeline(stream_id: str, ctx: Context[Runtime]) -> str:
+        """What a stream's messages add up to: spans of signals, engagement, quality, losses."""
+        try:
+            drawing = await _drawing(ctx.request_context.lifespan_context, stream_id)
+        except IhMcpError as exc:
+            raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
+        return await to_thread.run_sync(as_text, drawing)
+
+
+def timeline_app() -> Apps:
+    """The extension for hosts that show apps; others get the text they always get."""
+    apps = Apps()
+    apps.add_resource(
+        _AppPage(uri=APP_URI, name="timeline-app", title="Timeline", mime_type=APP_MIME_TYPE)
+    )
+    return apps
+
+
+class _AppPage(Resource):
+    """Put together when it is asked for, so that the server starts without it."""
+
+    async def read(self) -> str:
+        return await to_thread.run_sync(app_page)

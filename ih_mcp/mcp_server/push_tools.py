@@ -1,0 +1,189 @@
+"""The tool that feeds a live stream, segment by segment: each is kept whole, or not at all."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
+
+import anyio
+from mcp_types import CallToolResult
+from pydantic import Field
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.errors import CallerError, IhMcpError, MediaError
+from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.push_record import digest_of
+from ih_mcp.streams.sources.pushed import PUSH_SECONDS, alone, push
+from ih_mcp.streams.stream import Feeder, Stream
+
+from .answers import answer
+from .arguments import Arguments
+from .status import in_short
+from .tool import Call
+
+_ORDER_SECONDS = 3.0
+_DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
+_HEADER_ALONE = "no media in it yet; it goes out with the next segment"
+_LIKE_LAST = (
+    "these are the same bytes as of the segment before; they were sent again, for only the same "
+    "seq tells a repeat"
+)
+_LEFT_OUT = "{} bytes of a header that no media followed are left out; a new recording begins"
+_JUMPED = "media time goes from {:.3f} s to {:.3f} s: {}"
+_MISSING = "segments may be missing in between"
+_BACK = "this is earlier than what was pushed before"
+_EMPTY_HELP = (
+    "Leave it out: the last chunk of a recorder is often empty. If the recording is over, call "
+    "end_stream; else push the next chunk as seq {}."
+)
+
+
+class PushSegment(Arguments):
+    text_bounds: ClassVar[Mapping[str, int]] = {
+        "data_base64": sys.maxsize
+    }  # IH_MCP_MAX_CALL_BYTES bounds it
+
+    stream_id: str
+    path: str | None = Field(None, description="Preferred.")
+    data_base64: str | None = Field(None, description="Small segments only.")
+    seq: int | None = Field(None, ge=1, description="next_seq; makes a repeat harmless.")
+
+
+async def push_segment(call: Call[PushSegment]) -> CallToolResult:
+    """Send the next segment of live video into a stream.
+
+    Segments of one recording go in order, unchanged, the first with the container header. An
+    error keeps nothing: go on with next_seq.
+    """
+    arguments = call.arguments
+    with _told_what_is_kept(arguments.stream_id):
+        stream = await call.runtime.registry.require_live(arguments.stream_id)
+    with _told_what_is_kept(stream.id, stream):
+        _require_one_source(arguments)
+        stream.require_feeder(Feeder.PUSH)
+        until = anyio.current_time() + PUSH_SECONDS
+        await _turn(stream, arguments.seq)
+        async with alone(stream, until):  # before all that takes a while: calls keep their order
+            data, notes = await _segment_bytes(call.runtime, stream, arguments, until)
+            status = await _kept(stream, data, arguments.seq, until)
+    next_seq = stream.pushes.next_seq
+    facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
+    then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
+    if notes:
+        status["note"] = "; ".join([*notes, *([str(status["note"])] if "note" in status else [])])
+    return answer(in_short(stream) | facts | status | _totals(stream) | {"next": then})
+
+
+def _require_one_source(arguments: PushSegment) -> None:
+    if (arguments.path is None) == (arguments.data_base64 is None):
+        raise CallerError(
+            "push_segment needs exactly one of path and data_base64",
+            help="Give the path of the segment, or its bytes as base64.",
+        )
+
+
+@contextmanager
+def _told_what_is_kept(stream_id: str, stream: Stream | None = None) -> Iterator[None]:
+    """Each error says that nothing was kept, and which segment is next."""
+    try:
+        yield
+    except IhMcpError as exc:
+        next_seq = stream.pushes.next_seq if stream and not stream.is_over else None
+        raise exc.with_facts(stream_id=stream_id, next_seq=next_seq, kept=False) from exc
+
+
+async def _kept(stream: Stream, data: bytes, seq: int | None, until: float) -> dict[str, object]:
+    """Push a segment that is not in the stream yet; gives what is to be said of it."""
+    pushes, digest = stream.pushes, await digest_of(data)
+    if seq is not None and pushes.is_repeat(seq, digest):
+        return {"duplicate": True, "note": _DUPLICATE}
+    is_like_last, left_out = pushes.is_like_last(digest), stream.intake.left_out_bytes
+    left = until - anyio.current_time()
+    segment = await push(stream, data, seconds=left, feeder=Feeder.PUSH)
+    stream.note_push(digest, len(data))
+    notes = [] if segment else [_HEADER_ALONE]
+    if left_out := stream.intake.left_out_bytes - left_out:
+        notes.append(_LEFT_OUT.format(left_out))
+    if is_like_last:
+        notes.append(_LIKE_LAST)
+    return _jump(segment, notes) | ({"note": "; ".join(notes)} if notes else {})
+
+
+def _jump(segment: Outgoing | None, notes: list[str]) -> dict[str, object]:
+    """Where media time does not go on from that of the segment before."""
+    jump = segment.jump if segment else None
+    if jump is None:
+        return {}
+    start, end = jump.from_seconds, jump.to_seconds
+    notes.append(_JUMPED.format(start, end, _MISSING if end > start else _BACK))
+    return {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
+
+
+def _totals(stream: Stream) -> dict[str, object]:
+    """How much was pushed, sent, and waits to be sent."""
+    sent = sum(len(leg.receipts) for leg in stream.legs)
+    return {
+        "pushed": {"segments": stream.pushes.next_seq - 1, "bytes": stream.pushes.bytes},
+        "sent": {"segments": sent, "bytes": sum(leg.bytes_sent for leg in stream.legs)},
+        "waiting": {"segments": stream.outbox.segments, "bytes": stream.outbox.bytes},
+    }
+
+
+async def _turn(stream: Stream, seq: int | None) -> None:
+    """Wait a little until `seq` is next: two calls in flight may arrive in either order."""
+    if seq is not None:
+        with anyio.move_on_after(_ORDER_SECONDS):
+            await stream.until(lambda: seq <= stream.pushes.next_seq)
+        stream.pushes.require_no_gap(seq)
+
+
+async def _segment_bytes(
+    runtime: Runtime, stream: Stream, arguments: PushSegment, until: float
+) -> tuple[bytes, tuple[str, ...]]:
+    """The segment, and what to tell of the file it came from."""
+    try:
+        with anyio.fail_after(until - anyio.current_time()):
+            data, notes = await _given_bytes(runtime, arguments)
+    except TimeoutError:
+        raise CallerError(
+            "there was no time left to read the segment",
+            code="outbox_full",
+            retry=True,
+            help="Push the same segment again.",
+        ) from None
+    except IhMcpError as exc:
+        if exc.code != "empty_file":
+            raise
+        data, notes = b"", ()
+    if not data:
+        raise MediaError(
+            "the segment is empty",
+            code="empty_file",
+            help=_EMPTY_HELP.format(stream.pushes.next_seq),
+        )
+    return data, notes
+
+
+async def _given_bytes(runtime: Runtime, arguments: PushSegment) -> tuple[bytes, tuple[str, ...]]:
+    if arguments.path is not None:
+        return await runtime.read_segment(arguments.path)
+    text = arguments.data_base64 or ""
+    most = runtime.settings.max_call_bytes * 4 // 3 + 4
+    if len(text) > most:
+        raise CallerError(
+            f"data_base64 has {len(text):_} characters; {most:_} are the most",
+            code="call_too_large",
+            help="Write the segment to a file and push its path.",
+        )
+    try:
+        return base64.b64decode(text, validate=True), ()
+    except (binascii.Error, ValueError):
+        raise CallerError(
+            "data_base64 is not base64",
+            code="bad_base64",
+            help="Use the standard alphabet with padding and no line breaks, or push a path.",
+        ) from None

@@ -1,0 +1,135 @@
+"""Tools that open, feed and end streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import anyio
+from mcp_types import CallToolResult
+from pydantic import Field
+
+from ih_mcp.app.runtime import Opening
+from ih_mcp.errors import UnknownStreamError
+from ih_mcp.streams.sources.pushed import READY_SECONDS
+from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.messages import Config, pcm_format
+
+from .answers import answer
+from .arguments import Arguments
+from .status import in_short, status_of
+from .tool import Call
+
+_CONFIRM_SECONDS = 5.0
+_MAX_LABEL_CHARS = 200
+_THEN_POLL = {"next": "poll_events"}
+
+Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
+Wait = Annotated[float, Field(ge=0, le=25)]
+
+
+class Options(Arguments):
+    """What a session is asked to report."""
+
+    include: list[Include] | None = None
+    goal_dimensions: list[str] | None = Field(
+        None, description="clarity, authority, energy, rapport, learning."
+    )
+    model: str | None = Field(None, description="v2: inter-2 or inter-2-audio.")
+
+    def config(self) -> Config:
+        return Config(
+            include=tuple(self.include) if self.include is not None else None,
+            goal_dimensions=tuple(self.goal_dimensions)
+            if self.goal_dimensions is not None
+            else None,
+            model=self.model,
+        )
+
+
+class OpeningArguments(Options):
+    """Options of a new stream."""
+
+    api: str | None = Field(None, json_schema_extra={"enum": [*DIALECTS]})
+
+
+class StartStream(OpeningArguments):
+    sample_rate: Literal[16_000, 24_000] | None = Field(
+        None, description="inter-2-audio: segments are raw s16le mono PCM."
+    )
+    label: str | None = None
+
+    def opening(self) -> Opening:
+        audio_format = pcm_format(self.sample_rate) if self.sample_rate else None
+        config = replace(self.config(), audio_format=audio_format)
+        return Opening(api=self.api, config=config, label=(self.label or "")[:_MAX_LABEL_CHARS])
+
+
+async def start_stream(call: Call[StartStream]) -> CallToolResult:
+    """Open a live stream for push_segment; for a file use stream_file.
+
+    Returns its stream_id, the limits of segments and the service's first message. The service
+    ends a stream that gets no media for max_idle_seconds.
+    """
+    stream = await call.runtime.start_stream(call.arguments.opening())
+    with anyio.move_on_after(READY_SECONDS):
+        await stream.opened()
+    if stream.failure:
+        raise stream.failure
+    await stream.log.flushed()
+    page = await call.runtime.journal.read(stream.id, 0, limit=10, max_chars=20_000)
+    status = status_of(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
+    status |= call.runtime.mirror.told(stream.id) | await call.runtime.notes()
+    status["next"] = "push_segment, then poll_events"
+    return answer(status, page.entries)
+
+
+class ConfigureStream(Options):
+    stream_id: str
+
+
+async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
+    """Replace what a live stream reports; options left out go back to their default.
+
+    Among the messages, session.updated confirms it.
+    """
+    stream = await call.runtime.registry.require_live(call.arguments.stream_id)
+    with anyio.move_on_after(READY_SECONDS):
+        await stream.opened()
+    leg = stream.leg
+    updates = leg.updates if leg else 0
+    stream.configure(call.arguments.config())
+    confirmed = False
+    if leg:
+        error = leg.session.last_error
+        with anyio.move_on_after(_CONFIRM_SECONDS):
+            await stream.until(lambda: leg.updates > updates or leg.session.last_error is not error)
+        confirmed = leg.updates > updates
+    return answer(in_short(stream) | {"confirmed": confirmed} | _THEN_POLL)
+
+
+class EndStream(Arguments):
+    stream_id: str
+    wait_s: Wait = 10
+
+
+async def end_stream(call: Call[EndStream]) -> CallToolResult:
+    """End a stream in order: what was sent is still analysed.
+
+    Waits for the service's last word, wait_s at most; read the rest with poll_events. Ending
+    twice is harmless.
+    """
+    registry, stream_id = call.runtime.registry, call.arguments.stream_id
+    try:
+        stream = registry.live(stream_id)
+    except UnknownStreamError:
+        record = await registry.require_over(stream_id)
+        over = {"ended": True, "note": "it was over before", "next": "poll_events"}
+        return answer({"stream_id": stream_id, **record, **over})
+    first = stream.ask_to_end()
+    with anyio.move_on_after(call.arguments.wait_s):
+        await stream.until(lambda: False)
+    status = status_of(stream) | {"ended": stream.is_over, "next": "poll_events"}
+    if not first:
+        status["note"] = "its end was asked for before"
+    return answer(status)

@@ -1,0 +1,172 @@
+"""Events for clients that subscribed to a resource, in both eras of the protocol.
+
+Clients of the handshake era send `resources/subscribe`; from 2026-07-28 on one request,
+`subscriptions/listen`, lives as long as the client wants news. Either way an event names the
+resource just as it was subscribed to, and the client reads what is new by its cursor. One watch a
+resource follows the journal like every other reader, so streams of another process count too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.server.mcpserver import MCPServer
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_REQUEST,
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.errors import UnknownStreamError, unwrapped
+
+Tell = Callable[[], Awaitable[None]]
+Wait = Callable[[], Awaitable[bool]]
+_Request = ServerRequestContext[Runtime, Any]
+
+_MAX_WATCHES = 1000
+_GATHER_SECONDS = 0.15  # messages come in bursts: one event for one
+_LIST_SECONDS = 0.5  # how often the list of streams is looked at
+_MESSAGES = re.compile(r"ih://streams/([^/?]+)/messages(?:\?.*)?")
+_STREAMS = re.compile(r"ih://streams(?:\?.*)?")
+_STATE = "ih_mcp.subscriptions"
+_LOG = logging.getLogger("ih_mcp.tools")
+
+
+def add_subscriptions(server: MCPServer[Runtime]) -> None:
+    """Serve `resources/subscribe` and `subscriptions/listen`."""
+    low = server._lowlevel_server  # noqa: SLF001 - MCPServer itself serves only the newer of both
+    news = _News()
+    low.add_request_handler("resources/subscribe", SubscribeRequestParams, news.subscribe)
+    low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, news.unsubscribe)
+    low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, news.listen)
+
+
+class _News:
+    """The watches of one server."""
+
+    def __init__(self) -> None:
+        self._watches = 0
+
+    async def listen(
+        self, ctx: _Request, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """Watch while the request lives; its end ends the watches."""
+        bus = InMemorySubscriptionBus()
+        with unwrapped():
+            async with anyio.create_task_group() as tasks:
+                for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()):
+                    tell = partial(bus.publish, ResourceUpdated(uri=uri))
+                    await tasks.start(self._watch, ctx.lifespan_context, uri, tell)
+                result = await ListenHandler(bus)(ctx, params)
+                tasks.cancel_scope.cancel()
+        return result
+
+    async def subscribe(self, ctx: _Request, params: SubscribeRequestParams) -> EmptyResult:
+        """Watch until the client unsubscribes or its connection ends."""
+        connection, uri = _connection(ctx), str(params.uri)
+        scopes: dict[str, anyio.CancelScope] = connection.state.setdefault(_STATE, {})
+        if uri not in scopes:
+            tell = partial(ctx.session.send_resource_updated, uri)
+            runtime = ctx.lifespan_context
+            scope = await runtime.beside(partial(self._watch, runtime, uri, tell))
+            assert isinstance(scope, anyio.CancelScope)
+            scopes[uri] = scope
+            connection.exit_stack.callback(scope.cancel)
+        return EmptyResult()
+
+    async def unsubscribe(self, ctx: _Request, params: UnsubscribeRequestParams) -> EmptyResult:
+        scopes: dict[str, anyio.CancelScope] = _connection(ctx).state.get(_STATE, {})
+        if scope := scopes.pop(str(params.uri), None):
+            scope.cancel()
+        return EmptyResult()
+
+    async def _watch(
+        self, runtime: Runtime, uri: str, tell: Tell, *, task_status: TaskStatus[anyio.CancelScope]
+    ) -> None:
+        """Tell of news from now on; begun once nothing that comes can be missed."""
+        if self._watches >= _MAX_WATCHES:
+            raise MCPError(INVALID_REQUEST, f"{_MAX_WATCHES} resources are watched, no more can be")
+        self._watches += 1
+        try:
+            with anyio.CancelScope() as scope:
+                wait = await _look(runtime, uri)
+                task_status.started(scope)
+                while await wait():
+                    await tell()
+        except Exception:  # noqa: BLE001 - a watch that breaks must stop nothing else
+            _LOG.exception("%s is no longer watched", uri)
+        finally:
+            self._watches -= 1
+
+
+async def _look(runtime: Runtime, uri: str) -> Wait:
+    """Note how a resource is now; what it gives waits for news, and is False at the end."""
+    if found := _MESSAGES.fullmatch(uri):
+        with suppress(UnknownStreamError):
+            return await _look_at_messages(runtime, found[1])
+    if _STREAMS.fullmatch(uri):
+        return await _look_at_list(runtime)
+    return _never  # what does not change, or is not there
+
+
+async def _never() -> bool:
+    return False
+
+
+async def _look_at_messages(runtime: Runtime, stream_id: str) -> Wait:
+    journal = runtime.journal
+    row = await journal.row(stream_id)
+
+    async def wait() -> bool:
+        nonlocal row
+        seen = row.last
+        while row.ended_at is None:
+            await journal.wait(stream_id, seen)
+            await anyio.sleep(_GATHER_SECONDS)
+            row = await journal.row(stream_id)
+            if row.last > seen:
+                return True
+        return False
+
+    return wait
+
+
+async def _look_at_list(runtime: Runtime) -> Wait:
+    states = await _states(runtime)
+
+    async def wait() -> bool:
+        nonlocal states
+        seen = states
+        while states == seen:
+            await anyio.sleep(_LIST_SECONDS)
+            states = await _states(runtime)
+        return True
+
+    return wait
+
+
+async def _states(runtime: Runtime) -> dict[str, object]:
+    return {
+        stream_id: record.get("state")
+        for stream_id, record in (await runtime.registry.records()).items()
+    }
+
+
+def _connection(ctx: _Request) -> Connection:
+    """Where the requests of one client meet; the SDK gives a handler no public way to it."""
+    return ctx.session._connection  # noqa: SLF001

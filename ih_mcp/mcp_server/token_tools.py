@@ -1,0 +1,78 @@
+"""The tool that mints tokens."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mcp_types import CallToolResult, TextContent
+from pydantic import Field, model_validator
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
+
+from .answers import answer
+from .arguments import Arguments
+from .tool import Call
+
+_BOTH = {"kind", "scopes"}
+
+
+class CreateToken(Arguments):
+    kind: Literal["access", "client"] = Field(
+        "client", description="client: for a browser; access: from a key pair."
+    )
+    scopes: list[str] | None = None
+    expires_in: int | None = Field(
+        None, ge=60, le=3600, description="Seconds. From here on: client."
+    )
+    max_duration_seconds: int | None = None
+    max_bytes: int | None = None
+    max_concurrent: int | None = None
+    max_video_seconds: int | None = None
+    allowed_origins: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_capped(self) -> CreateToken:
+        asked = self.model_dump(exclude_none=True).keys() - _BOTH
+        if self.kind == "access" and asked:  # in silence it would be a token without them
+            raise ValueError(
+                f"{', '.join(sorted(asked))}: the service bounds tokens of the kind client only"
+            )
+        return self
+
+
+async def create_token(call: Call[CreateToken]) -> CallToolResult:
+    """Mint a token that others can use without seeing the key; gives the service's JSON.
+
+    It is a secret: only for whom it was made.
+    """
+    arguments = call.arguments
+    body = await mint(call.runtime, arguments)
+    result = answer({"kind": arguments.kind, "next": "done: nothing follows"})
+    result.content.append(TextContent(type="text", text=body))
+    return result
+
+
+async def mint(runtime: Runtime, asked: CreateToken) -> str:
+    """The service's JSON as it came.
+
+    Raises:
+        ConfigurationError: What this kind is minted from is not set.
+        ServiceError: The service refused.
+    """
+    if asked.kind == "access":
+        path = runtime.auth_path
+        return await runtime.mint(path, runtime.credentials.key_pair(asked.scopes).body())
+    request = ClientTokenRequest(
+        api_key=runtime.credentials.api_key(),
+        scopes=tuple(asked.scopes) if asked.scopes is not None else None,
+        expires_in=asked.expires_in,
+        max_duration_seconds=asked.max_duration_seconds,
+        max_bytes=asked.max_bytes,
+        max_concurrent=asked.max_concurrent,
+        max_video_seconds=asked.max_video_seconds,
+        allowed_origins=tuple(asked.allowed_origins)
+        if asked.allowed_origins is not None  # an empty list is not "any"
+        else None,
+    )
+    return await runtime.mint(CLIENT_TOKENS_PATH, request.body())

@@ -1,0 +1,181 @@
+"""One kind of tool for all of ours: closed schema, text answers, failures that help.
+
+The SDK's own tools take any extra argument in silence, parse text that looks like JSON, and
+show validation errors raw. Here an unknown argument is an error that names the known ones.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import Field, ValidationError
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.errors import CallerError, IhMcpError
+
+from .answers import failure
+from .arguments import Arguments, problems_of
+
+A = TypeVar("A", bound=Arguments)
+_LOG = logging.getLogger("ih_mcp.tools")
+_AUDIT = logging.getLogger("ih_mcp.audit")
+_AUDIT_HANDLER = logging.StreamHandler()  # the SDK's own handler breaks long lines
+_AUDIT_HANDLER.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+_AUDIT.addHandler(_AUDIT_HANDLER)
+_AUDIT.propagate = False
+_AUDITED = ("stream_id", "analysis_id", "bytes", "accepted", "state", "reason", "result")
+_AUDIT_CHARS = 60
+_BROKEN = IhMcpError(
+    "this tool broke; the mistake is in ih-mcp, not in the call",
+    code="internal",
+    help="Other tools still work. The server's standard error has the details for a bug report.",
+)
+
+
+class Call(Generic[A]):
+    """One call: its arguments, the process it runs in, and a way to tell that it goes on."""
+
+    def __init__(self, arguments: A, runtime: Runtime, context: Context[Any, Any]) -> None:
+        self.arguments = arguments
+        self.runtime = runtime
+        self._context = context
+
+    async def report(self, progress: float, message: str) -> None:
+        """Tell the waiting caller; nothing where it did not ask. `progress` must rise."""
+        await self._context.report_progress(progress, None, message)
+
+
+class StrictTool(Tool):
+    """A tool of this server; made by `make_tool`."""
+
+    arguments: type[Arguments] = Field(exclude=True)
+
+    async def run(
+        self,
+        arguments: dict[str, Any],
+        context: Context[Any, Any],
+        convert_result: bool = False,  # noqa: ARG002 - the SDK's signature
+    ) -> CallToolResult:
+        """Check the arguments and do the work; every foreseen failure becomes an answer."""
+        try:
+            checked = self.arguments.model_validate(arguments)
+        except ValidationError as exc:
+            return self._refuse(arguments, _explain(self.name, self.arguments, exc))
+        runtime: Runtime = context.request_context.lifespan_context
+        try:
+            result: CallToolResult = await self.fn(Call(checked, runtime, context))
+        except IhMcpError as exc:
+            return self._refuse(arguments, exc)
+        except MCPError:
+            raise
+        except Exception:  # noqa: BLE001 - a caller never sees a traceback
+            _LOG.exception("tool %s broke", self.name)
+            return self._refuse(arguments, _BROKEN)
+        if not self.read_only:
+            audit(self.name, _facts_of(result) | {"result": "ok"})
+        return result
+
+    def _refuse(self, arguments: Mapping[str, object], exc: IhMcpError) -> CallToolResult:
+        audit(self.name, {"stream_id": arguments.get("stream_id"), "result": exc.code})
+        return failure(exc)
+
+    @property
+    def read_only(self) -> bool:
+        return bool(self.annotations and self.annotations.read_only_hint)
+
+
+def audit(tool: str, facts: Mapping[str, object]) -> None:
+    """One line for each start, push, stop and refusal: who was meant, how much, what came of it.
+
+    Nothing of the content: a caller's own words are cut short and made harmless.
+    """
+    known = {name: facts[name] for name in _AUDITED if facts.get(name) is not None}
+    words = " ".join(f"{name}={ascii(value)[:_AUDIT_CHARS]}" for name, value in known.items())
+    _AUDIT.info("%s %s", tool, words)
+
+
+def _facts_of(result: CallToolResult) -> dict[str, object]:
+    """What a status, always the first block, says."""
+    first = result.content[0] if result.content else None
+    if not isinstance(first, TextContent):
+        return {}
+    try:
+        facts = json.loads(first.text).get("ih_mcp")
+    except (ValueError, AttributeError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def make_tool(
+    work: Callable[[Call[A]], Awaitable[CallToolResult]],
+    arguments: type[A],
+    *,
+    read_only: bool,
+    idempotent: bool,
+    open_world: bool,
+    meta: dict[str, Any] | None = None,
+) -> Tool:
+    """A tool from the function that does it; its name and docstring are what callers see."""
+    return StrictTool(
+        fn=work,
+        arguments=arguments,
+        name=work.__name__,
+        title=None,
+        description=" ".join((work.__doc__ or "").split()),
+        parameters=_schema(arguments),
+        fn_metadata=FuncMetadata(arg_model=ArgModelBase),
+        is_async=True,
+        context_kwarg=None,
+        annotations=ToolAnnotations(
+            read_only_hint=read_only,
+            destructive_hint=False,
+            idempotent_hint=idempotent,
+            open_world_hint=open_world,
+        ),
+        meta=meta,
+    )
+
+
+def _schema(arguments: type[Arguments]) -> dict[str, Any]:
+    """A closed JSON schema without the noise that costs a model tokens."""
+    schema = _slim(arguments.model_json_schema())
+    assert isinstance(schema, dict)
+    return schema
+
+
+def _slim(node: object) -> object:
+    if isinstance(node, list):
+        return [_slim(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    slim: dict[str, Any] = {
+        name: {key: _slim(value) for key, value in child.items()}
+        if name == "properties"
+        else _slim(child)
+        for name, child in node.items()
+        if name != "title" and (name != "description" or "properties" not in node)
+    }
+    options = [option for option in slim.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) == 1:  # "or null" is how an optional argument is told in Python, not in JSON
+        del slim["anyOf"]
+        slim = {**options[0], **slim}
+    if slim.get("default", ...) is None:
+        del slim["default"]
+    return slim
+
+
+def _explain(tool: str, arguments: type[Arguments], exc: ValidationError) -> CallerError:
+    """What is wrong with the arguments, in words a model can act on."""
+    known = ", ".join(arguments.model_fields)
+    return CallerError(
+        f"{tool} was not called: {'; '.join(problems_of(exc))}",
+        help=f"{tool} takes: {known}." if known else f"{tool} takes no arguments.",
+    )

@@ -1,0 +1,83 @@
+"""A camera as segments: ffmpeg records and encodes, and is read without pause.
+
+Each segment begins with a key frame, so that any but the first may be left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+
+from anyio import run_process
+
+from ih_mcp.errors import MediaError
+from ih_mcp.wire.dialects import Framing, Limits
+
+from .containers.container import READERS
+from .cutter import Cutter, Segment
+from .ffmpeg import commands
+from .ffmpeg.devices import Device, Input, Platform
+from .ffmpeg.process import environment, running
+from .ffmpeg.program import Ffmpeg
+from .planner import bounds
+
+_TOO_LITTLE = frozenset({"too_short", "too_small"})
+_SHARED_BYTES = 128 << 20  # seen: PulseAudio shares 64 MiB with whom it hears for
+_HELP = "See ih-mcp capture --list-devices; another program may use the camera."
+
+
+async def record(
+    inputs: Sequence[Input],
+    *,
+    ffmpeg: Ffmpeg,
+    limits: Limits,
+    framing: Framing,
+    target_seconds: float,
+    max_seconds: float | None = None,
+) -> AsyncGenerator[Segment, None]:
+    """Record until the inputs end, or for `max_seconds`.
+
+    Use it under `contextlib.aclosing`: when the block ends, ffmpeg is gone. Take segments as soon
+    as they come: while nobody does, a camera's pictures are lost without a word.
+
+    Raises:
+        MediaError: A device cannot be opened, or the recording broke off.
+    """
+    is_whole = framing is Framing.WHOLE
+    least = limits if is_whole else replace(limits, min_segment_seconds=None)  # a rest continues
+    limited = bounds(least, framing, target_seconds=target_seconds)
+    cutter = Cutter(READERS["mp4"](), limited, framing, is_live=True)
+    command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)
+    means = replace(ffmpeg.allowance.to_decode(), file_bytes=_SHARED_BYTES)
+    try:
+        async with running(command, means=means) as child:
+            while data := await child.read_patiently():
+                for segment in cutter.take(data):
+                    yield segment
+            await child.finish()
+    except MediaError as exc:
+        raise MediaError(
+            f"the camera cannot be recorded: {exc.what}", code="no_device", help=_HELP
+        ) from exc
+    try:
+        for segment in cutter.finish():
+            yield segment
+    except MediaError as exc:
+        if exc.code not in _TOO_LITTLE:  # the last moments, which nobody could analyse
+            raise
+
+
+async def list_devices(platform: Platform, ffmpeg: Ffmpeg) -> list[Device]:
+    """The cameras and microphones that ffmpeg sees."""
+    printed = ""
+    for arguments in platform.listings:
+        done = await run_process(
+            [ffmpeg.path, "-nostdin", "-hide_banner", *arguments],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            check=False,  # listing ends with an error: no input was opened
+        )
+        printed += done.stdout.decode(errors="replace")
+    return platform.read(printed)

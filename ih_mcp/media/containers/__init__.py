@@ -1,0 +1,1 @@
+"""Containers as bytes: what stands in them and where they can be cut. Pure."""

@@ -1,0 +1,229 @@
+"""EBML, the grammar below Matroska and WebM: elements, found as their bytes come.
+
+Names and numbers as in RFC 8794 (EBML) and RFC 9559 (Matroska). An element is a number, a size
+and a payload. Only Segment and Cluster may have an unknown size, as live streams write them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .container_types import bad_container
+from .incremental_reader import Pieces
+
+
+class Id(IntEnum):
+    """Numbers of the elements that matter here."""
+
+    EBML = 0x1A45DFA3
+    SEGMENT = 0x18538067
+    SEEK_HEAD = 0x114D9B74
+    INFO = 0x1549A966
+    TIMESTAMP_SCALE = 0x2AD7B1
+    DURATION = 0x4489
+    TRACKS = 0x1654AE6B
+    TRACK_ENTRY = 0xAE
+    TRACK_NUMBER = 0xD7
+    TRACK_TYPE = 0x83
+    DEFAULT_DURATION = 0x23E383
+    CUES = 0x1C53BB6B
+    CHAPTERS = 0x1043A770
+    TAGS = 0x1254C367
+    ATTACHMENTS = 0x1941A469
+    CLUSTER = 0x1F43B675
+    TIMESTAMP = 0xE7
+    SIMPLE_BLOCK = 0xA3
+    BLOCK_GROUP = 0xA0
+    BLOCK = 0xA1
+    REFERENCE_BLOCK = 0xFB
+
+
+ENTERED = frozenset({Id.SEGMENT, Id.CLUSTER, Id.BLOCK_GROUP})
+"""Elements whose children are told; all others are passed over as a whole."""
+KNOWN = frozenset(
+    {
+        *(Id.EBML, Id.SEGMENT, Id.CLUSTER, Id.SEEK_HEAD, Id.INFO, Id.TRACKS, Id.CUES, Id.CHAPTERS),
+        *(Id.TAGS, Id.ATTACHMENTS, Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK_GROUP, Id.BLOCK),
+        *(Id.REFERENCE_BLOCK, 0xEC, 0xBF, 0x5854, 0xA7, 0xAB, 0xAF),  # in any master; in a Cluster
+        *(0xA2, 0x75A1, 0x9B, 0xFA, 0xFD, 0xA4, 0x75A2, 0x8E, 0xC8),  # in a BlockGroup
+    }
+)
+"""What may stand in a Matroska stream, as far as masters are entered."""
+MAY_BE_UNKNOWN = frozenset({Id.SEGMENT, Id.CLUSTER})
+TOP = frozenset(
+    {Id.SEEK_HEAD, Id.INFO, Id.TRACKS, Id.CUES, Id.CHAPTERS, Id.TAGS, Id.ATTACHMENTS, Id.CLUSTER}
+)
+"""Children of Segment: where one stands, a Cluster of unknown size has ended."""
+
+ALL = -1
+"""Of an element's payload: hand over all of it."""
+UNKNOWN = b"\x01" + b"\xff" * 7
+"""A size that is not told."""
+_MAX_PAYLOAD_BYTES = 1 << 26
+_MAX_ELEMENTS = 100_000  # chosen: of one piece; half a minute of video has some thousand
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    number: int
+    offset: int
+    """Of its first byte, from the start of the stream."""
+    header: bytes
+    """Its number and size, as written."""
+    size: int | None
+    """Of its payload; None where it is unknown."""
+    payload: bytes
+    """As much of it as was asked for."""
+
+    @property
+    def payload_offset(self) -> int:
+        return self.offset + len(self.header)
+
+    @property
+    def end(self) -> int | None:
+        """Of its last byte, plus one."""
+        return None if self.size is None else self.payload_offset + self.size
+
+    @property
+    def unsigned(self) -> int:
+        return int.from_bytes(self.payload, "big")
+
+
+class Elements:
+    """Tells the elements of a stream in order, in whatever pieces it comes.
+
+    Args:
+        wanted: How many bytes of whose payload are handed over (`ALL`: all); of others, none.
+    """
+
+    def __init__(self, wanted: Mapping[int, int]) -> None:
+        self._wanted = wanted
+        self._pieces = Pieces()
+        self._is_damaged = False
+
+    def copy(self) -> Elements:
+        """Another one that goes on from here."""
+        twin = Elements(self._wanted)
+        twin._pieces, twin._is_damaged = self._pieces.copy(), self._is_damaged
+        return twin
+
+    @property
+    def position(self) -> int:
+        """How many bytes were passed."""
+        return self._pieces.position
+
+    def feed(self, data: bytes) -> list[Element]:
+        """Take the next bytes; tells the elements that begin in them.
+
+        Raises:
+            MediaError: This is not EBML.
+        """
+        if self._is_damaged:
+            raise bad_container("the Matroska stream was damaged before")
+        self._is_damaged = True
+        found: list[Element] = []
+        for _ in self._pieces.feed(data):
+            while (element := self._next()) is not None:
+                found.append(element)
+                if len(found) > _MAX_ELEMENTS:  # it would hold up everything else
+                    raise bad_container(
+                        f"the Matroska stream has over {_MAX_ELEMENTS:_} elements in one piece"
+                    )
+        self._is_damaged = False
+        return found
+
+    def _next(self) -> Element | None:
+        """The next element; None until enough of it came."""
+        pieces = self._pieces
+        lengths = self._lengths()
+        if lengths is None or not pieces.has(sum(lengths)):
+            return None
+        written = pieces.peek(0, sum(lengths))
+        number = int.from_bytes(written[: lengths[0]], "big")
+        size = number_of(written[lengths[0] :])
+        told = self._told(number, size)
+        if not pieces.has(len(written) + told):
+            return None
+        element = Element(
+            number, pieces.position, pieces.read(len(written)), size, pieces.read(told)
+        )
+        if number not in ENTERED and size is not None:
+            pieces.skip(size - told)
+        return element
+
+    def _lengths(self) -> tuple[int, int] | None:
+        """Of the number and the size of the next element; None until they can be told."""
+        first = self._pieces.peek(0, 1)
+        if not first:
+            return None
+        length = 9 - first[0].bit_length()
+        if length > 4:
+            raise bad_container(f"byte {self.position} of the Matroska stream is no element")
+        second = self._pieces.peek(length, length + 1)
+        if not second:
+            return None
+        size_length = 9 - second[0].bit_length()
+        if size_length > 8:
+            raise bad_container(f"byte {self.position + length} of the Matroska stream is no size")
+        return length, size_length
+
+    def _told(self, number: int, size: int | None) -> int:
+        if size is None:
+            if number not in MAY_BE_UNKNOWN:
+                raise bad_container(f"element {number:X} of the Matroska stream has no size")
+            return 0
+        wanted = self._wanted.get(number, 0)
+        told = size if wanted == ALL else min(wanted, size)
+        if told > _MAX_PAYLOAD_BYTES:
+            raise bad_container(f"element {number:X} of the Matroska stream claims {size} bytes")
+        return told
+
+
+def number_of(written: bytes) -> int | None:
+    """The value of a variable-size integer; None for all ones, which means unknown."""
+    bits = 7 * len(written)
+    value = int.from_bytes(written, "big") & ((1 << bits) - 1)
+    return None if value == (1 << bits) - 1 else value
+
+
+def children(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    """The elements of a whole payload: number and payload of each."""
+    at = 0
+    while at < len(payload):
+        number_end = at + _length(payload, at)
+        start = number_end + _length(payload, number_end)
+        size = number_of(payload[number_end:start])
+        if size is None or start + size > len(payload):
+            raise bad_container("an element of the Matroska header does not fit into its parent")
+        yield int.from_bytes(payload[at:number_end], "big"), payload[start : start + size]
+        at = start + size
+
+
+def element(number: int, payload: bytes) -> bytes:
+    """An element, written with a size of eight bytes."""
+    written = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return written + sized(len(payload)) + payload
+
+
+def sized(size: int) -> bytes:
+    """A size in eight bytes."""
+    return (size | 1 << 56).to_bytes(8, "big")
+
+
+def float_of(payload: bytes) -> float:
+    """A float element's value; 0 where it is none."""
+    formats = {4: ">f", 8: ">d"}
+    if len(payload) not in formats:
+        return 0.0
+    (value,) = struct.unpack(formats[len(payload)], payload)
+    return float(value)
+
+
+def _length(payload: bytes, at: int) -> int:
+    length = 9 - payload[at].bit_length() if at < len(payload) else 9
+    if length > 8:
+        raise bad_container("the Matroska header is damaged")
+    return length

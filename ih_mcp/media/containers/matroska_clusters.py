@@ -1,0 +1,350 @@
+"""Matroska and WebM as a stream: Clusters and their times.
+
+Browser recorders write Clusters of unknown size and cut their chunks anywhere, also within an
+element's number; ffmpeg writes known sizes. Both are read by the same walk.
+"""
+
+from __future__ import annotations
+
+import struct
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+from . import ebml
+from .container_types import (
+    MAX_HEADER_BYTES,
+    MAX_TRACKS,
+    Atom,
+    Entry,
+    Jump,
+    Span,
+    Stamp,
+    Times,
+    bad_container,
+    too_large_header,
+    too_many_tracks,
+)
+from .ebml import ALL, Element, Elements, Id
+
+_MAX_HEADER_BYTES = 1 << 24
+_BLOCK_HEADER_BYTES = 11  # track number of up to 8, time of 2, flags of 1
+_WANTED: dict[int, int] = {
+    Id.EBML: ALL,
+    Id.INFO: ALL,
+    Id.TRACKS: ALL,
+    Id.TIMESTAMP: 8,
+    Id.SIMPLE_BLOCK: _BLOCK_HEADER_BYTES,
+    Id.BLOCK: _BLOCK_HEADER_BYTES,
+}
+_MOST_FRAME_SECONDS = 1.0  # chosen: where two pictures stand far apart, the second need not stay
+_KEY = 0x80
+_VIDEO = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block's place in time."""
+
+    track: int
+    ticks: int
+    """From the Cluster's own time."""
+    is_key: bool
+    """As flagged; only of meaning in a SimpleBlock."""
+    header_bytes: int
+    """What stands before the media."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    is_video: bool = False
+    frame_seconds: float = 0.0
+    """Declared, else 0."""
+
+
+@dataclass(slots=True)
+class Blocks:
+    """Those of one track in one Cluster, in seconds."""
+
+    first: float
+    is_key: bool
+    earliest: float
+    latest: float
+    count: int = 1
+
+    def take(self, time: float) -> None:
+        self.earliest = min(self.earliest, time)
+        self.latest = max(self.latest, time)
+        self.count += 1
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One that is being read."""
+
+    offset: int
+    end: int | None
+    stamp: tuple[int, int, int] = (0, 0, 0)
+    """Offset, width and value of its time."""
+    blocks: dict[int, Blocks] = field(default_factory=dict)
+    read_to: int = 0
+    """Where its last whole element ends."""
+
+    def copy(self) -> Cluster:
+        return replace(self, blocks={track: replace(each) for track, each in self.blocks.items()})
+
+
+class MatroskaReader:
+    """Finds the Clusters of a Matroska or WebM stream."""
+
+    def __init__(self) -> None:
+        self._elements = Elements(_WANTED)
+        self._tracks: dict[int, Track] = {}
+        self._ticks_per_second = 1_000.0
+        self._beginning = bytearray()
+        self._header = b""
+        self._header_bytes = 0
+        """Known when the first Cluster begins."""
+        self._parts: dict[int, bytes] = {}
+        self._cluster: Cluster | None = None
+        self._last_block: Block | None = None
+        self._times = Times()
+        self.entries: list[Entry] = []
+
+    def copy(self) -> MatroskaReader:
+        twin: MatroskaReader = copy(self)
+        twin._elements, twin._times = self._elements.copy(), self._times.copy()
+        twin._tracks, twin._parts = dict(self._tracks), dict(self._parts)
+        twin._beginning = bytearray(self._beginning)
+        twin._cluster = self._cluster.copy() if self._cluster else None
+        return twin
+
+    @property
+    def header(self) -> bytes | None:
+        return self._header or None
+
+    @property
+    def reached_seconds(self) -> float:
+        return self._times.reached_seconds
+
+    @property
+    def jump(self) -> Jump | None:
+        return self._times.jump
+
+    @property
+    def has_media(self) -> bool:
+        return self._header_bytes > 0
+
+    def feed(self, data: bytes) -> list[Atom]:
+        self.entries, self._times.jump = [], None
+        self._keep_beginning(data)
+        atoms: list[Atom] = []
+        for element in self._elements.feed(data):
+            atoms += self._closed_before(element)
+            self._take(element)
+        return atoms + self._closed_at(self._elements.position)
+
+    def finish(self) -> list[Atom]:
+        """A last Cluster of unknown size counts as far as its elements are whole."""
+        cluster = self._cluster
+        if cluster is None or cluster.end is not None:
+            return []
+        return self._close(min(cluster.read_to, self._elements.position))
+
+    def head(self) -> MatroskaHead:
+        if not self._header:
+            raise too_large_header(self._header_bytes)
+        return MatroskaHead(self._parts, self._ticks_per_second)
+
+    def _keep_beginning(self, data: bytes) -> None:
+        if not self.has_media:
+            self._beginning += data
+            if len(self._beginning) > _MAX_HEADER_BYTES + len(data):
+                raise bad_container("the Matroska stream has a header without an end")
+
+    def _closed_before(self, element: Element) -> list[Atom]:
+        cluster = self._cluster
+        if cluster is None:
+            return []
+        if cluster.end is not None:
+            return self._closed_at(element.offset)
+        return self._close(element.offset) if element.number in ebml.TOP else []
+
+    def _closed_at(self, position: int) -> list[Atom]:
+        cluster = self._cluster
+        if cluster is None or cluster.end is None or position < cluster.end:
+            return []
+        return self._close(cluster.end)
+
+    def _close(self, end: int) -> list[Atom]:
+        cluster, self._cluster = self._cluster, None
+        if cluster is None or not cluster.blocks:
+            return []
+        return [self._atom(cluster, end)]
+
+    def _take(self, element: Element) -> None:
+        match element.number:
+            case Id.CLUSTER:
+                self._begin_cluster(element)
+            case Id.TIMESTAMP if self._cluster:
+                width = len(element.payload)
+                self._cluster.stamp = (
+                    element.payload_offset - self._cluster.offset,
+                    width,
+                    element.unsigned,
+                )
+            case Id.SIMPLE_BLOCK | Id.BLOCK if self._cluster:
+                self._take_block(element, self._cluster)
+            case Id.REFERENCE_BLOCK if self._cluster and self._last_block:
+                blocks = self._cluster.blocks[self._last_block.track]
+                blocks.is_key = blocks.is_key and blocks.count > 1
+            case Id.EBML | Id.INFO | Id.TRACKS if not self.has_media:
+                self._parts[element.number] = element.header + element.payload
+                self._take_header(element)
+            case number if number not in ebml.KNOWN:
+                raise bad_container(f"{number:X} is no element of a Matroska stream")
+            case _:
+                pass
+        if self._cluster and element.end is not None and element.number not in ebml.ENTERED:
+            self._cluster.read_to = element.end
+
+    def _begin_cluster(self, element: Element) -> None:
+        if not self.has_media:
+            if not {Id.EBML, Id.TRACKS} <= self._parts.keys():
+                raise bad_container("the Matroska stream has media before its header")
+            self._header_bytes = element.offset
+            if self._header_bytes <= MAX_HEADER_BYTES:
+                self._header = bytes(self._beginning[: element.offset])
+            else:
+                self._parts.clear()
+            self._beginning.clear()
+        self._cluster = Cluster(element.offset, element.end)
+        self._last_block = None
+
+    def _take_header(self, element: Element) -> None:
+        if element.number == Id.INFO:
+            for number, payload in ebml.children(element.payload):
+                if number == Id.TIMESTAMP_SCALE and any(payload):
+                    self._ticks_per_second = 1e9 / int.from_bytes(payload, "big")
+        elif element.number == Id.TRACKS:
+            entries = ebml.children(element.payload)
+            self._tracks = dict(_track(entry) for name, entry in entries if name == Id.TRACK_ENTRY)
+            if len(self._tracks) > MAX_TRACKS:
+                raise too_many_tracks("Matroska", len(self._tracks))
+
+    def _take_block(self, element: Element, cluster: Cluster) -> None:
+        block = block_of(element.payload)
+        if block is None:
+            raise bad_container("a block of the Matroska stream is too short")
+        self._last_block = block
+        time = (cluster.stamp[2] + block.ticks) / self._ticks_per_second
+        self._times.take(block.track, time, time)
+        blocks = cluster.blocks.get(block.track)
+        if blocks:
+            blocks.take(time)
+        else:
+            is_key = block.is_key or element.number == Id.BLOCK
+            if len(cluster.blocks) >= MAX_TRACKS:
+                raise too_many_tracks("Matroska", len(cluster.blocks) + 1)
+            cluster.blocks[block.track] = Blocks(time, is_key, time, time)
+            if self._is_entry(cluster, block, element):
+                self.entries.append(Entry(cluster.offset, time))
+
+    def _is_entry(self, cluster: Cluster, block: Block, element: Element) -> bool:
+        """Whether this block tells that a decoder can begin at its Cluster.
+
+        Of one within a BlockGroup only what follows would tell whether it is a key frame.
+        """
+        if block.track != self._main(cluster):
+            return False
+        is_key = block.is_key and element.number == Id.SIMPLE_BLOCK
+        return is_key or not self._is_video(block.track)
+
+    def _atom(self, cluster: Cluster, end: int) -> Atom:
+        main = self._main(cluster)
+        is_video = self._is_video(main)
+        blocks = cluster.blocks.get(main) if main is not None else None
+        ordered = sorted(cluster.blocks, key=lambda number: number != main)
+        offset, width, ticks = cluster.stamp
+        return Atom(
+            offset=cluster.offset,
+            size=end - cluster.offset,
+            spans=tuple(self._span(number, cluster.blocks[number]) for number in ordered),
+            is_key=not is_video or (blocks is not None and blocks.is_key),
+            has_picture=not is_video or blocks is not None,
+            has_leading=blocks is not None and blocks.is_key and blocks.earliest < blocks.first,
+            stamps=(Stamp(offset, width, ticks, self._ticks_per_second),) if width else (),
+        )
+
+    def _span(self, number: int, blocks: Blocks) -> Span:
+        start = blocks.first if blocks.is_key else blocks.earliest
+        end = blocks.latest + self._frame_seconds(number, blocks)
+        return Span(number, start, blocks.earliest, end)
+
+    def _main(self, cluster: Cluster) -> int | None:
+        videos = (number for number, track in self._tracks.items() if track.is_video)
+        return next(videos, next(iter(cluster.blocks)) if cluster.blocks else None)
+
+    def _is_video(self, number: int | None) -> bool:
+        """Whether this track has pictures; one that the header does not name has none."""
+        track = self._tracks.get(number) if number is not None else None
+        return track is not None and track.is_video
+
+    def _frame_seconds(self, number: int, blocks: Blocks) -> float:
+        """How long a block lasts, which blocks do not tell: as declared, else their mean."""
+        track = self._tracks.get(number, Track())
+        if blocks.count > 1 and not track.frame_seconds:
+            mean = (blocks.latest - blocks.earliest) / (blocks.count - 1)
+            return min(mean, _MOST_FRAME_SECONDS)
+        return track.frame_seconds
+
+
+class MatroskaHead:
+    """EBML, Segment, Info and Tracks for media that begins anew."""
+
+    def __init__(self, parts: dict[int, bytes], ticks_per_second: float) -> None:
+        self._before = parts[Id.EBML]
+        self._ticks_per_second = ticks_per_second
+        self._info = b"".join(
+            ebml.element(number, payload)
+            for number, payload in ebml.children(_payload(parts.get(Id.INFO, b"")))
+            if number != Id.DURATION
+        )
+        self._tracks = parts[Id.TRACKS]
+        self.size = len(self.filled(0.0, 0.0, 0))
+
+    def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
+        del start_seconds  # blocks tell all times
+        if seconds is None:
+            info = ebml.element(Id.INFO, self._info)
+            return self._before + Id.SEGMENT.to_bytes(4, "big") + ebml.UNKNOWN + info + self._tracks
+        duration = struct.pack(">d", seconds * self._ticks_per_second)
+        info = ebml.element(Id.INFO, self._info + ebml.element(Id.DURATION, duration))
+        size = ebml.sized(len(info) + len(self._tracks) + payload_bytes)
+        segment = Id.SEGMENT.to_bytes(4, "big") + size
+        return self._before + segment + info + self._tracks
+
+
+def block_of(payload: bytes) -> Block | None:
+    """The beginning of a block; None where it is too short to be one."""
+    length = 9 - payload[0].bit_length() if payload else 9
+    if length > 8 or len(payload) < length + 3:
+        return None
+    track = ebml.number_of(payload[:length])
+    ticks = int.from_bytes(payload[length : length + 2], "big", signed=True)
+    return Block(track or 0, ticks, bool(payload[length + 2] & _KEY), length + 3)
+
+
+def _track(entry: bytes) -> tuple[int, Track]:
+    told = dict(ebml.children(entry))
+    number = int.from_bytes(told.get(Id.TRACK_NUMBER, b""), "big")
+    is_video = told.get(Id.TRACK_TYPE) == bytes([_VIDEO])
+    nanoseconds = int.from_bytes(told.get(Id.DEFAULT_DURATION, b""), "big")
+    return number, Track(is_video, nanoseconds / 1e9)
+
+
+def _payload(element: bytes) -> bytes:
+    """Of an element as it was written, header included."""
+    if not element:
+        return b""
+    number_length = 9 - element[0].bit_length()
+    return element[number_length + 9 - element[number_length].bit_length() :]

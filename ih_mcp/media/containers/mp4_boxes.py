@@ -1,0 +1,171 @@
+"""What the `moov` box of an MP4 stream tells: tracks, their clocks, and where it says lengths.
+
+Names as in ISO/IEC 14496-12. Times of a track count in its own `timescale`; an edit list may
+delay it (an empty edit) or skip its beginning (a media time), which fragments do not know of.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from .container_types import MAX_TRACKS, bad_container, too_many_tracks
+
+
+@dataclass(slots=True)
+class Track:
+    """What `moov` tells of a track."""
+
+    kind: bytes = b""
+    timescale: int = 1
+    delay_seconds: float = 0.0
+    """How much later than the film it starts (an empty edit)."""
+    skipped: int = 0
+    """Its first ticks that are not shown (the media time of an edit)."""
+    default_duration: int = 0
+    default_flags: int = 0
+    lag: int | None = None
+    """Composition offset of its first key sample: how far decoding runs ahead of showing."""
+    usual_duration: int | None = None
+    """Of its samples, as far as they were seen."""
+
+    @property
+    def shown_lag(self) -> int:
+        """The media time at which its first sample is shown at 0."""
+        return max(0, min(self.skipped, self.lag or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An entry of an edit list, where it stands in `moov`."""
+
+    track: int
+    offset: int
+    """Of its number: the duration if it is empty, else the media time."""
+    width: int
+    is_empty: bool
+
+
+@dataclass(slots=True)
+class Film:
+    """What `moov` tells, and where it tells lengths."""
+
+    tracks: dict[int, Track] = field(default_factory=dict)
+    seconds: float = 0.0
+    """As declared; 0 in fragmented files."""
+    timescale: int = 1
+    lengths: list[tuple[int, int, int]] = field(default_factory=list)
+    """Offset, width and timescale of each duration field, from the start of `moov`."""
+    edits: list[Edit] = field(default_factory=list)
+
+    def copy(self) -> Film:
+        """Another one whose tracks learn their `lag` for themselves; the rest stays as it is."""
+        return replace(self, tracks={n: replace(track) for n, track in self.tracks.items()})
+
+    @property
+    def main(self) -> int | None:
+        """The track that tells the time: the first picture, else the first of any kind."""
+        pictures = (number for number, track in self.tracks.items() if track.kind == b"vide")
+        return next(pictures, next(iter(self.tracks), None))
+
+
+def film_of(moov: bytes) -> Film:
+    film = Film()
+    for kind, start, end in children(moov, 8, len(moov)):
+        if kind == b"mvhd":
+            film.timescale, duration = _film_header(moov, start, film)
+            film.seconds = 0.0 if duration in _UNKNOWN else duration / film.timescale
+        elif kind == b"trak":
+            _track(moov, start, end, film)
+    for kind, start, end in children(moov, 8, len(moov)):
+        if kind == b"mvex":
+            film.seconds = 0.0  # it holds for the part in `moov`; fragments tell the rest
+            _defaults(moov, start, end, film)
+    if len(film.tracks) > MAX_TRACKS:
+        raise too_many_tracks("MP4", len(film.tracks))
+    return film
+
+
+_UNKNOWN = frozenset({(1 << 32) - 1, (1 << 64) - 1})
+
+
+def _film_header(moov: bytes, start: int, film: Film) -> tuple[int, int]:
+    """Timescale and duration of `mvhd`; notes where the duration stands."""
+    at = start + (20 if moov[start] else 12)
+    width = 8 if moov[start] else 4
+    timescale = int.from_bytes(moov[at : at + 4], "big") or 1
+    film.lengths.append((at + 4, width, timescale))
+    return timescale, int.from_bytes(moov[at + 4 : at + 4 + width], "big")
+
+
+def _timescale(moov: bytes, start: int) -> int:
+    """Of a `mdhd`. Its duration stays 0: fragments tell how long a track is."""
+    at = start + (20 if moov[start] else 12)
+    return int.from_bytes(moov[at : at + 4], "big") or 1
+
+
+def _track(moov: bytes, start: int, end: int, film: Film) -> None:
+    track, number = Track(), 0
+    edits: list[tuple[int, int]] = []
+    inner = [(start, end)]
+    for begin, stop in inner:
+        for kind, at, over in children(moov, begin, stop):
+            if kind in {b"mdia", b"edts"}:
+                inner.append((at, over))
+            elif kind == b"tkhd":
+                number = _track_header(moov, at, film)
+            elif kind == b"mdhd":
+                track.timescale = _timescale(moov, at)
+            elif kind == b"hdlr":
+                track.kind = moov[at + 8 : at + 12]
+            elif kind == b"elst":
+                edits.append((at, over))
+    for at, over in edits:
+        _edit_list(moov, at, over, number, track, film)
+    film.tracks[number] = track
+
+
+def _track_header(moov: bytes, at: int, film: Film) -> int:
+    """The number of the track; its duration counts in the timescale of the film."""
+    version = moov[at]
+    film.lengths.append((at + (28 if version else 20), 8 if version else 4, film.timescale))
+    (number,) = struct.unpack_from(">I", moov, at + (20 if version else 12))
+    return int(number)
+
+
+def _edit_list(moov: bytes, at: int, end: int, number: int, track: Track, film: Film) -> None:
+    entry = struct.Struct(">Qqi" if moov[at] else ">Iii")
+    (entries,) = struct.unpack_from(">I", moov, at + 4)
+    for offset in range(at + 8, min(at + 8 + entries * entry.size, end), entry.size):
+        duration, media_time, _ = entry.unpack_from(moov, offset)
+        width = 8 if moov[at] else 4
+        if media_time == -1:
+            track.delay_seconds += duration / film.timescale
+            film.edits.append(Edit(number, offset, width, is_empty=True))
+        else:
+            track.skipped = media_time
+            film.edits.append(Edit(number, offset + width, width, is_empty=False))
+
+
+def _defaults(moov: bytes, start: int, end: int, film: Film) -> None:
+    for kind, at, _ in children(moov, start, end):
+        if kind == b"trex":
+            number, _, duration, _, flags = struct.unpack_from(">5I", moov, at + 4)
+            if number in film.tracks:
+                film.tracks[number].default_duration = duration
+                film.tracks[number].default_flags = flags
+
+
+def children(box: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two offsets: kind, start of the content, end."""
+    while start + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", box, start)
+        content = start + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", box, content)
+            content += 8
+        if size < content - start or start + size > end:
+            raise bad_container(f"a {kind!r} box of the MP4 stream does not fit into its parent")
+        yield kind, content, start + size
+        start += size

@@ -1,0 +1,204 @@
+"""The samples of an MP4 fragment: when they are shown, and what begins with a key frame.
+
+Names as in ISO/IEC 14496-12: a `moof` holds a `traf` per track, its samples stand in `trun`.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import add
+
+from .container_types import Atom, Span, Stamp, bad_container
+from .mp4_boxes import Film, Track, children
+
+_NOT_KEY = 0x10000  # sample_is_non_sync_sample
+_BASE_DATA_OFFSET = 1  # base-data-offset-present
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The samples of one track in one fragment, in ticks of the track."""
+
+    track: int
+    decoded: int
+    """Decoding time of the first sample."""
+    duration: int
+    """Of all samples."""
+    offset: int
+    """Composition offset of the first sample."""
+    earliest: int
+    """Smallest composition time."""
+    is_key: bool
+    stamp: tuple[int, int]
+    """Offset in the `moof` and width of the decoding time."""
+    is_placed: bool
+    """Whether it says where in the stream its media is, so that it cannot be moved."""
+    last_length: tuple[int, int] | None
+    """Where in the `moof` the duration of the last sample stands, and what others have there."""
+    stays: int
+    """How much longer the last sample lasts than others."""
+
+
+def shown(run: Run, film: Film) -> tuple[float, float]:
+    """When the samples of a run are shown, in seconds.
+
+    Between key frames the order of showing is another than that of decoding; there the time
+    of decoding is told, later by the track's usual lag, so that spans join without a gap.
+    """
+    track = film.tracks[run.track]
+    lag = run.offset if run.is_key else track.lag or 0
+    start = (run.decoded + lag - track.skipped) / track.timescale + track.delay_seconds
+    return start, start + run.duration / track.timescale
+
+
+def runs_of(moof: bytes, film: Film) -> list[Run]:
+    found = (
+        _run(moof, start, end, film)
+        for kind, start, end in children(moof, 8, len(moof))
+        if kind == b"traf"
+    )
+    return [run for run in found if run is not None]
+
+
+def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
+    """The samples of one `traf`; None where it has none, or its track is not known."""
+    number, duration, flags, decoded, stamp, is_placed = 0, 0, 0, 0, (0, 0), False
+    samples = Samples()
+    for kind, at, _ in children(moof, start, end):
+        if kind == b"tfhd":
+            number, duration, flags, samples.last_length = _fragment_header(moof, at, film)
+            is_placed = bool(moof[at + 3] & _BASE_DATA_OFFSET)
+        elif kind == b"tfdt":
+            stamp = (at + 4, 8 if moof[at] else 4)
+            decoded = int.from_bytes(moof[stamp[0] : stamp[0] + stamp[1]], "big")
+        elif kind == b"trun":
+            samples.take(moof, at, duration, flags)
+    track = film.tracks.get(number)
+    if track is None or not samples.durations or not stamp[1]:
+        return None
+    track.usual_duration = samples.usual_duration(track)
+    run = samples.run(
+        number, decoded, stamp, is_placed=is_placed, usual_duration=track.usual_duration
+    )
+    if track.lag is None and run.is_key:
+        track.lag = run.offset
+    return run
+
+
+def _fragment_header(moof: bytes, at: int, film: Film) -> tuple[int, int, int, int | None]:
+    """Track number, default duration and default flags of a `tfhd`; where that duration stands."""
+    present = int.from_bytes(moof[at + 1 : at + 4], "big")
+    (number,) = struct.unpack_from(">I", moof, at + 4)
+    track = film.tracks.get(number, Track())
+    told = [track.default_duration, 0, track.default_flags]
+    at += 8 + (8 if present & 1 else 0) + (4 if present & 2 else 0)
+    place = at if present & 8 else None
+    for index, flag in enumerate((8, 0x10, 0x20)):
+        if present & flag:
+            (told[index],) = struct.unpack_from(">I", moof, at)
+            at += 4
+    return number, told[0], told[2], place
+
+
+class Samples:
+    """The samples of one track in one fragment, as columns of numbers."""
+
+    def __init__(self) -> None:
+        self.durations: list[int] = []
+        self.offsets: list[int] = []
+        self.is_key = False
+        self.last_length: int | None = None
+        """Where the duration of the last one stands in the `moof`."""
+
+    def take(self, moof: bytes, at: int, duration: int, flags: int) -> None:
+        """Add those of a `trun`."""
+        present = int.from_bytes(moof[at + 1 : at + 4], "big")
+        (count,) = struct.unpack_from(">I", moof, at + 4)
+        at += 8 + (4 if present & 1 else 0)
+        first_flags = flags
+        if present & 4:
+            (first_flags,) = struct.unpack_from(">I", moof, at)
+            at += 4
+        fields = [field for field in (0x100, 0x200, 0x400, 0x800) if present & field]
+        if count * max(1, len(fields)) * 4 > len(moof) - at and (fields or count > len(moof)):
+            raise bad_container("a fragment of the MP4 stream claims more samples than it has")
+        columns = _columns(moof[at : at + 4 * len(fields) * count], fields)
+        if not self.durations and count:
+            told = columns.get(0x400)
+            self.is_key = not (told[0] if told and not present & 4 else first_flags) & _NOT_KEY
+        if 0x100 in fields and count:
+            self.last_length = at + 4 * len(fields) * (count - 1)
+        self.durations += columns.get(0x100) or [duration] * count
+        self.offsets += columns.get(0x800) or [0] * count
+
+    def usual_duration(self, track: Track) -> int:
+        """What a sample lasts: as the others here, else as those before, else a second at most."""
+        if len(self.durations) > 1:
+            return max(self.durations[:-1])
+        usual = track.timescale if track.usual_duration is None else track.usual_duration
+        return min(self.durations[-1], usual)
+
+    def run(
+        self,
+        track: int,
+        decoded: int,
+        stamp: tuple[int, int],
+        *,
+        is_placed: bool,
+        usual_duration: int,
+    ) -> Run:
+        """The samples as one run of a track; there is at least one."""
+        times = map(add, accumulate(self.durations, initial=decoded), self.offsets)
+        return Run(
+            track=track,
+            decoded=decoded,
+            duration=sum(self.durations),
+            offset=self.offsets[0],
+            earliest=min(times),
+            is_key=self.is_key,
+            stamp=stamp,
+            is_placed=is_placed,
+            stays=max(0, self.durations[-1] - usual_duration),
+            last_length=(self.last_length, usual_duration) if self.last_length else None,
+        )
+
+
+def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
+    """A table of 32-bit numbers, column by column; composition offsets are signed."""
+    numbers = array("i", table)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return {field: numbers[index :: len(fields)].tolist() for index, field in enumerate(fields)}
+
+
+def atom_of(offset: int, runs: Sequence[Run], film: Film) -> Atom:
+    """The fragment at `offset` with these samples; its size is known when it ends."""
+    main = next((run for run in runs if run.track == film.main), None)
+    is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
+    ordered = sorted(runs, key=lambda run: run is not main)
+    return Atom(
+        offset=offset,
+        size=0,
+        spans=tuple(_span(run, film) for run in ordered),
+        is_key=is_sound or (main is not None and main.is_key),
+        has_picture=is_sound or main is not None,
+        has_leading=main is not None and main.earliest < main.decoded + main.offset,
+        stamps=tuple(_stamp(run, film.tracks[run.track]) for run in runs),
+    )
+
+
+def _span(run: Run, film: Film) -> Span:
+    start, end = shown(run, film)
+    stays = run.stays / film.tracks[run.track].timescale
+    place = (run.last_length[0], 4, run.last_length[1]) if run.last_length else None
+    return Span(run.track, start, start, end - stays, stays, place)
+
+
+def _stamp(run: Run, track: Track) -> Stamp:
+    ticks = run.decoded - track.skipped + track.shown_lag
+    return Stamp(*run.stamp, ticks, track.timescale, track.delay_seconds, run.track)

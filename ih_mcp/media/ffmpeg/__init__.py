@@ -1,0 +1,1 @@
+"""The program ffmpeg: found, started, read, and what it says."""

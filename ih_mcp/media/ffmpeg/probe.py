@@ -1,0 +1,302 @@
+"""Look at a file with one run of ffmpeg, and at its bytes where that does not tell enough.
+
+What cannot be sent is refused here, before anything is opened for it; ffprobe is not needed.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio.from_thread
+import anyio.to_thread
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media import signatures
+from ih_mcp.media.admission import Source, opened
+from ih_mcp.media.changes import changing_tracks
+from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
+from ih_mcp.media.entries import Entries, look
+from ih_mcp.media.jumps import PacketClock, max_pause_seconds
+from ih_mcp.media.packets import look_through
+
+from . import commands
+from .decoders import DECODERS
+from .facts import LINES as LINES_OF_FACTS
+from .facts import AudioTrack, Facts, VideoTrack, has_packets, parse, require_tracks
+from .process import running
+from .program import Ffmpeg
+from .recipes import AUDIO, TRACKS, VIDEO
+
+_DOUBTED_SECONDS, _DOUBTED_BYTES_PER_SECOND = 60.0, 1_000  # chosen: speech alone has some more
+
+__all__ = ["AudioTrack", "Facts", "VideoTrack", "probe", "require_tracks"]
+
+_LOOK_SECONDS, _LONG_LOOK_SECONDS = 1.0, 60.0
+_MAX_LINES_BYTES = 1 << 22  # a line a packet; a file can have millions of them in a second
+_LEAST_SIDE = 3  # pixels; filters and encoders take no less
+
+
+async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = _LOOK_SECONDS) -> Facts:
+    """What the file is; 20 to 70 ms, and the time it takes to read a file of MPEG-TS once.
+
+    Args:
+        ffmpeg: The binary.
+        path: As `admit` gave it.
+        packets_seconds: How much media to look through for key frames; it is not decoded.
+
+    Raises:
+        MediaError: It is not media, has neither picture nor sound, is protected, or cannot be
+            decoded or is too large to be. The text begins with the name of the file.
+        PathError: It is not the admitted file any more.
+    """
+    try:
+        async with opened(path) as source:
+            return await _probe(ffmpeg, source, packets_seconds)
+    except MediaError as failure:
+        raise failure.about(path.name) from None
+
+
+async def _probe(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Facts:
+    return await _believed(ffmpeg, source, await _told(ffmpeg, source, packets_seconds))
+
+
+async def _believed(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
+    """The facts, with a duration that so few bytes can have: the clock may jump in between."""
+    seconds = facts.duration_seconds or 0.0
+    if seconds < _DOUBTED_SECONDS or source.size >= seconds * _DOUBTED_BYTES_PER_SECOND:
+        return facts
+    clock = await look_through(
+        PacketClock(max_pause_seconds(has_sound=facts.audio is not None)),
+        ffmpeg,
+        source,
+        tracks=TRACKS,
+        means=ffmpeg.allowance.to_look(source.size),
+    )
+    jumps_seconds = sum(jump.seconds for jump in clock.jumps)
+    if not jumps_seconds:
+        return facts
+    return replace(facts, duration_seconds=clock.media_seconds, jumps_seconds=jumps_seconds)
+
+
+async def _told(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Facts:
+    entries = await anyio.to_thread.run_sync(_look, source.descriptor)
+    _refuse_entries(entries)
+    seen = await _seen(ffmpeg, source, packets_seconds)
+    facts = seen.facts
+    _refuse_bombs(facts, seen.words, ffmpeg.allowance.max_pixels)
+    if seen.is_protected or (facts.present and entries.encrypted >= facts.present):
+        raise _encrypted()
+    facts = _decodable(facts, entries.encrypted)
+    if facts.container_name == "mov":
+        facts = replace(facts, changing=entries.changing & facts.present)
+        hidden, lengths = await anyio.to_thread.run_sync(_tracks, source.descriptor)
+        duration = facts.duration_seconds
+        if hidden.keys() >= facts.present:  # ffmpeg 5.1 tells the length with what is hidden
+            duration = max(hidden.values())
+        hides = facts.hidden | hidden.keys()
+        return replace(facts, hidden=hides, duration_seconds=duration, lengths=lengths)
+    changing = await anyio.to_thread.run_sync(_changing, source.descriptor, facts.container_name)
+    return replace(facts, changing=changing & facts.present)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    facts: Facts
+    words: str
+    is_protected: bool
+
+
+async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen:
+    """What ffmpeg says, of both tracks or, where it fails over the sound, of the picture."""
+    tracks: Sequence[str] = TRACKS
+    unsent: tuple[str, ...] = ()
+    try:
+        packets, words, mark = await _run(ffmpeg, source, packets_seconds, tracks)
+    except MediaError as failure:
+        if failure.code not in {"ffmpeg_failed", "not_media"}:
+            raise
+        tracks, unsent = TRACKS[:1], (_NO_PACKETS,)
+        try:
+            packets, words, mark = await _run(ffmpeg, source, packets_seconds, tracks)
+        except MediaError:
+            raise failure from None
+    facts = replace(parse(packets, words, mark), unsent=unsent)
+    if not has_packets(packets) and packets_seconds < _LONG_LOOK_SECONDS:
+        packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS, tracks)
+    if not has_packets(packets):
+        raise MediaError(
+            "the file has a header and no media",
+            help="The recording was cut off after its beginning, or the media is in other files.",
+            code="no_media",
+        )
+    return _Seen(facts, words, _PROTECTED.search(words) is not None)
+
+
+async def _run(
+    ffmpeg: Ffmpeg, source: Source, packets_seconds: float, tracks: Sequence[str]
+) -> tuple[str, str, str]:
+    """The two outputs of a run over some tracks, and the mark in the second."""
+    mark = secrets.token_hex(16)
+    command = commands.probe(
+        ffmpeg.path,
+        source.url,
+        packets_seconds=packets_seconds,
+        mark=mark,
+        tracks=tracks,
+        max_pixels=ffmpeg.allowance.max_pixels,
+    )
+    means = ffmpeg.allowance.to_look(source.size)
+    async with running(
+        command, descriptors=source.descriptors, means=means, keeps=LINES_OF_FACTS
+    ) as child:
+        lines = bytearray()
+        while len(lines) < _MAX_LINES_BYTES and (data := await child.read()):
+            lines += data
+        if len(lines) < _MAX_LINES_BYTES:
+            try:
+                await child.finish()
+            except MediaError as failure:
+                name = await anyio.to_thread.run_sync(_named, source.descriptor)
+                raise _explained(failure, child.words.text(), name) from None
+    return lines.decode(errors="replace"), child.words.text(), mark
+
+
+def _look(descriptor: int) -> Entries:
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        return look(file)
+
+
+def _named(descriptor: int) -> str:
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        return signatures.named(file)
+
+
+def _tracks(descriptor: int) -> tuple[dict[str, float], dict[str, float]]:
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        return hidden_tracks(file), lengths_of_tracks(file)
+
+
+def _changing(descriptor: int, container: str) -> frozenset[str]:
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        return changing_tracks(file, container, anyio.from_thread.check_cancelled)
+
+
+def _refuse_entries(entries: Entries) -> None:
+    if entries.is_photo:
+        raise MediaError(
+            "the file is a picture (HEIF or AVIF)",
+            help="Give a video or sound file; phones keep the video of a live photo beside it.",
+            code="is_picture",
+        )
+    if entries.changes_by_fragment:
+        raise MediaError(
+            "the file changes its format between fragments, which ffmpeg does not follow",
+            help="Convert it where it was made, or give its parts as files of their own.",
+            code="not_decodable",
+        )
+    if entries.is_fragment:
+        raise MediaError(
+            "the file is a fragment of MP4 without its header",
+            help="Put its initialisation segment before it: cat init.mp4 FILE > WHOLE.mp4",
+            code="no_header",
+        )
+
+
+def _encrypted() -> MediaError:
+    return MediaError(
+        "the file is protected: its media is encrypted and plays with a key alone",
+        help="Give a file without protection; a recording of your own has none.",
+        code="encrypted",
+    )
+
+
+def _decodable(facts: Facts, encrypted: frozenset[str]) -> Facts:
+    """The facts without a sound that nobody could hear.
+
+    Raises:
+        MediaError: Nobody could see the picture (`encrypted`, `not_decodable`).
+    """
+    video, audio = facts.video, facts.audio
+    if "video" in encrypted:
+        raise _encrypted()
+    if video and not {video.codec} & (DECODERS.keys() | VIDEO.keys()):
+        raise _not_decodable("picture", video.codec)
+    if audio is None or ("audio" not in encrypted and audio.codec in DECODERS.keys() | AUDIO):
+        return facts
+    if video is None:
+        raise _not_decodable("sound", audio.codec)
+    why = "is protected" if "audio" in encrypted else "cannot be decoded"
+    told = f"The sound of the file ({audio.codec}) {why}; it is not sent."
+    return replace(facts, audio=None, unsent=(*facts.unsent, told))
+
+
+_NO_PACKETS = "The file has no sound: nothing was found in the track of sound that it names."
+_PROTECTED = re.compile(
+    r"^ +enc_key_id +: |^\[asf[^\]]*\] (?:Ext )?DRM protected stream", re.MULTILINE
+)
+
+
+def _not_decodable(track: str, codec: str) -> MediaError:
+    what = f"codec {codec}" if codec != "none" else "a codec that ffmpeg does not know"
+    return MediaError(
+        f"the {track} of the file cannot be decoded ({what})",
+        help="Convert it where it was made, to MP4 with H.264 and AAC.",
+        code="not_decodable",
+        facts={"codec": codec},
+    )
+
+
+def _refuse_bombs(facts: Facts, words: str, max_pixels: int) -> None:
+    video = facts.video
+    if video is None:
+        return
+    if video.width * video.height > max_pixels:
+        raise _too_large(video.width, video.height)
+    if not video.width:  # nothing of it could be decoded
+        raise _explained(_no_picture(), words)
+    if min(video.width, video.height) < _LEAST_SIDE:
+        raise MediaError(
+            f"the picture is {video.width} x {video.height}, which is too small to be a video",
+            help=f"Give a video of {_LEAST_SIDE} pixels a side or more.",
+            code="picture_too_small",
+        )
+
+
+def _explained(failure: MediaError, words: str, name: str = "") -> MediaError:
+    """The failure, better told where more is known: a size, or what else the file is."""
+    refused = _REFUSED.search(words)
+    if refused:
+        return _too_large(int(refused[1]), int(refused[2]))
+    if name and failure.code in _NO_KIND:
+        return MediaError(
+            f"the file is {name}, which is not read",
+            help="Give a video or sound file.",
+            code=failure.code,
+            facts=failure.facts,
+        )
+    return failure
+
+
+_NO_KIND = frozenset({"format_not_allowed", "not_media"})
+_REFUSED = re.compile(r"^\[.*\] Picture size (\d+)x(\d+) exceeds specified max pixel", re.MULTILINE)
+
+
+def _too_large(width: int, height: int) -> MediaError:
+    return MediaError(
+        f"the picture is {width} x {height}, which is more than is taken",
+        help="Scale it down first. IH_MCP_FFMPEG_MAX_PIXELS is how many pixels are taken.",
+        code="picture_too_large",
+        facts={"width": width, "height": height},
+    )
+
+
+def _no_picture() -> MediaError:
+    return MediaError(
+        "the size of the picture cannot be found out",
+        help="The file is damaged, or of a kind this ffmpeg does not know; convert it to MP4.",
+        code="not_media",
+    )

@@ -1,0 +1,1 @@
+"""From media to messages: windows, analysts, and what is reported."""

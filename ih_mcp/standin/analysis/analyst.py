@@ -1,0 +1,157 @@
+"""The seam for readings: who looks at the media and says what is in a window.
+
+An analyst is made per session and sees decoded media only. It never makes messages: lives,
+windows, coverage and quality are the stand-in's, so every analyst obeys the same protocol. A
+package offers one through the entry-point group `ih_mcp.analysts`: a name, and a callable
+without arguments that makes an `Analyst`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ih_mcp.errors import ConfigurationError, IhMcpError
+from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.wire.spans import Seen
+
+from .windows import Window
+
+ENTRY_POINTS = "ih_mcp.analysts"
+PROBABILITIES = ("low", "medium", "high")  # docs: social-signals
+ENGAGEMENT = ("engaged", "neutral", "disengaged")  # docs: social-signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senses:
+    """What decoded media an analyst wants to be fed."""
+
+    pictures_per_second: float = 5.0
+    """More than one, for a second without a picture counts as a gap."""
+    picture_width: int = 32
+    picture_height: int = 18
+    sound_hertz: int = 16000
+    keeps_aspect: bool = False
+    """Whether pictures of another shape get bars instead of being stretched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What an analyst says of itself; `GET /` tells it."""
+
+    name: str
+    version: str
+    senses: Senses
+    signals: tuple[str, ...]
+    """The signal types it can report; any other is refused."""
+    never: tuple[str, ...] = ()
+    """Published signal types it will not report, and says so."""
+    sends_data_away: bool
+    """Whether media or what is drawn from it leaves this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation(Seen):
+    """A signal seen in a window, with the figures its rationale stands on."""
+
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    start_seconds: float | None = None
+    """Where in the window it showed; None for all of it."""
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observations:
+    """What is in one window."""
+
+    signals: Sequence[Observation] = ()
+    engagement: str | None = None
+    """`engaged`, `neutral`, `disengaged`; None where nothing can be said."""
+
+
+class Analyst(Protocol):
+    """Looks at one session.
+
+    Both kinds of media come in order of their time, each on its own; times are the session's.
+    `observe` is called in order of the windows' start, each when everything in it has been fed,
+    and may run beside `feed` and other calls of itself: it takes what it needs before it first
+    waits. What lies before a window's start is never asked for again. Heavy work belongs in a
+    thread.
+    """
+
+    def describe(self) -> Description:
+        """Who it is; the same each time."""
+        ...
+
+    async def feed(self, item: Picture | Sound) -> None:
+        """Take decoded media in."""
+        ...
+
+    async def observe(self, window: Window) -> Observations:
+        """What is in this window."""
+        ...
+
+    async def aclose(self) -> None:
+        """The session is over; called once, also when it was cut short."""
+        ...
+
+
+MakeAnalyst = Callable[[], Analyst]
+
+
+class AnalystError(IhMcpError):
+    """An analyst reported what it may not; its window counts as not analysed."""
+
+    default_code = "bad_analyst"
+
+
+def checked(observations: Observations, description: Description, window: Window) -> Observations:
+    """The observations, if an analyst of this description may report them for this window.
+
+    Raises:
+        AnalystError: An undeclared signal, the same one twice, an unknown label, a time outside
+            the window, or an empty rationale.
+    """
+    names = [item.signal_type for item in observations.signals]
+    complaints = [
+        complaint
+        for item in observations.signals
+        for is_wrong, complaint in (
+            (item.signal_type not in description.signals, "did not declare it"),
+            (names.count(item.signal_type) > 1, "reported it twice in one window"),
+            (item.probability not in PROBABILITIES, f"called it {item.probability!r}"),
+            (not item.rationale.strip(), "gave no rationale"),
+            (not _is_inside(item, window), "placed it outside the window"),
+        )
+        if is_wrong
+    ]
+    if observations.engagement not in {None, *ENGAGEMENT}:
+        complaints.append(f"named an engagement {observations.engagement!r}")
+    if complaints:
+        raise AnalystError(f"the analyst {description.name} {complaints[0]}: {', '.join(names)}")
+    return observations
+
+
+def find_analyst(name: str) -> MakeAnalyst:
+    """The analyst a package offers under this name.
+
+    Raises:
+        ConfigurationError: No package offers it.
+    """
+    offered = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in offered:
+        raise ConfigurationError(
+            f"no analyst is called {name!r}",
+            help=f"Offered here: {', '.join(sorted(offered)) or 'none'}.",
+            code="unknown_analyst",
+        )
+    made: MakeAnalyst = offered[name].load()
+    return made
+
+
+def _is_inside(item: Observation, window: Window) -> bool:
+    start = window.start_seconds if item.start_seconds is None else item.start_seconds
+    end = window.end_seconds if item.end_seconds is None else item.end_seconds
+    return window.start_seconds <= start <= end <= window.end_seconds

@@ -1,0 +1,142 @@
+"""From what was seen in each window to the messages of a session. Pure; windows come in order.
+
+Per window: first what nobody covered before it, then the lives of signals, engagement, quality,
+feedback. Only media that was analysed and delivered is billed, each second once (docs: launch
+blog; sdk 1.3.4: dropped seconds are not billed, degraded ones are).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.messages import Config, Reading
+from ih_mcp.wire.spans import Emission, Range
+
+from .analyst import Observations
+from .coverage import Ranges
+from .quality import Quality
+from .windows import Window
+
+_SECTIONS = {  # of `include`: the field of the message
+    "conversation_quality_overall": "overall",
+    "conversation_quality_timeline": "timeline",
+}
+
+
+class Telling:
+    """The messages of one session, made as its windows are done.
+
+    Args:
+        min_window_seconds: The shortest last period of quality worth telling.
+    """
+
+    def __init__(self, dialect: Dialect, *, min_window_seconds: float) -> None:
+        self._min_window_seconds = min_window_seconds
+        self._emission = Emission(dialect)
+        self._quality = Quality()
+        self._told_seconds = 0.0
+        """Before this, whatever was not covered has been told."""
+        self.billed = Ranges()
+        self.dropped = Ranges()
+
+    def window(
+        self,
+        window: Window,
+        observations: Observations,
+        *,
+        present: Ranges,
+        degraded: Ranges,
+        config: Config,
+        published: Sequence[str],
+    ) -> list[Reading]:
+        """The messages for a window that was analysed.
+
+        Args:
+            published: The signal types this session can report; others are left out.
+            present: Where in the window there was media.
+            degraded: Where in it the picture was missing.
+        """
+        begins = next(iter(present)).start_seconds if list(present) else window.start_seconds
+        messages = self._drop(begins)
+        for item in present:
+            self.billed.add(item.start_seconds, item.end_seconds)
+        if list(degraded):
+            messages.append(_coverage("coverage.degraded", degraded, reason="video_gap"))
+        return messages + self._tell(window, observations, config, published)
+
+    def finish(self, end_seconds: float, *, config: Config) -> list[Reading]:
+        """What is left to say when the media has ended."""
+        return self._drop(end_seconds) + self._end(end_seconds, config)
+
+    def _tell(
+        self,
+        window: Window,
+        observations: Observations,
+        config: Config,
+        published: Sequence[str],
+    ) -> list[Reading]:
+        signals = [s for s in observations.signals if s.signal_type in published]
+        scores = self._quality.window(window.end_seconds, signals, observations.engagement)
+        messages = self._emission.window(
+            tidy(window.start_seconds),
+            tidy(window.end_seconds),
+            signals,
+            engagement=observations.engagement,
+            quality=_asked(scores, config),
+        )
+        return messages + self._feedback(scores, config)
+
+    def _end(self, end_seconds: float, config: Config) -> list[Reading]:
+        scores = self._quality.finish(min_seconds=self._min_window_seconds)
+        messages = self._emission.finish(tidy(end_seconds))
+        if asked := _asked(scores, config):
+            messages.append(Reading("conversation_quality.updated", asked))
+        return messages + self._feedback(scores, config)
+
+    def _drop(self, until_seconds: float) -> list[Reading]:
+        missing = Ranges(
+            item
+            for item in self.billed.missing(self._told_seconds, until_seconds)
+            if tidy(item.start_seconds) < tidy(item.end_seconds)
+        )
+        self._told_seconds = max(self._told_seconds, until_seconds)
+        for item in missing:
+            self.dropped.add(item.start_seconds, item.end_seconds)
+        return [_coverage("coverage.dropped", missing)] if list(missing) else []
+
+    def _feedback(self, scores: Mapping[str, object] | None, config: Config) -> list[Reading]:
+        """With each period of quality, where goals are set (chosen; no source says when)."""
+        if scores is None or not config.goal_dimensions:
+            return []
+        goals = ", ".join(config.goal_dimensions)
+        return [
+            Reading(
+                "feedback.generated",
+                {"feedback": f"[ih-mcp stand-in: no AI model] A note on {goals} would stand here."},
+            )
+        ]
+
+
+def _asked(scores: Mapping[str, object] | None, config: Config) -> dict[str, object] | None:
+    sections = [_SECTIONS[name] for name in config.include or () if name in _SECTIONS]
+    if scores is None or not sections:
+        return None
+    return {name: scores[name] for name in ("overall", "timeline") if name in sections}
+
+
+def _coverage(kind: str, ranges: Ranges, **fields: object) -> Reading:
+    return Reading(kind, {"ranges": _spans(ranges), **fields})
+
+
+def _spans(ranges: Ranges) -> Sequence[Mapping[str, float]]:
+    return [_span(item) for item in ranges]
+
+
+def _span(item: Range) -> Mapping[str, float]:
+    return {"start": tidy(item.start_seconds), "end": tidy(item.end_seconds)}
+
+
+def tidy(seconds: float) -> float:
+    """Milliseconds are enough for anyone who reads them."""
+    return round(seconds, 3)

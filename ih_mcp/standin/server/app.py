@@ -1,0 +1,321 @@
+"""The API's own paths as an ASGI application, and four of the stand-in's own.
+
+`GET /` says what this is; `GET /standin/sessions` tells what was sent and received,
+`GET /standin/billing` what it would have cost, `GET /standin/evidence` what the analyst saw in
+each window of a stream or an upload, with figures that no message of the API has. Everything else
+is where the service has it, so that any client works with the base URL alone.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from ih_mcp import __version__
+from ih_mcp.media.ffmpeg.decode import Decoder
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.analysis.analyst import Senses
+from ih_mcp.standin.analysis.codecs import DECODERS
+from ih_mcp.standin.analysis.media_timeline import Decoding, OpenDecoder
+from ih_mcp.standin.analysis.opening import CheckedDecoding
+from ih_mcp.standin.client_socket import AsgiPeer
+from ih_mcp.standin.credential_store import TEST_KEYS, Grant, RefusedError
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.recorder import SessionRecord
+from ih_mcp.standin.sessions.conversation import Call, Conversation
+from ih_mcp.standin.sessions.realtime import RealtimeService
+from ih_mcp.standin.sessions.segments import SegmentService
+from ih_mcp.standin.sessions.service import Service
+from ih_mcp.standin.state import House, bearer, refusal
+from ih_mcp.standin.uploads.files import FfmpegFiles
+from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, Family
+from ih_mcp.wire.rest import (
+    AUTH_PATHS,
+    CLIENT_TOKENS_PATH,
+    REVOKE_PATH,
+    UPLOADS,
+    V0_UPLOAD,
+    job_path,
+)
+
+from .tokens import answering, exchange, mint, revoke
+from .uploads import analyze_v0, analyze_v1, analyze_v2, read_job
+
+_SECRET_HEADERS = {"authorization", "sec-websocket-protocol", "cookie"}
+_PAIR = "access_token"  # sdk; skill v2: the first of two subprotocols
+
+
+def create_app(
+    options: Options | None = None,
+    *,
+    ffmpeg: Ffmpeg,
+    open_decoder: OpenDecoder | None = None,
+) -> Starlette:
+    """The stand-in as an application; `app.state.house` holds what its requests share.
+
+    Upload jobs need `house.working()` to be open meanwhile.
+
+    Args:
+        ffmpeg: Decodes media.
+        open_decoder: Makes the decoders of streams, where they are to be others.
+    """
+    house = House(
+        options=options or Options(),
+        open_decoder=open_decoder or _decoding_with(ffmpeg),
+        files=FfmpegFiles(ffmpeg),
+    )
+    app = Starlette(routes=_routes(house.options))
+    app.state.house = house
+    app.add_middleware(_Correlated)
+    return app
+
+
+def _routes(options: Options) -> Sequence[BaseRoute]:
+    post = ["POST"]
+    routes: list[BaseRoute] = [
+        Route("/", _health),
+        Route("/standin/sessions", answering(_sessions)),
+        Route("/standin/billing", answering(_billing)),
+        Route("/standin/evidence", answering(_evidence)),
+        *(
+            Route(path, answering(exchange), methods=post)
+            for path in sorted(set(AUTH_PATHS.values()))
+        ),
+        Route(CLIENT_TOKENS_PATH, answering(mint), methods=post),
+        Route(REVOKE_PATH, answering(revoke), methods=post),
+        Route(V0_UPLOAD.path, answering(analyze_v0), methods=post),
+        Route(UPLOADS["v1"].path, answering(analyze_v1), methods=post),
+        Route(UPLOADS["v2"].path, answering(analyze_v2), methods=post),
+        Route(job_path("{job_id}"), answering(read_job)),
+        *(WebSocketRoute(dialect.path, _stream(dialect)) for dialect in _streams()),
+    ]
+    if not options.strict:
+        routes += [
+            WebSocketRoute("/v1/stream", _stream(DIALECTS["v1"])),  # blog: short path
+            WebSocketRoute("/v0/real-time/analyze", _stream(REALTIME)),  # sdk 0.6.0 to 0.11.1
+        ]
+    routes.append(WebSocketRoute("/{path:path}", _no_stream))
+    return routes
+
+
+def _streams() -> Sequence[Dialect]:
+    """All stream endpoints, those no client of ours speaks too."""
+    return (*DIALECTS.values(), REALTIME)
+
+
+# --- the stand-in's own --------------------------------------------------------------------------
+
+
+async def _health(request: Request) -> Response:
+    house: House = request.app.state.house
+    described = house.options.analyst().describe()
+    return JSONResponse(
+        {
+            "standin": "This is the ih-mcp stand-in, a local server that speaks Interhuman's API. "
+            "It is not Interhuman and runs none of its models; its events are made up.",
+            "version": __version__,
+            "strict": house.options.strict,
+            "analysis_speed": house.options.analysis_speed,
+            "analyst": {
+                "name": described.name,
+                "version": described.version,
+                "signals": described.signals,
+                "never": described.never,
+                "sends_data_away": described.sends_data_away,
+            },
+            "conversation_quality": "the stand-in's own formula with invented weights; it compares "
+            "with nothing but itself",
+            "paths": [
+                *(dialect.path for dialect in _streams()),
+                V0_UPLOAD.path,
+                *(upload.path for upload in UPLOADS.values()),
+            ],
+            "test_keys": list(TEST_KEYS),
+            "sessions": "/standin/sessions",
+            "billing": "/standin/billing",
+            "evidence": "/standin/evidence",
+        }
+    )
+
+
+def _own(request: Request) -> House:
+    """For what the stand-in tells itself; where it belongs to one process, that one alone.
+
+    Raises:
+        RefusedError: The key of that process was not shown.
+    """
+    house: House = request.app.state.house
+    if house.options.key is not None:
+        house.grant(request, bearer(request.headers))
+    return house
+
+
+async def _sessions(request: Request) -> Response:
+    house = _own(request)
+    return JSONResponse([record.as_json() for record in house.recorder.sessions])
+
+
+async def _evidence(request: Request) -> Response:
+    house = _own(request)
+    streams = [record.evidence() for record in house.recorder.sessions]
+    uploads = [record.evidence() for record in house.recorder.uploads]
+    return JSONResponse(streams + uploads)
+
+
+async def _billing(request: Request) -> Response:
+    house = _own(request)
+    sessions = {
+        record.correlation_id: round(record.billed.seconds, 3) for record in house.recorder.sessions
+    }
+    return JSONResponse(
+        {
+            "stream_seconds": round(sum(sessions.values()), 3),
+            "upload_seconds": round(house.billed_upload_seconds, 3),
+            "sessions": sessions,
+        }
+    )
+
+
+# --- streams -------------------------------------------------------------------------------------
+
+
+async def _no_stream(socket: WebSocket) -> None:
+    await socket.send_denial_response(PlainTextResponse("no such stream\n", status_code=404))
+
+
+def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
+    async def endpoint(socket: WebSocket) -> None:
+        house: House = socket.app.state.house
+        record = house.recorder.begin(
+            dialect.path,
+            socket.state.correlation_id,
+            {name: v for name, v in socket.headers.items() if name not in _SECRET_HEADERS},
+        )
+        if (answer := house.ordered_answer(socket, session=record.number)) is not None:
+            record.ended(f"answered {answer.status_code} by script", None)
+            await socket.send_denial_response(answer)
+            return
+        try:
+            credential, subprotocol = _credential(socket, strict=house.options.strict)
+            grant = house.grant(socket, credential)
+            _allow_another_session(grant)
+            house.require_place()
+        except RefusedError as refused:
+            record.ended(f"refused: {refused.code}", None)
+            await socket.send_denial_response(refusal(socket, refused.code, refused.message))
+            return
+        await socket.accept(subprotocol)
+        call = Call(
+            dialect=dialect,
+            grant=grant,
+            model=socket.query_params.get("model"),
+            includes=tuple(socket.query_params.getlist("include[]")),
+            by_subprotocol=subprotocol is not None,
+        )
+        with house.session():
+            await _conversation(house, AsgiPeer(socket), call, record).run()
+
+    return endpoint
+
+
+def _conversation(house: House, peer: AsgiPeer, call: Call, record: SessionRecord) -> Conversation:
+    match call.dialect.family:
+        case Family.ENVELOPE:
+            kind = Service if call.dialect.coaching is None else RealtimeService
+            return kind(
+                peer,
+                call,
+                options=house.options,
+                record=record,
+                recorder=house.recorder,
+                open_decoder=house.open_decoder,
+            )
+        case Family.STATUS:
+            return SegmentService(
+                peer,
+                call,
+                options=house.options,
+                record=record,
+                recorder=house.recorder,
+                open_decoder=house.open_decoder,
+                files=house.files,
+            )
+
+
+def _credential(socket: WebSocket, *, strict: bool) -> tuple[str | None, str | None]:
+    """The credential of a handshake and the subprotocol to select.
+
+    A client that offers subprotocols needs one of them selected (the standard); which one the
+    service selects is not published. skill v2: anything but the pair is refused; the v1 docs let
+    a bare credential travel there.
+
+    Raises:
+        RefusedError: A form that is not taken.
+    """
+    offered: list[str] = socket.scope.get("subprotocols", [])
+    if offered[:1] == [_PAIR] and len(offered) == 2:
+        return offered[1], _PAIR
+    by_header = bearer(socket.headers)
+    if not offered or by_header is not None:
+        return by_header, None
+    if strict or len(offered) > 1 or offered[0].startswith("bearer."):
+        raise RefusedError("ih2001", "Send the credential as 'access_token, <credential>'.")
+    return offered[0], offered[0]
+
+
+def _allow_another_session(grant: Grant) -> None:
+    most = grant.caps.max_concurrent
+    if most is not None and grant.sessions >= most:
+        raise RefusedError("ih3002")
+
+
+# --- around --------------------------------------------------------------------------------------
+
+
+class _Correlated:
+    """Gives each connection its id, and says it and what this is in headers, on the 101 too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        correlation_id = str(uuid.uuid4())
+        scope.setdefault("state", {})["correlation_id"] = correlation_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in _STARTS:
+                headers = MutableHeaders(scope=message)
+                headers["X-Correlation-ID"] = correlation_id
+                headers["Server"] = f"ih-mcp-standin/{__version__}"
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+_STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+
+
+def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
+    @asynccontextmanager
+    async def open_decoder(senses: Senses) -> AsyncIterator[Decoding]:
+        async with Decoder(
+            ffmpeg,
+            pictures_per_second=senses.pictures_per_second,
+            picture_width=senses.picture_width,
+            picture_height=senses.picture_height,
+            sound_hertz=senses.sound_hertz,
+            keeps_aspect=senses.keeps_aspect,
+            decoders=DECODERS,
+        ) as decoder:
+            yield CheckedDecoding(decoder)
+
+    return open_decoder

@@ -1,0 +1,140 @@
+"""Minting and revoking tokens over HTTP. docs: authentication; sdk 1.3.4."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.standin.credential_store import (
+    ACCESS_TOKEN_SECONDS,
+    DEFAULT_MAX_CONCURRENT,
+    Caps,
+    Grant,
+    RefusedError,
+    endpoint_scope,
+)
+from ih_mcp.standin.state import House, refusal
+from ih_mcp.wire.rest import (
+    REALTIME_SCOPE,
+    STREAM_SCOPE,
+    UPLOAD_SCOPE,
+    ClientTokenRequest,
+    KeyPair,
+    Revocation,
+)
+
+logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_KNOWN_SCOPES = frozenset({UPLOAD_SCOPE, STREAM_SCOPE, REALTIME_SCOPE})  # sdk 1.3.4
+_MAX_BODY_BYTES = 64 * 1024  # chosen
+
+
+def answering(endpoint: Endpoint) -> Endpoint:
+    """Refusals of an endpoint as answers; what goes wrong in it too, as the API says it."""
+
+    async def answer(request: Request) -> Response:
+        house: House = request.app.state.house
+        if (ordered := house.ordered_answer(request)) is not None:
+            return ordered
+        try:
+            return await endpoint(request)
+        except RefusedError as refused:
+            return refusal(request, refused.code, refused.message)
+        except RemoteProtocolError as exc:
+            return refusal(request, exc.code, exc.what)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception:
+            logger.exception("a request to %r failed", request.url.path)
+            return refusal(request, "ih1001")
+
+    return answer
+
+
+async def exchange(request: Request) -> Response:
+    """`POST /v1/auth`: a key pair for an access token. Only held scopes come back."""
+    house: House = request.app.state.house
+    asked = KeyPair.read(await _body(request))
+    if not house.vault.takes_secret(asked.key_secret):
+        raise RefusedError("ih2001")
+    granted = [scope for scope in _endpoint_scopes(asked.scopes) if scope in _KNOWN_SCOPES]
+    if not granted:
+        raise RefusedError("ih2003", "The key holds none of these scopes.")
+    token = house.vault.mint_access_token(asked.key_id, granted, now=anyio.current_time())
+    return JSONResponse(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": ACCESS_TOKEN_SECONDS,
+            "scope": " ".join(granted),
+        }
+    )
+
+
+async def mint(request: Request) -> Response:
+    """`POST /v1/client_tokens`: a capped token; the key is in the body."""
+    house: House = request.app.state.house
+    asked = ClientTokenRequest.read(await _body(request))
+    grant = house.grant(request, asked.api_key)
+    scopes = _endpoint_scopes(asked.scopes or (STREAM_SCOPE,))
+    _require(grant, scopes)
+    caps = Caps(
+        max_duration_seconds=asked.max_duration_seconds,
+        max_bytes=asked.max_bytes,
+        max_concurrent=asked.max_concurrent or DEFAULT_MAX_CONCURRENT,
+        max_video_seconds=asked.max_video_seconds,
+        allowed_origins=asked.allowed_origins,
+    )
+    token, seconds = house.vault.mint_client_token(
+        asked.api_key, scopes, asked.expires_in, caps, now=anyio.current_time()
+    )
+    return JSONResponse(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": seconds,
+            "scope": " ".join(scopes),
+            **asdict(caps),
+        }
+    )
+
+
+async def revoke(request: Request) -> Response:
+    """`POST /v1/client_tokens/revoke`: no body, also for a token that is gone already."""
+    house: House = request.app.state.house
+    asked = Revocation.read(await _body(request))
+    house.grant(request, asked.api_key)
+    house.vault.revoke(asked.token, account=asked.api_key)
+    return Response(status_code=204)
+
+
+async def _body(request: Request) -> bytes:
+    """All of a body, counted while it comes: a length that is said need not be true.
+
+    Raises:
+        RefusedError: It is too large.
+    """
+    body = b""
+    async for data in request.stream():
+        body += data
+        if len(body) > _MAX_BODY_BYTES:
+            raise RefusedError("ih4003", f"The request must not exceed {_MAX_BODY_BYTES:_} bytes.")
+    return body
+
+
+def _endpoint_scopes(asked: Iterable[str]) -> list[str]:
+    """Each once, in the order they were asked for."""
+    return list(dict.fromkeys(map(endpoint_scope, asked)))
+
+
+def _require(grant: Grant, scopes: list[str]) -> None:
+    for scope in scopes:
+        grant.allow(scope)

@@ -1,0 +1,318 @@
+"""Whole files over HTTP: v1 answers with the result, v2 with a job. docs: upload-analyze."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message
+
+from ih_mcp.errors import MediaError, PathError
+from ih_mcp.media.containers.container import container_of
+from ih_mcp.standin.analysis.codecs import REFUSED, STRICTLY_TAKEN
+from ih_mcp.standin.analysis.placeholder import Placeholder
+from ih_mcp.standin.analysis.windows import Grid
+from ih_mcp.standin.credential_store import Grant, RefusedError
+from ih_mcp.standin.faults.script import At, Linger, Refuse, only
+from ih_mcp.standin.sessions.setup import AUDIO_MODEL, AUDIO_SIGNALS
+from ih_mcp.standin.state import House, bearer, error_body
+from ih_mcp.standin.uploads.files import Seen, folder, look
+from ih_mcp.standin.uploads.jobs import JobError
+from ih_mcp.standin.uploads.results import v0_upload, v1_upload, v2_upload
+from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, Upload
+
+logger = logging.getLogger(__name__)
+
+_UNSERVED_MODEL = "inter-2-deep"  # sdk 1.1.0: known, not served
+_VIDEO_CONTAINERS = frozenset({"mov", "avi", "matroska", "mpegts"})  # docs; as ffmpeg names them
+_AUDIO_CONTAINERS = frozenset({"wav", "flac", "mp3", "mov", "ogg", "matroska"})  # skill: v2 upload
+_COPY_BYTES = 1 << 18
+_HEAD_BYTES = 1 << 10
+_FORM_BYTES = 1 << 20  # chosen: for what is around the file
+_OF_THE_FILE = (MediaError, PathError)  # what a look at a file finds wrong with it, all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What one upload asks for, once its file is known to be fine."""
+
+    path: Path
+    grant: Grant
+    model: str | None
+    include: tuple[str, ...]
+    goals: tuple[str, ...]
+    has_context: bool
+    wait_seconds: int
+
+    @property
+    def hears_only(self) -> bool:
+        return self.model == AUDIO_MODEL
+
+
+async def analyze_v0(request: Request) -> Response:
+    """`POST /v0/upload/analyze`: the signals, when they are there."""
+    _, seen = await _looked_at_once(request, V0_UPLOAD)
+    return JSONResponse(v0_upload(seen, DIALECTS["v0"]))
+
+
+async def analyze_v1(request: Request) -> Response:
+    """`POST /v1/upload/analyze`: the result, when it is there."""
+    order, seen = await _looked_at_once(request, UPLOADS["v1"])
+    return JSONResponse(
+        v1_upload(
+            seen,
+            DIALECTS["v1"],
+            include=order.include,
+            goals=order.goals,
+            has_context=order.has_context,
+        )
+    )
+
+
+async def _looked_at_once(request: Request, upload: Upload) -> tuple[_Order, Seen]:
+    """Take a file and look at it while the client waits, in the windows of a stream."""
+    house: House = request.app.state.house
+    options = house.options
+    grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
+    async with _place(house) as place:
+        order = await _taken(request, upload, place)
+        try:
+            return order, await _looked(house, request, order, grid)
+        except _OF_THE_FILE as exc:
+            raise RefusedError("ih5002", exc.what) from exc
+
+
+async def analyze_v2(request: Request) -> Response:
+    """`POST /v2/upload/analyze`: a job, after the file was looked at."""
+    house: House = request.app.state.house
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(_place(house))
+        order = await _taken(request, UPLOADS["v2"], place)
+        held = stack.pop_all()
+    acts = house.options.script.acts(At.JOB, n=house.jobs.count + 1)
+    lingers = next((act.answers for act in only(acts, Linger)), 0)
+    ordered = next((act.code for act in only(acts, Refuse)), None)
+    job = house.jobs.make(str(order.model), order.grant.account, lingers=lingers)
+    run = partial(_worked, house, request, order, held, ordered)
+    house.tasks.start_soon(house.jobs.work, job, run)
+    if order.wait_seconds:
+        with anyio.move_on_after(order.wait_seconds):
+            await job.done.wait()
+    envelope = job.envelope()
+    # skill: v2 upload: 200 only where the answer was waited for and is the last word
+    is_last = bool(order.wait_seconds) and ("result" in envelope or "error" in envelope)
+    return JSONResponse(envelope, status_code=200 if is_last else 202)
+
+
+async def read_job(request: Request) -> Response:
+    """`GET /v2/upload/jobs/{job_id}`: how a job stands."""
+    house: House = request.app.state.house
+    grant = _allowed(house, request)
+    return JSONResponse(house.jobs.find(request.path_params["job_id"], grant.account).envelope())
+
+
+async def _worked(
+    house: House,
+    request: Request,
+    order: _Order,
+    held: AsyncExitStack,
+    ordered: str | None,
+) -> Mapping[str, object]:
+    try:
+        if ordered is not None:
+            raise JobError(error_body(request, ordered).body())
+        seconds = house.options.upload_window_seconds
+        grid = Grid(window_seconds=seconds, hop_seconds=seconds)
+        seen = await _looked(house, request, order, grid)
+    except JobError:
+        raise
+    except _OF_THE_FILE as exc:
+        raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
+    except Exception as exc:
+        logger.exception("an upload job failed")
+        raise JobError(error_body(request, "ih1001").body()) from exc
+    finally:
+        await held.aclose()
+    signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals
+    return v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
+
+
+async def _looked(house: House, request: Request, order: _Order, grid: Grid) -> Seen:
+    async with house.files.chunks(order.path) as chunks:
+        seen = await look(
+            chunks,
+            grid=grid,
+            make_analyst=house.options.analyst,
+            open_decoder=house.open_decoder,
+            hears_only=order.hears_only,
+        )
+    house.recorder.keep_upload(request.url.path, request.state.correlation_id, seen.windows)
+    house.billed_upload_seconds += seen.duration_seconds
+    order.grant.video_seconds += seen.duration_seconds
+    return seen
+
+
+# --- taking an upload in -------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _place(house: House) -> AsyncIterator[Path]:
+    """A folder for one upload; raises `RefusedError` where there are as many as may be."""
+    with house.upload():
+        async with folder() as place:
+            yield place
+
+
+async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
+    house: House = request.app.state.house
+    grant = _allowed(house, request)
+    bounded = _bounded(request, house.options.max_upload_bytes + _FORM_BYTES)
+    async with _form(bounded) as form:
+        model = _model(form, upload, house.options.models)
+        wait_seconds = _wait_seconds(form, upload)
+        path = await _saved(form, folder / "upload", house.options.max_upload_bytes)
+        order = _Order(
+            path=path,
+            grant=grant,
+            model=model,
+            include=tuple(name for name in upload.includes if name in form.getlist("include[]")),
+            goals=tuple(str(name) for name in form.getlist("goal_dimensions[]")),
+            has_context="conversation_context" in form,
+            wait_seconds=wait_seconds,
+        )
+    await _check(house, order, upload)
+    return order
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """The fields of a form; one that cannot be read is refused as the API refuses."""
+    try:
+        form = await request.form()
+    except HTTPException as exc:
+        raise RefusedError("ih4005", f"The form cannot be read: {exc.detail}") from exc
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def _bounded(request: Request, max_bytes: int) -> Request:
+    """The request, refused once more came than it may have: its file is spooled to the disk."""
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise RefusedError("ih4003", "The file must not exceed 32 MB.")
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _allowed(house: House, request: Request) -> Grant:
+    grant = house.grant(request, bearer(request.headers))
+    grant.allow(UPLOAD_SCOPE)
+    grant.spend()
+    return grant
+
+
+def _model(form: FormData, upload: Upload, served: tuple[str, ...]) -> str | None:
+    if not upload.models:
+        return None
+    model = form.get("model")
+    if model == _UNSERVED_MODEL:
+        raise RefusedError("ih4020")
+    if model not in upload.models:
+        raise RefusedError("ih4005", f"model is one of {', '.join(upload.models)}.")
+    if model not in served:
+        raise RefusedError("ih1003")
+    return str(model)
+
+
+def _wait_seconds(form: FormData, upload: Upload) -> int:
+    said = str(form.get("wait_seconds") or 0)
+    if not _NUMBER.fullmatch(said) or int(said) > upload.max_wait_seconds:
+        raise RefusedError("ih4005", f"wait_seconds is 0 to {upload.max_wait_seconds}.")
+    return int(said)
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")  # Python refuses to read very long ones
+
+
+async def _saved(form: FormData, path: Path, max_bytes: int) -> Path:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise RefusedError("ih4001")
+    size = 0
+    async with await anyio.open_file(path, "wb") as kept:
+        while data := await file.read(_COPY_BYTES):
+            size += len(data)
+            if size > max_bytes:
+                raise RefusedError("ih4003", "The file must not exceed 32 MB.")
+            await kept.write(data)
+    if not size:  # any 4xx would do; the nearest (chosen)
+        raise RefusedError("ih4001", "The file is empty.")
+    return path
+
+
+async def _check(house: House, order: _Order, upload: Upload) -> None:
+    """What the service looks at before it takes the file. skill: v2 upload."""
+    try:
+        facts = await house.files.facts(order.path)
+    except _OF_THE_FILE as exc:
+        raise RefusedError(await _unreadable(order.path), exc.what) from exc
+    containers = _AUDIO_CONTAINERS if order.hears_only else _VIDEO_CONTAINERS
+    seconds = facts.duration_seconds
+    if seconds is None:  # recordings of browsers do not tell
+        seconds = (await _measured(house, order)).duration_seconds
+    is_job = upload.makes_job
+    codec = facts.video.codec if facts.video is not None else None
+    is_strange = codec in REFUSED
+    is_strange |= house.options.strict and codec not in {None, *STRICTLY_TAKEN}
+    for is_wrong, code in (
+        (facts.container_name not in containers, "ih4002"),
+        (facts.video is None and not order.hears_only, "ih5001"),
+        (facts.audio is None and is_job, "ih5008"),
+        (is_strange and not order.hears_only, "ih5003"),
+        (seconds < MIN_VIDEO_SECONDS, "ih4007"),
+        (is_job and seconds > house.options.max_upload_seconds, "ih4004"),
+    ):
+        if is_wrong:
+            raise RefusedError(code)
+
+
+async def _unreadable(path: Path) -> str:
+    """A container nobody knows, or a known one that is broken."""
+    async with await anyio.open_file(path, "rb") as file:
+        return "ih4002" if container_of(await file.read(_HEAD_BYTES)) is None else "ih5002"
+
+
+async def _measured(house: House, order: _Order) -> Seen:
+    """How long a file is that does not say so; no analyst is asked, so none can fail."""
+    grid = Grid(window_seconds=1e9, hop_seconds=1e9)
+    try:
+        async with house.files.chunks(order.path) as chunks:
+            return await look(
+                chunks,
+                grid=grid,
+                make_analyst=Placeholder,
+                open_decoder=house.open_decoder,
+                hears_only=order.hears_only,
+            )
+    except _OF_THE_FILE as exc:
+        raise RefusedError("ih5002", exc.what) from exc

@@ -1,0 +1,1 @@
+"""The server side of API sessions, one module per kind."""

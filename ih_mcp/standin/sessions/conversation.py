@@ -1,0 +1,301 @@
+"""What every API session of the stand-in does, whatever its messages look like.
+
+Reading, writing, recording, refusing, ending, limits, and the faults a script orders. One task
+reads, others tell; whoever ends the session closes the socket and cancels the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Never
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from ih_mcp.net.socket import SocketClosed
+from ih_mcp.standin.analysis.coverage import Ranges
+from ih_mcp.standin.client_socket import FAR_ABOVE, Peer
+from ih_mcp.standin.credential_store import Grant, RefusedError
+from ih_mcp.standin.faults.script import (
+    Act,
+    At,
+    Change,
+    CloseWith,
+    Frames,
+    Refuse,
+    Reset,
+    Send,
+    Stall,
+    only,
+)
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.recorder import Recorder, SessionRecord
+from ih_mcp.wire import error_catalog as catalog
+from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.messages import Error, ServerMessage
+from ih_mcp.wire.session import Session, Side, State
+
+from .legacy import older
+
+_LAST_WORD_SECONDS = 5.0  # chosen: for a client that reads late to be told why it is over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What one handshake asked for."""
+
+    dialect: Dialect
+    grant: Grant
+    model: str | None = None
+    """Of the URL's query (v2)."""
+    includes: tuple[str, ...] = ()
+    """Of the URL's query (v0)."""
+    by_subprotocol: bool = False
+    """Whether the credential came as a subprotocol, as from a browser."""
+
+
+class Conversation(ABC):
+    """One API session; `run` returns when it is over."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        call: Call,
+        *,
+        options: Options,
+        record: SessionRecord,
+        recorder: Recorder,
+    ) -> None:
+        self._peer = peer
+        self._call = call
+        self._options = options
+        self._record = record
+        self._recorder = recorder
+        self._session = Session(call.dialect, Side.SERVER, correlation_id=record.correlation_id)
+        self._writing = anyio.Lock()
+        self._scope = anyio.CancelScope()
+        self._is_mute = False
+        self._idle_deadline = 0.0
+
+    async def run(self) -> None:
+        """Hold the session until either end is done with it."""
+        self._call.grant.sessions += 1
+        try:
+            with self._scope:
+                try:
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._grow_old)
+                        await self._hold(tasks)
+                except* SocketClosed as gone:
+                    self._note_gone(gone)
+        finally:
+            self._call.grant.sessions -= 1
+            self._record.ended("the stand-in stopped", None)
+
+    @abstractmethod
+    async def _hold(self, tasks: TaskGroup) -> None:
+        """Open, then `_listen`."""
+
+    @abstractmethod
+    async def _on_text(self, text: str) -> None: ...
+
+    @abstractmethod
+    async def _on_segment(self, data: bytes) -> None: ...
+
+    async def _listen(self) -> Never:
+        self._stay_awake()
+        while True:
+            message = await self._receive()
+            if isinstance(message, str):
+                self._record.keep_received(message)
+                await self._on_text(message)
+            else:
+                await self._record.keep_segment(message)
+                await self._on_segment(message)
+
+    async def _receive(self) -> str | bytes:
+        is_draining = self._session.state is not State.OPEN
+        deadline = float("inf") if is_draining else self._idle_deadline
+        with anyio.CancelScope(deadline=deadline):
+            return await self._peer.receive()
+        await self._refuse("ih6003")
+        raise AssertionError("idleness ends the session")
+
+    async def _is_acceptable(self, data: bytes, number: int) -> bool:
+        """Whether a binary message may be looked at; otherwise it has been answered."""
+        try:
+            self._call.grant.spend(received_bytes=len(data))
+        except RefusedError as refused:
+            await self._refuse(refused.code, refused.message, segment=number)
+        if len(data) > self._max_segment_bytes:
+            await self._complain("ih6002", segment=number)
+            return False
+        return True
+
+    @property
+    def _max_segment_bytes(self) -> int:
+        return self._options.max_segment_bytes
+
+    # --- what goes out
+
+    async def _tell(self, message: ServerMessage) -> None:
+        async with self._writing:
+            if self._session.state is State.ENDED:  # nothing follows the last word
+                return
+            text = self._session.send(message, timestamp=_now())
+            texts = [older(text) if self._options.has_older_shapes else text]
+            for change in only(self._acts(At.MESSAGE), Change):
+                texts = [changed for text in texts for changed in change.texts(text)]
+            for text in texts:
+                await self._write(text)
+
+    async def _write(self, text: str) -> None:
+        if self._is_mute:
+            await anyio.sleep_forever()
+        await self._recorder.write(text)
+        self._record.keep_text(text)
+        with anyio.CancelScope(deadline=anyio.current_time() + self._options.max_idle_seconds):
+            await self._send(text)
+            return
+        self._record.did_not_leave()
+        await self._vanish(f"the client read nothing for {self._options.max_idle_seconds:g} s")
+
+    async def _send(self, text: str) -> None:
+        try:
+            frames = only(self._acts(At.MESSAGE), Frames)
+            if frames:
+                await self._peer.send_frames(text, frames[0].bytes)
+            else:
+                await self._peer.send_text(text)
+        except SocketClosed:
+            self._record.did_not_leave()
+            raise
+
+    async def _complain(
+        self, code: str, message: str | None = None, *, segment: int | None = None
+    ) -> None:
+        row = catalog.row(code)
+        await self._tell(
+            Error(
+                code=code,
+                message=sentence(message or row.meaning),
+                link=row.link if row.slug else None,
+                segment=segment,
+            )
+        )
+
+    async def _refuse(
+        self,
+        code: str,
+        message: str | None = None,
+        *,
+        segment: int | None = None,
+        close_code: int | None = None,
+    ) -> None:
+        """Complain; end the session where the catalog says it is over."""
+        await self._complain(code, message, segment=segment)
+        row = catalog.row(code)
+        if row.ends_session or close_code is not None:
+            await self._end(
+                close_code or row.close_code or self._options.limit_close_code,
+                sentence(message or row.meaning),
+                f"refused: {code}",
+            )
+
+    async def _deliver(self, present: Ranges) -> None:
+        """Bill media that was analysed and whose messages have left."""
+        before = self._record.billed.seconds
+        for item in present:
+            self._record.billed.add(item.start_seconds, item.end_seconds)
+        grant = self._call.grant
+        grant.video_seconds += self._record.billed.seconds - before
+        try:
+            grant.spend()
+        except RefusedError as refused:
+            await self._refuse(refused.code, refused.message)
+
+    # --- ends
+
+    async def _grow_old(self) -> None:
+        caps = [self._options.max_session_seconds, self._call.grant.caps.max_duration_seconds]
+        await anyio.sleep(min(cap for cap in caps if cap is not None))
+        with anyio.move_on_after(_LAST_WORD_SECONDS):
+            await self._refuse("ih6004")
+        await self._vanish("refused: ih6004, which the client did not read")
+
+    async def _end(self, code: int, reason: str, how: str) -> None:
+        self._record.ended(how, code)
+        with anyio.move_on_after(_LAST_WORD_SECONDS) as waiting:
+            await self._peer.close(code, reason)
+        if waiting.cancelled_caught:
+            await self._peer.abort()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        self._scope.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    def _note_gone(self, gone: BaseExceptionGroup[SocketClosed]) -> None:
+        closed: BaseException = gone
+        while isinstance(closed, BaseExceptionGroup):
+            closed = closed.exceptions[0]
+        assert isinstance(closed, SocketClosed)
+        if closed.reason == FAR_ABOVE:
+            self._record.ended(f"reset: {FAR_ABOVE}", None)
+            return
+        how = "client went away" if closed.code is None else "client closed"
+        self._record.ended(how, closed.code)
+
+    def _stay_awake(self) -> None:
+        """Only media counts against idling (chosen; not published)."""
+        self._idle_deadline = anyio.current_time() + self._options.max_idle_seconds
+
+    # --- faults by order
+
+    def _acts(self, at: At, n: int | None = None) -> list[Act]:
+        return self._options.script.acts(at, n=n, session=self._record.number)
+
+    async def _act(self, at: At, n: int | None = None) -> bool:
+        """Do what the script says here; whether it stands in for what would happen."""
+        acts = self._acts(at, n)
+        for act in acts:
+            await self._do(act, n)
+        return bool(only(acts, Refuse))
+
+    async def _vanish(self, how: str) -> None:
+        """Drop the connection without a close frame."""
+        self._record.ended(how, None)
+        await self._peer.abort()
+        await self._stop()
+
+    async def _do(self, act: Act, n: int | None) -> None:
+        match act:
+            case Send(text, times):
+                async with self._writing:
+                    for _ in range(times):
+                        await self._write(text)
+            case Refuse(code, close_code):
+                await self._refuse(code, close_code=close_code, segment=n)
+            case CloseWith(code, reason):
+                await self._end(code, reason, "closed by script")
+            case Reset():
+                await self._vanish("reset by script")
+            case Stall("reading"):
+                await anyio.sleep_forever()
+            case Stall():
+                self._is_mute = True
+            case _:
+                pass
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,259 @@
+"""The server side of one API session with envelopes (v1, v2; `realtime` builds on it)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ih_mcp.errors import MediaError, RemoteProtocolError
+from ih_mcp.standin.analysis.media_timeline import OpenDecoder
+from ih_mcp.standin.analysis.message_builder import Telling
+from ih_mcp.standin.client_socket import Peer
+from ih_mcp.standin.credential_store import RefusedError
+from ih_mcp.standin.faults.script import At, Shed, only
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.recorder import Recorder, SessionRecord
+from ih_mcp.wire import error_catalog as catalog
+from ih_mcp.wire.messages import (
+    Close,
+    Closing,
+    Config,
+    Configure,
+    Ended,
+    Ready,
+    Transcript,
+    Updated,
+)
+
+from .conversation import Call, Conversation
+from .pipeline import Analysis, Hooks, analysing
+from .setup import Setup
+
+END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2
+_HIDDEN = {"ih4005", "ih1003"}  # skill v2: a browser sees a failed connection or 1006, no more
+_LATE_MEDIA = "Media after session.close is not accepted."
+
+
+class Service(Conversation):
+    """Greeting, configuration, one line of media, drain.
+
+    Args:
+        open_decoder: Makes a decoder for the senses of the analyst.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        call: Call,
+        *,
+        options: Options,
+        record: SessionRecord,
+        recorder: Recorder,
+        open_decoder: OpenDecoder,
+    ) -> None:
+        super().__init__(peer, call, options=options, record=record, recorder=recorder)
+        self._open_decoder = open_decoder
+        self._setup = self._first_setup()
+        self._telling = self._new_telling()
+        self._is_late_media_told = False
+        self._is_missing_sense_told = False
+        self._has_media = False
+
+    async def _hold(self, tasks: TaskGroup) -> None:
+        await self._act(At.OPEN)
+        await self._admit()
+        await self._greet()
+        await self._act(At.READY)
+        hooks = Hooks(
+            tell=self._tell,
+            config=self._config,
+            signals=lambda: self._setup.signals,
+            begin_window=self._begin_window,
+            sheds=self._sheds,
+            keep=self._record.keep_seen,
+            deliver=self._deliver,
+        )
+        async with analysing(
+            telling=self._telling,
+            options=self._options,
+            open_decoder=self._open_decoder,
+            hooks=hooks,
+            work=self._record.work,
+        ) as analysis:
+            self._analysis: Analysis = analysis
+            self._analysis.line.hears_only = self._setup.hears_only
+            self._tasks: TaskGroup = tasks
+            await self._listen()
+
+    # --- what kind of session it is
+
+    def _first_setup(self) -> Setup:
+        options = self._options
+        return Setup(
+            dialect=self._call.dialect, served=options.models, has_feedback=options.has_feedback
+        )
+
+    def _new_telling(self) -> Telling:
+        least = self._options.min_window_seconds
+        return Telling(self._call.dialect, min_window_seconds=least)
+
+    def _config(self) -> Config:
+        """What holds for the windows that are told now."""
+        return self._setup.config
+
+    # --- opening
+
+    async def _admit(self) -> None:
+        """Refusals a client meets after the handshake, before any greeting (skill v2)."""
+        try:
+            self._call.grant.allow(self._call.dialect.scope)
+            self._call.grant.spend()
+            self._setup = self._setup.opened(self._call.model)
+            if self._call.grant.lacks_backend and self._call.dialect.models:
+                raise RefusedError("ih1003")
+        except RefusedError as refused:
+            if self._call.by_subprotocol and refused.code in _HIDDEN:
+                await self._vanish(f"refused unseen: {refused.code}")
+            await self._refuse(refused.code, refused.message)
+
+    async def _greet(self) -> None:
+        options, dialect = self._options, self._call.dialect
+        limits = replace(
+            dialect.limits,
+            min_segment_bytes=options.min_segment_bytes,
+            max_segment_bytes=options.max_segment_bytes,
+            min_segment_seconds=None,  # sdk 1.3.4 and skill v2 name none, nor did v1 (seen)
+            max_idle_seconds=options.max_idle_seconds,
+            max_session_seconds=options.max_session_seconds,
+        )
+        await self._tell(
+            Ready(
+                limits=limits,
+                includes=dialect.includes,
+                goal_dimensions=dialect.goal_dimensions if options.has_feedback else None,
+                models=options.models if dialect.models else None,
+            )
+        )
+
+    # --- what comes in
+
+    async def _on_text(self, text: str) -> None:
+        try:
+            message = self._session.receive(text if self._options.strict else _bare(text))
+        except RemoteProtocolError as exc:
+            code = exc.code if exc.code in catalog.CATALOG else "ih6001"
+            await self._complain(code, exc.what)
+            return
+        match message:
+            case Configure(config):
+                await self._configure(config)
+            case Transcript(segments):
+                self._transcribed(segments)
+            case Close():
+                await self._tell(Closing(self._options.max_drain_seconds))
+                await self._act(At.CLOSING)
+                self._tasks.start_soon(self._drain)
+            case _:
+                raise AssertionError(message)
+
+    def _transcribed(self, segments: Sequence[Mapping[str, object]]) -> None:
+        """Only where the dialect takes them; others do not come this far."""
+        raise AssertionError(segments)
+
+    async def _configure(self, asked: Config) -> None:
+        if not self._call.grant.may_use(asked.model):
+            await self._complain("ih2003")  # sdk 1.3.4: the session goes on with its model
+            return
+        try:
+            self._setup = self._setup.changed(asked, has_media=self._has_media)
+        except RefusedError as refused:
+            await self._refuse(refused.code, refused.message)
+            return
+        self._analysis.line.hears_only = self._setup.hears_only
+        await self._tell(Updated(self._setup.told))
+
+    async def _on_segment(self, data: bytes) -> None:
+        try:
+            number = self._session.receive_segment()
+        except RemoteProtocolError:
+            await self._complain_of_late_media()
+            return
+        if await self._act(At.SEGMENT, n=number) or not await self._is_acceptable(data, number):
+            return
+        if len(data) >= self._options.min_segment_bytes:
+            try:
+                await self._feed(data, number)
+            except MediaError as exc:
+                await self._complain_of_media(exc)
+        self._stay_awake()
+
+    async def _feed(self, data: bytes, number: int) -> None:
+        self._has_media = True
+        if self._setup.pcm_hertz is None:
+            await self._analysis.line.feed(data, segment=number)
+        else:
+            await self._analysis.line.feed_pcm(data, hertz=self._setup.pcm_hertz)
+
+    async def _complain_of_media(self, exc: MediaError) -> None:
+        segment = exc.facts.get("segment")
+        await self._complain(
+            exc.code, exc.what, segment=segment if isinstance(segment, int) else None
+        )
+
+    async def _complain_of_late_media(self) -> None:
+        """One error is enough; how the service refuses is not published (chosen)."""
+        if not self._is_late_media_told:
+            self._is_late_media_told = True
+            await self._complain("ih6001", _LATE_MEDIA, segment=self._session.segments)
+
+    # --- windows
+
+    async def _begin_window(self, number: int) -> None:
+        if (code := self._missing_sense()) is not None and not self._is_missing_sense_told:
+            self._is_missing_sense_told = True
+            await self._complain(code)
+        await self._act(At.WINDOW, n=number)
+
+    def _sheds(self, number: int) -> bool:
+        by_order = only(self._acts(At.WINDOW, n=number), Shed)
+        return bool(by_order) or self._missing_sense() is not None
+
+    def _missing_sense(self) -> str | None:
+        """skill v2: `inter-2` needs picture and sound; older pages do not mind."""  # noqa: D403
+        line = self._analysis.line
+        if not (self._options.strict and self._call.dialect.needs_audio):
+            return None
+        if line.sounds.end_seconds is None:
+            return "ih5008"
+        if line.pictures.end_seconds is None and not self._setup.hears_only:
+            return "ih5001"
+        return None
+
+    # --- the end
+
+    async def _drain(self) -> None:
+        with anyio.move_on_after(self._options.max_drain_seconds):
+            try:
+                await self._analysis.finish()
+            except MediaError as exc:
+                await self._complain_of_media(exc)
+        self._analysis.stop_telling()
+        self._record.dropped = await self._analysis.last_words()
+        await self._act(At.DRAIN)
+        await self._tell(Ended(END_REASON))
+        await self._end(1000, "", "session.ended")
+
+
+def _bare(text: str) -> str:
+    """The blog wraps a configuration in `{"type": "session.configure"}`; nothing else does."""
+    try:
+        frame: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(frame, dict) and frame.get("type") == "session.configure":
+        return json.dumps({name: value for name, value in frame.items() if name != "type"})
+    return text

@@ -1,0 +1,1 @@
+"""Uploads: files, jobs and results."""

@@ -1,0 +1,1 @@
+"""Where the segments of a stream come from: a file, a caller, a camera."""

@@ -1,0 +1,151 @@
+"""A file into a stream, at the right pace."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from ih_mcp.errors import IhMcpError, StreamEndedError
+from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.ffmpeg.sound import sound
+from ih_mcp.media.splitter import Segment, split
+from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.pacing import Held, Pace, PaceName
+from ih_mcp.streams.stream import Stream
+
+RAW_HERTZ = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that may be read, and what it is."""
+
+    path: Path
+    facts: Facts
+    ffmpeg: Ffmpeg
+    is_raw: bool = False
+    """Whether only its sound goes out, as raw samples of `RAW_HERTZ`."""
+
+
+@asynccontextmanager
+async def feeding(stream: Stream) -> AsyncIterator[None]:
+    """Something is sent into a stream meanwhile; then the stream is ended in order.
+
+    A failure is noted in the stream, not raised; what was taken before it is sent and drained.
+    """
+    stream.is_fed = True
+    try:
+        yield
+    except StreamEndedError:
+        return  # it ended or was ended meanwhile: that is told in its own status
+    except IhMcpError as exc:
+        stream.fail(exc)
+    finally:
+        stream.is_fed = False
+        stream.ask_to_end(stops=False)
+
+
+async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
+    """Cut a file by the limits the session declared and send it; see `feeding`."""
+    async with feeding(stream):
+        await stream.opened()
+        if stream.is_over:
+            return
+        turns = _Turns(stream, pace)
+        pieces = _samples(stream, source) if source.is_raw else _segments(stream, source)
+        async with aclosing(pieces) as segments:
+            async for segment in segments:
+                await turns.wait(segment)
+                await stream.put(segment)
+
+
+async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
+    leg = stream.leg
+    assert leg is not None  # an open stream has one
+    cut = split(
+        source.path,
+        ffmpeg=source.ffmpeg,
+        limits=leg.session.limits,
+        framing=stream.dialect.framing,
+        target_seconds=stream.dialect.target_segment_seconds,
+        facts=source.facts,
+    )
+    async with aclosing(cut) as segments:
+        async for segment in segments:
+            yield outgoing(segment)
+
+
+def outgoing(segment: Segment) -> Outgoing:
+    """A segment with what another session needs to begin with it."""
+    is_continued = segment.clocks is not None
+    entry = Entry(seconds=segment.first_seconds, is_clean=not segment.has_leading)
+    return Outgoing(
+        segment.data,
+        segment.start_seconds,
+        segment.end_seconds,
+        entry if segment.is_key else None,
+        segment.rebased if is_continued else None,
+        counts_from_zero=not is_continued,
+        clock_jumps=segment.jumps,
+    )
+
+
+async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
+    heard = sound(
+        source.path,
+        ffmpeg=source.ffmpeg,
+        hertz=RAW_HERTZ,
+        piece_seconds=stream.dialect.target_segment_seconds,
+    )
+    async with aclosing(heard) as pieces:
+        async for piece in pieces:
+            start, end = piece.start_seconds, piece.end_seconds
+            yield Outgoing(
+                piece.samples,
+                start,
+                end,
+                Entry(),
+                counts_from_zero=True,
+                clock_jumps=piece.jumps,
+            )
+
+
+class _Turns:
+    """When a file's segments may go."""
+
+    def __init__(self, stream: Stream, pace: PaceName) -> None:
+        self._stream = stream
+        self._clock = Pace(pace, now=anyio.current_time())
+        self._leg = stream.leg
+
+    async def wait(self, segment: Outgoing) -> None:
+        """Return when the clock or an answer says so, or the stream is over."""
+        try:
+            await self._wait(segment)
+        finally:
+            self._stream.hold(None)
+
+    async def _wait(self, segment: Outgoing) -> None:
+        stream, clock = self._stream, self._clock
+        while not stream.is_over:
+            now = anyio.current_time()
+            if stream.leg is not self._leg:
+                self._leg = stream.leg
+                clock.begin_anew(at=segment.start_seconds or 0.0, now=now)
+            seen = self._seen()
+            clock.learn(answered=stream.window_seconds, dropped=stream.dropped_seconds, now=now)
+            at = clock.send_at(segment.end_seconds or 0.0)
+            if now >= at:
+                return
+            stream.hold(Held(segment.start_seconds or 0.0, until=at))
+            with anyio.CancelScope(deadline=at):
+                await stream.until(lambda seen=seen: self._seen() != seen)  # type: ignore[misc]
+
+    def _seen(self) -> tuple[object, ...]:
+        stream = self._stream
+        return stream.leg, stream.window_seconds, stream.dropped_seconds

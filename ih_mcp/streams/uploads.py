@@ -1,0 +1,271 @@
+"""Recorded files, uploaded whole: the service's one answer is kept like any other message.
+
+v1 answers when the analysis is done. v2 answers with a job that is asked for until it is settled;
+its id is kept, so that a later process goes on asking.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStreamError
+from ih_mcp.journal import Journal, Log, StreamRow
+from ih_mcp.net.rest import Reply, Rest, open_rest
+from ih_mcp.net.token import Credential
+from ih_mcp.notifier import Bell
+from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path, require_job_id
+
+from .status import told
+
+POLL_SECONDS = 2.0  # sdk 1.3.4
+_MOST_WAIT_SECONDS = 30.0
+_MOST_ASKED_SECONDS = 600.0  # chosen: a job is kept for an hour
+PREFIX = "an_"
+Reach = Callable[[], Awaitable[tuple[str, Credential]]]
+"""Gives the base URL of the service, and what it is asked with."""
+
+_LOG = logging.getLogger("ih_mcp.streams")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be analysed, and how."""
+
+    upload: Upload
+    source: Path
+    form: Sequence[tuple[str, str]] = ()
+    notes: tuple[str, ...] = ()
+    """What to tell of the file beside the result."""
+
+
+@dataclass(slots=True)
+class Analysis:
+    """One upload of this process."""
+
+    id: str
+    log: Log
+    facts: dict[str, object]
+    """What the journal keeps of it, ready for JSON."""
+    changed: Bell = field(default_factory=Bell)
+    is_over: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Analyses:
+    """Uploads by id. Use `open_analyses`."""
+
+    def __init__(self, journal: Journal, tasks: TaskGroup, *, poll_seconds: float) -> None:
+        self._journal = journal
+        self._tasks = tasks
+        self._poll_seconds = poll_seconds
+        self._live: dict[str, Analysis] = {}
+        self._unkept: dict[str, dict[str, object]] = {}
+        """What is so of those whose end the journal did not take."""
+        self._resuming = anyio.Lock()
+
+    async def start(self, request: Request, *, base_url: str, credential: Credential) -> Analysis:
+        """Send a file; goes on in the background.
+
+        Raises:
+            JournalError: The disk does not take it.
+        """
+        facts: dict[str, object] = {
+            "state": "sending",
+            "api": request.upload.name,
+            "source": request.source.name,
+        }
+        if request.notes:
+            facts["notes"] = request.notes
+        analysis_id = f"{PREFIX}{secrets.token_hex(16)}"
+        log = await self._journal.begin(analysis_id, facts)
+        analysis = Analysis(analysis_id, log, facts, notes=request.notes)
+        self._live[analysis_id] = analysis
+
+        async def work(rest: Rest) -> None:
+            reply = await rest.upload(
+                request.upload.path,
+                request.source,
+                request.form,
+                bearer=await credential.bearer(),
+            )
+            await self._take(analysis, reply, rest, credential, makes_job=request.upload.makes_job)
+
+        self._tasks.start_soon(self._carry, analysis, base_url, work)
+        return analysis
+
+    async def resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
+        """The status of an upload; one whose job was left behind by a dead process goes on.
+
+        Args:
+            reach: Asked only where a job goes on: what is kept is read without a credential.
+
+        Raises:
+            UnknownStreamError: Nobody knows it.
+        """
+        async with self._resuming:  # two callers at once: one of them takes the job up
+            if analysis := self._live.get(analysis_id):
+                return analysis.facts
+            return self._unkept.get(analysis_id) or await self._resume(analysis_id, reach)
+
+    async def _resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
+        row = await self._row(analysis_id)
+        facts: dict[str, object] = json.loads(row.record)
+        job_id = facts.get("job_id")
+        if row.last or facts.get("reason") != "host_stopped" or not isinstance(job_id, str):
+            return facts
+        facts |= {"state": "running"}
+        facts.pop("reason")
+        base_url, credential = await reach()
+        log = await self._journal.adopt(analysis_id)
+        analysis = self._live[analysis_id] = Analysis(analysis_id, log, facts)
+
+        async def work(rest: Rest) -> None:
+            require_job_id(job_id)  # it is from the disk, where an older version kept any
+            await self._ask(analysis, job_id, rest, credential)
+
+        self._tasks.start_soon(self._carry, analysis, base_url, work)
+        return analysis.facts
+
+    async def records(self) -> dict[str, dict[str, object]]:
+        """What is kept of uploads by id, newest first; of those that go on, what is so now."""
+        rows = [row for row in await self._journal.rows() if row.id.startswith(PREFIX)]
+        known: dict[str, dict[str, object]] = {row.id: json.loads(row.record) for row in rows[::-1]}
+        live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}
+        return {analysis_id: live.get(analysis_id, known[analysis_id]) for analysis_id in known}
+
+    async def _row(self, analysis_id: str) -> StreamRow:
+        with suppress(UnknownStreamError):
+            if analysis_id.startswith(PREFIX):
+                return await self._journal.row(analysis_id)
+        raise UnknownStreamError(
+            f"there is no analysis {analysis_id}",
+            help="list_streams has those that are kept; else upload the file again.",
+        )
+
+    async def wait(self, analysis_id: str) -> None:
+        """Return when the analysis is over."""
+        while (analysis := self._live.get(analysis_id)) and not analysis.is_over:
+            await analysis.changed.wait()
+
+    # --- the work ------------------------------------------------------------------------------
+
+    async def _carry(
+        self,
+        analysis: Analysis,
+        base_url: str,
+        work: Callable[[Rest], Awaitable[None]],
+    ) -> None:
+        try:
+            async with open_rest(base_url) as rest:
+                await work(rest)
+        except IhMcpError as exc:
+            analysis.facts |= {"state": "failed", "reason": exc.code, "error": told(exc)}
+        except Exception:  # noqa: BLE001 - a mistake of ours must not stop other work
+            _LOG.exception("analysis %s broke", analysis.id)
+            analysis.facts |= {"state": "failed", "reason": "internal"}
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._finish(analysis)
+
+    async def _finish(self, analysis: Analysis) -> None:
+        stopped = analysis.facts["state"] not in {"ended", "failed"}
+        if stopped:  # cancelled: this process ends; what has a job can go on in a later one
+            analysis.facts |= {"state": "failed", "reason": "host_stopped"}
+        try:
+            await analysis.log.write_record(analysis.facts, ended=True)
+        except IhMcpError as exc:
+            analysis.facts |= {"state": "failed", "reason": exc.code, "error": told(exc)}
+            self._unkept[analysis.id] = analysis.facts
+        analysis.is_over = True
+        self._live.pop(analysis.id, None)
+        self._journal.release(analysis.log)
+        analysis.changed.ring()
+
+    async def _take(
+        self,
+        analysis: Analysis,
+        reply: Reply,
+        rest: Rest,
+        credential: Credential,
+        *,
+        makes_job: bool,
+    ) -> None:
+        """Keep the answer, or ask for the job it names."""
+        if not makes_job:
+            return await self._keep(analysis, reply)
+        job = Job.read(reply.body)
+        if job.is_settled:
+            return await self._keep(analysis, reply, job)
+        running = {"state": "running", "job_id": job.job_id}
+        await analysis.log.write_record(analysis.facts | running)  # durable before it is shown
+        analysis.facts |= running
+        return await self._ask(analysis, job.job_id, rest, credential)
+
+    async def _ask(
+        self, analysis: Analysis, job_id: str, rest: Rest, credential: Credential
+    ) -> None:
+        """Ask for a job until it is settled; a service that is busy is asked later."""
+        pause = self._poll_seconds
+        while True:
+            await anyio.sleep(pause)
+            try:
+                reply = await rest.get(job_path(job_id), bearer=await credential.bearer())
+            except (ServiceError, TransportError) as exc:
+                if not exc.retry:
+                    raise
+                pause = longer(pause, exc)  # skill v2 upload: 503 says retry
+                analysis.facts["error"] = told(exc)
+                continue
+            pause = self._poll_seconds
+            analysis.facts.pop("error", None)
+            job = Job.read(reply.body)
+            if job.is_settled:
+                return await self._keep(analysis, reply, job)
+
+    async def _keep(self, analysis: Analysis, reply: Reply, job: Job | None = None) -> None:
+        try:
+            body: str | bytes = reply.body.decode()
+        except UnicodeDecodeError:
+            body = reply.body
+        analysis.log.append(body, leg=0)
+        await analysis.log.flushed()
+        if job is None or job.status != JobStatus.FAILED:
+            analysis.facts |= {"state": "ended"}
+            return
+        said = job.error or ErrorBody()
+        failed = refusal(
+            "the analysis failed",
+            error_id=said.error_id,
+            message=said.message,
+            link=said.link,
+            correlation_id=said.correlation_id,
+        )
+        reason = failed.facts.get("server_code", "job_failed")
+        analysis.facts |= {"state": "failed", "reason": reason, "error": told(failed)}
+
+
+def longer(pause: float, error: IhMcpError) -> float:
+    """Seconds until a busy service is asked again: twice as long, or as long as it asks for."""
+    asked = error.facts.get("retry_after_s")
+    twice = min(2 * pause, _MOST_WAIT_SECONDS)
+    return max(twice, min(asked, _MOST_ASKED_SECONDS)) if isinstance(asked, int | float) else twice
+
+
+@asynccontextmanager
+async def open_analyses(
+    journal: Journal, *, poll_seconds: float = POLL_SECONDS
+) -> AsyncIterator[Analyses]:
+    """The uploads of this process; on leaving, what goes on is let go of, job ids are kept."""
+    async with anyio.create_task_group() as tasks:
+        yield Analyses(journal, tasks, poll_seconds=poll_seconds)
+        tasks.cancel_scope.cancel()

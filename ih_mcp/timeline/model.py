@@ -1,0 +1,293 @@
+"""What is drawn of a stream: its messages folded into lanes, as plain values ready for JSON.
+
+The fold is `wire/lifecycle`, the same for every picture; the messages themselves pass beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import to_thread
+
+from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.journal import Entry, Journal
+from ih_mcp.wire.codec import decode_server
+from ih_mcp.wire.dialects import DIALECTS, Dialect
+from ih_mcp.wire.spans import EngagementSpan, Fields, Lifecycle, Range, Span
+
+Drawing = dict[str, object]
+"""One timeline as plain values; `Timeline.as_json` tells its names."""
+
+LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
+"""The names of a `Drawing` that hold lists, which grow and whose last items change."""
+_MOST = 1e300
+_PAGE = 1000
+_PAGE_CHARS = 4_000_000
+_MAX_PART = 2000
+T = TypeVar("T")
+
+
+class Timeline:
+    """The picture of one stream. Feed entries in order, then ask for the values."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._lifecycle = Lifecycle()
+        self._leg = 0
+        self._is_closed = False
+        self._told: dict[str, list[tuple[object, object]]] = {}
+        """Items of lists as they were last given, each with what it was made of."""
+        self.messages = 0
+        self.cursor = 0
+        """Of the newest entry that was taken."""
+
+    def take_all(self, entries: Iterable[Entry], offsets: Mapping[int, float]) -> None:
+        """Fold messages in; may take long, so call it in a thread.
+
+        Args:
+            offsets: Where the clock of each leg begins; see `leg_offsets`.
+        """
+        for entry in entries:
+            self.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
+
+    def take(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
+        """Fold a message in; what cannot be read is counted and draws nothing.
+
+        Args:
+            offset_seconds: Where the entry's leg begins, in media time of the stream.
+        """
+        self.messages += 1
+        self.cursor = entry.cursor
+        if entry.leg != self._leg:  # its session knows nothing of what was open in the last one
+            self._leg = entry.leg
+            self._lifecycle.close(max(offset_seconds, self._lifecycle.latest_seconds))
+        if isinstance(entry.body, bytes):
+            return
+        try:
+            message = decode_server(entry.body, self._dialect)
+        except RemoteProtocolError:
+            return
+        self._lifecycle.receive(message, offset_seconds=offset_seconds)
+
+    def close(self, record: Mapping[str, object]) -> None:
+        """The stream is over: what is open ends with its media."""
+        self._is_closed = True
+        self._lifecycle.close(max(_seconds(record), self._lifecycle.latest_seconds))
+
+    def as_json(
+        self,
+        record: Mapping[str, object],
+        *,
+        stream_id: str,
+        segments: Sequence[Mapping[str, object]] = (),
+    ) -> Drawing:
+        """The picture's values.
+
+        Args:
+            record: What is said of the stream; `state`, `media_seconds` and the like.
+            segments: Each with `number`, `start`, `end` (seconds, or None) and `receipt`.
+        """
+        life = self._lifecycle
+        return {
+            "stream_id": stream_id,
+            "state": record.get("state", ""),
+            "ended": self._is_closed,
+            "api": self._dialect.name,
+            "label": record.get("label", ""),
+            "source": record.get("source", ""),
+            "notes": record.get("notes", []),
+            "error": record.get("error"),
+            "seconds": round(max(life.latest_seconds, _seconds(record)), 3),
+            "messages": self.messages,
+            "lost": record.get("lost", {}),
+            "receipts": record.get("segments", {}),
+            "bytes_sent": record.get("bytes_sent", 0),
+            "overall": _numbered(life.quality_overall),
+            "spans": self._items("spans", life.spans, _span),
+            "engagement": self._items("engagement", life.engagement, _state),
+            "quality": self._items("quality", life.quality_timeline, _period),
+            "dropped": self._items("dropped", life.dropped, _pair),
+            "degraded": self._items("degraded", life.degraded, _pair),
+            "feedback": list(life.feedback),
+            "segments": [dict(segment) for segment in segments],
+        }
+
+    def _items(self, name: str, found: Sequence[T], tell: Callable[[T], object]) -> list[object]:
+        """The values of a list; what did not change since the last time is the same object."""
+        known = self._told.setdefault(name, [])
+        for index, source in enumerate(found):
+            if index >= len(known) or known[index][0] is not source:
+                known[index : index + 1] = [(source, tell(source))]
+        return [item for _, item in known]
+
+
+def changes(before: Drawing, after: Drawing) -> Drawing:
+    """What to send to who has `before`, so that they have `after`.
+
+    `set` replaces values; in `lists` each name has its new `length` and the `items` that differ,
+    as `[index, item]`. Empty where nothing changed.
+    """
+    changed: dict[str, object] = {
+        name: value
+        for name, value in after.items()
+        if name not in LISTS and before.get(name, ...) != value
+    }
+    lists: dict[str, object] = {}
+    for name in LISTS:
+        old, new = _items(before.get(name)), _items(after[name])
+        items = [
+            [index, item]
+            for index, item in enumerate(new)
+            if index >= len(old) or (old[index] is not item and old[index] != item)
+        ]
+        if items or len(old) != len(new) or name not in before:
+            lists[name] = {"length": len(new), "items": items}
+    found: Drawing = {}
+    if changed:
+        found["set"] = changed
+    if lists:
+        found["lists"] = lists
+    return found
+
+
+def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
+    """The same changes as several, none of them large; `ended` comes with the last."""
+    lists: Mapping[str, Any] = changed.get("lists", {})
+    large = {name: told for name, told in lists.items() if len(told["items"]) > _MAX_PART}
+    if not large:
+        yield dict(changed)
+        return
+    values = dict(changed.get("set", {}))
+    last = {"ended": values.pop("ended")} if "ended" in values else {}
+    lengths = {name: len(_items(before.get(name))) for name in large}
+    begun = {name: {"length": length, "items": []} for name, length in lengths.items()}
+    yield {"set": values, "lists": {**lists, **begun}}
+    for name, told in large.items():
+        for at in range(0, len(told["items"]), _MAX_PART):
+            part = told["items"][at : at + _MAX_PART]
+            length = max(lengths[name], part[-1][0] + 1)
+            yield {"lists": {name: {"length": length, "items": part}}}
+    if last:
+        yield {"set": last}
+
+
+def as_text(drawing: Drawing) -> str:
+    """A drawing as JSON; blocks, but never keeps the interpreter for long."""
+    items = (f"{_compact(name)}:{_value(value)}" for name, value in drawing.items())
+    return f"{{{','.join(items)}}}"
+
+
+def _value(value: object) -> str:
+    return f"[{','.join(map(_compact, value))}]" if isinstance(value, list) else _compact(value)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), default=str)
+
+
+def leg_offsets(record: Mapping[str, object]) -> Mapping[int, float]:
+    """Where the clock of each leg begins, in media seconds of the stream; 0 where not named."""
+    gaps = record.get("gaps")
+    offsets = {}
+    for gap in gaps if isinstance(gaps, list) else []:
+        start = gap.get("media_offset_s")
+        if gap.get("clock") == "from_zero" and isinstance(start, int | float):
+            offsets[gap["legs"][1]] = float(start)
+    return offsets
+
+
+def dialect_of(record: Mapping[str, object]) -> Dialect:
+    """The version a stream speaks, by its record; v1 where it does not say."""
+    return DIALECTS.get(str(record.get("api")), DIALECTS["v1"])
+
+
+async def follow(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
+    """The picture of a stream of whichever process, again after each commit, until it is over.
+
+    The first one holds all that is kept; the last one says `ended`.
+
+    Raises:
+        UnknownStreamError: Nobody knows it.
+    """
+    row = await journal.row(stream_id)
+    record = json.loads(row.record)
+    timeline = Timeline(dialect_of(record))
+    cursor, is_over = row.oldest - 1, False
+    while not is_over:
+        page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
+        record = json.loads((await journal.row(stream_id)).record)
+        await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
+        cursor = page.entries[-1].cursor if page.entries else cursor
+        if page.entries and cursor < page.last:
+            continue  # there is more to read before there is something to show
+        is_over = page.ended
+        if is_over:
+            await to_thread.run_sync(timeline.close, record)
+        yield await to_thread.run_sync(partial(timeline.as_json, record, stream_id=stream_id))
+        if not is_over:
+            await journal.wait(stream_id, cursor)
+
+
+async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
+    """The picture of a stream as far as the journal goes.
+
+    Raises:
+        UnknownStreamError: Nobody knows it.
+    """
+    async with aclosing(follow(journal, stream_id)) as drawings:
+        async for drawing in drawings:
+            return drawing
+    raise AssertionError("there is always a first one")
+
+
+def _seconds(record: Mapping[str, object]) -> float:
+    """Of media, as far as it was taken."""
+    seconds = record.get("media_seconds")
+    return seconds if isinstance(seconds, int | float) else 0.0
+
+
+def _period(entry: Fields) -> Mapping[str, object]:
+    values = entry.get("values")
+    return {
+        "start": entry.get("start"),
+        "end": entry.get("end"),
+        "values": _numbered(values) if isinstance(values, Mapping) else {},
+    }
+
+
+def _numbered(value: object) -> object:
+    """A value of a message as every reader of JSON has it: NaN, or 1e999, is null."""
+    if isinstance(value, Mapping):
+        return {name: _numbered(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_numbered(each) for each in value]
+    if isinstance(value, int | float) and not -_MOST < value < _MOST:
+        return None
+    return value
+
+
+def _pair(item: Range) -> list[float]:
+    return [item.start_seconds, item.end_seconds]
+
+
+def _span(span: Span) -> Mapping[str, object]:
+    return {
+        "signal": span.signal_type,
+        "start": span.start_seconds,
+        "end": span.end_seconds,
+        "probability": _numbered(span.probability),
+        "rationale": span.rationale,
+        "changes": span.changes,
+    }
+
+
+def _state(span: EngagementSpan) -> Mapping[str, object]:
+    return {"state": span.state, "start": span.start_seconds, "end": span.end_seconds}
+
+
+def _items(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,149 @@
+"""A drawing as rows of marks: what a terminal and a drawing library need of it.
+
+The page draws the same rows with its own script, where each can be pointed at.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .model import Drawing
+
+_SHADES = ("high", "medium", "low")
+_UNWRITABLE = {"Cc", "Cs"}  # what steers a terminal, and halves of characters
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something with a beginning and an end, in seconds of media."""
+
+    start_seconds: float
+    end_seconds: float
+    look: str
+    """`high`, `medium`, `low`, `engagement`, `quality`, `dropped`, `degraded` or `segment`."""
+    text: str = ""
+    more: str = ""
+    """What stands behind it, such as the rationale."""
+    is_open: bool = False
+    """It goes on; its end is where the media is now."""
+    value: float | None = None
+    """Of conversation quality, 0 to 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Marks of one kind, in order."""
+
+    name: str
+    look: str
+    marks: Sequence[Mark]
+
+
+def rows(drawing: Drawing) -> list[Row]:
+    """The rows of a drawing, from top to bottom; empty ones are left out."""
+    now = _number(drawing["seconds"])
+    signals: dict[str, list[Mark]] = {}
+    for span in _items(drawing["spans"]):
+        signals.setdefault(str(span["signal"]), []).append(_signal(span, now))
+    found = [Row(plain(name), "signal", marks) for name, marks in signals.items()]
+    found.append(
+        Row(
+            "engagement",
+            "engagement",
+            [_state(item, now) for item in _items(drawing["engagement"])],
+        )
+    )
+    found.append(
+        Row(
+            "conversation quality",
+            "quality",
+            [_period(item) for item in _items(drawing["quality"])],
+        )
+    )
+    for name, look in (("not analysed", "dropped"), ("degraded", "degraded")):
+        found.append(
+            Row(name, look, [Mark(start, end, look) for start, end in _pairs(drawing[look])])
+        )
+    segments = [item for item in _items(drawing["segments"]) if item["end"] is not None]
+    found.append(Row("segments", "segment", [_segment(item) for item in segments]))
+    return [row for row in found if row.marks]
+
+
+def shade(probability: object) -> str:
+    """One of three; a number of older versions falls into them too."""
+    if isinstance(probability, int | float) and not isinstance(probability, bool):
+        return _SHADES[0 if probability >= 0.75 else 1 if probability >= 0.5 else 2]
+    return str(probability) if probability in _SHADES else "medium"
+
+
+def clock(seconds: float) -> str:
+    """Media time for people: `1:05`, or `1:05.5` where it is not whole."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    fraction = f".{rest % 10}" if rest % 10 else ""
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{start}:{rest // 10:02}{fraction}"
+
+
+def plain(text: str) -> str:
+    """Words of the service or a caller, without what no terminal or file should be given."""
+    return "".join(
+        " " if char.isspace() else "\ufffd" if unicodedata.category(char) in _UNWRITABLE else char
+        for char in text
+    )
+
+
+def _signal(span: Mapping[str, Any], now: float) -> Mark:
+    probability = span["probability"]
+    return Mark(
+        span["start"],
+        max(now, span["start"]) if span["end"] is None else span["end"],
+        shade(probability),
+        text="" if probability is None else plain(str(probability)),
+        more=plain(span["rationale"] or ""),
+        is_open=span["end"] is None,
+    )
+
+
+def _state(item: Mapping[str, Any], now: float) -> Mark:
+    end = max(now, item["start"]) if item["end"] is None else item["end"]
+    is_open = item["end"] is None
+    return Mark(item["start"], end, "engagement", text=plain(item["state"]), is_open=is_open)
+
+
+def _period(item: Mapping[str, Any]) -> Mark:
+    index = item["values"].get("quality_index")
+    value = _number(index) if isinstance(index, int | float) else None
+    more = ", ".join(f"{name.replace('_', ' ')} {score}" for name, score in item["values"].items())
+    start, end = _number(item["start"]), _number(item["end"])
+    return Mark(
+        start,
+        end,
+        "quality",
+        text="" if value is None else f"{value:.0f}",
+        more=plain(more),
+        value=value,
+    )
+
+
+def _segment(item: Mapping[str, Any]) -> Mark:
+    look = "dropped" if item["receipt"] in {"dropped", "refused"} else "segment"
+    return Mark(item["start"], item["end"], look, text=item["receipt"])
+
+
+def _items(value: object) -> Iterable[Mapping[str, Any]]:
+    assert isinstance(value, list)
+    return value
+
+
+def _pairs(value: object) -> Iterable[tuple[float, float]]:
+    assert isinstance(value, list)
+    return [(start, end) for start, end in value]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,370 @@
+"""Lives of signals, engagement and conversation quality, folded from messages and told as messages.
+
+A signal is inactive or active; each type has at most one open span. `Lifecycle` reads what a
+server says into spans, for summaries and pictures only: the relay never passes through here.
+`Emission` is the other direction, for the stand-in: what was seen in a window becomes the
+messages that tell what changed.
+
+::
+
+    inactive --present--> active      signal.detected   start of the window
+    active   --changed--> active      signal.updated    start of the window
+    active   --absent---> inactive    signal.ended      end of the last window that had it
+    active   --close----> inactive    signal.ended      end of the media
+
+docs: stream-analyze v1; skill: stream-analyze v2; the times are inferred from the samples there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .dialects import Dialect
+from .messages import Reading, ServerMessage
+from .progress import is_time, newest
+
+Fields = Mapping[str, object]
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One life of a signal."""
+
+    signal_type: str
+    start_seconds: float
+    """Where it was detected; an update's `start` is the time of the change and moves nothing."""
+    end_seconds: float | None = None
+    """None while it is active."""
+    probability: object = None
+    """The newest label, as it came: `high`, `medium`, `low`; a number in old samples."""
+    rationale: str | None = None
+    """The newest."""
+    changes: int = 0
+    """How many updates it saw."""
+    ends_implicitly: bool = False
+    """No message ended it: the session did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngagementSpan:
+    """A state of engagement; it lasts until the next one."""
+
+    state: str
+    start_seconds: float
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A stretch of media time, in seconds; the end is outside."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+class Lifecycle:
+    """What the messages of one stream add up to.
+
+    Feed every message to `receive` in order of arrival, then `close` once. Older forms of the
+    messages are understood too: fields beside `data` instead of inside, several signals in one
+    message, an `end` that comes with the detection (ignored; the end is told later).
+    """
+
+    def __init__(self) -> None:
+        self.engagement: list[EngagementSpan] = []
+        self.quality_overall: Fields | None = None
+        """The newest scores of the session so far."""
+        self.quality_timeline: list[Fields] = []
+        """One entry per closed period, as they came."""
+        self.feedback: list[str] = []
+        self.dropped: list[Range] = []
+        """Media that nobody analysed."""
+        self.degraded: list[Range] = []
+        """Media that was analysed with part of its picture."""
+        self.latest_seconds = 0.0
+        """The latest media time any message named."""
+        self._spans: list[Span] = []
+        self._open: dict[str, int] = {}
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """All lives, in order of detection."""
+        return tuple(self._spans)
+
+    @property
+    def active(self) -> Sequence[Span]:
+        """The spans nothing ended yet."""
+        return tuple(self._spans[index] for index in self._open.values())
+
+    def receive(self, message: ServerMessage, *, offset_seconds: float = 0.0) -> None:
+        """Fold one message in; those that say nothing about lives change nothing.
+
+        Args:
+            offset_seconds: Where the message's zero lies: the start of its leg, or of its
+                segment where times count from the segment (early v0).
+        """
+        if isinstance(message, Reading) and (fold := _FOLDS.get(message.kind)):
+            fold(self, message.fields, offset_seconds)
+
+    def close(self, at_seconds: float | None = None) -> None:
+        """End what is open, for the session has ended.
+
+        Args:
+            at_seconds: The end of the media; the latest time any message named where unknown.
+        """
+        end = self.latest_seconds if at_seconds is None else at_seconds
+        for signal_type in list(self._open):
+            self._end(signal_type, end, implicitly=True)
+        self._end_engagement(end)
+
+    def _detect(self, data: Fields, offset: float) -> None:
+        for item in _signals(data):
+            signal_type = _name(item)
+            if signal_type in self._open:  # a repeated detection is a change
+                self._change(item, offset)
+            elif signal_type:
+                self._open[signal_type] = len(self._spans)
+                start = self._time(item, "start", "t", offset=offset)
+                self._spans.append(_span(item, signal_type, start))
+
+    def _update(self, data: Fields, offset: float) -> None:
+        for item in _signals(data):
+            if _name(item) in self._open:
+                self._change(item, offset)
+            else:  # its detection was never seen
+                self._detect(item, offset)
+
+    def _change(self, item: Fields, offset: float) -> None:
+        self._time(item, "start", "t", offset=offset)
+        index = self._open[_name(item)]
+        span = self._spans[index]
+        self._spans[index] = replace(
+            span,
+            probability=item.get("probability", span.probability),
+            rationale=_text(item.get("rationale")) or span.rationale,
+            changes=span.changes + 1,
+        )
+
+    def _ended(self, data: Fields, offset: float) -> None:
+        for item in _signals(data):
+            self._end(_name(item), self._time(item, "end", "t", offset=offset))
+
+    def _end(self, signal_type: str, end: float, *, implicitly: bool = False) -> None:
+        index = self._open.pop(signal_type, None)
+        if index is None:  # an end without a beginning tells nothing
+            return
+        span = self._spans[index]
+        self._spans[index] = replace(
+            span, end_seconds=max(end, span.start_seconds), ends_implicitly=implicitly
+        )
+
+    def _engage(self, data: Fields, offset: float) -> None:
+        state = _text(data.get("state"))
+        start = self._time(data, "start", "t", offset=offset)
+        if state and (not self.engagement or self.engagement[-1].state != state):
+            self._end_engagement(start)
+            self.engagement.append(EngagementSpan(state=state, start_seconds=start))
+
+    def _end_engagement(self, end: float) -> None:
+        if self.engagement and self.engagement[-1].end_seconds is None:
+            last = self.engagement[-1]
+            self.engagement[-1] = replace(last, end_seconds=max(end, last.start_seconds))
+
+    def _quality(self, data: Fields, offset: float) -> None:
+        overall = data.get("overall") or data.get("scores")  # blog: scores
+        if isinstance(overall, Mapping):
+            self.quality_overall = overall
+        for entry in newest(data.get("timeline")):
+            end = self._time(entry, "end", offset=offset)
+            start = self._time(entry, "start", offset=offset)
+            self.quality_timeline.append({**entry, "start": start, "end": end})
+
+    def _tell(self, data: Fields, _offset: float) -> None:
+        if text := _text(data.get("feedback")):
+            self.feedback.append(text)
+
+    def _drop(self, data: Fields, offset: float) -> None:
+        self.dropped += self._ranges(data, offset)
+
+    def _degrade(self, data: Fields, offset: float) -> None:
+        self.degraded += self._ranges(data, offset)
+
+    def _ranges(self, data: Fields, offset: float) -> list[Range]:
+        return [
+            Range(self._time(item, "start", offset=offset), self._time(item, "end", offset=offset))
+            for item in newest(data.get("ranges"))
+        ]
+
+    def _result(self, data: Fields, offset: float) -> None:
+        """v0: everything about one segment at once, already with its ends."""
+        nested = data.get("data")  # early v0: data.signal[]
+        body = nested if isinstance(nested, Mapping) else data
+        for item in _signals(body) if _has_signals(body) else ():
+            start = self._time(item, "start", offset=offset)
+            end = self._time(item, "end", offset=offset)
+            self._spans.append(replace(_span(item, _name(item), start), end_seconds=end))
+        for item in newest(body.get("engagement_state")):
+            self._engage(item, offset)
+            self._time(item, "end", offset=offset)
+        quality = body.get("conversation_quality")
+        if isinstance(quality, Mapping):
+            self._quality(quality, offset)
+
+    def _time(self, item: Fields, *names: str, offset: float) -> float:
+        for name in names:
+            value = item.get(name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if is_time(value):
+                seconds = value + offset
+                self.latest_seconds = max(self.latest_seconds, seconds)
+                return seconds
+        return self.latest_seconds
+
+
+_FOLDS: Mapping[str, Callable[[Lifecycle, Fields, float], None]] = {
+    "signal.detected": Lifecycle._detect,  # noqa: SLF001 - rows of the class above
+    "signal.updated": Lifecycle._update,  # noqa: SLF001
+    "signal.ended": Lifecycle._ended,  # noqa: SLF001
+    "engagement.updated": Lifecycle._engage,  # noqa: SLF001
+    "conversation_quality.updated": Lifecycle._quality,  # noqa: SLF001
+    "feedback.generated": Lifecycle._tell,  # noqa: SLF001
+    "coverage.dropped": Lifecycle._drop,  # noqa: SLF001
+    "coverage.degraded": Lifecycle._degrade,  # noqa: SLF001
+    "result": Lifecycle._result,  # noqa: SLF001
+}
+
+
+def _span(item: Fields, signal_type: str, start: float) -> Span:
+    return Span(
+        signal_type=signal_type,
+        start_seconds=start,
+        probability=item.get("probability", item.get("confidence")),  # early v0: confidence
+        rationale=_text(item.get("rationale")) or _text(item.get("reasoning")) or None,
+    )
+
+
+def _has_signals(data: Fields) -> bool:
+    return isinstance(data.get("signals", data.get("signal")), list)
+
+
+def _signals(data: Fields) -> Iterable[Fields]:
+    """The signals of a message: itself, or those in its `signals` (docs: v1 quickstart)."""
+    if _has_signals(data):
+        return newest(data.get("signals", data.get("signal")))
+    return (data,)
+
+
+def _name(item: Fields) -> str:
+    """docs: `signal_type`; v0 and quickstart: `type`, there also capitalised; blog: `signal`."""
+    for name in ("signal_type", "signal", "type"):
+        if text := _text(item.get(name)):
+            return text.lower()
+    return ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+# --- telling -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A signal that is present in one window."""
+
+    signal_type: str
+    probability: str
+    """`high`, `medium` or `low`."""
+    rationale: str
+    modality: tuple[str, ...] = ("video",)  # sdk 1.3.4: what v1 sends
+
+
+@dataclass(slots=True)
+class _Life:
+    seen: Seen
+    end_seconds: float
+
+
+@dataclass(slots=True)
+class Emission:
+    """What changed from window to window, as messages.
+
+    Inside a window: ended, detected, updated, engagement, quality (chosen; no source says).
+    Times are those of the window. Windows come in order of their start.
+    """
+
+    dialect: Dialect
+    _lives: dict[str, _Life] = field(default_factory=dict)
+    _engagement: str | None = None
+
+    def window(
+        self,
+        start_seconds: float,
+        end_seconds: float,
+        seen: Sequence[Seen],
+        *,
+        engagement: str | None = None,
+        quality: Fields | None = None,
+    ) -> list[Reading]:
+        """The messages for one window.
+
+        Args:
+            engagement: The state in this window; None where nothing can be said.
+            quality: The `data` of a quality message that is due now.
+        """
+        present = {item.signal_type: item for item in seen}
+        gone = [name for name in self._lives if name not in present]
+        messages = [self._end(name) for name in gone]
+        new = [item for name, item in present.items() if name not in self._lives]
+        changed = [
+            item
+            for name, item in present.items()
+            if name in self._lives and self._differs(self._lives[name].seen, item)
+        ]
+        messages += [self._signal("signal.detected", item, start_seconds) for item in new]
+        messages += [self._signal("signal.updated", item, start_seconds) for item in changed]
+        for name, item in present.items():
+            self._lives[name] = _Life(item, end_seconds)
+        if engagement is not None and engagement != self._engagement:
+            self._engagement = engagement
+            messages.append(
+                Reading("engagement.updated", {"state": engagement, "start": start_seconds})
+            )
+        if quality is not None:
+            messages.append(Reading("conversation_quality.updated", quality))
+        return messages
+
+    def finish(self, end_seconds: float) -> list[Reading]:
+        """The ends of what is still active, at the end of the media."""
+        for life in self._lives.values():
+            life.end_seconds = max(life.end_seconds, end_seconds)
+        return [self._end(name) for name in list(self._lives)]
+
+    def _end(self, name: str) -> Reading:
+        life = self._lives.pop(name)
+        return Reading("signal.ended", {"signal_type": name, "end": life.end_seconds})
+
+    def _signal(self, kind: str, item: Seen, start: float) -> Reading:
+        fields: dict[str, object] = {
+            "signal_type": item.signal_type,
+            "start": start,
+            "probability": item.probability,
+        }
+        if self.dialect.coaching is None:
+            fields["rationale"] = item.rationale
+        if self.dialect.has_modality:
+            fields["modality"] = list(item.modality)
+        return Reading(kind, fields)
+
+    def _differs(self, before: Seen, now: Seen) -> bool:
+        """Docs v1: the probability; sdk 1.3.4: v1 also modality; skill v2: also the rationale."""
+        if before.probability != now.probability:
+            return True
+        if self.dialect.has_modality:
+            return before.modality != now.modality
+        return before.rationale != now.rationale

@@ -1,0 +1,337 @@
+"""Chunks of real recorders: passed on as they came, measured, cut anew, or refused."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.containers import ebml
+from ih_mcp.media.containers.container import is_headed
+from ih_mcp.media.cutter import Segment
+from ih_mcp.media.planner import bounds
+from ih_mcp.media.recorder_chunks import Chunk, Recording, Recut
+from ih_mcp.wire.dialects import V0, V2
+
+from . import oracle
+from .checks import limited
+from .oracle import digests
+from .zoo import Zoo
+
+Chunks = Callable[[str], list[bytes]]
+RECORDINGS = (
+    "chromium-av1-3s",
+    "chromium-default-3s",
+    "chromium-h264-3s",
+    "chromium-mp4-1s",
+    "chromium-mp4-3s",
+    "chromium-vp8-1s",
+    "chromium-vp8-250ms",
+    "chromium-vp8-3s",
+    "chromium-vp8-keyint3s-3s",
+    "chromium-vp8-noaudio-3s",
+    "chromium-vp9-3s",
+    "firefox-vp8-1s",
+)
+
+
+def passed(pieces: Sequence[bytes]) -> list[Chunk]:
+    recording = Recording()
+    taken = [recording.take(piece) for piece in pieces] + [recording.finish()]
+    return [chunk for chunk in taken if chunk]
+
+
+def recut(pieces: Sequence[bytes], **limits: float | None) -> tuple[list[Segment], str]:
+    cutter = Recut(bounds(limited(V0, **limits), V0.framing, target_seconds=3.0))
+    segments = list[Segment]()
+    try:
+        for piece in pieces:
+            segments.extend(cutter.take(piece))
+        segments.extend(cutter.finish())
+    except MediaError as error:
+        return segments, error.code
+    return segments, ""
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_chunks_pass_byte_for_byte_with_one_header(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    sent = passed(pieces)
+    assert b"".join(chunk.data for chunk in sent) == b"".join(pieces)
+    assert [chunk.headed for chunk in sent] == [True] + [False] * (len(sent) - 1)
+    assert is_headed(sent[0].data)
+    assert all(chunk.data for chunk in sent)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_chunks_tell_how_much_media_they_add(name: str, chunks: Chunks) -> None:
+    sent = passed(chunks(name))
+    source = oracle.read(b"".join(chunks(name)))
+    last = max(item.time for item in (*source.pictures, *source.sound))
+    told = sum(chunk.seconds or 0.0 for chunk in sent)
+    assert told == pytest.approx(last, abs=0.15)  # the last block's own length is not written
+    assert all(chunk.seconds is not None and chunk.seconds >= 0 for chunk in sent)
+
+
+def test_a_one_byte_first_chunk_waits_for_the_next(chunks: Chunks) -> None:
+    pieces = chunks("chromium-vp8-250ms")
+    assert len(pieces[0]) == 1
+    recording = Recording()
+    assert recording.take(pieces[0]) is None
+    second = recording.take(pieces[1])
+    assert second is not None
+    assert second.data == pieces[0] + pieces[1]
+
+
+def test_a_header_alone_waits_for_media_and_an_empty_chunk_is_left_out(chunks: Chunks) -> None:
+    pieces = chunks("chromium-mp4-1s")
+    assert (len(pieces[0]), len(pieces[-1])) == (1_181, 0)
+    recording = Recording()
+    assert recording.take(pieces[0]) is None
+    assert recording.header == pieces[0]
+    first = recording.take(pieces[1])
+    assert first is not None
+    assert first.headed
+    assert recording.take(b"") is None
+
+
+def test_matroska_under_another_name_is_known_by_its_bytes(chunks: Chunks) -> None:
+    recording = Recording()
+    recording.take(chunks("chromium-h264-3s")[0])
+    assert recording.container == "matroska"
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.sampled_from(["chromium-vp8-250ms", "chromium-mp4-1s", "firefox-vp8-1s"]),
+    seed=st.integers(0, 1 << 30),
+)
+def test_times_do_not_depend_on_where_chunks_were_cut(name: str, seed: int, chunks: Chunks) -> None:
+    data = b"".join(chunks(name))
+    chance, edges = random.Random(seed), {0, len(data)}  # noqa: S311 - no secret
+    edges |= {chance.randrange(len(data)) for _ in range(20)} | set(range(1, 12))
+    places = sorted(edges)
+    sent = passed([data[a:b] for a, b in pairwise(places)])
+    assert b"".join(chunk.data for chunk in sent) == data
+    assert sent[-1].end_seconds == passed([data])[-1].end_seconds
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recut_segments_decode_alone_and_nothing_is_lost(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    segments, code = recut(pieces)
+    source, parts = oracle.read(b"".join(pieces)), [oracle.read(s.data) for s in segments]
+    shown = [digest for part in parts for digest in digests(part.pictures)]
+    heard = [digest for part in parts for digest in digests(part.sound)]
+    assert segments
+    assert code in {"", "too_short"}  # of what is left at the end of the recording
+    assert shown == digests(source.pictures)[: len(shown)]
+    assert heard == digests(source.sound)[: len(heard)]
+    assert code or len(shown) == len(source.pictures)
+    assert not any(part.errors for part in parts)
+    assert oracle.shift_seconds(source, parts) <= 0.02
+    for segment, part in zip(segments, parts, strict=True):
+        assert segment.headed
+        assert segment.end_seconds - segment.start_seconds >= 3.0
+        assert abs(part.start) <= 0.05
+        assert abs(part.declared_seconds - (part.end - part.start)) <= 0.12
+
+
+def test_a_recut_segment_comes_with_the_chunk_that_brings_the_next_key_frame(
+    chunks: Chunks,
+) -> None:
+    cutter = Recut(bounds(V0.limits, V0.framing, target_seconds=3.0))
+    counts = [len(list(cutter.take(piece))) for piece in chunks("chromium-mp4-3s")]
+    assert counts == [0, 1, 1, 1, 1]
+
+
+def test_key_frames_too_far_apart_are_told(chunks: Chunks) -> None:
+    segments, code = recut(chunks("firefox-vp8-1s"), max_segment_seconds=5.0)
+    assert (segments, code) == ([], "segment_too_large")
+
+
+def test_a_chunk_that_begins_with_a_key_frame_is_made_whole_by_the_header(chunks: Chunks) -> None:
+    recording = Recording()
+    sent = [chunk for piece in chunks("chromium-mp4-3s") if (chunk := recording.take(piece))]
+    whole = recording.whole(sent[1])
+    assert whole == (recording.header or b"") + sent[1].data
+    assert len(oracle.read(whole).pictures) == 101  # a fragment each
+
+
+@pytest.mark.parametrize("name", ["chromium-vp8-3s", "chromium-vp8-1s", "firefox-vp8-1s"])
+def test_a_chunk_that_cannot_be_made_decodable_is_refused_with_the_reason(
+    name: str, chunks: Chunks
+) -> None:
+    recording = Recording()
+    sent = [chunk for piece in chunks(name) if (chunk := recording.take(piece))]
+    assert recording.whole(sent[0]) == sent[0].data
+    with pytest.raises(MediaError, match="begins within") as caught:
+        recording.whole(sent[1])
+    assert caught.value.code == "not_decodable"
+
+
+def test_a_recording_without_its_first_byte_is_refused(chunks: Chunks) -> None:
+    recording = Recording()
+    with pytest.raises(MediaError) as caught:
+        recording.take(b"".join(chunks("chromium-vp8-250ms"))[1:])
+    assert caught.value.code == "no_header"
+    assert "first" in caught.value.help
+
+
+def test_a_recording_that_ends_before_it_can_be_told_is_an_error() -> None:
+    recording = Recording()
+    assert recording.take(b"\x1a\x45") is None
+    with pytest.raises(MediaError):
+        recording.finish()
+
+
+def test_clips_that_each_have_a_header_are_each_a_recording(zoo: Zoo) -> None:
+    clip = zoo("short_2s").read_bytes()
+    sent = passed([clip, clip])
+    assert [chunk.headed for chunk in sent] == [True, True]
+    assert [chunk.data for chunk in sent] == [clip, clip]
+    assert sent[1].seconds == pytest.approx(2.1, abs=0.1)
+
+
+def test_the_times_of_a_recorder_that_is_started_anew_go_on(chunks: Chunks) -> None:
+    once = passed(chunks("chromium-vp8-3s"))
+    twice = passed([*chunks("chromium-vp8-3s"), *chunks("chromium-mp4-3s")])
+    end = once[-1].end_seconds
+    assert end is not None
+    anew = [chunk for chunk in twice if chunk.start_seconds is not None][len(once) :]
+    assert anew[0].headed
+    assert anew[0].start_seconds == end
+    assert anew[-1].end_seconds == pytest.approx(
+        end + (passed(chunks("chromium-mp4-3s"))[-1].end_seconds or 0)
+    )
+    assert anew[0].key_seconds == pytest.approx(end, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["chromium-mp4-1s", "chromium-vp8-250ms"])
+def test_a_recorder_that_was_started_anew_begins_anew_however_little_came_first(
+    name: str, chunks: Chunks
+) -> None:
+    pieces = [piece for piece in chunks(name) if piece]  # the first: a header alone, a single byte
+    once, twice = passed(pieces), passed([*pieces, *pieces])
+    assert b"".join(chunk.data for chunk in twice) == b"".join(pieces) * 2
+    assert [chunk.headed for chunk in twice] == [chunk.headed for chunk in once] * 2
+    end = once[-1].end_seconds
+    assert end is not None
+    assert twice[-1].end_seconds == pytest.approx(2 * end, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["chromium-mp4-1s", "firefox-vp8-1s"])
+def test_a_header_that_no_media_followed_is_left_out(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    header = pieces[0] if name == "chromium-mp4-1s" else pieces[0][:313]
+    assert passed([header, *pieces]) == passed(pieces)
+
+
+def test_a_single_byte_that_begins_nothing_goes_out_in_its_place(chunks: Chunks) -> None:
+    data = b"".join(chunks("chromium-vp8-3s"))
+    at = data.index(b"\x1a", 50_000)
+    pieces = [data[:at], data[at : at + 1], data[at + 1 :]]
+    assert b"".join(chunk.data for chunk in passed(pieces)) == data
+    assert b"".join(chunk.data for chunk in passed(pieces[:2])) == data[: at + 1]
+
+
+def test_a_recording_that_never_comes_to_media_is_refused() -> None:
+    recording = Recording()
+    recording.take(b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\x7f\xff\xff\xfffree")
+    more = (recording.take(bytes(1 << 20)) for _ in range(17))
+    with pytest.raises(MediaError, match="hold no media"):
+        list(more)
+
+
+def test_other_containers_pass_without_times(zoo: Zoo) -> None:
+    data = zoo("transport").read_bytes()
+    sent = passed([data[:50_000], data[50_000:]])
+    assert [chunk.headed for chunk in sent] == [True, False]
+    assert sent[0].seconds is None
+    assert recut([data])[1] == "not_decodable"
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_stream_can_begin_anew_wherever_a_chunk_says_so(name: str, chunks: Chunks) -> None:
+    pieces = chunks(name)
+    recording = Recording()
+    sent = [c for piece in pieces if (c := recording.take(piece))]
+    source = oracle.read(b"".join(pieces))
+    entries = [(n, c) for n, c in enumerate(sent) if c.key_offset is not None]
+    assert entries[0][0] == 0
+    assert entries[0][1].key_offset == len(recording.header or b"")
+    for number, chunk in entries:
+        rest = chunk.data[chunk.key_offset :] + b"".join(c.data for c in sent[number + 1 :])
+        later = oracle.read((recording.header or b"") + rest)
+        assert not later.errors
+        assert digests(later.pictures) == digests(source.pictures)[-len(later.pictures) :]
+        assert digests(later.sound) == digests(source.sound)[-len(later.sound) :]
+        assert later.pictures[0].time == pytest.approx(chunk.key_seconds, abs=0.002)
+
+
+@pytest.mark.parametrize(("name", "least"), [("chromium-vp8-3s", 4), ("chromium-mp4-3s", 4)])
+def test_chunks_that_are_longer_than_the_key_frames_are_apart_say_so(
+    name: str, least: int, chunks: Chunks
+) -> None:
+    assert sum(chunk.key_offset is not None for chunk in passed(chunks(name))) >= least
+
+
+def test_what_only_the_next_chunk_can_tell_is_not_said(chunks: Chunks) -> None:
+    pieces = chunks("chromium-mp4-3s")
+    data, begins = b"".join(pieces), len(pieces[0] + pieces[1])  # where a fragment begins
+    for cut in (1, 9, 40):  # within its `moof`
+        edges = [0, begins, begins + cut, len(data)]
+        _, torn, after = passed([data[a:b] for a, b in pairwise(edges)])
+        assert torn.key_offset is None
+        assert after.key_offset is not None  # of a later fragment
+        assert after.key_offset > 100_000
+
+
+def test_fragments_that_say_where_their_media_is_are_not_moved(zoo: Zoo) -> None:
+    data = zoo("fragmented").read_bytes()
+    recording = Recording()
+    places = [at for at in range(len(data)) if data.startswith(b"moof", at + 4)]
+    edges = [0, *places[1:], len(data)]
+    sent = [c for a, b in pairwise(edges) if (c := recording.take(data[a:b]))]
+    assert [chunk.key_offset for chunk in sent] == [places[0], *[None] * (len(sent) - 1)]
+    with pytest.raises(MediaError, match="cannot be moved"):
+        recording.whole(sent[1])
+    assert recut([data]) == ([], "bad_container")
+
+
+def test_the_sound_alone_can_be_begun_at_every_cluster(zoo: Zoo) -> None:
+    data = zoo("audio_only_webm").read_bytes()
+    sent = passed([data[at : at + 20_000] for at in range(0, len(data), 20_000)])
+    assert sum(chunk.key_offset is not None for chunk in sent) >= 2
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm"])
+def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(container: str, zoo: Zoo) -> None:
+    data = zoo({"mp4": "movable", "webm": "vp9"}[container]).read_bytes()
+    (plain,) = passed([data])
+    padding = bytes(1 << 20)
+    if container == "mp4":
+        fat = (len(padding) + 8).to_bytes(4, "big") + b"ftyp" + padding + data
+    else:
+        fat = data[: plain.key_offset] + ebml.element(0xEC, padding) + data[plain.key_offset :]
+    recording = Recording()
+    chunk = recording.take(fat)
+    assert chunk is not None
+    assert (recording.header, chunk.key_offset) == (None, None)
+    assert chunk.end_seconds == plain.end_seconds
+    with pytest.raises(MediaError, match="kept"):
+        recording.whole(replace(chunk, headed=False))
+    with pytest.raises(MediaError, match="1048576 can be put"):
+        list(Recut(bounds(V0.limits, V0.framing, target_seconds=3.0)).take(fat))
+
+
+def test_the_limits_of_continued_streams_need_no_recut() -> None:
+    assert V2.limits.min_segment_seconds is None

@@ -1,0 +1,237 @@
+"""Files become segments; PyAV says whether they are right. All beasts: `zoo_all.py`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+import imageio_ffmpeg
+import pytest
+from blockbuster import BlockBuster
+
+from ih_mcp.errors import MediaError
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.splitter import split
+from ih_mcp.wire.dialects import V0, V1, V2, Framing
+
+from . import oracle
+from .checks import DIALECTS, check_beast, check_heads, check_limits, check_times, cut, read_all
+from .oracle import digests
+from .zoo import ZOO, Beast, Zoo
+
+SHORT = (
+    "base",
+    "audio_only",
+    "late_audio",
+    "long_audio",
+    "slideshow",
+    "open_gop",
+    "transport",
+    "av1",
+    "vp8",
+    "packed_b_in_avi",
+    "variable_rate_in_milliseconds",
+    "odd_size",
+    "torn",
+)
+REAL = {
+    "film-dialogue-6s.mp4": Beast("mp4", seconds=6.17),
+    "portrait-noaudio-22s.mp4": Beast("mp4", seconds=22.0, whole_of=12.0),
+    "talking-head-5s.mp4": Beast("mp4", seconds=4.88),
+    "talking-head-longgop-6s.mp4": Beast("mp4", seconds=6.63),
+    "talking-head-mpeg4-8s.mp4": Beast("mp4", seconds=8.0, encodes=frozenset({"video"})),
+    "flower-vp8-vorbis-5s.webm": Beast("webm", seconds=5.01),
+}
+
+
+@pytest.mark.parametrize("framing", Framing)
+@pytest.mark.parametrize("name", SHORT)
+async def test_a_file_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    await check_beast(name, zoo, ffmpeg, framing)
+
+
+@pytest.mark.parametrize("framing", Framing)
+@pytest.mark.parametrize("name", REAL)
+async def test_a_real_clip_is_cut_right(
+    name: str, framing: Framing, shared_media: Path, ffmpeg: Ffmpeg
+) -> None:
+    beast, path, dialect = REAL[name], (shared_media / name).resolve(), DIALECTS[framing]
+    outcome = await cut(path, ffmpeg, dialect)
+    assert outcome.error is None
+    source, parts = oracle.read(path), read_all(outcome.segments, framing)
+    pictures = [digest for part in parts for digest in digests(part.pictures)]
+    if beast.encodes:
+        assert len(pictures) == len(source.pictures)
+    else:
+        assert pictures == digests(source.pictures)
+    assert [d for part in parts for d in digests(part.sound)] == digests(source.sound)
+    check_times(outcome.segments, parts, beast, framing)
+    check_limits(outcome.segments, dialect.limits, beast, framing)
+    check_heads(outcome.segments, framing)
+
+
+async def test_a_continued_stream_has_short_segments_from_one_long_gop(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("gop_whole"), ffmpeg, V2, target_seconds=2.0)
+    assert [round(s.end_seconds - s.start_seconds, 1) for s in outcome.segments] == [2.0] * 6
+
+
+async def test_a_rest_under_a_second_joins_where_no_minimum_is_declared(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("tail_11s"), ffmpeg, V2, target_seconds=2.1)
+    lengths = [s.end_seconds - s.start_seconds for s in outcome.segments]
+    assert min(lengths) >= 1.0
+    assert abs(sum(lengths) - 11.07) < 0.1
+
+
+async def test_splitting_can_begin_later_in_the_source(base: Path, ffmpeg: Ffmpeg) -> None:
+    outcome = await cut(base, ffmpeg, V1, start_seconds=6.0)
+    first, last = outcome.segments[0], outcome.segments[-1]
+    assert first.headed
+    assert abs(first.start_seconds - 6.0) < 0.1
+    assert abs(last.end_seconds - 12.0) < 0.1
+    late, all_of_it = read_all(outcome.segments, Framing.CONTINUED)[0], oracle.read(base)
+    assert digests(late.pictures) == digests(all_of_it.pictures)[-len(late.pictures) :]
+
+
+async def test_nothing_blocks_the_event_loop(base: Path, ffmpeg: Ffmpeg) -> None:
+    guard = BlockBuster()
+    guard.activate()
+    try:
+        outcome = await cut(base, ffmpeg)
+    finally:
+        guard.deactivate()
+    assert len(outcome.segments) == 2
+
+
+async def test_ffmpeg_is_gone_when_the_iteration_is_left_early(
+    dialogue: Path, ffmpeg: Ffmpeg
+) -> None:
+    before = children()
+    segments = split(  # a file that does not fit into a pipe: ffmpeg has to wait
+        dialogue, ffmpeg=ffmpeg, limits=V1.limits, framing=V1.framing, target_seconds=3.0
+    )
+    async with aclosing(segments):
+        await anext(segments)
+        assert children() - before
+    assert children() == before
+
+
+async def test_ffmpeg_is_gone_when_the_consumer_is_cancelled(base: Path, ffmpeg: Ffmpeg) -> None:
+    before = children()
+    with anyio.CancelScope() as scope:
+        segments = split(
+            base, ffmpeg=ffmpeg, limits=V1.limits, framing=V1.framing, target_seconds=3.0
+        )
+        async with aclosing(segments):
+            await anext(segments)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert children() == before
+
+
+async def test_the_death_of_ffmpeg_is_one_clear_error(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    before = children()
+    segments = split(
+        zoo("fat"), ffmpeg=ffmpeg, limits=V2.limits, framing=V2.framing, target_seconds=1.0
+    )
+    async with aclosing(segments):
+        await anext(segments)
+        (running,) = children() - before
+        os.kill(int(running), signal.SIGKILL)
+        with pytest.raises(MediaError) as caught:
+            async for _ in segments:
+                pass
+    assert caught.value.code == "ffmpeg_failed"
+    assert "-9" in str(caught.value)
+
+
+WITHOUT = """#!/bin/sh
+for word in "$@"; do case "$word" in {lacks})
+    echo "Unknown encoder '$word'" >&2; exit 8 ;;
+esac; done
+exec {real} "$@"
+"""
+
+
+def lacking(lacks: str, folder: Path) -> Ffmpeg:
+    """The wheel's ffmpeg as a build without some encoders."""
+    path = folder / "ffmpeg"
+    path.write_text(WITHOUT.format(lacks=lacks, real=imageio_ffmpeg.get_ffmpeg_exe()))
+    path.chmod(0o700)
+    return Ffmpeg(str(path), "9.0", "IH_MCP_FFMPEG")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+async def test_a_build_without_libx264_encodes_with_another(zoo: Zoo, tmp_path: Path) -> None:
+    outcome = await cut(zoo("mjpeg"), lacking("libx264", tmp_path), target_seconds=3.0)
+    assert outcome.error is None
+    parts = read_all(outcome.segments, Framing.WHOLE)
+    assert sum(len(part.pictures) for part in parts) == 150
+    assert {part.codecs["video"] for part in parts} == {"h264"}
+    gop = await cut(
+        zoo("gop_whole"), lacking("libx264", tmp_path), max_segment_seconds=5.0, target_seconds=3.0
+    )
+    assert len(gop.segments) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+async def test_a_build_without_any_encoder_is_told(zoo: Zoo, tmp_path: Path) -> None:
+    outcome = await cut(zoo("mjpeg"), lacking("libx264|libopenh264", tmp_path))
+    assert (outcome.code, outcome.segments) == ("encoder_missing", [])
+
+
+async def test_a_first_segment_may_be_taken_under_a_deadline(base: Path, ffmpeg: Ffmpeg) -> None:
+    segments = split(base, ffmpeg=ffmpeg, limits=V1.limits, framing=V1.framing, target_seconds=3.0)
+    async with aclosing(segments):
+        with anyio.fail_after(5):
+            first = await anext(segments)
+        rest = [segment async for segment in segments]
+    assert first.headed
+    assert len(rest) == 3
+
+
+async def test_a_file_without_media_for_the_limits_is_refused_before_a_segment(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(zoo("short_2s"), ffmpeg)
+    assert (outcome.segments, outcome.code) == ([], "too_short")
+
+
+async def test_an_error_names_what_helps(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+    outcome = await cut(zoo("torn_index_last"), ffmpeg)
+    assert isinstance(outcome.error, MediaError)
+    assert "still being recorded" in outcome.error.help
+
+
+def children() -> set[str]:
+    """Processes this one has started and not reaped."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        pytest.skip(f"no list of children on {os.name}")
+    return {pid for task in tasks.iterdir() for pid in _children_of(task)}
+
+
+def _children_of(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # the thread ended while we looked
+        return []
+
+
+def test_the_short_form_is_of_the_zoo() -> None:
+    assert set(SHORT) <= {name for name, beast in ZOO.items() if beast.is_media}
+
+
+def test_the_dialects_have_the_framings_that_are_checked() -> None:
+    assert (V0.framing, V1.framing, V2.framing) == (
+        Framing.WHOLE,
+        Framing.CONTINUED,
+        Framing.CONTINUED,
+    )

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.journal import open_journal
+from ih_mcp.media.cutter import Segment
+from ih_mcp.media.ffmpeg.devices import read_inputs
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.streams.sources.camera import MAX_WAITING_SECONDS, Camera, Waiting, feed_live
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1
+
+from .service import Service
+
+
+def segment(number: int, *, headed: bool = False) -> Segment:
+    start = 3.0 * number
+    return Segment(
+        b"x", start, start + 3, headed, is_key=True, has_leading=False, first_seconds=start
+    )
+
+
+def test_the_oldest_goes_for_the_newest_and_how_much_is_told() -> None:
+    waiting = Waiting(max_seconds=6)
+    assert [waiting.put(segment(n)) for n in range(4)] == [0, 0, 3, 3]
+    assert [waiting.take().start_seconds, waiting.take().start_seconds] == [6, 9]
+
+
+def test_the_one_with_the_header_stays() -> None:
+    waiting = Waiting(max_seconds=6)
+    gone = [waiting.put(segment(n, headed=n == 0)) for n in range(4)]
+    assert gone == [0, 0, 3, 3]
+    assert [waiting.take().start_seconds, waiting.take().start_seconds] == [0, 9]
+
+
+def test_one_segment_may_wait_however_long_it_is() -> None:
+    waiting = Waiting(max_seconds=1)
+    assert waiting.put(segment(0)) == 0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_who_sends_waits_for_the_next_or_the_end(is_first: bool) -> None:
+    waiting = Waiting()
+    heads: list[Segment | None] = []
+
+    async def wait() -> None:
+        heads.append(await waiting.head())
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            if is_first:
+                waiting.put(segment(0))
+            else:
+                waiting.complete()
+    assert [head is not None for head in heads] == [is_first]
+
+
+@asynccontextmanager
+async def recording(
+    folder: Path, ffmpeg: Ffmpeg, service: Service, inputs: str
+) -> AsyncIterator[Stream]:
+    async with open_journal(folder) as journal:
+        log = await journal.begin("st_1", {})
+        plan = Plan(dialect=V1, base_url="http://h")
+        stream = Stream("st_1", plan, log=log, opener=service.opener)
+        camera = Camera(inputs=read_inputs(inputs), ffmpeg=ffmpeg)
+        fed = anyio.Event()
+
+        async def work() -> None:
+            await feed_live(stream, camera)
+            fed.set()
+
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stream.run)
+                tasks.start_soon(work)
+                yield stream
+                await fed.wait()  # it sees for itself that it is done
+                tasks.cancel_scope.cancel()
+
+
+async def test_a_stream_that_never_opens_is_not_recorded_for(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    service = Service()
+    async with recording(tmp_path, ffmpeg, service, "-f lavfi -i testsrc2") as stream:
+        await service.socket.close(4003)
+        await stream.until(lambda: False)
+    assert stream.record()["state"] == "failed"
+
+
+async def test_a_camera_that_is_not_there_fails_the_stream(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    service = Service()
+    async with recording(tmp_path, ffmpeg, service, "-f v4l2 -i /dev/video99") as stream:
+        await service.greet()
+        await service.drain()
+        await stream.until(lambda: False)
+    assert stream.failure
+    assert "/dev/video99" in stream.failure.what
+
+
+async def test_a_stream_that_is_ended_is_recorded_no_further(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    service = Service()
+    async with recording(tmp_path, ffmpeg, service, "-f lavfi -i testsrc2=s=64x48") as stream:
+        await service.greet()
+        await service.hear()
+        stream.ask_to_end()
+        await service.drain()
+        await stream.until(lambda: False)
+    assert stream.record()["state"] == "ended"
+
+
+async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_newest(
+    tmp_path: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service()
+    real, gate = service.client.send_segment, anyio.Event()
+
+    async def held(data: bytes) -> None:
+        await gate.wait()
+        await real(data)
+
+    monkeypatch.setattr(service.client, "send_segment", held)
+    camera = "-f lavfi -t 45 -i testsrc2=s=64x48:r=5"
+    async with recording(tmp_path, ffmpeg, service, camera) as stream:
+        await service.greet()
+        most = 45 - MAX_WAITING_SECONDS - 3 * V1.target_segment_seconds
+        await stream.until(lambda: stream.let_go_seconds >= most)
+        gate.set()
+        await service.drain()
+        await stream.until(lambda: False)
+    record = stream.record()
+    sent = [item for item in service.heard if isinstance(item, bytes)]
+    assert sent[0][4:8] == b"ftyp"  # the one with the header stayed
+    assert stream.media_seconds == 45  # and the newest came
+    assert record["segments"] == {"completed": len(sent)}
+    assert record["lost"] == {"let_go_s": 45 - 3 * len(sent)}

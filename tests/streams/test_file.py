@@ -1,0 +1,223 @@
+"""A file into a stream: with a real file and ffmpeg, and a service in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import imageio_ffmpeg
+import pytest
+
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.streams.pacing import PaceName
+from ih_mcp.streams.sources.file import RAW_HERTZ, Source, feed
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1, V2
+from ih_mcp.wire.messages import Config, Reading, pcm_format
+from tests.media.zoo import Zoo
+
+from .test_legs import Services
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def source(ffmpeg: Ffmpeg, dialogue: Path) -> Source:
+    return Source(dialogue, await probe(ffmpeg, dialogue), ffmpeg)
+
+
+@asynccontextmanager
+async def feeding(
+    journal: Journal, services: Services, source: Source, pace: PaceName = PaceName.FAST
+) -> AsyncIterator[Stream]:
+    config = Config(audio_format=pcm_format(RAW_HERTZ)) if source.is_raw else Config()
+    stream = Stream(
+        "st_1",
+        Plan(dialect=services.dialect, base_url="http://h", config=config, reconnects=True),
+        log=await journal.begin("st_1", {}),
+        opener=services.opener,
+        chance=lambda: 0.0,
+    )
+    fed = anyio.Event()
+
+    async def work() -> None:
+        await feed(stream, source, pace=pace)
+        fed.set()
+
+    with anyio.fail_after(15):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.run)
+            tasks.start_soon(work)
+            yield stream
+            await fed.wait()  # it sees for itself that it is done
+            tasks.cancel_scope.cancel()
+
+
+async def test_all_of_a_file_is_sent_and_the_stream_ended(journal: Journal, source: Source) -> None:
+    services = Services()
+    async with feeding(journal, services, source) as stream:
+        first = await services.session(0)
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.state.value == "ended"
+    assert stream.record()["segments"] == {"completed": 7}
+    assert stream.media_seconds == pytest.approx(24.7, abs=0.1)
+
+
+async def test_a_session_in_the_middle_begins_with_a_header_and_no_packet_is_lost(
+    journal: Journal, source: Source
+) -> None:
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO) as stream:
+        first = await services.session(0)
+        for _ in range(4):
+            await first.hear()
+        await first.socket.abort()
+        second = await services.session(1)
+        assert (await second.hear())[4:8] == b"ftyp"
+        await second.say(Reading("signal.detected", {"start": 20}))
+        await second.drain()
+        await stream.until(lambda: False)
+    gap = stream.record()["gaps"][0]  # type: ignore[index]
+    assert gap["clock"] == "from_zero"
+    assert gap["media_offset_s"] > 9
+    counts = stream.record()["segments"]
+    assert isinstance(counts, dict)
+    assert {"unknown", "completed"} <= counts.keys() <= {"unknown", "completed", "left_out"}
+    assert sum(counts.values()) == 7
+
+
+async def test_its_sound_alone_is_sent_where_samples_are_wanted(
+    journal: Journal, source: Source
+) -> None:
+    services = Services(V2)
+    raw = Source(source.path, source.facts, source.ffmpeg, is_raw=True)
+    async with feeding(journal, services, raw) as stream:
+        first = await services.session(0)
+        await first.drain()
+        await stream.until(lambda: False)
+    samples = b"".join(data for data in first.heard if isinstance(data, bytes))
+    assert len(samples) / 2 / RAW_HERTZ == pytest.approx(24.7, abs=0.1)
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_is_told_and_the_rest_is_drained(
+    journal: Journal, source: Source, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    data = source.path.read_bytes()
+    broken.write_bytes(data[:1_000])
+    services = Services()
+    wrong = Source(broken, source.facts, source.ffmpeg)
+    async with feeding(journal, services, wrong) as stream:
+        first = await services.session(0)
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.failure
+    assert stream.record()["state"] == "failed"
+
+
+async def test_a_stream_that_is_over_before_it_opens_is_fed_nothing(
+    journal: Journal, source: Source
+) -> None:
+    services = Services(V1)
+    async with feeding(journal, services, source) as stream:
+        first = await services.session(0, greets=False)
+        await first.socket.close(4003)
+        await stream.until(lambda: False)
+    assert stream.record()["state"] == "failed"
+    assert not first.heard
+
+
+async def test_what_is_far_ahead_of_the_answers_waits_for_the_next_one(
+    journal: Journal, source: Source
+) -> None:
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO) as stream:
+        first = await services.session(0)
+        await stream.until(lambda: stream.media_seconds > 14)
+        await anyio.sleep(1)  # far longer than the cutting of the rest takes
+        assert stream.media_seconds < 24
+        await first.say(Reading("signal.detected", {"start": 16, "end": 24}))
+        await stream.until(lambda: stream.media_seconds > 24)
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.record()["segments"] == {"completed": 7}
+
+
+async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
+    journal: Journal, source: Source
+) -> None:
+    services = Services()
+    async with feeding(journal, services, source, PaceName.REALTIME) as stream:
+        first = await services.session(0)
+        await stream.opened()
+        stream.ask_to_end()
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.record()["state"] == "ended"
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    return Zoo(imageio_ffmpeg.get_ffmpeg_exe(), tmp_path.resolve())
+
+
+async def made_of(ffmpeg: Ffmpeg, zoo: Zoo, name: str) -> Source:
+    path = zoo(name)
+    return Source(path, await probe(ffmpeg, path), ffmpeg)
+
+
+async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
+    journal: Journal, ffmpeg: Ffmpeg, zoo: Zoo
+) -> None:
+    source = await made_of(ffmpeg, zoo, "jumps")
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO) as stream:
+        first = await services.session(0)
+        for _ in range(4):  # all of it: it is not held for ten hours
+            await first.hear()
+        await first.socket.abort()
+        await stream.until(lambda: False)
+    record = stream.record()
+    assert record["media_seconds"] == pytest.approx(12.0, abs=0.2)
+    jumps = record["clock_jumps"]
+    assert isinstance(jumps, list)
+    assert len(jumps) == 1
+    jump = jumps[0]
+    assert jump["at_s"] == pytest.approx(6.0, abs=0.15)
+    assert jump["left_out_s"] == pytest.approx(36_000.0, abs=0.2)
+    assert "jumps, first at 6" in stream.notes()[-1]
+    assert stream.place_of(3.0) == 3.0
+    assert stream.place_of(9.0) == pytest.approx(36_009.0, abs=0.2)
+    lost = record["lost"]["media_s"][0]  # type: ignore[index]
+    assert lost[1] == pytest.approx(36_012.0, abs=0.3)
+
+
+async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
+    journal: Journal, ffmpeg: Ffmpeg, zoo: Zoo
+) -> None:
+    source = await made_of(ffmpeg, zoo, "slides_silent")
+    services = Services(V1)
+    async with feeding(journal, services, source, PaceName.REALTIME) as stream:
+        first = await services.session(0)
+        await stream.until(lambda: stream.held is not None)
+        held = stream.record()["held"]
+        assert isinstance(held, dict)
+        assert held["from_s"] == 0.0
+        assert 38 < held["for_s"] <= 40
+        wait = datetime.fromisoformat(held["until"]) - datetime.now(UTC)
+        assert wait.total_seconds() == pytest.approx(held["for_s"], abs=2)
+        stream.ask_to_end()
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.held is None
+    assert "held" not in stream.record()

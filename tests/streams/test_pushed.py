@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.streams.outbox import Queued
+from ih_mcp.streams.sources.pushed import alone, push
+from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.messages import Ready
+
+from .test_legs import Services
+
+WAV = b"RIFF\0\0\0\0WAVEfmt "
+"""Begins a container whose times are not read, so that any bytes may follow."""
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def running(
+    journal: Journal, services: Services, queued: Queued | None = None, *, reconnects: bool = False
+) -> AsyncIterator[Stream]:
+    stream = Stream(
+        "st_1",
+        Plan(dialect=V1, base_url="http://h", reconnects=reconnects),
+        log=await journal.begin("st_1", {}),
+        opener=services.opener,
+        max_outbox_bytes=100,
+        queued=queued,
+        chance=lambda: 1.0,
+    )
+    with anyio.fail_after(8):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.run)
+            yield stream
+            tasks.cancel_scope.cancel()
+
+
+async def refused(stream: Stream, data: bytes, *, seconds: float = 20) -> IhMcpError:
+    with pytest.raises(IhMcpError) as error:
+        await push(stream, data, seconds=seconds)
+    return error.value
+
+
+async def test_a_segment_is_sent_and_one_without_media_waits_for_the_next(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        assert not await push(stream, b"")
+        assert not await push(stream, b"R")
+        assert await push(stream, WAV[1:])
+        assert await first.hear() == WAV
+
+
+async def test_a_stream_that_does_not_open_takes_nothing(journal: Journal) -> None:
+    async with running(journal, Services()) as stream:
+        error = await refused(stream, WAV, seconds=0.05)
+        assert (error.code, error.retry) == ("not_open", True)
+
+
+async def test_a_push_that_gets_no_turn_in_time_is_told_so(journal: Journal) -> None:
+    async def wait() -> None:
+        with pytest.raises(CallerError) as error:
+            async with alone(stream, anyio.current_time() + 0.05):
+                raise AssertionError
+        assert (error.value.code, error.value.retry) == ("outbox_full", True)
+
+    async with running(journal, Services()) as stream:
+        async with alone(stream, anyio.current_time() + 1), anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+        async with alone(stream, anyio.current_time() + 1):
+            pass
+
+
+async def test_a_stream_that_is_over_says_why(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        stream.ask_to_end()
+        assert isinstance(await refused(stream, WAV), StreamEndedError)
+        await first.drain()
+
+
+async def test_a_segment_that_the_service_would_refuse_is_not_sent(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0, greets=False)
+        await first.say(Ready(limits=replace(V1.limits, max_segment_bytes=10)))
+        error = await refused(stream, WAV)
+        assert isinstance(error, MediaError)
+        assert error.facts == {"bytes": len(WAV), "max_bytes": 10}
+
+
+async def test_where_other_streams_hold_all_the_room_it_is_refused_at_once(
+    journal: Journal,
+) -> None:
+    queued, services = Queued(60), Services()
+    async with running(journal, services, queued) as stream:
+        first = await services.session(0)
+        first.client._room = 0  # nothing is taken from it
+        queued.add(50)
+        assert await push(stream, WAV)
+        error = await refused(stream, b"x" * 20)
+        assert (error.code, error.retry) == ("queue_full", True)
+
+
+async def test_while_its_own_room_is_full_it_waits_and_then_says_so(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        first.client._room = 0
+        assert await push(stream, WAV + b"x" * 80)
+        error = await refused(stream, b"x" * 20, seconds=0.05)
+        assert isinstance(error, CallerError)
+        assert error.code == "outbox_full"
+
+
+async def test_without_a_connection_two_segments_are_taken_and_the_next_is_told(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services, reconnects=True) as stream:
+        first = await services.session(0)
+        services.refuses = 99
+        await first.socket.abort()
+        await stream.until(lambda: stream.trouble is not None)
+        assert await push(stream, WAV)
+        assert await push(stream, b"x")
+        error = await refused(stream, b"y", seconds=0.01)
+        assert (error.code, error.retry) == ("reconnecting", True)
+        assert error.facts["reason"] in {"connection_lost", "unreachable"}
+
+
+async def test_a_header_without_media_goes_out_at_the_end(journal: Journal) -> None:
+    services = Services()
+    header = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01"
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        assert not await push(stream, header)
+        stream.ask_to_end()
+        assert await first.hear() == header
+
+
+async def test_what_waited_for_more_and_is_nothing_is_left_at_the_end(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        assert not await push(stream, WAV[:1])
+        assert not await push(stream, WAV[1:4])
+        stream.ask_to_end()
+        assert await first.hear() == '{"type":"session.close"}'
+        assert stream.outbox.segments == 0

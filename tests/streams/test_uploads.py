@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import IhMcpError, JournalError, TransportError, UnknownStreamError
+from ih_mcp.journal import Journal, Keeping, Log, open_journal
+from ih_mcp.net.rest import Reply
+from ih_mcp.net.token import Fixed
+from ih_mcp.streams import uploads as analysis
+from ih_mcp.streams.uploads import Analyses, Request, open_analyses
+from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.rest import UPLOADS
+from tests.facts import shows
+
+JOB = '{"job_id":"j1", "status" : "%s" ,"x":1.0,"x":2e1}'
+KEY = Fixed("ih_test")
+
+
+async def reach() -> tuple[str, Fixed]:
+    return "http://h", KEY
+
+
+async def unreachable() -> tuple[str, Fixed]:
+    raise AssertionError("what is kept is read without a key")
+
+
+class Service:
+    """Gives these answers in order: a body, or an error to raise."""
+
+    def __init__(self, *answers: str | IhMcpError) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.waits = anyio.Event()
+        """Set when there is no answer left, and the caller waits."""
+
+    @asynccontextmanager
+    async def open(self, _: str) -> AsyncIterator[Service]:
+        yield self
+
+    async def upload(
+        self, path: str, source: Path, form: Sequence[tuple[str, str]], *, bearer: str
+    ) -> Reply:
+        assert (source.name, bearer) == ("a.mp4", "ih_test")
+        assert form == []
+        return await self.get(path, bearer=bearer)
+
+    async def get(self, path: str, *, bearer: str) -> Reply:
+        assert bearer == "ih_test"
+        self.asked.append(path)
+        if not self.answers:
+            self.waits.set()
+            await anyio.sleep_forever()
+        answer = self.answers.pop(0)
+        if isinstance(answer, IhMcpError):
+            raise answer
+        return Reply(200, answer.encode())
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    made = Service()
+    monkeypatch.setattr(analysis, "open_rest", made.open)
+    return made
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[tuple[Journal, Analyses]]:
+    keeping = Keeping(orphaned={"state": "failed", "reason": "host_stopped"})
+    async with open_journal(folder, keeping) as journal:
+        await journal.tidy()
+        async with open_analyses(journal, poll_seconds=0.01) as analyses:
+            with anyio.fail_after(10):
+                yield journal, analyses
+
+
+async def start(analyses: Analyses, api: str) -> str:
+    request = Request(upload=UPLOADS[api], source=Path("a.mp4"), form=[])
+    return (await analyses.start(request, base_url="http://h", credential=KEY)).id
+
+
+async def result(journal: Journal, analyses: Analyses, analysis_id: str) -> tuple[object, ...]:
+    await analyses.wait(analysis_id)
+    facts = await analyses.resume(analysis_id, reach)
+    page = await journal.read(analysis_id, 0, limit=9, max_chars=10**6)
+    return facts["state"], facts.get("reason"), [entry.body for entry in page.entries]
+
+
+async def test_a_synchronous_answer_is_kept_byte_for_byte(tmp_path: Path, service: Service) -> None:
+    odd = '{ "signals" :[ ],"a":1.0,"a":"\\u00e9é"\n}'
+    service.answers = [odd]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        assert await result(journal, analyses, analysis_id) == ("ended", None, [odd])
+    assert service.asked == ["/v1/upload/analyze"]
+
+
+@shows("busy-jobs")
+async def test_a_job_is_asked_for_until_it_is_settled_also_while_the_service_is_busy(
+    tmp_path: Path, service: Service
+) -> None:
+    busy = refusal("GET", error_id="ih1002", status=503)
+    service.answers = [
+        JOB % "queued",
+        JOB % "running",
+        busy,
+        refusal("GET", error_id="ih1003", status=503),
+        TransportError("lost", retry=True),
+        JOB % "completed",
+    ]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        done = await result(journal, analyses, analysis_id)
+    assert done == ("ended", None, [JOB % "completed"])
+    assert service.asked == ["/v2/upload/analyze"] + ["/v2/upload/jobs/j1"] * 5
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause", "seconds"),
+    [(None, 2, 4), (None, 20, 30), ("45", 2, 45), ("1", 2, 4), ("9999", 2, 600), ("soon", 2, 4)],
+)
+def test_a_busy_service_is_left_alone_as_long_as_it_asks(
+    retry_after: str | None, pause: float, seconds: float
+) -> None:
+    busy = refusal("GET", error_id="ih3002", status=429, retry_after=retry_after)
+    assert analysis.longer(pause, busy) == seconds
+
+
+async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: Service) -> None:
+    body = '{"job_id":"j1","status":"failed","error":{"error_id":"ih1004","message":"x"}}'
+    service.answers = [body]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        assert await result(journal, analyses, analysis_id) == ("failed", "ih1004", [body])
+        facts = await analyses.resume(analysis_id, reach)
+    error = facts["error"]
+    assert isinstance(error, dict)
+    assert (error["help"], error["retry"]) == ("Submit the file again.", True)
+
+
+@shows("gone-jobs")
+async def test_a_job_that_is_gone_is_told(tmp_path: Path, service: Service) -> None:
+    service.answers = [JOB % "queued", refusal("GET", error_id="ih4021", status=404)]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        assert await result(journal, analyses, analysis_id) == ("failed", "refused", [])
+
+
+async def test_a_job_goes_on_in_a_later_process(tmp_path: Path, service: Service) -> None:
+    service.answers = [JOB % "queued"]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        await service.waits.wait()
+    service.answers = [JOB % "completed"]
+    async with opened(tmp_path) as (journal, analyses):
+        facts = await analyses.resume(analysis_id, reach)
+        assert facts["state"] == "running"
+        done = await result(journal, analyses, analysis_id)
+    assert done == ("ended", None, [JOB % "completed"])
+
+
+async def test_a_job_goes_on_once_however_many_ask_for_it(tmp_path: Path, service: Service) -> None:
+    service.answers = [JOB % "queued"]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        await service.waits.wait()
+    service.answers = [JOB % "completed"]
+    del service.asked[:]
+    async with opened(tmp_path) as (journal, analyses):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(analyses.resume, analysis_id, reach)
+        done = await result(journal, analyses, analysis_id)
+        again = await analyses.resume(analysis_id, unreachable)
+    assert done == ("ended", None, [JOB % "completed"])
+    assert again["state"] == "ended"
+    assert service.asked == ["/v2/upload/jobs/j1"]
+
+
+async def test_a_service_that_does_not_answer_is_told_while_its_job_is_waited_for(
+    tmp_path: Path, service: Service
+) -> None:
+    service.answers = [JOB % "queued", TransportError("lost", help="Wait.", retry=True)]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v2")
+        await service.waits.wait()
+        facts = dict(await analyses.resume(analysis_id, unreachable))
+        assert (facts["state"], facts.get("reason")) == ("running", None)
+        error = facts["error"]
+        assert isinstance(error, dict)
+        assert (error["what"], error["help"]) == ("lost", "Wait.")
+    service.answers = [JOB % "completed"]
+    async with opened(tmp_path) as (journal, analyses):
+        await analyses.resume(analysis_id, reach)
+        done = await result(journal, analyses, analysis_id)
+        kept = await analyses.resume(analysis_id, unreachable)
+    assert done == ("ended", None, [JOB % "completed"])
+    assert "error" not in kept
+
+
+async def test_a_running_job_is_shown_only_once_its_id_is_kept(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.answers = [JOB % "queued"]
+    shown: list[object] = []
+    async with opened(tmp_path) as (_, analyses):
+        write_record = Log.write_record
+
+        async def watch(log: Log, record: Mapping[str, object], *, ended: bool = False) -> None:
+            facts = await analyses.resume(log.stream_id, reach)
+            shown.append((facts["state"], record["state"]))
+            await write_record(log, record, ended=ended)
+
+        monkeypatch.setattr(Log, "write_record", watch)
+        await start(analyses, "v2")
+        await service.waits.wait()
+    assert shown[0] == ("sending", "running")
+
+
+async def test_an_upload_without_a_job_does_not_go_on_and_says_so(
+    tmp_path: Path, service: Service
+) -> None:
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        await service.waits.wait()
+    async with opened(tmp_path) as (journal, analyses):
+        assert await result(journal, analyses, analysis_id) == ("failed", "host_stopped", [])
+        row = await journal.row(analysis_id)
+        assert json.loads(row.record)["source"] == "a.mp4"
+
+
+async def test_uploads_are_listed_newest_first(tmp_path: Path, service: Service) -> None:
+    service.answers = ["{}"]
+    async with opened(tmp_path) as (_, analyses):
+        assert await analyses.records() == {}
+        first = await start(analyses, "v1")
+        await analyses.wait(first)
+        second = await start(analyses, "v1")
+        await service.waits.wait()
+        listed = await analyses.records()
+    assert [(name, facts["state"]) for name, facts in listed.items()] == [
+        (second, "sending"),
+        (first, "ended"),
+    ]
+
+
+async def test_an_unknown_analysis_is_an_error(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, analyses):
+        for unknown in ("an_x", "st_x"):
+            with pytest.raises(UnknownStreamError):
+                await analyses.resume(unknown, reach)
+
+
+async def test_an_answer_that_is_no_text_is_kept_as_bytes(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(_: str, *, bearer: str) -> Reply:
+        return Reply(200, b"\xff\xfe" + bearer.encode())
+
+    monkeypatch.setattr(service, "get", get)
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        done = await result(journal, analyses, analysis_id)
+    assert done == ("ended", None, [b"\xff\xfeih_test"])
+
+
+async def test_a_mistake_of_ours_is_told_and_stops_nothing_else(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def upload(*_: object, **__: object) -> Reply:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(service, "upload", upload)
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        assert await result(journal, analyses, analysis_id) == ("failed", "internal", [])
+
+
+async def test_an_end_that_cannot_be_kept_is_told(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.answers = ["{}"]
+    async with opened(tmp_path) as (_, analyses):
+
+        async def fail(*_: object, **__: object) -> None:
+            raise JournalError("the disk is full")
+
+        request = Request(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[])
+        started = await analyses.start(request, base_url="http://h", credential=KEY)
+        monkeypatch.setattr(Log, "write_record", fail)
+        await analyses.wait(started.id)
+        assert (started.facts["state"], started.is_over) == ("failed", True)
+        facts = await analyses.resume(started.id, unreachable)  # also to who asks later
+        assert (facts["state"], facts["reason"]) == ("failed", "journal_failed")
+
+
+async def test_a_kept_job_id_that_is_none_is_asked_for_nowhere(
+    tmp_path: Path, service: Service
+) -> None:
+    """As an older version kept it."""
+    analysis_id = "an_" + "0" * 32
+    left = {"state": "running", "job_id": "../../../v1/auth?x="}
+    async with opened(tmp_path) as (journal, _):
+        await journal.begin(analysis_id, left)
+    async with opened(tmp_path) as (journal, analyses):
+        assert (await analyses.resume(analysis_id, reach))["state"] == "running"
+        assert await result(journal, analyses, analysis_id) == ("failed", "remote_protocol", [])
+    assert service.asked == []

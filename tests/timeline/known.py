@@ -1,0 +1,61 @@
+"""A known sequence of messages, and what it adds up to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ih_mcp.journal import Entry
+from ih_mcp.timeline.model import Drawing, Timeline
+from ih_mcp.wire.dialects import V1
+
+RECORD = {"state": "ended", "api": "v1", "source": "talk.mp4", "media_seconds": 40.0,
+    "segments": {"completed": 4}, "notes": ["measured by <nobody>"]}  # fmt: skip
+
+
+def message(kind: str, **data: object) -> str:
+    return json.dumps({"type": kind, "timestamp": "t", "correlation_id": "c", "data": data})
+
+
+MESSAGES = [
+    message("session.ready"),
+    message("signal.detected", signal_type="hesitation", start=3.0, probability="high",
+        rationale="long <pause> & \"um\"", modality=["video"]),
+    message("engagement.updated", state="engaged", start=3.0),
+    message("signal.detected", signal_type="agreement", start=6.0, probability="low",
+        rationale="nods", modality=["video"]),
+    message("signal.updated", signal_type="agreement", start=9.0, probability="medium",
+        rationale="nods twice", modality=["video"]),
+    message("signal.ended", signal_type="hesitation", end=9.0),
+    message("coverage.dropped", ranges=[{"start": 12.0, "end": 15.0}]),
+    message("coverage.degraded", ranges=[{"start": 15.0, "end": 16.5}]),
+    message("conversation_quality.updated", overall={"quality_index": 61},
+        timeline=[{"start": 0, "end": 11, "values": {"quality_index": 60.4, "clarity": 58}}]),
+    message("conversation_quality.updated", overall={"quality_index": 63},
+        timeline=[{"start": 11, "end": 20, "values": {"quality_index": 66}}]),
+    message("engagement.updated", state="neutral", start=21.0),
+    "not json",
+    message("signal.detected", signal_type="hesitation", start=24.0, probability="medium",
+        rationale="again", modality=["video"]),
+]  # fmt: skip
+SPANS = [
+    ("hesitation", 3.0, 9.0, "high"),
+    ("agreement", 6.0, 40.0, "medium"),
+    ("hesitation", 24.0, 40.0, "medium"),
+]
+
+
+def entries(messages: Sequence[str] = MESSAGES) -> list[Entry]:
+    return [Entry(place, 0, 1_000_000 + place, text) for place, text in enumerate(messages, 1)]
+
+
+def drawing() -> Drawing:
+    timeline = Timeline(V1)
+    for entry in entries():
+        timeline.take(entry)
+    timeline.close(RECORD)
+    segments = [
+        {"number": n, "start": 10.0 * (n - 1), "end": 10.0 * n, "bytes": 5, "receipt": "completed"}
+        for n in range(1, 5)
+    ]
+    return timeline.as_json(RECORD, stream_id="st_1", segments=segments)

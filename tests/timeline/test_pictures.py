@@ -1,0 +1,207 @@
+"""Pictures compared as data: what is drawn is what is known."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import re
+import struct
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.timeline.formats import picture
+from ih_mcp.timeline.html import app_page, file_page
+from ih_mcp.timeline.image import draw
+from ih_mcp.timeline.model import Drawing, Timeline
+from ih_mcp.timeline.rows import clock, rows, shade
+from ih_mcp.timeline.terminal import Picture
+from ih_mcp.wire.dialects import V1
+
+from .known import RECORD, SPANS, drawing, entries, message
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def bars(svg: bytes) -> dict[str, tuple[float, float]]:
+    """Where each mark of an SVG begins and ends, by its id."""
+    found = {}
+    for group in ET.fromstring(svg).iter(f"{_SVG}g"):  # noqa: S314 - our own
+        name = group.get("id", "")
+        path = group.find(f"{_SVG}path")
+        if re.fullmatch(r"[a-z-]+-\d+", name) and path is not None:
+            xs = [float(x) for x in re.findall(r"[ML] (-?[\d.]+) ", path.get("d", ""))]
+            found[name] = (min(xs), max(xs))
+    return found
+
+
+def test_every_mark_of_an_svg_stands_where_its_seconds_say() -> None:
+    found = bars(draw(drawing(), "svg"))
+    wanted = {
+        f"{row.name.replace(' ', '-')}-{number}": mark
+        for row in rows(drawing())
+        if row.look != "quality"
+        for number, mark in enumerate(row.marks)
+    }
+    assert {"hesitation-0", "agreement-0", "hesitation-1", "engagement-0"} <= set(found)
+    assert {name for name in found if name in wanted} == set(wanted)
+    left = found["segments-0"][0]  # begins at 0 s
+    width = found["segments-3"][1] - left  # ends at 40 s
+    for name, mark in wanted.items():
+        begin, end = found[name]
+        assert (begin - left) / width * 40 == pytest.approx(mark.start_seconds, abs=0.05), name
+        assert (end - left) / width * 40 == pytest.approx(mark.end_seconds, abs=0.05), name
+
+
+def test_the_words_of_an_svg_are_words_and_the_same_values_give_the_same_bytes() -> None:
+    svg = draw(drawing(), "svg")
+    assert svg == draw(drawing(), "svg")
+    words = {text.text for text in ET.fromstring(svg).iter(f"{_SVG}text")}  # noqa: S314 - our own
+    assert {
+        "hesitation",
+        "agreement",
+        "engagement",
+        "conversation quality",
+        "not analysed",
+    } <= words
+
+
+def test_a_png_is_one_of_a_size_to_be_read() -> None:
+    png = draw(drawing(), "png")
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", png[16:24])
+    assert 1000 < width < 1600
+    assert 200 < height < 900
+    assert len(png) < 200_000
+
+
+def test_an_empty_stream_can_be_drawn() -> None:
+    empty = drawing() | {
+        name: [] for name in ("spans", "engagement", "quality", "dropped", "degraded", "segments")
+    }
+    assert draw(empty, "png")
+    assert "<td>" not in file_page(empty)
+
+
+def test_without_its_library_the_error_names_both_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match="needs matplotlib") as caught:
+        draw(drawing(), "png")
+    assert "format html" in caught.value.help
+    assert "ih-mcp[pictures]" in caught.value.help
+
+
+class Outside(HTMLParser):
+    """Every address a page names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del tag
+        self.found += [value or "" for name, value in attrs if name in {"src", "href", "action"}]
+
+
+@pytest.mark.parametrize("page", [file_page(drawing()), app_page()])
+def test_a_page_needs_nothing_from_outside(page: str) -> None:
+    assert Outside(page).found == []
+    assert "import " not in re.sub(r"//.*", "", page)
+    assert len(page) < 60_000
+
+
+def test_the_file_holds_the_values_and_no_word_of_a_message_becomes_markup() -> None:
+    page = file_page(drawing())
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert data
+    assert json.loads(data[1]) == drawing()
+    assert "<pause>" not in page
+    assert "<nobody>" not in page
+    assert "unsafe" not in page
+
+
+def odd_drawing() -> Drawing:
+    """With words that are no words: of a terminal's, a formula's, and half of a character."""
+    odd = "$\\foo$ 5$ \x1b]0;title\x07\x1b[2J \ud83d"
+    timeline = Timeline(V1)
+    text = message("signal.detected", signal_type=odd, start=1.0, probability=odd, rationale=odd)
+    state = message("engagement.updated", state=odd, start=1.0)
+    for entry in entries([text, state]):
+        timeline.take(entry)
+    return timeline.as_json({**RECORD, "source": odd, "notes": [odd]}, stream_id="st_1")
+
+
+@pytest.mark.parametrize("kind", ["svg", "html"])
+def test_words_that_cannot_be_written_keep_no_file_from_being_one(kind: str) -> None:
+    text = picture(odd_drawing(), kind).decode()
+    words = re.sub(r"<script[\s\S]*?</script>", "", text)
+    assert "$\\foo$ 5$ \ufffd]0;title" in words
+    assert "\x1b" not in words
+    if kind == "svg":
+        ET.fromstring(text)  # noqa: S314 - our own
+
+
+def test_words_of_a_service_do_not_steer_the_terminal() -> None:
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="utf-8")
+    console = Console(width=80, file=file, force_terminal=True, color_system=None)
+    console.print(Picture(odd_drawing()))
+    file.flush()
+    shown = written.getvalue()
+    assert b"\x1b" not in shown
+    assert b"]0;title" in shown
+
+
+def test_a_terminal_shows_each_lane_with_its_shades() -> None:
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    console.print(Picture(drawing()))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    lines = {line[:20].strip(): line[21:] for line in text.splitlines() if line[:1].isalpha()}
+    assert lines["hesitation"].count("█") == pytest.approx(59 * 6 / 40, abs=1)
+    assert lines["agreement"].count("▓") == pytest.approx(59 * 34 / 40, abs=1)
+    assert lines["not analysed"].count("x") == pytest.approx(59 * 3 / 40, abs=1)
+    assert "engaged" in lines["engagement"]
+    assert 'long <pause> & "um"' in text
+    assert "talk.mp4 · ended" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_a_terminal_of_any_width_will_do(width: int) -> None:
+    console = Console(width=width, file=io.StringIO())
+    console.print(Picture(drawing()))
+    assert isinstance(console.file, io.StringIO)
+    assert max(map(len, console.file.getvalue().splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (5.5, "0:05.5"), (65, "1:05"), (3599.96, "1:00:00"), (3725.5, "1:02:05.5")],
+)
+def test_media_time_is_told_as_on_a_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("probability", "look"),
+    [("high", "high"), ("low", "low"), (0.9, "high"), (0.6, "medium"), (0.1, "low"),
+     (None, "medium"), ("odd", "medium"), (True, "medium")],
+)  # fmt: skip
+def test_every_probability_has_a_shade(probability: object, look: str) -> None:
+    assert shade(probability) == look
+
+
+def test_the_rows_are_those_of_the_spans() -> None:
+    found = [
+        (row.name, mark.start_seconds, mark.end_seconds, mark.text)
+        for row in rows(drawing())
+        if row.look == "signal"
+        for mark in row.marks
+    ]
+    assert sorted(found) == sorted(SPANS)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ih_mcp.wire import error_catalog as catalog
+from ih_mcp.wire.error_catalog import (
+    CATALOG,
+    CLOSE_CODES,
+    ROWS,
+    STATUSES,
+    End,
+    Fault,
+    Retry,
+    Row,
+    close_row,
+)
+from tests.facts import shows
+
+KNOWN = [
+    f"ih{number}"
+    for numbers in (
+        range(1001, 1005),
+        (2001, 2002, 2003, 2005, 2010, 2011, 2014),
+        range(3001, 3007),
+        (*range(4001, 4008), 4020, 4021),
+        range(5001, 5009),
+        range(6001, 6007),
+    )
+    for number in numbers
+]
+
+
+def test_every_id_anybody_has_named_has_one_row() -> None:
+    assert [row.code for row in ROWS] == KNOWN
+
+
+def test_every_close_code_and_status_anybody_has_named_has_a_row() -> None:
+    assert {1000, 1001, 1006, 1008, 1009, 1013, 4003, 4029} <= set(CLOSE_CODES)
+    assert {400, 401, 403, 404, 413, 422, 429, 500, 503} <= set(STATUSES)
+
+
+@pytest.mark.parametrize("row", [*ROWS, *CLOSE_CODES.values(), *STATUSES.values()])
+def test_every_row_says_what_to_do_in_one_sentence(row: Row | End) -> None:
+    assert row.advice[0].isupper()
+    assert row.advice.endswith(".")
+    assert ". " not in row.advice
+    assert row.source
+    assert row.meaning[0].islower()
+
+
+@shows("quota-close")
+def test_an_own_close_code_without_a_row_is_read_as_the_refusal_it_is_numbered_after() -> None:
+    quota = close_row(4029)
+    assert (quota.fault, quota.retry) == (Fault.ACCOUNT, Retry.AFTER_WAIT)
+    for code, status in [(4000, 400), (4001, 401), (4013, 413), (4022, 422)]:
+        inferred, refused = close_row(code), STATUSES[status]
+        assert (inferred.code, inferred.advice) == (code, refused.advice)
+        assert (inferred.fault, inferred.retry) == (refused.fault, refused.retry)
+        assert inferred.source.startswith("inferred")
+    for code in (3000, 3401, 4002, 4099, 4100, 4103, 4999):
+        assert close_row(code).advice == "Ask the vendor what it means."
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_a_session_that_goes_on_is_not_closed(row: Row) -> None:
+    assert row.ends_session or row.close_code is None
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_what_a_row_retries_in_the_same_session_leaves_it_open(row: Row) -> None:
+    assert not (row.ends_session and row.retry is Retry.SAME_SESSION)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_a_refused_credential_is_never_tried_again(row: Row) -> None:
+    if row.fault is Fault.CREDENTIAL:
+        assert row.retry is Retry.NEVER
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_the_statuses_and_close_codes_of_a_row_have_rows_themselves(row: Row) -> None:
+    assert row.status is None or row.status == 200 or row.status in STATUSES
+    assert row.close_code is None or row.close_code in CLOSE_CODES
+
+
+@pytest.mark.parametrize(
+    ("code", "link"),
+    [
+        ("ih2005", "ih2005-missing-key-secret"),
+        ("ih5002", "ih5002-corrupted-video"),
+        ("ih6002", "ih6002-message-too-large"),
+        ("ih4001", "ih4001-missing-video-file"),
+        ("ih5001", "ih5001-empty-video"),
+    ],
+)
+def test_links_are_those_the_vendor_publishes(code: str, link: str) -> None:
+    assert CATALOG[code].link == f"https://docs.interhuman.ai/api-reference/error-handling#{link}"
+
+
+@pytest.mark.parametrize(
+    ("code", "fault", "retry"),
+    [
+        ("ih1999", Fault.SERVICE, Retry.BACK_OFF),
+        ("ih2004", Fault.CREDENTIAL, Retry.NEVER),
+        ("ih3999", Fault.ACCOUNT, Retry.AFTER_WAIT),
+        ("ih4999", Fault.CALLER, Retry.NEVER),
+        ("ih5999", Fault.CALLER, Retry.NEVER),
+        ("ih6999", Fault.CALLER, Retry.SAME_SESSION),
+        ("", Fault.SERVICE, Retry.BACK_OFF),
+        ("teapot", Fault.SERVICE, Retry.BACK_OFF),
+    ],
+)
+def test_an_unknown_id_is_read_by_its_first_digit(code: str, fault: Fault, retry: Retry) -> None:
+    row = catalog.row(code)
+    assert (row.fault, row.retry, row.ends_session) == (fault, retry, False)
+
+
+def test_the_reconnect_policy_is_the_documented_one() -> None:
+    assert {code for code, end in CLOSE_CODES.items() if end.retry is Retry.BACK_OFF} == {
+        1001,
+        1006,
+        1011,
+        1012,
+        1013,
+    }
+    assert {row.code for row in ROWS if row.retry is Retry.NEW_SESSION} == {
+        "ih5004",
+        "ih6003",
+        "ih6004",
+        "ih6005",
+    }
+
+
+@given(st.text(max_size=12), st.integers(0, 9999))
+def test_anything_has_a_row(code: str, number: int) -> None:
+    assert catalog.row(code).advice
+    assert catalog.close_row(number).code == number
+    assert catalog.status_row(number).code == number
