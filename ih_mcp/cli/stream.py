@@ -54,7 +54,7 @@ async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) 
 async def carry(runtime: Runtime, stream: Stream, console: Console) -> int:
     """Print a stream's messages until it is over; gives 0 only if it ended in order."""
     async with _interruptible(stream), anyio.create_task_group() as tasks:
-        tasks.start_soon(_tell_holds, stream, console)
+        tasks.start_soon(tell_holds, stream, console)
         with console.status("connecting") as status:
             await _print_messages(runtime, stream, status)
         tasks.cancel_scope.cancel()
@@ -94,7 +94,7 @@ async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> N
             return
 
 
-async def _tell_holds(stream: Stream, console: Console) -> None:
+async def tell_holds(stream: Stream, console: Console) -> None:
     """A line for each segment that is held for longer than is usual, and until when."""
     seen: Held | None = None
     told_seconds: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from pathlib import Path
 import anyio
 import imageio_ffmpeg
 import pytest
+from rich.console import Console
 
+from ih_mcp.cli.stream import tell_holds
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -214,6 +217,12 @@ async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
         assert isinstance(held, dict)
         assert held["from_s"] == 0.0
         assert 38 < held["for_s"] <= 40
+        said = io.StringIO()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tell_holds, stream, Console(file=said))
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert f"at 0.0 s waits for {held['for_s']:.0f} s, until" in said.getvalue()
         wait = datetime.fromisoformat(held["until"]) - datetime.now(UTC)
         assert wait.total_seconds() == pytest.approx(held["for_s"], abs=2)
         stream.ask_to_end()
