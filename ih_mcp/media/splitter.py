@@ -22,12 +22,12 @@ from .ffmpeg import commands
 from .ffmpeg.early_end import refuse_early_end
 from .ffmpeg.facts import Facts
 from .ffmpeg.ffmpeg_log import inflated
+from .ffmpeg.packets import look_through
 from .ffmpeg.probe import probe
 from .ffmpeg.process import Means, running
 from .ffmpeg.program import Ffmpeg
 from .ffmpeg.recipes import Recipe, next_encoder, recipe
 from .jumps import MAX_STILL_SECONDS, ClockJump, PacketClock, max_pause_seconds
-from .packets import look_through
 from .planner import Bounds, OversizeError, bounds
 
 __all__ = ["Segment", "split"]

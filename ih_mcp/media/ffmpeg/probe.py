@@ -20,8 +20,8 @@ from ih_mcp.media.admission import Source, opened
 from ih_mcp.media.changes import changing_tracks
 from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
 from ih_mcp.media.entries import Entries, look
+from ih_mcp.media.ffmpeg.packets import look_through
 from ih_mcp.media.jumps import PacketClock, max_pause_seconds
-from ih_mcp.media.packets import look_through
 
 from . import commands
 from .decoders import DECODERS

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 from ih_mcp.media.admission import opened
+from ih_mcp.media.ffmpeg.packets import look_through
 from ih_mcp.media.jumps import ClockJump, PacketClock
-from ih_mcp.media.packets import look_through
 
 from . import commands
 from .decode import BYTES_PER_SAMPLE, Sound

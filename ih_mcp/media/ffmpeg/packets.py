@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.admission import Source
+from ih_mcp.media.jumps import PacketClock
 
-from .admission import Source
-from .ffmpeg import commands
-from .ffmpeg.process import Means, running
-from .ffmpeg.program import Ffmpeg
-from .jumps import PacketClock
+from . import commands
+from .process import Means, running
+from .program import Ffmpeg
 
 
 async def look_through(
