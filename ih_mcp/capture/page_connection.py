@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, UnknownStreamError
 from ih_mcp.net.server_websocket import ADMISSION
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.streams.sources.pushed import NEEDED_BYTES, push
 from ih_mcp.streams.stream import Feeder, Stream
 
@@ -61,7 +61,7 @@ class Visit:
         self._head: ChunkHead | None = None
         self._sending = anyio.Lock()
         self._left = ""
-        self._leaving = Bell()
+        self._leaving = Notifier()
 
     async def run(self) -> None:
         """Talk until the page leaves, where there is a place for it."""
@@ -199,7 +199,7 @@ class Visit:
     def _leave(self, why: str) -> None:
         """Another page, or a newer visit of this one, sits there now."""
         self._is_seated, self._left = False, why
-        self._leaving.ring()
+        self._leaving.notify()
 
     def _require_recorder(self) -> Stream:
         if not self._granted.may_record:
@@ -259,7 +259,7 @@ class Visit:
             await self._refuse(exc)
         finally:
             self._house.telling -= 1
-            self._house.told.ring()
+            self._house.told.notify()
 
     async def _tell_written(self, stream: Stream, goal: int, at: float) -> None:
         await stream.until(lambda: _sent(stream) >= goal)

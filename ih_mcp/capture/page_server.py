@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Journal
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.streams.registry import Registry
 from ih_mcp.streams.stream import Feeder, Stream
 
@@ -37,7 +37,7 @@ class House:
         self.places = Places()
         self.telling = 0
         """Pages that are not told everything yet."""
-        self.told = Bell()
+        self.told = Notifier()
         self.drawing = CapacityLimiter(1)
         """Of what pages are told: threads that work take the interpreter in turns with the loop."""
 

@@ -21,7 +21,7 @@ import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact
 
 from .owners import Owner, Process, process_of
@@ -91,8 +91,8 @@ class Log:
         self._given = last
         self._pending: list[Row] = []
         self._pending_size = 0
-        self._moved = Bell()
-        self._failed = Bell()
+        self._moved = Notifier()
+        self._failed = Notifier()
 
     def append(self, body: str | bytes, *, leg: int) -> int:
         """Take a message as it came; gives its cursor. It can be read after the next commit.
@@ -164,11 +164,11 @@ class Log:
         """
         self.failure = error
         self._pending, self._pending_size = [], 0
-        self._failed.ring()
+        self._failed.notify()
         self.nudge()
 
     def nudge(self) -> None:
-        self._moved.ring()
+        self._moved.notify()
 
 
 class Journal:
@@ -184,10 +184,10 @@ class Journal:
         """Streams of this process whose end the disk did not take; the file thinks they live."""
         self._dead: set[str] = set()
         """Owners that are gone; the file thinks that their streams live until it is tidied."""
-        self._bell = Bell()
+        self._appended = Notifier()
         self._has_work = False
         self._committing = Lock()
-        self._committed = Bell()
+        self._committed = Notifier()
         self._has_unsynced = False
         # one thread at a time on each connection; readers do not wait for the writer
         self._writing = CapacityLimiter(1)
@@ -240,7 +240,7 @@ class Journal:
     def wake(self) -> None:
         """For a log: something waits to be committed."""
         self._has_work = True
-        self._bell.ring()
+        self._appended.notify()
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -332,7 +332,7 @@ class Journal:
     async def write_forever(self) -> None:
         while True:
             while not self._has_work:
-                await self._bell.wait()
+                await self._appended.wait()
             self._has_work = False
             with anyio.CancelScope(shield=True):  # what was taken is committed, come what may
                 await self.commit()
@@ -372,7 +372,7 @@ class Journal:
     async def _settle(self, log: Log, batch: Batch) -> None:
         log.settle(batch)
         self._has_unsynced = True
-        self._committed.ring()
+        self._committed.notify()
         await self._trim(log)
 
     async def sync_forever(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import quoted
 
 
@@ -93,7 +93,7 @@ class MemorySocket:
         self.inbox: deque[str | bytes] = deque()
         """What the other end sent and nobody received yet."""
         self._room = room
-        self.moved = Bell()
+        self.moved = Notifier()
         self._closed: SocketClosed | None = None
         self._peer: MemorySocket = self
 
@@ -107,7 +107,7 @@ class MemorySocket:
                 raise self._closed
             await self.moved.wait()
         item = self.inbox.popleft()
-        self.moved.ring()
+        self.moved.notify()
         return item
 
     async def send_text(self, text: str) -> None:
@@ -130,12 +130,12 @@ class MemorySocket:
     def end(self, closed: SocketClosed) -> None:
         """The pair is closed; the first to say so is believed."""
         self._closed = self._closed or closed
-        self.moved.ring()
+        self.moved.notify()
 
     async def _send(self, item: str | bytes) -> None:
         await self._until(lambda: len(self._peer.inbox) < self._room)
         self._peer.inbox.append(item)
-        self._peer.moved.ring()
+        self._peer.moved.notify()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while True:

@@ -17,7 +17,7 @@ import anyio.lowlevel
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import Log
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import Dialect, Drain
 from ih_mcp.wire.error_catalog import row
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
@@ -153,7 +153,7 @@ class Leg:
         self._on_change = on_change
         self.is_open = False
         """Whether media may be sent, or could be before the end."""
-        self._moved = Bell()
+        self._moved = Notifier()
         self._hurried_at = math.inf
         self._gave_up: EndReason | None = None
         self._phase: object = None
@@ -162,7 +162,7 @@ class Leg:
     def hurry(self) -> None:
         """The end was asked for: a session that has not begun by now has little time to."""
         self._hurried_at = min(self._hurried_at, anyio.current_time())
-        self._moved.ring()
+        self._moved.notify()
 
     @property
     def rotates(self) -> bool:
@@ -418,7 +418,7 @@ class Leg:
 
     def _move(self) -> None:
         self._note_phase()
-        self._moved.ring()
+        self._moved.notify()
         self._on_change()
 
     def _note_phase(self) -> None:

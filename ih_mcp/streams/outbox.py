@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ih_mcp.media.containers.container_types import Jump
 from ih_mcp.media.jumps import ClockJump
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.wire.messages import Close, Configure
 
 DEFAULT_MAX_BYTES = 64 * 2**20
@@ -82,7 +82,7 @@ class Queued:
         self.bytes = 0
         self.kept_bytes = 0
         """Of segments that were sent and may have to be sent again."""
-        self._freed = Bell()
+        self._freed = Notifier()
 
     @property
     def keeps_too_much(self) -> bool:
@@ -95,7 +95,7 @@ class Queued:
         """So many more wait; fewer, where it is negative."""
         self.bytes += size
         if size < 0:
-            self._freed.ring()
+            self._freed.notify()
 
     async def freed(self) -> None:
         """Wait until some of them went."""
@@ -130,7 +130,7 @@ class Outbox:
         """Whether there is no connection, so that only little more is taken."""
         self.bytes = 0
         """Of the segments that wait."""
-        self._changed = Bell()
+        self._changed = Notifier()
 
     @property
     def segments(self) -> int:
@@ -156,7 +156,7 @@ class Outbox:
         """Append without waiting; for steering messages, and after `room`."""
         self._items.append(item)
         self._count(_size(item))
-        self._changed.ring()
+        self._changed.notify()
 
     def is_crowded_out(self, size: int) -> bool:
         """Whether it is what other streams hold that leaves no room for `size` bytes."""
@@ -174,7 +174,7 @@ class Outbox:
     def away(self, is_away: bool) -> None:
         """There is a connection from now on, or there is none."""
         self.is_away = is_away
-        self._changed.ring()
+        self._changed.notify()
 
     async def head(self) -> Item:
         """The oldest item, which stays until `written`; waits for one."""
@@ -195,7 +195,7 @@ class Outbox:
         """The oldest item goes without being sent."""
         item = self._items.popleft()
         self._count(-_size(item))
-        self._changed.ring()
+        self._changed.notify()
         return item
 
     def part_head(self) -> None:
@@ -216,7 +216,7 @@ class Outbox:
             self._items.appendleft(self._sent.pop())
         self._count(self._sent_bytes)
         self._count_kept(-self._sent_bytes)
-        self._changed.ring()
+        self._changed.notify()
         return count
 
     def _count(self, size: int) -> None:
@@ -241,7 +241,7 @@ class Outbox:
         self._sent.clear()
         self._count(-self.bytes)
         self._count_kept(-self._sent_bytes)
-        self._changed.ring()
+        self._changed.notify()
         return unsent
 
 

@@ -31,7 +31,7 @@ from ih_mcp.journal import Log
 from ih_mcp.media.jumps import ClockJump
 from ih_mcp.net.retry import NOT_READY, Again, Retries
 from ih_mcp.net.socket import Opener
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing, Limits
 from ih_mcp.wire.messages import Close, Config, Configure, Error
 from ih_mcp.wire.refusal import refusal
@@ -189,7 +189,7 @@ class Stream:
         self._is_over = False
         self.unsent = 0
         """Segments that were taken and never sent, once it is over."""
-        self._changed = Bell()
+        self._changed = Notifier()
 
     # --- for callers ---------------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ class Stream:
         self.clock_jumps += segment.clock_jumps
         if segment.end_seconds is not None:
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
-        self._changed.ring()
+        self._changed.notify()
 
     def place_of(self, seconds: float) -> float:
         """Where in its file media stands that is at this second of what was sent."""
@@ -332,12 +332,12 @@ class Stream:
         """A segment waits for its time; None where none does."""
         if held != self.held:
             self.held = held
-            self._changed.ring()
+            self._changed.notify()
 
     def let_go(self, seconds: float) -> None:
         """Live media was recorded and cannot be sent, since the connection is slower."""
         self.let_go_seconds += seconds
-        self._changed.ring()
+        self._changed.notify()
 
     def configure(self, config: Config) -> None:
         """Replace the session configuration, after the segments taken so far.
@@ -366,13 +366,13 @@ class Stream:
         if self._is_stopped and self.leg:
             self.leg.hurry()
         if self._asked_to_end or self._is_over:
-            self._changed.ring()
+            self._changed.notify()
             return False
         self._asked_to_end = True
         if self._intake and (rest := self._intake.finish()):
             self.outbox.put(rest)
         self.outbox.put(Close())
-        self._changed.ring()
+        self._changed.notify()
         return True
 
     def fail(self, failure: IhMcpError) -> None:
@@ -383,7 +383,7 @@ class Stream:
     def note_push(self, digest: bytes, size: int) -> None:
         """A caller's segment was kept."""
         self.pushes.keep(digest, size)
-        self._changed.ring()
+        self._changed.notify()
 
     def require_feeder(self, feeder: Feeder) -> None:
         """See to it that nobody else gives the stream its media.
@@ -481,7 +481,7 @@ class Stream:
         )
         self.trouble = None
         self.legs.append(leg)
-        self._changed.ring()
+        self._changed.notify()
         return leg
 
     def _config(self) -> Config | None:
@@ -496,7 +496,7 @@ class Stream:
             self.outbox.away(False)
         if self.plan.resends:
             self.outbox.settled(self.answered_seconds)
-        self._changed.ring()
+        self._changed.notify()
 
     def _may_rotate(self) -> bool:
         return self._retries.may_renew(now=anyio.current_time())
@@ -517,7 +517,7 @@ class Stream:
         self.outbox.away(True)
         until = anyio.current_time() + again.seconds
         self.trouble = Trouble(failure=failure, again=again, until=until)
-        self._changed.ring()
+        self._changed.notify()
         if again.waits_for_media:
             await self.until(lambda: bool(self.outbox.segments) or self._asked_to_end)
         with anyio.CancelScope(deadline=until):
@@ -591,7 +591,7 @@ class Stream:
         except JournalError as exc:
             self.failure = exc
         self._is_over = True
-        self._changed.ring()
+        self._changed.notify()
         try:
             await self.log.write_record(self.record(), ended=True)
         except JournalError as exc:

@@ -21,7 +21,7 @@ from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStrea
 from ih_mcp.journal import Journal, Log, StreamRow
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.wire.refusal import refusal
 from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path, require_job_id
 
@@ -56,7 +56,7 @@ class Analysis:
     log: Log
     facts: dict[str, object]
     """What the journal keeps of it, ready for JSON."""
-    changed: Bell = field(default_factory=Bell)
+    changed: Notifier = field(default_factory=Notifier)
     is_over: bool = False
     notes: tuple[str, ...] = ()
 
@@ -189,7 +189,7 @@ class Analyses:
         analysis.is_over = True
         self._live.pop(analysis.id, None)
         self._journal.release(analysis.log)
-        analysis.changed.ring()
+        analysis.changed.notify()
 
     async def _take(
         self,

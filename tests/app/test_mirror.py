@@ -41,7 +41,7 @@ async def end(journal: Journal, log: Log) -> None:
 
 async def until(holds: Callable[[], bool]) -> None:
     with anyio.fail_after(5):
-        while not holds():  # noqa: ASYNC110 - a file rings no bell
+        while not holds():  # noqa: ASYNC110 - a file notifies nobody
             await anyio.sleep(0.01)
 
 

@@ -65,7 +65,7 @@ class Firefox:
     async def says(self, place: str, words: str, *, seconds: float = 20) -> None:
         with anyio.fail_after(seconds):
             asked = f"document.querySelector({place!r}).textContent"
-            while words not in await self.ask(asked):  # noqa: ASYNC110 - a page rings no bell here
+            while words not in await self.ask(asked):  # noqa: ASYNC110 - a page notifies nobody here
                 await anyio.sleep(0.2)
 
 

@@ -26,7 +26,7 @@ from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
 from ih_mcp.journal.checks import checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
 from ih_mcp.journal.store import Batch, Row
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
@@ -819,7 +819,7 @@ async def test_a_commit_during_a_sync_is_synced_soon_and_an_idle_journal_never(
         assert await has_begun()
         is_idle = anyio.Event()
 
-        class Watched(Bell):
+        class Watched(Notifier):
             async def wait(self) -> None:
                 is_idle.set()
                 await super().wait()

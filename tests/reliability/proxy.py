@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 
 _READ_BYTES = 2**16
 _UNDER_WAY = 32  # reads between reader and writer of one way: 2 MiB
@@ -49,7 +49,7 @@ class Way:
     """Nothing is read any more: the sender's buffers fill up."""
     is_lost: bool = False
     """What comes is read and thrown away, and no end is passed on: Toxiproxy's timeout of 0."""
-    changed: Bell = field(default_factory=Bell, repr=False)
+    changed: Notifier = field(default_factory=Notifier, repr=False)
 
     def set(self, **values: float) -> None:
         """Change fields by name."""
@@ -57,7 +57,7 @@ class Way:
             if name not in self.__slots__:
                 raise TypeError(f"a way has no {name}")
             setattr(self, name, value)
-        self.changed.ring()
+        self.changed.notify()
 
     async def flowing(self) -> None:
         """Wait while it is stalled."""
@@ -98,7 +98,7 @@ class Proxy:
         self.port = 0
         self._target = host, port
         self._random = Random(seed)  # noqa: S311 - faults are to be repeatable
-        self._moved = Bell()
+        self._moved = Notifier()
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._listening: anyio.CancelScope | None = None
         self._closed = anyio.Event()
@@ -175,13 +175,13 @@ class Proxy:
                 self.links.append(link)
                 with anyio.CancelScope() as scope:
                     self._scopes[number] = scope
-                    self._moved.ring()
+                    self._moved.notify()
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(self._way, link, self.up)
                         tasks.start_soon(self._way, link, self.down)
                 del self._scopes[number]
                 link.is_over = True
-        self._moved.ring()
+        self._moved.notify()
 
     async def _way(self, link: Link, way: Way) -> None:
         """Carry one direction: a reader and a writer, with what is under way between them."""
@@ -238,7 +238,7 @@ class Proxy:
             link.bytes_up += len(piece)
         else:
             link.bytes_down += len(piece)
-        self._moved.ring()
+        self._moved.notify()
         if passed + len(piece) >= way.limit_bytes:
             self._scopes[self.links.index(link)].cancel()
             return False

@@ -25,7 +25,7 @@ class Peer:
 
     async def __call__(self, stream: SocketStream) -> None:
         self.streams.append(stream)
-        self.ring()
+        self.notify()
         async with stream:
             await self.hear(stream)
 
@@ -33,16 +33,16 @@ class Peer:
         try:
             while True:
                 self.heard += await stream.receive()
-                self.ring()
+                self.notify()
         except anyio.EndOfStream:
             self.ends.append("eof")
         except anyio.BrokenResourceError:
             self.ends.append("reset")
         except anyio.ClosedResourceError:
             self.ends.append("closed")
-        self.ring()
+        self.notify()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         self.moved.set()
         self.moved = anyio.Event()
 

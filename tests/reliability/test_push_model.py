@@ -267,7 +267,7 @@ class Line:
         if self.is_lost:
             return
         self.service.client._room = 64
-        self.service.socket.moved.ring()
+        self.service.socket.moved.notify()
         while len(self.heard) < len(self.kept):
             if isinstance(item := await self.service.hear(), bytes):  # else the configuration
                 self.heard.append(item)

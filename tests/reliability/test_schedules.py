@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from ih_mcp.errors import IhMcpError, LocalProtocolError, TransportError
 from ih_mcp.journal import Entry as Kept
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
@@ -43,7 +43,7 @@ class MemoryLog:
     record: Mapping[str, object] = field(default_factory=dict)
     is_full = False
     failure = None
-    bell: Bell = field(default_factory=Bell)
+    changed: Notifier = field(default_factory=Notifier)
 
     @property
     def last(self) -> int:
@@ -51,7 +51,7 @@ class MemoryLog:
 
     def append(self, body: Body, *, leg: int) -> None:
         self.entries.append(Kept(len(self.entries) + 1, leg, 0, body))
-        self.bell.ring()
+        self.changed.notify()
 
     async def flushed(self) -> None:
         return

@@ -244,7 +244,7 @@ async def test_a_push_that_waits_while_the_stream_is_ended_leaves_nothing(
             await anyio.wait_all_tasks_blocked()
             stream.ask_to_end()
             service.client._room = 64
-            service.socket.moved.ring()
+            service.socket.moved.notify()
             assert await service.hear() == header + first
             assert await service.hear() == '{"type":"session.close"}'
 

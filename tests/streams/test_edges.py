@@ -366,7 +366,7 @@ async def test_what_a_session_that_would_not_drain_got_is_sent_again_in_the_next
         await first.say('{"type":"session.closing","data":{"max_drain_seconds":0}}')
         assert stream.leg
         stream.leg._patience = replace(stream.leg._patience, drain_margin_seconds=0.1)
-        stream.leg._moved.ring()
+        stream.leg._moved.notify()
         second = await services.session(1)
         assert [await second.hear(), await second.hear()] == [HEAD + b"0@0", b"1@1"]
 

@@ -18,7 +18,7 @@ from ih_mcp.media.camera import record
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import Input
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.notifier import Bell
+from ih_mcp.notifier import Notifier
 from ih_mcp.streams.stream import Stream
 
 from .file import feeding, outgoing
@@ -61,7 +61,7 @@ class Waiting:
         self._max_seconds = max_seconds
         self._segments: deque[Segment] = deque()
         self._is_complete = False
-        self._changed = Bell()
+        self._changed = Notifier()
 
     def put(self, segment: Segment) -> float:
         """Take the newest one; gives the seconds of those that had to go for it."""
@@ -69,13 +69,13 @@ class Waiting:
         gone = 0.0
         while len(self._segments) > 1 and self._seconds > self._max_seconds:
             gone += _seconds(self._let_go())
-        self._changed.ring()
+        self._changed.notify()
         return gone
 
     def complete(self) -> None:
         """Nothing more comes."""
         self._is_complete = True
-        self._changed.ring()
+        self._changed.notify()
 
     async def head(self) -> Segment | None:
         """The oldest one, which may go yet; None once nothing more comes."""
