@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStreamError
@@ -203,7 +204,7 @@ class Analyses:
         """Keep the answer, or ask for the job it names."""
         if not makes_job:
             return await self._keep(analysis, reply)
-        job = Job.read(reply.body)
+        job = await to_thread.run_sync(Job.read, reply.body)
         if job.is_settled:
             return await self._keep(analysis, reply, job)
         running = {"state": "running", "job_id": job.job_id}
@@ -228,7 +229,7 @@ class Analyses:
                 continue
             pause = self._poll_seconds
             analysis.facts.pop("error", None)
-            job = Job.read(reply.body)
+            job = await to_thread.run_sync(Job.read, reply.body)
             if job.is_settled:
                 return await self._keep(analysis, reply, job)
 

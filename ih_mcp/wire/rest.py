@@ -16,6 +16,8 @@ from types import MappingProxyType
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.redaction import checked
 
+from .json_members import read_members
+
 Fields = Mapping[str, object]
 
 CLIENT_TOKENS_PATH = "/v1/client_tokens"  # sdk 1.3.4
@@ -30,6 +32,8 @@ REALTIME_SCOPE = "interhumanai.realtime"  # sdk 1.3.4
 DEFAULT_SCOPES = (UPLOAD_SCOPE, STREAM_SCOPE)  # sdk 1.3.4
 MAX_VIDEO_BYTES = 32 * 2**20  # docs: upload-analyze
 MIN_VIDEO_SECONDS = 3.0  # docs: upload-analyze
+MAX_READ_BYTES = 256 * 2**10
+"""Of a JSON body that is read whole; more would hold up the event loop. chosen."""
 _MAX_LIFETIME_SECONDS = 366 * 86_400  # chosen: no clock here goes further
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # chosen: seen are UUIDs and words with a number
 _NO_ANSWER = "That is no answer of this API. Check IH_MCP_ENDPOINT."
@@ -296,12 +300,12 @@ class Job:
 
     @classmethod
     def read(cls, body: bytes) -> Job:
-        """What a job's envelope says.
+        """What a job's envelope says; in a thread where it may be large.
 
         Raises:
             RemoteProtocolError: It names no job that can be asked for, or no state.
         """
-        frame = _object(body)
+        frame = _members(body) if len(body) > MAX_READ_BYTES else _object(body)
         job_id, status = frame.get("job_id"), frame.get("status")
         if not isinstance(job_id, str) or not isinstance(status, str):
             raise RemoteProtocolError("a job answer without job_id and status", help=_NO_ANSWER)
@@ -355,7 +359,17 @@ def _request(body: bytes) -> Fields:
     return _object(body, no_json="ih4006", no_object="ih4005")
 
 
+def _members(body: bytes) -> Fields:
+    """What steers a job, of an answer that holds a large result as well."""
+    try:
+        return read_members(body.decode(), ("job_id", "status", "error"))
+    except (ValueError, RecursionError):
+        raise RemoteProtocolError("a job answer that is not JSON", help=_NO_ANSWER) from None
+
+
 def _object(body: bytes, *, no_json: str | None = None, no_object: str | None = None) -> Fields:
+    if len(body) > MAX_READ_BYTES:
+        raise RemoteProtocolError("a body of this kind that is too large", help=_NO_ANSWER)
     try:
         frame: object = json.loads(body)
     except (ValueError, RecursionError):  # the error holds the body, and so perhaps a secret

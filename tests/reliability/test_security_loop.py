@@ -35,6 +35,7 @@ from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.rest import Job
 from tests.road.host import Process, environment
 from tests.road.test_process_end import BOUND_SECONDS, ENDS, children
 from tests.streams.service import Service
@@ -160,6 +161,15 @@ async def test_s21_no_message_grown_from_a_grammar_holds_the_loop_long(journal: 
     longest, grown = max(scored, key=lambda pair: pair[0])
     said = f"{len(scored)} grown messages: {longest * 1000:.0f} ms at most, by {grown}"
     report("S21", "test_security_loop.py", said)
+
+
+async def test_s21_a_job_with_a_large_result_is_read_without_holding_anybody_up() -> None:
+    result = {"signals": [{"type": "agreement", "start": n / 3, "end": n} for n in range(150_000)]}
+    body = json.dumps({"job_id": "j1", "result": result, "status": "completed"}).encode()
+    async with holding() as hold:
+        job = await to_thread.run_sync(Job.read, body)
+    assert (job.job_id, job.status) == ("j1", "completed")
+    check("S21", f"a job of {len(body) // 2**20} MiB", hold)
 
 
 # --- S26: floods ---------------------------------------------------------------------------------
