@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError
-from ih_mcp.journal import Entry, Journal
+from ih_mcp.journal import Entry, Journal, follow
 
 from .jsonl import frame
 
@@ -76,19 +76,13 @@ class Mirror:
         return {"mirror": str(copy.path), **problem}
 
     async def _follow(self, stream_id: str, copy: _Copy) -> None:
-        journal = self._journal
+        following = follow(self._journal, stream_id, 0, limit=_PAGE, max_chars=_PAGE_CHARS)
         try:
-            while True:
-                page = await journal.read(
-                    stream_id, copy.cursor, limit=_PAGE, max_chars=_PAGE_CHARS
-                )
-                if page.entries:
-                    await _add(copy, page.entries)
-                elif page.ended:
-                    break
-                else:
-                    await journal.wait(stream_id, copy.cursor)
-                await anyio.sleep(_GATHER_SECONDS)
+            async with aclosing(following) as pages:
+                async for page in pages:
+                    if page.entries:
+                        await _add(copy, page.entries)
+                    await anyio.sleep(_GATHER_SECONDS)
         except IhMcpError as exc:  # removed from the journal before it was copied
             copy.problem = copy.tell(exc.what)
         finally:
@@ -102,14 +96,15 @@ class Mirror:
 
 
 async def _add(copy: _Copy, entries: Sequence[Entry]) -> None:
-    """Copy what is new; where that cannot be, wait a while, so that it is tried again."""
-    try:
-        await to_thread.run_sync(_append, copy.path, entries)
-    except OSError as exc:
-        copy.problem = copy.tell(exc.strerror or str(exc))
-        await anyio.sleep(_RETRY_SECONDS)
-    else:
-        copy.cursor, copy.problem = entries[-1].cursor, ""
+    """Append entries to the copy; a write that fails is tried again until it succeeds."""
+    while copy.cursor < entries[-1].cursor:
+        try:
+            await to_thread.run_sync(_append, copy.path, entries)
+        except OSError as exc:
+            copy.problem = copy.tell(exc.strerror or str(exc))
+            await anyio.sleep(_RETRY_SECONDS)
+        else:
+            copy.cursor, copy.problem = entries[-1].cursor, ""
 
 
 def _append(path: Path, entries: Sequence[Entry]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -16,7 +17,7 @@ import anyio
 import anyio.lowlevel
 from anyio import to_thread
 
-from ih_mcp.journal import Entry, Page
+from ih_mcp.journal import Entry, Page, follow
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts, leg_offsets
 from ih_mcp.wire.codec import MAX_READ_CHARS
@@ -64,14 +65,10 @@ class Teller:
 
     async def _follow_messages(self, known: int) -> None:
         journal = self._house.journal
-        cursor = (await journal.row(self._stream_id)).oldest - 1
-        while True:
-            page = await journal.read(self._stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
-            await self._tell(page, [entry for entry in page.entries if entry.cursor > known])
-            cursor = page.entries[-1].cursor if page.entries else cursor
-            if page.ended and cursor >= page.last:
-                return
-            await journal.wait(self._stream_id, cursor)
+        following = follow(journal, self._stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
+        async with aclosing(following) as pages:
+            async for page in pages:
+                await self._tell(page, [entry for entry in page.entries if entry.cursor > known])
 
     async def _follow_status(self, stream: Stream) -> None:
         shown: tuple[object, ...] = ()
@@ -104,7 +101,7 @@ class Teller:
     def _draw(self, timeline: Timeline, record: Mapping[str, object], page: Page | None) -> Drawing:
         """Fold in what is new and draw all; in a thread, for there may be much of it."""
         timeline.take_all(page.entries if page else (), leg_offsets(record))
-        if page and page.ended and timeline.cursor >= page.last:
+        if page and page.is_final:
             timeline.close(record)
         return timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import anyio
 from anyio import to_thread
 
 from ih_mcp.errors import UnknownStreamError
-from ih_mcp.journal import Journal, open_journal
+from ih_mcp.journal import Journal, follow, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.registry import PREFIX
 
@@ -25,14 +27,10 @@ def run(settings: Settings, stream_id: str | None) -> int:
 async def _run(settings: Settings, stream_id: str | None) -> None:
     async with open_journal(settings.data_dir) as journal:
         stream_id = stream_id or await newest(journal)
-        row = await journal.row(stream_id)
-        cursor = row.oldest - 1
-        while True:
-            page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
-            if not page.entries:
-                return
-            await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
-            cursor = page.entries[-1].cursor
+        kept = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
+        async with aclosing(kept) as pages:
+            async for page in pages:
+                await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
 
 
 async def newest(journal: Journal) -> str:

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 import anyio
@@ -16,6 +16,7 @@ from rich.status import Status
 
 from ih_mcp.app.jsonl import frame
 from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
 from ih_mcp.streams.pacing import Held, PaceName
 from ih_mcp.streams.stream import Stream
@@ -81,17 +82,13 @@ async def _interruptible(stream: Stream) -> AsyncIterator[None]:
 
 
 async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> None:
-    """Follow the journal, like every reader, until the stream is over and all is printed."""
-    cursor = 0
-    while True:
-        await runtime.journal.wait(stream.id, cursor)
-        page = await runtime.journal.read(stream.id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
-        if page.entries:
-            await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
-            cursor = page.entries[-1].cursor
-        status.update(plain(_progress(stream)))
-        if page.ended and cursor >= page.last:
-            return
+    """Print each message as the journal keeps it, until the stream is over."""
+    following = follow(runtime.journal, stream.id, 0, limit=_PAGE, max_chars=_PAGE_CHARS)
+    async with aclosing(following) as pages:
+        async for page in pages:
+            if page.entries:
+                await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
+            status.update(plain(_progress(stream)))
 
 
 async def tell_holds(stream: Stream, console: Console) -> None:

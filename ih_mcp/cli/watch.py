@@ -14,7 +14,7 @@ from ih_mcp.capture.serve import open_house
 from ih_mcp.errors import unwrapped
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.settings import Settings
-from ih_mcp.timeline.model import follow
+from ih_mcp.timeline.model import follow_timeline
 from ih_mcp.timeline.terminal import Picture
 
 from .messages import newest
@@ -40,7 +40,7 @@ async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
 async def _show(journal: Journal, stream_id: str) -> None:
     """On a terminal the picture moves; else the last one is printed."""
     console = Console()
-    async with aclosing(follow(journal, stream_id)) as drawings:
+    async with aclosing(follow_timeline(journal, stream_id)) as drawings:
         if console.is_terminal:
             with Live(console=console, auto_refresh=False) as live:
                 async for drawing in drawings:

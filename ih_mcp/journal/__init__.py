@@ -1,5 +1,6 @@
 """What arrived, in order, durable before it is shown."""
 
+from .follow import follow
 from .journal import FILE_NAME, Journal, Keeping, Log, Page, open_journal
 from .owners import Process
 from .store import Entry, StreamRow
@@ -13,5 +14,6 @@ __all__ = [
     "Page",
     "Process",
     "StreamRow",
+    "follow",
     "open_journal",
 ]

@@ -57,10 +57,22 @@ class Page:
     """Entries after a cursor, and where they stand in the whole."""
 
     entries: tuple[Entry, ...]
+    cursor: int
+    """Where to read on: of the newest of these entries, or where the stream has come."""
     last: int
     """The newest cursor there is."""
     ended: bool
     """Whether the stream is over, so that nothing can follow `last`."""
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether there is nothing to read behind these entries yet."""
+        return self.cursor >= self.last
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows these entries, now or later."""
+        return self.ended and self.is_newest
 
 
 class Log:
@@ -260,7 +272,7 @@ class Journal:
         if log and after >= log.last:
             if log.failure:
                 raise log.failure
-            return Page((), log.last, ended=False)
+            return Page((), log.last, log.last, ended=False)
         found = await self._read(
             partial(self._reader.read, stream_id, after, limit=limit, max_chars=max_chars)
         )
@@ -273,8 +285,9 @@ class Journal:
                 help=f"The oldest cursor to read from is {row.oldest - 1}.",
                 facts={"oldest_cursor": row.oldest - 1, "stream_id": stream_id},
             )
-        last = max([row.last, *(entry.cursor for entry in entries[-1:])])
-        return Page(tuple(entries), last, ended=row.ended_at is not None)
+        cursor = entries[-1].cursor if entries else row.last
+        is_over = row.ended_at is not None
+        return Page(tuple(entries), cursor, max(row.last, cursor), ended=is_over)
 
     async def wait(self, stream_id: str, after: int) -> None:
         """Return when there may be entries after a cursor, or the stream is over or failed."""

@@ -70,19 +70,17 @@ async def _read(runtime: Runtime, arguments: PollEvents) -> Page:
 def _page_status(arguments: PollEvents, page: Page, record: dict[str, object]) -> dict[str, object]:
     is_beyond = arguments.cursor > page.last  # another stream's, or one a power failure took
     note = {"note": _BEYOND.format(arguments.cursor, page.last)} if is_beyond else {}
-    next_cursor = page.entries[-1].cursor if page.entries else min(arguments.cursor, page.last)
-    remaining = max(0, page.last - next_cursor)
-    ended = record["state"] in {"ended", "failed"} and page.ended and not remaining
+    ended = record["state"] in {"ended", "failed"} and page.is_final
     return {
         "stream_id": arguments.stream_id,
         **pick(record),
         "cursor": arguments.cursor,
-        "next_cursor": next_cursor,
+        "next_cursor": page.cursor,
         "returned": len(page.entries),
-        "remaining": remaining,
+        "remaining": page.last - page.cursor,
         "ended": ended,
         **note,
-        "next": "done: nothing follows" if ended else f"poll_events(cursor={next_cursor})",
+        "next": "done: nothing follows" if ended else f"poll_events(cursor={page.cursor})",
     }
 
 

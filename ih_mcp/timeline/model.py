@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 
 from ih_mcp.errors import RemoteProtocolError
-from ih_mcp.journal import Entry, Journal
+from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
 from ih_mcp.wire.spans import EngagementSpan, Fields, Lifecycle, Range, Span
@@ -205,7 +205,7 @@ def dialect_of(record: Mapping[str, object]) -> Dialect:
     return DIALECTS.get(str(record.get("api")), DIALECTS["v1"])
 
 
-async def follow(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
+async def follow_timeline(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
     """The picture of a stream of whichever process, again after each commit, until it is over.
 
     The first one holds all that is kept; the last one says `ended`.
@@ -216,20 +216,16 @@ async def follow(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
     row = await journal.row(stream_id)
     record = json.loads(row.record)
     timeline = Timeline(dialect_of(record))
-    cursor, is_over = row.oldest - 1, False
-    while not is_over:
-        page = await journal.read(stream_id, cursor, limit=_PAGE, max_chars=_PAGE_CHARS)
-        record = json.loads((await journal.row(stream_id)).record)
-        await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
-        cursor = page.entries[-1].cursor if page.entries else cursor
-        if page.entries and cursor < page.last:
-            continue  # there is more to read before there is something to show
-        is_over = page.ended
-        if is_over:
-            await to_thread.run_sync(timeline.close, record)
-        yield await to_thread.run_sync(partial(timeline.as_json, record, stream_id=stream_id))
-        if not is_over:
-            await journal.wait(stream_id, cursor)
+    following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
+    async with aclosing(following) as pages:
+        async for page in pages:
+            record = json.loads((await journal.row(stream_id)).record)
+            await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
+            if not page.is_newest:
+                continue  # there is more to read before there is something to show
+            if page.is_final:
+                await to_thread.run_sync(timeline.close, record)
+            yield await to_thread.run_sync(partial(timeline.as_json, record, stream_id=stream_id))
 
 
 async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
@@ -238,7 +234,7 @@ async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
     Raises:
         UnknownStreamError: Nobody knows it.
     """
-    async with aclosing(follow(journal, stream_id)) as drawings:
+    async with aclosing(follow_timeline(journal, stream_id)) as drawings:
         async for drawing in drawings:
             return drawing
     raise AssertionError("there is always a first one")

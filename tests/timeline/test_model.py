@@ -18,7 +18,7 @@ from ih_mcp.timeline.model import (
     Drawing,
     Timeline,
     changes,
-    follow,
+    follow_timeline,
     leg_offsets,
     read_timeline,
 )
@@ -137,7 +137,7 @@ async def test_a_live_stream_is_drawn_anew_after_each_commit(tmp_path: Path) -> 
         log = await journal.begin("st_1", {"state": "open", "api": "v1"})
 
         async def watch() -> None:
-            seen.extend([json.loads(json.dumps(d)) async for d in follow(journal, "st_1")])
+            seen.extend([json.loads(json.dumps(d)) async for d in follow_timeline(journal, "st_1")])
 
         tasks.start_soon(watch)
         for text in MESSAGES:
