@@ -22,13 +22,13 @@ import anyio
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.standin.analysis.coverage import Ranges
-from ih_mcp.standin.analysis.message_builder import Telling
+from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.standin.cues import missing_packages
 from ih_mcp.standin.cues.analyst import _make_engine
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.sessions.pipeline import Hooks, analysing
+from ih_mcp.standin.sessions.pipeline import Hooks, run_analysis
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Error, Reading
 
@@ -192,11 +192,11 @@ async def _stream(media: Path, note: Callable[[Reading | Error], None]) -> float
         deliver=deliver,
     )
     options = Options(analyst=choose_analyst("cues").make)
-    open_decoder = app.state.house.open_decoder
+    open_decoder = app.state.standin.open_decoder
     async with (
         await anyio.open_file(media, "rb") as file,
-        analysing(
-            telling=Telling(V1, min_window_seconds=options.min_window_seconds),
+        run_analysis(
+            telling=MessageBuilder(V1, min_window_seconds=options.min_window_seconds),
             options=options,
             open_decoder=open_decoder,
             hooks=hooks,

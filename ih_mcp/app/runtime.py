@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg.program import Ffmpeg
     from ih_mcp.net.socket import Socket
     from ih_mcp.net.token import Credential
-    from ih_mcp.standin.analyst_selection import Choice
+    from ih_mcp.standin.analyst_selection import AnalystChoice
     from ih_mcp.standin.options import Options
     from ih_mcp.streams.pacing import PaceName
 
@@ -321,7 +321,7 @@ class Runtime:
         """Of the service, or of the stand-in where that was asked for."""
         return self.settings.base_url or await self.standin()
 
-    async def analyst(self) -> Choice:
+    async def analyst(self) -> AnalystChoice:
         """Who analyses for the stand-in, and what to tell of it.
 
         Raises:
@@ -373,7 +373,7 @@ class Runtime:
 
     async def notes(self) -> dict[str, object]:
         """What is said beside every new stream: who analyses, where it is not the service."""
-        return {"note": (await self.analyst()).told} if self.settings.is_local else {}
+        return {"note": (await self.analyst()).description} if self.settings.is_local else {}
 
 
 def _require_in_query(chosen: Dialect, config: Config) -> None:

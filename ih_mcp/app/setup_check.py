@@ -57,7 +57,7 @@ async def _api(runtime: Runtime) -> str:
 async def _endpoint(runtime: Runtime) -> str:
     url = runtime.settings.base_url
     if url is None:
-        told = (await runtime.analyst()).told
+        told = (await runtime.analyst()).description
         return f"local: the stand-in of this package, not the real service; {told}"
     return f"{url} ({await _reached(url, runtime.settings.api)})"
 

@@ -67,7 +67,7 @@ async def _serve(settings: Settings, options: Options, port: int) -> None:
     async with serve(options, ffmpeg=ffmpeg, port=port) as running:
         print(running.url, flush=True)
         print(
-            f"ih-mcp stand-in: speaks the API of Interhuman, and is not it. {analyst.told} "
+            f"ih-mcp stand-in: speaks the API of Interhuman, and is not it. {analyst.description} "
             "Ctrl+C ends it.",
             file=sys.stderr,
         )

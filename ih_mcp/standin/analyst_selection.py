@@ -14,25 +14,25 @@ from ih_mcp.errors import ConfigurationError
 
 from .analysis.analyst import MakeAnalyst, find_analyst
 from .analysis.placeholder import Placeholder
-from .analysis.replay import replaying
+from .analysis.replay import make_replay
 from .cues import Cues, missing_packages
 
 INSTALL = "pip install 'ih-mcp[local]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class AnalystChoice:
     """An analyst for `Options.analyst`, and what to tell the user."""
 
     name: str
     make: MakeAnalyst
-    told: str
+    description: str
     """One line: which one it is, what it is not, and how to get the other."""
 
 
 def choose_analyst(
     name: str | None = None, *, scenario: Path | None = None, reports_stress: bool = False
-) -> Choice:
+) -> AnalystChoice:
     """The analyst to use.
 
     Looks at what is installed, without loading it; reads the scenario, where there is one. Both
@@ -53,16 +53,18 @@ def choose_analyst(
         name = "placeholder" if missing else "cues"
     match name:
         case "cues":
-            return _cues(missing, reports_stress=reports_stress)
+            return _choose_cues(missing, reports_stress=reports_stress)
         case "placeholder":
-            return Choice(name=name, make=Placeholder, told=_placeholder(missing))
+            return AnalystChoice(
+                name=name, make=Placeholder, description=_describe_placeholder(missing)
+            )
         case "replay":
-            return _replay(scenario)
+            return _choose_replay(scenario)
         case _:
-            return _offered(name)
+            return _choose_installed(name)
 
 
-def _cues(missing: list[str], *, reports_stress: bool) -> Choice:
+def _choose_cues(missing: list[str], *, reports_stress: bool) -> AnalystChoice:
     if "numpy" in missing or len(missing) > 1:
         raise ConfigurationError(
             f"the local cue engine needs {', '.join(missing)}",
@@ -70,15 +72,15 @@ def _cues(missing: list[str], *, reports_stress: bool) -> Choice:
             code="missing_packages",
         )
     lacks = f" (without {missing[0]} it reports less: {INSTALL})" if missing else ""
-    return Choice(
+    return AnalystChoice(
         name="cues",
         make=partial(Cues, reports_stress=reports_stress),
-        told=f"analyst: local-cues{lacks}. It measures voice and head on this machine, by rules "
-        "and without an AI model: cues, not states; not Inter-1, not Inter-2.",
+        description=f"analyst: local-cues{lacks}. It measures voice and head on this machine, by "
+        "rules and without an AI model: cues, not states; not Inter-1, not Inter-2.",
     )
 
 
-def _placeholder(missing: list[str]) -> str:
+def _describe_placeholder(missing: list[str]) -> str:
     other = f"{INSTALL} brings the local cue engine" if missing else "cues measures"
     return (
         "analyst: placeholder. It makes events up from loudness and movement and measures nothing "
@@ -86,7 +88,7 @@ def _placeholder(missing: list[str]) -> str:
     )
 
 
-def _replay(scenario: Path | None) -> Choice:
+def _choose_replay(scenario: Path | None) -> AnalystChoice:
     if scenario is None:
         raise ConfigurationError(
             "replay needs a scenario to play",
@@ -94,25 +96,25 @@ def _replay(scenario: Path | None) -> Choice:
             "JSON lines, or scenes as YAML.",
             code="missing_scenario",
         )
-    return Choice(
+    return AnalystChoice(
         name="replay",
-        make=replaying(scenario),
-        told=f"analyst: replay. It plays {scenario.name} and looks at no media: scripted, not an "
-        "analysis.",
+        make=make_replay(scenario),
+        description=f"analyst: replay. It plays {scenario.name} and looks at no media: scripted, "
+        "not an analysis.",
     )
 
 
-def _offered(name: str) -> Choice:
+def _choose_installed(name: str) -> AnalystChoice:
     try:
         make = find_analyst(name)
     except ConfigurationError as exc:
-        told = f"{exc.help} Always there: placeholder, replay."
-        raise ConfigurationError(exc.what, help=told, code=exc.code) from None
-    description = make().describe()
-    away = "sends data away" if description.sends_data_away else "keeps data on this machine"
-    return Choice(
+        advice = f"{exc.help} Always there: placeholder, replay."
+        raise ConfigurationError(exc.what, help=advice, code=exc.code) from None
+    described = make().describe()
+    away = "sends data away" if described.sends_data_away else "keeps data on this machine"
+    return AnalystChoice(
         name=name,
         make=make,
-        told=f"analyst: {description.name} {description.version} of an installed package; it says "
-        f"that it {away}.",
+        description=f"analyst: {described.name} {described.version} of an installed package; it "
+        f"says that it {away}.",
     )

@@ -39,7 +39,7 @@ class Peer(Protocol):
         ...
 
 
-class AsgiPeer:
+class AsgiSocket:
     """A peer behind an accepted ASGI WebSocket."""
 
     def __init__(self, socket: WebSocket) -> None:

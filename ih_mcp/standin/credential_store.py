@@ -116,7 +116,7 @@ TEST_KEYS: Mapping[str, Grant | str] = {
 """Keys that meet a refusal: a grant that lacks something, or the id that answers them."""
 
 
-class Vault:
+class CredentialStore:
     """Credentials of one stand-in.
 
     Args:
@@ -132,7 +132,7 @@ class Vault:
             if isinstance(known, Grant) and key is None:
                 self._grants[name] = replace(known, account=name)
 
-    def grant(self, credential: str | None, *, now: float, origin: str | None = None) -> Grant:
+    def authorize(self, credential: str | None, *, now: float, origin: str | None = None) -> Grant:
         """What this credential may do.
 
         Args:

@@ -140,8 +140,8 @@ class SessionRecord:
             "end": self.end,
             "close_code": self.close_code,
             "billed_seconds": round(self.billed.seconds, 3),
-            "billed": _pairs(self.billed),
-            "dropped": _pairs(self.dropped),
+            "billed": _ranges_to_json(self.billed),
+            "dropped": _ranges_to_json(self.dropped),
             "analysis": {
                 "windows": self.work.windows,
                 "windows_shed": self.work.shed,
@@ -155,7 +155,7 @@ class SessionRecord:
             "number": self.number,
             "correlation_id": self.correlation_id,
             "path": self.path,
-            "windows": _windows(self.seen),
+            "windows": _windows_to_json(self.seen),
         }
 
 
@@ -173,23 +173,23 @@ class UploadRecord:
         return {
             "correlation_id": self.correlation_id,
             "path": self.path,
-            "windows": _windows(self.seen),
+            "windows": _windows_to_json(self.seen),
         }
 
 
-def _windows(seen: Iterable[tuple[Window, Observations]]) -> list[dict[str, object]]:
+def _windows_to_json(seen: Iterable[tuple[Window, Observations]]) -> list[dict[str, object]]:
     return [
         {
             "start": window.start_seconds,
             "end": window.end_seconds,
             "engagement": observations.engagement,
-            "signals": [_signal(item) for item in observations.signals],
+            "signals": [_signal_to_json(item) for item in observations.signals],
         }
         for window, observations in seen
     ]
 
 
-def _signal(item: Observation) -> dict[str, object]:
+def _signal_to_json(item: Observation) -> dict[str, object]:
     return {
         "signal_type": item.signal_type,
         "probability": item.probability,
@@ -200,7 +200,7 @@ def _signal(item: Observation) -> dict[str, object]:
     }
 
 
-def _pairs(ranges: Ranges) -> list[list[float]]:
+def _ranges_to_json(ranges: Ranges) -> list[list[float]]:
     return [[item.start_seconds, item.end_seconds] for item in ranges]
 
 

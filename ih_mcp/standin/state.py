@@ -17,8 +17,8 @@ from ih_mcp.wire import error_catalog as catalog
 from ih_mcp.wire.rest import ErrorBody
 
 from .analysis.media_timeline import OpenDecoder
-from .credential_store import Grant, RefusedError, Vault
-from .faults.script import Answer, At, only
+from .credential_store import CredentialStore, Grant, RefusedError
+from .faults.script import AnswerWith, At, select_actions
 from .options import Options
 from .recorder import Recorder
 from .uploads.files import Files
@@ -26,7 +26,7 @@ from .uploads.jobs import Jobs
 
 
 @dataclass(slots=True, kw_only=True)
-class House:
+class StandinState:
     """One stand-in."""
 
     options: Options
@@ -34,20 +34,20 @@ class House:
     files: Files
     recorder: Recorder = field(default_factory=Recorder)
     billed_upload_seconds: float = 0.0
-    vault: Vault = field(init=False)
+    credentials: CredentialStore = field(init=False)
     jobs: Jobs = field(init=False)
     tasks: TaskGroup = field(init=False)
-    """Owns the work on jobs; there while `working` is open."""
+    """Owns the work on jobs; there while `run` is open."""
     _scopes: set[anyio.CancelScope] = field(default_factory=set)
     _uploads: int = 0
     _requests: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.vault = Vault(strict=self.options.strict, key=self.options.key)
+        self.credentials = CredentialStore(strict=self.options.strict, key=self.options.key)
         self.jobs = Jobs(max_age_seconds=self.options.job_seconds)
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Work on jobs and record while this is open; leaving cuts everything off."""
         async with (
             self.recorder.writing(self.options.record_path),
@@ -58,7 +58,7 @@ class House:
             tasks.cancel_scope.cancel()
 
     @contextmanager
-    def session(self) -> Iterator[None]:
+    def hold_session(self) -> Iterator[None]:
         """A session runs inside; `stop` cuts it off."""
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
@@ -67,7 +67,7 @@ class House:
             finally:
                 self._scopes.discard(scope)
 
-    def require_place(self) -> None:
+    def require_session_slot(self) -> None:
         """Raises `RefusedError` where there are as many sessions as may be."""
         most = self.options.max_sessions
         if len(self._scopes) >= most:
@@ -76,7 +76,7 @@ class House:
             )
 
     @contextmanager
-    def upload(self) -> Iterator[None]:
+    def hold_upload(self) -> Iterator[None]:
         """An upload is taken in or worked on inside.
 
         Raises:
@@ -98,13 +98,13 @@ class House:
         for scope in tuple(self._scopes):
             scope.cancel()
 
-    def grant(self, connection: HTTPConnection, credential: str | None) -> Grant:
+    def authorize(self, connection: HTTPConnection, credential: str | None) -> Grant:
         """What the caller may do.
 
         Raises:
             RefusedError: Nothing.
         """
-        return self.vault.grant(
+        return self.credentials.authorize(
             credential, now=anyio.current_time(), origin=connection.headers.get("origin")
         )
 
@@ -120,25 +120,25 @@ class House:
         self._requests[path] += 1
         at = At.REQUEST if session is None else At.UPGRADE
         n = self._requests[path]
-        for act in only(self.options.script.acts(at, n=n, session=session), Answer):
+        for act in select_actions(self.options.script.acts(at, n=n, session=session), AnswerWith):
             if act.path in {None, path}:
-                return _ordered(act, connection)
+                return _make_ordered_answer(act, connection)
         return None
 
 
-def bearer(headers: Headers) -> str | None:
+def bearer_credential(headers: Headers) -> str | None:
     """The credential of an `Authorization` header."""
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
-def refusal(
+def make_refusal(
     connection: HTTPConnection, code: str, message: str | None = None, *, status: int | None = None
 ) -> JSONResponse:
     """The HTTP answer that says no. docs: error-handling."""
     row = catalog.row(code)
     answer = JSONResponse(
-        error_body(connection, code, message).body(), status_code=status or row.status or 400
+        make_error_body(connection, code, message).body(), status_code=status or row.status or 400
     )
     if code in {"ih1002", "ih3001"}:
         answer.headers["Retry-After"] = "1"  # docs: these are to be respected
@@ -147,7 +147,7 @@ def refusal(
     return answer
 
 
-def error_body(connection: HTTPConnection, code: str, message: str | None = None) -> ErrorBody:
+def make_error_body(connection: HTTPConnection, code: str, message: str | None = None) -> ErrorBody:
     """What a refusal says."""
     row = catalog.row(code)
     text = message or row.meaning
@@ -160,11 +160,11 @@ def error_body(connection: HTTPConnection, code: str, message: str | None = None
     )
 
 
-def _ordered(act: Answer, connection: HTTPConnection) -> Response:
+def _make_ordered_answer(act: AnswerWith, connection: HTTPConnection) -> Response:
     """Without an id the body is that of a proxy, no JSON."""
     answer: Response = PlainTextResponse(f"status {act.status} by script\n", status_code=act.status)
     if act.error is not None:
-        answer = refusal(connection, act.error, status=act.status)
+        answer = make_refusal(connection, act.error, status=act.status)
     if act.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(act.retry_after_seconds)
     return answer

@@ -15,7 +15,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.streams.stream import Stream
 from tests.reliability.proxy import Proxy, open_proxy
 
@@ -26,7 +26,7 @@ class Room:
 
     runtime: Runtime
     house: House
-    standin: Running
+    standin: RunningStandin
     proxy: Proxy | None = None
     """Between server and stand-in, where one was asked for."""
 

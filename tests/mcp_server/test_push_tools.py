@@ -21,7 +21,7 @@ from ih_mcp.mcp_server import push_tools
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.streams import push_record as pushes
 from ih_mcp.streams.stream import Stream
 from tests.streams.test_all_or_nothing import cluster, webm_header
@@ -54,13 +54,13 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-async def running(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
+async def running(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
     async with serve(ffmpeg=ffmpeg) as opened:
         yield opened
 
 
 @pytest.fixture
-async def caller(running: Running, tmp_path: Path) -> AsyncIterator[Caller]:
+async def caller(running: RunningStandin, tmp_path: Path) -> AsyncIterator[Caller]:
     found = read_settings(
         endpoint=running.url, api_key="ih_k", data_dir=tmp_path / "d", media_dirs=str(tmp_path)
     )

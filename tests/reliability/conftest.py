@@ -8,7 +8,7 @@ import pytest
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 
 from .budget import report
 from .writer import message
@@ -43,7 +43,7 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-async def flooding(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
+async def flooding(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
     """A stand-in that says three hundred things at once to each session."""
     steps = [{"at": "ready", "send": message("flood", number)} for number in range(1, 301)]
     async with serve(Options(script=Script.parse(steps)), ffmpeg=ffmpeg) as running:

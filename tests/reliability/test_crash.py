@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from ih_mcp.journal import FILE_NAME, Entry, Keeping, open_journal
 from ih_mcp.journal.store import StreamRow
-from ih_mcp.standin.server.serve import Running
+from ih_mcp.standin.server.serve import RunningStandin
 from tests.road.host import REPOSITORY, Process, environment, open_host
 
 from .budget import dice, often, report
@@ -158,7 +158,7 @@ def test_c2_a_process_killed_while_it_recovers_loses_nothing_of_the_first(tmp_pa
 
 @pytest.mark.parametrize("row", ["C1"])
 async def test_a_killed_server_loses_nothing_it_had_answered(
-    row: str, flooding: Running, tmp_path: Path
+    row: str, flooding: RunningStandin, tmp_path: Path
 ) -> None:
     """The same over the whole road: the real server, its real stdio, a stand-in that floods."""
     kills = often(2, nightly=20)
@@ -234,7 +234,7 @@ async def test_c9_a_clock_that_jumps_changes_no_order(
 
 
 async def test_c9_a_suspended_server_goes_on_where_it_was(
-    flooding: Running, tmp_path: Path
+    flooding: RunningStandin, tmp_path: Path
 ) -> None:
     env = environment(tmp_path, endpoint=flooding.url)
     messages = await to_thread.run_sync(_suspend, env, 301)

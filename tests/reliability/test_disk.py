@@ -23,7 +23,7 @@ from ih_mcp.journal.store import Batch, Store
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.forked import REAL
 from tests.road.host import Answer, Host, environment, open_host
 
@@ -248,7 +248,7 @@ def test_c5_a_folder_that_is_read_only_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def talkative(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
+async def talkative(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
     """A stand-in whose first session says little, and whose second more than a small disk takes."""
     steps: list[object] = [{"at": "ready", "session": 1, "send": '{"type":"first"}'}]
     steps += [
@@ -271,7 +271,7 @@ def file_size_limit(limit: int) -> Iterator[None]:
 
 
 async def test_c5_a_server_whose_disk_is_full_says_so_and_what_is_safe(
-    talkative: Running, tmp_path: Path
+    talkative: RunningStandin, tmp_path: Path
 ) -> None:
     with file_size_limit(1 * 2**20):
         env = environment(tmp_path, endpoint=talkative.url)
@@ -309,7 +309,9 @@ async def read_until_it_fails(host: Host, stream_id: str) -> tuple[list[Poll], A
             return shown, answer
 
 
-async def test_c5_a_stream_whose_journal_failed_is_over(talkative: Running, tmp_path: Path) -> None:
+async def test_c5_a_stream_whose_journal_failed_is_over(
+    talkative: RunningStandin, tmp_path: Path
+) -> None:
     with file_size_limit(1 * 2**20):
         env = environment(tmp_path, endpoint=talkative.url)
         async with open_host(env, command=REAL) as host:

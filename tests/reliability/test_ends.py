@@ -14,7 +14,7 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.journal import open_journal
-from ih_mcp.standin.server.serve import Running
+from ih_mcp.standin.server.serve import RunningStandin
 from tests.road.host import Process, environment
 
 from .budget import report
@@ -43,7 +43,7 @@ ROWS: dict[str, Callable[[Process], None]] = {
 
 @pytest.mark.parametrize("row", ROWS)
 async def test_fifty_live_streams_are_ended_and_kept_in_time(
-    row: str, flooding: Running, tmp_path: Path
+    row: str, flooding: RunningStandin, tmp_path: Path
 ) -> None:
     folder, ids, took = tmp_path, [""], HOST_SECONDS
     for attempt in range(3):  # a machine that is busy elsewhere gets two more tries

@@ -36,7 +36,7 @@ from ih_mcp.mcp_server.tool import Call
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import Socket
 from ih_mcp.settings import read_settings
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.streams.sources.pushed import push
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V2
@@ -65,7 +65,7 @@ def examples(short: int) -> settings:
 @dataclass
 class Room:
     runtime: Runtime
-    standin: Running
+    standin: RunningStandin
     recordings: dict[str, bytes] = field(repr=False)
 
 

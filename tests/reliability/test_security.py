@@ -31,7 +31,7 @@ from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.media.test_hostile import Listener, listener
 from tests.road.host import KEY, REPOSITORY, Host, Process, environment, open_host
 
@@ -43,7 +43,9 @@ pytestmark = pytest.mark.timeout(3600 if often(0, nightly=1) else 90)
 
 
 @asynccontextmanager
-async def standin(ffmpeg: Ffmpeg, *steps: object, **options: object) -> AsyncIterator[Running]:
+async def standin(
+    ffmpeg: Ffmpeg, *steps: object, **options: object
+) -> AsyncIterator[RunningStandin]:
     script = Script.parse(list(steps))
     async with serve(Options(script=script, **options), ffmpeg=ffmpeg) as running:  # type: ignore[arg-type]
         yield running

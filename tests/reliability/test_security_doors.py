@@ -26,7 +26,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import listen
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.road.host import KEY
 
 from .budget import IS_LONG, often, report
@@ -41,7 +41,7 @@ FOREIGN_ORIGINS = ["https://evil.example", "null", "http://localhost.evil", "fil
 
 
 @pytest.fixture(scope="module")
-async def running(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
+async def running(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
     async with serve(ffmpeg=ffmpeg) as opened:
         yield opened
 
@@ -64,20 +64,22 @@ async def free_port() -> int:
         return int(listener.extra(anyio.abc.SocketAttribute.local_port))
 
 
-async def ask(running: Running, path: str = "/standin/sessions", **headers: str) -> httpx2.Response:
+async def ask(
+    running: RunningStandin, path: str = "/standin/sessions", **headers: str
+) -> httpx2.Response:
     async with httpx2.AsyncClient(trust_env=False) as client:
         return await client.get(running.url + path, headers=headers)
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
-async def test_s1_a_foreign_name_is_not_served(host: str, running: Running) -> None:
+async def test_s1_a_foreign_name_is_not_served(host: str, running: RunningStandin) -> None:
     answer = await ask(running, host=host)
     assert answer.status_code in {400, 421}, answer.text
     assert "sessions" not in answer.text
 
 
 @pytest.mark.parametrize("host", OWN_HOSTS)
-async def test_s1_names_of_this_machine_are_served(host: str, running: Running) -> None:
+async def test_s1_names_of_this_machine_are_served(host: str, running: RunningStandin) -> None:
     port = running.url.rpartition(":")[2]
     assert (await ask(running, host=host.format(port=port))).status_code == 200
 
@@ -110,7 +112,7 @@ async def test_s1_it_holds_on_other_addresses_too(host: str, status: int, tmp_pa
             assert answer.status_code == status
 
 
-async def test_s1_a_websocket_under_a_foreign_name_is_refused(running: Running) -> None:
+async def test_s1_a_websocket_under_a_foreign_name_is_refused(running: RunningStandin) -> None:
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Authorization": f"Bearer {KEY}"}
     answer = await ask(running, "/v1/stream/analyze", **headers, host="evil.example")
@@ -119,7 +121,7 @@ async def test_s1_a_websocket_under_a_foreign_name_is_refused(running: Running) 
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
 async def test_s2_a_foreign_page_reads_nothing_of_what_was_recorded(
-    origin: str, running: Running
+    origin: str, running: RunningStandin
 ) -> None:
     assert (await ask(running, origin=origin)).status_code == 403
     answer = await ask(running, "/", origin=origin)
@@ -138,7 +140,7 @@ async def test_s2_a_foreign_page_gets_nothing_of_the_capture_page(
 
 @pytest.mark.parametrize("path", ["/ticket", "/standin/sessions"])
 async def test_s2_the_refusal_does_not_wait_for_the_body(
-    path: str, house: House, running: Running
+    path: str, house: House, running: RunningStandin
 ) -> None:
     url = house.origin if path == "/ticket" else running.url
     head = f"POST {path} HTTP/1.1\r\nHost: {url.partition('//')[2]}\r\nOrigin: null\r\n"
@@ -171,7 +173,7 @@ async def test_s3_neither_listens_beyond_this_machine(
 
 @pytest.mark.parametrize("credential", ["", "Basic x", "Bearer"])
 async def test_s4_a_call_without_a_fitting_credential_is_401(
-    credential: str, running: Running
+    credential: str, running: RunningStandin
 ) -> None:
     """Any bearer will do for a stand-in, which guards nothing; none will not."""
     async with httpx2.AsyncClient(trust_env=False) as client:
@@ -182,7 +184,7 @@ async def test_s4_a_call_without_a_fitting_credential_is_401(
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_s4_a_stream_without_a_credential_is_401(running: Running) -> None:
+async def test_s4_a_stream_without_a_credential_is_401(running: RunningStandin) -> None:
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
     answer = await ask(running, "/v1/stream/analyze", **headers)
@@ -294,7 +296,7 @@ SIEGES = {
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("what", SIEGES)
 async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
-    what: str, running: Running, house: House, monkeypatch: pytest.MonkeyPatch
+    what: str, running: RunningStandin, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The long form has the patience that is there in use: two looks, 15 s apart."""
     sent, hold = SIEGES[what]
@@ -326,7 +328,7 @@ async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
 
 
 async def test_s14_a_second_half_head_of_a_connection_is_dropped_too(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
     whole = "GET / HTTP/1.1\r\nHost: {name}\r\n\r\n"
@@ -335,7 +337,7 @@ async def test_s14_a_second_half_head_of_a_connection_is_dropped_too(
 
 
 async def test_s14_bodies_that_do_not_come_are_dropped_after_their_answer(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a key the answer was given before they came."""
     monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
@@ -345,7 +347,7 @@ async def test_s14_bodies_that_do_not_come_are_dropped_after_their_answer(
 
 
 async def test_s14_a_trickle_is_no_progress(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
     async with await dial(running.url) as stream:
@@ -392,7 +394,7 @@ async def test_s14_a_ticket_without_an_end_is_refused(house: House) -> None:
 
 
 async def test_s14_of_too_many_connections_the_oldest_that_wait_go(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No look is near: it is the number alone that ends them."""
     monkeypatch.setattr(listen, "_MAX_CONNECTIONS", 20)

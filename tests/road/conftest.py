@@ -9,9 +9,9 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 
-StartStandin = Callable[..., AbstractAsyncContextManager[Running]]
+StartStandin = Callable[..., AbstractAsyncContextManager[RunningStandin]]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def standin(ffmpeg: Ffmpeg) -> StartStandin:
     @asynccontextmanager
     async def start(
         *steps: object, open_decoder: OpenDecoder | None = None, **options: object
-    ) -> AsyncIterator[Running]:
+    ) -> AsyncIterator[RunningStandin]:
         set_up = Options(script=Script.parse(list(steps)), **options)  # type: ignore[arg-type]
         async with serve(set_up, ffmpeg=ffmpeg, open_decoder=open_decoder) as running:
             yield running

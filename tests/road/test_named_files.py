@@ -10,7 +10,7 @@ import pytest
 from anyio import run_process
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.forked import forked
 
 from .host import Host, environment, open_host
@@ -40,7 +40,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg) -> Path:
 
 
 @pytest.fixture
-async def service(ffmpeg: Ffmpeg) -> AsyncIterator[Running]:
+async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
     async with serve(ffmpeg=ffmpeg) as running:
         yield running
 
@@ -64,7 +64,7 @@ async def ih_mcp(
     ],
 )
 async def test_a_command_takes_a_path_as_the_shell_does(
-    command: str, named: str, places: Path, service: Running, tmp_path: Path
+    command: str, named: str, places: Path, service: RunningStandin, tmp_path: Path
 ) -> None:
     env = env_of(places, tmp_path, service.url)
     path = named.format(here=places / "here")
@@ -82,7 +82,7 @@ async def test_a_command_takes_a_path_as_the_shell_does(
 
 
 async def test_what_is_in_a_media_folder_alone_is_not_here(
-    places: Path, service: Running, tmp_path: Path
+    places: Path, service: RunningStandin, tmp_path: Path
 ) -> None:
     done = await ih_mcp(
         env_of(places, tmp_path, service.url), places / "here", "stream", "own one.mp4"
@@ -93,7 +93,7 @@ async def test_what_is_in_a_media_folder_alone_is_not_here(
 
 
 async def test_a_command_says_when_a_name_only_looks_the_same(
-    places: Path, service: Running, tmp_path: Path
+    places: Path, service: RunningStandin, tmp_path: Path
 ) -> None:
     env = env_of(places, tmp_path, service.url)
     for command in ("stream", "analyze", "check"):
@@ -106,7 +106,7 @@ async def test_a_command_says_when_a_name_only_looks_the_same(
 
 @pytest.mark.parametrize("named", ["https://example.org/talk.mp4", "-", "", ".", "talk.mp4 "])
 async def test_a_command_says_what_is_no_file(
-    named: str, places: Path, service: Running, tmp_path: Path
+    named: str, places: Path, service: RunningStandin, tmp_path: Path
 ) -> None:
     env = env_of(places, tmp_path, service.url)
     words = {
@@ -127,7 +127,7 @@ async def test_a_command_says_what_is_no_file(
 
 
 @pytest.fixture
-async def host(places: Path, service: Running, tmp_path: Path) -> AsyncIterator[Host]:
+async def host(places: Path, service: RunningStandin, tmp_path: Path) -> AsyncIterator[Host]:
     """Started in the folder `here`, as hosts start a server in the project."""
     async with open_host(env_of(places, tmp_path, service.url), cwd=places / "here") as opened:
         yield opened

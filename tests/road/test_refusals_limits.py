@@ -25,7 +25,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.credential_store import Caps
-from ih_mcp.standin.server.serve import Running
+from ih_mcp.standin.server.serve import RunningStandin
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.sources.pushed import push
@@ -121,7 +121,7 @@ def test_every_limit_rule_and_cap_has_its_case() -> None:
 
 @asynccontextmanager
 async def opened(
-    running: Running, folder: Path, dialect: Dialect, bearer: str
+    running: RunningStandin, folder: Path, dialect: Dialect, bearer: str
 ) -> AsyncIterator[tuple[Stream, list[str]]]:
     """A stream of our client, and what it keeps once it is over."""
     kept: list[str] = []
@@ -135,7 +135,7 @@ async def opened(
         kept += [str(entry.body) for entry in page.entries]
 
 
-async def token(running: Running, caps: Mapping[str, object]) -> str:
+async def token(running: RunningStandin, caps: Mapping[str, object]) -> str:
     async with httpx2.AsyncClient(base_url=running.url) as client:
         answer = await client.post("/v1/client_tokens", json={"api_key": "ih_test", **caps})
     return str(answer.json()["access_token"])

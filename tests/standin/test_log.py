@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from ih_mcp.cli.console import HarmlessFormatter
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.server.tokens import answering
+from ih_mcp.standin.server.tokens import answer_refusals
 
 HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x9b31m\u202e"
 
@@ -39,7 +39,7 @@ def test_a_request_that_fails_is_logged_without_what_steers(
     ffmpeg: Ffmpeg, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = create_app(ffmpeg=ffmpeg)
-    app.router.routes.insert(0, Route("/x/{rest}", answering(_fails)))
+    app.router.routes.insert(0, Route("/x/{rest}", answer_refusals(_fails)))
     assert isinstance(app, Starlette)
     with TestClient(app) as client:
         assert client.get("/x/%1b%5d0;owned%07").status_code == 500

@@ -12,15 +12,15 @@ import pytest
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import socket_pair
-from ih_mcp.standin.analysis.media_timeline import Line
+from ih_mcp.standin.analysis.media_timeline import MediaTimeline
 from ih_mcp.standin.analysis.placeholder import Placeholder
 from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.sessions.conversation import Call
-from ih_mcp.standin.sessions.service import Service
-from ih_mcp.standin.state import House
+from ih_mcp.standin.sessions.conversation import SessionRequest
+from ih_mcp.standin.sessions.service import EnvelopeSession
+from ih_mcp.standin.state import StandinState
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import STREAM_SCOPE
 
@@ -29,16 +29,16 @@ from .fakes import Json, MemoryPeer, open_toy, toy
 
 async def told(segments: Sequence[bytes], ffmpeg: Ffmpeg) -> list[tuple[str, Json]]:
     """The messages of a session with these segments, without times and ids."""
-    house: House = create_app(ffmpeg=ffmpeg).state.house
+    state: StandinState = create_app(ffmpeg=ffmpeg).state.standin
     ours, theirs = socket_pair(room=10_000)
     recorder = Recorder()
-    service = Service(
+    service = EnvelopeSession(
         MemoryPeer(theirs),
-        Call(dialect=V1, grant=Grant(scopes=frozenset({STREAM_SCOPE}))),
+        SessionRequest(dialect=V1, grant=Grant(scopes=frozenset({STREAM_SCOPE}))),
         options=Options(),
         record=recorder.begin(V1.path, "c", {}),
         recorder=recorder,
-        open_decoder=house.open_decoder,
+        open_decoder=state.open_decoder,
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(service.run)
@@ -107,7 +107,7 @@ async def test_items_carry_the_time_of_the_session() -> None:
         items.append(item)
 
     async with anyio.create_task_group() as tasks:
-        line = Line(open_toy, Placeholder().describe().senses, tasks, take)
+        line = MediaTimeline(open_toy, Placeholder().describe().senses, tasks, take)
         await line.feed(toy(0, 2), segment=1)
         await line.feed(toy(0, 2), segment=2)
         assert await line.finish() is None
@@ -118,7 +118,7 @@ async def test_items_carry_the_time_of_the_session() -> None:
 
 async def test_a_silent_recording_waits_two_seconds_for_sound() -> None:
     async with anyio.create_task_group() as tasks:
-        line = Line(open_toy, Placeholder().describe().senses, tasks, _ignore)
+        line = MediaTimeline(open_toy, Placeholder().describe().senses, tasks, _ignore)
         await line.feed(toy(0, 20, sound=False), segment=1)
         await anyio.wait_all_tasks_blocked()
         assert line.reached_seconds == pytest.approx(17.54)

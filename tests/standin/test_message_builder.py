@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from ih_mcp.standin.analysis.analyst import Observations
 from ih_mcp.standin.analysis.coverage import Ranges
-from ih_mcp.standin.analysis.message_builder import Telling
-from ih_mcp.standin.analysis.windows import Grid, Window
+from ih_mcp.standin.analysis.message_builder import MessageBuilder
+from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Reading
 from ih_mcp.wire.spans import Lifecycle, Range
@@ -16,11 +16,11 @@ from .fakes import seen
 NOTHING = Observations()
 
 
-def telling() -> Telling:
-    return Telling(V1, min_window_seconds=3.0)
+def telling() -> MessageBuilder:
+    return MessageBuilder(V1, min_window_seconds=3.0)
 
 
-def tell(teller: Telling, window: Window, present: Ranges) -> list[Reading]:
+def tell(teller: MessageBuilder, window: Window, present: Ranges) -> list[Reading]:
     return teller.window(
         window,
         NOTHING,
@@ -85,7 +85,7 @@ def test_billed_and_dropped_seconds_are_the_media_once_each(
         )
     teller, lives, delivered = telling(), Lifecycle(), Ranges()
     messages = []
-    for window in Grid(window_seconds=8, hop_seconds=3, min_seconds=3).finish(float(end)):
+    for window in WindowGrid(window_seconds=8, hop_seconds=3, min_seconds=3).finish(float(end)):
         media = present.within(window.start_seconds, window.end_seconds)
         if window.index in shed or not list(media):
             continue

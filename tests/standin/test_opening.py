@@ -127,7 +127,7 @@ def test_it_is_looked_at_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
         async def feed(self, data: bytes) -> None:
             fed.append(data)
 
-    checked = opening.CheckedDecoding(Fed())  # type: ignore[arg-type]  # nothing else is called
+    checked = opening.CheckedDecoder(Fed())  # type: ignore[arg-type]  # nothing else is called
 
     async def run() -> None:
         for data in (FTYP + box(b"free", 300), bytes(200), bytes(200)):

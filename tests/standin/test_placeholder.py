@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
-from ih_mcp.standin.analysis.analyst import Observations, checked
+from ih_mcp.standin.analysis.analyst import Observations, check_observations
 from ih_mcp.standin.analysis.placeholder import MARK, SIGNALS, Placeholder
-from ih_mcp.standin.analysis.windows import Grid, Window
+from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.wire.dialects import V2
 
 HERTZ = 160
@@ -39,8 +39,8 @@ async def observed(items: list[Picture | Sound], seconds: int) -> list[Observati
     analyst = Placeholder()
     for item in items:
         await analyst.feed(item)
-    windows = Grid(window_seconds=8, hop_seconds=3).finish(seconds)
-    return [checked(await analyst.observe(w), analyst.describe(), w) for w in windows]
+    windows = WindowGrid(window_seconds=8, hop_seconds=3).finish(seconds)
+    return [check_observations(await analyst.observe(w), analyst.describe(), w) for w in windows]
 
 
 @settings(deadline=None, max_examples=20)

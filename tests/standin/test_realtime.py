@@ -15,7 +15,7 @@ from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
-from ih_mcp.standin.sessions.realtime import NO_GUIDANCE, RealtimeTelling
+from ih_mcp.standin.sessions.realtime import NO_GUIDANCE, RealtimeMessageBuilder
 from ih_mcp.wire.dialects import REALTIME
 from ih_mcp.wire.messages import Config, Reading
 from ih_mcp.wire.spans import Range
@@ -159,7 +159,9 @@ def observation(signal_type: str, modality: tuple[str, ...]) -> Observation:
     )
 
 
-def window(telling: RealtimeTelling, seen: Sequence[Observation], config: Config) -> list[Reading]:
+def window(
+    telling: RealtimeMessageBuilder, seen: Sequence[Observation], config: Config
+) -> list[Reading]:
     present = Ranges([Range(0, 8)])
     return telling.window(
         Window(0, 0, 8),
@@ -198,7 +200,7 @@ def test_signals_name_the_analyses_that_report_them(
         observation("hesitation", ("audio",)),
         observation("interest", ("video",)),
     ]
-    telling = RealtimeTelling(REALTIME, min_window_seconds=3)
+    telling = RealtimeMessageBuilder(REALTIME, min_window_seconds=3)
     messages = window(telling, seen, Config(analysis_groups=groups))
     found = [m.fields for m in messages if m.kind == "signal.detected"]
     assert [(f["signal_type"], f["modality"]) for f in found] == expected
@@ -219,7 +221,7 @@ def test_signals_name_the_analyses_that_report_them(
 def test_recommendations_come_at_their_frequency_where_asked_for(
     config: Config, seconds: float | None
 ) -> None:
-    telling = RealtimeTelling(REALTIME, min_window_seconds=3)
+    telling = RealtimeMessageBuilder(REALTIME, min_window_seconds=3)
     present = Ranges([Range(0, 100)])
     spans: list[tuple[Any, Any]] = []  # of JSON
     for index in range(28):

@@ -11,8 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.standin.analysis.analyst import checked
-from ih_mcp.standin.analysis.replay import MARK, Replay, Scene, read, read_yaml, replaying
+from ih_mcp.standin.analysis.analyst import check_observations
+from ih_mcp.standin.analysis.replay import (
+    MARK,
+    Replay,
+    Scene,
+    make_replay,
+    parse_scenario,
+    parse_yaml_scenario,
+)
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.wire.dialects import V1
@@ -60,14 +67,14 @@ def _text(reading: Reading) -> str:
 async def told(replay: Replay) -> list[tuple[list[tuple[str, str]], str | None]]:
     found = []
     for window in WINDOWS:
-        seen = checked(await replay.observe(window), replay.describe(), window)
+        seen = check_observations(await replay.observe(window), replay.describe(), window)
         names = [(item.signal_type, item.probability) for item in seen.signals]
         found.append((names, seen.engagement))
     return found
 
 
 async def test_scenes_happen_at_their_seconds() -> None:
-    assert await told(Replay(read(WRITTEN.splitlines()))) == [
+    assert await told(Replay(parse_scenario(WRITTEN.splitlines()))) == [
         ([("agreement", "high")], "neutral"),
         ([("agreement", "high")], "engaged"),
         ([("agreement", "high")], "engaged"),
@@ -78,14 +85,14 @@ async def test_scenes_happen_at_their_seconds() -> None:
 
 
 async def test_every_rationale_says_that_it_is_scripted() -> None:
-    replay = Replay(read(WRITTEN.splitlines()))
+    replay = Replay(parse_scenario(WRITTEN.splitlines()))
     (item,) = (await replay.observe(WINDOWS[0])).signals
     assert item.rationale == f"{MARK} They nod."
     assert item.evidence == {"from_seconds": 4.0, "to_seconds": 12.5}
 
 
 async def test_a_recorded_session_is_played_again() -> None:
-    scenario = read([_text(reading) for reading in RECORDED])
+    scenario = parse_scenario([_text(reading) for reading in RECORDED])
     assert scenario.scenes == (
         Scene(
             signal="interest",
@@ -100,7 +107,7 @@ async def test_a_recorded_session_is_played_again() -> None:
 
 def test_the_stand_ins_own_record_is_read_too() -> None:
     lines = [json.dumps(_text(reading)) for reading in RECORDED]
-    assert read(lines) == read([_text(reading) for reading in RECORDED])
+    assert parse_scenario(lines) == parse_scenario([_text(reading) for reading in RECORDED])
 
 
 async def test_a_session_played_again_has_the_same_lives() -> None:
@@ -110,7 +117,7 @@ async def test_a_session_played_again_has_the_same_lives() -> None:
         item = Seen(signal_type="interest", probability="low", rationale="So.")
         seen = [item] if 1 <= window.index <= 3 else []
         first += emission.window(window.start_seconds, window.end_seconds, seen)
-    replay = Replay(read([_text(reading) for reading in first]))
+    replay = Replay(parse_scenario([_text(reading) for reading in first]))
     again = Emission(V1)
     second: list[Reading] = []
     for window in WINDOWS:
@@ -142,37 +149,37 @@ def _lives(readings: list[Reading]) -> list[tuple[str, object]]:
 )
 def test_a_line_that_says_nothing_is_named(line: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        read(["", line])
+        parse_scenario(["", line])
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_scenario_or_refused(text: str) -> None:
     with suppress(ConfigurationError):
-        read(text.splitlines())
+        parse_scenario(text.splitlines())
 
 
 def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        replaying(tmp_path / "none.jsonl")
+        make_replay(tmp_path / "none.jsonl")
 
 
 def test_a_scenario_is_chosen_by_name_with_its_file(tmp_path: Path) -> None:
     path = tmp_path / "talk.jsonl"
     path.write_text(WRITTEN)
     chosen = choose_analyst("replay", scenario=path)
-    assert "scripted, not an analysis" in chosen.told
+    assert "scripted, not an analysis" in chosen.description
     assert chosen.make().describe().signals == ("agreement",)
 
 
 async def test_a_scenario_in_yaml_plays_as_one_in_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "talk.YAML"
     path.write_text(IN_YAML, encoding="utf-8")
-    assert read_yaml(IN_YAML) == read(WRITTEN.splitlines())
-    make = await to_thread.run_sync(replaying, path)
+    assert parse_yaml_scenario(IN_YAML) == parse_scenario(WRITTEN.splitlines())
+    make = await to_thread.run_sync(make_replay, path)
     for _ in range(2):
         replay = make()
         assert isinstance(replay, Replay)
-        assert await told(replay) == await told(Replay(read(WRITTEN.splitlines())))
+        assert await told(replay) == await told(Replay(parse_scenario(WRITTEN.splitlines())))
     (item,) = (await make().observe(WINDOWS[0])).signals
     assert item.rationale == f"{MARK} They nod."
 
@@ -205,19 +212,19 @@ async def test_a_scenario_in_yaml_plays_as_one_in_json_lines(tmp_path: Path) -> 
 )
 def test_yaml_that_is_no_scenario_is_refused_with_its_line(text: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as refused:
-        read_yaml(text)
+        parse_yaml_scenario(text)
     assert refused.value.code == "bad_scenario"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet", "[]"])
 def test_an_empty_list_is_a_scenario_in_which_nothing_happens(text: str) -> None:
-    assert read_yaml(text) == read([])
+    assert parse_yaml_scenario(text) == parse_scenario([])
 
 
 @given(st.text(alphabet="-:{}[]!&*<?|>'\"%@#,. \n\t019aefortx\0", max_size=60))
 def test_any_yaml_is_a_scenario_or_refused(text: str) -> None:
     with suppress(ConfigurationError):
-        read_yaml(text)
+        parse_yaml_scenario(text)
 
 
 def test_without_pyyaml_the_way_to_it_is_told(

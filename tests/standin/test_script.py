@@ -8,19 +8,19 @@ import pytest
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.standin.faults import script
 from ih_mcp.standin.faults.script import (
-    Answer,
+    AnswerWith,
     At,
     Change,
     CloseWith,
-    Frames,
-    Linger,
+    DelayJob,
     Refuse,
     Reset,
     Script,
+    ScriptStep,
     Send,
-    Shed,
+    ShedWindow,
+    SplitIntoFrames,
     Stall,
-    Step,
 )
 
 
@@ -34,13 +34,13 @@ from ih_mcp.standin.faults.script import (
         ("segment", {"close": 1001, "reason": "r"}, CloseWith(1001, "r")),
         ("segment", {"reset": True}, Reset()),
         ("segment", {"stall": "reading"}, Stall("reading")),
-        ("window", {"shed": True}, Shed()),
-        ("job", {"lingers": 2}, Linger(2)),
-        ("message", {"frames": 7}, Frames(7)),
+        ("window", {"shed": True}, ShedWindow()),
+        ("job", {"lingers": 2}, DelayJob(2)),
+        ("message", {"frames": 7}, SplitIntoFrames(7)),
         (
             "request",
             {"status": 503, "error": "ih1002", "retry_after": 2, "path": "/p"},
-            Answer(status=503, error="ih1002", retry_after_seconds=2, path="/p"),
+            AnswerWith(status=503, error="ih1002", retry_after_seconds=2, path="/p"),
         ),
         (
             "message",
@@ -50,14 +50,14 @@ from ih_mcp.standin.faults.script import (
     ],
 )
 def test_every_act_can_be_written_as_json(
-    at: str, said: dict[str, object], act: script.Act
+    at: str, said: dict[str, object], act: script.Action
 ) -> None:
-    assert Script.parse([{"at": at, **said}]).steps == (Step(at=At(at), act=act),)
+    assert Script.parse([{"at": at, **said}]).steps == (ScriptStep(at=At(at), act=act),)
 
 
 def test_a_step_can_name_its_turn_and_its_session() -> None:
     parsed = Script.parse([{"at": "segment", "n": 2, "session": 1, "reset": True}])
-    assert parsed.steps == (Step(at=At.SEGMENT, act=Reset(), n=2, session=1),)
+    assert parsed.steps == (ScriptStep(at=At.SEGMENT, act=Reset(), n=2, session=1),)
 
 
 @pytest.mark.parametrize(

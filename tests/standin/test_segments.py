@@ -13,8 +13,8 @@ from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.sessions.conversation import Call
-from ih_mcp.standin.sessions.segments import SegmentService
+from ih_mcp.standin.sessions.conversation import SessionRequest
+from ih_mcp.standin.sessions.segments import SegmentSession
 from ih_mcp.wire.dialects import V0
 from ih_mcp.wire.rest import STREAM_SCOPE
 
@@ -49,9 +49,9 @@ async def session(
     recorder = Recorder()
     record = recorder.begin(V0.path, "c0ffee", {})
     grant = Grant(scopes=scopes, lacks_quota=lacks_quota)
-    service = SegmentService(
+    service = SegmentSession(
         MemoryPeer(theirs),
-        Call(dialect=V0, grant=grant, includes=tuple(includes)),
+        SessionRequest(dialect=V0, grant=grant, includes=tuple(includes)),
         options=options or Options(analyst=ScriptedAnalyst),
         record=record,
         recorder=recorder,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.analysis.windows import Grid, Window, pipeline
+from ih_mcp.standin.analysis.windows import Window, WindowGrid, open_window_queue
 
 
-def grid(min_seconds: float = 3.0) -> Grid:
-    return Grid(window_seconds=8, hop_seconds=3, min_seconds=min_seconds)
+def grid(min_seconds: float = 3.0) -> WindowGrid:
+    return WindowGrid(window_seconds=8, hop_seconds=3, min_seconds=min_seconds)
 
 
 def test_windows_slide_over_what_is_known() -> None:
@@ -82,7 +82,7 @@ async def test_results_come_in_order_whatever_takes_how_long(seed: int) -> None:
     windows = grid().finish(200)
     with anyio.fail_after(5):
         async with (
-            pipeline(analyse, max_concurrent=3, max_waiting=2) as line,
+            open_window_queue(analyse, max_concurrent=3, max_waiting=2) as line,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(submit_all)
@@ -105,7 +105,7 @@ async def test_a_full_pipeline_makes_the_sender_wait_until_results_are_taken() -
 
     with anyio.fail_after(5):
         async with (
-            pipeline(analyse, max_concurrent=1, max_waiting=2) as line,
+            open_window_queue(analyse, max_concurrent=1, max_waiting=2) as line,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(submit_all)
@@ -122,7 +122,7 @@ async def test_a_full_pipeline_sheds_where_it_may() -> None:
         return window.index
 
     with anyio.fail_after(5):
-        async with pipeline(analyse, max_concurrent=1, max_waiting=1, sheds=True) as line:
+        async with open_window_queue(analyse, max_concurrent=1, max_waiting=1, sheds=True) as line:
             for window in grid().finish(20):
                 await line.submit(window)
             line.end()
@@ -139,7 +139,7 @@ async def test_leaving_a_pipeline_cancels_what_is_on_its_way() -> None:
         await anyio.sleep_forever()
 
     with anyio.fail_after(5):
-        async with pipeline(analyse, max_concurrent=1, max_waiting=1) as line:
+        async with open_window_queue(analyse, max_concurrent=1, max_waiting=1) as line:
             await line.submit(Window(0, 0, 8))
             await started.wait()
 
@@ -148,7 +148,7 @@ async def test_a_window_that_comes_after_the_session_was_cut_off_is_no_error() -
     async def look(window: Window) -> int:
         return window.index
 
-    async with pipeline(look, max_concurrent=1, max_waiting=1) as windows:
+    async with open_window_queue(look, max_concurrent=1, max_waiting=1) as windows:
         with anyio.CancelScope() as scope:
             scope.cancel()
             async for _ in windows.results():

@@ -107,7 +107,9 @@ class AnalystError(IhMcpError):
     default_code = "bad_analyst"
 
 
-def checked(observations: Observations, description: Description, window: Window) -> Observations:
+def check_observations(
+    observations: Observations, description: Description, window: Window
+) -> Observations:
     """The observations, if an analyst of this description may report them for this window.
 
     Raises:

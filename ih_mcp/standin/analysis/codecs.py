@@ -27,6 +27,6 @@ DECODERS = (  # by the names of ffmpeg's decoders; libraries of their own may st
 _NOT_TAKEN = re.compile(r"codec \((\w+)\) not on whitelist.*", re.IGNORECASE)  # ffmpeg 5 to 9
 
 
-def plain(what: str) -> str:
+def shorten_complaint(what: str) -> str:
     """What ffmpeg said, without the list of what would be taken."""
     return _NOT_TAKEN.sub(r"the codec \1 is not taken; send H.264, VP8 or VP9", what)

@@ -21,7 +21,7 @@ from ih_mcp.media.containers.container import is_headed
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 
 from .analyst import Senses
-from .codecs import plain
+from .codecs import shorten_complaint
 from .coverage import Ranges
 
 _GAP_SECONDS = 1.0  # chosen: a jump of media time longer than this is a gap
@@ -31,7 +31,7 @@ _SAMPLE_BYTES = 2  # of pcm_s16le
 _PCM_SECONDS = 1  # of sound that is analysed at once
 
 
-class Decoding(Protocol):
+class ClipDecoder(Protocol):
     """A running decoder of one clip; `ih_mcp.media.ffmpeg.decode.Decoder` is one."""
 
     async def feed(self, data: bytes) -> None: ...
@@ -39,12 +39,12 @@ class Decoding(Protocol):
     def __aiter__(self) -> AsyncIterator[Picture | Sound]: ...
 
 
-OpenDecoder = Callable[[Senses], AbstractAsyncContextManager[Decoding]]
-Take = Callable[[Picture | Sound], Awaitable[None]]
+OpenDecoder = Callable[[Senses], AbstractAsyncContextManager[ClipDecoder]]
+TakeMedia = Callable[[Picture | Sound], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class _Track:
+class _DecodedTrack:
     """How far one kind of media is known, and where it is."""
 
     ranges: Ranges = field(default_factory=lambda: Ranges(join_seconds=_GAP_SECONDS))
@@ -57,7 +57,7 @@ class _Track:
 
 @dataclass(slots=True)
 class _Clip:
-    decoder: Decoding
+    decoder: ClipDecoder
     segment: int
     """The binary message that opened it."""
     base_seconds: float
@@ -66,7 +66,7 @@ class _Clip:
     items: int = 0
 
 
-class Line:
+class MediaTimeline:
     """Binary messages in, decoded media with session times out.
 
     Args:
@@ -81,7 +81,7 @@ class Line:
         open_decoder: OpenDecoder,
         senses: Senses,
         tasks: TaskGroup,
-        take: Take,
+        take: TakeMedia,
         *,
         min_clip_seconds: float | None = None,
     ) -> None:
@@ -95,8 +95,8 @@ class Line:
         self._pcm_rest = b""
         self._pcm_samples = 0
         self._base_seconds = 0.0
-        self.pictures = _Track()
-        self.sounds = _Track()
+        self.pictures = _DecodedTrack()
+        self.sounds = _DecodedTrack()
         self.present = Ranges(join_seconds=_GAP_SECONDS)
         """Where there is any media."""
         self.hears_only = False
@@ -135,12 +135,12 @@ class Line:
             self._first_bytes = data  # seen: a recorder whose first chunk is one byte
             return
         if self._clip is None:
-            raise _malformed("the message begins without a container header", segment)
+            raise _malformed_error("the message begins without a container header", segment)
         try:
             await self._clip.decoder.feed(data)
         except MediaError as exc:
             await self._end_clip()
-            raise _malformed(plain(exc.what), segment) from exc
+            raise _malformed_error(shorten_complaint(exc.what), segment) from exc
         if complaint is not None:
             raise complaint
 
@@ -162,7 +162,7 @@ class Line:
         Gives the complaint about the last clip, where there is one.
         """
         if self._first_bytes:
-            return _malformed("the media ends inside its header", 1)
+            return _malformed_error("the media ends inside its header", 1)
         return await self._end_clip()
 
     async def _end_clip(self) -> MediaError | None:
@@ -177,11 +177,15 @@ class Line:
 
     def _complaint(self, clip: _Clip) -> MediaError | None:
         if not clip.items:
-            what = plain(clip.error.what) if clip.error else "nothing in it could be decoded"
-            return _malformed(what, clip.segment)
+            what = (
+                shorten_complaint(clip.error.what)
+                if clip.error
+                else "nothing in it could be decoded"
+            )
+            return _malformed_error(what, clip.segment)
         seconds = self.end_seconds - clip.base_seconds
         if self._min_clip_seconds is not None and seconds < self._min_clip_seconds:
-            return too_short("clip", seconds, facts={"segment": clip.segment})
+            return too_short_error("clip", seconds, facts={"segment": clip.segment})
         return None
 
     async def _run(self, segment: int, *, task_status: TaskStatus[_Clip]) -> None:
@@ -194,7 +198,7 @@ class Line:
                     if self.hears_only and isinstance(item, Picture):
                         continue
                     clip.items += 1
-                    await self._put(_shifted(item, clip.base_seconds))
+                    await self._put(_shift(item, clip.base_seconds))
             except MediaError as exc:
                 clip.error = exc
             finally:
@@ -212,7 +216,7 @@ class Line:
         await self._take(item)
 
 
-def _shifted(item: Picture | Sound, by_seconds: float) -> Picture | Sound:
+def _shift(item: Picture | Sound, by_seconds: float) -> Picture | Sound:
     match item:
         case Picture():
             return replace(item, time_seconds=item.time_seconds + by_seconds)
@@ -231,7 +235,7 @@ def _may_become_a_header(data: bytes) -> bool:
     )
 
 
-def too_short(
+def too_short_error(
     what: str, seconds: float, *, facts: Mapping[str, object] | None = None
 ) -> MediaError:
     """`ih5006`, with how long it is: cut off, so that 2.996 s is not said to be 3.00 s."""
@@ -239,5 +243,5 @@ def too_short(
     return MediaError(f"the {what} has {whole:.2f} s of media", code="ih5006", facts=facts)
 
 
-def _malformed(what: str, segment: int) -> MediaError:
+def _malformed_error(what: str, segment: int) -> MediaError:
     return MediaError(what, code="ih5004", facts={"segment": segment})

@@ -24,7 +24,7 @@ _SECTIONS = {  # of `include`: the field of the message
 }
 
 
-class Telling:
+class MessageBuilder:
     """The messages of one session, made as its windows are done.
 
     Args:
@@ -62,7 +62,7 @@ class Telling:
         for item in present:
             self.billed.add(item.start_seconds, item.end_seconds)
         if list(degraded):
-            messages.append(_coverage("coverage.degraded", degraded, reason="video_gap"))
+            messages.append(_make_coverage("coverage.degraded", degraded, reason="video_gap"))
         return messages + self._tell(window, observations, config, published)
 
     def finish(self, end_seconds: float, *, config: Config) -> list[Reading]:
@@ -79,18 +79,18 @@ class Telling:
         signals = [s for s in observations.signals if s.signal_type in published]
         scores = self._quality.window(window.end_seconds, signals, observations.engagement)
         messages = self._emission.window(
-            tidy(window.start_seconds),
-            tidy(window.end_seconds),
+            round_seconds(window.start_seconds),
+            round_seconds(window.end_seconds),
             signals,
             engagement=observations.engagement,
-            quality=_asked(scores, config),
+            quality=_select_sections(scores, config),
         )
         return messages + self._feedback(scores, config)
 
     def _end(self, end_seconds: float, config: Config) -> list[Reading]:
         scores = self._quality.finish(min_seconds=self._min_window_seconds)
-        messages = self._emission.finish(tidy(end_seconds))
-        if asked := _asked(scores, config):
+        messages = self._emission.finish(round_seconds(end_seconds))
+        if asked := _select_sections(scores, config):
             messages.append(Reading("conversation_quality.updated", asked))
         return messages + self._feedback(scores, config)
 
@@ -98,12 +98,12 @@ class Telling:
         missing = Ranges(
             item
             for item in self.billed.missing(self._told_seconds, until_seconds)
-            if tidy(item.start_seconds) < tidy(item.end_seconds)
+            if round_seconds(item.start_seconds) < round_seconds(item.end_seconds)
         )
         self._told_seconds = max(self._told_seconds, until_seconds)
         for item in missing:
             self.dropped.add(item.start_seconds, item.end_seconds)
-        return [_coverage("coverage.dropped", missing)] if list(missing) else []
+        return [_make_coverage("coverage.dropped", missing)] if list(missing) else []
 
     def _feedback(self, scores: Mapping[str, object] | None, config: Config) -> list[Reading]:
         """With each period of quality, where goals are set (chosen; no source says when)."""
@@ -118,14 +118,16 @@ class Telling:
         ]
 
 
-def _asked(scores: Mapping[str, object] | None, config: Config) -> dict[str, object] | None:
+def _select_sections(
+    scores: Mapping[str, object] | None, config: Config
+) -> dict[str, object] | None:
     sections = [_SECTIONS[name] for name in config.include or () if name in _SECTIONS]
     if scores is None or not sections:
         return None
     return {name: scores[name] for name in ("overall", "timeline") if name in sections}
 
 
-def _coverage(kind: str, ranges: Ranges, **fields: object) -> Reading:
+def _make_coverage(kind: str, ranges: Ranges, **fields: object) -> Reading:
     return Reading(kind, {"ranges": _spans(ranges), **fields})
 
 
@@ -134,9 +136,9 @@ def _spans(ranges: Ranges) -> Sequence[Mapping[str, float]]:
 
 
 def _span(item: Range) -> Mapping[str, float]:
-    return {"start": tidy(item.start_seconds), "end": tidy(item.end_seconds)}
+    return {"start": round_seconds(item.start_seconds), "end": round_seconds(item.end_seconds)}
 
 
-def tidy(seconds: float) -> float:
+def round_seconds(seconds: float) -> float:
     """Milliseconds are enough for anyone who reads them."""
     return round(seconds, 3)

@@ -15,7 +15,7 @@ from ih_mcp.media.containers.container import container_of
 from ih_mcp.media.containers.ebml import TOP, Id, number_of
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 
-from .media_timeline import Decoding
+from .media_timeline import ClipDecoder
 
 _MAX_LOOKED_AT_BYTES = 1 << 20  # chosen: an index that begins later is the decoder's to find
 _VOID, _CRC = 0xEC, 0xBF  # RFC 8794: may stand anywhere
@@ -26,10 +26,10 @@ _IN_CLUSTER = {Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK_GROUP, _VOID, _CRC} | {
 
 
 @dataclass(slots=True)
-class CheckedDecoding:
+class CheckedDecoder:
     """A decoder whose clip is looked at until it is known to begin well."""
 
-    decoder: Decoding
+    decoder: ClipDecoder
     _first: bytes = b""
     _is_checked: bool = False
 
@@ -60,14 +60,14 @@ def begins_well(data: bytes) -> bool:
     """
     match container_of(data):
         case "matroska":
-            return _Elements(data).begin_well()
+            return _MatroskaOpening(data).begin_well()
         case "mp4":
             return _boxes_begin_well(data)
         case _:
             return True
 
 
-class _Elements:
+class _MatroskaOpening:
     """The elements of Matroska, as far as there are bytes."""
 
     def __init__(self, data: bytes) -> None:

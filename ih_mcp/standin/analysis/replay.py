@@ -119,7 +119,7 @@ class Replay:
         """There is nothing to let go of."""
 
 
-def replaying(path: Path) -> MakeAnalyst:
+def make_replay(path: Path) -> MakeAnalyst:
     """An analyst that plays a file, read now: YAML where its name says so, else JSON lines.
 
     Raises:
@@ -132,11 +132,13 @@ def replaying(path: Path) -> MakeAnalyst:
             f"the scenario {path.name} cannot be read: {exc}", code="bad_scenario"
         ) from None
     if path.suffix.lower() in _YAML_ENDINGS:
-        return partial(Replay, read_yaml(text))
-    return partial(Replay, read(text.split("\n")))  # no other separator ends a line of JSON
+        return partial(Replay, parse_yaml_scenario(text))
+    return partial(
+        Replay, parse_scenario(text.split("\n"))
+    )  # no other separator ends a line of JSON
 
 
-def read(lines: Iterable[str]) -> Scenario:
+def parse_scenario(lines: Iterable[str]) -> Scenario:
     """A scenario out of JSON lines.
 
     Raises:
@@ -148,20 +150,20 @@ def read(lines: Iterable[str]) -> Scenario:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        with _named(number):
-            row, text = _row(line)
+        with _naming_line(number):
+            row, text = _parse_line(line)
             if "from" in row:
-                _take(row, scenes, engagement)
+                _add_scene(row, scenes, engagement)
             else:
                 recorded.receive(codec.decode_server(text, V1))
     recorded.close()
     return Scenario(
-        scenes=(*scenes, *_recorded(recorded)),
+        scenes=(*scenes, *_scenes_of_recording(recorded)),
         engagement=(*engagement, *recorded.engagement),
     )
 
 
-def read_yaml(text: str) -> Scenario:
+def parse_yaml_scenario(text: str) -> Scenario:
     """A scenario out of a YAML list of written scenes.
 
     Raises:
@@ -175,18 +177,18 @@ def read_yaml(text: str) -> Scenario:
             "lines, which need nothing.",
             code="missing_packages",
         )
-    from ih_mcp.standin.faults.yaml_rows import rows  # noqa: PLC0415 - it imports PyYAML
+    from ih_mcp.standin.faults.yaml_rows import parse_rows  # noqa: PLC0415 - it imports PyYAML
 
     scenes: list[Scene] = []
     engagement: list[EngagementSpan] = []
-    for number, row in rows(text):
-        with _named(number):
-            _take(row, scenes, engagement)
+    for number, row in parse_rows(text):
+        with _naming_line(number):
+            _add_scene(row, scenes, engagement)
     return Scenario(scenes=tuple(scenes), engagement=tuple(engagement))
 
 
 @contextmanager
-def _named(number: int) -> Iterator[None]:
+def _naming_line(number: int) -> Iterator[None]:
     """What goes wrong inside is told with the number of its line."""
     try:
         yield
@@ -199,7 +201,7 @@ def _named(number: int) -> Iterator[None]:
         ) from None
 
 
-def _row(line: str) -> tuple[Mapping[str, object], str]:
+def _parse_line(line: str) -> tuple[Mapping[str, object], str]:
     row: object = json.loads(line)
     if isinstance(row, str):
         line = row
@@ -209,12 +211,14 @@ def _row(line: str) -> tuple[Mapping[str, object], str]:
     return row, line
 
 
-def _take(row: Mapping[str, object], scenes: list[Scene], engagement: list[EngagementSpan]) -> None:
-    start, end = _seconds(row, "from"), _seconds(row, "to")
+def _add_scene(
+    row: Mapping[str, object], scenes: list[Scene], engagement: list[EngagementSpan]
+) -> None:
+    start, end = _require_seconds(row, "from"), _require_seconds(row, "to")
     if end <= start:
         raise ValueError("it ends before it begins")
     if "engagement" in row:
-        state = _one_of(row, "engagement", ENGAGEMENT)
+        state = _require_one_of(row, "engagement", ENGAGEMENT)
         engagement.append(EngagementSpan(state=state, start_seconds=start, end_seconds=end))
         return
     signal = row.get("signal")
@@ -225,27 +229,27 @@ def _take(row: Mapping[str, object], scenes: list[Scene], engagement: list[Engag
             signal=signal,
             start_seconds=start,
             end_seconds=end,
-            probability=_one_of(row, "probability", PROBABILITIES),
+            probability=_require_one_of(row, "probability", PROBABILITIES),
             rationale=str(row.get("rationale") or _DEFAULT_RATIONALE),
         )
     )
 
 
-def _seconds(row: Mapping[str, object], name: str) -> float:
+def _require_seconds(row: Mapping[str, object], name: str) -> float:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         raise ValueError(f"its {name!r} is no time in seconds")
     return float(value)
 
 
-def _one_of(row: Mapping[str, object], name: str, known: Sequence[str]) -> str:
+def _require_one_of(row: Mapping[str, object], name: str, known: Sequence[str]) -> str:
     value = row.get(name)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"its {name!r} is not one of {', '.join(known)}")
     return value
 
 
-def _recorded(session: Lifecycle) -> list[Scene]:
+def _scenes_of_recording(session: Lifecycle) -> list[Scene]:
     return [
         Scene(
             signal=span.signal_type,

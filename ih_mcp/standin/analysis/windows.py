@@ -26,7 +26,7 @@ class Window:
     end_seconds: float
 
 
-class Grid:
+class WindowGrid:
     """Windows as media time goes on.
 
     Args:
@@ -88,11 +88,11 @@ class _Slot(Generic[T]):
     result: T | None = None
 
 
-class Pipeline(Generic[T]):
+class WindowQueue(Generic[T]):
     """Windows on their way: a few analysed at a time, a few waiting, results in order.
 
     `submit` makes the caller wait while too many are on their way, or sheds the window where
-    shedding is on: a shed one keeps its place and has the result None. Made by `pipeline`.
+    shedding is on: a shed one keeps its place and has the result None. Made by `open_window_queue`.
     """
 
     def __init__(
@@ -161,14 +161,14 @@ class Pipeline(Generic[T]):
 
 
 @asynccontextmanager
-async def pipeline(
+async def open_window_queue(
     analyse: Callable[[Window], Awaitable[T]],
     *,
     max_concurrent: int,
     max_waiting: int,
     sheds: bool = False,
     work: Work | None = None,
-) -> AsyncIterator[Pipeline[T]]:
+) -> AsyncIterator[WindowQueue[T]]:
     """Run a pipeline; leaving cancels what is on its way.
 
     Args:
@@ -178,7 +178,7 @@ async def pipeline(
         work: Where to note what it takes.
     """
     async with anyio.create_task_group() as tasks:
-        line: Pipeline[T] = Pipeline(
+        line: WindowQueue[T] = WindowQueue(
             analyse,
             tasks,
             max_concurrent=max_concurrent,

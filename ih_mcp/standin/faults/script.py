@@ -100,19 +100,19 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Linger:
+class DelayJob:
     """Answer that a job is queued this often, then that it runs this often, before what is so."""
 
     answers: int
 
 
 @dataclass(frozen=True, slots=True)
-class Shed:
+class ShedWindow:
     """Do not analyse this window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
+class SplitIntoFrames:
     """Send messages in several frames of so many bytes, which may cut a character in two."""
 
     bytes: int
@@ -123,7 +123,7 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AnswerWith:
     """Answer a request or handshake with this status."""
 
     status: int
@@ -174,16 +174,27 @@ class Change:
         return [json.dumps(frame)] * self.repeat
 
 
-Act = Send | Refuse | CloseWith | Reset | Stall | Linger | Shed | Frames | Answer | Change
-A = TypeVar("A", bound=Act)
+Action = (
+    Send
+    | Refuse
+    | CloseWith
+    | Reset
+    | Stall
+    | DelayJob
+    | ShedWindow
+    | SplitIntoFrames
+    | AnswerWith
+    | Change
+)
+A = TypeVar("A", bound=Action)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ScriptStep:
     """One act at one point."""
 
     at: At
-    act: Act
+    act: Action
     n: int | None = None
     session: int | None = None
 
@@ -192,9 +203,9 @@ class Step:
 class Script:
     """Steps, in order."""
 
-    steps: Sequence[Step] = ()
+    steps: Sequence[ScriptStep] = ()
 
-    def acts(self, at: At, *, n: int | None = None, session: int | None = None) -> list[Act]:
+    def acts(self, at: At, *, n: int | None = None, session: int | None = None) -> list[Action]:
         """What to do at a point."""
         return [
             step.act
@@ -213,7 +224,7 @@ class Script:
         """
         if not isinstance(steps, list):
             raise ConfigurationError("a script is a JSON list of steps", code="bad_script")
-        return cls(tuple(_step(number, step) for number, step in enumerate(steps, 1)))
+        return cls(tuple(_parse_step(number, step) for number, step in enumerate(steps, 1)))
 
     @classmethod
     def load(cls, path: Path) -> Script:
@@ -230,22 +241,22 @@ class Script:
             ) from exc
 
 
-def only(acts: Iterable[Act], kind: type[A]) -> list[A]:
+def select_actions(acts: Iterable[Action], kind: type[A]) -> list[A]:
     """The acts of one kind."""
     return [act for act in acts if isinstance(act, kind)]
 
 
 # Key that tells the act, then its fields: JSON's name, ours, and the type it must have.
 _Field = tuple[str, str, type | tuple[type, ...]]
-_ACTS: Sequence[tuple[str, type[Act], Sequence[_Field]]] = (
+_ACTS: Sequence[tuple[str, type[Action], Sequence[_Field]]] = (
     ("send", Send, [("send", "text", str), ("times", "times", int)]),
     ("error", Refuse, [("error", "code", str), ("close", "close_code", int)]),
     ("close", CloseWith, [("close", "code", int), ("reason", "reason", str)]),
     ("reset", Reset, []),
     ("stall", Stall, [("stall", "what", str)]),
-    ("lingers", Linger, [("lingers", "answers", int)]),
-    ("shed", Shed, []),
-    ("frames", Frames, [("frames", "bytes", int)]),
+    ("lingers", DelayJob, [("lingers", "answers", int)]),
+    ("shed", ShedWindow, []),
+    ("frames", SplitIntoFrames, [("frames", "bytes", int)]),
 )
 _ANSWER: Sequence[_Field] = (
     ("status", "status", int),
@@ -262,9 +273,9 @@ _CHANGE: Sequence[_Field] = (
     ("whole_numbers", "whole_numbers", bool),
     ("repeat", "repeat", int),
 )
-_NAMES: Mapping[type[Act], str] = {
+_NAMES: Mapping[type[Action], str] = {
     **{kind: key for key, kind, _ in _ACTS},
-    Answer: "status",
+    AnswerWith: "status",
     Change: "change",
 }
 _WHERE = {"at", "n", "session"}
@@ -273,38 +284,38 @@ _OWN_CLOSES = {*range(1000, 1004), *range(1007, 1015)}  # RFC 6455, 7.4; the oth
 _MAX_REASON_BYTES = 123  # RFC 6455, 5.5
 
 # What can act at a point, and whether `n` and `session` tell one such point from another.
-_SAID: tuple[type[Act], ...] = (Send, Refuse, CloseWith, Reset, Stall)
-_POINTS: Mapping[At, tuple[tuple[type[Act], ...], bool, bool]] = {
-    At.UPGRADE: ((Answer,), True, True),
+_SAID: tuple[type[Action], ...] = (Send, Refuse, CloseWith, Reset, Stall)
+_POINTS: Mapping[At, tuple[tuple[type[Action], ...], bool, bool]] = {
+    At.UPGRADE: ((AnswerWith,), True, True),
     At.OPEN: (_SAID, False, True),
     At.READY: (_SAID, False, True),
     At.SEGMENT: (_SAID, True, True),
-    At.WINDOW: ((*_SAID, Shed), True, True),
+    At.WINDOW: ((*_SAID, ShedWindow), True, True),
     At.CLOSING: (_SAID, False, True),
     At.DRAIN: (_SAID, False, True),
-    At.MESSAGE: ((Change, Frames), False, True),
-    At.REQUEST: ((Answer,), True, False),
-    At.JOB: ((Linger, Refuse), True, False),
+    At.MESSAGE: ((Change, SplitIntoFrames), False, True),
+    At.REQUEST: ((AnswerWith,), True, False),
+    At.JOB: ((DelayJob, Refuse), True, False),
 }
 
 
-def _step(number: int, step: object) -> Step:
+def _parse_step(number: int, step: object) -> ScriptStep:
     try:
         if not isinstance(step, dict):
             raise TypeError("it is no object")
-        made = Step(
+        made = ScriptStep(
             at=At(step.get("at", "")),
-            act=_act({name: value for name, value in step.items() if name not in _WHERE}),
-            n=_count(step, "n"),
-            session=_count(step, "session"),
+            act=_parse_action({name: value for name, value in step.items() if name not in _WHERE}),
+            n=_parse_count(step, "n"),
+            session=_parse_count(step, "session"),
         )
-        _check_acts(made)
+        _require_effect(made)
     except (TypeError, ValueError) as exc:
         raise ConfigurationError(f"step {number} of the script: {exc}", code="bad_script") from exc
     return made
 
 
-def _check_acts(step: Step) -> None:
+def _require_effect(step: ScriptStep) -> None:
     """Refuse what would never happen: who orders it would take its absence for an answer."""
     acts, counts, is_of_session = _POINTS[step.at]
     if not isinstance(step.act, acts):
@@ -315,21 +326,23 @@ def _check_acts(step: Step) -> None:
             raise ValueError(f"{name} tells nothing at {step.at}")
 
 
-def _act(said: Mapping[str, object]) -> Act:
+def _parse_action(said: Mapping[str, object]) -> Action:
     if "status" in said:
-        return Answer(**_fields(said, _ANSWER))
+        return AnswerWith(**_parse_fields(said, _ANSWER))
     if isinstance(change := said.get("change"), dict):
-        said_of = _fields(change, _CHANGE)
+        said_of = _parse_fields(change, _CHANGE)
         for name in ("nulls", "without"):
             said_of[name] = tuple(said_of.get(name, ()))
         return Change(**said_of)
     for key, kind, fields_of in _ACTS:
         if key in said:
-            return kind(**_fields(said, fields_of or [(key, key, bool)], keep=bool(fields_of)))
+            return kind(
+                **_parse_fields(said, fields_of or [(key, key, bool)], keep=bool(fields_of))
+            )
     raise ValueError(f"no act in it; known: {', '.join(key for key, *_ in _ACTS)}, status, change")
 
 
-def _fields(
+def _parse_fields(
     said: Mapping[str, object], known: Sequence[_Field], *, keep: bool = True
 ) -> dict[str, Any]:  # checked against the rows right here
     if unknown := set(said) - {name for name, *_ in known}:
@@ -353,7 +366,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-def _count(step: Mapping[str, object], name: str) -> int | None:
+def _parse_count(step: Mapping[str, object], name: str) -> int | None:
     value = step.get(name)
     if value is None or (isinstance(value, int) and value > 0):
         return value

@@ -15,7 +15,7 @@ from ih_mcp.errors import ConfigurationError
 _DEPTH = 2  # a list, and mappings in it
 
 
-def rows(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def parse_rows(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Each mapping of a YAML list, with the number of its first line.
 
     Values are those of YAML 1.1's safe types: text, numbers, true and false, dates, null.
@@ -24,11 +24,11 @@ def rows(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         ConfigurationError: The text is no list of flat mappings; names the line.
     """
     try:
-        _check(text)
+        _require_flat(text)
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         for node in root.value if root is not None else []:
-            yield _line(node), _row(loader, node)
+            yield _line_of(node), _parse_row(loader, node)
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         raise _refusal(line, f"the character U+{exc.character:04X} has no place in YAML") from None
@@ -37,11 +37,11 @@ def rows(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         raise _refusal(line, str(exc.problem or exc.context)) from None
 
 
-def _check(text: str) -> None:
+def _require_flat(text: str) -> None:
     """Refuse what a list of flat mappings does not need, event by event: nothing is built."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = _line(event)
+        line = _line_of(event)
         if getattr(event, "anchor", None) is not None:
             raise _refusal(line, "anchors and aliases have no place in a scenario")
         if getattr(event, "tag", None) is not None:
@@ -62,20 +62,20 @@ _EXPECTED = (
 )
 
 
-def _row(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Mapping[str, object]:
+def _parse_row(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Mapping[str, object]:
     known: set[str] = set()
     for key, _ in node.value:
         if key.value in known:
-            raise _refusal(_line(key), f"{key.value!r} stands twice in a scene")
+            raise _refusal(_line_of(key), f"{key.value!r} stands twice in a scene")
         known.add(key.value)
     try:
         row: Mapping[str, object] = loader.construct_mapping(node)
     except (ValueError, OverflowError) as exc:  # such as the 31st of February
-        raise _refusal(_line(node), str(exc)) from None
+        raise _refusal(_line_of(node), str(exc)) from None
     return row
 
 
-def _line(marked: yaml.Event | yaml.Node) -> int:
+def _line_of(marked: yaml.Event | yaml.Node) -> int:
     line: int = marked.start_mark.line + 1
     return line
 

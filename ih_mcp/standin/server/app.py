@@ -25,17 +25,17 @@ from ih_mcp.media.ffmpeg.decode import Decoder
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.analysis.analyst import Senses
 from ih_mcp.standin.analysis.codecs import DECODERS
-from ih_mcp.standin.analysis.media_timeline import Decoding, OpenDecoder
-from ih_mcp.standin.analysis.opening import CheckedDecoding
-from ih_mcp.standin.client_socket import AsgiPeer
+from ih_mcp.standin.analysis.media_timeline import ClipDecoder, OpenDecoder
+from ih_mcp.standin.analysis.opening import CheckedDecoder
+from ih_mcp.standin.client_socket import AsgiSocket
 from ih_mcp.standin.credential_store import TEST_KEYS, Grant, RefusedError
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import SessionRecord
-from ih_mcp.standin.sessions.conversation import Call, Conversation
-from ih_mcp.standin.sessions.realtime import RealtimeService
-from ih_mcp.standin.sessions.segments import SegmentService
-from ih_mcp.standin.sessions.service import Service
-from ih_mcp.standin.state import House, bearer, refusal
+from ih_mcp.standin.sessions.conversation import ServerSession, SessionRequest
+from ih_mcp.standin.sessions.realtime import RealtimeSession
+from ih_mcp.standin.sessions.segments import SegmentSession
+from ih_mcp.standin.sessions.service import EnvelopeSession
+from ih_mcp.standin.state import StandinState, bearer_credential, make_refusal
 from ih_mcp.standin.uploads.files import FfmpegFiles
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, Family
 from ih_mcp.wire.rest import (
@@ -47,7 +47,7 @@ from ih_mcp.wire.rest import (
     job_path,
 )
 
-from .tokens import answering, exchange, mint, revoke
+from .tokens import answer_refusals, exchange_key_pair, mint_client_token, revoke_client_token
 from .uploads import analyze_v0, analyze_v1, analyze_v2, read_job
 
 _SECRET_HEADERS = {"authorization", "sec-websocket-protocol", "cookie"}
@@ -60,22 +60,22 @@ def create_app(
     ffmpeg: Ffmpeg,
     open_decoder: OpenDecoder | None = None,
 ) -> Starlette:
-    """The stand-in as an application; `app.state.house` holds what its requests share.
+    """The stand-in as an application; `app.state.standin` holds what its requests share.
 
-    Upload jobs need `house.working()` to be open meanwhile.
+    Upload jobs need `state.run()` to be open meanwhile.
 
     Args:
         ffmpeg: Decodes media.
         open_decoder: Makes the decoders of streams, where they are to be others.
     """
-    house = House(
+    state = StandinState(
         options=options or Options(),
         open_decoder=open_decoder or _decoding_with(ffmpeg),
         files=FfmpegFiles(ffmpeg),
     )
-    app = Starlette(routes=_routes(house.options))
-    app.state.house = house
-    app.add_middleware(_Correlated)
+    app = Starlette(routes=_routes(state.options))
+    app.state.standin = state
+    app.add_middleware(_CorrelationIds)
     return app
 
 
@@ -83,19 +83,19 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
     post = ["POST"]
     routes: list[BaseRoute] = [
         Route("/", _health),
-        Route("/standin/sessions", answering(_sessions)),
-        Route("/standin/billing", answering(_billing)),
-        Route("/standin/evidence", answering(_evidence)),
+        Route("/standin/sessions", answer_refusals(_sessions)),
+        Route("/standin/billing", answer_refusals(_billing)),
+        Route("/standin/evidence", answer_refusals(_evidence)),
         *(
-            Route(path, answering(exchange), methods=post)
+            Route(path, answer_refusals(exchange_key_pair), methods=post)
             for path in sorted(set(AUTH_PATHS.values()))
         ),
-        Route(CLIENT_TOKENS_PATH, answering(mint), methods=post),
-        Route(REVOKE_PATH, answering(revoke), methods=post),
-        Route(V0_UPLOAD.path, answering(analyze_v0), methods=post),
-        Route(UPLOADS["v1"].path, answering(analyze_v1), methods=post),
-        Route(UPLOADS["v2"].path, answering(analyze_v2), methods=post),
-        Route(job_path("{job_id}"), answering(read_job)),
+        Route(CLIENT_TOKENS_PATH, answer_refusals(mint_client_token), methods=post),
+        Route(REVOKE_PATH, answer_refusals(revoke_client_token), methods=post),
+        Route(V0_UPLOAD.path, answer_refusals(analyze_v0), methods=post),
+        Route(UPLOADS["v1"].path, answer_refusals(analyze_v1), methods=post),
+        Route(UPLOADS["v2"].path, answer_refusals(analyze_v2), methods=post),
+        Route(job_path("{job_id}"), answer_refusals(read_job)),
         *(WebSocketRoute(dialect.path, _stream(dialect)) for dialect in _streams()),
     ]
     if not options.strict:
@@ -116,15 +116,15 @@ def _streams() -> Sequence[Dialect]:
 
 
 async def _health(request: Request) -> Response:
-    house: House = request.app.state.house
-    described = house.options.analyst().describe()
+    state: StandinState = request.app.state.standin
+    described = state.options.analyst().describe()
     return JSONResponse(
         {
             "standin": "This is the ih-mcp stand-in, a local server that speaks Interhuman's API. "
             "It is not Interhuman and runs none of its models; its events are made up.",
             "version": __version__,
-            "strict": house.options.strict,
-            "analysis_speed": house.options.analysis_speed,
+            "strict": state.options.strict,
+            "analysis_speed": state.options.analysis_speed,
             "analyst": {
                 "name": described.name,
                 "version": described.version,
@@ -147,39 +147,39 @@ async def _health(request: Request) -> Response:
     )
 
 
-def _own(request: Request) -> House:
+def _require_key(request: Request) -> StandinState:
     """For what the stand-in tells itself; where it belongs to one process, that one alone.
 
     Raises:
         RefusedError: The key of that process was not shown.
     """
-    house: House = request.app.state.house
-    if house.options.key is not None:
-        house.grant(request, bearer(request.headers))
-    return house
+    state: StandinState = request.app.state.standin
+    if state.options.key is not None:
+        state.authorize(request, bearer_credential(request.headers))
+    return state
 
 
 async def _sessions(request: Request) -> Response:
-    house = _own(request)
-    return JSONResponse([record.as_json() for record in house.recorder.sessions])
+    state = _require_key(request)
+    return JSONResponse([record.as_json() for record in state.recorder.sessions])
 
 
 async def _evidence(request: Request) -> Response:
-    house = _own(request)
-    streams = [record.evidence() for record in house.recorder.sessions]
-    uploads = [record.evidence() for record in house.recorder.uploads]
+    state = _require_key(request)
+    streams = [record.evidence() for record in state.recorder.sessions]
+    uploads = [record.evidence() for record in state.recorder.uploads]
     return JSONResponse(streams + uploads)
 
 
 async def _billing(request: Request) -> Response:
-    house = _own(request)
+    state = _require_key(request)
     sessions = {
-        record.correlation_id: round(record.billed.seconds, 3) for record in house.recorder.sessions
+        record.correlation_id: round(record.billed.seconds, 3) for record in state.recorder.sessions
     }
     return JSONResponse(
         {
             "stream_seconds": round(sum(sessions.values()), 3),
-            "upload_seconds": round(house.billed_upload_seconds, 3),
+            "upload_seconds": round(state.billed_upload_seconds, 3),
             "sessions": sessions,
         }
     )
@@ -194,60 +194,62 @@ async def _no_stream(socket: WebSocket) -> None:
 
 def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(socket: WebSocket) -> None:
-        house: House = socket.app.state.house
-        record = house.recorder.begin(
+        state: StandinState = socket.app.state.standin
+        record = state.recorder.begin(
             dialect.path,
             socket.state.correlation_id,
             {name: v for name, v in socket.headers.items() if name not in _SECRET_HEADERS},
         )
-        if (answer := house.ordered_answer(socket, session=record.number)) is not None:
+        if (answer := state.ordered_answer(socket, session=record.number)) is not None:
             record.ended(f"answered {answer.status_code} by script", None)
             await socket.send_denial_response(answer)
             return
         try:
-            credential, subprotocol = _credential(socket, strict=house.options.strict)
-            grant = house.grant(socket, credential)
+            credential, subprotocol = _credential(socket, strict=state.options.strict)
+            grant = state.authorize(socket, credential)
             _allow_another_session(grant)
-            house.require_place()
+            state.require_session_slot()
         except RefusedError as refused:
             record.ended(f"refused: {refused.code}", None)
-            await socket.send_denial_response(refusal(socket, refused.code, refused.message))
+            await socket.send_denial_response(make_refusal(socket, refused.code, refused.message))
             return
         await socket.accept(subprotocol)
-        call = Call(
+        call = SessionRequest(
             dialect=dialect,
             grant=grant,
             model=socket.query_params.get("model"),
             includes=tuple(socket.query_params.getlist("include[]")),
             by_subprotocol=subprotocol is not None,
         )
-        with house.session():
-            await _conversation(house, AsgiPeer(socket), call, record).run()
+        with state.hold_session():
+            await _conversation(state, AsgiSocket(socket), call, record).run()
 
     return endpoint
 
 
-def _conversation(house: House, peer: AsgiPeer, call: Call, record: SessionRecord) -> Conversation:
+def _conversation(
+    state: StandinState, peer: AsgiSocket, call: SessionRequest, record: SessionRecord
+) -> ServerSession:
     match call.dialect.family:
         case Family.ENVELOPE:
-            kind = Service if call.dialect.coaching is None else RealtimeService
+            kind = EnvelopeSession if call.dialect.coaching is None else RealtimeSession
             return kind(
                 peer,
                 call,
-                options=house.options,
+                options=state.options,
                 record=record,
-                recorder=house.recorder,
-                open_decoder=house.open_decoder,
+                recorder=state.recorder,
+                open_decoder=state.open_decoder,
             )
         case Family.STATUS:
-            return SegmentService(
+            return SegmentSession(
                 peer,
                 call,
-                options=house.options,
+                options=state.options,
                 record=record,
-                recorder=house.recorder,
-                open_decoder=house.open_decoder,
-                files=house.files,
+                recorder=state.recorder,
+                open_decoder=state.open_decoder,
+                files=state.files,
             )
 
 
@@ -264,7 +266,7 @@ def _credential(socket: WebSocket, *, strict: bool) -> tuple[str | None, str | N
     offered: list[str] = socket.scope.get("subprotocols", [])
     if offered[:1] == [_PAIR] and len(offered) == 2:
         return offered[1], _PAIR
-    by_header = bearer(socket.headers)
+    by_header = bearer_credential(socket.headers)
     if not offered or by_header is not None:
         return by_header, None
     if strict or len(offered) > 1 or offered[0].startswith("bearer."):
@@ -281,7 +283,7 @@ def _allow_another_session(grant: Grant) -> None:
 # --- around --------------------------------------------------------------------------------------
 
 
-class _Correlated:
+class _CorrelationIds:
     """Gives each connection its id, and says it and what this is in headers, on the 101 too."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -306,7 +308,7 @@ _STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.s
 
 def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
     @asynccontextmanager
-    async def open_decoder(senses: Senses) -> AsyncIterator[Decoding]:
+    async def open_decoder(senses: Senses) -> AsyncIterator[ClipDecoder]:
         async with Decoder(
             ffmpeg,
             pictures_per_second=senses.pictures_per_second,
@@ -316,6 +318,6 @@ def _decoding_with(ffmpeg: Ffmpeg) -> OpenDecoder:
             keeps_aspect=senses.keeps_aspect,
             decoders=DECODERS,
         ) as decoder:
-            yield CheckedDecoding(decoder)
+            yield CheckedDecoder(decoder)
 
     return open_decoder

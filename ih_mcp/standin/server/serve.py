@@ -19,7 +19,7 @@ from ih_mcp.standin.analysis.media_timeline import OpenDecoder
 from ih_mcp.standin.client_socket import FAR_ABOVE, TRANSPORT
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.state import House
+from ih_mcp.standin.state import StandinState
 
 from .app import create_app
 from .origin_guard import Gate
@@ -29,7 +29,7 @@ _TOO_BIG = 1009
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunningStandin:
     """A stand-in that takes connections."""
 
     url: str
@@ -46,7 +46,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     open_decoder: OpenDecoder | None = None,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningStandin]:
     """Run a stand-in while this is open; sessions still open at the end are cut off.
 
     Args:
@@ -66,25 +66,25 @@ async def serve(
         )
     options = options or Options()
     app = create_app(options, ffmpeg=ffmpeg, open_decoder=open_decoder)
-    house: House = app.state.house
+    state: StandinState = app.state.standin
     with open_listener(host, port) as listener:
         async with (
-            house.working(),
+            state.run(),
             serving(
                 Gate(app, is_private=options.key is not None),
                 listener,
                 max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
-                ws=_Protocol,
+                ws=_StandinWebSocket,
                 ws_ping_timeout=None,  # while analysis pushes back, pongs are not read either
             ),
         ):
             try:
-                yield Running(url=url_of(listener), recorder=house.recorder)
+                yield RunningStandin(url=url_of(listener), recorder=state.recorder)
             finally:
-                house.stop()
+                state.stop()
 
 
-class _Protocol(BoundedWebSocket):
+class _StandinWebSocket(BoundedWebSocket):
     """Offers the application a way to reset the connection, and knows a refusal for an answer.
 
     A message far above the limit is cut off while it comes, without a close frame (seen: 45 MB).

@@ -19,7 +19,7 @@ from ih_mcp.standin.credential_store import (
     RefusedError,
     endpoint_scope,
 )
-from ih_mcp.standin.state import House, refusal
+from ih_mcp.standin.state import StandinState, make_refusal
 from ih_mcp.wire.rest import (
     REALTIME_SCOPE,
     STREAM_SCOPE,
@@ -37,38 +37,38 @@ _KNOWN_SCOPES = frozenset({UPLOAD_SCOPE, STREAM_SCOPE, REALTIME_SCOPE})  # sdk 1
 _MAX_BODY_BYTES = 64 * 1024  # chosen
 
 
-def answering(endpoint: Endpoint) -> Endpoint:
+def answer_refusals(endpoint: Endpoint) -> Endpoint:
     """Refusals of an endpoint as answers; what goes wrong in it too, as the API says it."""
 
     async def answer(request: Request) -> Response:
-        house: House = request.app.state.house
-        if (ordered := house.ordered_answer(request)) is not None:
+        state: StandinState = request.app.state.standin
+        if (ordered := state.ordered_answer(request)) is not None:
             return ordered
         try:
             return await endpoint(request)
         except RefusedError as refused:
-            return refusal(request, refused.code, refused.message)
+            return make_refusal(request, refused.code, refused.message)
         except RemoteProtocolError as exc:
-            return refusal(request, exc.code, exc.what)
+            return make_refusal(request, exc.code, exc.what)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception:
             logger.exception("a request to %r failed", request.url.path)
-            return refusal(request, "ih1001")
+            return make_refusal(request, "ih1001")
 
     return answer
 
 
-async def exchange(request: Request) -> Response:
+async def exchange_key_pair(request: Request) -> Response:
     """`POST /v1/auth`: a key pair for an access token. Only held scopes come back."""
-    house: House = request.app.state.house
+    state: StandinState = request.app.state.standin
     asked = KeyPair.read(await _body(request))
-    if not house.vault.takes_secret(asked.key_secret):
+    if not state.credentials.takes_secret(asked.key_secret):
         raise RefusedError("ih2001")
     granted = [scope for scope in _endpoint_scopes(asked.scopes) if scope in _KNOWN_SCOPES]
     if not granted:
         raise RefusedError("ih2003", "The key holds none of these scopes.")
-    token = house.vault.mint_access_token(asked.key_id, granted, now=anyio.current_time())
+    token = state.credentials.mint_access_token(asked.key_id, granted, now=anyio.current_time())
     return JSONResponse(
         {
             "access_token": token,
@@ -79,11 +79,11 @@ async def exchange(request: Request) -> Response:
     )
 
 
-async def mint(request: Request) -> Response:
+async def mint_client_token(request: Request) -> Response:
     """`POST /v1/client_tokens`: a capped token; the key is in the body."""
-    house: House = request.app.state.house
+    state: StandinState = request.app.state.standin
     asked = ClientTokenRequest.read(await _body(request))
-    grant = house.grant(request, asked.api_key)
+    grant = state.authorize(request, asked.api_key)
     scopes = _endpoint_scopes(asked.scopes or (STREAM_SCOPE,))
     _require(grant, scopes)
     caps = Caps(
@@ -93,7 +93,7 @@ async def mint(request: Request) -> Response:
         max_video_seconds=asked.max_video_seconds,
         allowed_origins=asked.allowed_origins,
     )
-    token, seconds = house.vault.mint_client_token(
+    token, seconds = state.credentials.mint_client_token(
         asked.api_key, scopes, asked.expires_in, caps, now=anyio.current_time()
     )
     return JSONResponse(
@@ -107,12 +107,12 @@ async def mint(request: Request) -> Response:
     )
 
 
-async def revoke(request: Request) -> Response:
+async def revoke_client_token(request: Request) -> Response:
     """`POST /v1/client_tokens/revoke`: no body, also for a token that is gone already."""
-    house: House = request.app.state.house
+    state: StandinState = request.app.state.standin
     asked = Revocation.read(await _body(request))
-    house.grant(request, asked.api_key)
-    house.vault.revoke(asked.token, account=asked.api_key)
+    state.authorize(request, asked.api_key)
+    state.credentials.revoke(asked.token, account=asked.api_key)
     return Response(status_code=204)
 
 

@@ -22,14 +22,14 @@ from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media.containers.container import container_of
 from ih_mcp.standin.analysis.codecs import REFUSED, STRICTLY_TAKEN
 from ih_mcp.standin.analysis.placeholder import Placeholder
-from ih_mcp.standin.analysis.windows import Grid
+from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.credential_store import Grant, RefusedError
-from ih_mcp.standin.faults.script import At, Linger, Refuse, only
+from ih_mcp.standin.faults.script import At, DelayJob, Refuse, select_actions
 from ih_mcp.standin.sessions.setup import AUDIO_MODEL, AUDIO_SIGNALS
-from ih_mcp.standin.state import House, bearer, error_body
-from ih_mcp.standin.uploads.files import Seen, folder, look
+from ih_mcp.standin.state import StandinState, bearer_credential, make_error_body
+from ih_mcp.standin.uploads.files import FileAnalysis, analyse_file, temporary_folder
 from ih_mcp.standin.uploads.jobs import JobError
-from ih_mcp.standin.uploads.results import v0_upload, v1_upload, v2_upload
+from ih_mcp.standin.uploads.results import make_v0_upload, make_v1_upload, make_v2_upload
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, Upload
 
@@ -45,7 +45,7 @@ _OF_THE_FILE = (MediaError, PathError)  # what a look at a file finds wrong with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class _UploadRequest:
     """What one upload asks for, once its file is known to be fine."""
 
     path: Path
@@ -63,15 +63,15 @@ class _Order:
 
 async def analyze_v0(request: Request) -> Response:
     """`POST /v0/upload/analyze`: the signals, when they are there."""
-    _, seen = await _looked_at_once(request, V0_UPLOAD)
-    return JSONResponse(v0_upload(seen, DIALECTS["v0"]))
+    _, seen = await _analyse_at_once(request, V0_UPLOAD)
+    return JSONResponse(make_v0_upload(seen, DIALECTS["v0"]))
 
 
 async def analyze_v1(request: Request) -> Response:
     """`POST /v1/upload/analyze`: the result, when it is there."""
-    order, seen = await _looked_at_once(request, UPLOADS["v1"])
+    order, seen = await _analyse_at_once(request, UPLOADS["v1"])
     return JSONResponse(
-        v1_upload(
+        make_v1_upload(
             seen,
             DIALECTS["v1"],
             include=order.include,
@@ -81,32 +81,32 @@ async def analyze_v1(request: Request) -> Response:
     )
 
 
-async def _looked_at_once(request: Request, upload: Upload) -> tuple[_Order, Seen]:
+async def _analyse_at_once(request: Request, upload: Upload) -> tuple[_UploadRequest, FileAnalysis]:
     """Take a file and look at it while the client waits, in the windows of a stream."""
-    house: House = request.app.state.house
-    options = house.options
-    grid = Grid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
-    async with _place(house) as place:
-        order = await _taken(request, upload, place)
+    state: StandinState = request.app.state.standin
+    options = state.options
+    grid = WindowGrid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
+    async with _hold_folder(state) as place:
+        order = await _receive_upload(request, upload, place)
         try:
-            return order, await _looked(house, request, order, grid)
+            return order, await _analyse(state, request, order, grid)
         except _OF_THE_FILE as exc:
             raise RefusedError("ih5002", exc.what) from exc
 
 
 async def analyze_v2(request: Request) -> Response:
     """`POST /v2/upload/analyze`: a job, after the file was looked at."""
-    house: House = request.app.state.house
+    state: StandinState = request.app.state.standin
     async with AsyncExitStack() as stack:
-        place = await stack.enter_async_context(_place(house))
-        order = await _taken(request, UPLOADS["v2"], place)
+        place = await stack.enter_async_context(_hold_folder(state))
+        order = await _receive_upload(request, UPLOADS["v2"], place)
         held = stack.pop_all()
-    acts = house.options.script.acts(At.JOB, n=house.jobs.count + 1)
-    lingers = next((act.answers for act in only(acts, Linger)), 0)
-    ordered = next((act.code for act in only(acts, Refuse)), None)
-    job = house.jobs.make(str(order.model), order.grant.account, lingers=lingers)
-    run = partial(_worked, house, request, order, held, ordered)
-    house.tasks.start_soon(house.jobs.work, job, run)
+    acts = state.options.script.acts(At.JOB, n=state.jobs.count + 1)
+    lingers = next((act.answers for act in select_actions(acts, DelayJob)), 0)
+    ordered = next((act.code for act in select_actions(acts, Refuse)), None)
+    job = state.jobs.make(str(order.model), order.grant.account, lingers=lingers)
+    run = partial(_run_job, state, request, order, held, ordered)
+    state.tasks.start_soon(state.jobs.work, job, run)
     if order.wait_seconds:
         with anyio.move_on_after(order.wait_seconds):
             await job.done.wait()
@@ -118,48 +118,50 @@ async def analyze_v2(request: Request) -> Response:
 
 async def read_job(request: Request) -> Response:
     """`GET /v2/upload/jobs/{job_id}`: how a job stands."""
-    house: House = request.app.state.house
-    grant = _allowed(house, request)
-    return JSONResponse(house.jobs.find(request.path_params["job_id"], grant.account).envelope())
+    state: StandinState = request.app.state.standin
+    grant = _authorize(state, request)
+    return JSONResponse(state.jobs.find(request.path_params["job_id"], grant.account).envelope())
 
 
-async def _worked(
-    house: House,
+async def _run_job(
+    state: StandinState,
     request: Request,
-    order: _Order,
+    order: _UploadRequest,
     held: AsyncExitStack,
     ordered: str | None,
 ) -> Mapping[str, object]:
     try:
         if ordered is not None:
-            raise JobError(error_body(request, ordered).body())
-        seconds = house.options.upload_window_seconds
-        grid = Grid(window_seconds=seconds, hop_seconds=seconds)
-        seen = await _looked(house, request, order, grid)
+            raise JobError(make_error_body(request, ordered).body())
+        seconds = state.options.upload_window_seconds
+        grid = WindowGrid(window_seconds=seconds, hop_seconds=seconds)
+        seen = await _analyse(state, request, order, grid)
     except JobError:
         raise
     except _OF_THE_FILE as exc:
-        raise JobError(error_body(request, "ih5002", exc.what).body()) from exc
+        raise JobError(make_error_body(request, "ih5002", exc.what).body()) from exc
     except Exception as exc:
         logger.exception("an upload job failed")
-        raise JobError(error_body(request, "ih1001").body()) from exc
+        raise JobError(make_error_body(request, "ih1001").body()) from exc
     finally:
         await held.aclose()
     signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals
-    return v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
+    return make_v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
 
 
-async def _looked(house: House, request: Request, order: _Order, grid: Grid) -> Seen:
-    async with house.files.chunks(order.path) as chunks:
-        seen = await look(
+async def _analyse(
+    state: StandinState, request: Request, order: _UploadRequest, grid: WindowGrid
+) -> FileAnalysis:
+    async with state.files.chunks(order.path) as chunks:
+        seen = await analyse_file(
             chunks,
             grid=grid,
-            make_analyst=house.options.analyst,
-            open_decoder=house.open_decoder,
+            make_analyst=state.options.analyst,
+            open_decoder=state.open_decoder,
             hears_only=order.hears_only,
         )
-    house.recorder.keep_upload(request.url.path, request.state.correlation_id, seen.windows)
-    house.billed_upload_seconds += seen.duration_seconds
+    state.recorder.keep_upload(request.url.path, request.state.correlation_id, seen.windows)
+    state.billed_upload_seconds += seen.duration_seconds
     order.grant.video_seconds += seen.duration_seconds
     return seen
 
@@ -168,22 +170,22 @@ async def _looked(house: House, request: Request, order: _Order, grid: Grid) -> 
 
 
 @asynccontextmanager
-async def _place(house: House) -> AsyncIterator[Path]:
+async def _hold_folder(state: StandinState) -> AsyncIterator[Path]:
     """A folder for one upload; raises `RefusedError` where there are as many as may be."""
-    with house.upload():
-        async with folder() as place:
+    with state.hold_upload():
+        async with temporary_folder() as place:
             yield place
 
 
-async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
-    house: House = request.app.state.house
-    grant = _allowed(house, request)
-    bounded = _bounded(request, house.options.max_upload_bytes + _FORM_BYTES)
+async def _receive_upload(request: Request, upload: Upload, folder: Path) -> _UploadRequest:
+    state: StandinState = request.app.state.standin
+    grant = _authorize(state, request)
+    bounded = _bound_body(request, state.options.max_upload_bytes + _FORM_BYTES)
     async with _form(bounded) as form:
-        model = _model(form, upload, house.options.models)
+        model = _model(form, upload, state.options.models)
         wait_seconds = _wait_seconds(form, upload)
-        path = await _saved(form, folder / "upload", house.options.max_upload_bytes)
-        order = _Order(
+        path = await _save_file(form, folder / "upload", state.options.max_upload_bytes)
+        order = _UploadRequest(
             path=path,
             grant=grant,
             model=model,
@@ -192,7 +194,7 @@ async def _taken(request: Request, upload: Upload, folder: Path) -> _Order:
             has_context="conversation_context" in form,
             wait_seconds=wait_seconds,
         )
-    await _check(house, order, upload)
+    await _check_file(state, order, upload)
     return order
 
 
@@ -209,7 +211,7 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
         await form.close()
 
 
-def _bounded(request: Request, max_bytes: int) -> Request:
+def _bound_body(request: Request, max_bytes: int) -> Request:
     """The request, refused once more came than it may have: its file is spooled to the disk."""
     received = 0
 
@@ -224,8 +226,8 @@ def _bounded(request: Request, max_bytes: int) -> Request:
     return Request(request.scope, receive)
 
 
-def _allowed(house: House, request: Request) -> Grant:
-    grant = house.grant(request, bearer(request.headers))
+def _authorize(state: StandinState, request: Request) -> Grant:
+    grant = state.authorize(request, bearer_credential(request.headers))
     grant.allow(UPLOAD_SCOPE)
     grant.spend()
     return grant
@@ -254,7 +256,7 @@ def _wait_seconds(form: FormData, upload: Upload) -> int:
 _NUMBER = re.compile(r"[0-9]{1,9}")  # Python refuses to read very long ones
 
 
-async def _saved(form: FormData, path: Path, max_bytes: int) -> Path:
+async def _save_file(form: FormData, path: Path, max_bytes: int) -> Path:
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise RefusedError("ih4001")
@@ -270,48 +272,48 @@ async def _saved(form: FormData, path: Path, max_bytes: int) -> Path:
     return path
 
 
-async def _check(house: House, order: _Order, upload: Upload) -> None:
+async def _check_file(state: StandinState, order: _UploadRequest, upload: Upload) -> None:
     """What the service looks at before it takes the file. skill: v2 upload."""
     try:
-        facts = await house.files.facts(order.path)
+        facts = await state.files.facts(order.path)
     except _OF_THE_FILE as exc:
-        raise RefusedError(await _unreadable(order.path), exc.what) from exc
+        raise RefusedError(await _unreadable_code(order.path), exc.what) from exc
     containers = _AUDIO_CONTAINERS if order.hears_only else _VIDEO_CONTAINERS
     seconds = facts.duration_seconds
     if seconds is None:  # recordings of browsers do not tell
-        seconds = (await _measured(house, order)).duration_seconds
+        seconds = (await _measure_duration(state, order)).duration_seconds
     is_job = upload.makes_job
     codec = facts.video.codec if facts.video is not None else None
     is_strange = codec in REFUSED
-    is_strange |= house.options.strict and codec not in {None, *STRICTLY_TAKEN}
+    is_strange |= state.options.strict and codec not in {None, *STRICTLY_TAKEN}
     for is_wrong, code in (
         (facts.container_name not in containers, "ih4002"),
         (facts.video is None and not order.hears_only, "ih5001"),
         (facts.audio is None and is_job, "ih5008"),
         (is_strange and not order.hears_only, "ih5003"),
         (seconds < MIN_VIDEO_SECONDS, "ih4007"),
-        (is_job and seconds > house.options.max_upload_seconds, "ih4004"),
+        (is_job and seconds > state.options.max_upload_seconds, "ih4004"),
     ):
         if is_wrong:
             raise RefusedError(code)
 
 
-async def _unreadable(path: Path) -> str:
+async def _unreadable_code(path: Path) -> str:
     """A container nobody knows, or a known one that is broken."""
     async with await anyio.open_file(path, "rb") as file:
         return "ih4002" if container_of(await file.read(_HEAD_BYTES)) is None else "ih5002"
 
 
-async def _measured(house: House, order: _Order) -> Seen:
+async def _measure_duration(state: StandinState, order: _UploadRequest) -> FileAnalysis:
     """How long a file is that does not say so; no analyst is asked, so none can fail."""
-    grid = Grid(window_seconds=1e9, hop_seconds=1e9)
+    grid = WindowGrid(window_seconds=1e9, hop_seconds=1e9)
     try:
-        async with house.files.chunks(order.path) as chunks:
-            return await look(
+        async with state.files.chunks(order.path) as chunks:
+            return await analyse_file(
                 chunks,
                 grid=grid,
                 make_analyst=Placeholder,
-                open_decoder=house.open_decoder,
+                open_decoder=state.open_decoder,
                 hears_only=order.hears_only,
             )
     except _OF_THE_FILE as exc:

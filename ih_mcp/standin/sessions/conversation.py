@@ -20,16 +20,16 @@ from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.client_socket import FAR_ABOVE, Peer
 from ih_mcp.standin.credential_store import Grant, RefusedError
 from ih_mcp.standin.faults.script import (
-    Act,
+    Action,
     At,
     Change,
     CloseWith,
-    Frames,
     Refuse,
     Reset,
     Send,
+    SplitIntoFrames,
     Stall,
-    only,
+    select_actions,
 )
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
@@ -38,13 +38,13 @@ from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Error, ServerMessage
 from ih_mcp.wire.session import Session, Side, State
 
-from .legacy import older
+from .legacy import to_legacy
 
 _LAST_WORD_SECONDS = 5.0  # chosen: for a client that reads late to be told why it is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class SessionRequest:
     """What one handshake asked for."""
 
     dialect: Dialect
@@ -57,13 +57,13 @@ class Call:
     """Whether the credential came as a subprotocol, as from a browser."""
 
 
-class Conversation(ABC):
+class ServerSession(ABC):
     """One API session; `run` returns when it is over."""
 
     def __init__(
         self,
         peer: Peer,
-        call: Call,
+        call: SessionRequest,
         *,
         options: Options,
         record: SessionRecord,
@@ -146,8 +146,8 @@ class Conversation(ABC):
             if self._session.state is State.ENDED:  # nothing follows the last word
                 return
             text = self._session.send(message, timestamp=_now())
-            texts = [older(text) if self._options.has_older_shapes else text]
-            for change in only(self._acts(At.MESSAGE), Change):
+            texts = [to_legacy(text) if self._options.has_older_shapes else text]
+            for change in select_actions(self._acts(At.MESSAGE), Change):
                 texts = [changed for text in texts for changed in change.texts(text)]
             for text in texts:
                 await self._write(text)
@@ -165,7 +165,7 @@ class Conversation(ABC):
 
     async def _send(self, text: str) -> None:
         try:
-            frames = only(self._acts(At.MESSAGE), Frames)
+            frames = select_actions(self._acts(At.MESSAGE), SplitIntoFrames)
             if frames:
                 await self._peer.send_frames(text, frames[0].bytes)
             else:
@@ -255,7 +255,7 @@ class Conversation(ABC):
 
     # --- faults by order
 
-    def _acts(self, at: At, n: int | None = None) -> list[Act]:
+    def _acts(self, at: At, n: int | None = None) -> list[Action]:
         return self._options.script.acts(at, n=n, session=self._record.number)
 
     async def _act(self, at: At, n: int | None = None) -> bool:
@@ -263,7 +263,7 @@ class Conversation(ABC):
         acts = self._acts(at, n)
         for act in acts:
             await self._do(act, n)
-        return bool(only(acts, Refuse))
+        return bool(select_actions(acts, Refuse))
 
     async def _vanish(self, how: str) -> None:
         """Drop the connection without a close frame."""
@@ -271,7 +271,7 @@ class Conversation(ABC):
         await self._peer.abort()
         await self._stop()
 
-    async def _do(self, act: Act, n: int | None) -> None:
+    async def _do(self, act: Action, n: int | None) -> None:
         match act:
             case Send(text, times):
                 async with self._writing:

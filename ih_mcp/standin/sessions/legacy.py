@@ -14,7 +14,7 @@ Json = dict[str, object]
 _MIN_SECONDS = 3  # docs: stream-analyze v1
 
 
-def older(text: str) -> str:
+def to_legacy(text: str) -> str:
     """The same message in its older shape."""
     frame: Json = json.loads(text)
     change = _CHANGES.get(str(frame.get("type", frame.get("status"))))

@@ -12,11 +12,11 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
-from ih_mcp.standin.analysis.analyst import Analyst, Observations, checked
+from ih_mcp.standin.analysis.analyst import Analyst, Observations, check_observations
 from ih_mcp.standin.analysis.coverage import Ranges
-from ih_mcp.standin.analysis.media_timeline import Line, OpenDecoder, too_short
-from ih_mcp.standin.analysis.message_builder import Telling
-from ih_mcp.standin.analysis.windows import Grid, Pipeline, Window, Work, pipeline
+from ih_mcp.standin.analysis.media_timeline import MediaTimeline, OpenDecoder, too_short_error
+from ih_mcp.standin.analysis.message_builder import MessageBuilder
+from ih_mcp.standin.analysis.windows import Window, WindowGrid, WindowQueue, Work, open_window_queue
 from ih_mcp.standin.options import Options
 from ih_mcp.wire.messages import Config, Error, Reading
 
@@ -52,15 +52,15 @@ class Hooks:
 
 
 @dataclass(frozen=True, slots=True)
-class _Media:
+class _WindowMedia:
     """Where a window has media, and where its picture is missing."""
 
     present: Ranges
     degraded: Ranges
 
 
-class Analysis:
-    """One session's media on its way to messages. Made by `analysing`.
+class SessionAnalysis:
+    """One session's media on its way to messages. Made by `run_analysis`.
 
     Feed `line`, then `finish`, then `last_words`.
     """
@@ -69,9 +69,9 @@ class Analysis:
         self,
         analyst: Analyst,
         tasks: TaskGroup,
-        windows: Pipeline[_Seen],
+        windows: WindowQueue[_Seen],
         *,
-        telling: Telling,
+        telling: MessageBuilder,
         options: Options,
         open_decoder: OpenDecoder,
         hooks: Hooks,
@@ -79,16 +79,16 @@ class Analysis:
         self._analyst = analyst
         self._windows = windows
         self._hooks = hooks
-        self._grid = Grid(
+        self._grid = WindowGrid(
             window_seconds=options.window_seconds,
             hop_seconds=options.hop_seconds,
             min_seconds=options.min_window_seconds,
         )
-        self._media: dict[int, _Media] = {}
+        self._media: dict[int, _WindowMedia] = {}
         self._all_told = anyio.Event()
         self._tells = anyio.CancelScope()
         self._telling = telling
-        self.line = Line(
+        self.line = MediaTimeline(
             open_decoder,
             analyst.describe().senses,
             tasks,
@@ -107,7 +107,7 @@ class Analysis:
         for window in self._grid.finish(self.line.end_seconds):
             await self._submit(window)
         if self._grid.windows == 0 and self.line.end_seconds > 0:
-            complaint = complaint or too_short("session", self.line.end_seconds)
+            complaint = complaint or too_short_error("session", self.line.end_seconds)
         self._windows.end()
         await self._all_told.wait()
         if complaint is not None:
@@ -141,7 +141,7 @@ class Analysis:
             case None:
                 pass
 
-    async def _tell_seen(self, window: Window, seen: Observations, media: _Media) -> None:
+    async def _tell_seen(self, window: Window, seen: Observations, media: _WindowMedia) -> None:
         self._hooks.keep(window, seen)
         messages = self._telling.window(
             window,
@@ -166,7 +166,7 @@ class Analysis:
     async def _submit(self, window: Window) -> None:
         start, end = window.start_seconds, window.end_seconds
         present = self.line.present.within(start, end)
-        self._media[window.index] = _Media(present, self._degraded(present))
+        self._media[window.index] = _WindowMedia(present, self._degraded(present))
         is_shed = not list(present) or self._hooks.sheds(window.index + 1)
         await self._windows.submit(window, sheds=is_shed)
 
@@ -184,14 +184,14 @@ class Analysis:
 
 
 @asynccontextmanager
-async def analysing(
+async def run_analysis(
     *,
-    telling: Telling,
+    telling: MessageBuilder,
     options: Options,
     open_decoder: OpenDecoder,
     hooks: Hooks,
     work: Work | None = None,
-) -> AsyncIterator[Analysis]:
+) -> AsyncIterator[SessionAnalysis]:
     """Run the analysis of one session; leaving cancels what is on its way.
 
     Args:
@@ -202,8 +202,10 @@ async def analysing(
     is_one_by_one = options.analysis_speed is not None
     try:
         async with (
-            pipeline(
-                _observing(analyst, _Clock(options.analysis_ratio, options.analysis_speed)),
+            open_window_queue(
+                _make_observe(
+                    analyst, _AnalysisPace(options.analysis_ratio, options.analysis_speed)
+                ),
                 max_concurrent=1 if is_one_by_one else options.max_concurrent_windows,
                 max_waiting=options.max_waiting_windows,
                 sheds=options.sheds,
@@ -211,7 +213,7 @@ async def analysing(
             ) as windows,
             anyio.create_task_group() as tasks,
         ):
-            analysis = Analysis(
+            analysis = SessionAnalysis(
                 analyst,
                 tasks,
                 windows,
@@ -228,7 +230,7 @@ async def analysing(
             await analyst.aclose()
 
 
-class _Clock:
+class _AnalysisPace:
     """How long the analysis of a window takes at least; windows come in order."""
 
     def __init__(self, ratio: float, speed: float | None) -> None:
@@ -244,13 +246,13 @@ class _Clock:
         return max((end - start) * self._ratio, new / self._speed if self._speed else 0.0)
 
 
-def _observing(analyst: Analyst, clock: _Clock) -> Callable[[Window], Awaitable[_Seen]]:
+def _make_observe(analyst: Analyst, clock: _AnalysisPace) -> Callable[[Window], Awaitable[_Seen]]:
     description = analyst.describe()
 
     async def observe(window: Window) -> _Seen:
         done_at = anyio.current_time() + clock.seconds(window)
         try:
-            seen = checked(await analyst.observe(window), description, window)
+            seen = check_observations(await analyst.observe(window), description, window)
         except IhMcpError as exc:
             logger.error("%s", exc)  # noqa: TRY400 - foreseen; a traceback tells nothing more
             return _FAILED

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ih_mcp.standin.analysis.analyst import Observation, Observations
-from ih_mcp.standin.analysis.message_builder import Telling, tidy
+from ih_mcp.standin.analysis.message_builder import MessageBuilder, round_seconds
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.wire.dialects import Coaching, Dialect
 from ih_mcp.wire.messages import Config, Reading
 from ih_mcp.wire.spans import Seen
 
-from .service import Service
-from .setup import Setup, known
+from .service import EnvelopeSession
+from .setup import SessionSetup, select_known
 
 NO_GUIDANCE = "NO_GUIDANCE"  # sdk 1.3.4: there is nothing to say
 _WORDS = "[ih-mcp stand-in: no speech recognition] What was said would stand here."
@@ -27,10 +27,10 @@ _DEFAULT_FREQUENCY = "medium"  # chosen: not published
 _SEEN_INSTEAD = {"frustration": "tension"}  # sdk 1.0.0: the same state, seen instead of heard
 
 
-class RealtimeService(Service):
+class RealtimeSession(EnvelopeSession):
     """One realtime session."""
 
-    _telling: RealtimeTelling
+    _telling: RealtimeMessageBuilder
 
     def _first_setup(self) -> RealtimeSetup:
         coaching = _coaching(self._call.dialect)
@@ -41,9 +41,9 @@ class RealtimeService(Service):
             config=Config(analysis_groups=coaching.groups),
         )
 
-    def _new_telling(self) -> RealtimeTelling:
+    def _new_telling(self) -> RealtimeMessageBuilder:
         least = self._options.min_window_seconds
-        return RealtimeTelling(self._call.dialect, min_window_seconds=least)
+        return RealtimeMessageBuilder(self._call.dialect, min_window_seconds=least)
 
     def _config(self) -> Config:
         """Without the analysis of a sound that is not there."""
@@ -63,7 +63,7 @@ class RealtimeService(Service):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeSetup(Setup):
+class RealtimeSetup(SessionSetup):
     """The configuration of a realtime session."""
 
     @property
@@ -93,15 +93,17 @@ class RealtimeSetup(Setup):
         if often is not None and often not in coaching.frequencies:
             raise _not_one_of("realtime_recommendation_frequency", coaching.frequencies)
         config = Config(
-            goal_dimensions=known(asked.goal_dimensions, self.dialect.goal_dimensions),
-            analysis_groups=coaching.groups if groups is None else known(groups, coaching.groups),
+            goal_dimensions=select_known(asked.goal_dimensions, self.dialect.goal_dimensions),
+            analysis_groups=coaching.groups
+            if groups is None
+            else select_known(groups, coaching.groups),
             realtime_recommendation_frequency=often,
             realtime_recommendation_instructions=asked.realtime_recommendation_instructions,
         )
         return replace(self, config=config)
 
 
-class RealtimeTelling(Telling):
+class RealtimeMessageBuilder(MessageBuilder):
     """The messages of a realtime session: no engagement, no quality."""
 
     def __init__(self, dialect: Dialect, *, min_window_seconds: float) -> None:
@@ -128,7 +130,7 @@ class RealtimeTelling(Telling):
             if item.signal_type in published
         ]
         self._is_eventful |= bool(seen)
-        start, end = tidy(window.start_seconds), tidy(window.end_seconds)
+        start, end = round_seconds(window.start_seconds), round_seconds(window.end_seconds)
         messages = self._emission.window(start, end, seen)
         if _HEARD in groups:
             messages.append(self._transcribe(window))
@@ -136,12 +138,12 @@ class RealtimeTelling(Telling):
 
     def _end(self, end_seconds: float, config: Config) -> list[Reading]:
         del config  # a last period that is not over gets no advice (chosen)
-        return self._emission.finish(tidy(end_seconds))
+        return self._emission.finish(round_seconds(end_seconds))
 
     def _transcribe(self, window: Window) -> Reading:
         start = max(window.start_seconds, self._transcribed_seconds)
         self._transcribed_seconds = window.end_seconds
-        times = {"start": tidy(start), "end": tidy(window.end_seconds)}
+        times = {"start": round_seconds(start), "end": round_seconds(window.end_seconds)}
         return Reading("transcript.generated", {**times, "text": _WORDS, "speaker": 0})
 
     def _advise(self, end_seconds: float, config: Config) -> list[Reading]:
@@ -154,7 +156,7 @@ class RealtimeTelling(Telling):
         self._advised_seconds, self._is_eventful = end_seconds, False
         if text is None:
             return []
-        times = {"start": tidy(start), "end": tidy(end_seconds)}
+        times = {"start": round_seconds(start), "end": round_seconds(end_seconds)}
         return [Reading("realtime_recommendation.generated", {"text": text, **times})]
 
     def _advice(self, config: Config) -> str | None:

@@ -15,22 +15,22 @@ from anyio.abc import ObjectReceiveStream, TaskGroup
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import is_headed
 from ih_mcp.standin.analysis.analyst import AnalystError
-from ih_mcp.standin.analysis.codecs import plain
+from ih_mcp.standin.analysis.codecs import shorten_complaint
 from ih_mcp.standin.analysis.coverage import Ranges
-from ih_mcp.standin.analysis.media_timeline import OpenDecoder, too_short
+from ih_mcp.standin.analysis.media_timeline import OpenDecoder, too_short_error
 from ih_mcp.standin.analysis.quality import Quality
-from ih_mcp.standin.analysis.windows import Grid
+from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.client_socket import Peer
 from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.standin.faults.script import At
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
-from ih_mcp.standin.uploads.files import Files, Seen, kept, look
-from ih_mcp.standin.uploads.results import v0_segment
+from ih_mcp.standin.uploads.files import FileAnalysis, Files, analyse_file, temporary_file
+from ih_mcp.standin.uploads.results import make_v0_segment
 from ih_mcp.wire.messages import Completed, Processing, Reading
 from ih_mcp.wire.rest import STREAM_SCOPE
 
-from .conversation import Call, Conversation
+from .conversation import ServerSession, SessionRequest
 
 _ONE_WINDOW_SECONDS = 1e9
 _WAITING_SEGMENTS = 1
@@ -40,13 +40,13 @@ such; docs of late v0 say at least 3 s, and strict keeps to that."""
 _NO_TEXT = "This endpoint takes binary messages only."
 
 
-class SegmentService(Conversation):
+class SegmentSession(ServerSession):
     """One v0 session."""
 
     def __init__(
         self,
         peer: Peer,
-        call: Call,
+        call: SessionRequest,
         *,
         options: Options,
         record: SessionRecord,
@@ -111,31 +111,31 @@ class SegmentService(Conversation):
                 else:
                     await self._report(number, seen)
 
-    async def _look(self, data: bytes) -> Seen:
+    async def _look(self, data: bytes) -> FileAnalysis:
         """Raises `MediaError` with the id that answers it."""
         if not is_headed(data):
             raise MediaError("the segment begins without a container header", code="ih5004")
-        grid = Grid(window_seconds=_ONE_WINDOW_SECONDS, hop_seconds=_ONE_WINDOW_SECONDS)
+        grid = WindowGrid(window_seconds=_ONE_WINDOW_SECONDS, hop_seconds=_ONE_WINDOW_SECONDS)
         try:
-            async with kept(data) as path, self._files.chunks(path) as chunks:
-                seen = await look(
+            async with temporary_file(data) as path, self._files.chunks(path) as chunks:
+                seen = await analyse_file(
                     chunks,
                     grid=grid,
                     make_analyst=self._options.analyst,
                     open_decoder=self._open_decoder,
                 )
         except MediaError as exc:
-            raise MediaError(plain(exc.what), code="ih5004") from exc
+            raise MediaError(shorten_complaint(exc.what), code="ih5004") from exc
         slack_seconds = 0.0 if self._options.strict else _SLACK_SECONDS
         if seen.duration_seconds < self._options.min_window_seconds - slack_seconds:
-            raise too_short("segment", seen.duration_seconds)
+            raise too_short_error("segment", seen.duration_seconds)
         return seen
 
-    async def _report(self, number: int, seen: Seen) -> None:
+    async def _report(self, number: int, seen: FileAnalysis) -> None:
         await self._act(At.WINDOW, n=number)
         for window, observations in seen.windows:
             self._record.keep_seen(window, observations)
-        fields = v0_segment(
+        fields = make_v0_segment(
             seen,
             quality=self._quality,
             include=self._call.includes,

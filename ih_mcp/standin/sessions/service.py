@@ -11,10 +11,10 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import MediaError, RemoteProtocolError
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
-from ih_mcp.standin.analysis.message_builder import Telling
+from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.client_socket import Peer
 from ih_mcp.standin.credential_store import RefusedError
-from ih_mcp.standin.faults.script import At, Shed, only
+from ih_mcp.standin.faults.script import At, ShedWindow, select_actions
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
 from ih_mcp.wire import error_catalog as catalog
@@ -29,16 +29,16 @@ from ih_mcp.wire.messages import (
     Updated,
 )
 
-from .conversation import Call, Conversation
-from .pipeline import Analysis, Hooks, analysing
-from .setup import Setup
+from .conversation import ServerSession, SessionRequest
+from .pipeline import Hooks, SessionAnalysis, run_analysis
+from .setup import SessionSetup
 
 END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2
 _HIDDEN = {"ih4005", "ih1003"}  # skill v2: a browser sees a failed connection or 1006, no more
 _LATE_MEDIA = "Media after session.close is not accepted."
 
 
-class Service(Conversation):
+class EnvelopeSession(ServerSession):
     """Greeting, configuration, one line of media, drain.
 
     Args:
@@ -48,7 +48,7 @@ class Service(Conversation):
     def __init__(
         self,
         peer: Peer,
-        call: Call,
+        call: SessionRequest,
         *,
         options: Options,
         record: SessionRecord,
@@ -77,29 +77,29 @@ class Service(Conversation):
             keep=self._record.keep_seen,
             deliver=self._deliver,
         )
-        async with analysing(
+        async with run_analysis(
             telling=self._telling,
             options=self._options,
             open_decoder=self._open_decoder,
             hooks=hooks,
             work=self._record.work,
         ) as analysis:
-            self._analysis: Analysis = analysis
+            self._analysis: SessionAnalysis = analysis
             self._analysis.line.hears_only = self._setup.hears_only
             self._tasks: TaskGroup = tasks
             await self._listen()
 
     # --- what kind of session it is
 
-    def _first_setup(self) -> Setup:
+    def _first_setup(self) -> SessionSetup:
         options = self._options
-        return Setup(
+        return SessionSetup(
             dialect=self._call.dialect, served=options.models, has_feedback=options.has_feedback
         )
 
-    def _new_telling(self) -> Telling:
+    def _new_telling(self) -> MessageBuilder:
         least = self._options.min_window_seconds
-        return Telling(self._call.dialect, min_window_seconds=least)
+        return MessageBuilder(self._call.dialect, min_window_seconds=least)
 
     def _config(self) -> Config:
         """What holds for the windows that are told now."""
@@ -143,7 +143,7 @@ class Service(Conversation):
 
     async def _on_text(self, text: str) -> None:
         try:
-            message = self._session.receive(text if self._options.strict else _bare(text))
+            message = self._session.receive(text if self._options.strict else _unwrap(text))
         except RemoteProtocolError as exc:
             code = exc.code if exc.code in catalog.CATALOG else "ih6001"
             await self._complain(code, exc.what)
@@ -219,7 +219,7 @@ class Service(Conversation):
         await self._act(At.WINDOW, n=number)
 
     def _sheds(self, number: int) -> bool:
-        by_order = only(self._acts(At.WINDOW, n=number), Shed)
+        by_order = select_actions(self._acts(At.WINDOW, n=number), ShedWindow)
         return bool(by_order) or self._missing_sense() is not None
 
     def _missing_sense(self) -> str | None:
@@ -248,7 +248,7 @@ class Service(Conversation):
         await self._end(1000, "", "session.ended")
 
 
-def _bare(text: str) -> str:
+def _unwrap(text: str) -> str:
     """The blog wraps a configuration in `{"type": "session.configure"}`; nothing else does."""
     try:
         frame: object = json.loads(text)

@@ -21,7 +21,7 @@ AUDIO_SIGNALS = (  # sdk 1.3.4: those it can hear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class SessionSetup:
     """The configuration of a session, with what may be asked of it."""
 
     dialect: Dialect
@@ -47,7 +47,7 @@ class Setup:
         """What `session.updated` says."""
         return self.config
 
-    def opened(self, model: str | None) -> Setup:
+    def opened(self, model: str | None) -> SessionSetup:
         """With the model the URL names.
 
         Raises:
@@ -60,7 +60,7 @@ class Setup:
             raise RefusedError("ih4005", f"Unknown model '{model}'.")
         return replace(self, config=replace(self.config, model=self._served(model)))
 
-    def changed(self, asked: Config, *, has_media: bool) -> Setup:
+    def changed(self, asked: Config, *, has_media: bool) -> SessionSetup:
         """With the configuration a client asks for.
 
         Args:
@@ -72,9 +72,9 @@ class Setup:
         """
         model = self._model(asked.model, has_media=has_media)
         config = Config(
-            include=known(asked.include, self.dialect.includes),
+            include=select_known(asked.include, self.dialect.includes),
             goal_dimensions=(
-                known(asked.goal_dimensions, self.dialect.goal_dimensions) or None
+                select_known(asked.goal_dimensions, self.dialect.goal_dimensions) or None
                 if self.has_feedback
                 else None
             ),
@@ -83,7 +83,7 @@ class Setup:
         )
         hertz = self.pcm_hertz
         if asked.audio_format is not None:
-            hertz = _hertz(asked, model)
+            hertz = _require_hertz(asked, model)
             if has_media and hertz != self.pcm_hertz:
                 raise RefusedError("ih6001", "The audio format is fixed once audio was sent.")
         return replace(self, config=config, pcm_hertz=hertz)
@@ -103,12 +103,12 @@ class Setup:
         return model
 
 
-def known(asked: tuple[str, ...] | None, values: tuple[str, ...]) -> tuple[str, ...]:
+def select_known(asked: tuple[str, ...] | None, values: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the values that are asked for; unknown ones are ignored (docs: v1 skill)."""
     return tuple(name for name in values if name in (asked or ()))
 
 
-def _hertz(asked: Config, model: str | None) -> int:
+def _require_hertz(asked: Config, model: str | None) -> int:
     said = dict(asked.audio_format or {})
     hertz = said.pop("sample_rate", None)
     is_right = said == {"encoding": "pcm_s16le", "channels": 1} and hertz in _RATES

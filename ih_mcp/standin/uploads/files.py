@@ -24,9 +24,14 @@ from ih_mcp.media.ffmpeg.facts import Facts
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.splitter import split
-from ih_mcp.standin.analysis.analyst import AnalystError, MakeAnalyst, Observations, checked
-from ih_mcp.standin.analysis.media_timeline import Line, OpenDecoder
-from ih_mcp.standin.analysis.windows import Grid, Window
+from ih_mcp.standin.analysis.analyst import (
+    AnalystError,
+    MakeAnalyst,
+    Observations,
+    check_observations,
+)
+from ih_mcp.standin.analysis.media_timeline import MediaTimeline, OpenDecoder
+from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.wire.dialects import V1, Framing
 
 logger = logging.getLogger(__name__)
@@ -61,7 +66,7 @@ class FfmpegFiles:
     async def chunks(self, path: Path) -> AsyncIterator[AsyncIterator[bytes]]:
         async with await anyio.open_file(path, "rb") as file:
             first = await file.read(_CHUNK_BYTES)
-        made = _read(path) if _is_in_order(first) else self._written_anew(path)
+        made = _read_chunks(path) if _is_in_order(first) else self._written_anew(path)
         async with aclosing(made) as chunks:
             yield chunks
 
@@ -78,7 +83,7 @@ class FfmpegFiles:
                 yield segment.data
 
 
-async def _read(path: Path) -> AsyncGenerator[bytes, None]:
+async def _read_chunks(path: Path) -> AsyncGenerator[bytes, None]:
     async with await anyio.open_file(path, "rb") as file:
         while data := await file.read(_CHUNK_BYTES):
             yield data
@@ -100,7 +105,7 @@ def _is_in_order(first: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class TemporaryFolder:
     """A temporary folder, made and removed beside the loop."""
 
     _made: tempfile.TemporaryDirectory[str]
@@ -110,7 +115,7 @@ class Folder:
         return Path(self._made.name)
 
     @classmethod
-    async def make(cls) -> Folder:
+    async def make(cls) -> TemporaryFolder:
         return cls(await anyio.to_thread.run_sync(_made_folder))
 
     async def remove(self) -> None:
@@ -124,9 +129,9 @@ def _made_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @asynccontextmanager
-async def folder() -> AsyncIterator[Path]:
+async def temporary_folder() -> AsyncIterator[Path]:
     """A temporary folder while this is open."""
-    made = await Folder.make()
+    made = await TemporaryFolder.make()
     try:
         yield made.path
     finally:
@@ -134,16 +139,16 @@ async def folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def kept(data: bytes) -> AsyncIterator[Path]:
+async def temporary_file(data: bytes) -> AsyncIterator[Path]:
     """A temporary file with this content."""
-    async with folder() as place:
+    async with temporary_folder() as place:
         path = place / "segment"
         await anyio.Path(path).write_bytes(data)
         yield path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class FileAnalysis:
     """What an analyst saw in a file."""
 
     duration_seconds: float
@@ -152,14 +157,14 @@ class Seen:
     has_sound: bool
 
 
-async def look(
+async def analyse_file(
     chunks: AsyncIterator[bytes],
     *,
-    grid: Grid,
+    grid: WindowGrid,
     make_analyst: MakeAnalyst,
     open_decoder: OpenDecoder,
     hears_only: bool = False,
-) -> Seen:
+) -> FileAnalysis:
     """Decode and analyse one file.
 
     Raises:
@@ -175,7 +180,7 @@ async def look(
     async def observe(complete: Sequence[Window]) -> None:
         for window in complete:
             try:
-                seen = checked(await analyst.observe(window), description, window)
+                seen = check_observations(await analyst.observe(window), description, window)
             except Exception as exc:
                 raise AnalystError(f"the analyst {description.name} failed") from exc
             windows.append((window, seen))
@@ -190,7 +195,7 @@ async def look(
 
     try:
         async with anyio.create_task_group() as tasks:
-            line = Line(open_decoder, description.senses, tasks, take)
+            line = MediaTimeline(open_decoder, description.senses, tasks, take)
             line.hears_only = hears_only
             complaint = await _feed_all(line, chunks)
         if complaint is not None:
@@ -200,7 +205,7 @@ async def look(
         await observe(grid.finish(line.end_seconds))
     finally:
         await analyst.aclose()
-    return Seen(
+    return FileAnalysis(
         duration_seconds=round(line.end_seconds, 3),
         windows=windows,
         has_pictures=line.pictures.end_seconds is not None,
@@ -208,7 +213,7 @@ async def look(
     )
 
 
-async def _feed_all(line: Line, chunks: AsyncIterator[bytes]) -> MediaError | None:
+async def _feed_all(line: MediaTimeline, chunks: AsyncIterator[bytes]) -> MediaError | None:
     """One file is one clip, whatever its chunks look like."""
     try:
         first = True

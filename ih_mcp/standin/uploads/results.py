@@ -10,15 +10,15 @@ from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.spans import Emission, Lifecycle
 
-from .files import Seen
+from .files import FileAnalysis
 
 Json = dict[str, object]
 
 _OVERALL, _TIMELINE = "conversation_quality_overall", "conversation_quality_timeline"
 
 
-def v0_segment(
-    seen: Seen,
+def make_v0_segment(
+    seen: FileAnalysis,
     *,
     quality: Quality,
     include: Sequence[str],
@@ -33,7 +33,7 @@ def v0_segment(
     """
     start, end = round(base_seconds, 3), round(base_seconds + seen.duration_seconds, 3)
     observations = seen.windows[-1][1] if seen.windows else Observations()
-    found = _published(observations, signals)
+    found = _select_published(observations, signals)
     result: Json = {
         "signals": [_signal(item, start, end) for item in found],
         "engagement_state": [
@@ -47,9 +47,9 @@ def v0_segment(
     return result
 
 
-def v0_upload(seen: Seen, dialect: Dialect) -> Json:
+def make_v0_upload(seen: FileAnalysis, dialect: Dialect) -> Json:
     """The answer of a v0 upload: signals, and nothing else. docs: v0."""
-    result = v1_upload(seen, dialect, include=(), goals=(), has_context=False)
+    result = make_v1_upload(seen, dialect, include=(), goals=(), has_context=False)
     signals = result["signals"]
     assert isinstance(signals, list)
     return {
@@ -57,15 +57,20 @@ def v0_upload(seen: Seen, dialect: Dialect) -> Json:
     }
 
 
-def v1_upload(
-    seen: Seen, dialect: Dialect, *, include: Sequence[str], goals: Sequence[str], has_context: bool
+def make_v1_upload(
+    seen: FileAnalysis,
+    dialect: Dialect,
+    *,
+    include: Sequence[str],
+    goals: Sequence[str],
+    has_context: bool,
 ) -> Json:
     """The answer of a v1 upload. docs: upload-analyze; openapi 2026-05-07; sdk 1.3.4."""
     lives, quality = Lifecycle(), Quality()
     emission = Emission(dialect)
     modalities: dict[str, Sequence[str]] = {}
     for window, observations in seen.windows:
-        found = _published(observations, dialect.signals)
+        found = _select_published(observations, dialect.signals)
         modalities |= {item.signal_type: item.modality for item in found}
         for message in emission.window(
             round(window.start_seconds, 3),
@@ -103,8 +108,8 @@ def v1_upload(
     return result
 
 
-def v2_upload(
-    seen: Seen, *, window_seconds: float, include: Sequence[str], signals: Sequence[str]
+def make_v2_upload(
+    seen: FileAnalysis, *, window_seconds: float, include: Sequence[str], signals: Sequence[str]
 ) -> Json:
     """The `result` of a v2 job. skill: v2 upload; sdk 1.3.4."""
     windows = [_v2_window(window, found, signals) for window, found in seen.windows]
@@ -114,12 +119,12 @@ def v2_upload(
         "windows": windows,
     }
     if "signals" in include:
-        result["signals"] = _merged(windows)
+        result["signals"] = _merge_adjacent(windows)
     quality = Quality()
     scores: Mapping[str, object] | None = None
     timeline: list[object] = []
     for window, found in seen.windows:
-        published = _published(found, signals)
+        published = _select_published(found, signals)
         closed = quality.window(window.end_seconds, published, found.engagement)
         scores, timeline = closed or scores, timeline + _entries(closed)
     rest = quality.finish(min_seconds=0.001)
@@ -136,11 +141,11 @@ def _v2_window(window: Window, observations: Observations, signals: Sequence[str
         "start_seconds": start,
         "end_seconds": end,
         "engagement_status": observations.engagement or "neutral",
-        "signals": [_signal(item, start, end) for item in _published(observations, signals)],
+        "signals": [_signal(item, start, end) for item in _select_published(observations, signals)],
     }
 
 
-def _merged(windows: Sequence[Json]) -> list[Json]:
+def _merge_adjacent(windows: Sequence[Json]) -> list[Json]:
     """Same type in adjacent windows is one span with the highest probability (sdk 1.3.4)."""
     merged: list[Json] = []
     for window in windows:
@@ -163,7 +168,7 @@ def _rank(item: Json) -> int:
     return PROBABILITIES.index(str(item["probability"]))
 
 
-def _published(observations: Observations, signals: Sequence[str]) -> list[Observation]:
+def _select_published(observations: Observations, signals: Sequence[str]) -> list[Observation]:
     return [item for item in observations.signals if item.signal_type in signals]
 
 

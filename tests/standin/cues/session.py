@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
-from ih_mcp.standin.analysis.analyst import Observation, checked
-from ih_mcp.standin.analysis.windows import Grid, Window
+from ih_mcp.standin.analysis.analyst import Observation, check_observations
+from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.standin.cues import Cues
 from ih_mcp.standin.cues.detectors import make_detector, make_finder
 from ih_mcp.standin.cues.engine import Engine
@@ -58,7 +58,7 @@ def merged(heard: Iterable[Sound], seen: Iterable[Picture]) -> list[Picture | So
 
 
 def observed(items: Sequence[Picture | Sound], by: Engine) -> list[Told]:
-    grid = Grid(window_seconds=8, hop_seconds=3, min_seconds=3)
+    grid = WindowGrid(window_seconds=8, hop_seconds=3, min_seconds=3)
     ends = {Picture: 0.0, Sound: 0.0}
     kinds = {type(item) for item in items}
     told = []
@@ -80,7 +80,7 @@ def signals(told: Sequence[Told]) -> dict[str, list[tuple[float, str]]]:
 
 def _told(by: Engine, window: Window) -> Told:
     seen = by.observe(window)
-    checked(seen, Cues(reports_stress=True).describe(), window)
+    check_observations(seen, Cues(reports_stress=True).describe(), window)
     return Told(window, tuple(seen.signals), seen.engagement)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.standin.analysis.analyst import Observations
-from ih_mcp.standin.analysis.windows import Grid, Window
+from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.standin.cues import NEVER, Cues, analyst, missing_packages
 from ih_mcp.standin.cues.engine import Engine
 
@@ -29,7 +29,7 @@ def _session() -> list[Picture | Sound]:
 
 async def _told(cues: Cues, items: list[Picture | Sound]) -> list[Observations]:
     """As the stand-in calls it: windows observed beside the feeding, in order."""
-    grid = Grid(window_seconds=8, hop_seconds=3)
+    grid = WindowGrid(window_seconds=8, hop_seconds=3)
     found: dict[int, Observations] = {}
 
     async def observe(window: Window) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observations, checked
+from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observations, check_observations
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.cues import NEVER, ROWS, Cues
 from ih_mcp.standin.cues.baseline import Baseline, Usual
@@ -182,4 +182,4 @@ def test_each_row_has_a_judge_and_each_judge_a_row() -> None:
 
 def test_what_is_said_passes_the_core() -> None:
     seen = Observations(signals=observations(Measures(voice=QUIET, head=AWAY), ROWS))
-    assert checked(seen, Cues().describe(), WINDOW) is seen
+    assert check_observations(seen, Cues().describe(), WINDOW) is seen
