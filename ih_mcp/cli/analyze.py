@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from functools import partial
 
 import anyio
@@ -11,18 +11,33 @@ from rich.console import Console
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.settings import Settings
 from ih_mcp.streams.uploads import Analysis
+from ih_mcp.wire.rest import UPLOADS
 
 from .console import hand_on, plain, say
+from .options import QUALITY_SECTIONS, add_local, add_model
 
 _LOOK_SECONDS = 1.0
 
 
-def run(
-    settings: Settings, *, path: str, api: str, model: str | None, include: Sequence[str]
-) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Upload a recorded file and print the service's result, as it came."
+    add_local(parser)
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--api", choices=[*UPLOADS], default="v2", help="default: v2")
+    add_model(parser)
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        choices=["signals", *QUALITY_SECTIONS],
+        help="a section to get; may be repeated",
+    )
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Upload a file and print the service's JSON; gives 0 only if there is a result."""
-    form: dict[str, object] = {"model": model, "include": tuple(include)}
-    return anyio.run(partial(_run, settings, path, api, form))
+    form: dict[str, object] = {"model": options.model, "include": tuple(options.include)}
+    return anyio.run(partial(_run, settings, options.file, options.api, form))
 
 
 async def _run(settings: Settings, path: str, api: str, form: dict[str, object]) -> int:

@@ -2,80 +2,96 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import anyio
 from anyio import to_thread
 from rich.console import Console
 
 from ih_mcp.app.ffmpeg import the_ffmpeg
-from ih_mcp.app.runtime import Opening, open_runtime
+from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.media.camera import list_devices
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
+from ih_mcp.streams.stream import Stream
 
 from .browser import in_browser
 from .console import say
-from .stream import carry
+from .options import add_local, add_stream_options
+from .stream import carry, opening_of
 
 _TOLD_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is to be recorded, and how."""
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Record live and print every message of the API. A link to a local page is told on "
+        "standard error: it has the camera and the live timeline."
+    )
+    add_local(parser)
+    add_stream_options(parser)
+    parser.add_argument(
+        "--device",
+        nargs="?",
+        const="",
+        metavar="CAMERA",
+        help="record by ffmpeg instead of a page: a camera of --list-devices, else the first; "
+        "IH_MCP_CAPTURE_INPUT names any other input",
+    )
+    parser.add_argument("--microphone", metavar="NAME", help="with --device; default: the first")
+    parser.add_argument("--seconds", type=float, help="with --device: how long; default: Ctrl+C")
+    parser.add_argument("--list-devices", action="store_true", help="print cameras and microphones")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
-    opening: Opening
-    opens_browser: bool = False
-    by_ffmpeg: bool = False
-    camera: str = ""
-    microphone: str = ""
-    max_seconds: float | None = None
 
-
-def run(settings: Settings, wanted: Wanted) -> int:
+def run(options: Namespace, settings: Settings) -> int:
     """Record and print each message; gives 0 only if the session ended in order."""
-    return anyio.run(_run, settings, wanted)
+    if options.list_devices:
+        return anyio.run(_list, settings)
+    return anyio.run(_record_page if options.device is None else _record_device, options, settings)
 
 
-def run_list(settings: Settings) -> int:
-    """Print the cameras and microphones that ffmpeg sees."""
-    return anyio.run(_list, settings)
-
-
-async def _run(settings: Settings, wanted: Wanted) -> int:
+async def _record_page(options: Namespace, settings: Settings) -> int:
+    """Record by a page in the browser."""
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime, AsyncExitStack() as browser:
-        if wanted.by_ffmpeg:
-            stream = await runtime.record_camera(
-                wanted.opening, _inputs(settings, wanted), max_seconds=wanted.max_seconds
-            )
-        else:
-            house = await runtime.house()
-            stream = await runtime.start_stream(wanted.opening)
-            link = house.link(stream.id)
-            say(console, f"Record here (the link works once): {link}")
-            if wanted.opens_browser:
-                opening = in_browser(link, folder=settings.data_dir)
-                if not await browser.enter_async_context(opening):
-                    say(console, "No browser was found to open it with.")
-        for note in (await runtime.notes()).values():
-            say(console, str(note))
-        code = await carry(runtime, stream, console)
-        if not wanted.by_ffmpeg:
-            with anyio.move_on_after(_TOLD_SECONDS):  # a page shows the end before it is left alone
-                await (await runtime.house()).all_told()
+        house = await runtime.house()
+        stream = await runtime.start_stream(opening_of(options))
+        link = house.link(stream.id)
+        say(console, f"Record here (the link works once): {link}")
+        if options.open:
+            opening = in_browser(link, folder=settings.data_dir)
+            if not await browser.enter_async_context(opening):
+                say(console, "No browser was found to open it with.")
+        code = await _carry(runtime, stream, console)
+        with anyio.move_on_after(_TOLD_SECONDS):  # a page shows the end before it is left alone
+            await house.all_told()
         return code
 
 
-def _inputs(settings: Settings, wanted: Wanted) -> list[Input]:
+async def _record_device(options: Namespace, settings: Settings) -> int:
+    """Record a camera by ffmpeg."""
+    async with open_runtime(settings, trusted=True) as runtime:
+        stream = await runtime.record_camera(
+            opening_of(options), _inputs(settings, options), max_seconds=options.seconds
+        )
+        return await _carry(runtime, stream, Console(stderr=True))
+
+
+async def _carry(runtime: Runtime, stream: Stream, console: Console) -> int:
+    for note in (await runtime.notes()).values():
+        say(console, str(note))
+    return await carry(runtime, stream, console)
+
+
+def _inputs(settings: Settings, options: Namespace) -> list[Input]:
     """What the command line names, else the setting, else the platform's first devices."""
-    if settings.capture_input and not (wanted.camera or wanted.microphone):
+    if settings.capture_input and not (options.device or options.microphone):
         return read_inputs(settings.capture_input)
     platform = devices_of()
     return platform.inputs(
-        wanted.camera or platform.camera, wanted.microphone or platform.microphone
+        options.device or platform.camera, options.microphone or platform.microphone
     )
 
 

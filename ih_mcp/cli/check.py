@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 
 import anyio
@@ -13,13 +14,21 @@ from ih_mcp.errors import IhMcpError
 from ih_mcp.media.ffmpeg.probe import Facts, probe
 from ih_mcp.settings import Settings
 
+from .options import add_local
 
-def run(settings: Settings, file: str | None) -> int:
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_local(parser)
+    parser.add_argument("file", metavar="FILE", nargs="?", help="look at this file too")
+    parser.set_defaults(show_error=_show_error)
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Print what was found; gives 0 if all is well, else 1."""
-    return show(anyio.run(_look, settings, file))
+    return _show(anyio.run(_look, settings, options.file))
 
 
-def show(found: Mapping[str, object]) -> int:
+def _show(found: Mapping[str, object]) -> int:
     """Print what was found, by part, and the steps of `mend`; gives the exit code."""
     for name, value in found.items():
         if name not in {"ok", "mend"}:
@@ -30,6 +39,11 @@ def show(found: Mapping[str, object]) -> int:
         print(f"  -> {step}")
     print("all is well" if not mend else "not ready yet")
     return 0 if not mend else 1
+
+
+def _show_error(error: IhMcpError) -> int:
+    """Show an error that stops the check itself as one more thing that was found."""
+    return _show({"setup": f"problem: {error.what}", "mend": [error.help or error.what]})
 
 
 async def _look(settings: Settings, file: str | None) -> Mapping[str, object]:

@@ -14,19 +14,21 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.redaction import checked, register
+from ih_mcp.settings import Settings
 
 from .hosts import (
     COMMAND,
     DIRS,
     HOSTS,
     KEY,
+    NAME,
     Format,
     Host,
     Launch,
@@ -35,9 +37,35 @@ from .hosts import (
     toml_path,
     toml_table,
 )
+from .options import add_local
 
 
-def run(options: Namespace) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Put this server into an MCP host's configuration: the change is shown, what is there is "
+        "kept, and the old file stays beside the new one."
+    )
+    add_local(parser)
+    parser.add_argument("host", choices=[*HOSTS])
+    parser.add_argument("--dry-run", action="store_true", help="show the change, write nothing")
+    parser.add_argument("--print", action="store_true", help="print the entry, read nothing")
+    parser.add_argument("--name", default=NAME, help=f"of the server; default: {NAME}")
+    parser.add_argument(
+        "--key", help="written in clear; without it the host's reference to INTERHUMAN_API_KEY is"
+    )
+    parser.add_argument(
+        "--media-dir",
+        action="append",
+        dest="media_dirs",
+        metavar="DIR",
+        help="a folder whose files may be read; may be repeated",
+    )
+    parser.add_argument(
+        "--this", action="store_true", help="start this installation instead of uvx ih-mcp"
+    )
+
+
+def run(options: Namespace, _: Settings) -> int:
     """Do what the command line asks for; gives the exit code.
 
     Raises:

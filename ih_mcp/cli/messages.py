@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from contextlib import aclosing
 
 import anyio
@@ -12,15 +13,22 @@ from ih_mcp.journal import Journal, follow, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.registry import PREFIX
 
+from .options import add_local, add_stream_id
 from .stream import write_messages
 
 _PAGE = 1000
 _PAGE_CHARS = 10**7
 
 
-def run(settings: Settings, stream_id: str | None) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Print every kept message of a stream, as `ih-mcp stream` prints them."
+    add_local(parser)
+    add_stream_id(parser)
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Print every kept message of a stream, in order."""
-    anyio.run(_run, settings, stream_id)
+    anyio.run(_run, settings, options.stream_id)
     return 0
 
 

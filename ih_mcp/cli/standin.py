@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,34 +23,66 @@ from ih_mcp.standin.server.serve import serve
 from .console import HarmlessFormatter
 
 
-def run(
-    settings: Settings,
-    *,
-    port: int,
-    record: str | None,
-    script: str | None,
-    is_strict: bool,
-    has_feedback: bool,
-    analysis_speed: float | None,
-) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = "A local server that speaks the API. It is no measurement, and says so."
+    parser.add_argument("--port", type=_port, default=0, help="default: any free port")
+    parser.add_argument("--record", metavar="FILE", help="write down every text frame it sends")
+    parser.add_argument("--script", metavar="FILE", help="ordered faults, as JSON")
+    parser.add_argument(
+        "--strict", action="store_true", help="accept only what the newest sources of the API say"
+    )
+    parser.add_argument(
+        "--feedback", action="store_true", help="let goals be set on v1 and v2 streams"
+    )
+    parser.add_argument(
+        "--analysis-speed",
+        type=_speed,
+        metavar="X",
+        help="analyse X seconds of video a second, and drop what is too far behind",
+    )
+    parser.add_argument("--analyst", help="cues, placeholder, replay, or an installed one")
+    parser.add_argument(
+        "--scenario",
+        metavar="FILE",
+        help="what replay plays: JSON lines, or YAML by its name's ending",
+    )
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no number above 0")
+    return speed
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
+        raise ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Serve until interrupted; the first line on stdout is the base URL.
 
     Raises:
         ConfigurationError: It cannot listen there, or cannot write its record.
     """
-    options = Options(
-        strict=is_strict,
-        has_feedback=has_feedback,
-        analysis_speed=analysis_speed,
-        sheds=analysis_speed is not None,
-        record_path=Path(record) if record else None,
-        script=Script.load(Path(script)) if script else Script(),
+    standin = Options(
+        strict=options.strict,
+        has_feedback=options.feedback,
+        analysis_speed=options.analysis_speed,
+        sheds=options.analysis_speed is not None,
+        record_path=Path(options.record) if options.record else None,
+        script=Script.load(Path(options.script)) if options.script else Script(),
     )
     handler = logging.StreamHandler()
     handler.setFormatter(HarmlessFormatter())
     logging.getLogger().addHandler(handler)  # what clients say stands in what is logged
     try:
-        anyio.run(_serve, settings, options, port)
+        anyio.run(_serve, settings, standin, options.port)
     except BrokenPipeError:
         raise
     except OSError as exc:  # the port is taken, or the record cannot be written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from rich.status import Status
 
 from ih_mcp.app.jsonl import frame
 from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.errors import CallerError
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
 from ih_mcp.streams.pacing import Held, PaceName
@@ -23,24 +25,49 @@ from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 
 from .console import hand_on, plain, say
+from .options import add_local, add_stream_options
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
+_NOTES = """\
+Each message is one line on stdout, exactly as it came. A message that itself holds a line break
+(or begins with the byte 0x1E) is told apart: a line of 0x1E and the message's length in bytes
+comes first, then exactly that many bytes, then a line break.
+"""
 
 
-def run(
-    settings: Settings,
-    *,
-    path: str,
-    api: str | None,
-    model: str | None,
-    include: Sequence[str] | None,
-    pace: str,
-) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Send a video file and print every message of the API."
+    parser.epilog = _NOTES
+    parser.formatter_class = RawDescriptionHelpFormatter
+    add_local(parser)
+    parser.add_argument("file", metavar="FILE")
+    add_stream_options(parser)
+    parser.add_argument(
+        "--pace",
+        choices=["auto", "realtime", "fast"],
+        default="auto",
+        help="auto (default): nothing is dropped; fast: the service may drop seconds",
+    )
+    parser.add_argument("--analyst", help="of the stand-in, with --local; see `standin --help`")
+    parser.add_argument("--scenario", metavar="FILE", help="what the analyst replay plays")
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Send a file and print each message; gives 0 only if the session ended in order."""
-    config = Config(include=tuple(include) if include else None, model=model)
-    opening = Opening(api=api, config=config)
-    return anyio.run(partial(_run, settings, path, opening, PaceName(pace)))
+    if (options.analyst or options.scenario) and not settings.is_local:
+        raise CallerError(
+            "--analyst and --scenario are of the stand-in, and this goes to the service",
+            help="Add --local, or leave them out.",
+        )
+    opening = opening_of(options)
+    return anyio.run(partial(_run, settings, options.file, opening, PaceName(options.pace)))
+
+
+def opening_of(options: Namespace) -> Opening:
+    """How the command line asks for a stream to be opened."""
+    include = tuple(options.include) if options.include else None
+    return Opening(api=options.api, config=Config(include=include, model=options.model))
 
 
 async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) -> int:

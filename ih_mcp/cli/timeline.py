@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,22 @@ from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
 
 from .messages import newest
+from .options import add_local, add_stream_id
 
 
-def run(settings: Settings, stream_id: str | None, output: str | None) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Draw a stream's timeline into one file that can be mailed (.html), or into a picture "
+        "(.png, .svg: need ih-mcp[pictures])."
+    )
+    add_local(parser)
+    add_stream_id(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: STREAM.html")
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Draw a stream into a file; its ending says which kind."""
-    print(anyio.run(_run, settings, stream_id, output))
+    print(anyio.run(_run, settings, options.stream_id, options.output))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
 import anyio
 from pydantic import ValidationError
@@ -14,9 +14,29 @@ from ih_mcp.mcp_server.token_tools import CreateToken, mint
 from ih_mcp.settings import Settings
 
 from .console import hand_on
+from .options import add_local
+
+_CAPS = ("expires_in", "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds")
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Mint a token that others can use without seeing the key."
+    add_local(parser)
+    parser.add_argument(
+        "--kind",
+        choices=["client", "access"],
+        default="client",
+        help="client (default): from the API key, capped; access: from a key pair",
+    )
+    parser.add_argument("--scope", action="append", dest="scopes", help="may be repeated")
+    for cap in _CAPS:
+        parser.add_argument(f"--{cap.replace('_', '-')}", type=int, dest=cap, help="client only")
+    parser.add_argument(
+        "--allowed-origin", action="append", dest="allowed_origins", help="client only"
+    )
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Print the service's JSON, as it came.
 
     Raises:

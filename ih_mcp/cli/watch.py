@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser, Namespace
 from contextlib import aclosing
 
 import anyio
@@ -18,11 +19,24 @@ from ih_mcp.timeline.model import follow_timeline
 from ih_mcp.timeline.terminal import Picture
 
 from .messages import newest
+from .options import add_local, add_stream_id
 
 
-def run(settings: Settings, stream_id: str | None, *, page: bool) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Show a stream's timeline, live or kept, of this or another process, until the stream is "
+        "over."
+    )
+    add_local(parser)
+    add_stream_id(parser)
+    parser.add_argument(
+        "--page", action="store_true", help="serve the page instead of drawing here"
+    )
+
+
+def run(options: Namespace, settings: Settings) -> int:
     """Show a stream of this or another process until it is over."""
-    anyio.run(_run, settings, stream_id, page)
+    anyio.run(_run, settings, options.stream_id, options.page)
     return 0
 
 

@@ -430,12 +430,13 @@ def test_s22_no_log_record_shows_a_known_secret(caplog: pytest.LogCaptureFixture
 BROKEN = """
 import sys
 import ih_mcp.cli as cli
+import ih_mcp.cli.messages as messages
 from ih_mcp.settings import read_settings
 
 def broken(options, settings):
     raise ValueError(f"invalid header {settings.api_key.get_secret_value()!r}")
 
-cli._messages = broken
+messages.run = broken
 sys.exit(cli.main(["messages"]))
 """
 

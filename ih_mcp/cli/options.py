@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import ArgumentParser
+
+from ih_mcp.wire.dialects import DIALECTS
+
+QUALITY_SECTIONS = ("conversation_quality_overall", "conversation_quality_timeline")
+
+
+def add_local(parser: ArgumentParser) -> None:
+    """`--local`, before or behind the command."""
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="use the local stand-in instead of the service: no key, no network",
+    )
+
+
+def add_stream_id(parser: ArgumentParser) -> None:
+    """`STREAM`, which may be left out."""
+    parser.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
+
+
+def add_stream_options(parser: ArgumentParser) -> None:
+    """How a new stream is opened: `--api`, `--model`, `--include`."""
+    parser.add_argument("--api", choices=[*DIALECTS], help="default: IH_MCP_API, v1")
+    add_model(parser)
+    parser.add_argument(
+        "--include",
+        action="append",
+        choices=QUALITY_SECTIONS,
+        help="a section to get; may be repeated",
+    )
+
+
+def add_model(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", help="v2 only: inter-2 or inter-2-audio")
