@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import Entry, Journal, follow
+from ih_mcp.private_files import open_private
 
 from .jsonl import frame
 
@@ -28,13 +29,7 @@ _PAGE_CHARS = 1_000_000
 _GATHER_SECONDS = 0.05  # what comes together is written together
 _RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 0.3
-_FLAGS = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_APPEND
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(slots=True)
@@ -111,7 +106,7 @@ def _append(path: Path, entries: Sequence[Entry]) -> None:
     """Add whole messages; where not all fit, none of them stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = b"".join(frame(entry.body) for entry in entries)
-    descriptor = os.open(path, _FLAGS, 0o600)
+    descriptor = open_private(path, _FLAGS)
     try:
         size = os.fstat(descriptor).st_size
         try:

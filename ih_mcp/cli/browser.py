@@ -12,6 +12,9 @@ from pathlib import Path
 
 from anyio import CancelScope, to_thread
 
+from ih_mcp.private_files import delete_left_behind
+
+_NAME = ("ih-mcp-open-", ".html")
 _FORWARDS = """<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="0;url={link}">
@@ -42,7 +45,8 @@ async def in_browser(link: str, *, folder: Path) -> AsyncIterator[bool]:
 
 
 def _write(page: str, folder: Path) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix="open-", suffix=".html", dir=folder.resolve())
+    delete_left_behind(folder, *_NAME)
+    descriptor, name = tempfile.mkstemp(prefix=_NAME[0], suffix=_NAME[1], dir=folder.resolve())
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:  # 0600, and nobody's link
         file.write(page)
     return Path(name)

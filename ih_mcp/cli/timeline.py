@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,6 +11,7 @@ from anyio import to_thread
 from ih_mcp.app.runtime import keeping_of
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import open_journal
+from ih_mcp.private_files import write_private
 from ih_mcp.settings import Settings
 from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
@@ -49,7 +49,7 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
         drawing = await read_timeline(journal, stream_id)
         data = await to_thread.run_sync(picture, drawing, kind)
         try:
-            await to_thread.run_sync(partial(path.write_bytes, data))
+            await to_thread.run_sync(write_private, path, data)
         except OSError as exc:
             raise CallerError(f"{path} cannot be written: {exc.strerror}") from exc
         return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from mcp_types import CallToolResult, ImageContent
 
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
+from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text, read_timeline
 
@@ -26,6 +27,8 @@ from .tool import Call
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100
+_PICTURES = re.compile(r"(st|an)_[0-9a-f]{32}\.(png|svg|html)")
+"""The names that `render_timeline` gives to files."""
 
 
 class RenderTimeline(Arguments):
@@ -58,15 +61,14 @@ def _write(folder: Path, drawing: Drawing, kind: str) -> tuple[Path, bytes]:
     data = picture(drawing, kind)
     path = folder / f"{drawing['stream_id']}.{kind}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(data)
-        kept = sorted(folder.iterdir(), key=lambda found: found.stat().st_mtime)
-        for old in kept[:-_MAX_PICTURES]:
-            old.unlink(missing_ok=True)
+        make_private_folder(folder)
+        write_private(path, data)
+        keep_newest(folder, _PICTURES, _MAX_PICTURES)
     except OSError as exc:
         raise JournalError(
-            f"the picture cannot be written: {exc.strerror}", help="IH_MCP_DATA_DIR says where."
+            f"the picture cannot be written to {exc.filename or folder}: {exc.strerror}",
+            help="Pictures go into the folder `pictures` of IH_MCP_DATA_DIR; set it to a folder "
+            "of your own.",
         ) from exc
     return path, data
 

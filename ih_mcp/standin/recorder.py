@@ -14,6 +14,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from ih_mcp.private_files import open_private
+
 from .analysis.analyst import Observation, Observations
 from .analysis.coverage import Ranges
 from .analysis.windows import Window, Work
@@ -257,7 +259,7 @@ class Recorder:
         if path is None:
             yield
             return
-        async with await anyio.open_file(path, "ab") as file:
+        async with await anyio.open_file(path, "ab", opener=open_private) as file:
             self._file = file
             try:
                 yield

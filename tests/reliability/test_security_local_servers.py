@@ -187,7 +187,7 @@ async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
             while not (link := re.search(rb"(http://\S+#\S+)\s", said)):
                 said += await process.stderr.receive()
             argv = await to_thread.run_sync(seen.read_text, abandon_on_cancel=True)
-            (file,) = data.glob("open-*.html")
+            (file,) = data.glob("*open-*.html")
             forwards, mode = file.read_text(), file.stat().st_mode & 0o777
             await process.stdout.receive()  # from here on a signal ends it in order
             process.terminate()
@@ -198,7 +198,7 @@ async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
     assert argv.splitlines() == [file.as_uri()]
     assert ticket.partition("#")[2] not in argv
     assert (f'url={ticket}"' in forwards, mode) == (True, 0o600)
-    assert not list(data.glob("open-*"))
+    assert not list(data.glob("*open-*"))
 
 
 # --- S30: the capture page -----------------------------------------------------------------------

@@ -1,0 +1,234 @@
+"""S24, S28, S31, S38, S42: pictures and terminals, whoever owns the folder and writes the text."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.cli.browser import in_browser
+from ih_mcp.errors import JournalError
+from ih_mcp.mcp_server.picture_tools import _write
+from ih_mcp.private_files import keep_newest, open_private, write_private
+from ih_mcp.standin.recorder import Recorder
+from tests.forked import forked
+from tests.mcp_server.test_resources import client
+from tests.road.host import environment
+from tests.timeline.known import drawing
+
+from .budget import report
+
+pytestmark = pytest.mark.timeout(120)
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes and links of POSIX")
+
+
+# --- S24: what is not ours is neither deleted nor written through --------------------------------
+
+
+def picture_names(count: int) -> list[str]:
+    kinds = ("png", "svg", "html")
+    return [f"{'an' if n % 7 == 0 else 'st'}_{n:032x}.{kinds[n % 3]}" for n in range(count)]
+
+
+def names_of(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def seen(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def photos(folder: Path) -> dict[str, bytes]:
+    """A folder of the user, with a hundred and fifty photos and names that are nearly ours."""
+    folder.mkdir()
+    near = [f"st_{'a' * 31}.png", f"st_{'A' * 32}.png", f"st_{'a' * 32}.png.bak", "st_1.html"]
+    for name in [*(f"IMG_{n}.jpg" for n in range(150)), *near, f"xst_{'a' * 32}.png"]:
+        (folder / name).write_bytes(name.encode())
+        os.utime(folder / name, (0, 0))
+    return seen(folder)
+
+
+async def test_s24_the_photos_of_a_user_in_pictures_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    before = photos(folder)
+    async with client(tmp_path) as opened:
+        result = await opened.call_tool("render_timeline", {"stream_id": "st_a", "format": "html"})
+    assert not result.is_error
+    assert {name: data for name, data in seen(folder).items() if name != "st_a.html"} == before
+    report("S24", "photos", f"{len(before)} files of the user beside a picture: all are left")
+
+
+@POSIX
+def test_s24_a_folder_that_is_a_link_takes_no_picture(tmp_path: Path) -> None:
+    theirs = tmp_path / "documents"
+    before = photos(theirs)
+    (tmp_path / "pictures").symlink_to(theirs)
+    with pytest.raises(JournalError, match="no folder, or a link to one"):
+        _write(tmp_path / "pictures", drawing(), "html")
+    assert seen(theirs) == before
+
+
+@POSIX
+def test_s24_a_folder_that_others_can_change_takes_no_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(JournalError, match="other users can change this folder"):
+        _write(folder, drawing(), "html")
+    assert names_of(folder) == set()
+
+
+def test_s24_only_the_oldest_of_our_pictures_go_and_a_folder_among_them_is_nothing(
+    tmp_path: Path,
+) -> None:
+    ours = picture_names(120)
+    for age, name in enumerate(ours):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (age, age))
+    others = {f"st_{'f' * 32}.png", f"an_{'e' * 32}.html"}
+    folder, link = (tmp_path / name for name in sorted(others))
+    folder.mkdir()
+    target = tmp_path / "target"
+    target.write_bytes(b"theirs")
+    link.symlink_to(target)
+    for _ in range(2):
+        path, _data = _write(tmp_path, drawing(), "html")
+        left = names_of(tmp_path) - others - {"target", path.name}
+        assert left == set(ours[20:])
+    assert (target.read_bytes(), link.is_symlink(), folder.is_dir()) == (b"theirs", True, True)
+
+
+@POSIX
+def test_s24_nothing_is_written_through_a_link_of_a_pictures_name(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"theirs")
+    folder = tmp_path / "pictures"
+    folder.mkdir(mode=0o700)
+    for name in (target, tmp_path / "nowhere"):
+        (folder / "st_1.html").symlink_to(name)
+        with pytest.raises(JournalError, match=r"st_1\.html: it is a link"):
+            _write(folder, drawing(), "html")
+        (folder / "st_1.html").unlink()
+    assert target.read_bytes() == b"theirs"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_s24_what_killed_processes_left_half_written_goes_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / ".ih-mcp-abcd_123.tmp", tmp_path / ".ih-mcp-abcd_124.tmp"
+    theirs = tmp_path / ".ih-mcp-notes.tmp"
+    for path in (old, new, theirs):
+        path.write_bytes(b"x")
+    for path in (old, theirs):
+        os.utime(path, (0, 0))
+    keep_newest(tmp_path, re.compile("x"), 0)
+    assert names_of(tmp_path) == {new.name, theirs.name}
+
+
+async def test_s24_what_a_killed_capture_left_goes_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+    left, running = "ih-mcp-open-abcdefgh.html", "ih-mcp-open-bcdefghi.html"
+    theirs = {"open-position.html", "ih-mcp-open-source.html"}
+    for name in {left, running} | theirs:
+        (tmp_path / name).write_bytes(b"x")
+        age = time.time() - (10 if name == running else 7200)
+        os.utime(tmp_path / name, (age, age))
+    async with in_browser("http://127.0.0.1/#t", folder=tmp_path):
+        assert left not in names_of(tmp_path)
+    assert names_of(tmp_path) == {running} | theirs
+
+
+# --- S42: files about people are private ---------------------------------------------------------
+
+
+def modes(path: Path) -> tuple[int, bool]:
+    status = path.lstat()
+    return stat.S_IMODE(status.st_mode), stat.S_ISREG(status.st_mode)
+
+
+async def drawn(tmp_path: Path, output: Path) -> subprocess.CompletedProcess[bytes]:
+    """`ih-mcp timeline -o`, with a umask that takes nothing away."""
+    env = environment(tmp_path)
+    command = [*forked(), "timeline", "st_a", "-o", str(output)]
+    before = os.umask(0)
+    try:
+        return await anyio.run_process(command, env=env, check=False)
+    finally:
+        os.umask(before)
+
+
+@POSIX
+async def test_s42_a_timeline_is_private_whatever_was_there(tmp_path: Path) -> None:
+    output, link, target = (tmp_path / name for name in ("new.html", "link.html", "target"))
+    async with client(tmp_path):
+        pass  # keeps a stream
+    assert (await drawn(tmp_path, output)).returncode == 0
+    assert modes(output) == (0o600, True)
+    output.write_text("what was here before")
+    output.chmod(0o644)
+    assert (await drawn(tmp_path, output)).returncode == 0
+    assert modes(output) == (0o600, True)
+    assert "what was here before" not in output.read_text()
+    target.write_text("theirs")
+    link.symlink_to(target)
+    refused = await drawn(tmp_path, link)
+    assert (refused.returncode, target.read_text()) == (2, "theirs")
+    assert b"link.html cannot be written: it is a link; name the file itself" in refused.stderr
+    report(
+        "S42", "timeline -o", "mode 0600 at umask 0, also over a file of 0644; a link is refused"
+    )
+
+
+@POSIX
+async def test_s42_what_a_stand_in_writes_down_is_private(tmp_path: Path) -> None:
+    path, link = tmp_path / "frames", tmp_path / "link"
+    before = os.umask(0)
+    try:
+        async with Recorder().writing(path):
+            pass
+    finally:
+        os.umask(before)
+    assert modes(path) == (0o600, True)
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match="it is a link; name the file itself"):
+        async with Recorder().writing(link):
+            pass
+    assert not (tmp_path / "nowhere").exists()
+
+
+@POSIX
+def test_s42_a_write_that_fails_leaves_what_was_there_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.html"
+    write_private(path, b"whole")
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="No space left"):
+        write_private(path, b"other")
+    assert seen(tmp_path) == {"x.html": b"whole"}
+
+
+@POSIX
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_s42_something_that_is_no_file_is_not_replaced(make: object, tmp_path: Path) -> None:
+    path = tmp_path / "x.html"
+    assert callable(make)
+    make(path)
+    with pytest.raises(OSError, match="something that is no file has this name"):
+        write_private(path, b"x")
+    assert not path.is_file()
+    (tmp_path / "y").symlink_to(path)
+    with pytest.raises(OSError, match="it is a link"):
+        open_private(tmp_path / "y", os.O_WRONLY | os.O_CREAT)
