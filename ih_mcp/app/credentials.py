@@ -60,8 +60,8 @@ class Credentials:
         if fixed is not None:
             return Fixed(fixed.get_secret_value())
         if self._minted is None:  # one for the process: concurrent callers share its mint
-            known = dialect(api).name
-            self._minted = Minted(self.key_pair(), base_url=await self._base_url(), api=known)
+            path = dialect(api).auth_path
+            self._minted = Minted(self.key_pair(), base_url=await self._base_url(), path=path)
         return self._minted
 
     def key_pair(self, scopes: Sequence[str] | None = None) -> KeyPair:

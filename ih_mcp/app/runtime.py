@@ -34,7 +34,7 @@ from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.streams.uploads import Analyses, Analysis, Request, open_analyses
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import AUTH_PATHS, MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
 
 from .credentials import LOCAL_KEY, Credentials
 from .disk import DiskCalls
@@ -281,7 +281,7 @@ class Runtime:
         Raises:
             CallerError: The API version of the settings is not known.
         """
-        return AUTH_PATHS[dialect(self.settings.api).name]
+        return dialect(self.settings.api).auth_path
 
     async def mint(self, path: str, body: Mapping[str, object]) -> str:
         """Ask for a token; gives the service's JSON as it came.

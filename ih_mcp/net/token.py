@@ -9,7 +9,7 @@ from typing import Protocol
 import anyio
 
 from ih_mcp.redaction import register
-from ih_mcp.wire.rest import AUTH_PATHS, KeyPair, Token
+from ih_mcp.wire.rest import KeyPair, Token
 
 from .rest import open_rest
 
@@ -48,14 +48,14 @@ class Minted:
         pair: KeyPair,
         *,
         base_url: str,
-        api: str,
+        path: str,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         register(pair.key_secret)
         self._pair = pair
         self._base_url = base_url
-        self._path = AUTH_PATHS[api]
+        self._path = path
         self._clocks = (now, wall)  # the one stands still while the machine sleeps, one is set
         self._minting = anyio.Lock()
         self._token = ""

@@ -121,6 +121,8 @@ class Dialect:
 
     name: str
     path: str
+    auth_path: str
+    """Where a key pair is exchanged for an access token."""
     scope: str = STREAM_SCOPE
     """What a credential has to hold."""
     family: Family
@@ -205,6 +207,7 @@ _SIGNALS = (  # skill: stream-analyze v2; what they mean stands in docs: social-
 V0 = Dialect(
     name="v0",
     path="/v0/stream/analyze",  # docs: v0 video-stream quickstart
+    auth_path="/v0/auth",  # docs: authentication; /v1/auth is served too
     family=Family.STATUS,
     greets=False,  # docs: v0; nothing comes before the first segment
     config=ConfigPlace.QUERY,  # docs: stream-analyze (late v0)
@@ -231,6 +234,7 @@ V0 = Dialect(
 V1 = Dialect(
     name="v1",
     path="/v1/stream/analyze",  # docs: stream-analyze v1; the blog's /v1/stream exists nowhere else
+    auth_path="/v1/auth",  # docs: authentication; sdk 1.3.4: v2 uses it too
     family=Family.ENVELOPE,
     greets=True,
     config=ConfigPlace.FRAME,

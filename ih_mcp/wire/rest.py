@@ -22,9 +22,6 @@ Fields = Mapping[str, object]
 
 CLIENT_TOKENS_PATH = "/v1/client_tokens"  # sdk 1.3.4
 REVOKE_PATH = "/v1/client_tokens/revoke"  # sdk 1.3.4
-AUTH_PATHS: Mapping[str, str] = MappingProxyType(
-    {"v0": "/v0/auth", "v1": "/v1/auth", "v2": "/v1/auth"}  # docs: authentication; both are served
-)
 
 UPLOAD_SCOPE = "interhumanai.upload"  # sdk 1.3.4
 STREAM_SCOPE = "interhumanai.stream"  # sdk 1.3.4

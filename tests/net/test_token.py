@@ -48,7 +48,7 @@ async def test_a_key_is_its_own_bearer() -> None:
 
 
 async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
-    minted = Minted(PAIR, base_url="http://h", api="v1")
+    minted = Minted(PAIR, base_url="http://h", path="/v1/auth")
     got: list[str] = []
 
     async def ask() -> None:
@@ -67,7 +67,7 @@ async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
 async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
     mint.go_on.set()
     now = 0.0
-    minted = Minted(PAIR, base_url="http://h", api="v0", now=lambda: now)
+    minted = Minted(PAIR, base_url="http://h", path="/v0/auth", now=lambda: now)
     assert await minted.bearer() == "t1"
     now = 900 - RENEW_SECONDS - 0.1
     assert await minted.bearer() == "t1"
@@ -85,11 +85,11 @@ async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
 
 async def test_a_refused_pair_keeps_the_services_words_and_no_secret(ffmpeg: Ffmpeg) -> None:
     async with serve(ffmpeg=ffmpeg) as running:
-        good = Minted(PAIR, base_url=running.url, api="v1")
+        good = Minted(PAIR, base_url=running.url, path="/v1/auth")
         assert (await good.bearer()).startswith("eyJ")
         wrong = KeyPair(key_id="kid", key_secret="wrong")
         with pytest.raises(ServiceError) as refused:
-            await Minted(wrong, base_url=running.url, api="v1").bearer()
+            await Minted(wrong, base_url=running.url, path="/v1/auth").bearer()
     assert refused.value.facts["server_code"] == "ih2001"
     assert refused.value.code == "auth_failed"
     assert "secret" not in repr(PAIR)

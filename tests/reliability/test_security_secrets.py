@@ -301,7 +301,7 @@ async def test_s22_what_the_token_endpoint_says_is_a_token_or_remote_protocol(
     name: str, service: Service
 ) -> None:
     service.body = ODD_TOKENS[name]
-    minted = Minted(PAIR, base_url=service.url, api="v1")
+    minted = Minted(PAIR, base_url=service.url, path="/v1/auth")
     with pytest.raises(RemoteProtocolError) as refused:
         await minted.bearer()
     assert refused.value.code == "remote_protocol"
@@ -333,7 +333,7 @@ async def test_s22_a_token_that_is_none_is_not_handed_on(
 
 async def test_s22_a_token_good_for_ever_is_taken(service: Service) -> None:
     service.body = b'{"access_token":" t0ken-of-this-kind\\r\\n","expires_in":1' + b"0" * 400 + b"}"
-    minted = Minted(PAIR, base_url=service.url, api="v1")
+    minted = Minted(PAIR, base_url=service.url, path="/v1/auth")
     assert [await minted.bearer() for _ in range(2)] == ["t0ken-of-this-kind"] * 2
     assert len(service.paths) == 1
     assert "t0ken" not in redaction.redact("Bearer t0ken-of-this-kind")
@@ -377,7 +377,9 @@ def test_s22_no_text_of_ours_shows_a_known_secret(form: str) -> None:
 async def test_s22_a_credential_is_known_from_its_first_use_on() -> None:
     """Whoever gave it: the settings, a program, or the stand-in of this process."""
     bearer = await Fixed("g1ven-by-a-program").bearer()
-    Minted(KeyPair(key_id="id", key_secret="s3cret-of-a-program"), base_url="http://h", api="v1")
+    Minted(
+        KeyPair(key_id="id", key_secret="s3cret-of-a-program"), base_url="http://h", path="/v1/auth"
+    )
     assert redaction.redact(f"x{bearer}y s3cret-of-a-program") == "x(hidden)y (hidden)"
 
 

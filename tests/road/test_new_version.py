@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ih_mcp.app.credentials import Credentials
 from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
+from ih_mcp.settings import read_settings
 from ih_mcp.standin.server import app
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
@@ -23,10 +26,23 @@ from ih_mcp.wire.dialects import DIALECTS, V2, dialect
 
 from .conftest import StartStandin
 
-V3 = replace(V2, name="v3", path="/v3/stream/analyze", models=("inter-3", "inter-2"))
+V3 = replace(
+    V2,
+    name="v3",
+    path="/v3/stream/analyze",
+    auth_path="/v3/auth",
+    models=("inter-3", "inter-2"),
+)
 
 
-async def test_an_invented_version_goes_all_the_way(
+def always(url: str) -> Callable[[], Awaitable[str]]:
+    async def base_url() -> str:
+        return url
+
+    return base_url
+
+
+async def test_an_invented_version_goes_all_the_way_by_key_pair(
     standin: StartStandin,
     ffmpeg: Ffmpeg,
     dialogue: Path,
@@ -43,9 +59,12 @@ async def test_an_invented_version_goes_all_the_way(
         open_journal(tmp_path) as journal,
         open_registry(journal) as registry,
     ):
+        settings = read_settings(key_id="kid", key_secret="a-secret")
+        credentials = Credentials(settings, always(running.url))
+        bearer = await (await credentials.give("v3")).bearer()
         stream = await registry.start(
             Plan(dialect=dialect("v3"), base_url=running.url),
-            partial(open_socket, bearer="ih_test"),
+            partial(open_socket, bearer=bearer),
             feed=partial(feed, source=source, pace=PaceName.FAST),
         )
         await stream.until(lambda: False)

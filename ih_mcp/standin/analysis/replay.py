@@ -150,7 +150,7 @@ def parse_scenario(lines: Iterable[str]) -> Scenario:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        with _naming_line(number):
+        with _naming_place(f"line {number}"):
             row, text = _parse_line(line)
             if "from" in row:
                 _add_scene(row, scenes, engagement)
@@ -168,7 +168,7 @@ def parse_yaml_scenario(text: str) -> Scenario:
 
     Raises:
         ConfigurationError: PyYAML is not installed, it is no such list, or something in it is no
-            scene; names the line.
+            scene; the error names the scene by its number.
     """
     if find_spec("yaml") is None:
         raise ConfigurationError(
@@ -177,28 +177,52 @@ def parse_yaml_scenario(text: str) -> Scenario:
             "lines, which need nothing.",
             code="missing_packages",
         )
-    from ih_mcp.standin.faults.yaml_rows import parse_rows  # noqa: PLC0415 - it imports PyYAML
-
     scenes: list[Scene] = []
     engagement: list[EngagementSpan] = []
-    for number, row in parse_rows(text):
-        with _naming_line(number):
+    for number, row in enumerate(_parse_yaml_list(text), start=1):
+        with _naming_place(f"scene {number}"):
+            if not isinstance(row, dict):
+                raise ValueError("it is no mapping")  # noqa: TRY004 - of the file, not of a caller
             _add_scene(row, scenes, engagement)
     return Scenario(scenes=tuple(scenes), engagement=tuple(engagement))
 
 
+def _parse_yaml_list(text: str) -> list[object]:
+    import yaml  # noqa: PLC0415 - an optional dependency, for scenarios in YAML alone
+
+    try:
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > 2 or isinstance(event, yaml.AliasEvent):  # those can grow without bound
+                raise ValueError("it is no list of flat mappings without aliases")
+        found: object = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, OverflowError) as exc:
+        raise _refusal(f"the scenario cannot be read as YAML: {exc}") from None
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise _refusal("the scenario is no YAML list: each scene begins with a dash")
+    return found
+
+
 @contextmanager
-def _naming_line(number: int) -> Iterator[None]:
-    """What goes wrong inside is told with the number of its line."""
+def _naming_place(place: str) -> Iterator[None]:
+    """Errors raised inside name the line or the scene they are about."""
     try:
         yield
     except (ValueError, RemoteProtocolError) as exc:
-        raise ConfigurationError(
-            f"line {number} of the scenario is no message and no scene: {exc}",
-            help='A scene reads {"from": 3, "to": 9, "signal": "agreement", '
-            '"probability": "high", "rationale": "..."}.',
-            code="bad_scenario",
-        ) from None
+        raise _refusal(f"{place} of the scenario is no message and no scene: {exc}") from None
+
+
+def _refusal(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        what,
+        help='A scene reads {"from": 3, "to": 9, "signal": "agreement", '
+        '"probability": "high", "rationale": "..."}.',
+        code="bad_scenario",
+    )
 
 
 def _parse_line(line: str) -> tuple[Mapping[str, object], str]:
@@ -230,7 +254,7 @@ def _add_scene(
             start_seconds=start,
             end_seconds=end,
             probability=_require_one_of(row, "probability", PROBABILITIES),
-            rationale=str(row.get("rationale") or _DEFAULT_RATIONALE),
+            rationale=_require_rationale(row),
         )
     )
 
@@ -246,6 +270,13 @@ def _require_one_of(row: Mapping[str, object], name: str, known: Sequence[str]) 
     value = row.get(name)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"its {name!r} is not one of {', '.join(known)}")
+    return value
+
+
+def _require_rationale(row: Mapping[str, object]) -> str:
+    value = row.get("rationale") or _DEFAULT_RATIONALE
+    if not isinstance(value, str):
+        raise ValueError("its 'rationale' is no text")  # noqa: TRY004 - of the file, not of a caller
     return value
 
 

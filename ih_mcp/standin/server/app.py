@@ -39,7 +39,6 @@ from ih_mcp.standin.state import StandinState, bearer_credential, make_refusal
 from ih_mcp.standin.uploads.files import FfmpegFiles
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, Family
 from ih_mcp.wire.rest import (
-    AUTH_PATHS,
     CLIENT_TOKENS_PATH,
     REVOKE_PATH,
     UPLOADS,
@@ -88,7 +87,7 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
         Route("/standin/evidence", answer_refusals(_evidence)),
         *(
             Route(path, answer_refusals(exchange_key_pair), methods=post)
-            for path in sorted(set(AUTH_PATHS.values()))
+            for path in sorted({row.auth_path for row in DIALECTS.values()})
         ),
         Route(CLIENT_TOKENS_PATH, answer_refusals(mint_client_token), methods=post),
         Route(REVOKE_PATH, answer_refusals(revoke_client_token), methods=post),
