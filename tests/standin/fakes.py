@@ -13,7 +13,7 @@ import anyio.lowlevel
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
-from ih_mcp.net.socket import MemorySocket, SocketClosed, socket_pair
+from ih_mcp.net.socket import SocketClosed
 from ih_mcp.standin.analysis.analyst import Description, Observation, Observations, Senses
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.credential_store import Grant
@@ -23,6 +23,7 @@ from ih_mcp.standin.sessions.conversation import SessionRequest
 from ih_mcp.standin.sessions.service import EnvelopeSession
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE, UPLOAD_SCOPE
+from tests.memory_socket import MemorySocket, socket_pair
 
 HEADER = b"\x1a\x45\xdf\xa3\n"  # so that it counts as Matroska
 HERTZ = 16

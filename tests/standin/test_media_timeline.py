@@ -11,7 +11,6 @@ import pytest
 
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.net.socket import socket_pair
 from ih_mcp.standin.analysis.media_timeline import MediaTimeline
 from ih_mcp.standin.analysis.placeholder import Placeholder
 from ih_mcp.standin.credential_store import Grant
@@ -23,6 +22,7 @@ from ih_mcp.standin.sessions.service import EnvelopeSession
 from ih_mcp.standin.state import StandinState
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import STREAM_SCOPE
+from tests.memory_socket import socket_pair
 
 from .fakes import Json, MemoryPeer, open_toy, toy
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from ih_mcp.media.ffmpeg.facts import Facts
-from ih_mcp.net.socket import SocketClosed, socket_pair
+from ih_mcp.net.socket import SocketClosed
 from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
@@ -17,6 +17,7 @@ from ih_mcp.standin.sessions.conversation import SessionRequest
 from ih_mcp.standin.sessions.segments import SegmentSession
 from ih_mcp.wire.dialects import V0
 from ih_mcp.wire.rest import STREAM_SCOPE
+from tests.memory_socket import socket_pair
 
 from .fakes import Client, Json, MemoryPeer, ScriptedAnalyst, open_toy, toy
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ih_mcp.net.socket import Socket, socket_pair
+from ih_mcp.net.socket import Socket
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.messages import Closing, Ended, Ready, ServerMessage
 from ih_mcp.wire.session import Session, Side
+from tests.memory_socket import socket_pair
 
 
 class Service:

@@ -6,7 +6,6 @@ and a payload. Only Segment and Cluster may have an unknown size, as live stream
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -211,15 +210,6 @@ def element(number: int, payload: bytes) -> bytes:
 def sized(size: int) -> bytes:
     """A size in eight bytes."""
     return (size | 1 << 56).to_bytes(8, "big")
-
-
-def float_of(payload: bytes) -> float:
-    """A float element's value; 0 where it is none."""
-    formats = {4: ">f", 8: ">d"}
-    if len(payload) not in formats:
-        return 0.0
-    (value,) = struct.unpack(formats[len(payload)], payload)
-    return float(value)
 
 
 def _length(payload: bytes, at: int) -> int:
