@@ -24,7 +24,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from websockets.asyncio.client import connect
 
-from ih_mcp.journal import Journal, Keeping, Log, open_journal
+from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.media.admission import read
 from ih_mcp.net.opener import open_socket
 from ih_mcp.streams.outbox import Outgoing
@@ -103,7 +103,7 @@ async def held(url: str, count: int, *, strict: bool = False) -> AsyncIterator[H
     """`count` open streams of this process, as the server runs them; ended at the end."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            open_journal(Path(folder, "j"), Keeping(strict=strict)) as journal,
+            open_journal(Path(folder, "j"), Retention(strict=strict)) as journal,
             anyio.create_task_group() as tasks,
         ):
             streams = []
@@ -120,7 +120,7 @@ async def held(url: str, count: int, *, strict: bool = False) -> AsyncIterator[H
             tasks.cancel_scope.cancel()
 
 
-async def watch(held_: Held, log: Log, *, most: int) -> None:
+async def watch(held_: Held, log: StreamLog, *, most: int) -> None:
     """Note how long events take from leaving the peer to being readable."""
     cursor = log.last
     while len(held_.latencies) < most:

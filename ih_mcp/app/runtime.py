@@ -27,7 +27,7 @@ from ih_mcp.errors import (
     RemoteProtocolError,
     unwrapped,
 )
-from ih_mcp.journal import Journal, Keeping, open_journal
+from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
@@ -405,7 +405,7 @@ async def _tidy_forever(journal: Journal) -> None:
     """At the start and every hour; a full disk is told by what has to be kept, not by this."""
     while True:
         try:
-            await journal.tidy()
+            await journal.clean_up()
         except JournalError as exc:
             _LOG.warning("the journal was not tidied: %s", exc)
         await anyio.sleep(_TIDY_SECONDS)
@@ -419,9 +419,9 @@ async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskSta
         await anyio.sleep_forever()
 
 
-def keeping_of(settings: Settings) -> Keeping:
+def retention_of(settings: Settings) -> Retention:
     """How long and how much this user wants kept, and what is said of a stream left behind."""
-    return Keeping(
+    return Retention(
         max_bytes=settings.journal_max_bytes,
         max_stream_bytes=settings.journal_max_stream_bytes,
         max_age_seconds=settings.journal_max_days * 86_400,
@@ -442,7 +442,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrapped())
-        opened = open_journal(settings.data_dir, keeping_of(settings))
+        opened = open_journal(settings.data_dir, retention_of(settings))
         journal = await stack.enter_async_context(opened)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(_tidy_forever, journal)

@@ -129,7 +129,7 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
             "can begin",
             help="Set IH_MCP_DATA_DIR to a folder this user can write to.",
         )
-    rows = await runtime.journal.rows()
+    rows = await runtime.journal.list_streams()
     return {
         "folder": str(runtime.settings.data_dir),
         "streams": len(rows),

@@ -77,6 +77,6 @@ class House:
         """What is to be said of a stream of this or any other process."""
         if stream := self.stream(stream_id):
             return stream.record()
-        row = await self.journal.row(stream_id)
+        row = await self.journal.find_stream(stream_id)
         record: Mapping[str, object] = json.loads(row.record)
         return record

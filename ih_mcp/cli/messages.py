@@ -47,7 +47,7 @@ async def newest(journal: Journal) -> str:
     Raises:
         UnknownStreamError: The journal keeps none.
     """
-    streams = [row.id for row in await journal.rows() if row.id.startswith(PREFIX)]
+    streams = [row.id for row in await journal.list_streams() if row.id.startswith(PREFIX)]
     if not streams:
         raise UnknownStreamError(
             "the journal keeps no stream", help="IH_MCP_DATA_DIR says where it is looked for."

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from ih_mcp.app.runtime import keeping_of
+from ih_mcp.app.runtime import retention_of
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import open_journal
 from ih_mcp.private_files import write_private
@@ -37,7 +37,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
-    async with open_journal(settings.data_dir, keeping_of(settings)) as journal:
+    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
         stream_id = stream_id or await newest(journal)
         path = Path(output or f"{stream_id}.html")
         kind = path.suffix.removeprefix(".").lower()

@@ -10,7 +10,7 @@ import anyio
 from rich.console import Console
 from rich.live import Live
 
-from ih_mcp.app.runtime import keeping_of
+from ih_mcp.app.runtime import retention_of
 from ih_mcp.capture.serve import open_house
 from ih_mcp.errors import unwrapped
 from ih_mcp.journal import Journal, open_journal
@@ -42,9 +42,9 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
     with unwrapped():
-        async with open_journal(settings.data_dir, keeping_of(settings)) as journal:
+        async with open_journal(settings.data_dir, retention_of(settings)) as journal:
             stream_id = stream_id or await newest(journal)
-            await journal.row(stream_id)  # an unknown one is told before anything is shown
+            await journal.find_stream(stream_id)  # an unknown one is told before anything is shown
             if page:
                 await _serve(settings, journal, stream_id)
             else:

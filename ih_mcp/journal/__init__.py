@@ -1,7 +1,7 @@
 """What arrived, in order, durable before it is shown."""
 
 from .follow import follow
-from .journal import FILE_NAME, Journal, Keeping, Log, Page, open_journal
+from .journal import FILE_NAME, Journal, Page, Retention, StreamLog, open_journal
 from .owners import Process
 from .store import Entry, StreamRow
 
@@ -9,10 +9,10 @@ __all__ = [
     "FILE_NAME",
     "Entry",
     "Journal",
-    "Keeping",
-    "Log",
     "Page",
     "Process",
+    "Retention",
+    "StreamLog",
     "StreamRow",
     "follow",
     "open_journal",

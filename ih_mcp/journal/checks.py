@@ -12,7 +12,7 @@ _SPREAD = 0x9E3779B1  # Knuth: so that streams and cursors do not cancel out
 _DAMAGED = json.dumps({"state": "failed", "reason": "journal_damaged"})
 
 
-def checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iterator[int]:
+def compute_checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iterator[int]:
     """CRC-32 of each message, begun with its place: one that moved is seen too.
 
     A binary message begins with the complement: text that reads as bytes is seen too.
@@ -34,10 +34,12 @@ def is_whole(fields: Sequence[object], written: object) -> bool:
         return False
     if not isinstance(body, str | bytes):
         return False
-    return written is None or written == next(iter(checksums([(place, leg, received_at, body)])))
+    if written is None:
+        return True
+    return written == next(compute_checksums([(place, leg, received_at, body)]))
 
 
-def damaged(stream_id: str, cursor: int) -> JournalError:
+def damaged_error(stream_id: str, cursor: int) -> JournalError:
     """What to tell of an entry that cannot be read as it was written."""
     return JournalError(
         f"the journal is damaged: message {cursor} of {stream_id} is not as it was written",
@@ -47,7 +49,7 @@ def damaged(stream_id: str, cursor: int) -> JournalError:
     )
 
 
-def sound_record(record: object) -> str:
+def record_or_damaged(record: object) -> str:
     """The record of a stream; where it is damaged, one that says so."""
     try:
         known = json.loads(record) if isinstance(record, str) else None

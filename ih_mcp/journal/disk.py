@@ -15,7 +15,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _SIDE_FILES = ("", "-wal", "-shm")  # what SQLite opens by the name of the file
 
 
-def identity(path: Path) -> tuple[int, int]:
+def file_identity(path: Path) -> tuple[int, int]:
     """Which file it is; another one of the same name differs."""
     status = path.stat()
     return status.st_dev, status.st_ino
@@ -31,7 +31,7 @@ else:
     _sync_descriptor = os.fsync
 
 
-def sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
     """Write a file's bytes to the disk; any descriptor of it will do."""
     descriptor = os.open(path, os.O_RDWR)  # Windows wants it writable
     try:
@@ -40,7 +40,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def is_for_reading_only(path: Path) -> bool:
+def is_read_only_journal(path: Path) -> bool:
     """Whether a journal is there that can be read and not written, as on a read-only disk."""
     return path.is_file() and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
 
@@ -55,13 +55,13 @@ def make_private(path: Path) -> None:
     if path.parent.is_symlink():
         raise NotADirectoryError(f"{path.parent.name} is a link; name the folder itself")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _require_ours(path)
+    _require_own_files(path)
     if not path.exists():
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-def _require_ours(path: Path) -> None:
+def _require_own_files(path: Path) -> None:
     """Let messages go into no folder and no file that another user made or can change.
 
     A folder that we cannot write to may be anybody's: it is only read. Root may use the folder of
@@ -74,13 +74,13 @@ def _require_ours(path: Path) -> None:
     if not hasattr(os, "geteuid") or not os.access(folder, os.W_OK):  # Windows has other means
         return
     us = os.geteuid()
-    _require(folder, owner=us or None)
+    _require_own_file(folder, owner=us or None)
     for side in _SIDE_FILES:
         with suppress(FileNotFoundError):  # another process may end just now
-            _require(path.with_name(path.name + side), owner=us)
+            _require_own_file(path.with_name(path.name + side), owner=us)
 
 
-def _require(path: Path, *, owner: int | None) -> None:
+def _require_own_file(path: Path, *, owner: int | None) -> None:
     status = path.lstat()
     what = f"the data folder {path}" if stat.S_ISDIR(status.st_mode) else str(path)
     another = "set IH_MCP_DATA_DIR to a folder of your own; it is made where there is none."

@@ -34,7 +34,7 @@ async def follow(
         ExpiredCursorError: The journal removed entries before they were read.
         JournalError: The journal could not keep or cannot read an entry.
     """
-    cursor = (await journal.row(stream_id)).oldest - 1 if after is None else after
+    cursor = (await journal.find_stream(stream_id)).oldest - 1 if after is None else after
     while True:
         page = await journal.read(stream_id, cursor, limit=limit, max_chars=max_chars)
         yield page

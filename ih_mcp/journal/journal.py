@@ -3,7 +3,7 @@
 One task writes: whatever came in while the last commit was on its way goes into the next one
 (group commit). An entry can be read once it is committed, never before, so what a caller was
 shown survives the death of the process. At most a second later it survives a power failure too;
-with `Keeping.strict`, before it can be read.
+with `Retention.strict`, before it can be read.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, 
 from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact
 
-from .owners import Owner, Process, process_of
-from .store import Batch, Entry, Row, Store, StreamRow, body_bytes, disk_bytes
+from .owners import Owner, Process, parse_owner
+from .store import Batch, Entry, EntryRow, Store, StreamRow, count_body_bytes, estimate_disk_bytes
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ FILE_NAME = "journal.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
+class Retention:
     """How long and how much is kept. Live streams are never removed."""
 
     max_bytes: int = 1 * 2**30
@@ -75,7 +75,7 @@ class Page:
         return self.ended and self.is_newest
 
 
-class Log:
+class StreamLog:
     """The entries of one stream that this process writes."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Log:
         self.size = size
         """Of what is kept, in bytes, without their rows."""
         self._given = last
-        self._pending: list[Row] = []
+        self._pending: list[EntryRow] = []
         self._pending_size = 0
         self._moved = Notifier()
         self._failed = Notifier()
@@ -116,21 +116,21 @@ class Log:
             raise self.failure
         self._given += 1
         self._pending.append((self._base | self._given, leg, time.time_ns() // 1000, body))
-        self._pending_size += body_bytes(body)
+        self._pending_size += count_body_bytes(body)
         self._journal.wake()
         return self._given
 
     @property
     def disk_bytes(self) -> int:
         """What its messages take on the disk."""
-        return disk_bytes(self.size, self.last - self.oldest + 1)
+        return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for the disk that `flushed()` should be awaited first."""
+        """Whether so much waits for the disk that `flush()` should be awaited first."""
         return self._pending_size > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING_ROWS
 
-    async def flushed(self) -> None:
+    async def flush(self) -> None:
         """Wait until all that was taken is committed.
 
         Raises:
@@ -142,11 +142,11 @@ class Log:
                 raise self.failure
             await self._moved.wait()
 
-    async def moved(self) -> None:
+    async def wait_for_commit(self) -> None:
         """Wait for the next commit of this stream, or its failure."""
         await self._moved.wait()
 
-    async def failed(self) -> None:
+    async def wait_for_failure(self) -> None:
         """Wait until the journal cannot keep this stream any more."""
         while not self.failure:
             await self._failed.wait()
@@ -155,7 +155,7 @@ class Log:
         """Keep what is to be said of the stream; after `ended` nothing follows."""
         await self._journal.write_record(self, record, ended=ended)
 
-    def take(self) -> Batch | None:
+    def take_batch(self) -> Batch | None:
         """For the journal's writer: what waits to be committed, if anything does."""
         if not self._pending:
             return None
@@ -163,11 +163,11 @@ class Log:
         self._pending, self._pending_size = [], 0
         return batch
 
-    def settle(self, batch: Batch) -> None:
+    def mark_committed(self, batch: Batch) -> None:
         """For the journal's writer: this is committed."""
         self.last = batch.last
         self.size += batch.size
-        self.nudge()
+        self.notify_readers()
 
     def fail(self, error: JournalError) -> None:
         """For the journal's writer: what waited is lost to the disk; say so to everybody.
@@ -177,21 +177,21 @@ class Log:
         self.failure = error
         self._pending, self._pending_size = [], 0
         self._failed.notify()
-        self.nudge()
+        self.notify_readers()
 
-    def nudge(self) -> None:
+    def notify_readers(self) -> None:
         self._moved.notify()
 
 
 class Journal:
     """The streams of this and earlier processes. Use `open_journal`."""
 
-    def __init__(self, store: Store, reader: Store, owner: Owner, keeping: Keeping) -> None:
+    def __init__(self, store: Store, reader: Store, owner: Owner, retention: Retention) -> None:
         self._store = store
         self._reader = reader
         self._owner = owner
-        self._keeping = keeping
-        self._logs: dict[str, Log] = {}
+        self._retention = retention
+        self._logs: dict[str, StreamLog] = {}
         self._failed: dict[str, JournalError] = {}
         """Streams of this process whose end the disk did not take; the file thinks they live."""
         self._dead: set[str] = set()
@@ -206,19 +206,19 @@ class Journal:
         self._reading = CapacityLimiter(1)
         self._syncing = CapacityLimiter(1)
 
-    async def begin(self, stream_id: str, record: Mapping[str, object]) -> Log:
+    async def begin(self, stream_id: str, record: Mapping[str, object]) -> StreamLog:
         """Open the log of a new stream.
 
         Raises:
             JournalError: The disk does not take it.
         """
         no = await self._write(
-            partial(self._store.begin_stream, stream_id, self._owner.name, _written(record))
+            partial(self._store.begin_stream, stream_id, self._owner.name, _record_to_json(record))
         )
-        log = self._logs[stream_id] = Log(self, stream_id, no)
+        log = self._logs[stream_id] = StreamLog(self, stream_id, no)
         return log
 
-    async def adopt(self, stream_id: str) -> Log:
+    async def adopt(self, stream_id: str) -> StreamLog:
         """Go on with the log of a process that is gone.
 
         Raises:
@@ -226,22 +226,24 @@ class Journal:
         """
         row = await self._write(partial(self._store.adopt_stream, stream_id, self._owner.name))
         if row is None:
-            raise _unknown(stream_id)
-        log = self._logs[stream_id] = Log(
+            raise _unknown_stream(stream_id)
+        log = self._logs[stream_id] = StreamLog(
             self, stream_id, row.no, last=row.last, oldest=row.oldest, size=row.size
         )
         return log
 
-    def release(self, log: Log) -> None:
+    def release(self, log: StreamLog) -> None:
         """Forget a log whose stream is over; it is read from the file from now on."""
         self._logs.pop(log.stream_id, None)
         if log.failure:
             self._failed[log.stream_id] = log.failure
-        log.nudge()
+        log.notify_readers()
 
-    async def write_record(self, log: Log, record: Mapping[str, object], *, ended: bool) -> None:
-        await log.flushed()
-        write = partial(self._store.write_record, log.no, _written(record), ended=ended)
+    async def write_record(
+        self, log: StreamLog, record: Mapping[str, object], *, ended: bool
+    ) -> None:
+        await log.flush()
+        write = partial(self._store.write_record, log.no, _record_to_json(record), ended=ended)
         try:
             await self._write(write)
         except JournalError as exc:
@@ -277,8 +279,8 @@ class Journal:
             partial(self._reader.read, stream_id, after, limit=limit, max_chars=max_chars)
         )
         if found is None:
-            raise _unknown(stream_id)
-        (row,), entries = await self._as_known(found[0]), found[1]
+            raise _unknown_stream(stream_id)
+        (row,), entries = await self._with_known_ends(found[0]), found[1]
         if after + 1 < row.oldest:
             raise ExpiredCursorError(
                 f"entries after cursor {after} of {stream_id} are no longer kept",
@@ -294,12 +296,12 @@ class Journal:
         while log := self._logs.get(stream_id):
             if log.last > after or log.failure:
                 return
-            await log.moved()
+            await log.wait_for_commit()
         # another process writes it: no event of its can reach us
-        while (row := await self.row(stream_id)).last <= after and row.ended_at is None:  # noqa: ASYNC110
+        while (row := await self.find_stream(stream_id)).last <= after and row.ended_at is None:  # noqa: ASYNC110
             await anyio.sleep(_FOREIGN_SECONDS)
 
-    async def row(self, stream_id: str) -> StreamRow:
+    async def find_stream(self, stream_id: str) -> StreamRow:
         """What the file knows of a stream.
 
         Raises:
@@ -307,34 +309,34 @@ class Journal:
         """
         row = await self._read(partial(self._reader.find_stream, stream_id))
         if row is None:
-            raise _unknown(stream_id)
-        (known,) = await self._as_known(row)
+            raise _unknown_stream(stream_id)
+        (known,) = await self._with_known_ends(row)
         return known
 
-    def process_of(self, row: StreamRow) -> Process | None:
+    def process_writing(self, row: StreamRow) -> Process | None:
         """The other process that writes a stream now; None where none does."""
         is_elsewhere = row.ended_at is None and row.owner != self._owner.name
-        return process_of(row.owner) if is_elsewhere else None
+        return parse_owner(row.owner) if is_elsewhere else None
 
-    async def rows(self) -> list[StreamRow]:
+    async def list_streams(self) -> list[StreamRow]:
         """All streams, oldest first."""
-        return await self._as_known(*await self._read(self._reader.list_streams))
+        return await self._with_known_ends(*await self._read(self._reader.list_streams))
 
-    async def _as_known(self, *rows: StreamRow) -> list[StreamRow]:
+    async def _with_known_ends(self, *rows: StreamRow) -> list[StreamRow]:
         """Rows as the file has them; a stream whose end is not in it, as we know it."""
         owners = {row.owner for row in rows if row.ended_at is None} - self._dead
         if owners - {self._owner.name}:
-            self._dead |= await self._read(partial(self._owner.dead, owners))
-        return [self._ended(row) for row in rows]
+            self._dead |= await self._read(partial(self._owner.find_dead, owners))
+        return [self._with_known_end(row) for row in rows]
 
-    def _ended(self, row: StreamRow) -> StreamRow:
+    def _with_known_end(self, row: StreamRow) -> StreamRow:
         if row.ended_at is not None:
             return row
         if failure := self._failed.get(row.id):
             error = {"what": failure.what}
             end: Mapping[str, object] = {"state": "failed", "reason": failure.code, "error": error}
         elif row.owner in self._dead:
-            end = self._keeping.orphaned
+            end = self._retention.orphaned
         else:
             return row
         record = json.dumps({**json.loads(row.record), **end})
@@ -356,17 +358,17 @@ class Journal:
             await self._commit()
 
     async def _commit(self) -> None:
-        taken = [(log, batch) for log in list(self._logs.values()) if (batch := log.take())]
+        taken = [(log, batch) for log in list(self._logs.values()) if (batch := log.take_batch())]
         if not taken:
             return
         try:
             await self._append([batch for _, batch in taken])
         except JournalError:
             for log, batch in taken:  # each on its own: what one cannot keep harms no other
-                await self._keep(log, batch)
+                await self._append_alone(log, batch)
         else:
             for log, batch in taken:
-                await self._settle(log, batch)
+                await self._mark_committed(log, batch)
 
     async def _append(self, batches: list[Batch]) -> None:
         try:
@@ -374,16 +376,16 @@ class Journal:
         except Exception as exc:
             raise _as_journal_error(exc) from exc
 
-    async def _keep(self, log: Log, batch: Batch) -> None:
+    async def _append_alone(self, log: StreamLog, batch: Batch) -> None:
         try:
             await self._append([batch])
         except JournalError as exc:
             log.fail(exc)
         else:
-            await self._settle(log, batch)
+            await self._mark_committed(log, batch)
 
-    async def _settle(self, log: Log, batch: Batch) -> None:
-        log.settle(batch)
+    async def _mark_committed(self, log: StreamLog, batch: Batch) -> None:
+        log.mark_committed(batch)
         self._has_unsynced = True
         self._committed.notify()
         await self._trim(log)
@@ -405,9 +407,9 @@ class Journal:
             for log in list(self._logs.values()):
                 log.fail(exc)
 
-    async def _trim(self, log: Log) -> None:
+    async def _trim(self, log: StreamLog) -> None:
         """Keep a stream within its bound."""
-        while log.disk_bytes > self._keeping.max_stream_bytes and log.oldest <= log.last:
+        while log.disk_bytes > self._retention.max_stream_bytes and log.oldest <= log.last:
             oldest = log.oldest + max(1, (log.last - log.oldest) // 4)
             try:
                 freed = await self._write(partial(self._store.trim_stream, log.no, oldest))
@@ -422,34 +424,34 @@ class Journal:
     async def _read(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._reading)
 
-    # --- keeping -------------------------------------------------------------------------------
+    # --- retention -------------------------------------------------------------------------------
 
     @property
     def is_read_only(self) -> bool:
         """Whether what is kept can be read, and no stream begin."""
         return self._store.is_read_only
 
-    async def tidy(self) -> None:
+    async def clean_up(self) -> None:
         """Mark the streams of dead processes as over; let go of what is too old or too much."""
         if not self.is_read_only:
-            await self._write(self._tidy)
+            await self._write(self._clean_up)
 
-    def _tidy(self) -> None:
+    def _clean_up(self) -> None:
         rows = self._store.list_streams()
-        self._dead |= self._owner.dead({row.owner for row in rows if row.ended_at is None})
+        self._dead |= self._owner.find_dead({row.owner for row in rows if row.ended_at is None})
         for row in rows:
             if row.ended_at is None and row.owner in self._dead:
-                self._store.write_record(row.no, self._ended(row).record, ended=True)
-        self._store.remove_streams(_outlived(rows, self._keeping, time.time()))
+                self._store.write_record(row.no, self._with_known_end(row).record, ended=True)
+        self._store.remove_streams(_expired_streams(rows, self._retention, time.time()))
 
 
-def _outlived(rows: Sequence[StreamRow], keeping: Keeping, now: float) -> list[int]:
+def _expired_streams(rows: Sequence[StreamRow], retention: Retention, now: float) -> list[int]:
     """Numbers of the ended streams that are too old, or over the total, oldest first."""
     ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
     kept = sum(row.disk_bytes for row in rows)
     gone = []
     for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
-        if now - ended_at > keeping.max_age_seconds or kept > keeping.max_bytes:
+        if now - ended_at > retention.max_age_seconds or kept > retention.max_bytes:
             gone.append(row.no)
             kept -= row.disk_bytes
     return gone
@@ -461,7 +463,7 @@ def _as_journal_error(exc: Exception) -> JournalError:
     return JournalError(f"the journal cannot write: {exc}", help="This is a mistake in ih-mcp.")
 
 
-def _unknown(stream_id: str) -> UnknownStreamError:
+def _unknown_stream(stream_id: str) -> UnknownStreamError:
     return UnknownStreamError(f"there is no stream {stream_id}", facts={"stream_id": stream_id})
 
 
@@ -470,13 +472,13 @@ async def _close(opened: Store | Owner) -> None:
         await to_thread.run_sync(opened.close)
 
 
-def _written(record: Mapping[str, object]) -> str:
+def _record_to_json(record: Mapping[str, object]) -> str:
     """A record for the disk; it is ours, so no secret may stand in it."""
     return redact(json.dumps(record))
 
 
 @asynccontextmanager
-async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIterator[Journal]:
+async def open_journal(folder: Path, retention: Retention | None = None) -> AsyncIterator[Journal]:
     """The journal in `folder`; what was taken is committed before it closes.
 
     Raises:
@@ -484,8 +486,8 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrapped())
-        keeping = keeping or Keeping()
-        open_store = partial(Store, folder / FILE_NAME, strict=keeping.strict)
+        retention = retention or Retention()
+        open_store = partial(Store, folder / FILE_NAME, strict=retention.strict)
         store = await to_thread.run_sync(open_store)
         stack.push_async_callback(_close, store)
         reader = await to_thread.run_sync(open_store)
@@ -493,10 +495,10 @@ async def open_journal(folder: Path, keeping: Keeping | None = None) -> AsyncIte
         open_owner = partial(Owner, folder / "owners", is_read_only=store.is_read_only)
         owner = await to_thread.run_sync(open_owner)
         stack.push_async_callback(_close, owner)
-        journal = Journal(store, reader, owner, keeping)
+        journal = Journal(store, reader, owner, retention)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(journal.write_forever)
-            if not keeping.strict:
+            if not retention.strict:
                 tasks.start_soon(journal.sync_forever)
             try:
                 yield journal

@@ -34,7 +34,7 @@ class Process:
         return f"process {self.pid}{where}" if self.pid else "another process"
 
 
-def process_of(owner: str) -> Process:
+def parse_owner(owner: str) -> Process:
     """Which process an owner is."""
     found = _NAME.fullmatch(owner)
     return Process(int(found[1]), found[2]) if found else Process()
@@ -69,9 +69,9 @@ class Owner:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
                 os.close(os.open(self._path(self.name), flags, 0o600))
-                self._lock = _open(self._path(self.name))
+                self._lock = _open_lock(self._path(self.name))
                 undo.callback(self.close)
-                _lock(self._lock)
+                _hold_lock(self._lock)
                 undo.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise JournalError(
@@ -81,9 +81,9 @@ class Owner:
 
     def close(self) -> None:
         self._lock.close()
-        _remove(self._path(self.name))
+        _remove_file(self._path(self.name))
 
-    def dead(self, names: Iterable[str]) -> set[str]:
+    def find_dead(self, names: Iterable[str]) -> set[str]:
         """Those of `names` whose process is gone."""
         return {name for name in set(names) - {self.name} if self._is_dead(name)}
 
@@ -92,33 +92,33 @@ class Owner:
         if not path.exists():
             return True
         try:
-            with closing(_open(path, is_read_only=self._is_read_only)) as lock:
-                _lock(lock, shared=self._is_read_only)
+            with closing(_open_lock(path, is_read_only=self._is_read_only)) as lock:
+                _hold_lock(lock, shared=self._is_read_only)
         except sqlite3.OperationalError:  # it is held, or not ours to look at
             return False
         except sqlite3.DatabaseError:  # damaged: who holds a lock is told before what is in it
             pass
-        _remove(path)
+        _remove_file(path)
         return True
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
 
 
-def _remove(path: Path) -> None:
+def _remove_file(path: Path) -> None:
     """As far as it goes: Windows keeps a file another process is looking at."""
     with suppress(OSError):
         path.unlink()
 
 
-def _open(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
+def _open_lock(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
     place = f"{path.absolute().as_uri()}?mode=ro" if is_read_only else path
     return sqlite3.connect(
         place, uri=is_read_only, isolation_level=None, check_same_thread=False, timeout=0
     )
 
 
-def _lock(connection: sqlite3.Connection, *, shared: bool = False) -> None:
+def _hold_lock(connection: sqlite3.Connection, *, shared: bool = False) -> None:
     """Take the file's lock until the connection closes, or fail at once.
 
     Args:

@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 from ih_mcp.errors import JournalError
 
-from .checks import checksums, damaged, is_whole, sound_record
-from .disk import identity, is_for_reading_only, make_private, sync
+from .checks import compute_checksums, damaged_error, is_whole, record_or_damaged
+from .disk import file_identity, is_read_only_journal, make_private, sync_file
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -71,18 +71,18 @@ class Entry(NamedTuple):
     """Text as it came; bytes where the API sent a binary message."""
 
 
-Row = tuple[int, int, int, str | bytes]
+EntryRow = tuple[int, int, int, str | bytes]
 """An `Entry` on its way to the disk, its place for its cursor: the cheapest thing there is."""
 
 
-def body_bytes(body: str | bytes) -> int:
+def count_body_bytes(body: str | bytes) -> int:
     """What a message takes in the file, without its row."""
     if isinstance(body, bytes) or body.isascii():  # known without a look at it
         return len(body)
     return len(body.encode(errors="surrogatepass"))  # what cannot be written fails there
 
 
-def disk_bytes(size: int, rows: int) -> int:
+def estimate_disk_bytes(size: int, rows: int) -> int:
     """What messages of `size` bytes take on the disk: an empty one takes a row, too."""
     return size + _ROW_BYTES * rows
 
@@ -92,7 +92,7 @@ class Batch:
     """Entries of one stream that are committed together, in order."""
 
     no: int
-    rows: Sequence[Row]
+    rows: Sequence[EntryRow]
     size: int
     """Of the messages, in bytes."""
 
@@ -120,7 +120,7 @@ class StreamRow:
     @property
     def disk_bytes(self) -> int:
         """What its messages take on the disk."""
-        return disk_bytes(self.size, self.last - self.oldest + 1)
+        return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
 
 
 _LAST_CURSOR = (1 << 32) - 1
@@ -144,20 +144,20 @@ class Store:
         self.path = path
         self.is_read_only = False
         """Whether what is kept can be read, and nothing be written."""
-        with self._failing("open"), ExitStack() as undo:
-            self.is_read_only = is_for_reading_only(path)
+        with self._translating_errors("open"), ExitStack() as undo:
+            self.is_read_only = is_read_only_journal(path)
             if not self.is_read_only:
                 make_private(path)
             self._db = self._connect()
             undo.callback(self.close)  # who is told to move the file away can do so at once
             if self.is_read_only:
-                self._look()
+                self._check_readable()
             else:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
                 self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
-                self._prepare()
-            self._identity = identity(path)
+                self._create_or_upgrade()
+            self._identity = file_identity(path)
             undo.pop_all()
 
     def _connect(self, how: str = "mode=ro") -> sqlite3.Connection:
@@ -170,7 +170,7 @@ class Store:
             timeout=_BUSY_SECONDS,
         )
 
-    def _look(self) -> None:
+    def _check_readable(self) -> None:
         """See whether a file that cannot be written can be read.
 
         SQLite wants a WAL beside it, and makes one where it can; without one nobody writes, and
@@ -192,7 +192,7 @@ class Store:
                 "IH_MCP_DATA_DIR.",
             )
 
-    def _prepare(self) -> None:
+    def _create_or_upgrade(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version in _UPGRADES:
             to_this = f"{_UPGRADES[version]}PRAGMA user_version={_SCHEMA_VERSION}"
@@ -215,7 +215,7 @@ class Store:
 
     def begin_stream(self, stream_id: str, owner: str, record: str) -> int:
         """Write down a new stream; gives its number."""
-        with self._failing("write"):
+        with self._translating_errors("write"):
             cursor = self._db.execute(
                 "INSERT INTO streams(id, owner, created_at, record) VALUES (?,?,?,?)",
                 (stream_id, owner, time.time(), record),
@@ -225,13 +225,13 @@ class Store:
 
     def append(self, batches: Iterable[Batch]) -> None:
         """Commit entries of any number of streams at once."""
-        with self._failing("write"), self._transaction():
+        with self._translating_errors("write"), self._transaction():
             for batch in batches:
                 start, left = 0, len(batch.rows)
                 while left:
                     count = next(size for size in _INSERTS if size <= left)
                     rows = batch.rows[start : start + count]
-                    summed = map(add, rows, zip(checksums(rows), strict=False))
+                    summed = map(add, rows, zip(compute_checksums(rows), strict=False))
                     self._db.execute(_INSERTS[count], list(chain.from_iterable(summed)))
                     start, left = start + count, left - count
                 self._db.execute(
@@ -247,15 +247,15 @@ class Store:
         Raises:
             JournalError: The disk failed, or the file is not there any more.
         """
-        with self._failing("write"):
-            if identity(self.path) != self._identity:
+        with self._translating_errors("write"):
+            if file_identity(self.path) != self._identity:
                 raise FileNotFoundError("its file was moved or removed")
             with suppress(FileNotFoundError):  # no WAL: all of it is in the file, which is synced
-                sync(Path(f"{self.path}-wal"))
+                sync_file(Path(f"{self.path}-wal"))
 
     def write_record(self, no: int, record: str, *, ended: bool) -> None:
         """Replace what is said of a stream; `ended` also notes the time of its end, once."""
-        with self._failing("write"):
+        with self._translating_errors("write"):
             self._db.execute(
                 "UPDATE streams SET record=?, ended_at=coalesce(ended_at, ?) "
                 "WHERE no=? AND (? OR ended_at IS NULL)",
@@ -264,7 +264,7 @@ class Store:
 
     def adopt_stream(self, stream_id: str, owner: str) -> StreamRow | None:
         """Take over a stream that its owner left behind; it lives again."""
-        with self._failing("write"):
+        with self._translating_errors("write"):
             self._db.execute(
                 "UPDATE streams SET owner=?, ended_at=NULL WHERE id=?", (owner, stream_id)
             )
@@ -272,7 +272,7 @@ class Store:
 
     def remove_streams(self, numbers: Iterable[int]) -> None:
         """Forget streams and their entries."""
-        with self._failing("write"), self._transaction():
+        with self._translating_errors("write"), self._transaction():
             for no in numbers:
                 self._db.execute(
                     "DELETE FROM entries WHERE place BETWEEN ? AND ?",
@@ -283,7 +283,7 @@ class Store:
     def trim_stream(self, no: int, below: int) -> int:
         """Forget the entries of a stream before cursor `below`; gives the bytes of them."""
         range_ = (no << 32, (no << 32 | below) - 1)
-        with self._failing("write"), self._transaction():
+        with self._translating_errors("write"), self._transaction():
             (size,) = self._db.execute(
                 # as bytes: of a text SQLite counts characters, and those up to a NUL
                 "SELECT coalesce(sum(length(CAST(body AS BLOB))), 0) FROM entries "
@@ -319,13 +319,13 @@ class Store:
             JournalError: The entry after the cursor is damaged or missing (`journal_damaged`).
         """
         after = min(after, _LAST_CURSOR)  # beyond it are the places of other streams
-        with self._failing("read"), self._snapshot():
+        with self._translating_errors("read"), self._snapshot():
             row = self.find_stream(stream_id)
             if row is None:
                 return None
             entries = self._entries(row, after, limit=limit, max_chars=max_chars)
         if not entries and row.oldest <= after + 1 <= row.last:
-            raise damaged(stream_id, after + 1)
+            raise damaged_error(stream_id, after + 1)
         return row, entries
 
     def _entries(self, row: StreamRow, after: int, *, limit: int, max_chars: int) -> list[Entry]:
@@ -351,12 +351,11 @@ class Store:
         return entries
 
     def _select(self, condition: str, *values: object) -> list[StreamRow]:
-        with self._failing("read"):
+        with self._translating_errors("read"):
             found = self._db.execute(f"SELECT {_COLUMNS} FROM streams {condition}", values)  # noqa: S608 - our own words
             rows = [row for row in found if all(map(isinstance, row, _TYPES))]  # damage: anything
-            return [
-                replace(row, record=sound_record(row.record)) for row in starmap(StreamRow, rows)
-            ]
+            known = starmap(StreamRow, rows)
+            return [replace(row, record=record_or_damaged(row.record)) for row in known]
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -380,13 +379,13 @@ class Store:
             raise
 
     @contextmanager
-    def _failing(self, verb: str) -> Iterator[None]:
+    def _translating_errors(self, verb: str) -> Iterator[None]:
         """Make the database's errors ours, in one place."""
         try:
             yield
         except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as exc:
             if self.is_read_only and verb != "read":
-                raise self._read_only(verb, exc) from exc
+                raise self._read_only_error(verb, exc) from exc
             helps = "Free disk space or set IH_MCP_DATA_DIR to a folder this user can write to."
             is_torn = isinstance(exc, UnicodeDecodeError)  # of SQLite's words about a torn schema
             if is_torn or getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
@@ -396,7 +395,7 @@ class Store:
                 )
             raise JournalError(f"the journal cannot {verb}: {exc}", help=helps) from exc
 
-    def _read_only(self, verb: str, exc: Exception) -> JournalError:
+    def _read_only_error(self, verb: str, exc: Exception) -> JournalError:
         what = f"the journal cannot {verb}: {self.path.parent} is read-only for this user"
         helps = "Set IH_MCP_DATA_DIR to a folder this user can write to."
         if verb == "open":

@@ -76,7 +76,7 @@ async def start_stream(call: Call[StartStream]) -> CallToolResult:
         await stream.opened()
     if stream.failure:
         raise stream.failure
-    await stream.log.flushed()
+    await stream.log.flush()
     page = await call.runtime.journal.read(stream.id, 0, limit=10, max_chars=20_000)
     status = status_of(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
     status |= call.runtime.mirror.told(stream.id) | await call.runtime.notes()

@@ -130,7 +130,7 @@ async def _never() -> bool:
 
 async def _look_at_messages(runtime: Runtime, stream_id: str) -> Wait:
     journal = runtime.journal
-    row = await journal.row(stream_id)
+    row = await journal.find_stream(stream_id)
 
     async def wait() -> bool:
         nonlocal row
@@ -138,7 +138,7 @@ async def _look_at_messages(runtime: Runtime, stream_id: str) -> Wait:
         while row.ended_at is None:
             await journal.wait(stream_id, seen)
             await anyio.sleep(_GATHER_SECONDS)
-            row = await journal.row(stream_id)
+            row = await journal.find_stream(stream_id)
             if row.last > seen:
                 return True
         return False

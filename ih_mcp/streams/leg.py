@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
-from ih_mcp.journal import Log
+from ih_mcp.journal import StreamLog
 from ih_mcp.net.socket import Loss, Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import Dialect, Drain
@@ -96,7 +96,7 @@ class Leg:
         number: int,
         dialect: Dialect,
         *,
-        log: Log,
+        log: StreamLog,
         outbox: Outbox,
         patience: Patience,
         begins_stream: bool = True,
@@ -227,7 +227,7 @@ class Leg:
                     self._moved_at = anyio.current_time()
                 self._on_change()
                 if self._log.is_full:
-                    await self._log.flushed()
+                    await self._log.flush()
         except (SocketClosed, JournalError) as exc:
             return exc
 
@@ -375,7 +375,7 @@ class Leg:
 
     async def _mind_the_log(self, socket: Socket) -> None:
         """Give the session up where nothing can be kept any more, though nothing more may come."""
-        await self._log.failed()
+        await self._log.wait_for_failure()
         await socket.close()
 
     async def _watch(self, socket: Socket) -> None:

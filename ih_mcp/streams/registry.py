@@ -159,7 +159,7 @@ class Registry:
             UnknownStreamError: Nobody knows it.
         """
         row = await self._row(stream_id)
-        if process := self._journal.process_of(row):
+        if process := self._journal.process_writing(row):
             state = json.loads(row.record).get("state")
             raise CallerError(
                 f"stream {stream_id} is open in {process}; it goes on there, and only there can "
@@ -184,7 +184,7 @@ class Registry:
 
     async def records(self) -> dict[str, dict[str, object]]:
         """The status of every stream that is known, by id, the newest first."""
-        rows = await self._journal.rows()
+        rows = await self._journal.list_streams()
         known = {
             row.id: self._kept_record(row) for row in reversed(rows) if row.id.startswith(PREFIX)
         }
@@ -194,13 +194,13 @@ class Registry:
 
     async def _row(self, stream_id: str) -> StreamRow:
         try:
-            return await self._journal.row(stream_id)
+            return await self._journal.find_stream(stream_id)
         except UnknownStreamError:
             raise self._unknown(stream_id) from None
 
     def _kept_record(self, row: StreamRow) -> dict[str, object]:
         """Of a stream that is not of this process; which one it is of, where it goes on."""
-        process = self._journal.process_of(row)
+        process = self._journal.process_writing(row)
         told = {**json.loads(row.record), "last_cursor": row.last}
         return told | _status_of(process) if process else told
 

@@ -27,7 +27,7 @@ from ih_mcp.errors import (
     StreamEndedError,
     TransportError,
 )
-from ih_mcp.journal import Log
+from ih_mcp.journal import StreamLog
 from ih_mcp.media.jumps import ClockJump
 from ih_mcp.net.retry import NOT_READY, Again, Retries
 from ih_mcp.net.socket import Opener
@@ -145,7 +145,7 @@ class Stream:
         stream_id: str,
         plan: Plan,
         *,
-        log: Log,
+        log: StreamLog,
         opener: Opener,
         patience: Patience | None = None,
         max_outbox_bytes: int = DEFAULT_MAX_BYTES,
@@ -587,7 +587,7 @@ class Stream:
         self._asked_to_end = True  # whoever waits for room is told, and puts nothing any more
         self.unsent = self.outbox.clear()
         try:
-            await self.log.flushed()
+            await self.log.flush()
         except JournalError as exc:
             self.failure = exc
         self._is_over = True

@@ -19,7 +19,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStreamError
-from ih_mcp.journal import Journal, Log, StreamRow
+from ih_mcp.journal import Journal, StreamLog, StreamRow
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
@@ -54,7 +54,7 @@ class Analysis:
     """One upload of this process."""
 
     id: str
-    log: Log
+    log: StreamLog
     facts: dict[str, object]
     """What the journal keeps of it, ready for JSON."""
     changed: Notifier = field(default_factory=Notifier)
@@ -139,7 +139,7 @@ class Analyses:
 
     async def records(self) -> dict[str, dict[str, object]]:
         """What is kept of uploads by id, newest first; of those that go on, what is so now."""
-        rows = [row for row in await self._journal.rows() if row.id.startswith(PREFIX)]
+        rows = [row for row in await self._journal.list_streams() if row.id.startswith(PREFIX)]
         known: dict[str, dict[str, object]] = {row.id: json.loads(row.record) for row in rows[::-1]}
         live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}
         return {analysis_id: live.get(analysis_id, known[analysis_id]) for analysis_id in known}
@@ -147,7 +147,7 @@ class Analyses:
     async def _row(self, analysis_id: str) -> StreamRow:
         with suppress(UnknownStreamError):
             if analysis_id.startswith(PREFIX):
-                return await self._journal.row(analysis_id)
+                return await self._journal.find_stream(analysis_id)
         raise UnknownStreamError(
             f"there is no analysis {analysis_id}",
             help="list_streams has those that are kept; else upload the file again.",
@@ -239,7 +239,7 @@ class Analyses:
         except UnicodeDecodeError:
             body = reply.body
         analysis.log.append(body, leg=0)
-        await analysis.log.flushed()
+        await analysis.log.flush()
         if job is None or job.status != JobStatus.FAILED:
             analysis.facts |= {"state": "ended"}
             return

@@ -213,13 +213,13 @@ async def follow_timeline(journal: Journal, stream_id: str) -> AsyncGenerator[Dr
     Raises:
         UnknownStreamError: Nobody knows it.
     """
-    row = await journal.row(stream_id)
+    row = await journal.find_stream(stream_id)
     record = json.loads(row.record)
     timeline = Timeline(dialect_of(record))
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
     async with aclosing(following) as pages:
         async for page in pages:
-            record = json.loads((await journal.row(stream_id)).record)
+            record = json.loads((await journal.find_stream(stream_id)).record)
             await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
             if not page.is_newest:
                 continue  # there is more to read before there is something to show

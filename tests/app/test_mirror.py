@@ -16,7 +16,7 @@ import pytest
 from ih_mcp.app import mirror
 from ih_mcp.app.jsonl import frame
 from ih_mcp.app.mirror import Mirror, open_mirror
-from ih_mcp.journal import Entry, Journal, Log, open_journal
+from ih_mcp.journal import Entry, Journal, StreamLog, open_journal
 from tests.road.host import environment, open_host
 
 BODIES: list[str | bytes] = ['{"type" :  "x"}', "line\nbreak", "\x1ebegins", b"\x00\xff", "é"]
@@ -24,7 +24,7 @@ WHOLE = b"".join(map(frame, BODIES))
 
 
 @asynccontextmanager
-async def mirrored(tmp_path: Path) -> AsyncIterator[tuple[Journal, Mirror, Log]]:
+async def mirrored(tmp_path: Path) -> AsyncIterator[tuple[Journal, Mirror, StreamLog]]:
     async with (
         open_journal(tmp_path / "data") as journal,
         open_mirror(journal, tmp_path / "watched") as copies,
@@ -34,7 +34,7 @@ async def mirrored(tmp_path: Path) -> AsyncIterator[tuple[Journal, Mirror, Log]]
         yield journal, copies, log
 
 
-async def end(journal: Journal, log: Log) -> None:
+async def end(journal: Journal, log: StreamLog) -> None:
     await log.write_record({}, ended=True)
     journal.release(log)
 

@@ -56,6 +56,6 @@ async def _leave(folder: Path) -> float:
     finally:
         await to_thread.run_sync(server.close)
     async with open_journal(folder) as journal:
-        record = json.loads((await journal.row(stream_id)).record)
+        record = json.loads((await journal.find_stream(stream_id)).record)
     assert record["state"] == "ended"
     return took

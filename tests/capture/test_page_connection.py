@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
 from ih_mcp.app.runtime import Opening
-from ih_mcp.journal import Keeping, open_journal
+from ih_mcp.journal import Retention, open_journal
 
 from .page import Page, open_page, redeem
 from .room import OpenRoom
@@ -239,9 +239,9 @@ async def test_a_page_of_a_stream_that_is_not_kept_any_more_is_told_so(
         key = await redeem(room.house, room.house.link(stream.id))
         stream.ask_to_end()
         await stream.until(lambda: False)
-        async with open_journal(tmp_path / "data", Keeping(max_bytes=0)) as other:
-            while await other.rows():
-                await other.tidy()
+        async with open_journal(tmp_path / "data", Retention(max_bytes=0)) as other:
+            while await other.list_streams():
+                await other.clean_up()
         async with open_page(room.house, key) as page:
             await page.hear("welcome")
             assert (await page.hear("refused"))["what"] == f"there is no stream {stream.id}"

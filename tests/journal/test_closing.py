@@ -56,7 +56,7 @@ async def test_nothing_is_kept_behind_what_the_disk_did_not_take(tmp_path: Path)
         async with anyio.create_task_group() as tasks:
             await close()
     async with open_journal(tmp_path) as journal:
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert (row.last, row.size) == (0, 0)
         page = await journal.read("st_1", 0, limit=10, max_chars=100)
         assert page.entries == ()

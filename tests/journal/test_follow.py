@@ -10,20 +10,20 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
-from ih_mcp.journal import Journal, Log, Page, follow, open_journal
+from ih_mcp.journal import Journal, Page, StreamLog, follow, open_journal
 
 pages_after = partial(follow, stream_id="st_1", limit=2, max_chars=10**6)
 
 
-async def begin(journal: Journal, *bodies: str) -> Log:
+async def begin(journal: Journal, *bodies: str) -> StreamLog:
     log = await journal.begin("st_1", {"state": "open"})
     for body in bodies:
         log.append(body, leg=0)
-    await log.flushed()
+    await log.flush()
     return log
 
 
-async def end(journal: Journal, log: Log) -> None:
+async def end(journal: Journal, log: StreamLog) -> None:
     await log.write_record({"state": "ended"}, ended=True)
     journal.release(log)
 
@@ -88,10 +88,10 @@ async def test_entries_that_come_later_are_waited_for_until_the_stream_is_over(
     assert page.is_final
 
 
-async def keep(log: Log, *bodies: str) -> None:
+async def keep(log: StreamLog, *bodies: str) -> None:
     for body in bodies:
         log.append(body, leg=0)
-    await log.flushed()
+    await log.flush()
 
 
 async def test_a_cursor_beyond_the_end_follows_from_the_end(tmp_path: Path) -> None:

@@ -22,20 +22,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
-from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, Log, open_journal
-from ih_mcp.journal.checks import checksums
+from ih_mcp.journal import FILE_NAME, Entry, Journal, Retention, StreamLog, open_journal
+from ih_mcp.journal.checks import compute_checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
-from ih_mcp.journal.store import Batch, Row
+from ih_mcp.journal.store import Batch, EntryRow
 from ih_mcp.notifier import Notifier
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
 
-async def keep(journal: Journal, *bodies: str | bytes, stream_id: str = "st_1") -> Log:
+async def keep(journal: Journal, *bodies: str | bytes, stream_id: str = "st_1") -> StreamLog:
     log = await journal.begin(stream_id, {"state": "open"})
     for body in bodies:
         log.append(body, leg=0)
-    await log.flushed()
+    await log.flush()
     return log
 
 
@@ -88,7 +88,7 @@ async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
         log = await journal.begin("st_1", {})
         log.append("a", leg=0)
         assert (await journal.read("st_1", 0, **ALL)).entries == ()
-        await log.flushed()
+        await log.flush()
         assert await bodies_of(journal) == ["a"]
 
 
@@ -160,7 +160,7 @@ async def test_streams_of_one_commit_do_not_mix(tmp_path: Path) -> None:
             for n, log in enumerate(logs):
                 log.append(f"{n}:{round_}", leg=0)
         for log in logs:
-            await log.flushed()
+            await log.flush()
         for n in range(3):
             assert await bodies_of(journal, f"st_{n}") == [f"{n}:{r}" for r in range(400)]
 
@@ -175,7 +175,7 @@ async def test_a_failing_disk_is_told_to_everybody_and_nothing_more_is_taken(
         other.close()
         log.append("lost", leg=0)
         with pytest.raises(JournalError, match="journal cannot write") as failed:
-            await log.flushed()
+            await log.flush()
         assert "IH_MCP_DATA_DIR" in failed.value.help
         with pytest.raises(JournalError):
             log.append("more", leg=0)
@@ -188,18 +188,18 @@ async def test_who_waits_for_a_failure_is_told_when_the_disk_takes_no_more(tmp_p
         told: list[JournalError | None] = []
 
         async def wait() -> None:
-            await log.failed()
+            await log.wait_for_failure()
             told.append(log.failure)
 
         tasks.start_soon(wait)
         log.append("safe too", leg=0)
-        await log.flushed()
+        await log.flush()
         assert told == []
         edit(tmp_path, "DROP TABLE entries")
         log.append("lost", leg=0)
         with anyio.fail_after(5), pytest.raises(JournalError):
-            await log.flushed()
-        await log.failed()  # who asks later is told at once
+            await log.flush()
+        await log.wait_for_failure()  # who asks later is told at once
     assert told == [log.failure]
 
 
@@ -210,14 +210,14 @@ async def test_a_log_is_full_while_megabytes_of_it_wait_for_the_disk(tmp_path: P
         for size in (2**23, 1):
             log.append("x" * size, leg=0)
             seen.append(log.is_full)
-        await log.flushed()
+        await log.flush()
         assert [*seen, log.is_full] == [False, True, False]
         for _ in range(40_000):
             log.append("", leg=0)
         seen = [log.is_full]
         log.append("", leg=0)
         seen.append(log.is_full)
-        await log.flushed()
+        await log.flush()
         assert [*seen, log.is_full] == [False, True, False]
 
 
@@ -234,7 +234,7 @@ async def test_a_record_that_the_disk_does_not_take_is_told_and_only_an_end_is_f
         )
         with pytest.raises(JournalError, match="cannot write: disk is full"):
             await log.write_record({"state": "ended" if ended else "sending"}, ended=ended)
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert (row.ended_at is not None) is ended
         assert json.loads(row.record)["state"] == ("failed" if ended else "open")
 
@@ -262,7 +262,7 @@ async def test_records_say_what_was_last_said_and_an_end_is_final(tmp_path: Path
         log = await keep(journal, "a")
         await log.write_record({"state": "ended"}, ended=True)
         await log.write_record({"state": "open"})
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert row.record == '{"state": "ended"}'
         assert row.ended_at is not None
         journal.release(log)
@@ -272,21 +272,21 @@ async def test_records_say_what_was_last_said_and_an_end_is_final(tmp_path: Path
 async def test_streams_of_a_dead_process_are_marked_and_those_of_a_live_one_are_not(
     tmp_path: Path,
 ) -> None:
-    keeping = Keeping(orphaned={"state": "failed"})
+    retention = Retention(orphaned={"state": "failed"})
     async with open_journal(tmp_path) as other:
         await keep(other, "a", stream_id="st_alive")
-        async with open_journal(tmp_path, keeping) as journal:
-            await journal.tidy()
-            assert (await journal.row("st_alive")).ended_at is None
-    async with open_journal(tmp_path, keeping) as journal:
-        await journal.tidy()
-        row = await journal.row("st_alive")
+        async with open_journal(tmp_path, retention) as journal:
+            await journal.clean_up()
+            assert (await journal.find_stream("st_alive")).ended_at is None
+    async with open_journal(tmp_path, retention) as journal:
+        await journal.clean_up()
+        row = await journal.find_stream("st_alive")
         assert (row.record, row.ended_at is not None) == ('{"state": "failed"}', True)
 
 
 async def test_a_stream_whose_process_dies_meanwhile_is_over_for_who_waits(tmp_path: Path) -> None:
-    keeping = Keeping(orphaned={"state": "failed", "reason": "host_stopped"})
-    async with open_journal(tmp_path) as other, open_journal(tmp_path, keeping) as journal:
+    retention = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
+    async with open_journal(tmp_path) as other, open_journal(tmp_path, retention) as journal:
         await keep(other, "a")
         assert not (await journal.read("st_1", 1, **ALL)).ended
         with anyio.fail_after(5):
@@ -295,7 +295,7 @@ async def test_a_stream_whose_process_dies_meanwhile_is_over_for_who_waits(tmp_p
                 await anyio.sleep(0.1)
                 other._owner._lock.close()  # as the system does
         assert (await journal.read("st_1", 0, **ALL)).ended
-        (row,) = await journal.rows()
+        (row,) = await journal.list_streams()
         assert json.loads(row.record) == {"state": "failed", "reason": "host_stopped"}
 
 
@@ -310,7 +310,7 @@ async def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> N
         )
         log.append("lost", leg=0)
         with pytest.raises(JournalError, match="FOREIGN KEY"):
-            await log.flushed()
+            await log.flush()
         journal._store._db.execute("DROP TRIGGER bad")
         await keep(journal, "b", stream_id="st_2")
         assert await bodies_of(journal, "st_2") == ["b"]
@@ -318,25 +318,25 @@ async def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> N
 
 
 async def test_what_is_too_old_or_too_much_goes_oldest_first(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Keeping(max_bytes=300)) as journal:
+    async with open_journal(tmp_path, Retention(max_bytes=300)) as journal:
         for n in range(3):
             log = await keep(journal, "x" * 100, stream_id=f"st_{n}")
             await log.write_record({}, ended=True)
             journal.release(log)
         await keep(journal, "x" * 100, stream_id="st_live")
-        await journal.tidy()
-        assert [row.id for row in await journal.rows()] == ["st_2", "st_live"]
-    async with open_journal(tmp_path, Keeping(max_age_seconds=0)) as journal:
-        await journal.tidy()
-        assert [row.id for row in await journal.rows()] == ["st_live"]
+        await journal.clean_up()
+        assert [row.id for row in await journal.list_streams()] == ["st_2", "st_live"]
+    async with open_journal(tmp_path, Retention(max_age_seconds=0)) as journal:
+        await journal.clean_up()
+        assert [row.id for row in await journal.list_streams()] == ["st_live"]
 
 
 async def test_a_cursor_that_fell_off_names_the_oldest_one_left(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Keeping(max_stream_bytes=1000)) as journal:
+    async with open_journal(tmp_path, Retention(max_stream_bytes=1000)) as journal:
         log = await journal.begin("st_1", {})
         for n in range(20):
             log.append(f"{n:0100}", leg=0)
-            await log.flushed()
+            await log.flush()
         await journal.commit()
         with pytest.raises(ExpiredCursorError) as expired:
             await journal.read("st_1", 0, **ALL)
@@ -345,7 +345,7 @@ async def test_a_cursor_that_fell_off_names_the_oldest_one_left(tmp_path: Path) 
         assert str(oldest) in expired.value.help
         page = await journal.read("st_1", oldest, **ALL)
         assert [e.body for e in page.entries] == [f"{n:0100}" for n in range(oldest, 20)]
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert row.size == 100 * len(page.entries)
 
 
@@ -361,7 +361,7 @@ async def main():
             n += 1
             log.append(f"message {n}", leg=0)
             if n % 7 == 0:
-                await log.flushed()
+                await log.flush()
                 print(log.last, flush=True)
 anyio.run(main)
 """
@@ -381,8 +381,8 @@ def test_what_was_shown_survives_a_killed_process(tmp_path: Path, lines: int) ->
 
     async def read() -> tuple[Entry, ...]:
         async with open_journal(tmp_path) as journal:
-            await journal.tidy()
-            assert (await journal.row("st_1")).ended_at is not None
+            await journal.clean_up()
+            assert (await journal.find_stream("st_1")).ended_at is not None
             return (await journal.read("st_1", 0, limit=10**6, max_chars=10**9)).entries
 
     kept = anyio.run(read)
@@ -397,7 +397,7 @@ async def test_a_mistake_while_writing_lets_nobody_wait_for_ever(tmp_path: Path)
         log = await journal.begin("st_1", {})
         log.append("\ud800", leg=0)  # no text frame can hold this
         with anyio.fail_after(5), pytest.raises(JournalError, match="cannot write"):
-            await log.flushed()
+            await log.flush()
         other = await keep(journal, "fine", stream_id="st_2")
         assert other.last == 1
 
@@ -407,9 +407,9 @@ async def test_a_message_that_cannot_be_kept_harms_no_other_stream(tmp_path: Pat
         bad, good = await journal.begin("st_bad", {}), await journal.begin("st_good", {})
         bad.append("\ud800", leg=0)
         good.append("fine", leg=0)  # waits for the same commit
-        await good.flushed()
+        await good.flush()
         with pytest.raises(JournalError):
-            await bad.flushed()
+            await bad.flush()
         assert await bodies_of(journal, "st_good") == ["fine"]
         with pytest.raises(JournalError):  # a reader is told too, and does not wait for ever
             await journal.read("st_bad", 0, **ALL)
@@ -439,7 +439,7 @@ def test_the_sync_leaves_room_in_the_promised_second() -> None:
 
 async def test_a_strict_journal_syncs_each_commit(tmp_path: Path) -> None:
     for strict, level in ((False, 1), (True, 2)):
-        async with open_journal(tmp_path, Keeping(strict=strict)) as journal:
+        async with open_journal(tmp_path, Retention(strict=strict)) as journal:
             await keep(journal, "a", stream_id=f"st_{strict}")
             assert journal._store._db.execute("PRAGMA synchronous").fetchone() == (level,)
 
@@ -502,22 +502,22 @@ async def test_a_damaged_record_says_so(tmp_path: Path, record: str | None) -> N
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a")
         edit(tmp_path, "UPDATE streams SET record=?", record or b"\xff")
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert row.record == '{"state": "failed", "reason": "journal_damaged"}'
-        await journal.tidy()
+        await journal.clean_up()
 
 
 def test_checksums_are_those_of_the_files_that_exist() -> None:
     """Another sum would have every journal of an earlier version read as damaged."""
     place = 1 << 32 | 7
-    rows: list[Row] = [
+    rows: list[EntryRow] = [
         (place, 0, 0, "a"),
         (place + 1, 0, 0, "a"),
         (place + (1 << 32), 0, 0, "a"),  # of another stream
         (place, 0, 0, b"a"),
         (place, 0, 0, ""),
     ]
-    assert list(checksums(rows)) == [
+    assert list(compute_checksums(rows)) == [
         3_391_856_515,
         1_519_682_066,
         3_579_004_263,
@@ -531,7 +531,7 @@ async def test_a_stream_whose_row_is_no_row_any_more_is_unknown(tmp_path: Path) 
         await keep(journal, "a")
         edit(tmp_path, "UPDATE streams SET last='many'")
         with pytest.raises(UnknownStreamError):
-            await journal.row("st_1")
+            await journal.find_stream("st_1")
 
 
 async def test_a_file_that_is_no_journal_says_what_to_do(tmp_path: Path) -> None:
@@ -622,13 +622,13 @@ async def test_a_trim_that_the_disk_does_not_take_fails_that_stream(
     def refuse(_no: int, _below: int) -> int:
         raise JournalError("the journal cannot write: disk I/O error")
 
-    async with open_journal(tmp_path, Keeping(max_stream_bytes=10)) as journal:
+    async with open_journal(tmp_path, Retention(max_stream_bytes=10)) as journal:
         monkeypatch.setattr(journal._store, "trim_stream", refuse)
         log = await keep(journal, "x" * 20)
         await journal.commit()
         with anyio.fail_after(5):
             while not log.failure:
-                await log.moved()
+                await log.wait_for_commit()
         assert await bodies_of(journal) == ["x" * 20]
 
 
@@ -641,9 +641,9 @@ async def test_a_stream_whose_end_the_disk_did_not_take_is_over_all_the_same(
         journal.release(log)
         page = await journal.read("st_1", 0, **ALL)
         assert ([entry.body for entry in page.entries], page.ended) == (["a"], True)
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert '"reason": "journal_failed"' in row.record
-        (listed,) = await journal.rows()
+        (listed,) = await journal.list_streams()
         assert replace(listed, ended_at=row.ended_at) == row
         with anyio.fail_after(5):
             await journal.wait("st_1", 1)
@@ -676,7 +676,7 @@ async def test_a_stream_that_was_left_behind_goes_on_with_its_numbers(tmp_path: 
     async with open_journal(tmp_path) as journal:
         log = await journal.adopt("st_1")
         assert log.append("b", leg=0) == 2
-        await log.flushed()
+        await log.flush()
         assert await bodies_of(journal) == ["a", "b"]
 
 
@@ -708,9 +708,9 @@ async def test_what_came_while_a_commit_failed_is_not_kept_behind_a_hole(
         monkeypatch.setattr(journal, "_append", fail_at_first)
         log.append("b", leg=0)
         with pytest.raises(JournalError):
-            await log.flushed()
+            await log.flush()
         with anyio.move_on_after(0.3):  # there is room again, and the writer has its turn
-            await log.moved()
+            await log.wait_for_commit()
         assert log.last == 1
         assert await bodies_of(journal) == ["a"]
 
@@ -725,22 +725,22 @@ async def test_what_came_while_a_commit_failed_is_not_kept_behind_a_hole(
 async def test_a_message_counts_with_its_bytes_and_its_row(
     body: str | bytes, size: int, tmp_path: Path
 ) -> None:
-    async with open_journal(tmp_path, Keeping(max_stream_bytes=100 * (size + 32))) as journal:
+    async with open_journal(tmp_path, Retention(max_stream_bytes=100 * (size + 32))) as journal:
         log = await keep(journal, *[body] * 100)
         await journal.commit()
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert (row.size, row.disk_bytes) == (100 * size, 100 * (size + 32))
         assert (log.oldest, log.disk_bytes) == (1, row.disk_bytes)
         log.append(body, leg=0)
-        await log.flushed()
+        await log.flush()
         await journal.commit()
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert (row.oldest, log.oldest) == (26, 26)
         assert row.size == log.size == 76 * size
 
 
 async def test_one_large_commit_is_trimmed_to_the_bound_at_once(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Keeping(max_stream_bytes=2_000)) as journal:
+    async with open_journal(tmp_path, Retention(max_stream_bytes=2_000)) as journal:
         log = await keep(journal, *[f"{n:0100}" for n in range(1_000)])
         await journal.commit()
         assert log.disk_bytes <= 2_000
@@ -754,13 +754,13 @@ async def test_a_stream_of_an_earlier_version_is_counted_by_its_rows_and_goes_on
     async with open_journal(tmp_path) as journal:
         await keep(journal, *["\u00e9"] * 100)
     edit(tmp_path, "UPDATE streams SET size=100")
-    async with open_journal(tmp_path, Keeping(max_stream_bytes=1_000)) as journal:
-        assert (await journal.row("st_1")).disk_bytes == 100 + 100 * 32
+    async with open_journal(tmp_path, Retention(max_stream_bytes=1_000)) as journal:
+        assert (await journal.find_stream("st_1")).disk_bytes == 100 + 100 * 32
         log = await journal.adopt("st_1")
         log.append("a", leg=0)
-        await log.flushed()
+        await log.flush()
         await journal.commit()
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         assert row.disk_bytes == log.disk_bytes <= 1_000
         assert row.size >= 0
         assert (await bodies_of(journal, after=row.oldest - 1))[-1] == "a"
@@ -814,7 +814,7 @@ async def test_a_commit_during_a_sync_is_synced_soon_and_an_idle_journal_never(
         log = await keep(journal, "a")
         assert await has_begun()
         log.append("b", leg=0)
-        await log.flushed()  # it falls into the running sync
+        await log.flush()  # it falls into the running sync
         may_end.release()
         assert await has_begun()
         is_idle = anyio.Event()

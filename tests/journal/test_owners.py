@@ -13,7 +13,7 @@ from ih_mcp.journal.owners import Owner
 def test_a_lock_that_is_damaged_is_held_by_nobody(tmp_path: Path) -> None:
     ours = Owner(tmp_path)
     (tmp_path / "gone.lock").write_bytes(b"no database" * 100)
-    assert ours.dead({"gone"}) == {"gone"}
+    assert ours.find_dead({"gone"}) == {"gone"}
     assert not (tmp_path / "gone.lock").exists()
     ours.close()
 
@@ -22,7 +22,7 @@ def test_a_lock_that_cannot_be_opened_may_be_held(tmp_path: Path) -> None:
     """As one of another user."""
     ours = Owner(tmp_path)
     (tmp_path / "other.lock").mkdir()
-    assert ours.dead({"other"}) == set()
+    assert ours.find_dead({"other"}) == set()
     ours.close()
 
 
@@ -37,7 +37,7 @@ def test_a_lock_that_cannot_be_removed_harms_nobody(
         raise PermissionError(missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert ours.dead({other.name}) == {other.name}
+    assert ours.find_dead({other.name}) == {other.name}
     ours.close()
 
 
@@ -46,5 +46,5 @@ async def test_damaged_locks_do_not_stop_the_tidying(tmp_path: Path) -> None:
         await journal.begin("st_1", {})
         journal._store._db.execute("UPDATE streams SET owner='gone'")
         (tmp_path / "owners" / "gone.lock").write_bytes(b"x" * 5000)
-        await journal.tidy()
-        assert (await journal.row("st_1")).ended_at is not None
+        await journal.clean_up()
+        assert (await journal.find_stream("st_1")).ended_at is not None

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.journal import Process, open_journal
-from ih_mcp.journal.owners import Owner, process_of
+from ih_mcp.journal.owners import Owner, parse_owner
 
 
 def test_an_owners_name_tells_its_process(tmp_path: Path) -> None:
     ours = Owner(tmp_path)
-    process = process_of(ours.name)
+    process = parse_owner(ours.name)
     assert process == Process(os.getpid(), socket.gethostname())
     assert str(process) == f"process {os.getpid()} on {socket.gethostname()}"
     ours.close()
@@ -28,20 +28,21 @@ def test_a_name_of_a_computer_that_is_no_file_name_does_no_harm(
     ours = Owner(tmp_path)
     assert (tmp_path / f"{ours.name}.lock").is_file()
     assert {path.name[: len(ours.name)] for path in tmp_path.iterdir()} == {ours.name}
-    assert process_of(ours.name).pid == os.getpid()
+    assert parse_owner(ours.name).pid == os.getpid()
     ours.close()
 
 
 @pytest.mark.parametrize("name", ["0123456789abcdef", "gone", "", "x-y-z"])
 def test_the_name_of_an_older_version_tells_no_process(name: str) -> None:
-    assert process_of(name) == Process()
-    assert str(process_of(name)) == "another process"
+    assert parse_owner(name) == Process()
+    assert str(parse_owner(name)) == "another process"
 
 
 async def test_a_stream_is_of_another_process_only_while_that_one_lives(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as ours, open_journal(tmp_path) as other:
         log = await other.begin("st_1", {})
-        assert other.process_of(await other.row("st_1")) is None
-        assert ours.process_of(await ours.row("st_1")) == process_of(other._owner.name)
+        assert other.process_writing(await other.find_stream("st_1")) is None
+        written_by = ours.process_writing(await ours.find_stream("st_1"))
+        assert written_by == parse_owner(other._owner.name)
         await log.write_record({"state": "ended"}, ended=True)
-        assert ours.process_of(await ours.row("st_1")) is None
+        assert ours.process_writing(await ours.find_stream("st_1")) is None

@@ -60,9 +60,9 @@ async def test_what_was_kept_is_read_and_nothing_is_written(disk: tuple[Path, Fr
     async with open_journal(folder) as journal:
         assert journal.is_read_only
         assert await bodies_of(journal) == ["a", "b", "c"]
-        (row,) = await journal.rows()
+        (row,) = await journal.list_streams()
         assert row.ended_at
-        await journal.tidy()
+        await journal.clean_up()
         for write in (journal.begin("st_2", {}), journal.adopt("st_1")):
             with pytest.raises(JournalError, match="is read-only for this user") as refused:
                 await write
@@ -88,7 +88,7 @@ async def main():
         log = await journal.begin("st_1", {"state": "open"})
         for body in "abc":
             log.append(body, leg=0)
-        await log.flushed()
+        await log.flush()
         os._exit(0)
 anyio.run(main)
 """

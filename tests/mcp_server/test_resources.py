@@ -143,7 +143,7 @@ async def test_a_message_with_a_line_break_is_told_apart_in_the_resource(tmp_pat
         log = await journal.begin("st_lines", {"state": "open"})
         for body in ('{"a":1}', '{\n"b":2}', b"\x00\xff"):
             log.append(body, leg=0)
-        await log.flushed()
+        await log.flush()
         read = await opened.read_resource("ih://streams/st_lines/messages")
     text = read.contents[0].text  # type: ignore[union-attr]
     assert text == '{"a":1}\n\x1e8\n{\n"b":2}\nAP8=\n'

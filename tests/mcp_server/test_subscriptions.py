@@ -80,7 +80,7 @@ async def subscriber(tmp_path: Path, era: Era, *uris: str) -> AsyncIterator[Subs
         async with open_runtime(read_settings(endpoint="local", data_dir=tmp_path)) as runtime:
             log = await runtime.journal.begin("st_a", {"state": "open"})
             log.append('{"n":0}', leg=0)
-            await log.flushed()
+            await log.flush()
             runtimes.append(runtime)
             yield runtime
 

@@ -17,7 +17,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from ih_mcp.journal import FILE_NAME, Entry, Keeping, open_journal
+from ih_mcp.journal import FILE_NAME, Entry, Retention, open_journal
 from ih_mcp.journal.store import StreamRow
 from ih_mcp.standin.server.serve import RunningStandin
 from tests.road.host import REPOSITORY, Process, environment, open_host
@@ -82,10 +82,10 @@ def _available(descriptor: int) -> bytes:
 async def left(folder: Path) -> list[tuple[StreamRow, tuple[Entry, ...]]]:
     """What a next process finds."""
     with anyio.fail_after(10):
-        async with open_journal(folder, Keeping(orphaned={"reason": "host_stopped"})) as journal:
-            await journal.tidy()
+        async with open_journal(folder, Retention(orphaned={"reason": "host_stopped"})) as journal:
+            await journal.clean_up()
             found = []
-            for row in await journal.rows():
+            for row in await journal.list_streams():
                 page = await journal.read(row.id, row.oldest - 1, limit=10**9, max_chars=10**12)
                 found.append((row, page.entries))
             return found
@@ -224,9 +224,9 @@ async def test_c9_a_clock_that_jumps_changes_no_order(
                 monkeypatch.setattr(time, "time_ns", lambda: before)
                 monkeypatch.setattr(time, "time", lambda: before / 1e9)
             log.append(body, leg=0)
-            await log.flushed()
+            await log.flush()
         await log.write_record({"state": "ended"}, ended=True)
-        await journal.tidy()  # the stream "ended before it began" and is kept all the same
+        await journal.clean_up()  # the stream "ended before it began" and is kept all the same
         kept = await read_kept(journal, "st_1")
     assert check(History(sessions=[Session(sent=sent)], kept=kept)) == []
     assert kept[10].received_at < kept[9].received_at

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import JournalError
-from ih_mcp.journal import FILE_NAME, Log, open_journal
+from ih_mcp.journal import FILE_NAME, StreamLog, open_journal
 from ih_mcp.journal.store import Batch, Store
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.faults.script import Script
@@ -36,7 +36,7 @@ pytestmark = [
 ]
 
 
-async def append_until_it_fails(log: Log) -> list[str]:
+async def append_until_it_fails(log: StreamLog) -> list[str]:
     """What was acknowledged before the journal failed."""
     acknowledged: list[str] = []
     with anyio.fail_after(20):
@@ -44,7 +44,7 @@ async def append_until_it_fails(log: Log) -> list[str]:
             body = f"{len(acknowledged)} " + "x" * 500
             try:
                 log.append(body, leg=0)
-                await log.flushed()
+                await log.flush()
             except JournalError:
                 break
             acknowledged.append(body)
@@ -132,21 +132,21 @@ async def test_c5_a_fault_of_one_write_ends_that_stream_only(
     async with open_journal(tmp_path) as journal:
         bad, good = await journal.begin("st_1", {}), await journal.begin("st_2", {})
         bad.append("safe", leg=0)
-        await bad.flushed()
+        await bad.flush()
         real = Store.append
 
         def append(store: Store, batches: list[Batch]) -> None:
             if any(batch.no == bad.no for batch in batches):
-                with store._failing("write"):
+                with store._translating_errors("write"):
                     raise FAULTS[fault]
             real(store, batches)
 
         monkeypatch.setattr(Store, "append", append)
         bad.append("lost", leg=0)
         good.append("kept", leg=0)
-        await good.flushed()
+        await good.flush()
         with pytest.raises(JournalError, match="cannot write"):
-            await bad.flushed()
+            await bad.flush()
         assert bad.last == 1
     await is_safe(tmp_path, ["safe"])
 
@@ -163,7 +163,7 @@ async def test_c5_an_end_that_the_disk_does_not_take_is_an_end(tmp_path: Path) -
         with pytest.raises(JournalError, match="cannot write: disk is full"):
             await log.write_record({"state": "ended"}, ended=True)
         journal.release(log)
-        row = await journal.row("st_1")
+        row = await journal.find_stream("st_1")
         page = await journal.read("st_1", 0, limit=10, max_chars=100)
         with anyio.fail_after(5):
             await journal.wait("st_1", 1)
@@ -196,7 +196,7 @@ async def test_c5_a_torn_end_of_the_log_is_left_out(tmp_path: Path) -> None:
         log = await journal.begin("st_1", {})
         for body in ("a", "b"):
             log.append(body, leg=0)
-            await log.flushed()
+            await log.flush()
         wal = (tmp_path / f"{FILE_NAME}-wal").read_bytes()
         torn = tmp_path / "torn"
         torn.mkdir()
@@ -223,12 +223,12 @@ async def test_c5_a_folder_that_was_taken_away_is_told_within_a_second(
     async with open_journal(folder) as journal:
         log = await journal.begin("st_1", {})
         log.append("a", leg=0)
-        await log.flushed()
+        await log.flush()
         harm(folder)
         log.append("b", leg=0)
         with anyio.fail_after(10):
             while not log.failure:
-                await log.moved()
+                await log.wait_for_commit()
         assert "moved or removed" in str(log.failure) or "No such file" in str(log.failure)
 
 

@@ -60,13 +60,13 @@ async def test_fifty_live_streams_are_ended_and_kept_in_time(
     codes = {session.close_code for session in sessions}
     assert codes <= {1000, 1001, None}  # None: our own bound on the end came first
     async with open_journal(folder) as journal:
-        await journal.tidy()  # where our own bound came first, as the next server does
+        await journal.clean_up()  # where our own bound came first, as the next server does
         for stream_id, session in zip(ids, sessions, strict=True):
             kept = await read_kept(journal, stream_id)
             was_cut = took > OUR_SECONDS or session.end != "session.ended"
             sent = Session.of(session, is_lost=was_cut)
             assert check(History(sessions=[sent], kept=kept, told={0})) == []
-            assert (await journal.row(stream_id)).ended_at is not None
+            assert (await journal.find_stream(stream_id)).ended_at is not None
     report(row, "test_ends.py", f"{STREAMS} streams, gone after {took:.2f} s")
 
 

@@ -736,7 +736,7 @@ async def test_n25_a_binary_message_is_kept_as_it_is(tmp_path: Path) -> None:
 
     async with wild(work) as url, streaming(tmp_path, url) as made:
         await made.stream.until(lambda: _heard(made) == 3)
-        await made.stream.log.flushed()
+        await made.stream.log.flush()
         assert await made.messages() == [READY, b"\x00\xff binary", '{"type":"x"}']
         assert made.status["irregular_messages"] == 1
 
@@ -750,7 +750,7 @@ async def test_n26_a_message_just_under_the_limit_is_kept(tmp_path: Path) -> Non
 
     async with wild(work) as url, streaming(tmp_path, url) as made:
         await made.stream.until(lambda: _heard(made) == 2)
-        await made.stream.log.flushed()
+        await made.stream.log.flush()
         assert (await made.messages())[1] == text
 
 
@@ -798,7 +798,7 @@ async def test_n35_a_flood_of_small_things_is_borne(tmp_path: Path, what: str) -
     async with wild(work) as url, streaming(tmp_path, url) as made:
         legs = made.stream.legs
         await made.stream.until(lambda: bool(legs) and legs[0].messages == messages + 1)
-        await made.stream.log.flushed()
+        await made.stream.log.flush()
         kept = await made.messages()
     assert len(kept) == messages + 1
     assert kept[-1] == '{"type":"last"}'
@@ -817,5 +817,5 @@ async def test_n36_a_flood_of_messages_is_kept_whole_and_in_order(tmp_path: Path
     async with wild(work) as url, streaming(tmp_path, url) as made:
         legs = made.stream.legs
         await made.stream.until(lambda: bool(legs) and legs[0].messages == len(texts) + 1)
-        await made.stream.log.flushed()
+        await made.stream.log.flush()
         assert await made.messages() == [READY, *texts]

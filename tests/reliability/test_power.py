@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import ExpiredCursorError, IhMcpError, JournalError, UnknownStreamError
-from ih_mcp.journal import FILE_NAME, Entry, Journal, Keeping, open_journal
+from ih_mcp.journal import FILE_NAME, Entry, Journal, Retention, open_journal
 
 from .budget import dice, often, report
 from .writer import message
@@ -63,13 +63,13 @@ async def write_until(folder: Path, target: Path, rng: Random, *, strict: bool) 
     """Write a journal and copy its files as power fails; gives what was synced, and shown."""
     synced = 0
     synced_wal = b""
-    async with open_journal(folder, Keeping(strict=strict)) as journal:
+    async with open_journal(folder, Retention(strict=strict)) as journal:
         log = await journal.begin("st_1", {})
         await journal.sync()
         synced_wal = (folder / WAL).read_bytes()
         for number in range(1, rng.randrange(5, 60)):
             log.append(message("st_1", number), leg=0)
-            await log.flushed()
+            await log.flush()
             if strict or rng.random() < 0.15:
                 await journal.sync()
                 synced, synced_wal = number, (folder / WAL).read_bytes()
@@ -106,7 +106,7 @@ async def test_c3_a_power_failure_during_a_checkpoint_loses_nothing(tmp_path: Pa
         log = await journal.begin("st_1", {})
         for number in range(1, 300):
             log.append(message("st_1", number), leg=0)
-        await log.flushed()
+        await log.flush()
         await journal.sync()  # SQLite does this before it checkpoints
         before, wal = (folder / FILE_NAME).read_bytes(), (folder / WAL).read_bytes()
         journal._store._db.execute("PRAGMA wal_checkpoint(FULL)")
@@ -154,7 +154,7 @@ def what_is_left(files: dict[str, bytes], folder: Path) -> str:
 async def _read_damaged(folder: Path) -> str:
     try:
         async with open_journal(folder) as journal:
-            await journal.tidy()
+            await journal.clean_up()
             return await _read_on(journal)
     except JournalError:
         return "told"

@@ -70,9 +70,9 @@ async def test_any_messages_of_any_streams_come_back_as_they_were(
             for number, body in left:
                 logs[number].append(body, leg=0)
                 if data.draw(st.booleans()):
-                    await logs[number].flushed()
+                    await logs[number].flush()
             for log in logs:
-                await log.flushed()
+                await log.flush()
         async with open_journal(Path(folder, "j")) as journal:
             for number, own in enumerate(streams):
                 kept = await read_kept(journal, f"st_{number}")
@@ -90,7 +90,7 @@ async def test_a_log_cut_anywhere_recovers_to_a_beginning(sent: list[str], cut: 
             start = (whole / f"{FILE_NAME}-wal").stat().st_size
             for body in sent:
                 log.append(body, leg=0)
-                await log.flushed()
+                await log.flush()
             torn.mkdir(mode=0o700)  # noqa: ASYNC240 - a test
             shutil.copy(whole / FILE_NAME, torn)
             wal = (whole / f"{FILE_NAME}-wal").read_bytes()
@@ -111,7 +111,7 @@ async def test_reading_from_any_cursor_in_any_steps_is_one_and_the_same_list(
             log = await journal.begin("st_1", {})
             for body in sent:
                 log.append(body, leg=0)
-            await log.flushed()
+            await log.flush()
             cursor = data.draw(st.integers(0, len(sent) + 3))
             start, read = cursor, []
             while True:

@@ -53,7 +53,7 @@ class MemoryLog:
         self.entries.append(Kept(len(self.entries) + 1, leg, 0, body))
         self.changed.notify()
 
-    async def flushed(self) -> None:
+    async def flush(self) -> None:
         return
 
     async def failed(self) -> None:

@@ -21,7 +21,7 @@ from ih_mcp.app.disk import DiskCalls
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import open_file, program_places
-from ih_mcp.journal import Keeping, open_journal
+from ih_mcp.journal import Retention, open_journal
 from ih_mcp.media.admission import admit, beneath, read
 from ih_mcp.media.containers.container import is_text
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -202,13 +202,13 @@ def size_of(folder: Path) -> int:
     "body", ["", "a", "\x00" * 8, "\U0001f642" * 8], ids=["0", "1", "nul", "4"]
 )
 async def test_s34_the_bounds_are_of_bytes_on_the_disk(body: str, tmp_path: Path) -> None:
-    keeping = Keeping(max_stream_bytes=1 << 16, max_bytes=1 << 20)
-    async with open_journal(tmp_path, keeping) as journal:
+    retention = Retention(max_stream_bytes=1 << 16, max_bytes=1 << 20)
+    async with open_journal(tmp_path, retention) as journal:
         log = await journal.begin("st_1", {"state": "open"})
         for _ in range(200):
             for _ in range(2_000):
                 log.append(body, leg=0)
-            await log.flushed()
+            await log.flush()
         await journal.commit()
         assert log.last == 400_000
         assert log.disk_bytes <= 1 << 16
@@ -220,15 +220,15 @@ async def test_s34_the_bounds_are_of_bytes_on_the_disk(body: str, tmp_path: Path
 
 
 async def test_s34_streams_that_are_over_count_with_their_rows(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Keeping(max_bytes=1 << 20)) as journal:
+    async with open_journal(tmp_path, Retention(max_bytes=1 << 20)) as journal:
         for number in range(4):
             log = await journal.begin(f"st_{number}", {"state": "open"})
             for _ in range(20_000):
                 log.append("", leg=0)
             await log.write_record({"state": "ended"}, ended=True)
             journal.release(log)
-        await journal.tidy()
-        assert [row.id for row in await journal.rows()] == ["st_3"]
+        await journal.clean_up()
+        assert [row.id for row in await journal.list_streams()] == ["st_3"]
 
 
 # --- S41: what is pushed by its path -------------------------------------------------------------

@@ -96,7 +96,7 @@ async def test_s21_a_message_of_8_mib_holds_nobody_up_and_is_kept(
     async with streaming(journal, plan) as stream, holding() as hold:
         await put(stream, 60)
         await arrived(stream, 2)
-        await stream.log.flushed()
+        await stream.log.flush()
         page = await journal.read(stream.id, 1, limit=1, max_chars=1)
         assert page.entries[0].body == told
     check("S21", f"8 MiB of {shape}", hold)

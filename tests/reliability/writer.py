@@ -14,14 +14,14 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 
-from ih_mcp.journal import Journal, Keeping, Log, open_journal
+from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 
 KEEPING = {
-    "steady": Keeping(),
-    "strict": Keeping(strict=True),
-    "rotation": Keeping(max_stream_bytes=20_000),
-    "compaction": Keeping(max_bytes=30_000),
-    "index write": Keeping(),
+    "steady": Retention(),
+    "strict": Retention(strict=True),
+    "rotation": Retention(max_stream_bytes=20_000),
+    "compaction": Retention(max_bytes=30_000),
+    "index write": Retention(),
 }
 
 
@@ -30,16 +30,16 @@ def message(stream_id: str, number: int) -> str:
     return json.dumps({"stream": stream_id, "number": number, "r": "x" * (number * 37 % 400)})
 
 
-async def write(log: Log) -> None:
+async def write(log: StreamLog) -> None:
     for number in count(1):
         log.append(message(log.stream_id, number), leg=0)
         if number % 50 == 0:
-            await log.flushed()
+            await log.flush()
         elif number % 5 == 0:
             await anyio.lowlevel.checkpoint()
 
 
-async def read(journal: Journal, log: Log) -> None:
+async def read(journal: Journal, log: StreamLog) -> None:
     cursor = 0
     while True:
         await journal.wait(log.stream_id, cursor)
@@ -64,7 +64,7 @@ async def come_and_go(journal: Journal) -> None:
             log.append(message(log.stream_id, at), leg=0)
         await log.write_record({"state": "ended"}, ended=True)
         journal.release(log)
-        await journal.tidy()
+        await journal.clean_up()
 
 
 async def main(folder: Path, mode: str) -> None:

@@ -111,7 +111,7 @@ async def test_a_server_that_is_left_ends_its_streams_and_goes_in_time(
     assert ends[-2:] == [("session.ended", 1000)] * 2
     assert took < BOUND_SECONDS
     async with open_journal(tmp_path) as journal:
-        rows = await journal.rows()
+        rows = await journal.list_streams()
         assert all(row.ended_at is not None for row in rows)
         for row in rows[-2:]:
             page = await journal.read(row.id, 0, limit=1000, max_chars=10**9)
@@ -135,5 +135,5 @@ async def test_a_service_that_does_not_drain_in_time_does_not_hold_the_process(
         took = await to_thread.run_sync(best_of_three, env, dialogue, close_stdin)
     assert took < BOUND_SECONDS
     async with open_journal(tmp_path) as journal:
-        rows = await journal.rows()
+        rows = await journal.list_streams()
     assert all(row.ended_at is not None for row in rows)

@@ -197,7 +197,7 @@ async def test_a_host_that_stops_tells_what_is_unknown(journal: Journal) -> None
         first = await services.session(0)
         await stream.put(cut(b"a", 0))
         await first.hear()
-    record = json.loads((await journal.row(stream.id)).record)
+    record = json.loads((await journal.find_stream(stream.id)).record)
     assert record["reason"] == "host_stopped"
     assert record["lost"] == {"media_s": [[0.0, 1.0]], "segments_unknown": 1}
 

@@ -51,7 +51,7 @@ async def test_an_upload_that_is_left_is_written_down_as_stopped(
             async with open_analyses(journal, poll_seconds=0.01) as analyses:
                 analysis_id = await start(analyses, "v2")
                 await service.waits.wait()
-            row = await journal.row(analysis_id)  # in the file, not guessed by a later process
+            row = await journal.find_stream(analysis_id)  # as the file has it
             await analyses.wait(analysis_id)
     assert row.ended_at is not None
     assert json.loads(row.record)["reason"] == "host_stopped"

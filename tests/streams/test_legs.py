@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import JournalError, TransportError
-from ih_mcp.journal import Journal, Log, open_journal
+from ih_mcp.journal import Journal, StreamLog, open_journal
 from ih_mcp.net.retry import Retries
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.outbox import Entry, Outgoing
@@ -149,7 +149,7 @@ async def test_a_recording_goes_on_with_header_and_key_frame_and_nothing_is_sent
         await second.drain()
         await over(stream)
     assert stream.failure is None
-    record = json.loads((await journal.row("st_1")).record)
+    record = json.loads((await journal.find_stream("st_1")).record)
     assert record["gaps"] == [
         {
             "legs": [0, 1],
@@ -469,22 +469,22 @@ async def test_what_cannot_be_kept_ends_the_stream_and_is_not_acknowledged(
         first = await services.session(0)
         await stream.put(cut(b"x", 0))
         await first.hear()
-        await stream.log.flushed()
+        await stream.log.flush()
         before = stream.log.last
 
-        async def fail(_: Log) -> None:
+        async def fail(_: StreamLog) -> None:
             raise JournalError("the disk is full")
 
         def refuse(*_: object, **__: object) -> None:
             raise JournalError("the disk is full")
 
         if is_full:
-            monkeypatch.setattr(Log, "is_full", True)
-            monkeypatch.setattr(Log, "flushed", fail)
+            monkeypatch.setattr(StreamLog, "is_full", True)
+            monkeypatch.setattr(StreamLog, "flushed", fail)
         else:
-            monkeypatch.setattr(Log, "append", refuse)
-            monkeypatch.setattr(Log, "flushed", fail)
-            monkeypatch.setattr(Log, "write_record", refuse)
+            monkeypatch.setattr(StreamLog, "append", refuse)
+            monkeypatch.setattr(StreamLog, "flushed", fail)
+            monkeypatch.setattr(StreamLog, "write_record", refuse)
         await first.say(Reading("signal.detected", {"start": 1}))
         await over(stream)
         assert stream.log.last <= before + is_full

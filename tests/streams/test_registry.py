@@ -90,7 +90,7 @@ async def test_one_that_does_not_end_in_time_is_let_go_and_says_so(tmp_path: Pat
         await service.greet()
         await stream.opened()
     async with open_journal(tmp_path) as journal:
-        row = await journal.row(stream.id)
+        row = await journal.find_stream(stream.id)
     assert row.ended_at is not None
 
 

@@ -88,7 +88,7 @@ async def test_a_stream_runs_from_greeting_to_end_and_keeps_every_text(journal: 
         await over(stream)
     assert stream.state is StreamState.ENDED
     assert await texts(journal) == said
-    record = json.loads((await journal.row("st_1")).record)
+    record = json.loads((await journal.find_stream("st_1")).record)
     assert record["reason"] == "by_request"
     assert record["segments"] == {"completed": 1}
     assert (record["media_seconds"], record["bytes_sent"], record["messages"]) == (3.0, 3, 4)
@@ -157,7 +157,7 @@ async def test_any_text_frame_is_kept_unchanged_whatever_it_parses_to(
     async with open_journal(folder) as journal, running(journal, service) as stream:
         said = await service.greet() + await service.say(*frames)
         while stream.log.last < len(said):
-            await stream.log.moved()
+            await stream.log.wait_for_commit()
         assert await texts(journal) == said
 
 
@@ -222,7 +222,7 @@ async def test_a_lost_connection_is_told_and_leaves_segments_unknown(journal: Jo
     assert stream.failure
     assert (stream.failure.code, stream.failure.retry) == ("connection_lost", True)
     assert stream.record()["segments"] == {"unknown": 1}
-    record = json.loads((await journal.row("st_1")).record)
+    record = json.loads((await journal.find_stream("st_1")).record)
     assert record["error"]["code"] == "connection_lost"
 
 
@@ -329,7 +329,7 @@ async def test_a_cancelled_stream_says_so_and_keeps_what_came(journal: Journal) 
         await stream.opened()
     assert stream.is_over
     assert await texts(journal) == said
-    assert (await journal.row("st_1")).ended_at is not None
+    assert (await journal.find_stream("st_1")).ended_at is not None
 
 
 async def test_a_journal_that_fails_ends_the_stream_though_the_service_is_quiet(
@@ -357,6 +357,6 @@ async def test_an_end_before_the_greeting_waits_for_it_no_longer_than_for_a_good
         assert stream.ask_to_end()
         await over(stream)
         assert not service.socket.inbox
-    record = json.loads((await journal.row("st_1")).record)
+    record = json.loads((await journal.find_stream("st_1")).record)
     assert (record["state"], record["reason"]) == ("ended", "by_request")
     assert record["segments"] == {"not_sent": 1}

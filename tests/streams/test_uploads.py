@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import IhMcpError, JournalError, TransportError, UnknownStreamError
-from ih_mcp.journal import Journal, Keeping, Log, open_journal
+from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import Fixed
 from ih_mcp.streams import uploads as analysis
@@ -71,9 +71,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[tuple[Journal, Analyses]]:
-    keeping = Keeping(orphaned={"state": "failed", "reason": "host_stopped"})
-    async with open_journal(folder, keeping) as journal:
-        await journal.tidy()
+    retention = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
+    async with open_journal(folder, retention) as journal:
+        await journal.clean_up()
         async with open_analyses(journal, poll_seconds=0.01) as analyses:
             with anyio.fail_after(10):
                 yield journal, analyses
@@ -209,14 +209,16 @@ async def test_a_running_job_is_shown_only_once_its_id_is_kept(
     service.answers = [JOB % "queued"]
     shown: list[object] = []
     async with opened(tmp_path) as (_, analyses):
-        write_record = Log.write_record
+        write_record = StreamLog.write_record
 
-        async def watch(log: Log, record: Mapping[str, object], *, ended: bool = False) -> None:
+        async def watch(
+            log: StreamLog, record: Mapping[str, object], *, ended: bool = False
+        ) -> None:
             facts = await analyses.resume(log.stream_id, reach)
             shown.append((facts["state"], record["state"]))
             await write_record(log, record, ended=ended)
 
-        monkeypatch.setattr(Log, "write_record", watch)
+        monkeypatch.setattr(StreamLog, "write_record", watch)
         await start(analyses, "v2")
         await service.waits.wait()
     assert shown[0] == ("sending", "running")
@@ -230,7 +232,7 @@ async def test_an_upload_without_a_job_does_not_go_on_and_says_so(
         await service.waits.wait()
     async with opened(tmp_path) as (journal, analyses):
         assert await result(journal, analyses, analysis_id) == ("failed", "host_stopped", [])
-        row = await journal.row(analysis_id)
+        row = await journal.find_stream(analysis_id)
         assert json.loads(row.record)["source"] == "a.mp4"
 
 
@@ -292,7 +294,7 @@ async def test_an_end_that_cannot_be_kept_is_told(
 
         request = Request(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[])
         started = await analyses.start(request, base_url="http://h", credential=KEY)
-        monkeypatch.setattr(Log, "write_record", fail)
+        monkeypatch.setattr(StreamLog, "write_record", fail)
         await analyses.wait(started.id)
         assert (started.facts["state"], started.is_over) == ("failed", True)
         facts = await analyses.resume(started.id, unreachable)  # also to who asks later

@@ -119,7 +119,7 @@ async def test_a_kept_stream_is_read_by_another_process_too(tmp_path: Path) -> N
         log = await journal.begin("st_1", {"state": "open", "api": "v1"})
         for text in MESSAGES:
             log.append(text, leg=0)
-        await log.flushed()
+        await log.flush()
         async with open_journal(tmp_path) as other:
             found: dict[str, Any] = await read_timeline(other, "st_1")
             assert len(found["spans"]) == 3
@@ -142,7 +142,7 @@ async def test_a_live_stream_is_drawn_anew_after_each_commit(tmp_path: Path) -> 
         tasks.start_soon(watch)
         for text in MESSAGES:
             log.append(text, leg=0)
-            await log.flushed()
+            await log.flush()
             await anyio.lowlevel.checkpoint()
         await log.write_record(RECORD, ended=True)
         journal.release(log)

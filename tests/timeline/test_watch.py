@@ -31,7 +31,7 @@ async def test_a_stream_of_another_process_is_shown_while_it_runs(tmp_path: Path
         log = await journal.begin("st_1", {"state": "open", "api": "v1"})
         for text in MESSAGES[:4]:
             log.append(text, leg=0)
-        await log.flushed()
+        await log.flush()
         with subprocess.Popen(  # noqa: ASYNC220 - it is started, not waited for
             command, env=env, stdout=terminal, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         ) as watching:
@@ -57,7 +57,7 @@ async def main():
     async with open_journal(pathlib.Path(sys.argv[1])) as journal:
         log = await journal.begin("st_1", {"state": "open", "api": "v1"})
         log.append('{"type": "session.ready"}', leg=0)
-        await log.flushed()
+        await log.flush()
         print("begun", flush=True)
         await anyio.sleep_forever()
 anyio.run(main)
