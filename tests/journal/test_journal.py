@@ -580,7 +580,7 @@ async def test_a_lock_that_cannot_be_taken_leaves_nothing_open_and_no_file(
     def refuse(_: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("locking protocol")  # as where a folder knows no locks
 
-    monkeypatch.setattr("ih_mcp.journal.owners._lock", refuse)
+    monkeypatch.setattr("ih_mcp.journal.owners._hold_lock", refuse)
     with pytest.raises(JournalError, match="cannot open: locking protocol") as failed:
         async with open_journal(tmp_path):
             raise AssertionError

@@ -129,7 +129,7 @@ async def test_a_stream_that_another_process_writes_is_not_over(
     """Its folder may be read-only for us alone, as one that is mounted into a container."""
     async with open_journal(tmp_path) as writer:
         await keep(writer, "a")
-        monkeypatch.setattr("ih_mcp.journal.store.is_for_reading_only", Path.is_file)
+        monkeypatch.setattr("ih_mcp.journal.store.is_read_only_journal", Path.is_file)
         async with open_journal(tmp_path) as reader:
             page = await reader.read("st_1", 0, **ALL)
             assert ([entry.body for entry in page.entries], page.ended) == (["a"], False)
@@ -143,7 +143,7 @@ async def test_a_journal_of_another_version_is_told(
     await fill(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
         db.execute("PRAGMA user_version=1")
-    monkeypatch.setattr("ih_mcp.journal.store.is_for_reading_only", Path.is_file)
+    monkeypatch.setattr("ih_mcp.journal.store.is_read_only_journal", Path.is_file)
     with pytest.raises(JournalError, match="read-only, and of another version") as refused:
         async with open_journal(tmp_path):
             raise AssertionError

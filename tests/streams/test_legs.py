@@ -480,10 +480,10 @@ async def test_what_cannot_be_kept_ends_the_stream_and_is_not_acknowledged(
 
         if is_full:
             monkeypatch.setattr(StreamLog, "is_full", True)
-            monkeypatch.setattr(StreamLog, "flushed", fail)
+            monkeypatch.setattr(StreamLog, "flush", fail)
         else:
             monkeypatch.setattr(StreamLog, "append", refuse)
-            monkeypatch.setattr(StreamLog, "flushed", fail)
+            monkeypatch.setattr(StreamLog, "flush", fail)
             monkeypatch.setattr(StreamLog, "write_record", refuse)
         await first.say(Reading("signal.detected", {"start": 1}))
         await over(stream)
