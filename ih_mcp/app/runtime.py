@@ -104,6 +104,7 @@ class Runtime:
         opening: Opening,
         *,
         source: str = "",
+        source_seconds: float | None = None,
         notes: tuple[str, ...] = (),
         feed: Feed | None = None,
     ) -> Stream:
@@ -127,7 +128,9 @@ class Runtime:
             config=opening.config,
             label=opening.label,
             source=source,
+            source_seconds=source_seconds,
             notes=notes,
+            drops_nothing=self.settings.is_local,
             reconnects=self.settings.reconnect,
             resends=self.settings.resend,
         )
@@ -174,6 +177,7 @@ class Runtime:
         return await self.start_stream(
             opening,
             source=source.name,
+            source_seconds=facts.duration_seconds,
             notes=(*found.notes, *facts.notes()),
             feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
         )
@@ -261,7 +265,13 @@ class Runtime:
                 help="Give a longer clip.",
             )
         return await self.analyses.start(
-            Request(upload=upload, source=source, form=upload.form(**form), notes=found.notes),
+            Request(
+                upload=upload,
+                source=source,
+                size=found.size,
+                form=upload.form(**form),
+                notes=found.notes,
+            ),
             base_url=await self.base_url(),
             credential=await self.credentials.give(api),
         )

@@ -13,10 +13,9 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.uploads import Analysis
 from ih_mcp.wire.rest import UPLOADS
 
-from .console import hand_on, plain, say
+from .console import hand_on, say
 from .options import QUALITY_SECTIONS, add_local, add_model
-
-_LOOK_SECONDS = 1.0
+from .progress import Step, showing
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,11 +45,8 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
         analysis = await runtime.analyze_file(path, api=api, form=form)
         for note in analysis.notes:
             say(console, note)
-        with console.status("the service is at work") as status:
-            while not analysis.is_over:
-                with anyio.move_on_after(_LOOK_SECONDS):
-                    await runtime.analyses.wait(analysis.id)
-                status.update(plain(_progress(analysis)))
+        async with showing(console, partial(_step, analysis)):
+            await runtime.analyses.wait(analysis.id)
         page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
@@ -60,8 +56,13 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
     return 0 if analysis.facts["state"] == "ended" else 1
 
 
-def _progress(analysis: Analysis) -> str:
-    return _trouble(analysis) or f"the service is at work: {analysis.facts['state']}"
+def _step(analysis: Analysis) -> Step:
+    """How much of the file was sent; from then on nobody says how far the service is."""
+    if trouble := _trouble(analysis):
+        return Step(trouble)
+    if analysis.sent_bytes < analysis.size:
+        return Step("sending the file", analysis.sent_bytes / analysis.size)
+    return Step("the file is sent; the service is at work")
 
 
 def _trouble(analysis: Analysis) -> str:

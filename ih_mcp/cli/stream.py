@@ -13,7 +13,6 @@ from functools import partial
 import anyio
 from anyio import to_thread
 from rich.console import Console
-from rich.status import Status
 
 from ih_mcp.app.jsonl import frame
 from ih_mcp.app.runtime import Opening, Runtime, open_runtime
@@ -24,8 +23,9 @@ from ih_mcp.streams.pacing import Held, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 
-from .console import hand_on, plain, say
+from .console import hand_on, say
 from .options import add_local, add_stream_options
+from .progress import Step, showing
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
@@ -83,8 +83,8 @@ async def carry(runtime: Runtime, stream: Stream, console: Console) -> int:
     """Print a stream's messages until it is over; gives 0 only if it ended in order."""
     async with _interruptible(stream), anyio.create_task_group() as tasks:
         tasks.start_soon(tell_holds, stream, console)
-        with console.status("connecting") as status:
-            await _print_messages(runtime, stream, status)
+        async with showing(console, partial(_step, stream)):
+            await _print_messages(runtime, stream)
         tasks.cancel_scope.cancel()
     return _tell(console, stream)
 
@@ -108,14 +108,13 @@ async def _interruptible(stream: Stream) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-async def _print_messages(runtime: Runtime, stream: Stream, status: Status) -> None:
+async def _print_messages(runtime: Runtime, stream: Stream) -> None:
     """Print each message as the journal keeps it, until the stream is over."""
     following = follow(runtime.journal, stream.id, 0, limit=_PAGE, max_chars=_PAGE_CHARS)
     async with aclosing(following) as pages:
         async for page in pages:
             if page.entries:
                 await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
-            status.update(plain(_progress(stream)))
 
 
 async def tell_holds(stream: Stream, console: Console) -> None:
@@ -140,11 +139,14 @@ def write_messages(bodies: Sequence[str | bytes]) -> None:
     hand_on(b"".join(map(frame, bodies)))
 
 
-def _progress(stream: Stream) -> str:
-    record = stream.record()
-    now = f"{record['state']}: {record.get('media_seconds', 0)} s sent, "
+def _step(stream: Stream) -> Step:
+    """Where a stream is; of a file whose length is known, how much of it was sent."""
+    record, total = stream.record(), stream.plan.source_seconds
+    now = f"{record['state']}, {stream.sent_seconds:.1f} s sent, "
     now += f"{record.get('messages', 0)} messages"
-    return f"{now}. {record['what_now']}" if "what_now" in record else now
+    if "what_now" in record:
+        return Step(f"{now}. {record['what_now']}")
+    return Step(now, stream.place_of(stream.sent_seconds) / total if total else None)
 
 
 def _tell(console: Console, stream: Stream) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 from anyio import to_thread
+from rich.console import Console
 
 from ih_mcp.app.runtime import retention_of
 from ih_mcp.errors import CallerError
@@ -18,6 +19,22 @@ from ih_mcp.timeline.model import read_timeline
 
 from .messages import newest
 from .options import add_local, add_stream_id
+from .progress import Step, showing
+
+
+class _Reading:
+    """How far the messages of a stream have been read."""
+
+    def __init__(self) -> None:
+        self._cursor = self._last = 0
+
+    def note(self, cursor: int, last: int) -> None:
+        self._cursor, self._last = cursor, last
+
+    def step(self) -> Step:
+        if self._last and self._cursor >= self._last:
+            return Step("drawing")
+        return Step("reading", self._cursor / self._last if self._last else None)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,8 +63,10 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
                 f"{path.name} does not say which kind of picture it is",
                 help=f"Let its name end in one of {', '.join(f'.{name}' for name in FORMATS)}.",
             )
-        drawing = await read_timeline(journal, stream_id)
-        data = await to_thread.run_sync(picture, drawing, kind)
+        reading = _Reading()
+        async with showing(Console(stderr=True), reading.step):
+            drawing = await read_timeline(journal, stream_id, on_read=reading.note)
+            data = await to_thread.run_sync(picture, drawing, kind)
         try:
             await to_thread.run_sync(write_private, path, data)
         except OSError as exc:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import mimetypes
-import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +59,25 @@ class Rest:
         return await self._call("POST", path, bearer=bearer, json=body)
 
     async def upload(
-        self, path: str, source: Path, form: Sequence[tuple[str, str]], *, bearer: str
+        self,
+        path: str,
+        source: Path,
+        form: Sequence[tuple[str, str]],
+        *,
+        bearer: str,
+        on_read: Callable[[int], None] | None = None,
     ) -> Reply:
         """Send a file as a multipart form, from the disk, never held whole.
+
+        Args:
+            on_read: Called with how many bytes of the file have been read so far.
 
         Raises as `get`, and `PathError` where it is not the file it was.
         """
         fields: dict[str, list[str]] = {}
         for name, value in form:
             fields.setdefault(name, []).append(value)
-        file = await anyio.to_thread.run_sync(_open, source)
+        file = await anyio.to_thread.run_sync(_open, source, on_read)
         kind, _ = await anyio.to_thread.run_sync(mimetypes.guess_type, source.name)
         try:
             return await self._call(
@@ -159,7 +168,21 @@ async def _body(response: httpx2.Response) -> bytes | None:
     return bytes(body)
 
 
-def _open(source: Path) -> BinaryIO:
+class _WatchedFile(io.FileIO):
+    """A file that says how far it has been read."""
+
+    def __init__(self, descriptor: int, on_read: Callable[[int], None] | None) -> None:
+        super().__init__(descriptor)
+        self._on_read = on_read
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(-1 if size is None else size)
+        if self._on_read:
+            self._on_read(self.tell())
+        return data or b""
+
+
+def _open(source: Path, on_read: Callable[[int], None] | None = None) -> BinaryIO:
     """The admitted file itself, never what a link in its place leads to meanwhile.
 
     Raises:
@@ -167,7 +190,7 @@ def _open(source: Path) -> BinaryIO:
         MediaError: It has become too large.
     """
     descriptor, status = open_file(source)
-    file = os.fdopen(descriptor, "rb")
+    file = _WatchedFile(descriptor, on_read)
     try:
         require_uploadable(source.name, status.st_size)
     except MediaError:

@@ -25,7 +25,8 @@ _SHARE = 0.5  # of the newest answer in the estimate of the speed
 
 class PaceName(StrEnum):
     AUTO = "auto"
-    """So that nothing is dropped: a little ahead of what is answered."""
+    """So that nothing is dropped: a little ahead of what is answered, or, where the other end drops
+    nothing, as fast as it reads."""
     REALTIME = "realtime"
     """As if it happened now."""
     FAST = "fast"

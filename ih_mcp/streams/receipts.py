@@ -118,6 +118,11 @@ class Receipts:
                 self._mark(place, Receipt.DELIVERED)
         self._confirmed = max(self._confirmed, up_to)
 
+    @property
+    def are_delivered(self) -> bool:
+        """Whether the other end has read every segment."""
+        return self._confirmed == len(self)
+
     def note(self, message: ServerMessage | ClientMessage) -> None:
         """Learn what a message of the service says about segments."""
         match message:

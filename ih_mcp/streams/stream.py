@@ -84,12 +84,16 @@ class Plan:
     """The caller's own name for it."""
     source: str = ""
     """What feeds it, as the caller named it: a file name, or nothing."""
+    source_seconds: float | None = None
+    """How long that is, where it is known."""
     notes: tuple[str, ...] = ()
     """What its caller should know of it, as sentences."""
     reconnects: bool = False
     """Whether another session follows one that was lost or grows too old."""
     resends: bool = False
     """Whether segments of unknown fate are sent again in it."""
+    drops_nothing: bool = False
+    """Whether the other end reads no further than it can analyse, however fast media is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +250,17 @@ class Stream:
         return max(
             (leg.receipts.window_seconds + leg.shift_seconds for leg in self.legs), default=0.0
         )
+
+    @property
+    def sent_seconds(self) -> float:
+        """Until where in its media it was sent, where the length of segments is known."""
+        return max((leg.sent_seconds or 0.0 for leg in self.legs), default=0.0)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the other end has read all segments that were taken."""
+        leg = self.leg
+        return not self.outbox.segments and (leg is None or leg.receipts.are_delivered)
 
     @property
     def dropped_seconds(self) -> float:

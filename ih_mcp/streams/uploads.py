@@ -44,6 +44,8 @@ class Request:
 
     upload: Upload
     source: Path
+    size: int = 0
+    """Of the source, in bytes."""
     form: Sequence[tuple[str, str]] = ()
     notes: tuple[str, ...] = ()
     """What to tell of the file beside the result."""
@@ -60,6 +62,14 @@ class Analysis:
     changed: Notifier = field(default_factory=Notifier)
     is_over: bool = False
     notes: tuple[str, ...] = ()
+    size: int = 0
+    """Of the file, in bytes."""
+    sent_bytes: int = 0
+    """Of the file, so far."""
+
+    def note_sent(self, size: int) -> None:
+        """So much of the file was given to the connection."""
+        self.sent_bytes = size
 
 
 class Analyses:
@@ -89,7 +99,7 @@ class Analyses:
             facts["notes"] = request.notes
         analysis_id = f"{PREFIX}{secrets.token_hex(16)}"
         log = await self._journal.begin(analysis_id, facts)
-        analysis = Analysis(analysis_id, log, facts, notes=request.notes)
+        analysis = Analysis(analysis_id, log, facts, notes=request.notes, size=request.size)
         self._live[analysis_id] = analysis
 
         async def work(rest: Rest) -> None:
@@ -98,6 +108,7 @@ class Analyses:
                 request.source,
                 request.form,
                 bearer=await credential.bearer(),
+                on_read=analysis.note_sent,
             )
             await self._take(analysis, reply, rest, credential, makes_job=request.upload.makes_job)
 

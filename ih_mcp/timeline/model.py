@@ -205,10 +205,15 @@ def dialect_of(record: Mapping[str, object]) -> Dialect:
     return DIALECTS.get(str(record.get("api")), DIALECTS["v1"])
 
 
-async def follow_timeline(journal: Journal, stream_id: str) -> AsyncGenerator[Drawing]:
+async def follow_timeline(
+    journal: Journal, stream_id: str, *, on_read: Callable[[int, int], None] | None = None
+) -> AsyncGenerator[Drawing]:
     """The picture of a stream of whichever process, again after each commit, until it is over.
 
     The first one holds all that is kept; the last one says `ended`.
+
+    Args:
+        on_read: Called with the newest cursor that was read, and with the newest there is.
 
     Raises:
         UnknownStreamError: Nobody knows it.
@@ -221,6 +226,8 @@ async def follow_timeline(journal: Journal, stream_id: str) -> AsyncGenerator[Dr
         async for page in pages:
             record = json.loads((await journal.find_stream(stream_id)).record)
             await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
+            if on_read:
+                on_read(page.cursor, page.last)
             if not page.is_newest:
                 continue  # there is more to read before there is something to show
             if page.is_final:
@@ -228,13 +235,15 @@ async def follow_timeline(journal: Journal, stream_id: str) -> AsyncGenerator[Dr
             yield await to_thread.run_sync(partial(timeline.as_json, record, stream_id=stream_id))
 
 
-async def read_timeline(journal: Journal, stream_id: str) -> Drawing:
-    """The picture of a stream as far as the journal goes.
+async def read_timeline(
+    journal: Journal, stream_id: str, *, on_read: Callable[[int, int], None] | None = None
+) -> Drawing:
+    """The picture of a stream as far as the journal goes; arguments as `follow`.
 
     Raises:
         UnknownStreamError: Nobody knows it.
     """
-    async with aclosing(follow_timeline(journal, stream_id)) as drawings:
+    async with aclosing(follow_timeline(journal, stream_id, on_read=on_read)) as drawings:
         async for drawing in drawings:
             return drawing
     raise AssertionError("there is always a first one")

@@ -65,6 +65,17 @@ async def test_a_body_comes_back_as_it_is() -> None:
     assert b"authorization" not in heard[1].lower()
 
 
+async def test_how_much_of_a_file_was_sent_is_said_as_it_goes(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(bytes(200_000))
+    said: list[int] = []
+    async with answering(http("200 OK", b"{}")) as (rest, _):
+        await rest.upload("/v2/upload/analyze", file, [], bearer="k", on_read=said.append)
+    assert said == sorted(said)
+    assert len(set(said)) > 2
+    assert said[-1] == 200_000
+
+
 async def test_a_file_is_sent_as_a_form(tmp_path: Path) -> None:
     file = tmp_path / "a.mp4"
     file.write_bytes(b"\x00\x01" * 50_000)

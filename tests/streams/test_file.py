@@ -40,12 +40,23 @@ async def source(ffmpeg: Ffmpeg, dialogue: Path) -> Source:
 
 @asynccontextmanager
 async def feeding(
-    journal: Journal, services: Services, source: Source, pace: PaceName = PaceName.FAST
+    journal: Journal,
+    services: Services,
+    source: Source,
+    pace: PaceName = PaceName.FAST,
+    *,
+    drops_nothing: bool = False,
 ) -> AsyncIterator[Stream]:
     config = Config(audio_format=pcm_format(RAW_HERTZ)) if source.is_raw else Config()
     stream = Stream(
         "st_1",
-        Plan(dialect=services.dialect, base_url="http://h", config=config, reconnects=True),
+        Plan(
+            dialect=services.dialect,
+            base_url="http://h",
+            config=config,
+            reconnects=True,
+            drops_nothing=drops_nothing,
+        ),
         log=await journal.begin("st_1", {}),
         opener=services.opener,
         chance=lambda: 0.0,
@@ -154,6 +165,41 @@ async def test_what_is_far_ahead_of_the_answers_waits_for_the_next_one(
         await first.drain()
         await stream.until(lambda: False)
     assert stream.record()["segments"] == {"completed": 7}
+
+
+async def test_where_nothing_is_dropped_each_segment_waits_for_the_one_before_to_be_read(
+    journal: Journal, source: Source
+) -> None:
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO, drops_nothing=True) as stream:
+        first = await services.session(0)
+        await stream.until(lambda: len(stream.legs[0].receipts) == 1)
+        await anyio.wait_all_tasks_blocked()
+        assert len(first.socket.inbox) == 1  # the next one waits, though it may go by its time
+        with anyio.fail_after(5):  # its answers are not waited for: there are none; it lasts 24 s
+            for _ in range(7):
+                await first.hear()
+        await first.drain()
+        await stream.until(lambda: False)
+    assert stream.record()["segments"] == {"completed": 7}
+
+
+async def test_where_nothing_is_dropped_a_new_session_goes_on_with_what_it_was_not_sent(
+    journal: Journal, source: Source
+) -> None:
+    services = Services()
+    async with feeding(journal, services, source, PaceName.AUTO, drops_nothing=True) as stream:
+        first = await services.session(0)
+        await first.hear()
+        await stream.until(lambda: len(stream.legs[0].receipts) == 2)
+        await first.socket.abort()  # before it was read
+        second = await services.session(1)
+        await second.drain()
+        await stream.until(lambda: False)
+    counts = stream.record()["segments"]
+    assert isinstance(counts, dict)
+    assert counts["unknown"] == 2  # the other one was read, and has no answer
+    assert sum(counts.values()) == 7
 
 
 async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(

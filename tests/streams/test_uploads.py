@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,8 +44,15 @@ class Service:
         yield self
 
     async def upload(
-        self, path: str, source: Path, form: Sequence[tuple[str, str]], *, bearer: str
+        self,
+        path: str,
+        source: Path,
+        form: Sequence[tuple[str, str]],
+        *,
+        bearer: str,
+        on_read: Callable[[int], None],
     ) -> Reply:
+        on_read(700)
         assert (source.name, bearer) == ("a.mp4", "ih_test")
         assert form == []
         return await self.get(path, bearer=bearer)

@@ -121,10 +121,17 @@ class _Turns:
     def __init__(self, stream: Stream, pace: PaceName) -> None:
         self._stream = stream
         self._clock = Pace(pace, now=anyio.current_time())
+        self._needs_no_clock = stream.plan.drops_nothing and pace is PaceName.AUTO
         self._leg = stream.leg
 
     async def wait(self, segment: Outgoing) -> None:
-        """Return when the clock or an answer says so, or the stream is over."""
+        """Return when the clock or an answer says so, or the stream is over.
+
+        Where the other end reads no further than it can analyse, what it has read says enough.
+        """
+        if self._needs_no_clock:
+            await self._stream.until(lambda: self._stream.is_delivered)
+            return
         try:
             await self._wait(segment)
         finally:
