@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from math import ceil, floor
 from typing import Protocol
 
 from ih_mcp.errors import MediaError
@@ -19,6 +20,7 @@ MARGIN_BYTES = 1 << 16  # chosen: kept free below the maximum of the API
 MAX_WHOLE_SECONDS = 30.0  # chosen: where the API declares none; a longer GOP is encoded
 _SHORT_SECONDS = 1.0  # skill: stream-analyze v2, "1 to 3 s per frame"
 _STAYS_SECONDS = 1.0  # chosen: a picture that lasts longer than its neighbours by so much stays
+_SPARE_SHARE = 0.95  # chosen: bit rates vary, so segments should not be full to the last byte
 _EPSILON = 1e-4  # container clocks are rounded
 
 
@@ -60,6 +62,20 @@ class Bounds:
     needs_picture: bool = False
     """Whether sound without a picture is no segment: where the picture stays for long, it is
     encoded, and so repeated."""
+    total_seconds: float = 0.0
+    """Of the whole stream; 0 where it is not known. Where its rest would be too short and could
+    join nothing, segments become about even shares of what is left."""
+    total_bytes: int = 0
+    """Of the whole stream, about; 0 where it is not known."""
+
+    def of_stream(self, seconds: float, size: int) -> Bounds:
+        """The same for a stream of so many seconds and bytes, each 0 where it is not known.
+
+        Where its rest would be too short and could join nothing, the target is an even share, so
+        that key frames can be put there.
+        """
+        target = _period(self.target_seconds, seconds, self.min_seconds, self.max_seconds)
+        return replace(self, target_seconds=target, total_seconds=seconds, total_bytes=size)
 
 
 def bounds(
@@ -67,7 +83,6 @@ def bounds(
     framing: Framing,
     *,
     target_seconds: float,
-    duration_seconds: float | None = None,
     needs_picture: bool = False,
 ) -> Bounds:
     """What holds for the segments of one file.
@@ -76,16 +91,13 @@ def bounds(
         limits: Of the API session, or of the dialect until it is open.
         framing: What segments are to each other.
         target_seconds: Wished; raised to the minimum and lowered to the maximum.
-        duration_seconds: Of the file, if it is known. Where its rest would be too short and could
-            join nothing, the target becomes an even share.
         needs_picture: Whether a picture that stays can still be encoded.
     """
     is_whole = framing is Framing.WHOLE
     longest = limits.max_segment_seconds or (MAX_WHOLE_SECONDS if is_whole else float("inf"))
     shortest = limits.min_segment_seconds or 0.0
-    target = min(max(target_seconds, shortest), longest)
     return Bounds(
-        target_seconds=_even(target, duration_seconds or 0.0, shortest, longest),
+        target_seconds=min(max(target_seconds, shortest), longest),
         min_seconds=shortest,
         joined_below_seconds=max(shortest, _SHORT_SECONDS),
         max_seconds=longest,
@@ -97,12 +109,47 @@ def bounds(
     )
 
 
-def _even(target: float, duration: float, shortest: float, longest: float) -> float:
-    rest = duration % target
+def _period(target: float, seconds: float, shortest: float, longest: float) -> float:
+    rest = seconds % target
     if rest < _EPSILON or rest >= shortest or target + rest <= longest:
         return target
-    shares = (duration / count for count in (duration // target + 1, duration // target) if count)
+    shares = (seconds / count for count in (seconds // target + 1, seconds // target) if count)
     return next((share for share in shares if shortest <= share <= longest), target)
+
+
+def _even(target: float, left: float, shortest: float, longest: float, step: float) -> float | None:
+    """How long to make a segment, so that those after it can be within the limits too.
+
+    None where no length does that.
+
+    Args:
+        target: The wished length.
+        left: Seconds from the start of the segment to the end of the stream.
+        shortest: The minimum of a segment.
+        longest: The maximum of a segment.
+        step: How far apart the places are where the stream can be cut.
+    """
+    if left <= longest:  # a rest that is too short joins
+        return target
+    if step:  # no segment can be longer or shorter than its places allow
+        longest = floor(longest / step + _EPSILON) * step or longest
+        shortest = ceil(shortest / step - _EPSILON) * step
+    after = left - target
+    share = after / (_count(after, shortest, longest) or 1)
+    if max(target, share) + step <= longest and shortest + step <= share:
+        return target
+    count = _count(left, shortest, longest)
+    if not count:
+        return None
+    return max(shortest, left - (count - 1) * longest, left / count - step / 2)
+
+
+def _count(seconds: float, shortest: float, longest: float) -> int:
+    """How many segments cover it, with as much room to both limits as can be; 0 where none do."""
+    least = ceil(seconds / longest - _EPSILON)
+    most = floor(seconds / shortest + _EPSILON) if shortest else least
+    wished = round(2 * seconds / (shortest + longest))
+    return max(least, min(wished, most)) if least <= most else 0
 
 
 class Cut(Enum):
@@ -167,6 +214,13 @@ class Packer:
         self._held: Extent | None = None
         self._keys: tuple[float, float] | None = None
         """When the last key frame came and when the next is expected, in seconds."""
+        self._origin_seconds: float | None = None
+        """Where the stream begins."""
+        self._packed_bytes = 0
+        """What came before the open segment."""
+        self._last_place_seconds = 0.0
+        self._step_seconds = 0.0
+        """How far apart the places to cut are, at most."""
 
     def add(self, piece: Piece) -> Step:
         """Take the next atom.
@@ -178,8 +232,10 @@ class Packer:
         if piece.is_key and piece.has_picture:
             last = self._keys[0] if self._keys else piece.start_seconds
             self._keys = (piece.start_seconds, 2 * piece.start_seconds - last)
+        self._measure(piece)
         if self._open is None or self._cuts(self._open, piece):
             cut, settles = Cut.BEFORE, self._held is not None
+            self._packed_bytes += self._open.size if self._open else 0
             self._held = self._open and self._until(self._open, piece.start_seconds)
             self._open = _extent(piece)
             fits = self._gives_way(self._open, self._open) or self._is_within(self._open)
@@ -190,6 +246,14 @@ class Packer:
         if not fits:
             raise OversizeError(self._open, self._bounds)
         return Step(cut, settles, self._releases())
+
+    def _measure(self, piece: Piece) -> None:
+        if self._origin_seconds is None:
+            self._origin_seconds = self._last_place_seconds = piece.start_seconds
+        if not self._bounds.needs_key or _stands_alone(piece):
+            step = piece.start_seconds - self._last_place_seconds
+            self._step_seconds = max(self._step_seconds, step)
+            self._last_place_seconds = piece.start_seconds
 
     def _until(self, extent: Extent, seconds: float) -> Extent:
         """The extent, which ends there since something else begins, or the stream is over.
@@ -247,7 +311,7 @@ class Packer:
 
     def _wished(self, extent: Extent, piece: Piece) -> float:
         """How long the open segment should be if it ends before `piece`."""
-        target, shortest = self._bounds.target_seconds, self._bounds.joined_below_seconds
+        target, shortest = self._target_seconds(extent), self._bounds.joined_below_seconds
         if self._bounds.needs_key:
             return target
         if piece.is_key:
@@ -257,6 +321,31 @@ class Packer:
             return target
         # Cut at the target, what is left before the next key frame would be no segment.
         return left / 2 if left / 2 >= shortest else left
+
+    def _target_seconds(self, extent: Extent) -> float:
+        """How long the segment should be, as far as the length of the stream is known."""
+        limits = self._bounds
+        seconds = limits.total_seconds - (extent.start_seconds - (self._origin_seconds or 0.0))
+        if seconds <= 0:
+            return limits.target_seconds
+        for share in (_SPARE_SHARE, 1.0):
+            shortest, longest = self._lengths(seconds, share)
+            made = _even(limits.target_seconds, seconds, shortest, longest, self._step_seconds)
+            if made is not None:
+                return made
+        return limits.target_seconds
+
+    def _lengths(self, seconds: float, share: float) -> tuple[float, float]:
+        """How short and how long a segment may be, by its bytes too where they are known."""
+        limits = self._bounds
+        size = limits.total_bytes - self._packed_bytes
+        if size <= 0:
+            return limits.min_seconds, limits.max_seconds
+        seconds_per_byte = seconds / size
+        return (
+            max(limits.min_seconds, limits.min_bytes * seconds_per_byte / share),
+            min(limits.max_seconds, limits.max_bytes * seconds_per_byte * share),
+        )
 
     def _releases(self) -> bool:
         if self._held is None or self._open is None:

@@ -76,13 +76,10 @@ async def split(
         PathError: It is not the admitted file any more.
     """
     known = facts or await probe(ffmpeg, source)
-    limited = bounds(
-        limits,
-        framing,
-        target_seconds=target_seconds,
-        duration_seconds=(known.duration_seconds or start_seconds) - start_seconds,
-    )
-    job = Job(source, ffmpeg, known, framing, limited)
+    async with opened(source) as file:
+        size = file.size
+    limited = bounds(limits, framing, target_seconds=target_seconds)
+    job = Job(source, ffmpeg, known, framing, limited, size)
     run = Run(start_seconds)
     while True:
         try:
@@ -116,12 +113,14 @@ class Job:
     facts: Facts
     framing: Framing
     bounds: Bounds
+    size: int
+    """Of the source, in bytes."""
 
     def recipe(self, run: Run, jumps: Sequence[ClockJump] = (), *, repeats: bool = False) -> Recipe:
         return recipe(
             self.facts,
             self.framing,
-            target_seconds=self.bounds.target_seconds,
+            target_seconds=self._bounds(run).target_seconds,
             max_bytes=self.bounds.max_bytes,
             encode=run.encode,
             encoder=run.encoder,
@@ -138,7 +137,10 @@ class Job:
         has_sound = self.facts.audio is not None
         return Cutter(
             READERS[made.container](),
-            replace(self.bounds, needs_picture=self.bounds.needs_key and can_encode),
+            replace(
+                self._bounds(run, is_copy=not made.encodes),
+                needs_picture=self.bounds.needs_key and can_encode,
+            ),
             self.framing,
             begin_seconds=run.start_seconds,
             max_pause_seconds=self.max_pause_seconds,
@@ -146,6 +148,14 @@ class Job:
             max_stay_seconds=0.0 if has_sound else MAX_STILL_SECONDS,
             skipped_seconds=run.skipped_seconds,
         )
+
+    def _bounds(self, run: Run, *, is_copy: bool = False) -> Bounds:
+        """For what is left of the source where the run begins."""
+        seconds = self.facts.duration_seconds
+        if not seconds:
+            return self.bounds
+        left = max(0.0, seconds - run.start_seconds)
+        return self.bounds.of_stream(left, int(self.size * left / seconds) if is_copy else 0)
 
     def means(self, made: Recipe, size: int) -> Means:
         """What a run over a file of `size` bytes may take."""

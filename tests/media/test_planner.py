@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -270,12 +271,51 @@ def test_whole_segments_have_a_longest_also_where_none_is_declared() -> None:
     assert (made.target_seconds, made.max_seconds, made.is_max_declared) == (8.0, 8.0, True)
 
 
-def test_an_even_share_is_aimed_at_where_the_rest_could_join_nothing() -> None:
+def test_segments_are_shorter_where_the_rest_could_join_nothing() -> None:
     tight = replace(V0.limits, max_segment_seconds=6.0)
-    made = bounds(tight, Framing.WHOLE, target_seconds=5.0, duration_seconds=12.0)
-    assert made.target_seconds == 4.0
-    made = bounds(tight, Framing.WHOLE, target_seconds=5.0, duration_seconds=13.0)
-    assert made.target_seconds == 5.0
+    for seconds, expected in ((12, [4, 4, 4]), (13, [5, 4, 4])):
+        made = bounds(tight, Framing.WHOLE, target_seconds=5.0).of_stream(seconds, 0)
+        assert lengths(pack(row(*range(seconds), end=seconds), made)) == expected
+
+
+def test_segments_are_shorter_where_bytes_allow_no_longer_segment() -> None:
+    """Twelve seconds of 77 Mbit/s: three segments that are as large as can be leave two seconds."""
+    pieces = row(*(n / 2 for n in range(24)), end=12.0, size=4_800_000)
+    made = bounds(V1.limits, V1.framing, target_seconds=5.0)
+    packed = pack(pieces, made.of_stream(12.0, 24 * 4_800_000))
+    assert lengths(packed) == [3, 3, 3, 3]
+
+
+@given(
+    count=st.integers(1, 60),
+    seconds=st.floats(0.1, 4.0),
+    size=st.integers(10_000, 20_000_000),
+    limits=st.builds(
+        lambda shortest, longer, target, needs_key: replace(
+            BOUNDS,
+            target_seconds=min(max(target, shortest), shortest + longer),
+            min_seconds=shortest,
+            joined_below_seconds=max(1.0, shortest),
+            max_seconds=shortest + longer,
+            max_bytes=33_000_000,
+            needs_key=needs_key,
+        ),
+        st.floats(0.0, 6.0),
+        st.floats(0.1, 30.0),
+        st.floats(0.5, 12.0),
+        st.booleans(),
+    ),
+)
+def test_where_even_pieces_can_be_cut_within_the_limits_they_are(
+    count: int, seconds: float, size: int, limits: Bounds
+) -> None:
+    edges = [seconds * n for n in range(count + 1)]
+    pieces = row(*edges[:-1], end=edges[-1], size=size)
+    packed = pack(pieces, limits.of_stream(edges[-1], count * size))
+    most = min(int(limits.max_bytes // size), int(limits.max_seconds / seconds + 1e-6))
+    least = max(ceil(limits.min_bytes / size), ceil(limits.min_seconds / seconds - 1e-6), 1)
+    can_be_cut = any(n * least <= count <= n * most for n in range(1, count + 1))
+    assert (packed.error is None) == can_be_cut
 
 
 def test_small_maxima_keep_a_smaller_margin() -> None:

@@ -15,7 +15,7 @@ from blockbuster import BlockBuster
 from ih_mcp.errors import MediaError
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.splitter import split
-from ih_mcp.wire.dialects import V0, V1, V2, Framing
+from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle
 from .checks import DIALECTS, check_beast, check_heads, check_limits, check_times, cut, read_all
@@ -235,3 +235,18 @@ def test_the_dialects_have_the_framings_that_are_checked() -> None:
         Framing.CONTINUED,
         Framing.CONTINUED,
     )
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+@pytest.mark.parametrize("longest_seconds", [3.3, 3.6, 4.3, 4.9, 5.2, 5.5])
+async def test_what_bytes_allow_is_shared_out_so_that_no_rest_is_too_short(
+    dialect: Dialect, longest_seconds: float, base: Path, ffmpeg: Ffmpeg
+) -> None:
+    """As of 77 Mbit/s on v1, whose segments take no more than three seconds and a half of it."""
+    size = (await anyio.Path(base).stat()).st_size
+    allowed = int(longest_seconds / 12 * size * 8 / 7)
+    outcome = await cut(base, ffmpeg, dialect, max_segment_bytes=allowed)
+    assert outcome.error is None
+    lengths = [segment.end_seconds - segment.start_seconds for segment in outcome.segments]
+    assert sum(lengths) == pytest.approx(12, abs=0.1)
+    assert max(len(segment.data) for segment in outcome.segments) <= allowed
