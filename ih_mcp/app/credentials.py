@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.net.token import Credential, Fixed, Minted
+from ih_mcp.net.token import Credential, FixedCredential, MintedCredential
 from ih_mcp.settings import Settings
-from ih_mcp.wire.dialects import dialect
+from ih_mcp.wire.dialects import find_dialect
 from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
 
 LOCAL_KEY = f"ih_local_stand_in_{secrets.token_urlsafe(24)}"
@@ -21,7 +21,7 @@ class Credentials:
     def __init__(self, settings: Settings, base_url: Callable[[], Awaitable[str]]) -> None:
         self._settings = settings
         self._base_url = base_url
-        self._minted: Minted | None = None
+        self._minted: MintedCredential | None = None
 
     def require(self) -> str:
         """Which credential is there: `api_key`, `key_pair`, `access_token`, or `local`.
@@ -55,13 +55,14 @@ class Credentials:
         settings = self._settings
         found = self.require()
         if found == "local":
-            return Fixed(LOCAL_KEY)
+            return FixedCredential(LOCAL_KEY)
         fixed = {"api_key": settings.api_key, "access_token": settings.access_token}.get(found)
         if fixed is not None:
-            return Fixed(fixed.get_secret_value())
+            return FixedCredential(fixed.get_secret_value())
         if self._minted is None:  # one for the process: concurrent callers share its mint
-            path = dialect(api).auth_path
-            self._minted = Minted(self.key_pair(), base_url=await self._base_url(), path=path)
+            path = find_dialect(api).auth_path
+            base_url = await self._base_url()
+            self._minted = MintedCredential(self.key_pair(), base_url=base_url, path=path)
         return self._minted
 
     def key_pair(self, scopes: Sequence[str] | None = None) -> KeyPair:

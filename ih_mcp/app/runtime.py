@@ -32,9 +32,9 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.streams.uploads import Analyses, Analysis, Request, open_analyses
-from ih_mcp.wire.dialects import ConfigPlace, Dialect, dialect
+from ih_mcp.wire.dialects import ConfigPlace, Dialect, find_dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, Upload
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, UploadVersion
 
 from .credentials import LOCAL_KEY, Credentials
 from .disk import DiskCalls
@@ -116,7 +116,7 @@ class Runtime:
         """
         from ih_mcp.net.opener import open_socket  # noqa: PLC0415
 
-        chosen = dialect(opening.api or self.settings.api)
+        chosen = find_dialect(opening.api or self.settings.api)
         chosen.model_or_default(opening.config.model)
         if chosen.config is ConfigPlace.QUERY:
             _require_in_query(chosen, opening.config)
@@ -167,7 +167,7 @@ class Runtime:
         found = await self.find_file(path)
         source, ffmpeg = found.path, await self.ffmpeg()
         facts = await probe(ffmpeg, source)
-        chosen = dialect(opening.api or self.settings.api)
+        chosen = find_dialect(opening.api or self.settings.api)
         model = chosen.model_or_default(opening.config.model)
         is_raw = model in chosen.raw_models
         require_tracks(facts, video=chosen.needs_video and not is_raw, audio=chosen.needs_audio)
@@ -291,7 +291,7 @@ class Runtime:
         Raises:
             CallerError: The API version of the settings is not known.
         """
-        return dialect(self.settings.api).auth_path
+        return find_dialect(self.settings.api).auth_path
 
     async def mint(self, path: str, body: Mapping[str, object]) -> str:
         """Ask for a token; gives the service's JSON as it came.
@@ -303,7 +303,7 @@ class Runtime:
 
         async with open_rest(await self.base_url()) as rest:
             reply = await rest.post(path, body)
-        Token.read(reply.body)
+        Token.from_body(reply.body)
         try:
             return reply.body.decode()
         except UnicodeDecodeError:
@@ -392,7 +392,7 @@ def _require_in_query(chosen: Dialect, config: Config) -> None:
     _require_none(f"streams of {chosen.name}", [name for name, value in asked.items() if value])
 
 
-def _require_taken(upload: Upload, form: Mapping[str, Any]) -> None:
+def _require_taken(upload: UploadVersion, form: Mapping[str, Any]) -> None:
     """The same for the fields of an upload."""
     takes = {
         "model": bool(upload.models),

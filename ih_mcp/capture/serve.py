@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import Journal
-from ih_mcp.net.listen import open_listener, serving, url_of
+from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.streams.registry import Registry
 
@@ -59,7 +59,7 @@ async def open_house(
         house = House(journal, registry, origin or own)
         names = [own, own.replace("127.0.0.1", "localhost"), *([origin] if origin else [])]
         app = Gate(create_app(house), names)
-        async with serving(
+        async with serve_app(
             app,
             listener,
             max_message_bytes=_MAX_CHUNK_BYTES,

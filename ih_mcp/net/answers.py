@@ -13,7 +13,7 @@ from email.utils import format_datetime
 from urllib.parse import urlsplit
 
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError
-from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import ErrorBody
 
 _SIGN_IN = (
@@ -23,7 +23,7 @@ _SIGN_IN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """An HTTP answer: what both libraries give of it."""
 
     status: int
@@ -32,7 +32,9 @@ class Answer:
     body: bytes
 
     @classmethod
-    def of(cls, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
+    def from_headers(
+        cls, status: int, headers: Iterable[tuple[str, str]], body: bytes
+    ) -> HttpAnswer:
         """An answer with headers as they came."""
         joined: dict[str, str] = {}
         for name, value in headers:
@@ -52,7 +54,7 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or "the endpoint"
 
 
-def refused(asked: str, url: str, answer: Answer) -> IhMcpError:
+def error_of_answer(asked: str, url: str, answer: HttpAnswer) -> IhMcpError:
     """Why an answer is not what was asked for.
 
     Args:
@@ -60,9 +62,9 @@ def refused(asked: str, url: str, answer: Answer) -> IhMcpError:
         url: What was asked.
     """
     if answer.status < 300 or answer.status == 511:  # RFC 6585: the network wants a sign-in
-        return _not_the_service(url, answer)
+        return _other_host_error(url, answer)
     if answer.status < 400:
-        return _redirected(url, answer)
+        return _redirect_error(url, answer)
     if answer.status == 426:
         return TransportError(
             f"{host_of(url)} takes no WebSockets in the way they arrive there (HTTP 426)",
@@ -71,8 +73,8 @@ def refused(asked: str, url: str, answer: Answer) -> IhMcpError:
             "WebSocket upgrades through.",
             facts={"status": answer.status},
         )
-    said = ErrorBody.read(answer.body)
-    error = refusal(
+    said = ErrorBody.from_body(answer.body)
+    error = refusal_error(
         f"the service refused {asked} with HTTP {answer.status}",
         error_id=said.error_id,
         message=said.message,
@@ -88,7 +90,7 @@ def refused(asked: str, url: str, answer: Answer) -> IhMcpError:
     return error
 
 
-def _not_the_service(url: str, answer: Answer) -> TransportError:
+def _other_host_error(url: str, answer: HttpAnswer) -> TransportError:
     what = "a page" if answer.is_page else "something else"
     return TransportError(
         f"{host_of(url)} answered with {what} (HTTP {answer.status}), which the service does not: "
@@ -99,7 +101,7 @@ def _not_the_service(url: str, answer: Answer) -> TransportError:
     )
 
 
-def _redirected(url: str, answer: Answer) -> ServiceError:
+def _redirect_error(url: str, answer: HttpAnswer) -> ServiceError:
     try:
         place = urlsplit(answer.headers.get("location", "")).hostname
     except ValueError:

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _BACKLOG = 128
-_END_SECONDS = 1
+_SHUTDOWN_SECONDS = 1
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
-_LOOK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
-_LEAST_BYTES = 1 << 14  # chosen: of a body, between two looks
+_CHECK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
+_MIN_BYTES = 1 << 14  # chosen: of a body, between two looks
 _MAX_CONNECTIONS = 512  # chosen: WebSockets are counted
 
 
@@ -57,7 +57,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def serving(
+async def serve_app(
     app: ASGIApp, listener: socket.socket, *, max_message_bytes: int, **settings: object
 ) -> AsyncIterator[None]:
     """Answer requests while this is open; connections still open at the end are cut off.
@@ -68,7 +68,7 @@ async def serving(
     """
     usual: dict[str, object] = {
         "ws": "websockets-sansio",
-        "http": _Http,
+        "http": _BoundedHttp,
         "lifespan": "off",
         "log_config": None,
         "log_level": "error",
@@ -79,23 +79,23 @@ async def serving(
         "ws_per_message_deflate": False,
         "workers": 1,  # these two it would take from variables that are meant for other programs
         "proxy_headers": False,
-        "timeout_graceful_shutdown": _END_SECONDS,
+        "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     }
     server = _Server(uvicorn.Config(app, **(usual | settings)))  # type: ignore[arg-type]  # by name
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_run, server, listener)
+        tasks.start_soon(_serve_until_stopped, server, listener)
         try:
             yield
         finally:
             server.stop.set()
 
 
-async def _run(server: _Server, listener: socket.socket) -> None:
+async def _serve_until_stopped(server: _Server, listener: socket.socket) -> None:
     with anyio.CancelScope(shield=True):  # it ends by `stop`, in order, also when cancelled
         await server.serve(sockets=[listener])
 
 
-class _Http(H11Protocol):
+class _BoundedHttp(H11Protocol):
     """Lets go of clients that hold a connection and do not use it.
 
     Such are half heads, bodies that trickle or go on after their answer, and answers that nobody
@@ -109,17 +109,17 @@ class _Http(H11Protocol):
         self._drains = 0
         self._seen: tuple[object, ...] | None = None
         self.opened_at = self.loop.time()
-        self._next_look = self.loop.call_later(_LOOK_SECONDS, self._look)
+        self._next_check = self.loop.call_later(_CHECK_SECONDS, self._check_progress)
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio is not imported
         super().connection_made(transport)
         if len(self.connections) > _MAX_CONNECTIONS:
-            others = [other for other in self.connections if isinstance(other, _Http)]
+            others = [other for other in self.connections if isinstance(other, _BoundedHttp)]
             waiting = [other for other in others if other.waits_for() is not None]
             min(waiting, key=lambda other: other.opened_at).drop()  # one is this one
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._next_look.cancel()
+        self._next_check.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -130,14 +130,14 @@ class _Http(H11Protocol):
         self._drains += 1
         super().resume_writing()
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         if self.transport.get_protocol() is not self:  # it is a WebSocket by now
             return
         before, self._seen = self._seen, self.waits_for()
         if self._seen is not None and self._seen == before:
             self.drop()
         else:
-            self._next_look = self.loop.call_later(_LOOK_SECONDS, self._look)
+            self._next_check = self.loop.call_later(_CHECK_SECONDS, self._check_progress)
 
     def waits_for(self) -> tuple[object, ...] | None:
         """What the client has to do next, the same while it does nothing; None: it is our turn."""
@@ -152,12 +152,12 @@ class _Http(H11Protocol):
             return "rest of a body", self.cycle
         if self.flow.read_paused:
             return None
-        return "body", self.cycle, self._received_bytes // _LEAST_BYTES
+        return "body", self.cycle, self._received_bytes // _MIN_BYTES
 
     def drop(self) -> None:
         """End the connection at once."""
         self.connections.discard(self)  # not counted from here on; `connection_lost` comes later
-        self._next_look.cancel()
+        self._next_check.cancel()
         self.transport.abort()
 
 

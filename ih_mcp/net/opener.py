@@ -44,9 +44,9 @@ from websockets.exceptions import (
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
 from ih_mcp.redaction import is_token
 
-from .answers import Answer, host_of, refused
+from .answers import HttpAnswer, error_of_answer, host_of
 from .route import Route, find_route
-from .socket import Loss, SocketClosed
+from .socket import ConnectionLoss, SocketClosed
 
 MAX_MESSAGE_BYTES = 8 * 2**20
 FRAGMENT_BYTES = 64 * 2**10
@@ -235,43 +235,43 @@ async def _connect(
             **to_proxy,
         )
     except (InvalidStatus, InvalidProxyStatus) as exc:
-        raise _refused(route, exc) from None  # the cause would show our headers
+        raise _upgrade_refused_error(route, exc) from None  # the cause would show our headers
     except (ProxyError, InvalidProxy) as exc:
-        raise _failed_at_proxy(route, exc) from None
+        raise _proxy_error(route, exc) from None
     except InvalidMessage as exc:
         if isinstance(exc.__cause__, EOFError | OSError):  # it went away before it answered
-            raise route.unreachable(_words(exc.__cause__)) from None
-        raise _no_websocket(url, exc) from None
+            raise route.unreachable(_describe_error(exc.__cause__)) from None
+        raise _not_a_websocket_error(url, exc) from None
     except (InvalidHandshake, InvalidURI) as exc:
-        raise _no_websocket(url, exc) from None
+        raise _not_a_websocket_error(url, exc) from None
     except ssl.SSLError as exc:
         raise route.untrusted(exc) from None
     except (OSError, TimeoutError, WebSocketException) as exc:
-        raise route.unreachable(_words(exc)) from None
+        raise route.unreachable(_describe_error(exc)) from None
     except (ImportError, ValueError) as exc:  # texts of these may show the credential
         raise route.unusable(exc) from None
     _limit_kernel_queue(connection)
     return connection
 
 
-def _refused(route: Route, exc: InvalidStatus | InvalidProxyStatus) -> IhMcpError:
+def _upgrade_refused_error(route: Route, exc: InvalidStatus | InvalidProxyStatus) -> IhMcpError:
     """What the service, or the proxy, said when it refused the upgrade."""
     response = exc.response
     if isinstance(exc, InvalidProxyStatus) or response.status_code == 407:
         return route.refused_by_proxy(response.status_code)
     headers = response.headers.raw_items()
-    answer = Answer.of(response.status_code, headers, bytes(response.body or b""))
-    return refused("the connection", route.url, answer)
+    answer = HttpAnswer.from_headers(response.status_code, headers, bytes(response.body or b""))
+    return error_of_answer("the connection", route.url, answer)
 
 
-def _failed_at_proxy(route: Route, exc: ProxyError | InvalidProxy) -> IhMcpError:
+def _proxy_error(route: Route, exc: ProxyError | InvalidProxy) -> IhMcpError:
     cause = exc.__cause__
     if isinstance(exc, InvalidProxyMessage) and isinstance(cause, EOFError | OSError):
-        return route.unreachable(_words(cause))
+        return route.unreachable(_describe_error(cause))
     return route.failed_at_proxy(str(cause or ""))
 
 
-def _no_websocket(url: str, exc: Exception) -> TransportError:
+def _not_a_websocket_error(url: str, exc: Exception) -> TransportError:
     return TransportError(
         f"{host_of(url)} did not answer with a WebSocket: {exc}",
         code="not_a_websocket",
@@ -279,7 +279,7 @@ def _no_websocket(url: str, exc: Exception) -> TransportError:
     )
 
 
-def _words(exc: BaseException) -> str:
+def _describe_error(exc: BaseException) -> str:
     return str(exc) or type(exc).__name__
 
 
@@ -318,7 +318,9 @@ class _WebSocket:
         if scope.cancelled_caught:
             await self.abort()
             raise SocketClosed(
-                None, f"a segment of {len(data)} bytes got stuck", loss=Loss.UPLOAD_STALLED
+                None,
+                f"a segment of {len(data)} bytes got stuck",
+                loss=ConnectionLoss.UPLOAD_STALLED,
             )
 
     async def round_trip(self) -> None:
@@ -343,7 +345,7 @@ class _WebSocket:
             return SocketClosed(
                 None,
                 f"gave up with {exc.sent.code} {exc.sent.reason}".strip(),
-                loss=_LOSSES.get(exc.sent.code, Loss.CONNECTION_LOST),
+                loss=_LOSSES.get(exc.sent.code, ConnectionLoss.CONNECTION_LOST),
             )
         cause = exc.__cause__
         return SocketClosed(
@@ -352,10 +354,10 @@ class _WebSocket:
 
 
 _LOSSES = {  # what the library closes with when it gives up
-    1002: Loss.BROKEN_FRAMES,
-    1007: Loss.BROKEN_FRAMES,
-    1009: Loss.MESSAGE_TOO_BIG,
-    1011: Loss.PEER_SILENT,  # "keepalive ping timeout"
+    1002: ConnectionLoss.BROKEN_FRAMES,
+    1007: ConnectionLoss.BROKEN_FRAMES,
+    1009: ConnectionLoss.MESSAGE_TOO_BIG,
+    1011: ConnectionLoss.PEER_SILENT,  # "keepalive ping timeout"
 }
 
 

@@ -21,7 +21,7 @@ from ih_mcp.errors import MediaError, PathError, TransportError
 from ih_mcp.files import open_file
 from ih_mcp.wire.rest import MAX_VIDEO_BYTES
 
-from .answers import Answer, host_of, refused
+from .answers import HttpAnswer, error_of_answer, host_of
 from .route import Route, find_route
 
 _CONNECT_SECONDS = 10.0
@@ -77,7 +77,7 @@ class Rest:
         fields: dict[str, list[str]] = {}
         for name, value in form:
             fields.setdefault(name, []).append(value)
-        file = await anyio.to_thread.run_sync(_open, source, on_read)
+        file = await anyio.to_thread.run_sync(_open_upload, source, on_read)
         kind, _ = await anyio.to_thread.run_sync(mimetypes.guess_type, source.name)
         try:
             return await self._call(
@@ -100,7 +100,7 @@ class Rest:
     async def _call(self, method: str, path: str, *, bearer: str, **content: object) -> Reply:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         url = self._route.url + path
-        with self._failures(f"{method} {path}"):
+        with self._translating_errors(f"{method} {path}"):
             async with self._client.stream(
                 method,
                 url,
@@ -108,7 +108,7 @@ class Rest:
                 **content,  # type: ignore[arg-type]  # the caller's keywords are the client's
             ) as response:
                 with anyio.fail_after(_ANSWER_SECONDS):  # the client's hold for each piece
-                    body = await _body(response)
+                    body = await _read_body(response)
         if body is None:
             raise TransportError(
                 f"{host_of(url)} answered {method} {path} with more than "
@@ -116,15 +116,15 @@ class Rest:
                 code="message_too_big",
                 help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
             )
-        answer = Answer.of(response.status_code, response.headers.multi_items(), body)
+        answer = HttpAnswer.from_headers(response.status_code, response.headers.multi_items(), body)
         if response.is_success and not answer.is_page:
             return Reply(response.status_code, body)
         if response.status_code == 407:
             raise self._route.refused_by_proxy(407)
-        raise refused(f"{method} {path}", url, answer)
+        raise error_of_answer(f"{method} {path}", url, answer)
 
     @contextmanager
-    def _failures(self, asked: str) -> Iterator[None]:
+    def _translating_errors(self, asked: str) -> Iterator[None]:
         """The library's errors become ours."""
         route = self._route
         try:
@@ -142,7 +142,7 @@ class Rest:
                 raise route.refused_by_proxy(int(status[1])) from None
             raise route.failed_at_proxy(said) from None
         except httpx2.HTTPError as exc:
-            if (cause := _tls_error(exc)) is not None:
+            if (cause := _find_tls_error(exc)) is not None:
                 raise route.untrusted(cause) from None
             raise route.unreachable(str(exc) or type(exc).__name__) from None
         except Exception as exc:
@@ -151,14 +151,14 @@ class Rest:
             raise route.failed_at_proxy("") from None
 
 
-def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+def _find_tls_error(exc: BaseException | None) -> ssl.SSLError | None:
     """The failure of TLS behind an error of the library, if that is what it was."""
     while exc is not None and not isinstance(exc, ssl.SSLError):
         exc = exc.__cause__ or exc.__context__
     return exc
 
 
-async def _body(response: httpx2.Response) -> bytes | None:
+async def _read_body(response: httpx2.Response) -> bytes | None:
     """All of an answer; None where it has more than we take, compressed or not."""
     body = bytearray()
     async for piece in response.aiter_bytes():
@@ -182,7 +182,7 @@ class _WatchedFile(io.FileIO):
         return data or b""
 
 
-def _open(source: Path, on_read: Callable[[int], None] | None = None) -> BinaryIO:
+def _open_upload(source: Path, on_read: Callable[[int], None] | None = None) -> BinaryIO:
     """The admitted file itself, never what a link in its place leads to meanwhile.
 
     Raises:
@@ -223,14 +223,14 @@ async def open_rest(base_url: str) -> AsyncIterator[Rest]:
     """
     route = await find_route(base_url.rstrip("/"))
     try:
-        client = await anyio.to_thread.run_sync(_client, route)  # it imports on first use
+        client = await anyio.to_thread.run_sync(_make_client, route)  # it imports on first use
     except (ImportError, OSError, ValueError) as exc:
         raise route.unusable(exc) from None
     async with client:
         yield Rest(client, route)
 
 
-def _client(route: Route) -> httpx2.AsyncClient:
+def _make_client(route: Route) -> httpx2.AsyncClient:
     """A client that goes this way and takes nothing from the environment."""
     proxy = route.proxy
     return httpx2.AsyncClient(

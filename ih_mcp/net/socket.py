@@ -10,7 +10,7 @@ from typing import Protocol
 from ih_mcp.redaction import quoted
 
 
-class Loss(StrEnum):
+class ConnectionLoss(StrEnum):
     """How a connection was lost where the other end said nothing."""
 
     CONNECTION_LOST = "connection_lost"
@@ -41,7 +41,7 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         reason: str = "",
         *,
         by_us: bool = False,
-        loss: Loss = Loss.CONNECTION_LOST,
+        loss: ConnectionLoss = ConnectionLoss.CONNECTION_LOST,
     ) -> None:
         self.reason = quoted(reason)
         super().__init__(f"closed with {code or 'no code'} {self.reason}".strip())

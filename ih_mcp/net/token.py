@@ -29,7 +29,7 @@ class Credential(Protocol):
         """
 
 
-class Fixed:
+class FixedCredential:
     """An API key, or a token somebody else minted."""
 
     def __init__(self, bearer: str) -> None:
@@ -40,7 +40,7 @@ class Fixed:
         return self._bearer
 
 
-class Minted:
+class MintedCredential:
     """Access tokens from a legacy key pair; concurrent callers share one mint."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Minted:
                 asked_at = [clock() for clock in self._clocks]
                 async with open_rest(self._base_url) as rest:
                     reply = await rest.post(self._path, self._pair.body())
-                token = Token.read(reply.body)
+                token = Token.from_body(reply.body)
                 register(token.access_token, expires=True)
                 self._token = token.access_token
                 good_for = token.expires_in - RENEW_SECONDS

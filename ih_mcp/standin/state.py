@@ -136,7 +136,7 @@ def make_refusal(
     connection: HTTPConnection, code: str, message: str | None = None, *, status: int | None = None
 ) -> JSONResponse:
     """The HTTP answer that says no. docs: error-handling."""
-    row = catalog.row(code)
+    row = catalog.find_error(code)
     answer = JSONResponse(
         make_error_body(connection, code, message).body(), status_code=status or row.status or 400
     )
@@ -149,7 +149,7 @@ def make_refusal(
 
 def make_error_body(connection: HTTPConnection, code: str, message: str | None = None) -> ErrorBody:
     """What a refusal says."""
-    row = catalog.row(code)
+    row = catalog.find_error(code)
     text = message or row.meaning
     text = text[:1].upper() + text[1:]
     return ErrorBody(

@@ -16,12 +16,12 @@ import anyio.lowlevel
 
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import StreamLog
-from ih_mcp.net.socket import Loss, Socket, SocketClosed
+from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import Dialect, Drain
-from ih_mcp.wire.error_catalog import row
+from ih_mcp.wire.error_catalog import find_error
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
-from ih_mcp.wire.progress import reach
+from ih_mcp.wire.progress import read_progress
 from ih_mcp.wire.session import Session, Side, State
 
 from .outbox import Outbox, Outgoing
@@ -238,7 +238,7 @@ class Leg:
             self.irregular += 1
             return
         if isinstance(message, Reading):  # nearly all are
-            if (reached := reach(message)) is not None:
+            if (reached := read_progress(message)) is not None:
                 self.receipts.reached(reached.until_seconds, reached.window_seconds)
             if message.kind == DROPPED:
                 self.receipts.note(message)
@@ -288,7 +288,7 @@ class Leg:
                     self._outbox.written()
                 self._move()
         except SocketClosed as exc:  # the receiver hears it too, and says why
-            if exc.loss is Loss.UPLOAD_STALLED:  # but this only the sender knows
+            if exc.loss is ConnectionLoss.UPLOAD_STALLED:  # but this only the sender knows
                 self._gave_up = EndReason.UPLOAD_STALLED
 
     def _is_due(self, item: Outgoing) -> bool:
@@ -438,7 +438,7 @@ class Leg:
         error = self.session.last_error
         if error is None:
             return None
-        if error.segment is None and row(error.code).ends_session:
+        if error.segment is None and find_error(error.code).ends_session:
             return error
         return error if self._error_at == self.messages and close_code != 1000 else None
 

@@ -24,7 +24,7 @@ from ih_mcp.wire.messages import (
     Reading,
     ServerMessage,
 )
-from ih_mcp.wire.progress import is_time, newest
+from ih_mcp.wire.progress import is_media_time, newest_items
 
 DROPPED = "coverage.dropped"
 
@@ -206,7 +206,7 @@ def _known(seconds: float) -> float | None:
 def _ranges(fields: Mapping[str, object]) -> list[tuple[float, float]]:
     """The ranges of a message in order; those that overlap or touch are one."""
     merged: list[tuple[float, float]] = []
-    for start, end in sorted(_named(newest(fields.get("ranges")))):
+    for start, end in sorted(_named(newest_items(fields.get("ranges")))):
         if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         elif start <= end:
@@ -219,5 +219,5 @@ def _named(items: Iterable[Mapping[str, object]]) -> Iterator[tuple[float, float
         start, end = item.get("start"), item.get("end")
         if not isinstance(start, int | float) or not isinstance(end, int | float):
             continue
-        if is_time(start) and is_time(end):
+        if is_media_time(start) and is_media_time(end):
             yield float(start), float(end)

@@ -214,7 +214,7 @@ def _what_now(stream: Stream, now: float) -> str:
         again = trouble.again
         if again.waits_for_media:
             return "Push the next segment: a new session opens with it; or end the stream."
-        return f"Nothing to do: reconnecting, try {again.number} of {again.tries}."
+        return f"Nothing to do: reconnecting, try {again.number} of {again.max_attempts}."
     if stream.is_over:
         safe = f" Results up to {stream.answered_seconds:.1f} s are safe."
         return f"{stream.failure.help}{safe}" if stream.failure and stream.legs else ""

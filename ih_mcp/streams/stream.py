@@ -29,12 +29,12 @@ from ih_mcp.errors import (
 )
 from ih_mcp.journal import StreamLog
 from ih_mcp.media.jumps import ClockJump
-from ih_mcp.net.retry import NOT_READY, Again, Retries
+from ih_mcp.net.retry import NOT_READY, RetryAttempt, RetryBudget
 from ih_mcp.net.socket import Opener
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, Framing, Limits
 from ih_mcp.wire.messages import Close, Config, Configure, Error
-from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.refusal import refusal_error
 
 from .leg import EndReason, Leg, LegEnd, Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
@@ -101,7 +101,7 @@ class Trouble:
     """Why there is no session now, and what comes next."""
 
     failure: IhMcpError
-    again: Again
+    again: RetryAttempt
     until: float
     """When the next try begins; monotonic."""
 
@@ -185,7 +185,7 @@ class Stream:
         self._intake: Intake | None = None
         self._opener = opener
         self._patience = patience or Patience()
-        self._retries = Retries(chance=chance)
+        self._retries = RetryBudget(chance=chance)
         self._asked_to_end = False
         self._is_stopped = False
         self._opening: anyio.CancelScope | None = None
@@ -467,9 +467,9 @@ class Stream:
         except (ConfigurationError, RemoteProtocolError, ServiceError, TransportError) as exc:
             failure = exc
         if leg and leg.is_open and self._has_proven(leg):
-            self._retries.recovered()
+            self._retries.reset()
         if failure is None and leg and leg.is_rotated:
-            self._retries.renewed(now=anyio.current_time())
+            self._retries.count_renewal(now=anyio.current_time())
             if self.plan.resends:
                 self._put_back()
             return self.outbox.segments > 0 or not self._asked_to_end
@@ -523,7 +523,7 @@ class Stream:
 
     async def _goes_on(self, failure: IhMcpError) -> bool:
         """Wait until another session may be opened; False where there will be none."""
-        again = self._retries.after(failure, now=anyio.current_time())
+        again = self._retries.next_attempt(failure, now=anyio.current_time())
         if self.plan.resends and self.was_sent and again and not self._is_stopped:
             self._put_back()
         if not (again and self._may_go_on()):
@@ -580,7 +580,7 @@ class Stream:
             return None
         if end.reason is EndReason.REFUSED or end.error:
             error = end.error or Error(code="", message=end.close_reason)
-            return refusal(
+            return refusal_error(
                 "the service ended the session"
                 + (f" with close code {end.close_code}" if end.close_code else ""),
                 error_id=error.code,

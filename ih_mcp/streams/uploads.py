@@ -23,8 +23,15 @@ from ih_mcp.journal import Journal, StreamLog, StreamRow
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
-from ih_mcp.wire.refusal import refusal
-from ih_mcp.wire.rest import ErrorBody, Job, JobStatus, Upload, job_path, require_job_id
+from ih_mcp.wire.refusal import refusal_error
+from ih_mcp.wire.rest import (
+    ErrorBody,
+    JobStatus,
+    UploadJob,
+    UploadVersion,
+    job_path,
+    require_job_id,
+)
 
 from .status import told
 
@@ -42,7 +49,7 @@ _LOG = logging.getLogger("ih_mcp.streams")
 class Request:
     """What is to be analysed, and how."""
 
-    upload: Upload
+    upload: UploadVersion
     source: Path
     size: int = 0
     """Of the source, in bytes."""
@@ -215,7 +222,7 @@ class Analyses:
         """Keep the answer, or ask for the job it names."""
         if not makes_job:
             return await self._keep(analysis, reply)
-        job = await to_thread.run_sync(Job.read, reply.body)
+        job = await to_thread.run_sync(UploadJob.from_body, reply.body)
         if job.is_settled:
             return await self._keep(analysis, reply, job)
         running = {"state": "running", "job_id": job.job_id}
@@ -240,11 +247,11 @@ class Analyses:
                 continue
             pause = self._poll_seconds
             analysis.facts.pop("error", None)
-            job = await to_thread.run_sync(Job.read, reply.body)
+            job = await to_thread.run_sync(UploadJob.from_body, reply.body)
             if job.is_settled:
                 return await self._keep(analysis, reply, job)
 
-    async def _keep(self, analysis: Analysis, reply: Reply, job: Job | None = None) -> None:
+    async def _keep(self, analysis: Analysis, reply: Reply, job: UploadJob | None = None) -> None:
         try:
             body: str | bytes = reply.body.decode()
         except UnicodeDecodeError:
@@ -255,7 +262,7 @@ class Analyses:
             analysis.facts |= {"state": "ended"}
             return
         said = job.error or ErrorBody()
-        failed = refusal(
+        failed = refusal_error(
             "the analysis failed",
             error_id=said.error_id,
             message=said.message,

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ih_mcp.errors import RemoteProtocolError
 
-from .dialects import Dialect, Family, Limits
+from .dialects import Dialect, Limits, MessageFormat
 from .messages import (
     ClientMessage,
     Close,
@@ -67,7 +67,7 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
             code="message_too_long",
         )
     frame = _object(text)
-    family = _FAMILIES[dialect.family]
+    family = _FORMATS[dialect.message_format]
     kind = frame.get(family.discriminator)
     if not isinstance(kind, str):
         raise RemoteProtocolError(
@@ -87,7 +87,7 @@ def encode_server(
     Args:
         timestamp: ISO 8601, UTC, with microseconds and `Z`; used by envelopes only.
     """
-    family = _FAMILIES[dialect.family]
+    family = _FORMATS[dialect.message_format]
     if isinstance(message, Reading):
         kind, payload = message.kind, dict(message.fields)
     else:
@@ -324,21 +324,21 @@ def _segment(data: Fields) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class _FormatRow:
     discriminator: str
     nests: bool
     by_kind: Mapping[str, _Row]
     by_message: Mapping[type, _Row]
 
 
-def _family(discriminator: str, rows: Sequence[_Row], *, nests: bool) -> _Family:
-    return _Family(
+def _format_row(discriminator: str, rows: Sequence[_Row], *, nests: bool) -> _FormatRow:
+    return _FormatRow(
         discriminator, nests, {row.kind: row for row in rows}, {row.message: row for row in rows}
     )
 
 
-_FAMILIES = {
-    Family.ENVELOPE: _family(
+_FORMATS = {
+    MessageFormat.ENVELOPE: _format_row(
         "type",
         [
             _row("session.ready", Ready, _read_ready, _write_ready),
@@ -371,7 +371,7 @@ _FAMILIES = {
         ],
         nests=True,
     ),
-    Family.STATUS: _family(
+    MessageFormat.STATUS: _format_row(
         "status",
         [
             _row(

@@ -20,7 +20,7 @@ from ih_mcp.errors import CallerError
 from .rest import REALTIME_SCOPE, STREAM_SCOPE
 
 
-class Family(StrEnum):
+class MessageFormat(StrEnum):
     """How server messages are told apart."""
 
     ENVELOPE = "envelope"
@@ -47,7 +47,7 @@ class ConfigPlace(StrEnum):
     """Repeated `include[]` keys of the URL; fixed for the session."""
 
 
-class Receipts(StrEnum):
+class Acknowledgement(StrEnum):
     """What a server says about a segment it took."""
 
     DELIVERY = "delivery"
@@ -84,7 +84,7 @@ class Limits:
     max_session_seconds: float | None
     """The service ends a session of this age."""
 
-    def believed(self, table: Limits) -> Limits:
+    def bounded_by(self, table: Limits) -> Limits:
         """What a client goes by, of what a service declared.
 
         0 is no bound, as some services write it; of a segment's size, that of `table` holds then.
@@ -125,11 +125,11 @@ class Dialect:
     """Where a key pair is exchanged for an access token."""
     scope: str = STREAM_SCOPE
     """What a credential has to hold."""
-    family: Family
+    message_format: MessageFormat
     greets: bool
     """Whether the server speaks first, with `session.ready`; media before it is refused locally."""
     config: ConfigPlace
-    receipts: Receipts
+    acknowledgement: Acknowledgement
     drain: Drain
     framing: Framing
     limits: Limits
@@ -208,10 +208,10 @@ V0 = Dialect(
     name="v0",
     path="/v0/stream/analyze",  # docs: v0 video-stream quickstart
     auth_path="/v0/auth",  # docs: authentication; /v1/auth is served too
-    family=Family.STATUS,
+    message_format=MessageFormat.STATUS,
     greets=False,  # docs: v0; nothing comes before the first segment
     config=ConfigPlace.QUERY,  # docs: stream-analyze (late v0)
-    receipts=Receipts.PER_SEGMENT,
+    acknowledgement=Acknowledgement.PER_SEGMENT,
     drain=Drain.SETTLED,
     framing=Framing.WHOLE,  # docs: v0; "each binary frame is one segment, analysed on its own"
     limits=Limits(
@@ -235,10 +235,10 @@ V1 = Dialect(
     name="v1",
     path="/v1/stream/analyze",  # docs: stream-analyze v1; the blog's /v1/stream exists nowhere else
     auth_path="/v1/auth",  # docs: authentication; sdk 1.3.4: v2 uses it too
-    family=Family.ENVELOPE,
+    message_format=MessageFormat.ENVELOPE,
     greets=True,
     config=ConfigPlace.FRAME,
-    receipts=Receipts.DELIVERY,
+    acknowledgement=Acknowledgement.DELIVERY,
     drain=Drain.CLOSE_MESSAGE,  # sdk 1.3.4; skill: stream-analyze v2
     framing=Framing.CONTINUED,  # skill: v2, sdk 1.3.4; docs v1 say self-contained; the newer wins
     limits=Limits(
@@ -298,7 +298,7 @@ ours speaks it and it is not in `DIALECTS`."""
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({d.name: d for d in (V0, V1, V2)})
 
 
-def dialect(name: str) -> Dialect:
+def find_dialect(name: str) -> Dialect:
     """The row called `name`.
 
     Raises:

@@ -48,7 +48,7 @@ class Retry(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ErrorRow:
     """One refusal."""
 
     code: str
@@ -78,7 +78,7 @@ ERRORS_PAGE = "https://docs.interhuman.ai/api-reference/error-handling"  # docs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class StatusRow:
     """One way a connection or request ends: a close code, or an HTTP status."""
 
     code: int
@@ -91,9 +91,9 @@ class End:
 
 _LIMIT_CLOSE = 1001  # chosen: after limits the code is not published; the stand-in sends this one
 
-ROWS: Sequence[Row] = (
+ROWS: Sequence[ErrorRow] = (
     # --- general
-    Row(
+    ErrorRow(
         code="ih1001",
         slug="internal-server-error",
         meaning="the service failed inside",
@@ -104,7 +104,7 @@ ROWS: Sequence[Row] = (
         status=500,
         source="docs; chosen: on a stream the end is told by the close alone",
     ),
-    Row(
+    ErrorRow(
         code="ih1002",
         slug="service-unavailable",
         meaning="temporarily overloaded; on v2 upload: the instance holds too many jobs",
@@ -115,7 +115,7 @@ ROWS: Sequence[Row] = (
         status=503,
         source="docs; skill v2 upload (narrower); openapi 2026-05-07 lists it under 500",
     ),
-    Row(
+    ErrorRow(
         code="ih1003",
         slug="dependency-unavailable",
         meaning="a required backend is not there; on v2: none serves the model",
@@ -127,7 +127,7 @@ ROWS: Sequence[Row] = (
         close_code=1013,
         source="skill v2; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih1004",
         slug="job-interrupted",
         meaning="an upload job was interrupted",
@@ -139,7 +139,7 @@ ROWS: Sequence[Row] = (
         source="skill v2 upload: inside a failed job, the answer itself is 200",
     ),
     # --- credentials
-    Row(
+    ErrorRow(
         code="ih2001",
         slug="invalid-credentials",
         meaning="the credential matches no active key",
@@ -150,7 +150,7 @@ ROWS: Sequence[Row] = (
         status=401,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih2002",
         slug="missing-credentials",
         meaning="no credential was sent",
@@ -161,7 +161,7 @@ ROWS: Sequence[Row] = (
         status=401,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih2003",
         slug="insufficient-scope",
         meaning="the credential lacks the scope of this endpoint or model",
@@ -173,7 +173,7 @@ ROWS: Sequence[Row] = (
         close_code=4003,
         source="skill v2; sdk 1.3.4: a refused switch of the model ends nothing",
     ),
-    Row(
+    ErrorRow(
         code="ih2005",
         slug="missing-key-secret",
         meaning="the body of a token request has no key_secret",
@@ -184,7 +184,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="docs: error-handling",
     ),
-    Row(
+    ErrorRow(
         code="ih2010",
         slug="client-token-expired",
         meaning="the client token has expired",
@@ -195,7 +195,7 @@ ROWS: Sequence[Row] = (
         status=401,
         source="skill v2 upload names ih2010, ih2011, ih2014 together; chosen: which is which",
     ),
-    Row(
+    ErrorRow(
         code="ih2011",
         slug="client-token-invalid",
         meaning="the client token is unknown",
@@ -206,7 +206,7 @@ ROWS: Sequence[Row] = (
         status=401,
         source="skill v2 upload; chosen: which is which",
     ),
-    Row(
+    ErrorRow(
         code="ih2014",
         slug="client-token-revoked",
         meaning="the client token was revoked",
@@ -219,7 +219,7 @@ ROWS: Sequence[Row] = (
         source="skill v2 upload; chosen: which is which, and the close code on a live session",
     ),
     # --- rate and quota
-    Row(
+    ErrorRow(
         code="ih3001",
         slug="rate-limit-exceeded",
         meaning="too many requests per minute",
@@ -230,7 +230,7 @@ ROWS: Sequence[Row] = (
         status=429,
         source="docs; a third-party client waits 30 s",
     ),
-    Row(
+    ErrorRow(
         code="ih3002",
         slug="too-many-concurrent-requests",
         meaning="too many requests or sessions at the same time",
@@ -241,7 +241,7 @@ ROWS: Sequence[Row] = (
         status=429,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih3003",
         slug="quota-exceeded",
         meaning="the account's quota is used up",
@@ -253,7 +253,7 @@ ROWS: Sequence[Row] = (
         close_code=4029,
         source="skill v2 upload; docs; seen, August 2026: the close code",
     ),
-    Row(
+    ErrorRow(
         code="ih3004",
         slug="daily-quota-exceeded",
         meaning="today's quota is used up; `reset_time` says until when",
@@ -265,7 +265,7 @@ ROWS: Sequence[Row] = (
         close_code=_LIMIT_CLOSE,
         source="docs; chosen: the close code",
     ),
-    Row(
+    ErrorRow(
         code="ih3005",
         slug="subscription-inactive",
         meaning="the subscription is inactive or its billing out of date",
@@ -277,7 +277,7 @@ ROWS: Sequence[Row] = (
         close_code=_LIMIT_CLOSE,
         source="docs; chosen: status as its neighbours, and the close code",
     ),
-    Row(
+    ErrorRow(
         code="ih3006",
         slug="client-token-budget-exceeded",
         meaning="a cap of the client token is used up",
@@ -290,7 +290,7 @@ ROWS: Sequence[Row] = (
         source="skill v2 upload: video budget; chosen: the byte cap too, and the close code",
     ),
     # --- requests
-    Row(
+    ErrorRow(
         code="ih4001",
         slug="missing-video-file",
         meaning="the upload has no field `file`",
@@ -301,7 +301,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih4002",
         slug="unsupported-file-type",
         meaning="the container is not supported",
@@ -312,7 +312,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih4003",
         slug="file-too-large",
         meaning="the upload is larger than 32 MB",
@@ -323,7 +323,7 @@ ROWS: Sequence[Row] = (
         status=413,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih4004",
         slug="file-too-long",
         meaning="the upload is longer than the service takes",
@@ -334,7 +334,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="skill v2 upload: 30 minutes by default; sdk 1.3.4",
     ),
-    Row(
+    ErrorRow(
         code="ih4005",
         slug="invalid-parameter",
         meaning="a value is outside what is allowed, such as an unknown model",
@@ -346,7 +346,7 @@ ROWS: Sequence[Row] = (
         close_code=1008,
         source="skill v2; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih4006",
         slug="invalid-json",
         meaning="a body or control message is no valid JSON",
@@ -357,7 +357,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="docs; chosen: the session stays open, as after ih6001",
     ),
-    Row(
+    ErrorRow(
         code="ih4007",
         slug="video-too-short",
         meaning="the upload is shorter than 3 seconds",
@@ -368,7 +368,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="skill v2 upload; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih4020",
         slug="model-not-served",
         meaning="the model is known but not served",
@@ -379,7 +379,7 @@ ROWS: Sequence[Row] = (
         status=400,
         source="sdk 1.1.0; chosen: the status",
     ),
-    Row(
+    ErrorRow(
         code="ih4021",
         slug="job-not-found",
         meaning="the upload job is unknown, another account's, or has expired",
@@ -391,7 +391,7 @@ ROWS: Sequence[Row] = (
         source="skill v2 upload",
     ),
     # --- media
-    Row(
+    ErrorRow(
         code="ih5001",
         slug="empty-video",
         meaning="no usable picture: no track, or nothing in it",
@@ -402,7 +402,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="skill v2 (picture); docs (empty video); chosen: a stream stays open",
     ),
-    Row(
+    ErrorRow(
         code="ih5002",
         slug="corrupted-video",
         meaning="the file is corrupted or cannot be read",
@@ -413,7 +413,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="skill v2 upload: also in failed jobs; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih5003",
         slug="unsupported-codec",
         meaning="the codec or container cannot be decoded",
@@ -424,7 +424,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="docs; chosen: a stream stays open",
     ),
-    Row(
+    ErrorRow(
         code="ih5004",
         slug="malformed-segment",
         meaning="the segment is malformed: parts of its container are missing",
@@ -435,7 +435,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="skill v2; docs; chosen: a stream stays open, but only a header can mend it",
     ),
-    Row(
+    ErrorRow(
         code="ih5005",
         slug="segment-too-large",
         meaning="the segment is above the cap of 32 MB",
@@ -446,7 +446,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="docs; chosen: as ih6002",
     ),
-    Row(
+    ErrorRow(
         code="ih5006",
         slug="segment-too-short",
         meaning="the segment has less than 3 seconds of media",
@@ -457,7 +457,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="docs; seen by a vendor plug-in; chosen: a stream stays open",
     ),
-    Row(
+    ErrorRow(
         code="ih5007",
         slug="content-rejected",
         meaning="the model refused the content",
@@ -468,7 +468,7 @@ ROWS: Sequence[Row] = (
         status=422,
         source="docs; chosen: a stream stays open",
     ),
-    Row(
+    ErrorRow(
         code="ih5008",
         slug="no-audio",
         meaning="the media has no sound",
@@ -480,7 +480,7 @@ ROWS: Sequence[Row] = (
         source="skill v2 upload; sdk 1.3.4; chosen: a stream stays open",
     ),
     # --- stream sessions
-    Row(
+    ErrorRow(
         code="ih6001",
         slug="invalid-message",
         meaning="a message does not match the protocol, such as an unknown config field",
@@ -490,7 +490,7 @@ ROWS: Sequence[Row] = (
         advice="Correct the configuration; the session goes on with what it had.",
         source="skill v2; docs",
     ),
-    Row(
+    ErrorRow(
         code="ih6002",
         slug="message-too-large",
         meaning="a binary message is above the declared size",
@@ -500,7 +500,7 @@ ROWS: Sequence[Row] = (
         advice="Cut smaller segments; that one was not analysed.",
         source="docs: stream-analyze v1; skill v2; inferred: the session goes on",
     ),
-    Row(
+    ErrorRow(
         code="ih6003",
         slug="idle-timeout",
         meaning="no media came for too long",
@@ -511,7 +511,7 @@ ROWS: Sequence[Row] = (
         close_code=_LIMIT_CLOSE,
         source="skill v2; docs; chosen: the close code",
     ),
-    Row(
+    ErrorRow(
         code="ih6004",
         slug="session-duration-exceeded",
         meaning="the session reached its maximum age",
@@ -522,7 +522,7 @@ ROWS: Sequence[Row] = (
         close_code=_LIMIT_CLOSE,
         source="skill v2; docs; chosen: the close code",
     ),
-    Row(
+    ErrorRow(
         code="ih6005",
         slug="server-going-away",
         meaning="the server is going away for a planned update",
@@ -533,7 +533,7 @@ ROWS: Sequence[Row] = (
         close_code=_LIMIT_CLOSE,
         source="docs; chosen: the close code, the standard's own for going away",
     ),
-    Row(
+    ErrorRow(
         code="ih6006",
         slug="shutdown-warning",
         meaning="the server will go away in `seconds_remaining`; the session is still open",
@@ -545,11 +545,11 @@ ROWS: Sequence[Row] = (
     ),
 )
 
-CATALOG: Mapping[str, Row] = MappingProxyType({row.code: row for row in ROWS})
+CATALOG: Mapping[str, ErrorRow] = MappingProxyType({row.code: row for row in ROWS})
 
-_GENERAL: Mapping[str, Row] = MappingProxyType(
+_GENERAL: Mapping[str, ErrorRow] = MappingProxyType(
     {
-        digit: Row(
+        digit: ErrorRow(
             code=f"ih{digit}xxx",
             slug="",
             meaning=meaning,
@@ -587,7 +587,7 @@ _GENERAL: Mapping[str, Row] = MappingProxyType(
         )
     }
 )
-_UNKNOWN = Row(
+_UNKNOWN = ErrorRow(
     code="",
     slug="",
     meaning="a refusal without a known id",
@@ -599,18 +599,18 @@ _UNKNOWN = Row(
 )
 
 
-def row(code: str) -> Row:
+def find_error(code: str) -> ErrorRow:
     """The row of an id; a general one where the id is new, told by its first digit."""
     return CATALOG.get(code) or _GENERAL.get(code.removeprefix("ih")[:1], _UNKNOWN)
 
 
 # --- ends ----------------------------------------------------------------------------------------
 
-CLOSE_CODES: Mapping[int, End] = MappingProxyType(
+CLOSE_CODES: Mapping[int, StatusRow] = MappingProxyType(
     {
         end.code: end
         for end in (
-            End(
+            StatusRow(
                 code=1000,
                 meaning="the session ended in order",
                 fault=Fault.NOBODY,
@@ -618,7 +618,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Nothing to do.",
                 source="skill v2: after session.ended",
             ),
-            End(
+            StatusRow(
                 code=1001,
                 meaning="the service went away, or a limit was reached",
                 fault=Fault.SERVICE,
@@ -626,7 +626,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Go on in a new session that starts with a media header.",
                 source="seen once with an error, on media sent a second time; standard",
             ),
-            End(
+            StatusRow(
                 code=1002,
                 meaning="our side broke the protocol",
                 fault=Fault.CALLER,
@@ -634,7 +634,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Report it as a defect of ih-mcp, with the version and the close reason.",
                 source="standard; never reported of the service",
             ),
-            End(
+            StatusRow(
                 code=1003,
                 meaning="the service does not take this kind of message",
                 fault=Fault.CALLER,
@@ -642,7 +642,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Check the API version; report it as a defect of ih-mcp if it is right.",
                 source="standard; never reported of the service",
             ),
-            End(
+            StatusRow(
                 code=1006,
                 meaning="the connection was lost without a close",
                 fault=Fault.NETWORK,
@@ -650,7 +650,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Go on in a new session; send smaller segments if it happens while sending.",
                 source="seen: oversize frames; skill v2: refusals hidden by subprotocol auth",
             ),
-            End(
+            StatusRow(
                 code=1007,
                 meaning="a message held text that is no text",
                 fault=Fault.CALLER,
@@ -658,7 +658,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Report it as a defect of ih-mcp, with the version and the close reason.",
                 source="standard; never reported of the service",
             ),
-            End(
+            StatusRow(
                 code=1008,
                 meaning="a parameter of the session was refused",
                 fault=Fault.CALLER,
@@ -666,7 +666,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Correct the model or the other parameter the error names.",
                 source="skill v2: ih4005",
             ),
-            End(
+            StatusRow(
                 code=1009,
                 meaning="a message was too big",
                 fault=Fault.CALLER,
@@ -674,7 +674,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Cut smaller segments.",
                 source="standard; never reported of the service",
             ),
-            End(
+            StatusRow(
                 code=1011,
                 meaning="the service failed inside",
                 fault=Fault.SERVICE,
@@ -682,7 +682,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Go on in a new session after a while.",
                 source="standard; never reported of the service",
             ),
-            End(
+            StatusRow(
                 code=1012,
                 meaning="the service restarts",
                 fault=Fault.SERVICE,
@@ -690,7 +690,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Go on in a new session after a while.",
                 source="standard; never reported of the service",
             ),
-            End(
+            StatusRow(
                 code=1013,
                 meaning="the service has no room or no backend now",
                 fault=Fault.SERVICE,
@@ -698,7 +698,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Try a new session later.",
                 source="skill v2: ih1003",
             ),
-            End(
+            StatusRow(
                 code=4003,
                 meaning="the credential lacks the scope",
                 fault=Fault.CREDENTIAL,
@@ -706,7 +706,7 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
                 advice="Use a credential with the scope of this endpoint.",
                 source="skill v2: ih2003",
             ),
-            End(
+            StatusRow(
                 code=4029,
                 meaning="a rate or a quota is used up",
                 fault=Fault.ACCOUNT,
@@ -718,11 +718,11 @@ CLOSE_CODES: Mapping[int, End] = MappingProxyType(
     }
 )
 
-STATUSES: Mapping[int, End] = MappingProxyType(
+STATUSES: Mapping[int, StatusRow] = MappingProxyType(
     {
         end.code: end
         for end in (
-            End(
+            StatusRow(
                 code=400,
                 meaning="the request was refused",
                 fault=Fault.CALLER,
@@ -730,7 +730,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Correct the request.",
                 source="docs: error-handling",
             ),
-            End(
+            StatusRow(
                 code=401,
                 meaning="the credential was refused",
                 fault=Fault.CREDENTIAL,
@@ -738,7 +738,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Check INTERHUMAN_API_KEY; the same one will be refused again.",
                 source="skill v2; the vendor's plug-in does not reconnect",
             ),
-            End(
+            StatusRow(
                 code=403,
                 meaning="the credential may not do this from here",
                 fault=Fault.CREDENTIAL,
@@ -746,7 +746,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Use a credential with the scope, from an allowed origin.",
                 source="skill v2; inferred: also a forbidden origin",
             ),
-            End(
+            StatusRow(
                 code=404,
                 meaning="there is nothing at this address",
                 fault=Fault.CALLER,
@@ -754,7 +754,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Check the endpoint and the id.",
                 source="skill v2 upload: ih4021",
             ),
-            End(
+            StatusRow(
                 code=413,
                 meaning="the body is too large",
                 fault=Fault.CALLER,
@@ -762,7 +762,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Shrink or split the file, or stream it instead.",
                 source="skill v2 upload: ih4003",
             ),
-            End(
+            StatusRow(
                 code=422,
                 meaning="the media or the shape of the request was refused",
                 fault=Fault.CALLER,
@@ -770,7 +770,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Send other media, or correct the request.",
                 source="skill v2 upload; docs: authentication",
             ),
-            End(
+            StatusRow(
                 code=429,
                 meaning="too many requests, or a quota is used up",
                 fault=Fault.ACCOUNT,
@@ -778,7 +778,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Wait for `Retry-After`, or 30 seconds; the error id tells if it helps.",
                 source="docs: ih3001 to ih3006",
             ),
-            End(
+            StatusRow(
                 code=500,
                 meaning="the service failed inside",
                 fault=Fault.SERVICE,
@@ -786,7 +786,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Try again after a while.",
                 source="docs: ih1001",
             ),
-            End(
+            StatusRow(
                 code=502,
                 meaning="a proxy got no answer from the service",
                 fault=Fault.SERVICE,
@@ -794,7 +794,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Try again after a while.",
                 source="standard",
             ),
-            End(
+            StatusRow(
                 code=503,
                 meaning="the service is not available now",
                 fault=Fault.SERVICE,
@@ -802,7 +802,7 @@ STATUSES: Mapping[int, End] = MappingProxyType(
                 advice="Try again after `Retry-After`, or after a while.",
                 source="skill v2 upload: ih1002, ih1003",
             ),
-            End(
+            StatusRow(
                 code=504,
                 meaning="a proxy waited too long for the service",
                 fault=Fault.SERVICE,
@@ -819,7 +819,7 @@ _FIRST_OWN_CLOSE = 3000  # RFC 6455, 7.4.2: from here on codes are the applicati
 _STATUS_CLOSES = range(4000, 4100)  # chosen: refusals, so of 4xx alone
 
 
-def close_row(code: int) -> End:
+def find_close_code(code: int) -> StatusRow:
     """The row of a close code.
 
     Where it is not known: a code of the standard tells of the connection, and backs off; one of
@@ -832,7 +832,7 @@ def close_row(code: int) -> End:
         source = "inferred from 4003 and 4029, the two own codes that are known: 403 and 429"
         return replace(refused, code=code, source=source)
     is_theirs = code >= _FIRST_OWN_CLOSE
-    return End(
+    return StatusRow(
         code=code,
         meaning="the session was closed",
         fault=Fault.SERVICE,
@@ -842,12 +842,12 @@ def close_row(code: int) -> End:
     )
 
 
-def status_row(status: int) -> End:
+def find_http_status(status: int) -> StatusRow:
     """The row of an HTTP status; by its hundred where the status is not known."""
     if known := STATUSES.get(status):
         return known
     is_theirs = status >= 500
-    return End(
+    return StatusRow(
         code=status,
         meaning="the request failed" if is_theirs else "the request was refused",
         fault=Fault.SERVICE if is_theirs else Fault.CALLER,

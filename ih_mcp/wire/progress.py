@@ -22,7 +22,7 @@ An hour told every 3 seconds has 1,200.
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Progress:
     """Seconds of the session's media."""
 
     until_seconds: float
@@ -31,22 +31,22 @@ class Reach:
     """Where the analysis window began that it is about, at least."""
 
 
-def reach(reading: Reading) -> Reach | None:
+def read_progress(reading: Reading) -> Progress | None:
     """How far a reading speaks; None where it names no time."""
     places = _places(reading.fields)
     starts, ends = list(_times(places, "start")), list(_times(places, "end"))
     if not starts and not ends:
         return None
     last, until = max(starts, default=0.0), max(ends, default=0.0)
-    return Reach(max(last, until), max(last, until - WINDOW_SECONDS))
+    return Progress(max(last, until), max(last, until - WINDOW_SECONDS))
 
 
-def is_time(seconds: float) -> bool:
+def is_media_time(seconds: float) -> bool:
     """Whether a number can be media time: the service may say any, NaN and 1e999 too."""
     return -_MOST_SECONDS < seconds < _MOST_SECONDS
 
 
-def newest(items: object) -> list[Mapping[str, object]]:
+def newest_items(items: object) -> list[Mapping[str, object]]:
     """The objects of a list that are learned from; none where it is no list."""
     if not isinstance(items, list):
         return []
@@ -55,11 +55,11 @@ def newest(items: object) -> list[Mapping[str, object]]:
 
 def _places(fields: Mapping[str, object]) -> list[Mapping[str, object]]:
     """Where a message may name times."""
-    return [fields, *(item for key in _LISTS for item in newest(fields.get(key)))]
+    return [fields, *(item for key in _LISTS for item in newest_items(fields.get(key)))]
 
 
 def _times(places: Iterable[Mapping[str, object]], name: str) -> Iterator[float]:
     for place in places:
         value = place.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and is_time(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_media_time(value):
             yield float(value)

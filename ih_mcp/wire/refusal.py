@@ -9,7 +9,16 @@ from email.utils import parsedate_to_datetime
 
 from ih_mcp.errors import ServiceError
 
-from .error_catalog import CATALOG, End, Fault, Retry, Row, close_row, row, status_row
+from .error_catalog import (
+    CATALOG,
+    ErrorRow,
+    Fault,
+    Retry,
+    StatusRow,
+    find_close_code,
+    find_error,
+    find_http_status,
+)
 
 _CODES = {  # ours, for programs to branch on; the service's own id stands beside it
     Fault.CALLER: "refused",
@@ -24,7 +33,7 @@ _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")  # chosen: tenths too, thou
 _MAX_WAIT_SECONDS = 31 * 86_400.0  # chosen: quotas are counted by the month; longer is no wait
 
 
-def refusal(
+def refusal_error(
     what: str,
     *,
     error_id: str = "",
@@ -39,16 +48,16 @@ def refusal(
     """An error from whatever the service said.
 
     The id is believed first, then the HTTP status, then the close code; what is not known is read
-    by its first digit (`catalog`).
+    by its first digit (`error_catalog`).
 
     Args:
         what: What was asked, as a lower-case fragment.
         retry_after: The header's value.
-        date: See `wait_seconds`.
+        date: See `parse_retry_after`.
     """
-    said = judged(error_id, status=status, close_code=close_code)
+    said = classify_refusal(error_id, status=status, close_code=close_code)
     fault, retry, advice = said.fault, said.retry, said.advice
-    wait = wait_seconds(retry_after, date=date)
+    wait = parse_retry_after(retry_after, date=date)
     code = "rate_limited" if retry is Retry.AFTER_WAIT else _CODES[fault]
     facts: dict[str, object] = {
         "server_code": error_id or None,
@@ -71,16 +80,16 @@ def refusal(
     )
 
 
-def judged(
+def classify_refusal(
     error_id: str = "", *, status: int | None = None, close_code: int | None = None
-) -> Row | End:
-    """The row that holds for what the service said; see `refusal` for the order of belief."""
+) -> ErrorRow | StatusRow:
+    """The row that holds for what the service said; see `refusal_error` for the order of belief."""
     if error_id in CATALOG or (error_id and status is None and close_code is None):
-        return row(error_id)
-    return status_row(status) if status is not None else close_row(close_code or 1006)
+        return find_error(error_id)
+    return find_http_status(status) if status is not None else find_close_code(close_code or 1006)
 
 
-def wait_seconds(retry_after: str | None, *, date: str | None = None) -> float | None:
+def parse_retry_after(retry_after: str | None, *, date: str | None = None) -> float | None:
     """How long `Retry-After` asks to wait; None where it says nothing that can be waited for.
 
     It is a number of seconds, or an HTTP date in one of three forms, which counts from the answer's
@@ -94,14 +103,14 @@ def wait_seconds(retry_after: str | None, *, date: str | None = None) -> float |
     if _SECONDS.fullmatch(said := retry_after.strip()):
         seconds = float(said)
     else:
-        until, answered = _moment(said), _moment(date or "")
+        until, answered = _parse_http_date(said), _parse_http_date(date or "")
         if until is None or answered is None:
             return None
         seconds = (until - answered).total_seconds()
     return seconds if 0 <= seconds <= _MAX_WAIT_SECONDS else None
 
 
-def _moment(http_date: str) -> datetime | None:
+def _parse_http_date(http_date: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(http_date)
     except (ValueError, OverflowError):

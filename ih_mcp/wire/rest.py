@@ -47,10 +47,10 @@ class KeyPair:
     scopes: tuple[str, ...] = DEFAULT_SCOPES
 
     def body(self) -> dict[str, object]:
-        return _written(self)
+        return _to_json(self)
 
     @classmethod
-    def read(cls, body: bytes) -> KeyPair:
+    def from_body(cls, body: bytes) -> KeyPair:
         """What a request asks for.
 
         Raises:
@@ -83,10 +83,10 @@ class ClientTokenRequest:
     allowed_origins: tuple[str, ...] | None = None
 
     def body(self) -> dict[str, object]:
-        return _written(self)
+        return _to_json(self)
 
     @classmethod
-    def read(cls, body: bytes) -> ClientTokenRequest:
+    def from_body(cls, body: bytes) -> ClientTokenRequest:
         """What a request asks for.
 
         Raises:
@@ -115,10 +115,10 @@ class Revocation:
     token: str = field(repr=False)
 
     def body(self) -> dict[str, object]:
-        return _written(self)
+        return _to_json(self)
 
     @classmethod
-    def read(cls, body: bytes) -> Revocation:
+    def from_body(cls, body: bytes) -> Revocation:
         """What a request asks for.
 
         Raises:
@@ -141,7 +141,7 @@ class Token:
     """What was granted, separated by spaces; it is authoritative (docs: authentication)."""
 
     @classmethod
-    def read(cls, body: bytes) -> Token:
+    def from_body(cls, body: bytes) -> Token:
         """What an answer grants.
 
         Raises:
@@ -161,13 +161,13 @@ class Token:
             )
         scope = frame.get("scope")
         return cls(
-            access_token=_credential(token),
+            access_token=_require_credential(token),
             expires_in=float(min(seconds, _MAX_LIFETIME_SECONDS)),
             scope=scope if isinstance(scope, str) else "",
         )
 
 
-def _credential(token: str) -> str:
+def _require_credential(token: str) -> str:
     try:
         return checked(token)
     except ValueError as exc:
@@ -180,7 +180,7 @@ def _credential(token: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class UploadVersion:
     """One version of the upload endpoint."""
 
     name: str
@@ -219,18 +219,18 @@ class Upload:
 
 _CQI = ("conversation_quality_overall", "conversation_quality_timeline")
 
-UPLOADS: Mapping[str, Upload] = MappingProxyType(
+UPLOADS: Mapping[str, UploadVersion] = MappingProxyType(
     {
         upload.name: upload
         for upload in (
-            Upload(
+            UploadVersion(
                 name="v1",
                 path="/v1/upload/analyze",  # sdk 1.3.4
                 makes_job=False,
                 includes=_CQI,
                 has_goals=True,
             ),
-            Upload(
+            UploadVersion(
                 name="v2",
                 path="/v2/upload/analyze",  # skill: v2 upload; sdk 1.3.4
                 makes_job=True,
@@ -243,7 +243,7 @@ UPLOADS: Mapping[str, Upload] = MappingProxyType(
     }
 )
 
-V0_UPLOAD = Upload(
+V0_UPLOAD = UploadVersion(
     name="v0",
     path="/v0/upload/analyze",  # docs: v0, before Inter-1; kept by the service
     makes_job=False,
@@ -281,7 +281,7 @@ class JobStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class UploadJob:
     """An upload job, as far as it steers."""
 
     job_id: str
@@ -296,7 +296,7 @@ class Job:
         return self.status in {JobStatus.COMPLETED, JobStatus.FAILED}
 
     @classmethod
-    def read(cls, body: bytes) -> Job:
+    def from_body(cls, body: bytes) -> UploadJob:
         """What a job's envelope says; in a thread where it may be large.
 
         Raises:
@@ -311,7 +311,7 @@ class Job:
         return cls(
             job_id=job_id,
             status=status,
-            error=ErrorBody.of(error) if isinstance(error, dict) else None,
+            error=ErrorBody.from_fields(error) if isinstance(error, dict) else None,
         )
 
 
@@ -332,15 +332,15 @@ class ErrorBody:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def read(cls, body: bytes) -> ErrorBody:
+    def from_body(cls, body: bytes) -> ErrorBody:
         """What an answer says; empty where it is none of the service's (sdk 1.3.4)."""
         try:
-            return cls.of(_object(body))
+            return cls.from_fields(_object(body))
         except RemoteProtocolError:
             return cls()
 
     @classmethod
-    def of(cls, frame: Fields) -> ErrorBody:
+    def from_fields(cls, frame: Fields) -> ErrorBody:
         said = {
             field.name: value
             for field in fields(cls)
@@ -403,7 +403,7 @@ def _count(frame: Fields, name: str) -> int | None:
     return value
 
 
-def _written(request: KeyPair | ClientTokenRequest | Revocation) -> dict[str, object]:
+def _to_json(request: KeyPair | ClientTokenRequest | Revocation) -> dict[str, object]:
     said = {f.name: getattr(request, f.name) for f in fields(request)}
     return {
         name: list(value) if isinstance(value, tuple) else value

@@ -26,7 +26,7 @@ from enum import StrEnum
 from ih_mcp.errors import LocalProtocolError, RemoteProtocolError
 
 from . import codec
-from .dialects import Dialect, Limits, Receipts
+from .dialects import Acknowledgement, Dialect, Limits
 from .messages import (
     ClientMessage,
     Close,
@@ -191,7 +191,7 @@ class Session:
 
     def _count_segment(self) -> int:
         self.segments += 1
-        if self.dialect.receipts is Receipts.PER_SEGMENT:
+        if self.dialect.acknowledgement is Acknowledgement.PER_SEGMENT:
             self.unsettled.add(self.segments)
         return self.segments
 
@@ -214,7 +214,7 @@ class Session:
                 pass
             case Ready(limits=limits, correlation_id=correlation_id):
                 is_client = self.side is Side.CLIENT
-                self.limits = limits.believed(self.dialect.limits) if is_client else limits
+                self.limits = limits.bounded_by(self.dialect.limits) if is_client else limits
                 self.correlation_id = correlation_id or self.correlation_id
             case Updated(config):
                 self.config = config

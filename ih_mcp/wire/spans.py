@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from .dialects import Dialect
 from .messages import Reading, ServerMessage
-from .progress import is_time, newest
+from .progress import is_media_time, newest_items
 
 Fields = Mapping[str, object]
 
@@ -177,7 +177,7 @@ class Lifecycle:
         overall = data.get("overall") or data.get("scores")  # blog: scores
         if isinstance(overall, Mapping):
             self.quality_overall = overall
-        for entry in newest(data.get("timeline")):
+        for entry in newest_items(data.get("timeline")):
             end = self._time(entry, "end", offset=offset)
             start = self._time(entry, "start", offset=offset)
             self.quality_timeline.append({**entry, "start": start, "end": end})
@@ -195,7 +195,7 @@ class Lifecycle:
     def _ranges(self, data: Fields, offset: float) -> list[Range]:
         return [
             Range(self._time(item, "start", offset=offset), self._time(item, "end", offset=offset))
-            for item in newest(data.get("ranges"))
+            for item in newest_items(data.get("ranges"))
         ]
 
     def _result(self, data: Fields, offset: float) -> None:
@@ -206,7 +206,7 @@ class Lifecycle:
             start = self._time(item, "start", offset=offset)
             end = self._time(item, "end", offset=offset)
             self._spans.append(replace(_span(item, _name(item), start), end_seconds=end))
-        for item in newest(body.get("engagement_state")):
+        for item in newest_items(body.get("engagement_state")):
             self._engage(item, offset)
             self._time(item, "end", offset=offset)
         quality = body.get("conversation_quality")
@@ -218,7 +218,7 @@ class Lifecycle:
             value = item.get(name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            if is_time(value):
+            if is_media_time(value):
                 seconds = value + offset
                 self.latest_seconds = max(self.latest_seconds, seconds)
                 return seconds
@@ -254,7 +254,7 @@ def _has_signals(data: Fields) -> bool:
 def _signals(data: Fields) -> Iterable[Fields]:
     """The signals of a message: itself, or those in its `signals` (docs: v1 quickstart)."""
     if _has_signals(data):
-        return newest(data.get("signals", data.get("signal")))
+        return newest_items(data.get("signals", data.get("signal")))
     return (data,)
 
 

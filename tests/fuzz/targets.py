@@ -26,7 +26,7 @@ from ih_mcp.streams.outbox import Outbox, Outgoing
 from ih_mcp.streams.splice import Splice
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Reading
-from ih_mcp.wire.progress import reach
+from ih_mcp.wire.progress import read_progress
 from ih_mcp.wire.session import Session, Side, State
 from ih_mcp.wire.spans import EngagementSpan, Lifecycle, Span
 
@@ -230,7 +230,7 @@ def relay(data: bytes) -> None:
         except RemoteProtocolError:
             continue
         assert not was_ended
-        assert not isinstance(message, Reading) or _is_finite(reach(message))
+        assert not isinstance(message, Reading) or _is_finite(read_progress(message))
         lives.receive(message, offset_seconds=3.0)  # type: ignore[arg-type]  # of a server
     lives.close()
     assert math.isfinite(lives.latest_seconds)

@@ -13,7 +13,7 @@ async def test_an_answer_does_not_wait_until_its_beginning_was_acknowledged() ->
     """Small writes are not held back: else each answer on a kept connection takes 40 ms more."""
     sends_at_once: list[bool] = []
 
-    class Http(listen._Http):
+    class Http(listen._BoundedHttp):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             accepted = transport.get_extra_info("socket")
@@ -21,7 +21,7 @@ async def test_an_answer_does_not_wait_until_its_beginning_was_acknowledged() ->
 
     with listen.open_listener("127.0.0.1", 0) as listener:
         async with (
-            listen.serving(PlainTextResponse("hello"), listener, max_message_bytes=1, http=Http),
+            listen.serve_app(PlainTextResponse("hello"), listener, max_message_bytes=1, http=Http),
             httpx2.AsyncClient(trust_env=False) as client,
         ):
             assert (await client.get(listen.url_of(listener))).text == "hello"

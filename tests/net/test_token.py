@@ -10,7 +10,7 @@ from ih_mcp.errors import ServiceError
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import token
 from ih_mcp.net.rest import Reply
-from ih_mcp.net.token import RENEW_SECONDS, Fixed, Minted
+from ih_mcp.net.token import RENEW_SECONDS, FixedCredential, MintedCredential
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import KeyPair
 from tests.facts import shows
@@ -44,11 +44,11 @@ def mint(monkeypatch: pytest.MonkeyPatch) -> Mint:
 
 
 async def test_a_key_is_its_own_bearer() -> None:
-    assert await Fixed("ih_live_1").bearer() == "ih_live_1"
+    assert await FixedCredential("ih_live_1").bearer() == "ih_live_1"
 
 
 async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
-    minted = Minted(PAIR, base_url="http://h", path="/v1/auth")
+    minted = MintedCredential(PAIR, base_url="http://h", path="/v1/auth")
     got: list[str] = []
 
     async def ask() -> None:
@@ -67,7 +67,7 @@ async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
 async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
     mint.go_on.set()
     now = 0.0
-    minted = Minted(PAIR, base_url="http://h", path="/v0/auth", now=lambda: now)
+    minted = MintedCredential(PAIR, base_url="http://h", path="/v0/auth", now=lambda: now)
     assert await minted.bearer() == "t1"
     now = 900 - RENEW_SECONDS - 0.1
     assert await minted.bearer() == "t1"
@@ -85,11 +85,11 @@ async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
 
 async def test_a_refused_pair_keeps_the_services_words_and_no_secret(ffmpeg: Ffmpeg) -> None:
     async with serve(ffmpeg=ffmpeg) as running:
-        good = Minted(PAIR, base_url=running.url, path="/v1/auth")
+        good = MintedCredential(PAIR, base_url=running.url, path="/v1/auth")
         assert (await good.bearer()).startswith("eyJ")
         wrong = KeyPair(key_id="kid", key_secret="wrong")
         with pytest.raises(ServiceError) as refused:
-            await Minted(wrong, base_url=running.url, path="/v1/auth").bearer()
+            await MintedCredential(wrong, base_url=running.url, path="/v1/auth").bearer()
     assert refused.value.facts["server_code"] == "ih2001"
     assert refused.value.code == "auth_failed"
     assert "secret" not in repr(PAIR)

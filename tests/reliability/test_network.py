@@ -59,9 +59,9 @@ def test_how_long_anything_is_waited_for() -> None:
     assert (opener._MIN_SEND_SECONDS, opener._PROGRESS_SECONDS) == (30, 20)
     assert opener._SLOWEST_BYTES_PER_SECOND == 128 * 2**10
     assert opener.MAX_MESSAGE_BYTES == 8 * 2**20
-    usual = retry.Rule()
-    assert (usual.tries, usual.outage_seconds) == (6, 60)
-    assert (usual.base_seconds, usual.cap_seconds) == (0.5, 15)
+    usual = retry.RetryPolicy()
+    assert (usual.max_attempts, usual.max_outage_seconds) == (6, 60)
+    assert (usual.base_seconds, usual.max_seconds) == (0.5, 15)
 
 
 @pytest.fixture

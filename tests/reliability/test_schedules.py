@@ -19,13 +19,13 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError, LocalProtocolError, TransportError
 from ih_mcp.journal import Entry as Kept
-from ih_mcp.net.socket import Loss, Socket, SocketClosed
+from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Closing, Completed, Ended, Error, Reading
-from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.refusal import refusal_error
 from tests.streams.service import Service
 
 from .budget import SEED, dice, often, report
@@ -33,6 +33,12 @@ from .checker import Body, History, Poll, Session, check
 from .virtual import VirtualLoop
 
 HEADER = b"HEAD"
+
+LOSSES = [
+    ConnectionLoss.PEER_SILENT,
+    ConnectionLoss.MESSAGE_TOO_BIG,
+    ConnectionLoss.CONNECTION_LOST,
+]
 
 
 @dataclass
@@ -85,7 +91,7 @@ class World:
         if chance < 0.1:
             raise TransportError("gone", code="unreachable", retry=True)
         if chance < 0.15:
-            raise refusal("no", status=self.dice.choice([401, 429, 500, 503]))
+            raise refusal_error("no", status=self.dice.choice([401, 429, 500, 503]))
         peer = Peer(Service(self.dialect))
         self.peers.append(peer)
         self.tasks.start_soon(self._play, peer)
@@ -137,7 +143,7 @@ class World:
         elif chance < 0.72:
             await service.socket.abort()
         elif chance < 0.75:
-            loss = dice.choice([Loss.PEER_SILENT, Loss.MESSAGE_TOO_BIG, Loss.CONNECTION_LOST])
+            loss = dice.choice(LOSSES)
             service.client.end(SocketClosed(None, "lost", loss=loss))
         if not self.dialect.greets:
             peer.said += await service.say(Completed(service.session.segments))

@@ -98,7 +98,8 @@ async def test_s29_its_own_process_gets_in(local: Runtime) -> None:
     assert (await local_client(local)).status_code == 101
     stream = await local.start_stream(Opening(api="v1"))
     await stream.opened()
-    token = Token.read((await local.mint("/v1/auth", local.credentials.key_pair().body())).encode())
+    minted = await local.mint("/v1/auth", local.credentials.key_pair().body())
+    token = Token.from_body(minted.encode())
     assert (await local_client(local, token.access_token)).status_code == 101
 
 

@@ -35,7 +35,7 @@ from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.rest import Job
+from ih_mcp.wire.rest import UploadJob
 from tests.road.host import Process, environment
 from tests.road.test_process_end import BOUND_SECONDS, ENDS, children
 from tests.streams.service import Service
@@ -167,7 +167,7 @@ async def test_s21_a_job_with_a_large_result_is_read_without_holding_anybody_up(
     result = {"signals": [{"type": "agreement", "start": n / 3, "end": n} for n in range(150_000)]}
     body = json.dumps({"job_id": "j1", "result": result, "status": "completed"}).encode()
     async with holding() as hold:
-        job = await to_thread.run_sync(Job.read, body)
+        job = await to_thread.run_sync(UploadJob.from_body, body)
     assert (job.job_id, job.status) == ("j1", "completed")
     check("S21", f"a job of {len(body) // 2**20} MiB", hold)
 

@@ -32,7 +32,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import rest
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.rest import open_rest
-from ih_mcp.net.retry import rule
+from ih_mcp.net.retry import find_policy
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
 from tests.net.between import ENDPOINT, NAME, Between, http, open_between, page
@@ -278,7 +278,7 @@ async def test_s48_what_a_proxy_does_is_told_as_the_proxys(
     assert f"127.0.0.1:{proxy.port} of https_proxy" in error.what
     assert "IH_MCP_ENDPOINT" not in error.help
     assert error.retry == (error.code == "unreachable")
-    assert (rule(error) is not None) == error.retry
+    assert (find_policy(error) is not None) == error.retry
     if login:
         assert b"proxy-authorization: basic " in proxy.asked[0].lower()
 
@@ -293,7 +293,7 @@ async def test_s48_a_certificate_nobody_trusts_behind_a_proxy_is_told(
         async with open_between(Between(tls=context, service_says=page())) as proxy:
             variables.setenv("HTTPS_PROXY", proxy.url)
             error = await failure_of(way)
-    assert (error.code, error.retry, rule(error)) == ("tls", False, None)
+    assert (error.code, error.retry, find_policy(error)) == ("tls", False, None)
     assert "SSL_CERT_FILE" in error.help
     assert "sign-in" in error.help
 
@@ -412,7 +412,7 @@ async def test_s48_a_page_in_place_of_the_service_is_told_as_one(
         if is_tunnelled:
             variables.setenv("HTTPS_PROXY", between.url)
         error = await failure_of(way, ENDPOINT if is_tunnelled else between.url)
-    assert (error.code, error.retry, rule(error)) == (code, False, None)
+    assert (error.code, error.retry, find_policy(error)) == (code, False, None)
     assert "sign in" in error.help
     assert "IH_MCP_ENDPOINT" in error.help
     if b"portal.hotel" in says:
@@ -486,7 +486,7 @@ async def test_s48_an_odd_environment_is_a_setting_to_correct(
     errors = [await failure_of(way) for way in WAYS]
     for error in errors:
         assert isinstance(error, ConfigurationError)
-        assert (error.code, error.retry, rule(error)) == ("configuration", False, None)
+        assert (error.code, error.retry, find_policy(error)) == ("configuration", False, None)
         assert words in error.what
         assert next(iter(odd)) in error.help
 

@@ -29,9 +29,9 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
-from ih_mcp.net.token import Fixed, Minted
+from ih_mcp.net.token import FixedCredential, MintedCredential
 from ih_mcp.settings import Settings, read_settings
-from ih_mcp.wire.rest import Job, KeyPair
+from ih_mcp.wire.rest import KeyPair, UploadJob
 from tests.leaks import KEY, ODD_KEYS, PLANTED, look
 from tests.road.host import environment, open_host
 
@@ -301,7 +301,7 @@ async def test_s22_what_the_token_endpoint_says_is_a_token_or_remote_protocol(
     name: str, service: Service
 ) -> None:
     service.body = ODD_TOKENS[name]
-    minted = Minted(PAIR, base_url=service.url, path="/v1/auth")
+    minted = MintedCredential(PAIR, base_url=service.url, path="/v1/auth")
     with pytest.raises(RemoteProtocolError) as refused:
         await minted.bearer()
     assert refused.value.code == "remote_protocol"
@@ -333,7 +333,7 @@ async def test_s22_a_token_that_is_none_is_not_handed_on(
 
 async def test_s22_a_token_good_for_ever_is_taken(service: Service) -> None:
     service.body = b'{"access_token":" t0ken-of-this-kind\\r\\n","expires_in":1' + b"0" * 400 + b"}"
-    minted = Minted(PAIR, base_url=service.url, path="/v1/auth")
+    minted = MintedCredential(PAIR, base_url=service.url, path="/v1/auth")
     assert [await minted.bearer() for _ in range(2)] == ["t0ken-of-this-kind"] * 2
     assert len(service.paths) == 1
     assert "t0ken" not in redaction.redact("Bearer t0ken-of-this-kind")
@@ -376,8 +376,8 @@ def test_s22_no_text_of_ours_shows_a_known_secret(form: str) -> None:
 
 async def test_s22_a_credential_is_known_from_its_first_use_on() -> None:
     """Whoever gave it: the settings, a program, or the stand-in of this process."""
-    bearer = await Fixed("g1ven-by-a-program").bearer()
-    Minted(
+    bearer = await FixedCredential("g1ven-by-a-program").bearer()
+    MintedCredential(
         KeyPair(key_id="id", key_secret="s3cret-of-a-program"), base_url="http://h", path="/v1/auth"
     )
     assert redaction.redact(f"x{bearer}y s3cret-of-a-program") == "x(hidden)y (hidden)"
@@ -531,7 +531,7 @@ ODD_JOB_IDS = {
 def test_s40_a_job_id_that_is_none_is_remote_protocol(name: str) -> None:
     body = json.dumps({"job_id": ODD_JOB_IDS[name], "status": "queued"}).encode()
     with pytest.raises(RemoteProtocolError, match="job_id") as refused:
-        Job.read(body)
+        UploadJob.from_body(body)
     assert refused.value.code == "remote_protocol"
     assert len(refused.value.what) < 100
 
@@ -539,7 +539,7 @@ def test_s40_a_job_id_that_is_none_is_remote_protocol(name: str) -> None:
 def test_s40_a_job_id_is_taken_as_it_came() -> None:
     for job_id in GOOD_JOB_IDS:
         body = json.dumps({"job_id": job_id, "status": "queued"}).encode()
-        assert Job.read(body).job_id == job_id
+        assert UploadJob.from_body(body).job_id == job_id
 
 
 @pytest.mark.parametrize("name", ["another path", "a lone surrogate", "3 MB"])

@@ -22,7 +22,7 @@ from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.sources.file import Source, feed
 from ih_mcp.streams.stream import Plan
 from ih_mcp.wire import dialects
-from ih_mcp.wire.dialects import DIALECTS, V2, dialect
+from ih_mcp.wire.dialects import DIALECTS, V2, find_dialect
 
 from .conftest import StartStandin
 
@@ -63,7 +63,7 @@ async def test_an_invented_version_goes_all_the_way_by_key_pair(
         credentials = Credentials(settings, always(running.url))
         bearer = await (await credentials.give("v3")).bearer()
         stream = await registry.start(
-            Plan(dialect=dialect("v3"), base_url=running.url),
+            Plan(dialect=find_dialect("v3"), base_url=running.url),
             partial(open_socket, bearer=bearer),
             feed=partial(feed, source=source, pace=PaceName.FAST),
         )

@@ -19,7 +19,14 @@ from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
-from ih_mcp.wire.error_catalog import CATALOG, CLOSE_CODES, STATUSES, Retry, close_row, row
+from ih_mcp.wire.error_catalog import (
+    CATALOG,
+    CLOSE_CODES,
+    STATUSES,
+    Retry,
+    find_close_code,
+    find_error,
+)
 from tests.facts import shows
 
 from .conftest import StartStandin
@@ -51,7 +58,7 @@ async def meet(
 
 def expect(failure: IhMcpError | None, code: str) -> None:
     """What the catalog says of an id is what a caller is told."""
-    known = row(code)
+    known = find_error(code)
     assert isinstance(failure, ServiceError)
     assert failure.facts["server_code"] == code
     assert failure.retry is (known.retry is not Retry.NEVER)
@@ -120,7 +127,7 @@ async def test_a_close_code(code: int, standin: StartStandin, tmp_path: Path) ->
         assert (failure.code, failure.retry) == ("connection_lost", True)
         assert record["segments"] == {"unknown": 1}
     else:
-        known = close_row(code)
+        known = find_close_code(code)
         assert isinstance(failure, ServiceError)
         assert failure.facts["close_code"] == code
         assert failure.retry is (known.retry is not Retry.NEVER)

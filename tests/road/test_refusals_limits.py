@@ -31,7 +31,7 @@ from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.sources.pushed import push
 from ih_mcp.streams.stream import Plan, Stream
 from ih_mcp.wire.dialects import V1, V2, Dialect, Limits
-from ih_mcp.wire.error_catalog import Retry, row
+from ih_mcp.wire.error_catalog import Retry, find_error
 from ih_mcp.wire.messages import Config
 from tests.facts import shows
 from tests.standin.fakes import ScriptedAnalyst, open_toy, toy
@@ -160,7 +160,7 @@ async def test_what_breaks_a_limit_is_told_and_kept(
     errors = [json.loads(text)["data"]["code"] for text in kept if '"type": "error"' in text]
     assert set(errors) == {case.code}
     if case.ends:
-        known = row(case.code)
+        known = find_error(case.code)
         assert isinstance(stream.failure, ServiceError)
         assert stream.failure.facts["server_code"] == case.code
         assert stream.failure.retry is (known.retry is not Retry.NEVER)

@@ -14,7 +14,7 @@ from ih_mcp.standin.credential_store import Caps, Grant
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.wire.dialects import V1, V2, Dialect
-from ih_mcp.wire.error_catalog import ROWS, Row
+from ih_mcp.wire.error_catalog import ROWS, ErrorRow
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.facts import shows
 
@@ -689,7 +689,9 @@ async def test_a_segment_meets_the_fault_that_was_ordered(
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
-async def test_any_refusal_of_the_catalog_can_be_ordered_and_closes_as_it_says(row: Row) -> None:
+async def test_any_refusal_of_the_catalog_can_be_ordered_and_closes_as_it_says(
+    row: ErrorRow,
+) -> None:
     async with session(scripted({"at": "segment", "n": 1, "error": row.code})) as client:
         await client.until("session.ready")
         await client.socket.send_segment(toy(0, 2))

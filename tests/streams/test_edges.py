@@ -14,7 +14,7 @@ import pytest
 
 from ih_mcp.errors import CallerError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.net.socket import Loss, Socket, SocketClosed
+from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
 from ih_mcp.streams.outbox import Entry, Outgoing, Queued
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Plan, Stream
@@ -485,7 +485,8 @@ async def test_an_upload_that_gets_stuck_is_told_by_its_name(
 
         async def stuck(data: bytes) -> None:  # as the real socket: it lets go, then says why
             await first.client.abort()
-            raise SocketClosed(None, f"{len(data)} bytes got stuck", loss=Loss.UPLOAD_STALLED)
+            loss = ConnectionLoss.UPLOAD_STALLED
+            raise SocketClosed(None, f"{len(data)} bytes got stuck", loss=loss)
 
         monkeypatch.setattr(first.client, "send_segment", stuck)
         await stream.put(cut(b"abc", 0))

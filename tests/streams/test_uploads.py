@@ -11,22 +11,22 @@ import pytest
 from ih_mcp.errors import IhMcpError, JournalError, TransportError, UnknownStreamError
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.net.rest import Reply
-from ih_mcp.net.token import Fixed
+from ih_mcp.net.token import FixedCredential
 from ih_mcp.streams import uploads as analysis
 from ih_mcp.streams.uploads import Analyses, Request, open_analyses
-from ih_mcp.wire.refusal import refusal
+from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import UPLOADS
 from tests.facts import shows
 
 JOB = '{"job_id":"j1", "status" : "%s" ,"x":1.0,"x":2e1}'
-KEY = Fixed("ih_test")
+KEY = FixedCredential("ih_test")
 
 
-async def reach() -> tuple[str, Fixed]:
+async def reach() -> tuple[str, FixedCredential]:
     return "http://h", KEY
 
 
-async def unreachable() -> tuple[str, Fixed]:
+async def unreachable() -> tuple[str, FixedCredential]:
     raise AssertionError("what is kept is read without a key")
 
 
@@ -111,12 +111,12 @@ async def test_a_synchronous_answer_is_kept_byte_for_byte(tmp_path: Path, servic
 async def test_a_job_is_asked_for_until_it_is_settled_also_while_the_service_is_busy(
     tmp_path: Path, service: Service
 ) -> None:
-    busy = refusal("GET", error_id="ih1002", status=503)
+    busy = refusal_error("GET", error_id="ih1002", status=503)
     service.answers = [
         JOB % "queued",
         JOB % "running",
         busy,
-        refusal("GET", error_id="ih1003", status=503),
+        refusal_error("GET", error_id="ih1003", status=503),
         TransportError("lost", retry=True),
         JOB % "completed",
     ]
@@ -134,7 +134,7 @@ async def test_a_job_is_asked_for_until_it_is_settled_also_while_the_service_is_
 def test_a_busy_service_is_left_alone_as_long_as_it_asks(
     retry_after: str | None, pause: float, seconds: float
 ) -> None:
-    busy = refusal("GET", error_id="ih3002", status=429, retry_after=retry_after)
+    busy = refusal_error("GET", error_id="ih3002", status=429, retry_after=retry_after)
     assert analysis.longer(pause, busy) == seconds
 
 
@@ -152,7 +152,7 @@ async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: S
 
 @shows("gone-jobs")
 async def test_a_job_that_is_gone_is_told(tmp_path: Path, service: Service) -> None:
-    service.answers = [JOB % "queued", refusal("GET", error_id="ih4021", status=404)]
+    service.answers = [JOB % "queued", refusal_error("GET", error_id="ih4021", status=404)]
     async with opened(tmp_path) as (journal, analyses):
         analysis_id = await start(analyses, "v2")
         assert await result(journal, analyses, analysis_id) == ("failed", "refused", [])

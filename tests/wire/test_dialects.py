@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ih_mcp.errors import CallerError
-from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, dialect
+from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, find_dialect
 from tests.facts import shows
 
 
@@ -40,6 +40,6 @@ def test_an_unknown_model_names_the_known_ones() -> None:
 
 
 def test_versions_are_found_by_name() -> None:
-    assert [dialect(name) for name in DIALECTS] == [V0, V1, V2]
+    assert [find_dialect(name) for name in DIALECTS] == [V0, V1, V2]
     with pytest.raises(CallerError, match="'v9' is not known"):
-        dialect("v9")
+        find_dialect("v9")

@@ -10,11 +10,11 @@ from ih_mcp.wire.error_catalog import (
     CLOSE_CODES,
     ROWS,
     STATUSES,
-    End,
+    ErrorRow,
     Fault,
     Retry,
-    Row,
-    close_row,
+    StatusRow,
+    find_close_code,
 )
 from tests.facts import shows
 
@@ -42,7 +42,7 @@ def test_every_close_code_and_status_anybody_has_named_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("row", [*ROWS, *CLOSE_CODES.values(), *STATUSES.values()])
-def test_every_row_says_what_to_do_in_one_sentence(row: Row | End) -> None:
+def test_every_row_says_what_to_do_in_one_sentence(row: ErrorRow | StatusRow) -> None:
     assert row.advice[0].isupper()
     assert row.advice.endswith(".")
     assert ". " not in row.advice
@@ -52,35 +52,35 @@ def test_every_row_says_what_to_do_in_one_sentence(row: Row | End) -> None:
 
 @shows("quota-close")
 def test_an_own_close_code_without_a_row_is_read_as_the_refusal_it_is_numbered_after() -> None:
-    quota = close_row(4029)
+    quota = find_close_code(4029)
     assert (quota.fault, quota.retry) == (Fault.ACCOUNT, Retry.AFTER_WAIT)
     for code, status in [(4000, 400), (4001, 401), (4013, 413), (4022, 422)]:
-        inferred, refused = close_row(code), STATUSES[status]
+        inferred, refused = find_close_code(code), STATUSES[status]
         assert (inferred.code, inferred.advice) == (code, refused.advice)
         assert (inferred.fault, inferred.retry) == (refused.fault, refused.retry)
         assert inferred.source.startswith("inferred")
     for code in (3000, 3401, 4002, 4099, 4100, 4103, 4999):
-        assert close_row(code).advice == "Ask the vendor what it means."
+        assert find_close_code(code).advice == "Ask the vendor what it means."
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
-def test_a_session_that_goes_on_is_not_closed(row: Row) -> None:
+def test_a_session_that_goes_on_is_not_closed(row: ErrorRow) -> None:
     assert row.ends_session or row.close_code is None
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
-def test_what_a_row_retries_in_the_same_session_leaves_it_open(row: Row) -> None:
+def test_what_a_row_retries_in_the_same_session_leaves_it_open(row: ErrorRow) -> None:
     assert not (row.ends_session and row.retry is Retry.SAME_SESSION)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
-def test_a_refused_credential_is_never_tried_again(row: Row) -> None:
+def test_a_refused_credential_is_never_tried_again(row: ErrorRow) -> None:
     if row.fault is Fault.CREDENTIAL:
         assert row.retry is Retry.NEVER
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
-def test_the_statuses_and_close_codes_of_a_row_have_rows_themselves(row: Row) -> None:
+def test_the_statuses_and_close_codes_of_a_row_have_rows_themselves(row: ErrorRow) -> None:
     assert row.status is None or row.status == 200 or row.status in STATUSES
     assert row.close_code is None or row.close_code in CLOSE_CODES
 
@@ -113,7 +113,7 @@ def test_links_are_those_the_vendor_publishes(code: str, link: str) -> None:
     ],
 )
 def test_an_unknown_id_is_read_by_its_first_digit(code: str, fault: Fault, retry: Retry) -> None:
-    row = catalog.row(code)
+    row = catalog.find_error(code)
     assert (row.fault, row.retry, row.ends_session) == (fault, retry, False)
 
 
@@ -135,6 +135,6 @@ def test_the_reconnect_policy_is_the_documented_one() -> None:
 
 @given(st.text(max_size=12), st.integers(0, 9999))
 def test_anything_has_a_row(code: str, number: int) -> None:
-    assert catalog.row(code).advice
-    assert catalog.close_row(number).code == number
-    assert catalog.status_row(number).code == number
+    assert catalog.find_error(code).advice
+    assert catalog.find_close_code(number).code == number
+    assert catalog.find_http_status(number).code == number

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.wire.error_catalog import row, status_row
+from ih_mcp.wire.error_catalog import find_error, find_http_status
 from ih_mcp.wire.messages import pcm_format
-from ih_mcp.wire.refusal import judged, refusal, wait_seconds
+from ih_mcp.wire.refusal import classify_refusal, parse_retry_after, refusal_error
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -27,7 +27,7 @@ DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
     ],
 )
 def test_every_form_of_when_to_come_back_is_told_in_seconds(said: str, seconds: float) -> None:
-    refused = refusal("it was refused", status=503, retry_after=said, date=DATE)
+    refused = refusal_error("it was refused", status=503, retry_after=said, date=DATE)
     assert refused.facts["retry_after_s"] == seconds
     assert refused.help.endswith(f" The service asks to wait {math.ceil(seconds)} s.")
 
@@ -42,26 +42,26 @@ def test_every_form_of_when_to_come_back_is_told_in_seconds(said: str, seconds: 
     ],
 )
 def test_what_cannot_be_waited_for_counts_as_not_said(said: str) -> None:
-    refused = refusal("it was refused", status=429, retry_after=said, date=DATE)
+    refused = refusal_error("it was refused", status=429, retry_after=said, date=DATE)
     assert "retry_after_s" not in refused.facts
-    assert refused.help == status_row(429).advice
+    assert refused.help == find_http_status(429).advice
 
 
 def test_a_wait_that_would_not_help_is_not_advised() -> None:
-    refused = refusal("it was refused", status=401, retry_after="7")
-    assert (refused.facts["retry_after_s"], refused.help) == (7, status_row(401).advice)
+    refused = refusal_error("it was refused", status=401, retry_after="7")
+    assert (refused.facts["retry_after_s"], refused.help) == (7, find_http_status(401).advice)
 
 
 @given(st.text(), st.none() | st.text())
 def test_no_text_breaks_what_reads_it(said: str, date: str | None) -> None:
-    seconds = wait_seconds(said, date=date)
+    seconds = parse_retry_after(said, date=date)
     assert seconds is None or 0 <= seconds <= 31 * 86_400
 
 
 def test_a_date_without_anything_to_count_from_counts_as_not_said() -> None:
-    assert wait_seconds(DATE) is None
-    assert wait_seconds(DATE, date="yesterday") is None
-    assert wait_seconds(None, date=DATE) is None
+    assert parse_retry_after(DATE) is None
+    assert parse_retry_after(DATE, date="yesterday") is None
+    assert parse_retry_after(None, date=DATE) is None
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000])
@@ -70,5 +70,5 @@ def test_raw_sound_is_declared_as_the_service_takes_it(rate: int) -> None:
 
 
 def test_an_id_alone_that_nobody_knows_is_judged_by_its_first_digit() -> None:
-    assert judged("ih5999") == row("ih5999")
-    assert judged("ih5999", close_code=1008) != row("ih5999")
+    assert classify_refusal("ih5999") == find_error("ih5999")
+    assert classify_refusal("ih5999", close_code=1008) != find_error("ih5999")

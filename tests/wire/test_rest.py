@@ -11,10 +11,10 @@ from ih_mcp.wire.rest import (
     UPLOADS,
     ClientTokenRequest,
     ErrorBody,
-    Job,
     KeyPair,
     Revocation,
     Token,
+    UploadJob,
     job_path,
 )
 
@@ -43,7 +43,7 @@ def test_what_one_end_asks_the_other_reads(
     asked: KeyPair | ClientTokenRequest | Revocation,
 ) -> None:
     body = json.dumps(asked.body()).encode()
-    assert type(asked).read(body) == asked
+    assert type(asked).from_body(body) == asked
 
 
 def test_secrets_are_not_shown() -> None:
@@ -76,13 +76,13 @@ def test_a_wrong_request_names_the_id_that_answers_it(
     kind: type[KeyPair | ClientTokenRequest | Revocation], body: bytes, code: str
 ) -> None:
     with pytest.raises(RemoteProtocolError) as refused:
-        kind.read(body)
+        kind.from_body(body)
     assert refused.value.code == code
 
 
 def test_a_token_answer_is_read_as_far_as_it_steers() -> None:
     body = b'{"access_token":"t","token_type":"Bearer","expires_in":900,"scope":"a b","new":[1]}'
-    assert Token.read(body) == Token(access_token="t", expires_in=900.0, scope="a b")
+    assert Token.from_body(body) == Token(access_token="t", expires_in=900.0, scope="a b")
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_a_token_answer_is_read_as_far_as_it_steers() -> None:
 )
 def test_a_token_answer_without_a_token_is_theirs_to_mend(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
-        Token.read(body)
+        Token.from_body(body)
 
 
 def test_a_job_is_settled_when_nothing_more_comes() -> None:
     states = {
-        name: Job.read(json.dumps({"job_id": "j", "status": name}).encode()).is_settled
+        name: UploadJob.from_body(json.dumps({"job_id": "j", "status": name}).encode()).is_settled
         for name in ("queued", "running", "completed", "failed", "paused")
     }
     assert [name for name, settled in states.items() if settled] == ["completed", "failed"]
@@ -111,19 +111,19 @@ def test_a_job_is_settled_when_nothing_more_comes() -> None:
 
 def test_a_failed_job_says_why() -> None:
     body = b'{"job_id":"j","status":"failed","error":{"error_id":"ih1004","message":3}}'
-    assert Job.read(body).error == ErrorBody(error_id="ih1004")
+    assert UploadJob.from_body(body).error == ErrorBody(error_id="ih1004")
     with pytest.raises(RemoteProtocolError):
-        Job.read(b'{"job_id":"j"}')
+        UploadJob.from_body(b'{"job_id":"j"}')
 
 
 @given(st.binary(max_size=40))
 def test_any_error_body_can_be_read(body: bytes) -> None:
-    assert isinstance(ErrorBody.read(body), ErrorBody)
+    assert isinstance(ErrorBody.from_body(body), ErrorBody)
 
 
 def test_an_error_body_keeps_what_the_service_said() -> None:
     said = ErrorBody(error_id="ih2001", message="m", link="l", correlation_id="c")
-    assert ErrorBody.read(json.dumps(said.body()).encode()) == said
+    assert ErrorBody.from_body(json.dumps(said.body()).encode()) == said
 
 
 def test_forms_carry_what_a_version_takes() -> None:
@@ -145,7 +145,7 @@ def test_forms_carry_what_a_version_takes() -> None:
 
 def test_a_key_pair_without_scopes_asks_for_nothing_that_can_be_given() -> None:
     with pytest.raises(RemoteProtocolError, match="names no scopes") as refused:
-        KeyPair.read(b'{"key_id":"a","key_secret":"b"}')
+        KeyPair.from_body(b'{"key_id":"a","key_secret":"b"}')
     assert refused.value.code == "ih4005"
 
 

@@ -37,7 +37,7 @@ from ih_mcp.standin.sessions.segments import SegmentSession
 from ih_mcp.standin.sessions.service import EnvelopeSession
 from ih_mcp.standin.state import StandinState, bearer_credential, make_refusal
 from ih_mcp.standin.uploads.files import FfmpegFiles
-from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, Family
+from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, MessageFormat
 from ih_mcp.wire.rest import (
     CLIENT_TOKENS_PATH,
     REVOKE_PATH,
@@ -229,8 +229,8 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
 def _conversation(
     state: StandinState, peer: AsgiSocket, call: SessionRequest, record: SessionRecord
 ) -> ServerSession:
-    match call.dialect.family:
-        case Family.ENVELOPE:
+    match call.dialect.message_format:
+        case MessageFormat.ENVELOPE:
             kind = EnvelopeSession if call.dialect.coaching is None else RealtimeSession
             return kind(
                 peer,
@@ -240,7 +240,7 @@ def _conversation(
                 recorder=state.recorder,
                 open_decoder=state.open_decoder,
             )
-        case Family.STATUS:
+        case MessageFormat.STATUS:
             return SegmentSession(
                 peer,
                 call,

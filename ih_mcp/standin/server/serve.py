@@ -13,7 +13,7 @@ from uvicorn._types import ASGISendEvent
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.net.listen import open_listener, serving, url_of
+from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import BoundedWebSocket
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
 from ih_mcp.standin.client_socket import FAR_ABOVE, TRANSPORT
@@ -70,7 +70,7 @@ async def serve(
     with open_listener(host, port) as listener:
         async with (
             state.run(),
-            serving(
+            serve_app(
                 Gate(app, is_private=options.key is not None),
                 listener,
                 max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002

@@ -62,7 +62,7 @@ def answer_refusals(endpoint: Endpoint) -> Endpoint:
 async def exchange_key_pair(request: Request) -> Response:
     """`POST /v1/auth`: a key pair for an access token. Only held scopes come back."""
     state: StandinState = request.app.state.standin
-    asked = KeyPair.read(await _body(request))
+    asked = KeyPair.from_body(await _body(request))
     if not state.credentials.takes_secret(asked.key_secret):
         raise RefusedError("ih2001")
     granted = [scope for scope in _endpoint_scopes(asked.scopes) if scope in _KNOWN_SCOPES]
@@ -82,7 +82,7 @@ async def exchange_key_pair(request: Request) -> Response:
 async def mint_client_token(request: Request) -> Response:
     """`POST /v1/client_tokens`: a capped token; the key is in the body."""
     state: StandinState = request.app.state.standin
-    asked = ClientTokenRequest.read(await _body(request))
+    asked = ClientTokenRequest.from_body(await _body(request))
     grant = state.authorize(request, asked.api_key)
     scopes = _endpoint_scopes(asked.scopes or (STREAM_SCOPE,))
     _require(grant, scopes)
@@ -110,7 +110,7 @@ async def mint_client_token(request: Request) -> Response:
 async def revoke_client_token(request: Request) -> Response:
     """`POST /v1/client_tokens/revoke`: no body, also for a token that is gone already."""
     state: StandinState = request.app.state.standin
-    asked = Revocation.read(await _body(request))
+    asked = Revocation.from_body(await _body(request))
     state.authorize(request, asked.api_key)
     state.credentials.revoke(asked.token, account=asked.api_key)
     return Response(status_code=204)

@@ -31,7 +31,7 @@ from ih_mcp.standin.uploads.files import FileAnalysis, analyse_file, temporary_f
 from ih_mcp.standin.uploads.jobs import JobError
 from ih_mcp.standin.uploads.results import make_v0_upload, make_v1_upload, make_v2_upload
 from ih_mcp.wire.dialects import DIALECTS
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, Upload
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, UploadVersion
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,9 @@ async def analyze_v1(request: Request) -> Response:
     )
 
 
-async def _analyse_at_once(request: Request, upload: Upload) -> tuple[_UploadRequest, FileAnalysis]:
+async def _analyse_at_once(
+    request: Request, upload: UploadVersion
+) -> tuple[_UploadRequest, FileAnalysis]:
     """Take a file and look at it while the client waits, in the windows of a stream."""
     state: StandinState = request.app.state.standin
     options = state.options
@@ -177,7 +179,7 @@ async def _hold_folder(state: StandinState) -> AsyncIterator[Path]:
             yield place
 
 
-async def _receive_upload(request: Request, upload: Upload, folder: Path) -> _UploadRequest:
+async def _receive_upload(request: Request, upload: UploadVersion, folder: Path) -> _UploadRequest:
     state: StandinState = request.app.state.standin
     grant = _authorize(state, request)
     bounded = _bound_body(request, state.options.max_upload_bytes + _FORM_BYTES)
@@ -233,7 +235,7 @@ def _authorize(state: StandinState, request: Request) -> Grant:
     return grant
 
 
-def _model(form: FormData, upload: Upload, served: tuple[str, ...]) -> str | None:
+def _model(form: FormData, upload: UploadVersion, served: tuple[str, ...]) -> str | None:
     if not upload.models:
         return None
     model = form.get("model")
@@ -246,7 +248,7 @@ def _model(form: FormData, upload: Upload, served: tuple[str, ...]) -> str | Non
     return str(model)
 
 
-def _wait_seconds(form: FormData, upload: Upload) -> int:
+def _wait_seconds(form: FormData, upload: UploadVersion) -> int:
     said = str(form.get("wait_seconds") or 0)
     if not _NUMBER.fullmatch(said) or int(said) > upload.max_wait_seconds:
         raise RefusedError("ih4005", f"wait_seconds is 0 to {upload.max_wait_seconds}.")
@@ -272,7 +274,7 @@ async def _save_file(form: FormData, path: Path, max_bytes: int) -> Path:
     return path
 
 
-async def _check_file(state: StandinState, order: _UploadRequest, upload: Upload) -> None:
+async def _check_file(state: StandinState, order: _UploadRequest, upload: UploadVersion) -> None:
     """What the service looks at before it takes the file. skill: v2 upload."""
     try:
         facts = await state.files.facts(order.path)

@@ -177,7 +177,7 @@ class ServerSession(ABC):
     async def _complain(
         self, code: str, message: str | None = None, *, segment: int | None = None
     ) -> None:
-        row = catalog.row(code)
+        row = catalog.find_error(code)
         await self._tell(
             Error(
                 code=code,
@@ -197,7 +197,7 @@ class ServerSession(ABC):
     ) -> None:
         """Complain; end the session where the catalog says it is over."""
         await self._complain(code, message, segment=segment)
-        row = catalog.row(code)
+        row = catalog.find_error(code)
         if row.ends_session or close_code is not None:
             await self._end(
                 close_code or row.close_code or self._options.limit_close_code,
