@@ -41,7 +41,6 @@ from .disk import DiskCalls
 from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
-    from ih_mcp.capture.page_server import House
     from ih_mcp.media.admission import Admitted
     from ih_mcp.media.ffmpeg.devices import Input
     from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -94,7 +93,7 @@ class Runtime:
         self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
         self._standin_url: str | None = None
-        self._house: House | None = None
+        self._started: dict[object, object] = {}
         self.credentials = Credentials(settings, self.base_url)
 
     # --- streams -------------------------------------------------------------------------------
@@ -366,20 +365,15 @@ class Runtime:
         """
         return await self._tasks.start(work)
 
-    async def house(self) -> House:
-        """The server of the capture page, started when first asked for.
+    async def start_once(self, work: Callable[..., Coroutine[Any, Any, object]]) -> object:
+        """Start `work(runtime)` as `beside` does, but once in a process.
 
-        Raises:
-            ConfigurationError: It cannot be served where the settings say.
+        Gives to all callers what it says once it has begun.
         """
-        from .capture_page import run_house  # noqa: PLC0415
-
         async with self._making:
-            if self._house is None:
-                self._house = await self._tasks.start(
-                    run_house, self.settings, self.journal, self.registry
-                )
-            return self._house
+            if work not in self._started:
+                self._started[work] = await self._tasks.start(work, self)
+            return self._started[work]
 
     async def notes(self) -> dict[str, object]:
         """What is said beside every new stream: who analyses, where it is not the service."""

@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
+import anyio
+from anyio.abc import TaskStatus
+
+from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import Journal
 from ih_mcp.net.listen import open_listener, serve_app, url_of
@@ -67,3 +71,27 @@ async def open_house(
             timeout_graceful_shutdown=_END_SECONDS,
         ):
             yield house
+
+
+async def house_of(runtime: Runtime) -> House:
+    """The server of a process's page, started when first asked for.
+
+    Raises:
+        ConfigurationError: It cannot be served where the settings say.
+    """
+    house = await runtime.start_once(_run)
+    assert isinstance(house, House)
+    return house
+
+
+async def _run(runtime: Runtime, *, task_status: TaskStatus[House]) -> None:
+    settings = runtime.settings
+    async with open_house(
+        runtime.journal,
+        runtime.registry,
+        host=settings.capture_host,
+        port=settings.capture_port,
+        origin=settings.capture_origin,
+    ) as house:
+        task_status.started(house)
+        await anyio.sleep_forever()

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ih_mcp.app.ffmpeg import the_ffmpeg
 from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.capture.serve import house_of
 from ih_mcp.media.camera import list_devices
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
@@ -56,7 +57,7 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
     """Record by a page in the browser."""
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime, AsyncExitStack() as browser:
-        house = await runtime.house()
+        house = await house_of(runtime)
         stream = await runtime.start_stream(opening_of(options))
         link = house.link(stream.id)
         say(console, f"Record here (the link works once): {link}")
