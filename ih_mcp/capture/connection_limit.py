@@ -1,42 +1,42 @@
-"""How many pages may be connected, and which has to go where a new one comes."""
+"""How many pages may be connected, and which connection ends when a new one comes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MAX_PAGES = 32
+MAX_CONNECTIONS = 32
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class ConnectionSlot:
     """One connection of a page."""
 
     abort: Callable[[], None]
     """Ends the connection at once."""
-    is_known: bool = False
-    """Whether it has shown a key."""
+    has_key: bool = False
+    """Whether its page showed a valid key."""
 
 
-class Places:
-    """The connections of pages; those without a key make room for new ones."""
+class ConnectionLimit:
+    """The connections of pages; one without a key ends where a new one needs its slot."""
 
     def __init__(self) -> None:
-        self._taken: list[Place] = []
+        self._slots: list[ConnectionSlot] = []
 
-    def take(self, abort: Callable[[], None]) -> Place | None:
-        """A place for a new connection; None where pages with a key have them all."""
-        if len(self._taken) >= MAX_PAGES:
-            unknown = next((place for place in self._taken if not place.is_known), None)
+    def acquire(self, abort: Callable[[], None]) -> ConnectionSlot | None:
+        """A slot for a new connection; None where pages with a key have them all."""
+        if len(self._slots) >= MAX_CONNECTIONS:
+            unknown = next((slot for slot in self._slots if not slot.has_key), None)
             if unknown is None:
                 return None
-            self.free(unknown)
+            self.release(unknown)
             unknown.abort()
-        place = Place(abort)
-        self._taken.append(place)
-        return place
+        slot = ConnectionSlot(abort)
+        self._slots.append(slot)
+        return slot
 
-    def free(self, place: Place) -> None:
-        """The connection is over."""
-        if place in self._taken:
-            self._taken.remove(place)
+    def release(self, slot: ConnectionSlot) -> None:
+        """Give the slot of a connection that is over to others."""
+        if slot in self._slots:
+            self._slots.remove(slot)

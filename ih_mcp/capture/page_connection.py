@@ -1,7 +1,8 @@
-"""One open page: it is told what is new, and may record.
+"""The WebSocket of one open page: it receives what is new, and may send a recording.
 
-Three tasks live and die together: one hears, one does what was said in order, one tells. A page
-that records keeps what was not confirmed, so a visit may break off anywhere.
+A reader, a worker that carries out the page's requests in order, and a publisher run together; the
+end of the reader ends the others. A page that records keeps the chunks that were not confirmed, so
+a connection may break off anywhere.
 """
 
 from __future__ import annotations
@@ -23,88 +24,95 @@ from ih_mcp.notifier import Notifier
 from ih_mcp.streams.sources.pushed import NEEDED_BYTES, push
 from ih_mcp.streams.stream import Feeder, Stream
 
-from .connection_limit import MAX_PAGES
+from .connection_limit import MAX_CONNECTIONS
 from .page_protocol import (
-    ChunkHead,
-    Claim,
-    Clock,
-    Dropped,
-    End,
+    ChunkHeader,
+    ClockRequest,
+    EndRequest,
     Hello,
-    Stop,
-    Word,
-    read_word,
-    write_word,
+    MediaDropped,
+    PageMessage,
+    RecordRequest,
+    StopRecording,
+    decode_page_message,
+    encode_server_message,
 )
-from .page_server import House
-from .recorder_lock import Seat
-from .tickets import Pass
-from .timeline_publisher import Teller
+from .page_server import PageServer
+from .recorder_lock import RecorderLock
+from .tickets import PagePermission
+from .timeline_publisher import TimelinePublisher
 
 UNKNOWN_KEY = 4401
-BAD_WORD = 4400
+BAD_MESSAGE = 4400
 _HELLO_SECONDS = 5.0  # chosen: a page says it as soon as it is connected
-_WAITING_WORDS = 4
+_MAX_WAITING_MESSAGES = 4
 _TURN_SECONDS = 1.0  # to wait for room while nobody else can push
-_GONE = (WebSocketDisconnect, RuntimeError)  # starlette: sending after the other end left
+_PAGE_LEFT_ERRORS = (
+    WebSocketDisconnect,
+    RuntimeError,
+)  # starlette: sending after the other end left
 
 
-class Visit:
-    """One WebSocket of a page, from its first word to its end."""
+class PageConnection:
+    """One WebSocket of a page, from its first message to its end."""
 
-    def __init__(self, socket: WebSocket, house: House) -> None:
+    def __init__(self, socket: WebSocket, server: PageServer) -> None:
         self._socket = socket
-        self._house = house
-        self._granted = Pass("", may_record=False)
+        self._server = server
+        self._permission = PagePermission("", may_record=False)
         self._page = ""
-        self._is_seated = False
-        self._head: ChunkHead | None = None
+        self._is_recorder = False
+        self._head: ChunkHeader | None = None
         self._sending = anyio.Lock()
-        self._left = ""
-        self._leaving = Notifier()
+        self._lost_because = ""
+        self._lock_lost = Notifier()
 
     async def run(self) -> None:
-        """Talk until the page leaves, where there is a place for it."""
+        """Serve the page until it leaves; refuse it where too many are connected."""
         connection: Mapping[str, Callable[[], None]] = self._socket.scope["extensions"][ADMISSION]
-        place = self._house.places.take(connection["abort"])
-        if place is None:
-            said = f"{MAX_PAGES} pages are open, and there is no place for more. Close one.\n"
+        slot = self._server.connections.acquire(connection["abort"])
+        if slot is None:
+            said = f"{MAX_CONNECTIONS} pages are open, and there is no place for more. Close one.\n"
             await self._socket.send_denial_response(PlainTextResponse(said, status_code=503))
             return
         try:
             await self._socket.accept()
-            with suppress(*_GONE):
+            with suppress(*_PAGE_LEFT_ERRORS):
                 hello = await self._hello()
                 if hello is not None:
-                    place.is_known = True
+                    slot.has_key = True
                     connection["admit"]()
-                    await self._stay(hello)
+                    await self._serve(hello)
         finally:
-            self._house.places.free(place)
+            self._server.connections.release(slot)
 
     async def _hello(self) -> Hello | None:
-        """The page's first word, once it is known that it may stay."""
+        """Read the page's first message and check its key; None where the connection was closed."""
         try:
             with anyio.fail_after(_HELLO_SECONDS):
-                word = read_word(await self._socket.receive_text())
+                first = decode_page_message(await self._socket.receive_text())
         except (TimeoutError, CallerError, KeyError):
-            await self._socket.close(BAD_WORD, "the first word has to be hello")
+            await self._socket.close(BAD_MESSAGE, "the first message has to be hello")
             return None
-        granted = self._house.tickets.look(word.key) if isinstance(word, Hello) else None
-        if granted is None or not isinstance(word, Hello):
+        permission = (
+            self._server.tickets.find_permission(first.key) if isinstance(first, Hello) else None
+        )
+        if permission is None or not isinstance(first, Hello):
             await self._socket.close(UNKNOWN_KEY, "this page is not known here any more")
             return None
-        self._granted, self._page = granted, word.page
-        return word
+        self._permission, self._page = permission, first.page
+        return first
 
-    async def _stay(self, hello: Hello) -> None:
-        send, receive = anyio.create_memory_object_stream[Word | bytes](_WAITING_WORDS)
-        teller = Teller(self._house, self._granted.stream_id, self._say)
+    async def _serve(self, hello: Hello) -> None:
+        send, receive = anyio.create_memory_object_stream[PageMessage | bytes](
+            _MAX_WAITING_MESSAGES
+        )
+        publisher = TimelinePublisher(self._server, self._permission.stream_id, self._send)
         stream = self._stream
-        await self._say(
+        await self._send(
             "welcome",
-            stream_id=self._granted.stream_id,
-            may_record=self._granted.may_record and stream is not None,
+            stream_id=self._permission.stream_id,
+            may_record=self._permission.may_record and stream is not None,
             whole=stream is not None and stream.dialect.framing == "whole",
             target_seconds=stream.dialect.target_segment_seconds if stream else None,
             min_seconds=stream.dialect.limits.min_segment_seconds if stream else None,
@@ -112,16 +120,18 @@ class Visit:
         )
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._work, receive, tasks)
-                tasks.start_soon(self._tell, teller, hello.cursor)
-                tasks.start_soon(self._tell_restarts)
-                tasks.start_soon(self._tell_left)
-                await self._listen(send, tasks)
+                tasks.start_soon(self._carry_out_in_order, receive, tasks)
+                tasks.start_soon(self._publish, publisher, hello.cursor)
+                tasks.start_soon(self._publish_restarts)
+                tasks.start_soon(self._publish_loss_of_lock)
+                await self._read(send, tasks)
                 tasks.cancel_scope.cancel()
         finally:
-            self._seat.free(self._leave)
+            self._lock.release(self._lose_lock)
 
-    async def _listen(self, send: MemoryObjectSendStream[Word | bytes], tasks: TaskGroup) -> None:
+    async def _read(
+        self, send: MemoryObjectSendStream[PageMessage | bytes], tasks: TaskGroup
+    ) -> None:
         async with send:
             while True:
                 message = await self._socket.receive()
@@ -129,80 +139,82 @@ class Visit:
                     return
                 data: bytes | None = message.get("bytes")
                 try:
-                    word = data if data is not None else read_word(message["text"])
-                    if isinstance(word, Clock):  # answered before all that waits
-                        await self._say("clock", page=word.page, server=time.time() * 1000)
-                    elif isinstance(word, Dropped):  # nor does a loss wait for the uplink
-                        await self._answer(word, tasks)
+                    parsed = data if data is not None else decode_page_message(message["text"])
+                    if isinstance(parsed, ClockRequest):  # answered before everything that waits
+                        await self._send("clock", page=parsed.page, server=time.time() * 1000)
+                    elif isinstance(
+                        parsed, MediaDropped
+                    ):  # a loss does not wait for the uplink either
+                        await self._carry_out_or_refuse(parsed, tasks)
                     else:
-                        await send.send(word)
+                        await send.send(parsed)
                 except CallerError as exc:
-                    await self._socket.close(BAD_WORD, exc.what[:100])
+                    await self._socket.close(BAD_MESSAGE, exc.what[:100])
                     return
 
-    async def _say(self, kind: str, **values: object) -> None:
+    async def _send(self, kind: str, **values: object) -> None:
         async with self._sending:
-            with suppress(*_GONE):  # that the page left is heard by `_listen`
-                await self._socket.send_text(write_word(kind, **values))
+            with suppress(*_PAGE_LEFT_ERRORS):  # `_read` notices that the page left
+                await self._socket.send_text(encode_server_message(kind, **values))
 
     # --- recording -----------------------------------------------------------------------------
 
     @property
     def _stream(self) -> Stream | None:
-        return self._house.stream(self._granted.stream_id)
+        return self._server.stream(self._permission.stream_id)
 
     @property
-    def _seat(self) -> Seat:
-        return self._house.seat(self._granted.stream_id)
+    def _lock(self) -> RecorderLock:
+        return self._server.recorder_lock(self._permission.stream_id)
 
-    async def _work(
-        self, receive: MemoryObjectReceiveStream[Word | bytes], tasks: TaskGroup
+    async def _carry_out_in_order(
+        self, receive: MemoryObjectReceiveStream[PageMessage | bytes], tasks: TaskGroup
     ) -> None:
         async with receive:
             async for item in receive:
-                await self._answer(item, tasks)
+                await self._carry_out_or_refuse(item, tasks)
 
-    async def _answer(self, item: Word | bytes, tasks: TaskGroup) -> None:
+    async def _carry_out_or_refuse(self, item: PageMessage | bytes, tasks: TaskGroup) -> None:
         try:
-            await self._do(item, tasks)
+            await self._carry_out(item, tasks)
         except IhMcpError as exc:
             await self._refuse(exc)
 
     async def _refuse(self, error: IhMcpError) -> None:
-        await self._say("refused", code=error.code, what=error.what, help=error.help)
+        await self._send("refused", code=error.code, what=error.what, help=error.help)
 
-    async def _do(self, item: Word | bytes, tasks: TaskGroup) -> None:
+    async def _carry_out(self, item: PageMessage | bytes, tasks: TaskGroup) -> None:
         match item:
             case bytes():
-                await self._chunk(item, tasks)
-            case ChunkHead():
+                await self._receive_chunk(item, tasks)
+            case ChunkHeader():
                 self._head = item
-            case Claim(takes_over=takes_over):
-                await self._claim(takes_over=takes_over)
-            case Dropped(seconds=seconds):
+            case RecordRequest(takes_over=takes_over):
+                await self._acquire_lock(takes_over=takes_over)
+            case MediaDropped(seconds=seconds):
                 self._require_recorder().let_go(seconds)
-            case Stop():
-                self._is_seated = False
-                self._seat.free(self._leave)
-            case End():
+            case StopRecording():
+                self._is_recorder = False
+                self._lock.release(self._lose_lock)
+            case EndRequest():
                 self._require_recorder().ask_to_end()
-            case Hello() | Clock():
-                pass  # said once, and answered before
+            case Hello() | ClockRequest():
+                pass  # comes once, and is answered before
 
-    async def _claim(self, *, takes_over: bool) -> None:
+    async def _acquire_lock(self, *, takes_over: bool) -> None:
         self._require_recorder()
-        seat = self._seat
-        seat.claim(self._page, self._leave, takes_over=takes_over)
-        self._is_seated = True
-        await self._say("seated", recording=seat.recording, next_seq=seat.next_seq)
+        lock = self._lock
+        lock.acquire(self._page, self._lose_lock, takes_over=takes_over)
+        self._is_recorder = True
+        await self._send("seated", recording=lock.recording, next_seq=lock.next_seq)
 
-    def _leave(self, why: str) -> None:
-        """Another page, or a newer visit of this one, sits there now."""
-        self._is_seated, self._left = False, why
-        self._leaving.notify()
+    def _lose_lock(self, why: str) -> None:
+        """Another page, or a newer connection of this one, holds the lock now."""
+        self._is_recorder, self._lost_because = False, why
+        self._lock_lost.notify()
 
     def _require_recorder(self) -> Stream:
-        if not self._granted.may_record:
+        if not self._permission.may_record:
             raise CallerError(
                 "this page may look, not record", code="view_only", help="Open a capture link."
             )
@@ -213,74 +225,74 @@ class Visit:
             )
         return stream
 
-    async def _chunk(self, data: bytes, tasks: TaskGroup) -> None:
+    async def _receive_chunk(self, data: bytes, tasks: TaskGroup) -> None:
         head, self._head = self._head, None
         stream = self._require_recorder()
         if head is None:
-            raise _not_seated()
+            raise _not_recording()
         if not stream.outbox.has_room(len(data)):
-            await self._say("full", waiting_bytes=stream.outbox.bytes)
-        goal = await self._take(stream, head, data)
-        await self._say(
+            await self._send("full", waiting_bytes=stream.outbox.bytes)
+        goal = await self._push_chunk(stream, head, data)
+        await self._send(
             "taken",
             recording=head.recording,
             seq=head.seq,
             waiting_bytes=stream.outbox.bytes,
         )
         if goal is not None:
-            tasks.start_soon(self._tell_written, stream, goal, head.at)
+            tasks.start_soon(self._publish_written, stream, goal, head.at)
 
-    async def _take(self, stream: Stream, head: ChunkHead, data: bytes) -> int | None:
-        """Push a chunk, once and for all, however long it has to wait.
+    async def _push_chunk(self, stream: Stream, head: ChunkHeader, data: bytes) -> int | None:
+        """Push a chunk exactly once, however long it has to wait for room.
 
-        Gives how many segments of the stream are sent when it is; None where none is added.
+        Gives how many segments of the stream are sent once this one is; None where none is added.
         """
-        while self._is_seated:
+        while self._is_recorder:
             try:
                 async with stream.pushing:
-                    if not self._seat.expects(head.recording, head.seq):
+                    if not self._lock.expects(head.recording, head.seq):
                         return None
                     segment = await push(stream, data, seconds=_TURN_SECONDS, feeder=Feeder.PAGE)
-                    self._seat.took(head.recording, head.seq)
-                    return _sent(stream) + stream.outbox.segments if segment else None
+                    self._lock.confirm(head.recording, head.seq)
+                    return _sent_segments(stream) + stream.outbox.segments if segment else None
             except CallerError as exc:
                 if not exc.retry:
                     raise
                 size = exc.facts.get(NEEDED_BYTES)
             # others may have their turn meanwhile
             await stream.room(size if isinstance(size, int) else len(data))
-        raise _not_seated()
+        raise _not_recording()
 
-    async def _tell(self, teller: Teller, known: int) -> None:
-        self._house.telling += 1
+    async def _publish(self, publisher: TimelinePublisher, known: int) -> None:
+        self._server.publishing += 1
         try:
-            await teller.run(known)
-        except (JournalError, UnknownStreamError) as exc:  # a new connection would hear the same
+            await publisher.run(known)
+        except (JournalError, UnknownStreamError) as exc:  # a new connection would get the same
             await self._refuse(exc)
         finally:
-            self._house.telling -= 1
-            self._house.told.notify()
+            self._server.publishing -= 1
+            self._server.published.notify()
 
-    async def _tell_written(self, stream: Stream, goal: int, at: float) -> None:
-        await stream.until(lambda: _sent(stream) >= goal)
-        await self._say("written", at=at, server=time.time() * 1000)
+    async def _publish_written(self, stream: Stream, goal: int, at: float) -> None:
+        await stream.until(lambda: _sent_segments(stream) >= goal)
+        await self._send("written", at=at, server=time.time() * 1000)
 
-    async def _tell_restarts(self) -> None:
+    async def _publish_restarts(self) -> None:
         """A new leg begins with a header: the recorder of this page has to give one."""
         stream = self._stream
         while stream is not None and not stream.is_over:
             legs = len(stream.legs)
             await stream.until(partial(_has_more_legs, stream, legs))
-            if legs and self._is_seated and not stream.is_over:
-                await self._say("restart")
+            if legs and self._is_recorder and not stream.is_over:
+                await self._send("restart")
 
-    async def _tell_left(self) -> None:
+    async def _publish_loss_of_lock(self) -> None:
         while True:
-            await self._leaving.wait()
-            await self._say("left", why=self._left)
+            await self._lock_lost.wait()
+            await self._send("left", why=self._lost_because)
 
 
-def _not_seated() -> CallerError:
+def _not_recording() -> CallerError:
     return CallerError(
         "a chunk came from a page that does not record", code="not_seated", help="Start."
     )
@@ -290,6 +302,6 @@ def _has_more_legs(stream: Stream, legs: int) -> bool:
     return len(stream.legs) > legs
 
 
-def _sent(stream: Stream) -> int:
+def _sent_segments(stream: Stream) -> int:
     """How many segments of a stream were written to the wire."""
     return sum(len(leg.receipts) for leg in stream.legs)

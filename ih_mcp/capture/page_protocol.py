@@ -1,4 +1,4 @@
-"""What page and server say to each other over their WebSocket: JSON text, and chunks as they are.
+"""The messages between page and server on their WebSocket: JSON text, and chunks as they are.
 
 ::
 
@@ -16,7 +16,7 @@
                                               ←   written {at, server}        its bytes are sent
                                               ←   restart                     with a header
     dropped {seconds}, stop, end              →
-                                              ←   left {why}                  no longer its seat
+                                              ←   left {why}                  another one records
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ih_mcp.errors import CallerError
 _Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class _Word(BaseModel):
+class _PageMessage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Hello(_Word):
-    """The first one; shows the key a ticket was exchanged for."""
+class Hello(_PageMessage):
+    """The page's first message; it carries the key that a ticket was exchanged for."""
 
     type: Literal["hello"]
     key: _Name
@@ -45,70 +45,75 @@ class Hello(_Word):
     """Of the newest message this page has."""
 
 
-class Clock(_Word):
-    """What time is it there?"""
+class ClockRequest(_PageMessage):
+    """The page asks for the time of the server."""
 
     type: Literal["clock"]
     page: float
     """The page's clock, in milliseconds; it comes back with ours."""
 
 
-class Claim(_Word):
-    """The page wants to record."""
+class RecordRequest(_PageMessage):
+    """The page asks to record into the stream."""
 
     type: Literal["claim"]
     takes_over: bool = False
 
 
-class ChunkHead(_Word):
-    """The next binary message is this chunk."""
+class ChunkHeader(_PageMessage):
+    """Describes the chunk that the next binary message holds."""
 
     type: Literal["chunk"]
     recording: _Name
     seq: int = Field(ge=0)
     at: float
-    """When the recorder handed it over, by the page's clock; it comes back once it is sent."""
+    """When the recorder handed it over, by the page's clock; it comes back once sent."""
 
 
-class Dropped(_Word):
-    """The page let go of what it recorded."""
+class MediaDropped(_PageMessage):
+    """The page dropped media that it had recorded."""
 
     type: Literal["dropped"]
     seconds: float = Field(ge=0, le=86_400)
 
 
-class Stop(_Word):
-    """The recording is over; the stream goes on."""
+class StopRecording(_PageMessage):
+    """The page stopped recording; the stream goes on."""
 
     type: Literal["stop"]
 
 
-class End(_Word):
-    """The stream is to end."""
+class EndRequest(_PageMessage):
+    """The page asks that the stream ends."""
 
     type: Literal["end"]
 
 
-Word = Hello | Clock | Claim | ChunkHead | Dropped | Stop | End
-_WORDS: TypeAdapter[Word] = TypeAdapter(Annotated[Word, Field(discriminator="type")])
+PageMessage = (
+    Hello | ClockRequest | RecordRequest | ChunkHeader | MediaDropped | StopRecording | EndRequest
+)
+_PAGE_MESSAGES: TypeAdapter[PageMessage] = TypeAdapter(
+    Annotated[PageMessage, Field(discriminator="type")]
+)
 
 
-def read_word(text: str) -> Word:
-    """What a page said.
+def decode_page_message(text: str) -> PageMessage:
+    """The message that a page sent.
 
     Raises:
-        CallerError: It is none of the words above (`bad_word`).
+        CallerError: It is none of the messages above (`bad_word`).
     """
     try:
-        return _WORDS.validate_json(text)
+        return _PAGE_MESSAGES.validate_json(text)
     except ValidationError as exc:
+        why = exc.errors(include_url=False)[0]["msg"]
         raise CallerError(
-            f"the page said what is not known here: {exc.errors(include_url=False)[0]['msg']}",
+            f"the page sent a message that is not known here: {why}",
             code="bad_word",
             help="Reload the page.",
         ) from None
 
 
-def write_word(kind: str, **values: object) -> str:
-    """What the server says."""
+def encode_server_message(kind: str, **values: object) -> str:
+    """A message to the page, as JSON text."""
     return json.dumps({"type": kind, **values}, separators=(",", ":"), default=str)

@@ -1,8 +1,8 @@
-"""One page at a time records into a stream; a seat knows who, and how far their chunks came.
+"""Which page may record into a stream, and which chunk it must send next.
 
 A recording is what one MediaRecorder gives from its start to its stop: its chunks are numbered
 from 0, and joined they are one container stream. A page that lost its connection sends again
-what was not confirmed; what was taken before is known by its number and not taken twice.
+what was not confirmed; a chunk that is already in the stream is recognised by its number.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from ih_mcp.errors import CallerError
 
 
 @dataclass(slots=True)
-class Seat:
-    """Who records into one stream."""
+class RecorderLock:
+    """Which browser page may record into a stream, and which chunk it must send next."""
 
-    page: str = ""
-    """The page that records; a name it gave itself. Empty while the seat is free."""
+    holder: str = ""
+    """The page that records, by the name it gave itself; empty while nobody records."""
     recording: str = ""
-    """The recording whose chunks came last."""
+    """The recording of the last chunk."""
     next_seq: int = 0
-    """Of that recording."""
+    """The number of the next chunk of that recording."""
     ended: set[str] = field(default_factory=set)
-    """Recordings before that one; nothing of them is taken any more."""
-    _leave: Callable[[str], None] | None = None
+    """Recordings before that one; their chunks are ignored."""
+    _on_lost: Callable[[str], None] | None = None
 
-    def claim(self, page: str, leave: Callable[[str], None], *, takes_over: bool) -> None:
-        """Sit down; a page that comes back takes its own place again.
+    def acquire(self, page: str, on_lost: Callable[[str], None], *, takes_over: bool) -> None:
+        """Acquire the lock; a page that comes back acquires its own lock again.
 
         Args:
-            leave: Called, with the reason, when another one takes the seat.
+            on_lost: Called with the reason when another connection takes the lock.
 
         Raises:
             CallerError: Another page records (`busy`).
         """
-        if self.page and self.page != page and not takes_over:
+        if self.holder and self.holder != page and not takes_over:
             raise CallerError(
                 "another page records into this stream",
                 code="busy",
                 help="Stop there first, or record here instead.",
             )
-        before, self._leave = self._leave, leave
-        is_same, self.page = self.page == page, page
-        if before is not None and before != leave:
+        before, self._on_lost = self._on_lost, on_lost
+        is_same, self.holder = self.holder == page, page
+        if before is not None and before != on_lost:
             before("came_back" if is_same else "taken_over")
 
-    def free(self, leave: Callable[[str], None]) -> None:
-        """Stand up, if it is still this one who sits."""
-        if self._leave == leave:
-            self.page, self._leave = "", None
+    def release(self, on_lost: Callable[[str], None]) -> None:
+        """Release the lock if this connection still holds it."""
+        if self._on_lost == on_lost:
+            self.holder, self._on_lost = "", None
 
     def expects(self, recording: str, seq: int) -> bool:
-        """Whether this chunk is the next one; False where it was taken before.
+        """Whether this chunk is the next one; False where it is in the stream already.
 
         Raises:
             CallerError: Chunks before it are missing (`seq_gap`).
@@ -70,8 +70,8 @@ class Seat:
             )
         return seq == wanted
 
-    def took(self, recording: str, seq: int) -> None:
-        """The chunk is in the stream."""
+    def confirm(self, recording: str, seq: int) -> None:
+        """Note that the chunk is in the stream."""
         if recording != self.recording:
             self.ended.add(self.recording)
             self.recording = recording

@@ -16,9 +16,9 @@ from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.streams.registry import Registry
 
-from .app import create_app
 from .origin_guard import Gate
-from .page_server import House
+from .page_server import PageServer
+from .routes import create_app
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _END_SECONDS = 0.2  # a process has little time to end, and pages come back by themselves
@@ -26,14 +26,14 @@ _MAX_CHUNK_BYTES = 64 * 2**20  # above what any service takes, so that ours says
 
 
 @asynccontextmanager
-async def open_house(
+async def open_page_server(
     journal: Journal,
     registry: Registry | None,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     origin: str | None = None,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[PageServer]:
     """Serve the page while this is open.
 
     Args:
@@ -60,9 +60,9 @@ async def open_house(
                 help="Choose another port.",
             ) from exc
         own = url_of(listener)
-        house = House(journal, registry, origin or own)
+        server = PageServer(journal, registry, origin or own)
         names = [own, own.replace("127.0.0.1", "localhost"), *([origin] if origin else [])]
-        app = Gate(create_app(house), names)
+        app = Gate(create_app(server), names)
         async with serve_app(
             app,
             listener,
@@ -70,28 +70,28 @@ async def open_house(
             ws=KeyedWebSocket,
             timeout_graceful_shutdown=_END_SECONDS,
         ):
-            yield house
+            yield server
 
 
-async def house_of(runtime: Runtime) -> House:
+async def page_server_of(runtime: Runtime) -> PageServer:
     """The server of a process's page, started when first asked for.
 
     Raises:
         ConfigurationError: It cannot be served where the settings say.
     """
-    house = await runtime.start_once(_run)
-    assert isinstance(house, House)
-    return house
+    server = await runtime.start_once(_run)
+    assert isinstance(server, PageServer)
+    return server
 
 
-async def _run(runtime: Runtime, *, task_status: TaskStatus[House]) -> None:
+async def _run(runtime: Runtime, *, task_status: TaskStatus[PageServer]) -> None:
     settings = runtime.settings
-    async with open_house(
+    async with open_page_server(
         runtime.journal,
         runtime.registry,
         host=settings.capture_host,
         port=settings.capture_port,
         origin=settings.capture_origin,
-    ) as house:
-        task_status.started(house)
+    ) as server:
+        task_status.started(server)
         await anyio.sleep_forever()

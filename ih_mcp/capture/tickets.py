@@ -1,6 +1,6 @@
-"""Who may open the page: a link works once, and what it gives lasts as long as the process.
+"""Who may open the page: a link works once, and the key it gives lasts as long as the process.
 
-Secrets are kept and looked up by their digest, so that the time of a look says nothing about them.
+Secrets are kept and found by their digest, so that the time of a search says nothing about them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ih_mcp.errors import CallerError
 
 TICKET_SECONDS = 600.0
 _MAX_TICKETS = 200
-_AGAIN = "Ask for a new link with start_capture, or ih-mcp watch STREAM --page."
+_HELP = "Ask for a new link with start_capture, or ih-mcp watch STREAM --page."
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PagePermission:
     """What the holder of a key may do."""
 
     stream_id: str
@@ -25,38 +25,38 @@ class Pass:
 
 
 class Tickets:
-    """One-time tickets, and the keys they were exchanged for. Nothing is written down."""
+    """One-time tickets, and the keys they were exchanged for. They are in memory only."""
 
     def __init__(self) -> None:
-        self._open: dict[bytes, tuple[Pass, float]] = {}
-        self._passes: dict[bytes, Pass] = {}
+        self._open: dict[bytes, tuple[PagePermission, float]] = {}
+        self._permissions: dict[bytes, PagePermission] = {}
 
-    def issue(self, granted: Pass, *, now: float) -> str:
+    def issue(self, permission: PagePermission, *, now: float) -> str:
         """A ticket that can be exchanged once, within `TICKET_SECONDS`."""
         while len(self._open) >= _MAX_TICKETS:
             self._open.pop(next(iter(self._open)))
         ticket = secrets.token_urlsafe(24)
-        self._open[_digest(ticket)] = (granted, now + TICKET_SECONDS)
+        self._open[_digest(ticket)] = (permission, now + TICKET_SECONDS)
         return ticket
 
     def redeem(self, ticket: str, *, now: float) -> str:
-        """The key a ticket is worth.
+        """Exchange a ticket for a key.
 
         Raises:
             CallerError: It was used, is too old, or was never issued.
         """
-        granted, until = self._open.pop(_digest(ticket), (None, 0.0))
-        if granted is None:
-            raise CallerError("this link was used before", code="ticket_used", help=_AGAIN)
+        permission, until = self._open.pop(_digest(ticket), (None, 0.0))
+        if permission is None:
+            raise CallerError("this link was used before", code="ticket_used", help=_HELP)
         if now > until:
-            raise CallerError("this link is too old", code="ticket_expired", help=_AGAIN)
+            raise CallerError("this link is too old", code="ticket_expired", help=_HELP)
         key = secrets.token_urlsafe(32)
-        self._passes[_digest(key)] = granted
+        self._permissions[_digest(key)] = permission
         return key
 
-    def look(self, key: str) -> Pass | None:
-        """What the holder of a key may do; None where it is none of this process."""
-        return self._passes.get(_digest(key))
+    def find_permission(self, key: str) -> PagePermission | None:
+        """What the holder of a key may do; None where this process did not issue the key."""
+        return self._permissions.get(_digest(key))
 
 
 def _digest(secret: str) -> bytes:

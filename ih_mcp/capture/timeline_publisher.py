@@ -1,6 +1,6 @@
-"""Tells one page what is new in a stream, by the same cursor as everybody.
+"""Sends one page what is new in a stream, by the same cursor that all readers use.
 
-Each message goes as it came, and beside it what it changed in the picture. A late or second page
+Each message goes as it came, and beside it what it changed in the timeline. A page that comes late
 gets all of it, from the first message that is kept.
 """
 
@@ -22,7 +22,7 @@ from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts, leg_offsets
 from ih_mcp.wire.codec import MAX_READ_CHARS
 
-from .page_server import House
+from .page_server import PageServer
 
 _PAGE = 500
 _PAGE_CHARS = 250_000
@@ -31,99 +31,99 @@ _STATUS_SECONDS = 0.2  # a page needs no more than five looks a second at counts
 _MOST_SEGMENTS = 400  # no lane shows more of them apart
 
 
-class Say(Protocol):
+class SendMessage(Protocol):
     def __call__(self, kind: str, **values: object) -> Awaitable[None]: ...
 
 
-class Teller:
-    """Follows one stream for one page."""
+class TimelinePublisher:
+    """Follows one stream and sends one page its messages and the changes of its timeline."""
 
-    def __init__(self, house: House, stream_id: str, say: Say) -> None:
-        self._house = house
+    def __init__(self, server: PageServer, stream_id: str, send: SendMessage) -> None:
+        self._server = server
         self._stream_id = stream_id
-        self._say = say
+        self._send = send
         self._drawn: Drawing = {}
         self._timeline: Timeline | None = None
         self._segments: Sequence[Mapping[str, object]] = ()
-        """As they were last known; they are not kept when the stream is over."""
-        self._telling = anyio.Lock()
+        """The last that were known; a stream that is over has none."""
+        self._publishing = anyio.Lock()
 
     async def run(self, known: int) -> None:
-        """Tell until the stream is over and everything is told.
+        """Send until the stream is over and the page has everything.
 
         Args:
             known: The page has the messages up to this cursor; they are drawn, not sent.
         """
-        record = await self._house.record(self._stream_id)
+        record = await self._server.record(self._stream_id)
         self._timeline = Timeline(dialect_of(record))
         async with anyio.create_task_group() as tasks:
-            stream = self._house.stream(self._stream_id)
+            stream = self._server.stream(self._stream_id)
             if stream is not None:
                 tasks.start_soon(self._follow_status, stream)
             await self._follow_messages(known)
             tasks.cancel_scope.cancel()
 
     async def _follow_messages(self, known: int) -> None:
-        journal = self._house.journal
+        journal = self._server.journal
         following = follow(journal, self._stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
         async with aclosing(following) as pages:
             async for page in pages:
-                await self._tell(page, [entry for entry in page.entries if entry.cursor > known])
+                await self._publish(page, [entry for entry in page.entries if entry.cursor > known])
 
     async def _follow_status(self, stream: Stream) -> None:
         shown: tuple[object, ...] = ()
         while not stream.is_over:
             await stream.until(partial(_has_changed, stream, shown))
-            shown = _look(stream)
-            await self._tell(None, [])
+            shown = _shown_facts(stream)
+            await self._publish(None, [])
             await anyio.sleep(_STATUS_SECONDS)
 
-    async def _tell(self, page: Page | None, fresh: Sequence[Entry]) -> None:
-        async with self._telling:
-            record = await self._house.record(self._stream_id)
+    async def _publish(self, page: Page | None, fresh: Sequence[Entry]) -> None:
+        async with self._publishing:
+            record = await self._server.record(self._stream_id)
             timeline = self._timeline
             assert timeline is not None  # set before anything follows
-            stream = self._house.stream(self._stream_id)
+            stream = self._server.stream(self._stream_id)
             if stream is not None:
                 self._segments = _segments(stream)
             draw = partial(self._draw, timeline, record, page)
-            drawing = await to_thread.run_sync(draw, limiter=self._house.drawing)
+            drawing = await to_thread.run_sync(draw, limiter=self._server.drawing)
             drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
             compare = partial(changes, self._drawn, drawing)
-            changed = await to_thread.run_sync(compare, limiter=self._house.drawing)
-            entries = [_told(entry) for entry in fresh]
+            changed = await to_thread.run_sync(compare, limiter=self._server.drawing)
+            entries = [_entry_to_json(entry) for entry in fresh]
             for part in in_parts(self._drawn, changed) if changed or fresh else ():
-                await self._say("news", entries=entries, changes=part)
+                await self._send("news", entries=entries, changes=part)
                 entries = []
                 await anyio.lowlevel.checkpoint()  # sending does not wait while there is room
             self._drawn = drawing
 
     def _draw(self, timeline: Timeline, record: Mapping[str, object], page: Page | None) -> Drawing:
-        """Fold in what is new and draw all; in a thread, for there may be much of it."""
+        """Fold in new entries and draw the timeline; blocks, and may take long."""
         timeline.take_all(page.entries if page else (), leg_offsets(record))
         if page and page.is_final:
             timeline.close(record)
         return timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
 
 
-def _look(stream: Stream) -> tuple[object, ...]:
-    """What of a stream a page shows besides messages."""
+def _shown_facts(stream: Stream) -> tuple[object, ...]:
+    """What a page shows of a stream besides messages."""
     counts = tuple(tuple(leg.receipts.counts().items()) for leg in stream.legs)
     return stream.state, counts, stream.outbox.bytes, stream.let_go_seconds
 
 
 def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:
-    return _look(stream) != shown
+    return _shown_facts(stream) != shown
 
 
 def _segments(stream: Stream) -> list[Mapping[str, object]]:
-    """The newest ones; their seconds are media time of the stream."""
+    """The newest segments, as JSON; their seconds are media time of the stream."""
     newest_first = (
         (leg.shift_seconds, leg.receipts.line(number))
         for leg in reversed(stream.legs)
         for number in range(len(leg.receipts), 0, -1)
     )
-    told: list[Mapping[str, object]] = [
+    as_json: list[Mapping[str, object]] = [
         {
             "number": line.number,
             "start": None if line.start_seconds is None else line.start_seconds + shift,
@@ -133,19 +133,22 @@ def _segments(stream: Stream) -> list[Mapping[str, object]]:
         }
         for shift, line in islice(newest_first, _MOST_SEGMENTS)
     ]
-    return told[::-1]
+    return as_json[::-1]
 
 
-def _told(entry: Entry) -> Mapping[str, object]:
+def _entry_to_json(entry: Entry) -> Mapping[str, object]:
     """A message for the page: text as it came, a binary one as base64."""
-    told: dict[str, object] = {
+    as_json: dict[str, object] = {
         "cursor": entry.cursor,
         "leg": entry.leg,
         "received_at": entry.received_at / 1000,
     }
     if len(entry.body) > MAX_READ_CHARS:
         start = str(entry.body[:_SHOWN_CHARS])
-        return {**told, "body": f"{start} ... ({len(entry.body):_} in all; poll_events has them)"}
+        return {
+            **as_json,
+            "body": f"{start} ... ({len(entry.body):_} in all; poll_events has them)",
+        }
     if isinstance(entry.body, bytes):
-        return {**told, "base64": base64.b64encode(entry.body).decode()}
-    return {**told, "body": entry.body}
+        return {**as_json, "base64": base64.b64encode(entry.body).decode()}
+    return {**as_json, "body": entry.body}

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ih_mcp.app.ffmpeg import the_ffmpeg
 from ih_mcp.app.runtime import Runtime, open_runtime
-from ih_mcp.capture.serve import house_of
+from ih_mcp.capture.serve import page_server_of
 from ih_mcp.media.camera import list_devices
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
@@ -22,7 +22,7 @@ from .console import say
 from .options import add_local, add_stream_options
 from .stream import carry, opening_of
 
-_TOLD_SECONDS = 2.0
+_PUBLISH_SECONDS = 2.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -57,17 +57,17 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
     """Record by a page in the browser."""
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime, AsyncExitStack() as browser:
-        house = await house_of(runtime)
+        server = await page_server_of(runtime)
         stream = await runtime.start_stream(opening_of(options))
-        link = house.link(stream.id)
+        link = server.link(stream.id)
         say(console, f"Record here (the link works once): {link}")
         if options.open:
             opening = in_browser(link, folder=settings.data_dir)
             if not await browser.enter_async_context(opening):
                 say(console, "No browser was found to open it with.")
         code = await _carry(runtime, stream, console)
-        with anyio.move_on_after(_TOLD_SECONDS):  # a page shows the end before it is left alone
-            await house.all_told()
+        with anyio.move_on_after(_PUBLISH_SECONDS):  # a page shows the end before it is left alone
+            await server.wait_until_published()
         return code
 
 

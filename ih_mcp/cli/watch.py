@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from ih_mcp.app.runtime import retention_of
-from ih_mcp.capture.serve import open_house
+from ih_mcp.capture.serve import open_page_server
 from ih_mcp.errors import unwrapped
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.settings import Settings
@@ -66,13 +66,13 @@ async def _show(journal: Journal, stream_id: str) -> None:
 
 
 async def _serve(settings: Settings, journal: Journal, stream_id: str) -> None:
-    async with open_house(
+    async with open_page_server(
         journal,
         None,
         host=settings.capture_host,
         port=settings.capture_port,
         origin=settings.capture_origin,
-    ) as house:
-        print(house.link(stream_id), flush=True)
+    ) as server:
+        print(server.link(stream_id), flush=True)
         print("Open this link; it works once. Ctrl+C ends the page.", file=sys.stderr)
         await anyio.sleep_forever()

@@ -26,11 +26,11 @@ async def start_capture(call: Call[StartCapture]) -> CallToolResult:
 
     It works once.
     """
-    from ih_mcp.capture.serve import house_of  # noqa: PLC0415 - with the first link
+    from ih_mcp.capture.serve import page_server_of  # noqa: PLC0415 - with the first link
 
     runtime, stream_id = call.runtime, call.arguments.stream_id
     stream = await _recordable(runtime, stream_id) if stream_id is not None else None
-    house = await house_of(runtime)  # first: without a page nobody would use the stream
+    server = await page_server_of(runtime)  # first: without a page nobody would use the stream
     notes: dict[str, object] = {}
     if stream is None:
         stream = await runtime.start_stream(Opening(label="capture"))
@@ -39,7 +39,7 @@ async def start_capture(call: Call[StartCapture]) -> CallToolResult:
         if stream.failure:
             raise stream.failure
         notes = await runtime.notes()
-    told = {"link": house.link(stream.id), "next": "give the link, then poll_events"}
+    told = {"link": server.link(stream.id), "next": "give the link, then poll_events"}
     return answer(in_short(stream) | notes | told)
 
 

@@ -102,7 +102,7 @@ async def test_firefox_records_and_shows(open_room: OpenRoom, tmp_path: Path) ->
     await anyio.Path(profile).mkdir()
     async with open_room() as room, open_firefox(profile) as firefox:
         stream = await room.start()
-        link = room.house.link(stream.id)
+        link = room.server.link(stream.id)
         await firefox.do("browsingContext.navigate", context=firefox.tab, url=link, wait="complete")
         await firefox.says("#where", "st_")
         await firefox.ask("(document.getElementById('start').click(), 1)")

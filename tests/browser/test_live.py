@@ -72,7 +72,7 @@ async def test_what_a_person_records_arrives_as_recorded_and_is_shown(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id), only=kind)
+        tab = await open_tab(context, room.server.link(stream.id), only=kind)
         await record(tab, seconds=SECONDS)
         await end(tab, stream)
         assert await reached_as_recorded(tab, room) > 50_000
@@ -93,7 +93,7 @@ async def test_each_recording_stands_alone_where_segments_must(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start("v0")
-        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(tab, seconds=max(SECONDS, 11.5))
         await tab.page.click("#end")
         await tab.says("#said", "has ended", seconds=30)
@@ -110,7 +110,7 @@ async def test_a_reload_in_the_middle_goes_on_with_a_new_header(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(tab, seconds=7)
         before = await tab.page.eval_on_selector_all("#messages li", "items => items.length")
         await tab.page.reload()
@@ -134,7 +134,7 @@ async def test_a_refused_camera_is_told_and_can_be_tried_again(
     open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser(allows=False) as context:
-        tab = await open_tab(context, room.house.link((await room.start()).id))
+        tab = await open_tab(context, room.server.link((await room.start()).id))
         await tab.page.click("#start")
         await tab.says("#trouble", "were not allowed. Allow them")
         assert await tab.page.is_enabled("#start")
@@ -144,7 +144,7 @@ async def test_a_refused_camera_is_told_and_can_be_tried_again(
 
 async def test_a_missing_camera_is_told(open_browser: OpenBrowser, open_room: OpenRoom) -> None:
     async with open_room() as room, open_browser(has_camera=False) as context:
-        tab = await open_tab(context, room.house.link((await room.start()).id))
+        tab = await open_tab(context, room.server.link((await room.start()).id))
         await tab.page.click("#start")
         await tab.says("#trouble", "No camera was found. Connect one")
         await tab.went_well()
@@ -156,9 +156,9 @@ async def test_two_pages_see_the_same_and_one_records(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        first = await open_tab(context, room.house.link(stream.id), only=VP8)
+        first = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(first, seconds=4)
-        second = await open_tab(context, room.house.link(stream.id), only=VP8)
+        second = await open_tab(context, room.server.link(stream.id), only=VP8)
         await second.says("#receipts", "delivered")
         await second.page.click("#start")
         await second.says("#trouble", "Another page records")
@@ -183,7 +183,7 @@ async def test_two_pages_see_the_same_and_one_records(
 
 async def test_a_link_works_once(open_browser: OpenBrowser, open_room: OpenRoom) -> None:
     async with open_room() as room, open_browser() as context:
-        link = room.house.link((await room.start()).id)
+        link = room.server.link((await room.start()).id)
         first = await open_tab(context, link)
         await first.says("#where", "st_")
         assert "#" not in await first.page.evaluate("location.href")

@@ -137,7 +137,7 @@ async def test_the_live_page_can_be_read_by_all(
         open_browser(viewport=narrow) as context,
     ):
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id))
+        tab = await open_tab(context, room.server.link(stream.id))
         await tab.says("#where", "st_")
         assert await fits(tab)
         assert await grave_findings(tab) == []

@@ -31,7 +31,7 @@ async def test_nothing_begins_twice_or_after_the_end_while_the_camera_is_asked_f
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await tab.says("#where", stream.id)
         await tab.page.evaluate(_ASKS_FIRST)
         await tab.page.click("#start")
@@ -55,10 +55,10 @@ async def test_a_page_that_takes_over_and_gets_no_camera_leaves_the_other_one_al
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        first = await open_tab(context, room.house.link(stream.id), only=VP8)
+        first = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(first, seconds=0.5)
-        holder = room.house.seat(stream.id).page
-        second = await open_tab(context, room.house.link(stream.id), only=VP8)
+        holder = room.server.recorder_lock(stream.id).holder
+        second = await open_tab(context, room.server.link(stream.id), only=VP8)
         await second.page.click("#start")
         await second.says("#trouble", "Another page records")
         await second.page.evaluate(_ASKS_FIRST)
@@ -66,7 +66,7 @@ async def test_a_page_that_takes_over_and_gets_no_camera_leaves_the_other_one_al
         await second.page.wait_for_function("() => Boolean(window.ihAnswer)")
         await second.page.evaluate("window.ihAnswer(false)")
         await second.says("#trouble", "were not allowed")
-        assert room.house.seat(stream.id).page == holder != ""
+        assert room.server.recorder_lock(stream.id).holder == holder != ""
         assert await first.page.is_enabled("#stop")
         await second.went_well()
 
@@ -76,7 +76,7 @@ async def test_a_page_that_nobody_looks_at_draws_once_when_somebody_does(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id))
+        tab = await open_tab(context, room.server.link(stream.id))
         await tab.says("#receipts", "open")
         await tab.page.evaluate(_HOLDS_FRAMES)
         for _ in range(4):
@@ -95,7 +95,7 @@ async def test_a_session_that_ends_under_a_recording_is_told_as_its_end_alone(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(tab, seconds=4)
         await tab.says("#sent", "1 chunks")
         stream.ask_to_end()
@@ -114,9 +114,9 @@ async def test_a_second_link_in_the_same_tab_shows_its_own_stream(
 ) -> None:
     async with open_room() as room, open_browser() as context:
         first, second = await room.start(), await room.start()
-        tab = await open_tab(context, room.house.link(first.id))
+        tab = await open_tab(context, room.server.link(first.id))
         await tab.says("#count", "[1-9]")
-        link = room.house.link(second.id)
+        link = room.server.link(second.id)
         await tab.page.evaluate("(link) => { location.href = link; }", link)
         await tab.says("#where", second.id)
         await tab.says("#count", "[1-9]")
@@ -131,7 +131,7 @@ async def test_a_server_that_does_not_answer_the_ticket_is_told(
     open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
     async with open_room() as room, open_browser() as context:
-        link = room.house.link((await room.start()).id)
+        link = room.server.link((await room.start()).id)
         await context.route("**/ticket", lambda route: route.fulfill(status=502, body="<p>no"))
         tab = await open_tab(context, link)
         await tab.says("#trouble", "Ih-mcp does not answer. If it still runs, ask for a new link")

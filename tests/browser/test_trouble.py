@@ -27,7 +27,7 @@ async def test_an_uplink_that_is_stuck_for_20_s_loses_nothing(
 ) -> None:
     async with open_room(proxied=True) as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(tab, seconds=5)
         assert room.proxy
         room.proxy.up.set(is_stalled=True)
@@ -48,7 +48,7 @@ async def test_a_lost_session_goes_on_in_another_that_begins_with_a_header(
 ) -> None:
     async with open_room(proxied=True) as room, open_browser() as context:
         stream = await room.start()
-        tab = await open_tab(context, room.house.link(stream.id), only=VP8)
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(tab, seconds=7)
         assert room.proxy
         room.proxy.cut()

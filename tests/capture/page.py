@@ -11,7 +11,7 @@ import anyio
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 
-from ih_mcp.capture.page_server import House
+from ih_mcp.capture.page_server import PageServer
 
 
 class Page:
@@ -72,13 +72,13 @@ class Page:
         return drawing
 
 
-async def redeem(house: House, link: str) -> str:
+async def redeem(server: PageServer, link: str) -> str:
     """Exchange the ticket of a link, as the page does."""
     async with httpx2.AsyncClient() as client:
         answer = await client.post(
-            f"{house.origin}/ticket",
+            f"{server.origin}/ticket",
             content=link.partition("#")[2],
-            headers={"Origin": house.origin},
+            headers={"Origin": server.origin},
         )
     assert answer.status_code == 200, answer.text
     return str(answer.json()["key"])
@@ -86,10 +86,10 @@ async def redeem(house: House, link: str) -> str:
 
 @asynccontextmanager
 async def open_page(
-    house: House, key: str, *, page: str = "p1", cursor: int = 0
+    server: PageServer, key: str, *, page: str = "p1", cursor: int = 0
 ) -> AsyncIterator[Page]:
-    url = house.origin.replace("http", "ws", 1) + "/live"
-    async with connect(url, origin=house.origin, compression=None, max_size=None) as socket:  # type: ignore[arg-type]  # a plain string
+    url = server.origin.replace("http", "ws", 1) + "/live"
+    async with connect(url, origin=server.origin, compression=None, max_size=None) as socket:  # type: ignore[arg-type]  # a plain string
         opened = Page(socket)
         await opened.say("hello", key=key, page=page, cursor=cursor)
         yield opened

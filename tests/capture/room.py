@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.app.runtime import Opening, Runtime, open_runtime
-from ih_mcp.capture.page_server import House
-from ih_mcp.capture.serve import house_of
+from ih_mcp.capture.page_server import PageServer
+from ih_mcp.capture.serve import page_server_of
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
@@ -26,7 +26,7 @@ class Room:
     """Server and stand-in of one test."""
 
     runtime: Runtime
-    house: House
+    server: PageServer
     standin: RunningStandin
     proxy: Proxy | None = None
     """Between server and stand-in, where one was asked for."""
@@ -67,6 +67,6 @@ def open_room(ffmpeg: Ffmpeg, tmp_path: Path) -> OpenRoom:
             }
             found = read_settings(**{**values, **settings})
             runtime = await stack.enter_async_context(open_runtime(found))
-            yield Room(runtime, await house_of(runtime), standin, proxy)
+            yield Room(runtime, await page_server_of(runtime), standin, proxy)
 
     return start

@@ -28,8 +28,8 @@ def chunks(shared_media: Path, name: str) -> list[bytes]:
 
 
 async def by_page(room: Room, stream: Stream, given: list[bytes]) -> None:
-    key = await redeem(room.house, room.house.link(stream.id))
-    async with open_page(room.house, key) as page:
+    key = await redeem(room.server, room.server.link(stream.id))
+    async with open_page(room.server, key) as page:
         await page.hear("welcome")
         await page.claim()
         for seq, data in enumerate(given):
@@ -80,8 +80,8 @@ async def test_a_torn_chunk_is_refused_where_each_has_to_stand_alone(
         with pytest.raises(MediaError, match="cannot be decoded alone") as caught:
             await push(stream, given[1])
         assert caught.value.code == "not_decodable"
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             assert (await page.hear("welcome"))["whole"] is True
             await page.claim()
             answer = await page.chunk(given[2], seq=0)
@@ -95,8 +95,8 @@ async def test_a_recording_without_its_beginning_is_refused(
     given = chunks(shared_media, "chromium-vp8-3s")
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             answer = await page.chunk(given[1], seq=0)
@@ -110,8 +110,8 @@ async def test_of_a_refused_chunk_of_the_page_nothing_is_sent_and_the_right_one_
     given = chunks(shared_media, "chromium-vp8-250ms")[:4]
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             assert (await page.chunk(given[1], seq=0))["type"] == "refused"

@@ -31,14 +31,14 @@ async def test_a_page_that_lost_its_connection_goes_on_where_it_was(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             for seq in (0, 1):
                 await page.chunk(given[seq], seq=seq)
             cursor = page.heard[-1].get("cursor", 0)
-        async with open_page(room.house, key, cursor=cursor) as page:
+        async with open_page(room.server, key, cursor=cursor) as page:
             await page.hear("welcome")
             assert await page.claim() == {"type": "seated", "recording": "r1", "next_seq": 2}
             again = await page.chunk(given[1], seq=1)  # it could not know that it had arrived
@@ -56,8 +56,8 @@ async def test_a_chunk_out_of_order_is_refused_and_not_sent(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             await page.chunk(given[0], seq=0)
@@ -71,17 +71,17 @@ async def test_every_page_is_told_all_messages_and_the_picture(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        keys = [await redeem(room.house, room.house.link(stream.id)) for _ in range(3)]
-        async with open_page(room.house, keys[0]) as early:
+        keys = [await redeem(room.server, room.server.link(stream.id)) for _ in range(3)]
+        async with open_page(room.server, keys[0]) as early:
             await early.hear("welcome")
             await early.claim()
             for seq, data in enumerate(given):
                 await early.chunk(data, seq=seq)
-            async with open_page(room.house, keys[1], page="p2") as second:
+            async with open_page(room.server, keys[1], page="p2") as second:
                 await early.say("end")
                 with anyio.fail_after(30):
                     await stream.until(lambda: False)
-                async with open_page(room.house, keys[2], page="p3") as late:
+                async with open_page(room.server, keys[2], page="p3") as late:
                     for page in (early, second, late):
                         while not page.drawing().get("ended"):
                             await page.hear("news")
@@ -99,8 +99,8 @@ async def test_a_stream_fed_by_a_file_can_only_be_watched(
 ) -> None:
     async with open_room(media_dirs=str(dialogue.parent)) as room:
         stream = await room.runtime.stream_file(str(dialogue), Opening(), pace="fast")  # type: ignore[arg-type]  # a plain word
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             assert (await page.hear("welcome"))["may_record"] is False
             await page.say("claim")
             assert (await page.hear("refused"))["code"] == "view_only"
@@ -124,8 +124,8 @@ async def test_a_page_that_says_something_else_is_let_go(
     first: object, code: int, open_room: OpenRoom
 ) -> None:
     async with open_room() as room:
-        url = room.house.origin.replace("http", "ws", 1) + "/live"
-        async with connect(url, origin=room.house.origin) as socket:  # type: ignore[arg-type]
+        url = room.server.origin.replace("http", "ws", 1) + "/live"
+        async with connect(url, origin=room.server.origin) as socket:  # type: ignore[arg-type]
             await socket.send(json.dumps(first))
             with pytest.raises(ConnectionClosedError) as caught:
                 await socket.recv()
@@ -139,8 +139,8 @@ async def test_a_full_outbox_is_told_and_nothing_is_lost(
     stalled = {"at": "segment", "n": 1, "stall": "reading"}
     async with open_room(stalled, max_outbox_bytes=2**20) as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             for seq, data in enumerate(given * 20):
@@ -160,8 +160,8 @@ async def test_what_a_page_let_go_of_is_shown_to_all(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             await page.say("dropped", seconds=2.5)
@@ -194,8 +194,8 @@ async def test_what_is_let_go_of_while_a_chunk_waits_is_told_at_once(
 ) -> None:
     async with open_room(_STALLED, max_outbox_bytes=2**20) as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             await stuff(page, given, lambda: words_of(page, "full", "taken")[-1:] == ["full"])
@@ -204,7 +204,7 @@ async def test_what_is_let_go_of_while_a_chunk_waits_is_told_at_once(
             while page.drawing().get("lost") != {"let_go_s": 15.0}:
                 await page.hear("news")
             assert words_of(page, "full", "taken")[-1] == "full"
-        async with open_page(room.house, key, page="p2") as again:
+        async with open_page(room.server, key, page="p2") as again:
             await again.hear("welcome")
             await again.claim()
 
@@ -214,8 +214,8 @@ async def test_a_chunk_waits_for_what_other_streams_hold_and_for_others_to_push(
 ) -> None:
     async with open_room(_STALLED) as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
-        async with open_page(room.house, key) as page:
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
             seq = await stuff(page, given, lambda: stream.outbox.bytes > 0)
@@ -236,13 +236,13 @@ async def test_a_page_of_a_stream_that_is_not_kept_any_more_is_told_so(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.house, room.house.link(stream.id))
+        key = await redeem(room.server, room.server.link(stream.id))
         stream.ask_to_end()
         await stream.until(lambda: False)
         async with open_journal(tmp_path / "data", Retention(max_bytes=0)) as other:
             while await other.list_streams():
                 await other.clean_up()
-        async with open_page(room.house, key) as page:
+        async with open_page(room.server, key) as page:
             await page.hear("welcome")
             assert (await page.hear("refused"))["what"] == f"there is no stream {stream.id}"
             await page.say("clock", page=1.0)

@@ -17,9 +17,9 @@ import httpx2
 import pytest
 from anyio.abc import SocketStream
 
-from ih_mcp.capture.page_server import House
-from ih_mcp.capture.serve import open_house
-from ih_mcp.capture.tickets import Pass, Tickets
+from ih_mcp.capture.page_server import PageServer
+from ih_mcp.capture.serve import open_page_server
+from ih_mcp.capture.tickets import PagePermission, Tickets
 from ih_mcp.cli import main
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import open_journal
@@ -47,16 +47,16 @@ async def running(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_journal(tmp_path) as journal, open_house(journal, None) as opened:
+async def server(tmp_path: Path) -> AsyncIterator[PageServer]:
+    async with open_journal(tmp_path) as journal, open_page_server(journal, None) as opened:
         yield opened
 
 
 async def ask_page(
-    house: House, path: str = "/", *, method: str = "GET", **headers: str
+    server: PageServer, path: str = "/", *, method: str = "GET", **headers: str
 ) -> httpx2.Response:
     async with httpx2.AsyncClient(trust_env=False) as client:
-        return await client.request(method, house.origin + path, headers=headers)
+        return await client.request(method, server.origin + path, headers=headers)
 
 
 async def free_port() -> int:
@@ -85,18 +85,22 @@ async def test_s1_names_of_this_machine_are_served(host: str, running: RunningSt
 
 
 @pytest.mark.parametrize("host", [*FOREIGN_HOSTS, "127.0.0.1", "localhost", "[::1]:{port}"])
-async def test_s1_the_page_is_served_under_its_own_names_alone(host: str, house: House) -> None:
+async def test_s1_the_page_is_served_under_its_own_names_alone(
+    host: str, server: PageServer
+) -> None:
     """Browsers name the port, so a name without it is foreign here."""
-    port = house.origin.rpartition(":")[2]
-    answer = await ask_page(house, host=host.format(port=port))
+    port = server.origin.rpartition(":")[2]
+    answer = await ask_page(server, host=host.format(port=port))
     assert answer.status_code in {400, 421}, answer.text
     assert "<video" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}"])
-async def test_s1_the_page_is_served_under_names_of_this_machine(host: str, house: House) -> None:
-    port = house.origin.rpartition(":")[2]
-    assert (await ask_page(house, host=host.format(port=port))).status_code == 200
+async def test_s1_the_page_is_served_under_names_of_this_machine(
+    host: str, server: PageServer
+) -> None:
+    port = server.origin.rpartition(":")[2]
+    assert (await ask_page(server, host=host.format(port=port))).status_code == 200
 
 
 @pytest.mark.parametrize(("host", "status"), [("live.example", 200), ("evil.example", 421)])
@@ -107,7 +111,7 @@ async def test_s1_it_holds_on_other_addresses_too(host: str, status: int, tmp_pa
         httpx2.AsyncClient(trust_env=False) as client,
     ):
         port = await free_port()
-        async with open_house(journal, None, host="0.0.0.0", port=port, origin=origin):  # noqa: S104
+        async with open_page_server(journal, None, host="0.0.0.0", port=port, origin=origin):  # noqa: S104
             answer = await client.get(f"http://127.0.0.1:{port}/", headers={"Host": host})
             assert answer.status_code == status
 
@@ -130,19 +134,19 @@ async def test_s2_a_foreign_page_reads_nothing_of_what_was_recorded(
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
 async def test_s2_a_foreign_page_gets_nothing_of_the_capture_page(
-    origin: str, house: House
+    origin: str, server: PageServer
 ) -> None:
     for method, path in (("GET", "/"), ("GET", "/static/page.js"), ("POST", "/ticket")):
-        answer = await ask_page(house, path, method=method, origin=origin)
+        answer = await ask_page(server, path, method=method, origin=origin)
         assert answer.status_code == 403, path
         assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/ticket", "/standin/sessions"])
 async def test_s2_the_refusal_does_not_wait_for_the_body(
-    path: str, house: House, running: RunningStandin
+    path: str, server: PageServer, running: RunningStandin
 ) -> None:
-    url = house.origin if path == "/ticket" else running.url
+    url = server.origin if path == "/ticket" else running.url
     head = f"POST {path} HTTP/1.1\r\nHost: {url.partition('//')[2]}\r\nOrigin: null\r\n"
     async with await dial(url) as stream:
         await stream.send(head.encode() + b"Content-Length: 100\r\n\r\n")
@@ -166,7 +170,7 @@ async def test_s3_neither_listens_beyond_this_machine(
     assert "127.0.0.1" in caught.value.help
     async with open_journal(tmp_path) as journal:
         with pytest.raises(ConfigurationError, match=f"open to others at {host}") as caught:
-            async with open_house(journal, None, host=host):
+            async with open_page_server(journal, None, host=host):
                 pass
     assert "HTTPS" in caught.value.help
 
@@ -195,13 +199,15 @@ async def test_s4_a_stream_without_a_credential_is_401(running: RunningStandin) 
 def test_s4_the_page_keeps_no_secret_that_a_look_could_be_timed_on() -> None:
     """Tickets and keys are found by their digest: how far a guess agrees cannot be measured."""
     tickets = Tickets()
-    ticket, other = (tickets.issue(Pass("st_1", may_record=True), now=0.0) for _ in range(2))
+    ticket, other = (
+        tickets.issue(PagePermission("st_1", may_record=True), now=0.0) for _ in range(2)
+    )
     key = tickets.redeem(ticket, now=1.0)
     kept = repr(vars(tickets))
     assert other not in kept
     assert key not in kept
-    assert tickets.look(key) is not None
-    assert tickets.look(key[:-1]) is None
+    assert tickets.find_permission(key) is not None
+    assert tickets.find_permission(key[:-1]) is None
 
 
 HALF_HEAD = "GET / HTTP/1.1\r\nHost: 127"
@@ -296,14 +302,14 @@ SIEGES = {
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("what", SIEGES)
 async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
-    what: str, running: RunningStandin, house: House, monkeypatch: pytest.MonkeyPatch
+    what: str, running: RunningStandin, server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The long form has the patience that is there in use: two looks, 15 s apart."""
     sent, hold = SIEGES[what]
     count = often(100, nightly=500)
     if not IS_LONG:
         monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
-    url = running.url if "stand-in" in what else house.origin
+    url = running.url if "stand-in" in what else server.origin
     async with httpx2.AsyncClient(trust_env=False) as client:
 
         async def call() -> float:
@@ -383,11 +389,11 @@ async def test_s14_an_upload_without_an_end_is_refused_and_dropped(
     assert b"ih4003" in answer
 
 
-async def test_s14_a_ticket_without_an_end_is_refused(house: House) -> None:
-    name = house.origin.partition("//")[2]
-    head = f"POST /ticket HTTP/1.1\r\nHost: {name}\r\nOrigin: {house.origin}\r\n"
+async def test_s14_a_ticket_without_an_end_is_refused(server: PageServer) -> None:
+    name = server.origin.partition("//")[2]
+    head = f"POST /ticket HTTP/1.1\r\nHost: {name}\r\nOrigin: {server.origin}\r\n"
     head += "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
-    async with await dial(house.origin) as stream:
+    async with await dial(server.origin) as stream:
         await stream.send(head.encode() + b"100\r\n" + bytes(0x100) + b"\r\n")
         with anyio.fail_after(10):
             assert (await stream.receive()).startswith(b"HTTP/1.1 413 ")

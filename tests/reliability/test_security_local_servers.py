@@ -22,10 +22,10 @@ from websockets.typing import Subprotocol
 
 from ih_mcp.app.credentials import LOCAL_KEY
 from ih_mcp.app.runtime import Opening, Runtime, open_runtime
-from ih_mcp.capture.connection_limit import MAX_PAGES
-from ih_mcp.capture.page_server import House
-from ih_mcp.capture.serve import open_house
-from ih_mcp.capture.tickets import Pass
+from ih_mcp.capture.connection_limit import MAX_CONNECTIONS
+from ih_mcp.capture.page_server import PageServer
+from ih_mcp.capture.serve import open_page_server
+from ih_mcp.capture.tickets import PagePermission
 from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
@@ -206,22 +206,22 @@ async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_journal(tmp_path) as journal, open_house(journal, None) as opened:
+async def server(tmp_path: Path) -> AsyncIterator[PageServer]:
+    async with open_journal(tmp_path) as journal, open_page_server(journal, None) as opened:
         yield opened
 
 
-def page(house: House) -> connect:
-    url = house.origin.replace("http", "ws", 1) + "/live"
-    return connect(url, origin=house.origin, compression=None)  # type: ignore[arg-type]  # a plain string
+def page(server: PageServer) -> connect:
+    url = server.origin.replace("http", "ws", 1) + "/live"
+    return connect(url, origin=server.origin, compression=None)  # type: ignore[arg-type]  # a plain string
 
 
 @asynccontextmanager
-async def raw_page(house: House) -> AsyncIterator[SocketStream]:
+async def raw_page(server: PageServer) -> AsyncIterator[SocketStream]:
     """The same as bare bytes: a client that answers nothing."""
-    host = house.origin.partition("//")[2]
+    host = server.origin.partition("//")[2]
     async with await anyio.connect_tcp("127.0.0.1", int(host.rpartition(":")[2])) as stream:
-        head = f"GET /live HTTP/1.1\r\nHost: {host}\r\nOrigin: {house.origin}\r\n"
+        head = f"GET /live HTTP/1.1\r\nHost: {host}\r\nOrigin: {server.origin}\r\n"
         head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         await stream.send(f"{head}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         assert (await stream.receive()).startswith(b"HTTP/1.1 101 ")
@@ -249,30 +249,32 @@ async def is_dropped(stream: SocketStream) -> bool:
 
 @pytest.mark.parametrize("claims", [4097, 61 * MIB])
 async def test_s30_a_first_message_above_4_kib_ends_the_connection_as_it_begins(
-    claims: int, house: House
+    claims: int, server: PageServer
 ) -> None:
-    async with raw_page(house) as stream:
+    async with raw_page(server) as stream:
         await stream.send(frame(1, b"x" * 100, claims=claims))
         assert await is_dropped(stream)
 
 
-async def test_s30_nor_does_it_come_in_fragments(house: House) -> None:
-    async with raw_page(house) as stream:
+async def test_s30_nor_does_it_come_in_fragments(server: PageServer) -> None:
+    async with raw_page(server) as stream:
         first, more = frame(1, b"x" * 3000), frame(0, b"x" * 3000)
         await stream.send(bytes([first[0] & 0x7F]) + first[1:] + bytes([more[0] & 0x7F]) + more[1:])
         assert await is_dropped(stream)
 
 
-async def test_s30_one_message_is_taken_before_the_key_and_no_second(house: House) -> None:
+async def test_s30_one_message_is_taken_before_the_key_and_no_second(server: PageServer) -> None:
     hello = json.dumps({"type": "hello", "key": "guess", "page": "p"}).encode()
-    async with raw_page(house) as stream:
+    async with raw_page(server) as stream:
         await stream.send(frame(1, hello) + frame(2, b"") * 10_000)
         assert await is_dropped(stream)
 
 
-async def test_s30_a_wrong_hello_is_answered_and_its_close_not_waited_for(house: House) -> None:
+async def test_s30_a_wrong_hello_is_answered_and_its_close_not_waited_for(
+    server: PageServer,
+) -> None:
     hello = json.dumps({"type": "hello", "key": "guess", "page": "p"}).encode()
-    async with raw_page(house) as stream:
+    async with raw_page(server) as stream:
         await stream.send(frame(1, hello))
         with anyio.fail_after(2):
             assert (4401).to_bytes(2, "big") in await stream.receive()
@@ -280,17 +282,17 @@ async def test_s30_a_wrong_hello_is_answered_and_its_close_not_waited_for(house:
 
 
 async def test_s30_a_silent_one_goes_after_a_short_limit(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ih_mcp.capture.page_connection._HELLO_SECONDS", 0.05)
-    async with raw_page(house) as stream:
+    async with raw_page(server) as stream:
         with anyio.fail_after(2):
             assert (4400).to_bytes(2, "big") in await stream.receive()
         assert await is_dropped(stream)
 
 
-async def test_s30_pings_whose_answers_nobody_reads_end_the_connection(house: House) -> None:
-    async with raw_page(house) as stream:
+async def test_s30_pings_whose_answers_nobody_reads_end_the_connection(server: PageServer) -> None:
+    async with raw_page(server) as stream:
         with pytest.raises(GONE), anyio.fail_after(20):
             await send_forever(stream, frame(9, bytes(125)) * 1000)
 
@@ -300,25 +302,29 @@ async def send_forever(stream: SocketStream, data: bytes) -> None:
         await stream.send(data)
 
 
-async def test_s30_those_without_a_key_make_room_for_a_page_with_one(house: House) -> None:
-    key = house.tickets.redeem(house.tickets.issue(Pass("st_x", may_record=False), now=0), now=0)
+async def test_s30_those_without_a_key_make_room_for_a_page_with_one(server: PageServer) -> None:
+    key = server.tickets.redeem(
+        server.tickets.issue(PagePermission("st_x", may_record=False), now=0), now=0
+    )
     async with AsyncExitStack() as stack:
-        silent = [await stack.enter_async_context(raw_page(house)) for _ in range(MAX_PAGES)]
-        known = await stack.enter_async_context(page(house))
+        silent = [await stack.enter_async_context(raw_page(server)) for _ in range(MAX_CONNECTIONS)]
+        known = await stack.enter_async_context(page(server))
         await say_hello(known, key)
         assert await is_dropped(silent[0])
 
 
-async def test_s30_there_are_32_pages_and_no_more(house: House) -> None:
-    key = house.tickets.redeem(house.tickets.issue(Pass("st_x", may_record=False), now=0), now=0)
+async def test_s30_there_are_32_pages_and_no_more(server: PageServer) -> None:
+    key = server.tickets.redeem(
+        server.tickets.issue(PagePermission("st_x", may_record=False), now=0), now=0
+    )
     async with AsyncExitStack() as stack:
-        for _ in range(MAX_PAGES):
-            await say_hello(await stack.enter_async_context(page(house)), key)
+        for _ in range(MAX_CONNECTIONS):
+            await say_hello(await stack.enter_async_context(page(server)), key)
         with pytest.raises(InvalidStatus) as refused:
-            await stack.enter_async_context(page(house))
+            await stack.enter_async_context(page(server))
     assert refused.value.response.status_code == 503
     assert b"32 pages are open" in refused.value.response.body
-    async with page(house) as again:
+    async with page(server) as again:
         await say_hello(again, key)
 
 
@@ -329,22 +335,22 @@ async def say_hello(socket: ClientConnection, key: str) -> None:
 
 
 async def test_s30_websockets_count_among_the_connections(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ih_mcp.net.listen._MAX_CONNECTIONS", 3)
-    async with raw_page(house), raw_page(house), raw_page(house) as last:
+    async with raw_page(server), raw_page(server), raw_page(server) as last:
         async with httpx2.AsyncClient(trust_env=False) as client:
             with pytest.raises(httpx2.TransportError):
-                await client.get(house.origin)
+                await client.get(server.origin)
         await last.aclose()
         with anyio.fail_after(5):
-            while not await is_served(house):
+            while not await is_served(server):
                 await anyio.lowlevel.checkpoint()
 
 
-async def is_served(house: House) -> bool:
+async def is_served(server: PageServer) -> bool:
     try:
         async with httpx2.AsyncClient(trust_env=False) as client:
-            return (await client.get(house.origin)).status_code == 200
+            return (await client.get(server.origin)).status_code == 200
     except httpx2.TransportError:
         return False

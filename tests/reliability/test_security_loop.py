@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from ih_mcp.capture.page_protocol import write_word
-from ih_mcp.capture.page_server import House
-from ih_mcp.capture.timeline_publisher import Teller
+from ih_mcp.capture.page_protocol import encode_server_message
+from ih_mcp.capture.page_server import PageServer
+from ih_mcp.capture.timeline_publisher import TimelinePublisher
 from ih_mcp.journal import Entry as Kept
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
@@ -117,7 +117,7 @@ async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up
     text = "{}"
 
     async def say(kind: str, **values: Any) -> None:
-        write_word(kind, **values)
+        encode_server_message(kind, **values)
         for name, change in values["changes"].get("lists", {}).items():
             items = told.setdefault(name, [])
             assert isinstance(items, list)
@@ -127,7 +127,7 @@ async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up
 
     async with holding() as hold:
         if reads == "page":
-            await Teller(House(journal, None, ""), "st_1", say).run(0)
+            await TimelinePublisher(PageServer(journal, None, ""), "st_1", say).run(0)
         else:
             text = await to_thread.run_sync(as_text, await read_timeline(journal, "st_1"))
     told |= json.loads(text)

@@ -14,8 +14,8 @@ from starlette.websockets import WebSocket
 
 from ih_mcp.errors import CallerError
 
-from .page_connection import Visit
-from .page_server import House
+from .page_connection import PageConnection
+from .page_server import PageServer
 
 _STATIC = {  # every file there is, so that no path is ever looked up by what a request says
     "page.html": ("capture", "text/html; charset=utf-8"),
@@ -31,7 +31,7 @@ _STATIC = {  # every file there is, so that no path is ever looked up by what a 
 _MAX_TICKET_BYTES = 200
 
 
-def create_app(house: House) -> Starlette:
+def create_app(server: PageServer) -> Starlette:
     """The page's server."""
 
     async def page(_: Request) -> Response:
@@ -48,13 +48,13 @@ def create_app(house: House) -> Starlette:
                 return PlainTextResponse("too long\n", status_code=413)
         ticket = body.decode("ascii", "replace")
         try:
-            key = house.tickets.redeem(ticket, now=anyio.current_time())
+            key = server.tickets.redeem(ticket, now=anyio.current_time())
         except CallerError as exc:
             return JSONResponse({"what": exc.what, "help": exc.help}, status_code=403)
         return JSONResponse({"key": key})
 
     async def live(socket: WebSocket) -> None:
-        await Visit(socket, house).run()
+        await PageConnection(socket, server).run()
 
     return Starlette(
         routes=[
