@@ -18,6 +18,9 @@ from ih_mcp.media.ffmpeg.recipes import AUDIO, ENCODERS, MAX_ENCODED_SIDE, UNTIM
 from ih_mcp.media.planner import MAX_WHOLE_SECONDS
 from ih_mcp.settings import Settings
 
+sys.path.append(str(Path(__file__).parents[1]))
+from docs.error_page import errors_page
+
 _FOLDER = Path(__file__).parent
 _REPOSITORY = _FOLDER.parent
 _TOP_SKILL = _REPOSITORY / "SKILL.md"
@@ -238,6 +241,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "hosts.md": hosts_page,
     "tools.md": tools_page,
     "settings.md": settings_page,
+    "errors.md": errors_page,
 }
 
 

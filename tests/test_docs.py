@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 from ih_mcp.cli import _EXAMPLES
@@ -123,3 +124,58 @@ def test_the_drawing_of_the_architecture_has_every_room() -> None:
 
 def test_the_readme_stays_within_three_hundred_lines() -> None:
     assert len(README.splitlines()) < 300
+
+
+# --- what the pages say of the code is so ---------------------------------------------------------
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    pages = {
+        "CONTRIBUTING.md": (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        **PAGES,
+    }
+    named = {
+        (page, path)
+        for page, text in pages.items()
+        for path in re.findall(r"`((?:ih_mcp|tests|docs|examples|bench)/[\w./*-]+)`", text)
+    }
+    assert len(named) > 80
+    assert sorted(f"{page}: {path}" for page, path in named if not any(REPOSITORY.glob(path))) == []
+
+
+def test_a_task_is_found_in_one_row_of_where() -> None:
+    rows = [line for line in PAGES["where.md"].splitlines() if re.match(r"\| (?!task|-)", line)]
+    assert len(rows) >= 30
+    assert len({row.split("|")[1] for row in rows}) == len(rows)
+
+
+def test_every_class_of_the_glossary_exists() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in REPOSITORY.glob("ih_mcp/**/*.py"))
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| ([^|]*)\|$", PAGES["glossary.md"], re.MULTILINE)
+    named = [name for _, cell in rows for name in re.findall(r"`(\w+)`", cell)]
+    assert len(named) > 15
+    assert [
+        name for name in named if not re.search(rf"^class {name}\b", sources, re.MULTILINE)
+    ] == []
+    words = [word for word, _ in rows]
+    assert len(set(words)) == len(words)
+
+
+def test_the_diagram_has_the_imports_between_packages() -> None:
+    packages = {path.parent.name for path in REPOSITORY.glob("ih_mcp/*/__init__.py")}
+    drawn = {
+        (importer, imported)
+        for importer, several in re.findall(
+            r"^ +(\w+) --> (.+)$", PAGES["architecture.md"], re.MULTILINE
+        )
+        for imported in several.split(" & ")
+    }
+    graph = grimp.build_graph("ih_mcp", cache_dir=None)
+    imports = {
+        (parts[1], other[1])
+        for module in graph.modules
+        for found in graph.find_modules_directly_imported_by(module)
+        if len(parts := module.split(".")) > 1 and len(other := found.split(".")) > 1
+    }
+    between = {(a, b) for a, b in imports if a != b and {a, b} <= packages}
+    assert drawn == between
