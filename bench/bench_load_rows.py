@@ -27,8 +27,9 @@ from websockets.asyncio.client import connect
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.media.admission import read
 from ih_mcp.net.opener import open_socket
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Outgoing
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
 from .bench_load_tls import trusted_certificate

@@ -20,10 +20,10 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.sources.file import Source, feed
-from ih_mcp.streams.stream import Plan
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.messages import Config
 

@@ -15,9 +15,10 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.net.opener import open_socket
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.sources.file import Source, feed
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
 from .table import rounds, show

@@ -18,7 +18,8 @@ from websockets.asyncio.client import connect
 
 from ih_mcp.journal import open_journal
 from ih_mcp.net.opener import open_socket
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.config import Plan
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
 from .table import rounds, show

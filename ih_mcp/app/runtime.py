@@ -29,8 +29,9 @@ from ih_mcp.errors import (
 )
 from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.settings import Settings
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.registry import Feed, Registry, open_registry
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.streams.uploads import Analyses, Analysis, Request, open_analyses
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, find_dialect
 from ih_mcp.wire.messages import Config, pcm_format

@@ -7,6 +7,7 @@ a connection may break off anywhere.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,8 +22,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, UnknownStreamError
 from ih_mcp.net.server_websocket import ADMISSION
 from ih_mcp.notifier import Notifier
-from ih_mcp.streams.sources.pushed import NEEDED_BYTES, push
-from ih_mcp.streams.stream import Feeder, Stream
+from ih_mcp.streams.facts import Feeder
+from ih_mcp.streams.sources.pushed import NEEDED_BYTES, pushed_source
+from ih_mcp.streams.stream import Stream
 
 from .connection_limit import MAX_CONNECTIONS
 from .page_protocol import (
@@ -247,12 +249,13 @@ class PageConnection:
 
         Gives how many segments of the stream are sent once this one is; None where none is added.
         """
+        source = pushed_source(stream)
         while self._is_recorder:
             try:
-                async with stream.pushing:
+                async with source.turn(math.inf):
                     if not self._lock.expects(head.recording, head.seq):
                         return None
-                    segment = await push(stream, data, seconds=_TURN_SECONDS, feeder=Feeder.PAGE)
+                    segment = await source.push(data, seconds=_TURN_SECONDS, feeder=Feeder.PAGE)
                     self._lock.confirm(head.recording, head.seq)
                     return _sent_segments(stream) + stream.outbox.segments if segment else None
             except CallerError as exc:

@@ -11,8 +11,9 @@ from anyio import CapacityLimiter
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Journal
 from ih_mcp.notifier import Notifier
+from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.registry import Registry
-from ih_mcp.streams.stream import Feeder, Stream
+from ih_mcp.streams.stream import Stream
 
 from .connection_limit import ConnectionLimit
 from .recorder_lock import RecorderLock

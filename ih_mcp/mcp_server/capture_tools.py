@@ -8,8 +8,9 @@ from pydantic import Field
 
 from ih_mcp.app.runtime import Opening, Runtime
 from ih_mcp.errors import StreamEndedError
+from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.sources.pushed import READY_SECONDS
-from ih_mcp.streams.stream import Feeder, Stream
+from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments

@@ -15,10 +15,9 @@ from pydantic import Field
 
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import CallerError, IhMcpError, MediaError
-from ih_mcp.streams.outbox import Outgoing
-from ih_mcp.streams.push_record import digest_of
-from ih_mcp.streams.sources.pushed import PUSH_SECONDS, alone, push
-from ih_mcp.streams.stream import Feeder, Stream
+from ih_mcp.streams.facts import Feeder
+from ih_mcp.streams.sources.pushed import PUSH_SECONDS, Pushed, PushedSource, pushed_source
+from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments
@@ -65,17 +64,18 @@ async def push_segment(call: Call[PushSegment]) -> CallToolResult:
     with _told_what_is_kept(stream.id, stream):
         _require_one_source(arguments)
         stream.require_feeder(Feeder.PUSH)
-        until = anyio.current_time() + PUSH_SECONDS
-        await _turn(stream, arguments.seq)
-        async with alone(stream, until):  # before all that takes a while: calls keep their order
-            data, notes = await _segment_bytes(call.runtime, stream, arguments, until)
-            status = await _kept(stream, data, arguments.seq, until)
-    next_seq = stream.pushes.next_seq
+        source, until = pushed_source(stream), anyio.current_time() + PUSH_SECONDS
+        if arguments.seq is not None:
+            await source.await_number(arguments.seq, _ORDER_SECONDS)
+        async with source.turn(until):  # before all that takes a while: calls keep their order
+            data, notes = await _segment_bytes(call.runtime, source, arguments, until)
+            status = _pushed_status(await source.push_numbered(data, arguments.seq, until=until))
+    next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
     if notes:
         status["note"] = "; ".join([*notes, *([str(status["note"])] if "note" in status else [])])
-    return answer(in_short(stream) | facts | status | _totals(stream) | {"next": then})
+    return answer(in_short(stream) | facts | status | _totals(stream, source) | {"next": then})
 
 
 def _require_one_source(arguments: PushSegment) -> None:
@@ -92,57 +92,39 @@ def _told_what_is_kept(stream_id: str, stream: Stream | None = None) -> Iterator
     try:
         yield
     except IhMcpError as exc:
-        next_seq = stream.pushes.next_seq if stream and not stream.is_over else None
+        next_seq = stream.next_seq if stream and not stream.is_over else None
         raise exc.with_facts(stream_id=stream_id, next_seq=next_seq, kept=False) from exc
 
 
-async def _kept(stream: Stream, data: bytes, seq: int | None, until: float) -> dict[str, object]:
-    """Push a segment that is not in the stream yet; gives what is to be said of it."""
-    pushes, digest = stream.pushes, await digest_of(data)
-    if seq is not None and pushes.is_repeat(seq, digest):
+def _pushed_status(pushed: Pushed) -> dict[str, object]:
+    """What is reported of a segment that is in the stream."""
+    if pushed.is_repeat:
         return {"duplicate": True, "note": _DUPLICATE}
-    is_like_last, left_out = pushes.is_like_last(digest), stream.intake.left_out_bytes
-    left = until - anyio.current_time()
-    segment = await push(stream, data, seconds=left, feeder=Feeder.PUSH)
-    stream.note_push(digest, len(data))
-    notes = [] if segment else [_HEADER_ALONE]
-    if left_out := stream.intake.left_out_bytes - left_out:
-        notes.append(_LEFT_OUT.format(left_out))
-    if is_like_last:
+    notes = [] if pushed.segment else [_HEADER_ALONE]
+    if pushed.left_out_bytes:
+        notes.append(_LEFT_OUT.format(pushed.left_out_bytes))
+    if pushed.is_like_last:
         notes.append(_LIKE_LAST)
-    return _jump(segment, notes) | ({"note": "; ".join(notes)} if notes else {})
+    status: dict[str, object] = {}
+    if jump := pushed.segment.jump if pushed.segment else None:
+        start, end = jump.from_seconds, jump.to_seconds
+        notes.append(_JUMPED.format(start, end, _MISSING if end > start else _BACK))
+        status = {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
+    return status | ({"note": "; ".join(notes)} if notes else {})
 
 
-def _jump(segment: Outgoing | None, notes: list[str]) -> dict[str, object]:
-    """Where media time does not go on from that of the segment before."""
-    jump = segment.jump if segment else None
-    if jump is None:
-        return {}
-    start, end = jump.from_seconds, jump.to_seconds
-    notes.append(_JUMPED.format(start, end, _MISSING if end > start else _BACK))
-    return {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
-
-
-def _totals(stream: Stream) -> dict[str, object]:
+def _totals(stream: Stream, source: PushedSource) -> dict[str, object]:
     """How much was pushed, sent, and waits to be sent."""
     sent = sum(len(leg.receipts) for leg in stream.legs)
     return {
-        "pushed": {"segments": stream.pushes.next_seq - 1, "bytes": stream.pushes.bytes},
+        "pushed": {"segments": source.next_seq - 1, "bytes": source.pushed_bytes},
         "sent": {"segments": sent, "bytes": sum(leg.bytes_sent for leg in stream.legs)},
         "waiting": {"segments": stream.outbox.segments, "bytes": stream.outbox.bytes},
     }
 
 
-async def _turn(stream: Stream, seq: int | None) -> None:
-    """Wait a little until `seq` is next: two calls in flight may arrive in either order."""
-    if seq is not None:
-        with anyio.move_on_after(_ORDER_SECONDS):
-            await stream.until(lambda: seq <= stream.pushes.next_seq)
-        stream.pushes.require_no_gap(seq)
-
-
 async def _segment_bytes(
-    runtime: Runtime, stream: Stream, arguments: PushSegment, until: float
+    runtime: Runtime, source: PushedSource, arguments: PushSegment, until: float
 ) -> tuple[bytes, tuple[str, ...]]:
     """The segment, and what to tell of the file it came from."""
     try:
@@ -163,7 +145,7 @@ async def _segment_bytes(
         raise MediaError(
             "the segment is empty",
             code="empty_file",
-            help=_EMPTY_HELP.format(stream.pushes.next_seq),
+            help=_EMPTY_HELP.format(source.next_seq),
         )
     return data, notes
 

@@ -16,9 +16,11 @@ from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownSt
 from ih_mcp.journal import Journal, Process, StreamRow
 from ih_mcp.net.socket import Opener
 
+from .config import Plan
+from .facts import Feeder, StreamState
 from .leg import Patience
 from .outbox import DEFAULT_MAX_BYTES, Queued
-from .stream import Feeder, Plan, Stream, StreamState
+from .stream import Stream
 
 DEFAULT_MAX_STREAMS = 16
 PREFIX = "st_"
@@ -227,7 +229,7 @@ def live_record(stream: Stream) -> dict[str, object]:
     """The status of a stream of this process."""
     record = {**stream.record(), "last_cursor": stream.log.last}
     takes_pushes = stream.feeder in {None, Feeder.PUSH} and not stream.is_over
-    return record | ({"next_seq": stream.pushes.next_seq} if takes_pushes else {})
+    return record | ({"next_seq": stream.next_seq} if takes_pushes else {})
 
 
 def _status_of(process: Process) -> dict[str, object]:

@@ -18,8 +18,8 @@ from .pacing import LONG_HOLD_SECONDS
 from .receipts import Receipt
 
 if TYPE_CHECKING:
+    from .facts import StreamFacts as Stream
     from .leg import Leg
-    from .stream import Stream
 
 _MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
 _IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.streams.sources.pushed import push
+from ih_mcp.streams.sources.pushed import pushed_source
 from ih_mcp.streams.stream import Stream
 
 from .page import open_page, redeem
@@ -43,7 +43,7 @@ async def by_page(room: Room, stream: Stream, given: list[bytes]) -> None:
 async def by_push(room: Room, stream: Stream, given: list[bytes]) -> None:
     del room
     for data in given:
-        await push(stream, data)
+        await pushed_source(stream).push(data)
     stream.ask_to_end()
     with anyio.fail_after(30):
         await stream.until(lambda: False)
@@ -76,9 +76,9 @@ async def test_a_torn_chunk_is_refused_where_each_has_to_stand_alone(
     given = chunks(shared_media, "chromium-vp8-3s")
     async with open_room() as room:
         stream = await room.start("v0")
-        await push(stream, given[0])
+        await pushed_source(stream).push(given[0])
         with pytest.raises(MediaError, match="cannot be decoded alone") as caught:
-            await push(stream, given[1])
+            await pushed_source(stream).push(given[1])
         assert caught.value.code == "not_decodable"
         key = await redeem(room.server, room.server.link(stream.id))
         async with open_page(room.server, key) as page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from ih_mcp.app.runtime import Opening
 from ih_mcp.journal import Retention, open_journal
+from ih_mcp.streams.sources.pushed import pushed_source
 
 from .page import Page, open_page, redeem
 from .room import OpenRoom
@@ -225,7 +227,7 @@ async def test_a_chunk_waits_for_what_other_streams_hold_and_for_others_to_push(
             await page.socket.send(given[1])
             await page.hear("full")
             with anyio.fail_after(5):
-                async with stream.pushing:
+                async with pushed_source(stream).turn(math.inf):
                     stream.outbox.queued.add(-held)
             assert (await page.hear("taken"))["seq"] == seq
             assert words_of(page, "refused") == []

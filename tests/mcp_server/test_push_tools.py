@@ -22,7 +22,7 @@ from ih_mcp.mcp_server.server import make_server
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server.serve import RunningStandin, serve
-from ih_mcp.streams import push_record as pushes
+from ih_mcp.streams.sources import pushed as pushes
 from ih_mcp.streams.stream import Stream
 from tests.streams.test_all_or_nothing import cluster, webm_header
 

@@ -34,9 +34,10 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.streams import leg
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.leg import Patience
 from ih_mcp.streams.outbox import Entry, Outgoing
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from tests.standin.fakes import ScriptedAnalyst, open_toy, seen, toy
 

@@ -32,7 +32,8 @@ from ih_mcp.media.admission import admit
 from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.net.opener import open_socket
 from ih_mcp.settings import read_settings
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.config import Plan
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import DIALECTS, V1
 from ih_mcp.wire.messages import Close, Configure, Ended
 from ih_mcp.wire.session import Session, Side, State

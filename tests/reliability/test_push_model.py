@@ -37,8 +37,9 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import Socket
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server.serve import RunningStandin, serve
-from ih_mcp.streams.sources.pushed import push
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.config import Plan
+from ih_mcp.streams.sources.pushed import pushed_source
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V2
 from ih_mcp.wire.messages import Config, pcm_format
 from tests.streams.service import Service
@@ -250,7 +251,7 @@ class Line:
         before = (self.stream.outbox.segments, self.stream.outbox.bytes)
         code = ""
         try:
-            await push(self.stream, data, seconds=0.02)
+            await pushed_source(self.stream).push(data, seconds=0.02)
         except IhMcpError as exc:
             code = exc.code
         if not code:

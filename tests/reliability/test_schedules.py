@@ -21,8 +21,9 @@ from ih_mcp.errors import IhMcpError, LocalProtocolError, TransportError
 from ih_mcp.journal import Entry as Kept
 from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
 from ih_mcp.notifier import Notifier
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Entry, Outgoing
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Closing, Completed, Ended, Error, Reading
 from ih_mcp.wire.refusal import refusal_error

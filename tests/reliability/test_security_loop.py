@@ -29,9 +29,9 @@ from ih_mcp.journal import Entry as Kept
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
+from ih_mcp.streams.config import Plan as StreamPlan
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.registry import open_registry
-from ih_mcp.streams.stream import Plan as StreamPlan
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.wire.dialects import V1

@@ -17,10 +17,10 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server import app
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.sources.file import Source, feed
-from ih_mcp.streams.stream import Plan
 from ih_mcp.wire import dialects
 from ih_mcp.wire.dialects import DIALECTS, V2, find_dialect
 

@@ -15,9 +15,9 @@ from ih_mcp.errors import IhMcpError, ServiceError, TransportError
 from ih_mcp.journal import open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.rest import open_rest
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.registry import open_registry
-from ih_mcp.streams.stream import Plan
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.error_catalog import (
     CATALOG,

@@ -26,10 +26,11 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.credential_store import Caps
 from ih_mcp.standin.server.serve import RunningStandin
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Outgoing
 from ih_mcp.streams.registry import open_registry
-from ih_mcp.streams.sources.pushed import push
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.sources.pushed import pushed_source
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1, V2, Dialect, Limits
 from ih_mcp.wire.error_catalog import Retry, find_error
 from ih_mcp.wire.messages import Config
@@ -178,7 +179,7 @@ async def test_a_size_that_is_not_declared_is_not_sent(
     async with standin(max_segment_bytes=1_000) as running:
         async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
             with pytest.raises(MediaError, match="takes 1_000 at most") as refused:
-                await push(stream, bytes(1_001))
+                await pushed_source(stream).push(bytes(1_001))
             stream.ask_to_end()
         assert running.recorder.sessions[0].segments == []
     assert refused.value.code == "segment_too_large"

@@ -16,8 +16,10 @@ from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.ebml import Id
-from ih_mcp.streams.sources.pushed import NEEDED_BYTES, push
-from ih_mcp.streams.stream import Feeder, Plan, Stream
+from ih_mcp.streams.config import Plan
+from ih_mcp.streams.facts import Feeder
+from ih_mcp.streams.sources.pushed import NEEDED_BYTES, pushed_source
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Config, Ready, pcm_format
 
@@ -83,10 +85,20 @@ async def received(stream: Stream, service: Service) -> list[bytes]:
 
 
 async def refused(stream: Stream, data: bytes, **options: object) -> IhMcpError:
-    before = (stream.intake, stream.outbox.segments, stream.outbox.bytes, stream.media_seconds)
+    before = (
+        pushed_source(stream)._intake,
+        stream.outbox.segments,
+        stream.outbox.bytes,
+        stream.media_seconds,
+    )
     with pytest.raises(IhMcpError) as error:
-        await push(stream, data, **options)  # type: ignore[arg-type] # what a test gives
-    after = (stream.intake, stream.outbox.segments, stream.outbox.bytes, stream.media_seconds)
+        await pushed_source(stream).push(data, **options)  # type: ignore[arg-type] # what a test gives
+    after = (
+        pushed_source(stream)._intake,
+        stream.outbox.segments,
+        stream.outbox.bytes,
+        stream.media_seconds,
+    )
     assert after == before
     return error.value
 
@@ -101,7 +113,7 @@ async def test_junk_first_is_refused_at_once_and_the_recording_is_taken_after_it
             error = await refused(stream, junk)
             assert error.code in {"no_header", "bad_container"}
         for part in parts:
-            await push(stream, part)
+            await pushed_source(stream).push(part)
         assert b"".join(await received(stream, service)) == b"".join(parts)
 
 
@@ -114,7 +126,7 @@ async def test_junk_in_between_is_refused_and_the_next_right_part_is_taken(
         pytest.skip("one byte at the beginning of a box may be of one")
     async with running(journal) as (stream, service):
         for part in parts:
-            await push(stream, part)
+            await pushed_source(stream).push(part)
             await refused(stream, junk)
         assert b"".join(await received(stream, service)) == b"".join(parts)
 
@@ -128,7 +140,7 @@ async def test_a_recorders_later_chunk_first_is_refused_and_nothing_of_it_is_sen
     async with running(journal, dialect) as (stream, service):
         assert (await refused(stream, given[2])).code == "no_header"
         for chunk in given:
-            await push(stream, chunk)
+            await pushed_source(stream).push(chunk)
         assert b"".join(await received(stream, service)) == b"".join(given)
 
 
@@ -136,9 +148,9 @@ async def test_a_first_chunk_of_one_byte_is_taken(shared_media: Path, journal: J
     first, second, *_ = chunks(shared_media, "chromium-vp8-250ms")
     assert len(first) == 1
     async with running(journal) as (stream, service):
-        assert await push(stream, first) is None
+        assert await pushed_source(stream).push(first) is None
         assert (await refused(stream, b"junk")).code == "no_header"
-        assert await push(stream, second) is not None
+        assert await pushed_source(stream).push(second) is not None
         assert await received(stream, service) == [first + second]
 
 
@@ -148,9 +160,9 @@ async def test_a_recorder_that_begins_anew_after_its_first_byte_is_taken(
     _, parts = made
     whole = b"".join(parts)
     async with running(journal) as (stream, service):
-        assert await push(stream, whole[:1]) is None
-        assert await push(stream, whole) is not None
-        assert stream.intake.left_out_bytes == 1
+        assert await pushed_source(stream).push(whole[:1]) is None
+        assert await pushed_source(stream).push(whole) is not None
+        assert pushed_source(stream)._intake.left_out_bytes == 1
         assert await received(stream, service) == [whole]
 
 
@@ -164,11 +176,11 @@ async def test_where_segments_stand_alone_a_torn_one_leaves_nothing(
     _, (header, first, second, *_) = made
     async with running(journal, WHOLE) as (stream, service):
         assert (await refused(stream, second)).code == "no_header"
-        assert await push(stream, header) is None
-        await push(stream, first)
+        assert await pushed_source(stream).push(header) is None
+        await pushed_source(stream).push(first)
         for torn in (second[:-9], second[9:]):
             assert (await refused(stream, torn)).code in {"not_decodable", "bad_container"}
-        await push(stream, second)
+        await pushed_source(stream).push(second)
         assert await service.hear() == header + first
         assert await service.hear() == header + second
 
@@ -191,8 +203,8 @@ async def test_raw_samples_are_kept_whole_or_not_at_all(journal: Journal) -> Non
         service,
     ):
         service.client._room = 0  # it takes nothing for now
-        await push(stream, b"a" * 50)
-        await push(stream, b"b" * 50)
+        await pushed_source(stream).push(b"a" * 50)
+        await pushed_source(stream).push(b"b" * 50)
         assert (await refused(stream, b"c" * 51)).code == "segment_too_large"
         assert (await refused(stream, b"c" * 50, seconds=0.05)).code == "outbox_full"
         assert stream.outbox.bytes == 100
@@ -206,8 +218,8 @@ async def test_a_push_waits_no_longer_than_asked_also_with_a_header_before_it(
     room = len(header + first) + len(second) + len(header) // 2
     async with running(journal, WHOLE, max_outbox_bytes=room) as (stream, service):
         service.client._room = 0
-        await push(stream, header)
-        await push(stream, first)
+        await pushed_source(stream).push(header)
+        await pushed_source(stream).push(first)
         assert stream.outbox.has_room(len(second))
         started = anyio.current_time()
         error = await refused(stream, second, seconds=0.1)
@@ -222,7 +234,7 @@ async def test_what_is_too_large_with_its_header_is_refused_and_not_left_out_lat
     most = len(first) + len(header) // 2
     small = replace(WHOLE, limits=replace(WHOLE.limits, max_segment_bytes=most))
     async with running(journal, small) as (stream, _):
-        await push(stream, header)
+        await pushed_source(stream).push(header)
         error = await refused(stream, first)
         assert (error.code, error.facts["bytes"]) == ("segment_too_large", len(header + first))
 
@@ -233,11 +245,11 @@ async def test_a_push_that_waits_while_the_stream_is_ended_leaves_nothing(
     _, (header, first, second, *_) = made
     async with running(journal, max_outbox_bytes=len(header) + 1) as (stream, service):
         service.client._room = 0
-        await push(stream, header + first)
+        await pushed_source(stream).push(header + first)
 
         async def wait() -> None:
             with pytest.raises(StreamEndedError):
-                await push(stream, second)
+                await pushed_source(stream).push(second)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
@@ -255,19 +267,19 @@ async def test_a_push_that_is_cancelled_while_it_waits_leaves_nothing(
     _, (header, first, second, *_) = made
     async with running(journal, max_outbox_bytes=len(header) + 1) as (stream, service):
         service.client._room = 0
-        await push(stream, header + first)
-        before = stream.intake
+        await pushed_source(stream).push(header + first)
+        before = pushed_source(stream)._intake
         with anyio.move_on_after(0.05):
-            await push(stream, second)
-        assert (stream.intake, stream.outbox.segments) == (before, 1)
+            await pushed_source(stream).push(second)
+        assert (pushed_source(stream)._intake, stream.outbox.segments) == (before, 1)
 
 
 async def test_another_source_does_not_get_in_between(journal: Journal) -> None:
     config = Config(audio_format=pcm_format(16_000))
     async with running(journal, V2, config=config) as (stream, _):
-        await push(stream, b"mine", feeder=Feeder.PUSH)
+        await pushed_source(stream).push(b"mine", feeder=Feeder.PUSH)
         with pytest.raises(CallerError, match="push_segment gives") as error:
-            await push(stream, b"yours", feeder=Feeder.PAGE)
+            await pushed_source(stream).push(b"yours", feeder=Feeder.PAGE)
         assert error.value.code == "fed_elsewhere"
         assert error.value.facts["fed_by"] == "push"
 
@@ -301,7 +313,7 @@ async def test_a_jump_in_media_time_is_told_with_its_numbers(journal: Journal) -
             (2, b""),
             (3, b""),
         ]:
-            segment = await push(stream, header + cluster(second))
+            segment = await pushed_source(stream).push(header + cluster(second))
             assert segment
             jumps.append(segment.jump and (segment.jump.from_seconds, segment.jump.to_seconds))
     assert jumps == [None, None, (1.9, 6.0), None, (7.9, 2.0), None]
@@ -314,9 +326,11 @@ async def test_a_recorders_chunks_tell_no_jump(
     given = [chunk for chunk in chunks(shared_media, name) if chunk]
     async with running(journal) as (stream, _):
         for chunk in given:
-            segment = await push(stream, chunk)
+            segment = await pushed_source(stream).push(chunk)
             assert segment is None or segment.jump is None
-        again = await push(stream, b"".join(given[:2]))  # a new recording: its times go on
+        again = await pushed_source(stream).push(
+            b"".join(given[:2])
+        )  # a new recording: its times go on
         assert again
         assert again.jump is None
 
@@ -326,8 +340,8 @@ async def test_a_missing_part_of_a_recording_is_told(
 ) -> None:
     _, (header, first, _, third, _) = made
     async with running(journal) as (stream, _):
-        await push(stream, header + first)
-        segment = await push(stream, third)
+        await pushed_source(stream).push(header + first)
+        segment = await pushed_source(stream).push(third)
         assert segment
         assert segment.jump
         assert segment.jump.from_seconds == pytest.approx(1, abs=0.15)
@@ -338,11 +352,11 @@ async def test_looking_at_a_large_segment_holds_no_second_copy_of_it(journal: Jo
     size = 20 << 20
     async with running(journal) as (stream, service):
         service.client._room = 0
-        await push(stream, webm_header() + cluster(0))
+        await pushed_source(stream).push(webm_header() + cluster(0))
         data = cluster(1, size)
         tracemalloc.start()
         try:
-            assert await push(stream, data)
+            assert await pushed_source(stream).push(data)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -352,7 +366,7 @@ async def test_looking_at_a_large_segment_holds_no_second_copy_of_it(journal: Jo
 async def test_a_refused_large_segment_is_let_go(journal: Journal) -> None:
     size = 20 << 20
     async with running(journal) as (stream, _):
-        await push(stream, webm_header() + cluster(0))
+        await pushed_source(stream).push(webm_header() + cluster(0))
         tracemalloc.start()
         try:
             data = cluster(1, size) + b"no element"

@@ -11,8 +11,9 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import read_inputs
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.sources.camera import MAX_WAITING_SECONDS, Camera, Waiting, feed_live
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
 from .service import Service

@@ -15,9 +15,10 @@ import pytest
 from ih_mcp.errors import CallerError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Entry, Outgoing, Queued
 from ih_mcp.streams.registry import open_registry
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from ih_mcp.wire.messages import Closing, Completed, Config, Ended, Error, Reading, Ready
 

@@ -17,9 +17,10 @@ from ih_mcp.cli.stream import tell_holds
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.sources.file import RAW_HERTZ, Source, feed
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1, V2
 from ih_mcp.wire.messages import Config, Reading, pcm_format
 from tests.media.zoo import Zoo

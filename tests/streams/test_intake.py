@@ -10,7 +10,7 @@ import pytest
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import READERS
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.streams.intake import Intake
+from ih_mcp.streams.sources.pushed import Intake
 from ih_mcp.wire.dialects import Framing
 
 MADE = {

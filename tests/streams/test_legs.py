@@ -15,8 +15,9 @@ from ih_mcp.errors import JournalError, TransportError
 from ih_mcp.journal import Journal, StreamLog, open_journal
 from ih_mcp.net.retry import RetryBudget
 from ih_mcp.net.socket import Socket
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Entry, Outgoing
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from ih_mcp.wire.messages import Completed, Config, Ended, Error, Reading, Ready
 
@@ -634,14 +635,14 @@ async def test_renewals_count_among_the_new_sessions_of_an_hour(journal: Journal
         await first.hear()
         assert stream.leg
         for _ in range(10):
-            stream._retries.count_renewal(now=anyio.current_time())
+            stream._runner._retries.count_renewal(now=anyio.current_time())
         stream.leg._rotate_at = anyio.current_time() - 1
         await stream.put(cut(b"b", 1))
         assert await first.hear() == b"b"  # where a new session would begin, were one left
         stream.leg.opened_at -= 55
         assert str(stream.record()["what_now"]).startswith("The session is 55 s old; at 60 s")
-        stream._retries = RetryBudget(chance=lambda: 0)
+        stream._runner._retries = RetryBudget(chance=lambda: 0)
         await stream.put(cut(b"c", 2))
         await first.drain()
         await services.session(1)
-        assert len(stream._retries._sessions_opened) == 1
+        assert len(stream._runner._retries._sessions_opened) == 1

@@ -10,9 +10,10 @@ import pytest
 
 from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Queued
-from ih_mcp.streams.sources.pushed import alone, push
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.sources.pushed import pushed_source
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Ready
 
@@ -50,7 +51,7 @@ async def running(
 
 async def refused(stream: Stream, data: bytes, *, seconds: float = 20) -> IhMcpError:
     with pytest.raises(IhMcpError) as error:
-        await push(stream, data, seconds=seconds)
+        await pushed_source(stream).push(data, seconds=seconds)
     return error.value
 
 
@@ -58,9 +59,9 @@ async def test_a_segment_is_sent_and_one_without_media_waits_for_the_next(journa
     services = Services()
     async with running(journal, services) as stream:
         first = await services.session(0)
-        assert not await push(stream, b"")
-        assert not await push(stream, b"R")
-        assert await push(stream, WAV[1:])
+        assert not await pushed_source(stream).push(b"")
+        assert not await pushed_source(stream).push(b"R")
+        assert await pushed_source(stream).push(WAV[1:])
         assert await first.hear() == WAV
 
 
@@ -73,14 +74,17 @@ async def test_a_stream_that_does_not_open_takes_nothing(journal: Journal) -> No
 async def test_a_push_that_gets_no_turn_in_time_is_told_so(journal: Journal) -> None:
     async def wait() -> None:
         with pytest.raises(CallerError) as error:
-            async with alone(stream, anyio.current_time() + 0.05):
+            async with pushed_source(stream).turn(anyio.current_time() + 0.05):
                 raise AssertionError
         assert (error.value.code, error.value.retry) == ("outbox_full", True)
 
     async with running(journal, Services()) as stream:
-        async with alone(stream, anyio.current_time() + 1), anyio.create_task_group() as tasks:
+        async with (
+            pushed_source(stream).turn(anyio.current_time() + 1),
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(wait)
-        async with alone(stream, anyio.current_time() + 1):
+        async with pushed_source(stream).turn(anyio.current_time() + 1):
             pass
 
 
@@ -111,7 +115,7 @@ async def test_where_other_streams_hold_all_the_room_it_is_refused_at_once(
         first = await services.session(0)
         first.client._room = 0  # nothing is taken from it
         queued.add(50)
-        assert await push(stream, WAV)
+        assert await pushed_source(stream).push(WAV)
         error = await refused(stream, b"x" * 20)
         assert (error.code, error.retry) == ("queue_full", True)
 
@@ -121,7 +125,7 @@ async def test_while_its_own_room_is_full_it_waits_and_then_says_so(journal: Jou
     async with running(journal, services) as stream:
         first = await services.session(0)
         first.client._room = 0
-        assert await push(stream, WAV + b"x" * 80)
+        assert await pushed_source(stream).push(WAV + b"x" * 80)
         error = await refused(stream, b"x" * 20, seconds=0.05)
         assert isinstance(error, CallerError)
         assert error.code == "outbox_full"
@@ -136,8 +140,8 @@ async def test_without_a_connection_two_segments_are_taken_and_the_next_is_told(
         services.refuses = 99
         await first.socket.abort()
         await stream.until(lambda: stream.trouble is not None)
-        assert await push(stream, WAV)
-        assert await push(stream, b"x")
+        assert await pushed_source(stream).push(WAV)
+        assert await pushed_source(stream).push(b"x")
         error = await refused(stream, b"y", seconds=0.01)
         assert (error.code, error.retry) == ("reconnecting", True)
         assert error.facts["reason"] in {"connection_lost", "unreachable"}
@@ -148,7 +152,7 @@ async def test_a_header_without_media_goes_out_at_the_end(journal: Journal) -> N
     header = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01"
     async with running(journal, services) as stream:
         first = await services.session(0)
-        assert not await push(stream, header)
+        assert not await pushed_source(stream).push(header)
         stream.ask_to_end()
         assert await first.hear() == header
 
@@ -157,8 +161,8 @@ async def test_what_waited_for_more_and_is_nothing_is_left_at_the_end(journal: J
     services = Services()
     async with running(journal, services) as stream:
         first = await services.session(0)
-        assert not await push(stream, WAV[:1])
-        assert not await push(stream, WAV[1:4])
+        assert not await pushed_source(stream).push(WAV[:1])
+        assert not await pushed_source(stream).push(WAV[1:4])
         stream.ask_to_end()
         assert await first.hear() == '{"type":"session.close"}'
         assert stream.outbox.segments == 0

@@ -9,8 +9,9 @@ import pytest
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
 from ih_mcp.journal import Journal, open_journal
+from ih_mcp.streams.config import Plan
 from ih_mcp.streams.registry import Registry, open_registry
-from ih_mcp.streams.stream import Plan, Stream
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
 from .service import Service

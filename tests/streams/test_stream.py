@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.socket import Socket
+from ih_mcp.streams.config import Plan
+from ih_mcp.streams.facts import StreamState
 from ih_mcp.streams.leg import Patience
 from ih_mcp.streams.outbox import Outgoing
-from ih_mcp.streams.stream import Plan, Stream, StreamState
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Completed, Config, Ended, Error, Processing, Reading, Updated
 

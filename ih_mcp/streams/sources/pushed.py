@@ -1,152 +1,391 @@
-"""A segment from outside into a stream: checked against what the session declared, then queued."""
+"""The segments that a caller pushes: accepted whole and in order, or refused without a trace.
+
+A recorder hands over chunks of one container stream, cut anywhere. Where segments continue each
+other they are sent as they came; where each must decode alone, the header is put before them. What
+the service would refuse is refused here. A number tells a repeated segment from a new one.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 
 from ih_mcp.errors import CallerError, MediaError
-from ih_mcp.streams.outbox import Outgoing
-from ih_mcp.streams.stream import Feeder, Stream
+from ih_mcp.streams.facts import Feeder
+from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.stream import Stream
+from ih_mcp.wire.dialects import Framing
+
+if TYPE_CHECKING:  # the readers of containers load with the first segment
+    from ih_mcp.media.recorder_chunks import Chunk
 
 READY_SECONDS = 20.0
 PUSH_SECONDS = 20.0
 NEEDED_BYTES = "needed_bytes"
 """The fact of `outbox_full` and `queue_full` that tells how much room the segment needs, with the
 header that is put before it."""
+_REMEMBERED = 1024  # chosen: some 100 bytes each; a quarter of an hour of 1 s segments
+_SMALL_BYTES = 1 << 20  # hashed in a millisecond
 
 
-@asynccontextmanager
-async def alone(stream: Stream, until: float) -> AsyncIterator[None]:
-    """While nobody else pushes into the stream.
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a segment that a caller pushed."""
 
-    Args:
-        until: How long to wait for that; monotonic.
+    segment: Outgoing | None = None
+    """What is sent for it; None where it holds no media yet and is sent with the next one."""
+    is_repeat: bool = False
+    """Whether it was accepted before, so that nothing was added."""
+    is_like_last: bool = False
+    """Whether the segment before had the same bytes under another number."""
+    left_out_bytes: int = 0
+    """The size of a header that is left out because another header followed it."""
 
-    Raises:
-        CallerError: Others took all that time (`outbox_full`).
-    """
-    with anyio.CancelScope(deadline=until) as waiting:
-        await stream.pushing.acquire()
-    if waiting.cancelled_caught:
-        raise CallerError(
-            "another segment still waits to be taken; there was no turn for this one",
+
+class PushedSource:
+    """The source of a stream into which callers push. Use `pushed_source`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        is_raw = stream.plan.config.audio_format is not None
+        self._intake = Intake(stream.dialect.framing, is_raw=is_raw)
+        self._pushing = anyio.Lock()
+        self._pushes = Pushes()
+        """The segments that have a number: those of push_segment, not those of the page."""
+
+    @property
+    def can_begin(self) -> bool:
+        return self._intake.can_begin
+
+    @property
+    def next_seq(self) -> int:
+        return self._pushes.next_seq
+
+    @property
+    def pushed_bytes(self) -> int:
+        """The size of all segments that have a number."""
+        return self._pushes.bytes
+
+    def finish(self) -> Outgoing | None:
+        return self._intake.finish()
+
+    @asynccontextmanager
+    async def turn(self, until: float) -> AsyncIterator[None]:
+        """Keep all others from pushing meanwhile, so that segments keep their order.
+
+        Args:
+            until: How long to wait for the others; monotonic.
+
+        Raises:
+            CallerError: The others took all that time (`outbox_full`).
+        """
+        with anyio.CancelScope(deadline=until) as waiting:
+            await self._pushing.acquire()
+        if waiting.cancelled_caught:
+            raise CallerError(
+                "another segment still waits to be taken; there was no turn for this one",
+                code="outbox_full",
+                retry=True,
+                help="The connection is slower than the video. Wait, then push the same segment "
+                "again.",
+                facts={"stream_id": self._stream.id, "waiting_bytes": self._stream.outbox.bytes},
+            )
+        try:
+            yield
+        finally:
+            self._pushing.release()
+
+    async def await_number(self, seq: int, seconds: float) -> None:
+        """Wait until a segment of this number may follow: calls in flight may change places.
+
+        Raises:
+            CallerError: A segment before it is still missing (`seq_gap`).
+        """
+        with anyio.move_on_after(seconds):
+            await self._stream.until(lambda: seq <= self._pushes.next_seq)
+        self._pushes.require_no_gap(seq)
+
+    async def push_numbered(self, data: bytes, seq: int | None, *, until: float) -> Pushed:
+        """Accept a segment under its number, or under the next one; a repeat changes nothing.
+
+        Raises:
+            CallerError: Other bytes have that number (`seq_taken`); else as `push`.
+        """
+        digest = await digest_of(data)
+        if seq is not None and self._pushes.is_repeat(seq, digest):
+            return Pushed(is_repeat=True)
+        is_like_last = self._pushes.is_like_last(digest)
+        left_out_bytes = self._intake.left_out_bytes
+        left_seconds = until - anyio.current_time()
+        segment = await self.push(data, seconds=left_seconds, feeder=Feeder.PUSH)
+        self._pushes.keep(digest, len(data))
+        self._stream.changed.notify()
+        left_out_bytes = self._intake.left_out_bytes - left_out_bytes
+        return Pushed(segment, is_like_last=is_like_last, left_out_bytes=left_out_bytes)
+
+    async def push(
+        self, data: bytes, *, seconds: float = PUSH_SECONDS, feeder: Feeder | None = None
+    ) -> Outgoing | None:
+        """Accept a segment, all of it or nothing; `turn` keeps segments in order.
+
+        Gives what is sent for it; None where it holds no media yet and is sent with the next one.
+
+        Args:
+            seconds: How long to wait in all, for the connection and for room in the outbox.
+            feeder: Who pushes; None claims nothing.
+
+        Raises:
+            MediaError: The service would refuse it.
+            CallerError: There was no room for it (`outbox_full`, `queue_full`, `reconnecting`), or
+                the stream is not open yet (`not_open`); the same segment may be pushed again. Or
+                somebody else gives the stream its media (`fed_elsewhere`).
+            StreamEndedError: The stream is over or was asked to end.
+        """
+        stream, until = self._stream, anyio.current_time() + seconds
+        await self._opened(until)
+        stream.require_live()
+        self._require_small(len(data))
+        intake = self._intake.copy()
+        segment = intake.take(data)
+        if segment:
+            self._require_small(len(segment.data))  # with the header before it, it is larger
+            self._require_large(len(segment.data))
+            await self._room(len(segment.data), until)
+        stream.require_live()
+        if feeder:
+            stream.claim(feeder)
+        self._intake = intake
+        if segment:
+            stream.add(segment)
+        return segment
+
+    async def _opened(self, until: float) -> None:
+        stream = self._stream
+        if not stream.was_open:
+            with anyio.CancelScope(deadline=until):
+                await stream.opened()
+        if not stream.was_open:
+            raise stream.failure or CallerError(
+                f"stream {stream.id} is not open yet",
+                code="not_open",
+                retry=True,
+                help="Call again in a moment; the segment was not taken.",
+            )
+
+    def _require_small(self, size: int) -> None:
+        most = self._stream.limits.max_segment_bytes
+        if size > most:
+            raise MediaError(
+                f"the segment has {size:_} bytes; this stream takes {most:_} at most",
+                code="segment_too_large",
+                help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
+                facts={"bytes": size, "max_bytes": most},
+            )
+
+    def _require_large(self, size: int) -> None:
+        least = self._stream.limits.min_segment_bytes
+        if size < least:
+            raise MediaError(
+                f"the segment has {size:_} bytes; this stream takes {least:_} at least",
+                code="segment_too_small",
+                help="Push more media at once. Nothing was sent.",
+                facts={"bytes": size, "min_bytes": least},
+            )
+
+    async def _room(self, size: int, until: float) -> None:
+        """Wait until the outbox has room for so many bytes."""
+        outbox = self._stream.outbox
+        if outbox.is_crowded_out(size):
+            queued_bytes = outbox.queued.bytes
+            raise CallerError(
+                f"{queued_bytes:_} bytes of all streams wait to be sent, and no more may",
+                code="queue_full",
+                retry=True,
+                help="Wait, then push the same segment again; or raise IH_MCP_MAX_QUEUED_BYTES.",
+                facts=self._room_facts(queued_bytes, size),
+            )
+        try:
+            with anyio.fail_after(until - anyio.current_time()):
+                await self._stream.room(size)
+        except TimeoutError:
+            raise self._no_room(size) from None
+
+    def _no_room(self, size: int) -> CallerError:
+        stream = self._stream
+        if stream.trouble:
+            return CallerError(
+                f"there is no connection now; {stream.outbox.segments} segments wait, and this one "
+                "was not accepted",
+                code="reconnecting",
+                retry=True,
+                help="Push the same segment again when state is open; or leave it out.",
+                facts={"stream_id": stream.id, "reason": stream.trouble.failure.code},
+            )
+        return CallerError(
+            f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
             code="outbox_full",
             retry=True,
             help="The connection is slower than the video. Wait, then push the same segment again.",
-            facts={"stream_id": stream.id, "waiting_bytes": stream.outbox.bytes},
-        )
-    try:
-        yield
-    finally:
-        stream.pushing.release()
-
-
-async def push(
-    stream: Stream, data: bytes, *, seconds: float = PUSH_SECONDS, feeder: Feeder | None = None
-) -> Outgoing | None:
-    """Take a segment in, all of it or nothing.
-
-    Gives what goes out for it; None where it holds no media yet and goes out with the next one.
-    Call it when `alone`, so that segments keep their order.
-
-    Args:
-        seconds: How long to wait in all, for the connection and for room in the outbox.
-        feeder: Who pushes; None claims nothing.
-
-    Raises:
-        MediaError: The service would refuse it.
-        CallerError: There was no room for it (`outbox_full`, `queue_full`, `reconnecting`), or the
-            stream is not open yet (`not_open`); the same segment may be pushed again.
-        StreamEndedError: The stream is over or asked to end.
-    """
-    until = anyio.current_time() + seconds
-    await _opened(stream, until)
-    stream.require_live()
-    _require_small(stream, len(data))
-    intake = stream.intake.copy()
-    segment = intake.take(data)
-    if segment:
-        _require_small(stream, len(segment.data))  # with the header before it, it is larger
-        _require_large(stream, len(segment.data))
-        await _room(stream, len(segment.data), until)
-    stream.keep(segment, intake, feeder)
-    return segment
-
-
-async def _opened(stream: Stream, until: float) -> None:
-    if not stream.was_open:
-        with anyio.CancelScope(deadline=until):
-            await stream.opened()
-    if not stream.was_open:
-        raise stream.failure or CallerError(
-            f"stream {stream.id} is not open yet",
-            code="not_open",
-            retry=True,
-            help="Call again in a moment; the segment was not taken.",
+            facts=self._room_facts(stream.outbox.bytes, size),
         )
 
-
-def _require_small(stream: Stream, size: int) -> None:
-    limits = stream.limits
-    if size > limits.max_segment_bytes:
-        raise MediaError(
-            f"the segment has {size:_} bytes; this stream takes {limits.max_segment_bytes:_} at "
-            "most",
-            code="segment_too_large",
-            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
-            facts={"bytes": size, "max_bytes": limits.max_segment_bytes},
-        )
+    def _room_facts(self, waiting_bytes: int, size: int) -> dict[str, object]:
+        return {
+            "stream_id": self._stream.id,
+            "waiting_bytes": waiting_bytes,
+            NEEDED_BYTES: size,
+        }
 
 
-def _require_large(stream: Stream, size: int) -> None:
-    least = stream.limits.min_segment_bytes
-    if size < least:
-        raise MediaError(
-            f"the segment has {size:_} bytes; this stream takes {least:_} at least",
-            code="segment_too_small",
-            help="Push more media at once. Nothing was sent.",
-            facts={"bytes": size, "min_bytes": least},
-        )
+def pushed_source(stream: Stream) -> PushedSource:
+    """The source of what callers push into a stream; every caller gets the same one."""
+    if not isinstance(stream.source, PushedSource):
+        stream.source = PushedSource(stream)
+    return stream.source
 
 
-async def _room(stream: Stream, size: int, until: float) -> None:
-    """Wait until the outbox has room for so many bytes."""
-    if stream.outbox.is_crowded_out(size):
+# --- what is remembered of the segments ----------------------------------------------------------
+
+
+class Intake:
+    """What was pushed into one stream so far."""
+
+    def __init__(self, framing: Framing, *, is_raw: bool = False) -> None:
+        """Begin.
+
+        Args:
+            is_raw: Samples without a container follow: any cut is right.
+        """
+        from ih_mcp.media.recorder_chunks import Recording  # noqa: PLC0415 - see the imports
+
+        self._framing = framing
+        self._is_raw = is_raw
+        self._recording = Recording()
+
+    def copy(self) -> Intake:
+        """Another one that goes on from here; what it takes, this one has not seen.
+
+        So a segment is looked at by a copy, which takes the place of the original once the
+        segment is in the stream: of one that is refused, nothing is left.
+        """
+        twin: Intake = copy(self)
+        twin._recording = self._recording.copy()
+        return twin
+
+    @property
+    def left_out_bytes(self) -> int:
+        """Of headers that were taken and never sent, since another header followed."""
+        return self._recording.left_out_bytes
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether another session could go on with what is pushed next."""
+        is_alone = self._is_raw or self._framing is Framing.WHOLE
+        return is_alone or self._recording.header is not None
+
+    def take(self, data: bytes) -> Outgoing | None:
+        """The segment to send; None while there is nothing to send yet: header alone, or empty.
+
+        Raises:
+            MediaError: It would be refused: it begins without a header, or cannot be made to
+                decode alone.
+        """
+        if self._is_raw:
+            return Outgoing(data, entry=Entry(), counts_from_zero=True) if data else None
+        chunk = self._recording.take(data)
+        if chunk is None:
+            return None
+        if self._framing is Framing.WHOLE:
+            whole = self._recording.whole(chunk)
+            start, end = chunk.start_seconds, chunk.end_seconds
+            return Outgoing(whole, start, end, Entry(), counts_from_zero=True, jump=chunk.jump)
+        return self._continued(chunk)
+
+    def finish(self) -> Outgoing | None:
+        """What was waiting for more, where it is of use."""
+        try:
+            chunk = None if self._is_raw else self._recording.finish()
+        except MediaError:
+            return None  # too little to tell what it was
+        return self._continued(chunk) if chunk else None
+
+    def _continued(self, chunk: Chunk) -> Outgoing:
+        entry = None
+        header = self._recording.header
+        if chunk.headed:
+            entry = Entry(seconds=chunk.start_seconds)
+        elif chunk.key_offset is not None and header is not None:
+            entry = Entry(header, chunk.key_offset, chunk.key_seconds)
+        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds, entry, jump=chunk.jump)
+
+
+class Pushes:
+    """The numbers of the segments that were kept; each takes the next one, given or not."""
+
+    def __init__(self) -> None:
+        self.next_seq = 1
+        self.bytes = 0
+        """Of all that were kept."""
+        self._digests: deque[bytes] = deque(maxlen=_REMEMBERED)
+        """Of the newest."""
+
+    def require_no_gap(self, seq: int) -> None:
+        """See to it that no segment before this number is missing.
+
+        Raises:
+            CallerError: One is (`seq_gap`).
+        """
+        if seq > self.next_seq:
+            raise CallerError(
+                f"seq {seq} came, but {self.next_seq} is next",
+                code="seq_gap",
+                help=f"Push seq {self.next_seq} first, then this one again; it was not kept.",
+                facts={"expected_seq": self.next_seq},
+            )
+
+    def is_repeat(self, seq: int, digest: bytes) -> bool:
+        """Whether this very segment was kept under this number; False where the number is next.
+
+        Raises:
+            CallerError: The number was taken by other bytes (`seq_taken`).
+        """
+        if seq == self.next_seq:
+            return False
+        place = len(self._digests) - (self.next_seq - seq)
+        if place >= 0 and self._digests[place] == digest:
+            return True
+        why = "with other bytes" if place >= 0 else "so long ago that it cannot be compared"
         raise CallerError(
-            f"{stream.outbox.queued.bytes:_} bytes of all streams wait to be sent, and no more may",
-            code="queue_full",
-            retry=True,
-            help="Wait, then push the same segment again; or raise IH_MCP_MAX_QUEUED_BYTES.",
-            facts=_facts(stream, stream.outbox.queued.bytes, size),
+            f"seq {seq} was pushed before, {why}; {self.next_seq} is next",
+            code="seq_taken",
+            help=f"If this is a new segment, push it as seq {self.next_seq}; it was not kept.",
         )
-    try:
-        with anyio.fail_after(until - anyio.current_time()):
-            await stream.room(size)
-    except TimeoutError:
-        raise _no_room(stream, size) from None
+
+    def is_like_last(self, digest: bytes) -> bool:
+        """Whether the segment that was kept last has the same bytes."""
+        return bool(self._digests) and self._digests[-1] == digest
+
+    def keep(self, digest: bytes, size: int) -> None:
+        """The next segment is in the stream."""
+        self._digests.append(digest)
+        self.next_seq += 1
+        self.bytes += size
 
 
-def _no_room(stream: Stream, size: int) -> CallerError:
-    if stream.trouble:
-        return CallerError(
-            f"there is no connection now; {stream.outbox.segments} segments wait, and this one "
-            "was not accepted",
-            code="reconnecting",
-            retry=True,
-            help="Push the same segment again when state is open; or leave it out.",
-            facts={"stream_id": stream.id, "reason": stream.trouble.failure.code},
-        )
-    return CallerError(
-        f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
-        code="outbox_full",
-        retry=True,
-        help="The connection is slower than the video. Wait, then push the same segment again.",
-        facts=_facts(stream, stream.outbox.bytes, size),
-    )
+async def digest_of(data: bytes) -> bytes:
+    """What tells these bytes from others; a large segment does not hold up the loop."""
+    if len(data) <= _SMALL_BYTES:
+        return _digest(data)
+    return await to_thread.run_sync(_digest, data)
 
 
-def _facts(stream: Stream, waiting_bytes: int, size: int) -> dict[str, object]:
-    return {"stream_id": stream.id, "waiting_bytes": waiting_bytes, NEEDED_BYTES: size}
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

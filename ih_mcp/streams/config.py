@@ -1,0 +1,33 @@
+"""What a stream is opened with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.messages import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a stream is opened with."""
+
+    dialect: Dialect
+    base_url: str
+    endpoint: str = ""
+    """What the user calls it, such as `local`."""
+    config: Config = field(default_factory=Config)
+    label: str = ""
+    """The caller's own name for it."""
+    source: str = ""
+    """What feeds it, as the caller named it: a file name, or nothing."""
+    source_seconds: float | None = None
+    """How long that is, where it is known."""
+    notes: tuple[str, ...] = ()
+    """What its caller should know of it, as sentences."""
+    reconnects: bool = False
+    """Whether another session follows one that was lost or grows too old."""
+    resends: bool = False
+    """Whether segments of unknown fate are sent again in it."""
+    drops_nothing: bool = False
+    """Whether the other end reads no further than it can analyse, however fast media is sent."""

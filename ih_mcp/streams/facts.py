@@ -1,0 +1,205 @@
+"""Everything that is known of one stream while it runs.
+
+The runner and the sources of the stream write it; its status and its callers read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Protocol
+
+from ih_mcp.errors import IhMcpError
+from ih_mcp.journal import StreamLog
+from ih_mcp.media.jumps import ClockJump
+from ih_mcp.net.retry import RetryAttempt
+from ih_mcp.notifier import Notifier
+from ih_mcp.wire.dialects import Dialect, Limits
+
+from .config import Plan
+from .leg import Leg, LegEnd
+from .outbox import Outbox, Outgoing
+from .pacing import Held
+
+
+class StreamState(StrEnum):
+    CONNECTING = "connecting"
+    OPEN = "open"
+    RECONNECTING = "reconnecting"
+    """The connection was lost; another session is opened soon."""
+    WAITING = "waiting"
+    """The service asked for a while, or ended a session that had nothing to do."""
+    SENDING = "sending"
+    DRAINING = "draining"
+    """The end was asked for; trailing results still come."""
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+class Feeder(StrEnum):
+    """Who gives a stream its media; it has one, so that nobody's video is mixed with another's."""
+
+    FILE = "file"
+    """A file or a device of this machine."""
+    PUSH = "push"
+    """A caller of `push_segment`."""
+    PAGE = "page"
+    """The capture page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why there is no session now, and what comes next."""
+
+    failure: IhMcpError
+    again: RetryAttempt
+    until: float
+    """When the next try begins; monotonic."""
+
+
+class Source(Protocol):
+    """What gives a stream its media, as far as the stream has to ask it."""
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether another session could begin with the media that comes next."""
+
+    @property
+    def next_seq(self) -> int:
+        """Which number the next pushed segment has."""
+
+    def finish(self) -> Outgoing | None:
+        """Give what waited for more media, now that none comes; None where nothing did."""
+
+
+class StreamFacts:
+    """What is known of a stream; `changed` is notified whenever any of it changes."""
+
+    def __init__(self, stream_id: str, plan: Plan, *, log: StreamLog, outbox: Outbox) -> None:
+        self.id = stream_id
+        self.plan = plan
+        self.log = log
+        self.outbox = outbox
+        self.legs: list[Leg] = []
+        self.failure: IhMcpError | None = None
+        """Why the stream failed; set before the state says so."""
+        self.trouble: Trouble | None = None
+        """Set while there is no session and another one will be opened."""
+        self.started_at = datetime.now(UTC)
+        self.is_fed = False
+        """Whether a file or a camera is being sent into it."""
+        self.feeder: Feeder | None = Feeder.FILE if plan.source else None
+        """Who gives the stream its media; None until somebody does."""
+        self.source: Source | None = None
+        """Which source to ask; None where nothing was pushed."""
+        self.media_seconds = 0.0
+        """How much media the stream accepted, where the length of segments is known."""
+        self.clock_jumps: list[ClockJump] = []
+        """The jumps in the clock of the stream's file, up to the newest accepted segment."""
+        self.held: Held | None = None
+        """The segment that waits for its time; None where none waits."""
+        self.let_go_seconds = 0.0
+        """How much live media was recorded and never sent."""
+        self.unsent = 0
+        """How many segments were accepted and never sent, once the stream is over."""
+        self.is_asked_to_end = False
+        self.is_stopped = False
+        """Whether the stream ends without another session when its connection is lost."""
+        self.is_over = False
+        self.changed = Notifier()
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.plan.dialect
+
+    @property
+    def leg(self) -> Leg | None:
+        """The newest one; None before the socket is open."""
+        return self.legs[-1] if self.legs else None
+
+    @property
+    def state(self) -> StreamState:
+        if self.is_over:
+            return StreamState.FAILED if self.failure else StreamState.ENDED
+        if self.trouble:
+            again = self.trouble.again
+            if again.waits_for_media or self.trouble.failure.code == "rate_limited":
+                return StreamState.WAITING
+            return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
+        if not self.is_open:
+            return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
+        if self.is_asked_to_end:
+            return StreamState.DRAINING
+        return StreamState.SENDING if self.is_fed or self.outbox.segments else StreamState.OPEN
+
+    @property
+    def was_open(self) -> bool:
+        """Whether media could be sent at any time."""
+        return any(leg.is_open for leg in self.legs)
+
+    @property
+    def limits(self) -> Limits:
+        """What the newest session that opened declared; else what the table says."""
+        opened = (leg.session.limits for leg in reversed(self.legs) if leg.is_open)
+        return next(opened, self.dialect.limits)
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether any media left us."""
+        return any(len(leg.receipts) for leg in self.legs)
+
+    @property
+    def answered_seconds(self) -> float:
+        """Up to where in its media the service has come, as far as it says."""
+        return max(
+            (leg.receipts.answered_seconds + leg.shift_seconds for leg in self.legs), default=0.0
+        )
+
+    @property
+    def window_seconds(self) -> float:
+        """Where in its media the window began that the service told last."""
+        return max(
+            (leg.receipts.window_seconds + leg.shift_seconds for leg in self.legs), default=0.0
+        )
+
+    @property
+    def sent_seconds(self) -> float:
+        """How far the media of the stream was sent, where the length of segments is known."""
+        return max((leg.sent_seconds or 0.0 for leg in self.legs), default=0.0)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the other end has read all segments that were accepted."""
+        leg = self.leg
+        return not self.outbox.segments and (leg is None or leg.receipts.are_delivered)
+
+    @property
+    def dropped_seconds(self) -> float:
+        """How much media the service said it never analysed."""
+        return sum(leg.receipts.dropped_seconds for leg in self.legs)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the newest session takes media, or did before it ended."""
+        return self.leg is not None and self.leg.is_open
+
+    @property
+    def next_seq(self) -> int:
+        """Which number the next pushed segment has."""
+        return self.source.next_seq if self.source else 1
+
+    @property
+    def end(self) -> LegEnd | None:
+        """How the newest leg ended, once it has."""
+        return self.leg.end if self.leg else None
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds or the stream is over."""
+        while not (condition() or self.is_over):
+            await self.changed.wait()
+
+    def place_of(self, seconds: float) -> float:
+        """Where in its file media stands that is at this second of what was sent."""
+        return seconds + sum(j.seconds for j in self.clock_jumps if j.at_seconds <= seconds)

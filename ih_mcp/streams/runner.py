@@ -1,0 +1,278 @@
+"""Carries a stream from its first session to its end.
+
+A stream is carried by legs, one API session each. Another one follows where that helps: after the
+connection was lost, and before a session grows older than the service lets it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import anyio
+
+from ih_mcp.errors import (
+    ConfigurationError,
+    IhMcpError,
+    JournalError,
+    RemoteProtocolError,
+    ServiceError,
+    TransportError,
+)
+from ih_mcp.net.retry import NOT_READY, RetryBudget
+from ih_mcp.net.socket import Opener
+from ih_mcp.wire.dialects import ConfigPlace, Framing
+from ih_mcp.wire.messages import Close, Config, Error
+from ih_mcp.wire.refusal import refusal_error
+
+from .facts import StreamFacts, Trouble
+from .leg import EndReason, Leg, LegEnd, Patience
+from .status import account
+
+_GOOD_ENDS = {
+    EndReason.BY_REQUEST,
+    EndReason.BY_SERVICE,
+    EndReason.DRAIN_TIMEOUT,
+}
+_START_ANEW = "Start a new stream; what was received is kept."
+_LOSSES = {
+    EndReason.CONNECTION_LOST: ("the connection was lost", _START_ANEW),
+    EndReason.PEER_SILENT: ("the service answers no more", _START_ANEW),
+    EndReason.UPLOAD_STALLED: (
+        "the connection takes no more video",
+        "Check the uplink, then start a new stream; what was received is kept.",
+    ),
+    EndReason.MESSAGE_TOO_BIG: (
+        "the service sent a message that is too big to be taken (8 MiB)",
+        _START_ANEW,
+    ),
+    EndReason.BROKEN_FRAMES: (
+        "the other end does not keep to the WebSocket protocol",
+        "Check IH_MCP_ENDPOINT and proxies in between.",
+    ),
+    EndReason.NOT_READY: (
+        "the service opened the connection but never said that it is ready",
+        "Try again; if it stays so, check the key's scope and IH_MCP_ENDPOINT.",
+    ),
+}
+_FOR_GOOD = {EndReason.BROKEN_FRAMES}
+_PROVEN_SECONDS = 60.0  # chosen: a session that lived so long was good
+
+
+class StreamRunner:
+    """Opens the sessions of one stream, one after the other."""
+
+    def __init__(
+        self,
+        stream: StreamFacts,
+        opener: Opener,
+        *,
+        patience: Patience,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._stream = stream
+        self._opener = opener
+        self._patience = patience
+        self._retries = RetryBudget(chance=chance)
+        self._opening: anyio.CancelScope | None = None
+        """Of the newest connection, while it is being opened."""
+
+    def stop(self) -> None:
+        """Open no further session; one that has not begun yet is given up soon."""
+        stream = self._stream
+        stream.is_stopped = True
+        if self._opening:
+            self._opening.cancel()
+        if stream.leg:
+            stream.leg.hurry()
+
+    async def run(self) -> None:
+        """Carry it from its first session to its end. Failures are noted, not raised."""
+        stream = self._stream
+        try:
+            while await self._carry():
+                pass
+        except JournalError as exc:
+            stream.failure = exc
+        except Exception:
+            stream.failure = IhMcpError(
+                "the stream broke over a mistake of ih-mcp's own",
+                code="internal",
+                help="Start a new stream and report it; what was received is kept.",
+            )
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._finish()
+
+    async def _carry(self) -> bool:
+        """Open one session and carry it to its end; gives whether another one follows."""
+        stream = self._stream
+        leg: Leg | None = None
+        try:
+            async with AsyncExitStack() as stack:
+                with anyio.CancelScope() as self._opening:
+                    socket = await stack.enter_async_context(self._opener(self._address()))
+                if self._opening.cancelled_caught:
+                    return False  # nobody waits for it any more
+                leg = self._leg()
+                failure = self._blame(await leg.run(socket))
+        except (ConfigurationError, RemoteProtocolError, ServiceError, TransportError) as exc:
+            failure = exc
+        if leg and leg.is_open and self._has_proven(leg):
+            self._retries.reset()
+        if failure is None and leg and leg.is_rotated:
+            self._retries.count_renewal(now=anyio.current_time())
+            if stream.plan.resends:
+                self._put_back()
+            return stream.outbox.segments > 0 or not stream.is_asked_to_end
+        return failure is not None and await self._goes_on(failure)
+
+    def _address(self) -> str:
+        plan = self._stream.plan
+        return plan.dialect.address(
+            plan.base_url, include=plan.config.include or (), model=plan.config.model
+        )
+
+    def _leg(self) -> Leg:
+        stream = self._stream
+        leg = Leg(
+            len(stream.legs),
+            stream.dialect,
+            log=stream.log,
+            outbox=stream.outbox,
+            patience=self._patience,
+            begins_stream=not stream.was_sent,
+            begins_after=sum(leg.messages for leg in stream.legs),
+            config=self._config(),
+            may_rotate=self._may_rotate if stream.plan.reconnects else None,
+            on_change=self._note_change,
+        )
+        stream.trouble = None
+        stream.legs.append(leg)
+        stream.changed.notify()
+        return leg
+
+    def _config(self) -> Config | None:
+        """What the next session begins with: what held in the one before."""
+        stream = self._stream
+        if stream.leg:
+            return stream.leg.config
+        is_said = stream.plan.config != Config() and stream.dialect.config is ConfigPlace.FRAME
+        return stream.plan.config if is_said else None
+
+    def _note_change(self) -> None:
+        stream = self._stream
+        if stream.outbox.is_away and stream.leg and stream.leg.is_open:
+            stream.outbox.away(False)
+        if stream.plan.resends:
+            stream.outbox.settled(stream.answered_seconds)
+        stream.changed.notify()
+
+    def _may_rotate(self) -> bool:
+        return self._retries.may_renew(now=anyio.current_time())
+
+    def _has_proven(self, leg: Leg) -> bool:
+        """Whether the session was of use, so that its end begins a new outage."""
+        is_answered = leg.receipts.answered_seconds > 0
+        return is_answered or anyio.current_time() - leg.opened_at >= _PROVEN_SECONDS
+
+    async def _goes_on(self, failure: IhMcpError) -> bool:
+        """Wait until another session may be opened; False where there will be none."""
+        stream = self._stream
+        again = self._retries.next_attempt(failure, now=anyio.current_time())
+        if stream.plan.resends and stream.was_sent and again and not stream.is_stopped:
+            self._put_back()
+        if not (again and self._may_go_on()):
+            stream.failure = stream.failure or self._final(failure)
+            return False
+        stream.outbox.away(True)
+        until = anyio.current_time() + again.seconds
+        stream.trouble = Trouble(failure=failure, again=again, until=until)
+        stream.changed.notify()
+        if again.waits_for_media:
+            await stream.until(lambda: bool(stream.outbox.segments) or stream.is_asked_to_end)
+        with anyio.CancelScope(deadline=until):
+            await stream.until(lambda: not self._may_go_on())
+        if self._may_go_on():
+            return True
+        stream.failure = stream.failure or (None if again.waits_for_media else failure)
+        return False
+
+    def _put_back(self) -> None:
+        """Segments of unknown fate wait again; the end that was asked for comes after them."""
+        stream = self._stream
+        assert stream.leg is not None  # it was sent in one
+        if stream.leg.end and stream.leg.end.in_order:
+            stream.outbox.settled(math.inf)
+            return
+        stream.leg.receipts.resent(stream.outbox.put_back())
+        if stream.is_asked_to_end and not stream.outbox.closes:
+            stream.outbox.put(Close())
+
+    def _may_go_on(self) -> bool:
+        """Whether another session is wanted, and could begin."""
+        stream = self._stream
+        if not stream.plan.reconnects or stream.is_stopped:
+            return False
+        if stream.is_asked_to_end and not stream.outbox.segments:
+            return False
+        is_whole = stream.dialect.framing is Framing.WHOLE
+        source = stream.source
+        is_file = stream.is_fed or stream.is_asked_to_end
+        return (
+            not stream.was_sent or is_whole or is_file or (source is not None and source.can_begin)
+        )
+
+    def _final(self, failure: IhMcpError) -> IhMcpError:
+        """What to say of a failure after which nothing more is tried."""
+        if self._stream.plan.reconnects and self._retries.is_unstable and failure.retry:
+            return TransportError(
+                f"no more new sessions are opened within this hour; the last one: {failure.what}",
+                code="unstable",
+                help="Check the network, then start a new stream; what was received is kept.",
+                retry=True,
+                facts=failure.facts,
+            )
+        return failure
+
+    def _blame(self, end: LegEnd) -> IhMcpError | None:
+        """The failure that an end is; None where it is a good one."""
+        if end.reason in _GOOD_ENDS:
+            return None
+        if end.reason is EndReason.REFUSED or end.error:
+            error = end.error or Error(code="", message=end.close_reason)
+            return refusal_error(
+                "the service ended the session"
+                + (f" with close code {end.close_code}" if end.close_code else ""),
+                error_id=error.code,
+                message=error.message,
+                link=error.link,
+                correlation_id=error.correlation_id,
+                close_code=end.close_code,
+            )
+        words, helps = _LOSSES[end.reason]
+        return TransportError(
+            f"{words}: {end.close_reason}" if end.close_reason else words,
+            code=NOT_READY if end.reason is EndReason.NOT_READY else end.reason.value,
+            help=helps,
+            retry=end.reason not in _FOR_GOOD,
+        )
+
+    async def _finish(self) -> None:
+        stream = self._stream
+        stream.trouble = None
+        stream.is_asked_to_end = True  # whoever waits for room is told, and puts nothing any more
+        stream.unsent = stream.outbox.clear()
+        try:
+            await stream.log.flush()
+        except JournalError as exc:
+            stream.failure = exc
+        stream.is_over = True
+        stream.changed.notify()
+        try:
+            await stream.log.write_record(account(stream, now=anyio.current_time()), ended=True)
+        except JournalError as exc:
+            stream.failure = exc
