@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
+from .harmless import harmless_lines
+
 HIDDEN = "(hidden)"
 MAX_CHARS = 2000
 """Of a text that somebody else wrote, in a text of ours."""
@@ -104,7 +106,7 @@ def quoted(text: str) -> str:
 
 @contextmanager
 def redacting_logs() -> Iterator[None]:
-    """While this is open, no log record of this process shows a known secret.
+    """While this is open, no log record shows a known secret or steers a terminal.
 
     This holds for every library and handler, and for tracebacks of threads, which are logged.
     """
@@ -132,14 +134,14 @@ def _redact_record(record: logging.LogRecord) -> None:
         text = record.getMessage()
     except (TypeError, ValueError, KeyError):  # its arguments do not fit: they are left out
         text = str(record.msg)
-    record.msg, record.args = redact(text), ()
+    record.msg, record.args = harmless_lines(redact(text)), ()
     if record.exc_info and record.exc_info[1]:
         record.exc_text = broken(record.exc_info[1])
         record.exc_info = None  # a handler that draws tracebacks itself would draw this one
     if record.stack_info:
-        record.stack_info = redact(record.stack_info)
+        record.stack_info = harmless_lines(redact(record.stack_info))
 
 
 def broken(error: BaseException) -> str:
-    """The traceback of an error, without secrets."""
-    return redact("".join(traceback.format_exception(error))).rstrip()
+    """The traceback of an error, without secrets and without characters that steer a terminal."""
+    return harmless_lines(redact("".join(traceback.format_exception(error))).rstrip())

@@ -16,6 +16,7 @@ from typing import Any
 
 from ih_mcp import __version__
 from ih_mcp.errors import IhMcpError
+from ih_mcp.harmless import harmless
 from ih_mcp.redaction import broken, redacting_logs
 from ih_mcp.settings import LOCAL, Settings, read_settings
 
@@ -131,9 +132,7 @@ def _serve(_: argparse.Namespace, settings: Settings) -> int:
 
 def _show_error(error: IhMcpError) -> int:
     """Print what went wrong and what helps; gives the exit code."""
-    from ih_mcp.mcp_server.answers import harmless  # noqa: PLC0415 - the server must start fast
-
-    from .console import OUTPUT_FAILED  # noqa: PLC0415
+    from .console import OUTPUT_FAILED  # noqa: PLC0415 - the server must start fast
 
     print(f"ih-mcp: {harmless(error.what)}", file=sys.stderr)
     if error.help:

@@ -14,7 +14,7 @@ from ih_mcp.streams.uploads import Analysis
 from ih_mcp.wire.rest import UPLOADS
 
 from .console import hand_on, say
-from .options import QUALITY_SECTIONS, add_local, add_model
+from .options import QUALITY_SECTIONS, add_local, add_model, add_raw
 from .progress import Step, showing
 
 
@@ -31,15 +31,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=["signals", *QUALITY_SECTIONS],
         help="a section to get; may be repeated",
     )
+    add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
     """Upload a file and print the service's JSON; gives 0 only if there is a result."""
     form: dict[str, object] = {"model": options.model, "include": tuple(options.include)}
-    return anyio.run(partial(_run, settings, options.file, options.api, form))
+    work = partial(_run, settings, options.file, options.api, form, is_raw=options.raw)
+    return anyio.run(work)
 
 
-async def _run(settings: Settings, path: str, api: str, form: dict[str, object]) -> int:
+async def _run(
+    settings: Settings, path: str, api: str, form: dict[str, object], *, is_raw: bool
+) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         analysis = await runtime.analyze_file(path, api=api, form=form)
@@ -50,7 +54,7 @@ async def _run(settings: Settings, path: str, api: str, form: dict[str, object])
         page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
-        hand_on(body + b"\n")
+        hand_on(body + b"\n", is_raw=is_raw)
     if trouble := _trouble(analysis):
         say(console, trouble)
     return 0 if analysis.facts["state"] == "ended" else 1

@@ -18,8 +18,8 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.stream import Stream
 
 from .browser import in_browser
-from .console import say
-from .options import add_local, add_stream_options
+from .console import say, shown
+from .options import add_local, add_raw, add_stream_options
 from .stream import carry, opening_of
 
 _PUBLISH_SECONDS = 2.0
@@ -44,6 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="with --device: how long; default: Ctrl+C")
     parser.add_argument("--list-devices", action="store_true", help="print cameras and microphones")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
@@ -65,7 +66,7 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
             opening = in_browser(link, folder=settings.data_dir)
             if not await browser.enter_async_context(opening):
                 say(console, "No browser was found to open it with.")
-        code = await _carry(runtime, stream, console)
+        code = await _carry(runtime, stream, console, is_raw=options.raw)
         with anyio.move_on_after(_PUBLISH_SECONDS):  # a page shows the end before it is left alone
             await server.wait_until_published()
         return code
@@ -77,13 +78,13 @@ async def _record_device(options: Namespace, settings: Settings) -> int:
         stream = await runtime.record_camera(
             opening_of(options), _inputs(settings, options), max_seconds=options.seconds
         )
-        return await _carry(runtime, stream, Console(stderr=True))
+        return await _carry(runtime, stream, Console(stderr=True), is_raw=options.raw)
 
 
-async def _carry(runtime: Runtime, stream: Stream, console: Console) -> int:
+async def _carry(runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool) -> int:
     for note in (await runtime.notes()).values():
         say(console, str(note))
-    return await carry(runtime, stream, console)
+    return await carry(runtime, stream, console, is_raw=is_raw)
 
 
 def _inputs(settings: Settings, options: Namespace) -> list[Input]:
@@ -100,7 +101,7 @@ async def _list(settings: Settings) -> int:
     ffmpeg = await to_thread.run_sync(the_ffmpeg, settings)
     found = await list_devices(devices_of(), ffmpeg)
     for device in found:
-        print(f"{device.kind}\t{device.name}\t{device.title}")
+        print(shown(f"{device.kind}\t{device.name}\t{device.title}"))
     if not found:
         Console(stderr=True).print("ffmpeg sees no camera and no microphone here.")
     return 0 if found else 1

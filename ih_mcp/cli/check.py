@@ -14,6 +14,7 @@ from ih_mcp.errors import IhMcpError
 from ih_mcp.media.ffmpeg.probe import Facts, probe
 from ih_mcp.settings import Settings
 
+from .console import shown
 from .options import add_local
 
 
@@ -32,11 +33,11 @@ def _show(found: Mapping[str, object]) -> int:
     """Print what was found, by part, and the steps of `mend`; gives the exit code."""
     for name, value in found.items():
         if name not in {"ok", "mend"}:
-            print(f"{name:12} {_line(value)}")
+            print(shown(f"{name:12} {_line(value)}"))
     mend = found["mend"]
     assert isinstance(mend, list)
     for step in mend:
-        print(f"  -> {step}")
+        print(shown(f"  -> {step}"))
     print("all is well" if not mend else "not ready yet")
     return 0 if not mend else 1
 

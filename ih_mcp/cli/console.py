@@ -2,12 +2,11 @@
 
 What a person reads is as it is, with nothing hidden in it: names of files and words of the service
 may hold brackets, which a rich terminal takes for markup, or characters that steer it. What
-programs read goes to standard output, byte for byte.
+programs read goes to standard output, byte for byte; where that is a terminal, with escapes.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
@@ -15,18 +14,23 @@ from rich.console import Console
 from rich.text import Text
 
 from ih_mcp.errors import IhMcpError
-from ih_mcp.mcp_server.answers import harmless
+from ih_mcp.harmless import harmless, harmless_lines
 
 OUTPUT_FAILED = "output_failed"
 
 
-def hand_on(data: bytes) -> None:
-    """Write to standard output, at once.
+def hand_on(data: bytes, *, is_raw: bool) -> None:
+    """Write what the service said to standard output, at once.
+
+    Args:
+        is_raw: A terminal gets the bytes too, as files and pipes do.
 
     Raises:
         BrokenPipeError: Its reader left.
         IhMcpError: It takes nothing more, as a file on a full disk.
     """
+    if not is_raw and sys.stdout.isatty():
+        data = harmless_lines(data.decode(errors="backslashreplace")).encode()
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -41,6 +45,11 @@ def hand_on(data: bytes) -> None:
         ) from exc
 
 
+def shown(text: str) -> str:
+    """A text for standard output: with escapes on a terminal, else as it is."""
+    return harmless_lines(text) if sys.stdout.isatty() else text
+
+
 def leave_output() -> None:
     """Nothing more goes to standard output, what is still buffered neither."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,13 +58,6 @@ def leave_output() -> None:
 def plain(text: str) -> Text:
     """A line for a terminal."""
     return Text(harmless(text))
-
-
-class HarmlessFormatter(logging.Formatter):
-    """Log lines for a terminal: texts of others stand in them, in tracebacks too."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(harmless, super().format(record).split("\n")))
 
 
 def say(console: Console, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 from anyio import to_thread
@@ -13,7 +14,7 @@ from ih_mcp.journal import Journal, follow, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.registry import PREFIX
 
-from .options import add_local, add_stream_id
+from .options import add_local, add_raw, add_stream_id
 from .stream import write_messages
 
 _PAGE = 1000
@@ -24,21 +25,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = "Print every kept message of a stream, as `ih-mcp stream` prints them."
     add_local(parser)
     add_stream_id(parser)
+    add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
     """Print every kept message of a stream, in order."""
-    anyio.run(_run, settings, options.stream_id)
+    anyio.run(partial(_run, settings, options.stream_id, is_raw=options.raw))
     return 0
 
 
-async def _run(settings: Settings, stream_id: str | None) -> None:
+async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> None:
+    write = partial(write_messages, is_raw=is_raw)
     async with open_journal(settings.data_dir) as journal:
         stream_id = stream_id or await newest(journal)
         kept = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
         async with aclosing(kept) as pages:
             async for page in pages:
-                await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
+                await to_thread.run_sync(write, [entry.body for entry in page.entries])
 
 
 async def newest(journal: Journal) -> str:

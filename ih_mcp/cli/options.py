@@ -25,6 +25,16 @@ def add_stream_id(parser: ArgumentParser) -> None:
     parser.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
 
 
+def add_raw(parser: ArgumentParser) -> None:
+    """`--raw`, for commands that print what the service said."""
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="on a terminal too, print control characters as they came; files and pipes always "
+        "get every byte as it came",
+    )
+
+
 def add_stream_options(parser: ArgumentParser) -> None:
     """How a new stream is opened: `--api`, `--model`, `--include`."""
     parser.add_argument("--api", choices=[*DIALECTS], help="default: IH_MCP_API, v1")

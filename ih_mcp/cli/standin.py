@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
@@ -19,8 +18,6 @@ from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
-
-from .console import HarmlessFormatter
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -78,9 +75,6 @@ def run(options: Namespace, settings: Settings) -> int:
         record_path=Path(options.record) if options.record else None,
         script=Script.load(Path(options.script)) if options.script else Script(),
     )
-    handler = logging.StreamHandler()
-    handler.setFormatter(HarmlessFormatter())
-    logging.getLogger().addHandler(handler)  # what clients say stands in what is logged
     try:
         anyio.run(_serve, settings, standin, options.port)
     except BrokenPipeError:

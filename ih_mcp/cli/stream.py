@@ -24,13 +24,14 @@ from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 
 from .console import hand_on, say
-from .options import add_local, add_stream_options
+from .options import add_local, add_raw, add_stream_options
 from .progress import Step, showing
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
 _NOTES = """\
-Each message is one line on stdout, exactly as it came. A message that itself holds a line break
+Each message is one line on stdout, exactly as it came; on a terminal, characters that steer it are
+shown as escapes (--raw prints them). A message that itself holds a line break
 (or begins with the byte 0x1E) is told apart: a line of 0x1E and the message's length in bytes
 comes first, then exactly that many bytes, then a line break.
 """
@@ -51,6 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--analyst", help="of the stand-in, with --local; see `standin --help`")
     parser.add_argument("--scenario", metavar="FILE", help="what the analyst replay plays")
+    add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
@@ -61,7 +63,9 @@ def run(options: Namespace, settings: Settings) -> int:
             help="Add --local, or leave them out.",
         )
     opening = opening_of(options)
-    return anyio.run(partial(_run, settings, options.file, opening, PaceName(options.pace)))
+    pace = PaceName(options.pace)
+    work = partial(_run, settings, options.file, opening, pace, is_raw=options.raw)
+    return anyio.run(work)
 
 
 def opening_of(options: Namespace) -> Opening:
@@ -70,21 +74,23 @@ def opening_of(options: Namespace) -> Opening:
     return Opening(api=options.api, config=Config(include=include, model=options.model))
 
 
-async def _run(settings: Settings, path: str, opening: Opening, pace: PaceName) -> int:
+async def _run(
+    settings: Settings, path: str, opening: Opening, pace: PaceName, *, is_raw: bool
+) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(path, opening, pace=pace)
         for note in (*(await runtime.notes()).values(), *stream.plan.notes):
             say(console, str(note))
-        return await carry(runtime, stream, console)
+        return await carry(runtime, stream, console, is_raw=is_raw)
 
 
-async def carry(runtime: Runtime, stream: Stream, console: Console) -> int:
+async def carry(runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool) -> int:
     """Print a stream's messages until it is over; gives 0 only if it ended in order."""
     async with _interruptible(stream), anyio.create_task_group() as tasks:
         tasks.start_soon(tell_holds, stream, console)
         async with showing(console, partial(_step, stream)):
-            await _print_messages(runtime, stream)
+            await _print_messages(runtime, stream, is_raw=is_raw)
         tasks.cancel_scope.cancel()
     return _tell(console, stream)
 
@@ -108,13 +114,14 @@ async def _interruptible(stream: Stream) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-async def _print_messages(runtime: Runtime, stream: Stream) -> None:
+async def _print_messages(runtime: Runtime, stream: Stream, *, is_raw: bool) -> None:
     """Print each message as the journal keeps it, until the stream is over."""
+    write = partial(write_messages, is_raw=is_raw)
     following = follow(runtime.journal, stream.id, 0, limit=_PAGE, max_chars=_PAGE_CHARS)
     async with aclosing(following) as pages:
         async for page in pages:
             if page.entries:
-                await to_thread.run_sync(write_messages, [entry.body for entry in page.entries])
+                await to_thread.run_sync(write, [entry.body for entry in page.entries])
 
 
 async def tell_holds(stream: Stream, console: Console) -> None:
@@ -134,9 +141,9 @@ async def tell_holds(stream: Stream, console: Console) -> None:
             )
 
 
-def write_messages(bodies: Sequence[str | bytes]) -> None:
+def write_messages(bodies: Sequence[str | bytes], *, is_raw: bool) -> None:
     """Print messages on stdout, each framed."""
-    hand_on(b"".join(map(frame, bodies)))
+    hand_on(b"".join(map(frame, bodies)), is_raw=is_raw)
 
 
 def _step(stream: Stream) -> Step:

@@ -17,6 +17,7 @@ from ih_mcp.settings import Settings
 from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
 
+from .console import shown
 from .messages import newest
 from .options import add_local, add_stream_id
 from .progress import Step, showing
@@ -49,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> int:
     """Draw a stream into a file; its ending says which kind."""
-    print(anyio.run(_run, settings, options.stream_id, options.output))
+    print(shown(str(anyio.run(_run, settings, options.stream_id, options.output))))
     return 0
 
 

@@ -14,7 +14,7 @@ from ih_mcp.mcp_server.token_tools import CreateToken, mint
 from ih_mcp.settings import Settings
 
 from .console import hand_on
-from .options import add_local
+from .options import add_local, add_raw
 
 _CAPS = ("expires_in", "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds")
 
@@ -34,6 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allowed-origin", action="append", dest="allowed_origins", help="client only"
     )
+    add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
@@ -48,7 +49,7 @@ def run(options: Namespace, settings: Settings) -> int:
         raise CallerError(
             f"no token was asked for: {'; '.join(problems_of(exc))}", help="See `token --help`."
         ) from None
-    hand_on(anyio.run(_mint, settings, asked).encode() + b"\n")
+    hand_on(anyio.run(_mint, settings, asked).encode() + b"\n", is_raw=options.raw)
     return 0
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import base64
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping
 
 from mcp_types import CallToolResult, TextContent
 
 from ih_mcp.errors import IhMcpError
+from ih_mcp.harmless import harmless
 from ih_mcp.journal import Entry
 from ih_mcp.redaction import redact
 
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats, surrogates, breaks
 _MAX_FAILURE_CHARS = 2000
 
 
@@ -50,16 +49,6 @@ def failure(error: IhMcpError) -> CallToolResult:
         slim = _compact({"ih_mcp": {"error": {"code": error.code, "retry": error.retry}}})
         text = f"{what[:1200]}\n{helps[:500]}\n{slim}"
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
-
-
-def harmless(text: str) -> str:
-    """Characters that nobody sees, or that steer a terminal or the order of reading, as escapes.
-
-    An error quotes what a caller or the service said; it must stay one line, and look like itself.
-    """
-    return "".join(
-        ascii(char)[1:-1] if unicodedata.category(char) in _UNSEEN else char for char in text
-    )
 
 
 def _sentence(fragment: str) -> str:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ih_mcp import cli
+from ih_mcp.app.jsonl import frame
 from ih_mcp.cli.browser import in_browser
 from ih_mcp.errors import JournalError
+from ih_mcp.harmless import harmless
 from ih_mcp.mcp_server.picture_tools import _write
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
@@ -24,7 +33,12 @@ from tests.road.host import environment
 from tests.timeline.known import drawing
 
 from .budget import report
+from .test_security_secrets import Service, service
 
+if sys.platform != "win32":
+    import termios
+
+__all__ = ["service"]  # a fixture
 pytestmark = pytest.mark.timeout(120)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes and links of POSIX")
 
@@ -232,3 +246,134 @@ def test_s42_something_that_is_no_file_is_not_replaced(make: object, tmp_path: P
     (tmp_path / "y").symlink_to(path)
     with pytest.raises(OSError, match="it is a link"):
         open_private(tmp_path / "y", os.O_WRONLY | os.O_CREAT)
+
+
+# --- S31: what the service says does not steer a terminal -----------------------------------------
+
+ATTACK = "\x1b]52;c;cm0gLXJm\x07\x1b]0;owned\x07\u009b31m\u202e\r\x08"
+HOSTILE_MESSAGES = [f"not json {ATTACK}", json.dumps({"type": ATTACK}, ensure_ascii=False), "a\nb"]
+ESCAPED = r"\x1b]52;c;cm0gLXJm\x07\x1b]0;owned\x07\x9b31m\u202e\r\x08"
+STEERING = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]")
+
+
+def on_a_terminal(command: list[str], env: Mapping[str, str]) -> tuple[bytes, bytes, int]:
+    """What a command writes to a terminal, what it writes to standard error, and its code."""
+    reader, terminal = os.openpty()
+    attributes = termios.tcgetattr(terminal)
+    attributes[1] &= ~termios.OPOST  # line breaks as they are written
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.PIPE
+    ) as process:
+        os.close(terminal)
+        written = b""
+        with suppress(OSError):  # EIO: nobody writes any more
+            while data := os.read(reader, 65_536):
+                written += data
+        os.close(reader)
+        _, errors = process.communicate(timeout=60)
+    return written, errors, process.returncode
+
+
+@contextmanager
+def service_of_messages(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings for a stand-in, in a process of its own, that says hostile things."""
+    steps = [{"at": "ready", "send": text} for text in HOSTILE_MESSAGES]
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps(steps))
+    command = [*forked(), "standin", "--script", str(script)]
+    env = environment(tmp_path)
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            url = process.stdout.readline().decode().strip()
+            yield env | {"IH_MCP_ENDPOINT": url, "INTERHUMAN_API_KEY": "ih_live_0123456789"}
+        finally:
+            process.terminate()
+
+
+@POSIX
+def test_s31_messages_reach_a_terminal_as_escapes_and_a_pipe_as_they_came(
+    tmp_path: Path, dialogue: Path
+) -> None:
+    raw = b"".join(map(frame, HOSTILE_MESSAGES))
+    with service_of_messages(tmp_path) as env:
+        stream = [*forked(), "stream", str(dialogue), "--pace", "fast"]
+        shown, _, code = on_a_terminal(stream, env)
+        assert code == 0
+        assert not STEERING.search(shown)
+        assert f"not json {ESCAPED}\n".encode() in shown
+    messages = [*forked(), "messages"]
+    again, _, _ = on_a_terminal(messages, env)
+    assert again == shown
+    piped = subprocess.run(messages, env=env, check=True, stdout=subprocess.PIPE, timeout=60)
+    assert raw in piped.stdout
+    assert on_a_terminal([*messages, "--raw"], env)[0] == piped.stdout
+    report(
+        "S31",
+        "terminal",
+        "OSC 52, OSC 0, C1 and bidi controls: escaped on a pty, in pipes as they came",
+    )
+
+
+@POSIX
+@pytest.mark.parametrize("words", [["token"], ["analyze", "CLIP", "--api", "v1"]])
+def test_s31_an_answer_of_http_reaches_a_terminal_as_escapes(
+    words: list[str], tmp_path: Path, dialogue: Path, service: Service
+) -> None:
+    answer = {"access_token": "t0ken-of-this-kind", "expires_in": 900, "signals": [], "x": ATTACK}
+    service.body = json.dumps(answer, ensure_ascii=False).encode()
+    env = environment(tmp_path, endpoint=service.url)
+    command = [*forked(), *(str(dialogue) if word == "CLIP" else word for word in words)]
+    shown, errors, code = on_a_terminal(command, env)
+    assert code == 0, errors
+    assert not STEERING.search(shown)
+    assert rb"\x9b31m\u202e" in shown
+    piped = subprocess.run(command, env=env, check=True, capture_output=True, timeout=60)
+    assert piped.stdout == service.body + b"\n"
+    assert on_a_terminal([*command, "--raw"], env)[0] == piped.stdout
+
+
+@POSIX
+def test_s31_a_recording_prints_messages_as_escapes(tmp_path: Path) -> None:
+    source = "-re -f lavfi -i testsrc2=s=64x48:r=5 -re -f lavfi -i sine=440:r=48000"
+    with service_of_messages(tmp_path) as env:
+        command = [*forked(), "capture", "--device", "--seconds", "2"]
+        shown, errors, _ = on_a_terminal(command, env | {"IH_MCP_CAPTURE_INPUT": source})
+    assert f"not json {ESCAPED}\n".encode() in shown, errors
+    assert not STEERING.search(shown)
+
+
+def test_s31_a_mistake_of_ours_shows_no_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: object) -> int:
+        logging.getLogger("any.library").warning("said %s", ATTACK)
+        raise RuntimeError(ATTACK)
+
+    monkeypatch.setattr("ih_mcp.cli._serve", breaks)
+    handler = logging.StreamHandler()
+    logging.getLogger("any.library").addHandler(handler)
+    try:
+        assert cli.main([]) == 1
+    finally:
+        logging.getLogger("any.library").removeHandler(handler)
+    said = capsys.readouterr().err
+    assert f"said {ESCAPED}\n" in said
+    assert f"RuntimeError: {ESCAPED}\n" in said
+    assert not STEERING.search(said.encode())
+
+
+@given(st.text())
+def test_s31_what_is_shown_is_one_line_without_what_steers(text: str) -> None:
+    shown = harmless(text)
+    assert not STEERING.search(shown.encode())
+    assert "\n" not in shown
+    shown.encode()  # no half of a character
+    assert harmless(shown) == shown
+
+
+def test_s31_what_persian_and_emoji_need_is_shown_as_it_is() -> None:
+    for text in ("می‌خواهم", "👩‍👩‍👧", "naïve — “quoted”", "日本語"):
+        assert harmless(text) == text
+    assert harmless("\u202eabc\ufffe\U0001ffff\ufdd0") == r"\u202eabc\ufffe\U0001ffff\ufdd0"

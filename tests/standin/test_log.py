@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import sys
 
 import pytest
 from starlette.applications import Starlette
@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from ih_mcp.cli.console import HarmlessFormatter
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.redaction import redacting_logs
 from ih_mcp.standin.server.app import create_app
 from ih_mcp.standin.server.tokens import answer_refusals
 
@@ -21,11 +21,15 @@ HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x9b31m\u202e"
 
 
 def test_log_lines_are_escaped_and_tracebacks_stay_lines() -> None:
-    try:
-        raise ValueError(f"no {HOSTILE}\nis known")
-    except ValueError:
-        record = logging.LogRecord("x", logging.ERROR, "", 0, "%s", (HOSTILE,), sys.exc_info())
-    lines = HarmlessFormatter().format(record).split("\n")
+    written = io.StringIO()
+    logger = logging.getLogger("tests.of.lines")
+    logger.addHandler(logging.StreamHandler(written))
+    with redacting_logs():
+        try:
+            raise ValueError(f"no {HOSTILE}\nis known")
+        except ValueError:
+            logger.exception("%s", HOSTILE, stack_info=True)
+    lines = written.getvalue().splitlines()
     assert lines[0] == r"\x1b]52;c;cm0gLXJm\x07\x9b31m\u202e"
     assert lines[1] == "Traceback (most recent call last):"
     assert all(line.isprintable() for line in lines)
