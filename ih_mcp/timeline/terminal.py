@@ -37,7 +37,7 @@ class Picture:
         grid.add_column(width=width, no_wrap=True)
         grid.add_row(Text("time", style="dim"), _scale(seconds, width))
         for row in found:
-            grid.add_row(row.name, _track(row, seconds, width))
+            grid.add_row(Text(row.name), _track(row, seconds, width))
         yield Group(
             Text(_head(drawing), style="bold"),
             grid,

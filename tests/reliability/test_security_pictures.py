@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ih_mcp import cli
 from ih_mcp.app.jsonl import frame
@@ -27,6 +29,8 @@ from ih_mcp.harmless import harmless
 from ih_mcp.mcp_server.picture_tools import _write
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
+from ih_mcp.timeline.model import Drawing
+from ih_mcp.timeline.terminal import Picture
 from tests.forked import forked
 from tests.mcp_server.test_resources import client
 from tests.road.host import environment
@@ -377,3 +381,24 @@ def test_s31_what_persian_and_emoji_need_is_shown_as_it_is() -> None:
     for text in ("می‌خواهم", "👩‍👩‍👧", "naïve — “quoted”", "日本語"):
         assert harmless(text) == text
     assert harmless("\u202eabc\ufffe\U0001ffff\ufdd0") == r"\u202eabc\ufffe\U0001ffff\ufdd0"
+
+
+# --- S38: pictures of hostile texts and times ----------------------------------------------------
+
+
+def printed(found: Drawing, *, width: int = 100) -> str:
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="utf-8")
+    Console(width=width, file=file, force_terminal=True, color_system="truecolor").print(
+        Picture(found)
+    )
+    file.flush()
+    return written.getvalue().decode()
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[link=https://evil]agreement[/link]", "[bold]x", "\\["])
+def test_s38_the_name_of_a_signal_is_no_markup(name: str) -> None:
+    span = {"signal": name, "start": 1.0, "end": 2.0, "probability": "high", "rationale": name}
+    shown = printed({**drawing(), "spans": [span]})
+    assert name[:19] in shown
+    assert "\x1b]8;" not in shown
