@@ -102,11 +102,11 @@ def _head(shown: Sequence[Picture], judged: Sequence[Any]) -> tuple[str, str, st
     assert finder is not None
     sight = Sight(finder)
     for item in shown:
-        sight.take(item)
+        sight.add_picture(item)
     by_time = dict(zip((item.time_seconds for item in shown), judged, strict=True))
-    theirs = [look for look in sight.looks if by_time[look.time_seconds] is not None]
+    theirs = [look for look in sight.face_checks if by_time[look.time_seconds] is not None]
     both = sum(look.is_found for look in theirs)
-    alone = sum(look.is_found for look in sight.looks) - both
+    alone = sum(look.is_found for look in sight.face_checks) - both
     return f"{both} / {len(theirs)}", str(alone), _movement(sight, by_time)
 
 
@@ -133,7 +133,7 @@ def _voice(heard: Sequence[Sound], judged: dict[str, Any]) -> tuple[str, str, st
     assert detector is not None
     voice = Voice(detector)
     for item in heard:
-        voice.take(item)
+        voice.add_sound(item)
     offset, end = heard[0].start_seconds, heard[-1].end_seconds
     frames = voice.frames.between(0, end - 1)
     times = np.array(judged["pitch_times"]) + offset

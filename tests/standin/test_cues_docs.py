@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ih_mcp.standin.cues import NEVER, ROWS
-from ih_mcp.standin.cues.table import drawn
+from ih_mcp.standin.cues.table import draw_table
 from tests.conftest import REPOSITORY
 
 DOC = (REPOSITORY / "docs" / "local-engine.md").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def test_who_may_meet_cues_is_told_what_they_are_not(page: str) -> None:
 
 
 def test_the_table_of_rules_is_that_of_the_code() -> None:
-    assert DOC.partition(_BEGINS)[2].partition("\n<!-- end -->")[0] == drawn()
+    assert DOC.partition(_BEGINS)[2].partition("\n<!-- end -->")[0] == draw_table()
 
 
 def test_it_reports_seven_signals_one_on_request_and_four_never() -> None:

@@ -58,8 +58,10 @@ class Cues:
             name="local-cues",
             version=__version__,
             senses=_SENSES,
-            signals=tuple(row.signal for row in table.rows(reports_stress=self._reports_stress)),
-            never=table.never(reports_stress=self._reports_stress),
+            signals=tuple(
+                row.signal for row in table.select_rows(reports_stress=self._reports_stress)
+            ),
+            never=table.list_never_reported(reports_stress=self._reports_stress),
             sends_data_away=False,
         )
 
@@ -67,7 +69,7 @@ class Cues:
         self._waiting.append(item)
         if _seconds_between(self._waiting[0], item) >= _BATCH_SECONDS:
             items, self._waiting = self._waiting, []
-            await to_thread.run_sync(self._take, items, limiter=self._thread)
+            await to_thread.run_sync(self._measure, items, limiter=self._thread)
 
     async def observe(self, window: Window) -> Observations:
         items, self._waiting = self._waiting, []
@@ -76,14 +78,14 @@ class Cues:
     async def aclose(self) -> None:
         self._waiting.clear()
 
-    def _take(self, items: list[Picture | Sound]) -> Engine:
+    def _measure(self, items: list[Picture | Sound]) -> Engine:
         if self._engine is None:
             self._engine = _make_engine(reports_stress=self._reports_stress)
-        self._engine.take(items)
+        self._engine.add_media(items)
         return self._engine
 
     def _observe(self, items: list[Picture | Sound], window: Window) -> Observations:
-        return self._take(items).observe(window)
+        return self._measure(items).observe(window)
 
 
 def _make_engine(*, reports_stress: bool) -> Engine:
@@ -92,7 +94,7 @@ def _make_engine(*, reports_stress: bool) -> Engine:
 
     for package in missing_packages():
         logger.warning("the local cue engine works without %s: it reports less", package)
-    rows = table.rows(reports_stress=reports_stress)
+    rows = table.select_rows(reports_stress=reports_stress)
     return Engine(rows, detector=make_detector(), finder=make_finder())
 
 

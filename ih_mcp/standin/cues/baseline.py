@@ -9,21 +9,21 @@ import numpy as np
 from .phrases import Events
 from .series import FRAME_SECONDS, FrameStore
 
-HOP_SECONDS = 3.0
+STRETCH_SECONDS = 3.0
 _MIN_SPEECH_SECONDS = 1.2
-MIN_HOPS = 4
-_KEPT_HOPS = 10  # half a minute: then a lasting change has become the usual
+MIN_STRETCHES = 4
+_KEPT_STRETCHES = 10  # half a minute: then a lasting change has become the usual
 _LEAST_DEVIATION = {"pitch_semitones": 0.4, "level_db": 1.0, "syllables_per_second": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class UsualValue:
     """A median, and the median of the distances from it."""
 
     median: float
     deviation: float
 
-    def over(self, value: float) -> float:
+    def difference(self, value: float) -> float:
         """How far a value lies over it."""
         return value - self.median
 
@@ -34,55 +34,57 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    pitch_semitones: Usual
-    level_db: Usual
-    syllables_per_second: Usual
+    pitch_semitones: UsualValue
+    level_db: UsualValue
+    syllables_per_second: UsualValue
 
 
 @dataclass(frozen=True, slots=True)
-class _Hop:
+class _Stretch:
     end_seconds: float
     pitch_semitones: float
     level_db: float
     syllables_per_second: float
 
 
-class Hops:
+class SpeechHistory:
     """Stretches of 3 s, each measured once, when all of it is known."""
 
     def __init__(self) -> None:
-        self._hops: list[_Hop] = []
+        self._stretches: list[_Stretch] = []
         self._next = 0
 
     def measure(self, frames: FrameStore, events: Events, until_seconds: float) -> None:
         """Take in the stretches that are known up to here."""
-        while (self._next + 1) * HOP_SECONDS <= until_seconds:
-            start = self._next * HOP_SECONDS
+        while (self._next + 1) * STRETCH_SECONDS <= until_seconds:
+            start = self._next * STRETCH_SECONDS
             self._next += 1
-            if (hop := _measured(frames, events, start)) is not None:
-                self._hops.append(hop)
+            if (stretch := _measure_stretch(frames, events, start)) is not None:
+                self._stretches.append(stretch)
 
-    def usual(self, before_seconds: float) -> Baseline | None:
+    def baseline(self, before_seconds: float) -> Baseline | None:
         """What was usual before; None while fewer than four stretches had speech."""
-        hops = [hop for hop in self._hops if hop.end_seconds <= before_seconds][-_KEPT_HOPS:]
-        if len(hops) < MIN_HOPS:
+        stretches = [
+            stretch for stretch in self._stretches if stretch.end_seconds <= before_seconds
+        ][-_KEPT_STRETCHES:]
+        if len(stretches) < MIN_STRETCHES:
             return None
-        return Baseline(*(_usual(name, hops) for name in _LEAST_DEVIATION))
+        return Baseline(*(_usual_value(name, stretches) for name in _LEAST_DEVIATION))
 
     def forget(self, before_seconds: float) -> None:
-        old = [hop for hop in self._hops if hop.end_seconds <= before_seconds]
-        del self._hops[: max(0, len(old) - _KEPT_HOPS)]
+        old = [stretch for stretch in self._stretches if stretch.end_seconds <= before_seconds]
+        del self._stretches[: max(0, len(old) - _KEPT_STRETCHES)]
 
 
-def _measured(frames: FrameStore, events: Events, start: float) -> _Hop | None:
-    end = start + HOP_SECONDS
+def _measure_stretch(frames: FrameStore, events: Events, start: float) -> _Stretch | None:
+    end = start + STRETCH_SECONDS
     part = frames.between(start, end)
     seconds = float(part.speech.sum()) * FRAME_SECONDS
     voiced = part.pitch[part.speech & np.isfinite(part.pitch)]
     if seconds < _MIN_SPEECH_SECONDS or not len(voiced):
         return None
     syllables = sum(start <= item.time_seconds < end for item in events.syllables)
-    return _Hop(
+    return _Stretch(
         end,
         float(np.median(voiced)),
         float(np.median(part.level[part.speech])),
@@ -90,8 +92,8 @@ def _measured(frames: FrameStore, events: Events, start: float) -> _Hop | None:
     )
 
 
-def _usual(name: str, hops: list[_Hop]) -> Usual:
-    values = np.array([getattr(hop, name) for hop in hops])
+def _usual_value(name: str, stretches: list[_Stretch]) -> UsualValue:
+    values = np.array([getattr(stretch, name) for stretch in stretches])
     median = float(np.median(values))
     deviation = float(np.median(np.abs(values - median)))
-    return Usual(median, max(deviation, _LEAST_DEVIATION[name]))
+    return UsualValue(median, max(deviation, _LEAST_DEVIATION[name]))

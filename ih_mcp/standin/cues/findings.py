@@ -12,14 +12,14 @@ MARK = "local cue engine, no AI model"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MeasuredFact:
     """A measured fact: its words, with the names of its figures in braces."""
 
-    words: str
+    template: str
     figures: Mapping[str, float] = field(default_factory=dict)
 
-    def said(self) -> str:
-        return self.words.format(**self.figures)
+    def to_text(self) -> str:
+        return self.template.format(**self.figures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Finding:
 
     kinds: int
     """How many independent kinds of cue agree: 1 is low, 2 medium, more high."""
-    parts: tuple[Part, ...]
+    facts: tuple[MeasuredFact, ...]
     cap: str = "high"
     """The most that may be said of this very finding; the rule's own cap holds too."""
     start_seconds: float | None = None
@@ -41,22 +41,22 @@ class Finding:
     @property
     def evidence(self) -> dict[str, float]:
         return {
-            name: round(value, 3) for part in self.parts for name, value in part.figures.items()
+            name: round(value, 3) for fact in self.facts for name, value in fact.figures.items()
         }
 
 
-def rationale(finding: Finding, measures: Measures) -> str:
+def write_rationale(finding: Finding, measures: Measures) -> str:
     """The mark with the senses in use, then what was measured."""
-    facts = ", ".join(part.said() for part in finding.parts)
-    return f"[{MARK}; {senses(measures)}] {facts[:1].upper()}{facts[1:]}."
+    facts = ", ".join(fact.to_text() for fact in finding.facts)
+    return f"[{MARK}; {describe_senses(measures)}] {facts[:1].upper()}{facts[1:]}."
 
 
-def senses(measures: Measures) -> str:
+def describe_senses(measures: Measures) -> str:
     """What was heard and seen, and what was not."""
     used = [
         name
-        for name, part in (("voice", measures.voice), ("video", measures.head))
-        if part is not None
+        for name, fact in (("voice", measures.voice), ("video", measures.head))
+        if fact is not None
     ]
     lacks = [why for why in (measures.no_voice, measures.no_head) if why]
     return "; ".join(["+".join(used), *lacks])

@@ -51,7 +51,7 @@ class _Swing:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class HeadTrack:
     """Poses as rows of figures, slow movement taken off."""
 
     seconds: Floats
@@ -61,7 +61,7 @@ class Track:
     """Of the nose over the eyes, likewise."""
 
 
-def tracks(poses: Sequence[Pose]) -> Iterator[Track]:
+def split_tracks(poses: Sequence[Pose]) -> Iterator[HeadTrack]:
     """The stretches in which one head was followed."""
     for _, group in groupby(poses, key=lambda pose: pose.track):
         rows = np.array(
@@ -69,32 +69,32 @@ def tracks(poses: Sequence[Pose]) -> Iterator[Track]:
         )
         if len(rows) >= _MIN_POSES:
             right, down, nose_right, nose_down = (
-                _without_drift(rows[:, 0], column) for column in rows[:, 1:].T
+                _remove_drift(rows[:, 0], column) for column in rows[:, 1:].T
             )
-            yield Track(rows[:, 0], (right, down), (nose_right, nose_down))
+            yield HeadTrack(rows[:, 0], (right, down), (nose_right, nose_down))
 
 
-def gestures(poses: Sequence[Pose]) -> list[Gesture]:
+def find_gestures(poses: Sequence[Pose]) -> list[Gesture]:
     """All nods and shakes, also those of heads that only shift (`turns` is false)."""
     found = [
         gesture
-        for track in tracks(poses)
+        for track in split_tracks(poses)
         for axis, kind in enumerate(("shake", "nod"))
-        for gesture in _along(track, axis, kind)
+        for gesture in _find_along(track, axis, kind)
     ]
     return sorted(found, key=lambda gesture: gesture.start_seconds)
 
 
-def movement(poses: Sequence[Pose]) -> float:
+def measure_movement(poses: Sequence[Pose]) -> float:
     """How much the head moved: the root mean square, in heights of the face."""
-    squares = [np.square(axis) for track in tracks(poses) for axis in track.axes]
+    squares = [np.square(axis) for track in split_tracks(poses) for axis in track.axes]
     total = sum(float(square.sum()) for square in squares)
     count = sum(len(square) for square in squares) / 2
     return float(np.sqrt(total / count)) if count else 0.0
 
 
-def _along(track: Track, axis: int, kind: str) -> Iterator[Gesture]:
-    for run in _runs(_swings(track, axis)):
+def _find_along(track: HeadTrack, axis: int, kind: str) -> Iterator[Gesture]:
+    for run in _find_runs(_find_swings(track, axis)):
         if len(run) < MIN_SWINGS:
             continue
         first, last = run[0].first, run[-1].last
@@ -115,7 +115,7 @@ def _along(track: Track, axis: int, kind: str) -> Iterator[Gesture]:
         )
 
 
-def _swings(track: Track, axis: int) -> list[_Swing]:
+def _find_swings(track: HeadTrack, axis: int) -> list[_Swing]:
     """From turning point to turning point; smaller ones are noise on the way."""
     values = track.axes[axis]
     points: list[int] = []
@@ -138,7 +138,7 @@ def _swings(track: Track, axis: int) -> list[_Swing]:
     ]
 
 
-def _runs(swings: Sequence[_Swing]) -> Iterator[list[_Swing]]:
+def _find_runs(swings: Sequence[_Swing]) -> Iterator[list[_Swing]]:
     """Swings that follow each other, neither slow nor hasty, and of like size."""
     run: list[_Swing] = []
     for swing in swings:
@@ -162,7 +162,7 @@ def _turns(main: Floats, lead: Floats) -> bool:
     return slope >= _MIN_SLOPE and correlation >= _MIN_CORRELATION
 
 
-def _without_drift(seconds: Floats, values: Floats) -> Floats:
+def _remove_drift(seconds: Floats, values: Floats) -> Floats:
     """Less the mean over 1.3 s around each value."""
     low = np.searchsorted(seconds, seconds - _DRIFT_SECONDS / 2)
     high = np.searchsorted(seconds, seconds + _DRIFT_SECONDS / 2, side="right")

@@ -14,8 +14,8 @@ import numpy as np
 
 from ih_mcp.standin.analysis.windows import Window
 
-from .baseline import Baseline, Hops
-from .gestures import Gesture, gestures, movement
+from .baseline import Baseline, SpeechHistory
+from .gestures import Gesture, find_gestures, measure_movement
 from .phrases import MIN_PHRASE_SECONDS, Events, Phrase
 from .series import FRAME_SECONDS, Frames
 from .sight import Sight
@@ -25,7 +25,7 @@ MAX_PAUSE_SECONDS = 4.0  # a longer one is a turn's end
 FINAL_FALL_SEMITONES = 3.0  # Gravano and Hirschberg 2011: a clear fall yields the turn
 FINAL_RISE_SEMITONES = 2.5  # chosen: questions rose by 2.8 to 7.1 against statements
 VOCALISATION_SECONDS = 1.0
-GATE_SECONDS = 1.0
+LISTENING_SECONDS = 1.0
 _ALONE_SECONDS = 1.0
 _MIN_SOUND_SHARE = 0.5
 _MAX_OTHER_SHARE = 0.35  # study: music clips lie above, speech in noise below
@@ -80,7 +80,7 @@ class VoiceMeasures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadMeasures:
-    looks: int
+    face_checks: int
     found_share: float
     """Of the looks that found a face towards the camera."""
     was_seen: bool
@@ -105,7 +105,7 @@ class Measures:
     """Whether a face or a voice was met in this session so far."""
 
 
-def voice_measures(voice: Voice, hops: Hops, window: Window) -> VoiceMeasures | str:
+def measure_voice(voice: Voice, history: SpeechHistory, window: Window) -> VoiceMeasures | str:
     """The voice in a window; or why it cannot be used."""
     until = settled_seconds(window.end_seconds)
     frames = voice.frames.between(window.start_seconds, until)
@@ -114,7 +114,7 @@ def voice_measures(voice: Voice, hops: Hops, window: Window) -> VoiceMeasures | 
     if _is_other_sound(frames):
         return "no voice cues in music or noise"
     events = voice.events
-    phrases = begun(voice, until)
+    phrases = find_phrases(voice, until)
     ended = [item for item in phrases if item.known_seconds <= until]
     speech_seconds = float(frames.speech.sum()) * FRAME_SECONDS
     voiced = frames.pitch[frames.speech & np.isfinite(frames.pitch)]
@@ -127,8 +127,8 @@ def voice_measures(voice: Voice, hops: Hops, window: Window) -> VoiceMeasures | 
     return VoiceMeasures(
         speech_share=float(frames.speech.mean()),
         speech_seconds=speech_seconds,
-        pauses=tuple(_pauses(phrases, events, window.start_seconds)),
-        fillers=_fillers(events, inside, until),
+        pauses=tuple(_find_pauses(phrases, events, window.start_seconds)),
+        fillers=_count_fillers(events, inside, until),
         rises=sum(
             item.ending_semitones >= FINAL_RISE_SEMITONES for item in inside if item in ended
         ),
@@ -137,11 +137,11 @@ def voice_measures(voice: Voice, hops: Hops, window: Window) -> VoiceMeasures | 
         pitch_range_semitones=float(high - low) if high - low <= _MAX_RANGE_SEMITONES else 0.0,
         level_db=float(np.median(frames.level[frames.speech])) if speech_seconds else 0.0,
         vocalisations=tuple(item for item in inside if _is_alone(item, phrases, until)),
-        usual=hops.usual(window.start_seconds),
+        usual=history.baseline(window.start_seconds),
     )
 
 
-def begun(voice: Voice, until_seconds: float) -> list[Phrase]:
+def find_phrases(voice: Voice, until_seconds: float) -> list[Phrase]:
     """Phrases as far as they are known at a time; one that has not ended reaches up to there."""
     events = voice.events
     phrases = [item for item in events.phrases if item.known_seconds <= until_seconds]
@@ -155,27 +155,27 @@ def begun(voice: Voice, until_seconds: float) -> list[Phrase]:
     return phrases
 
 
-def head_measures(sight: Sight, window: Window, gate: Gate) -> HeadMeasures | str:
+def measure_head(sight: Sight, window: Window, listening: ListeningFilter) -> HeadMeasures | str:
     """The head in a window; or why it cannot be used."""
     start, end = window.start_seconds, window.end_seconds
-    looks = [item for item in sight.looks if start <= item.time_seconds < end]
-    if len(looks) < min(_MIN_LOOKS, (end - start)):
+    checks = [item for item in sight.face_checks if start <= item.time_seconds < end]
+    if len(checks) < min(_MIN_LOOKS, (end - start)):
         return "no picture"
     poses = [item for item in sight.poses if start <= item.time_seconds < end]
-    found = gestures(poses)
-    listened = [item for item in found if item.turns and gate.is_open(item)]
+    found = find_gestures(poses)
+    listened = [item for item in found if item.turns and listening.accepts(item)]
     return HeadMeasures(
-        looks=len(looks),
-        found_share=sum(item.is_found for item in looks) / len(looks),
+        face_checks=len(checks),
+        found_share=sum(item.is_found for item in checks) / len(checks),
         was_seen=sight.was_seen_before(end),
         has_cut=any(start <= cut < end for cut in sight.cuts),
-        movement=movement(poses) if len(poses) >= _MIN_POSES_PER_SECOND else 0.0,
+        movement=measure_movement(poses) if len(poses) >= _MIN_POSES_PER_SECOND else 0.0,
         nods=tuple(item for item in listened if item.kind == "nod"),
         shakes=tuple(item for item in listened if item.kind == "shake"),
     )
 
 
-class Gate:
+class ListeningFilter:
     """Whether someone listens: people beat with their head while they talk.
 
     Args:
@@ -186,13 +186,16 @@ class Gate:
     def __init__(self, voice: Voice | None, until_seconds: float) -> None:
         self._voice = voice
         self._until_seconds = until_seconds
-        self._phrases = [] if voice is None else begun(voice, until_seconds)
+        self._phrases = [] if voice is None else find_phrases(voice, until_seconds)
 
-    def is_open(self, gesture: Gesture) -> bool:
+    def accepts(self, gesture: Gesture) -> bool:
         """Whether hardly anything was said from 1 s before to 1 s after."""
         if self._voice is None:
             return False
-        start, end = gesture.start_seconds - GATE_SECONDS, gesture.end_seconds + GATE_SECONDS
+        start, end = (
+            gesture.start_seconds - LISTENING_SECONDS,
+            gesture.end_seconds + LISTENING_SECONDS,
+        )
         if end > self._until_seconds:
             return False  # not known yet; a later window will see it whole
         frames = self._voice.frames.between(max(0.0, start), end)
@@ -207,8 +210,8 @@ def _is_near(phrase: Phrase, gesture: Gesture) -> bool:
     """Whether speech that is more than a short vocalisation lies around a gesture."""
     return (
         phrase.seconds > VOCALISATION_SECONDS
-        and phrase.start_seconds < gesture.end_seconds + GATE_SECONDS
-        and phrase.end_seconds > gesture.start_seconds - GATE_SECONDS
+        and phrase.start_seconds < gesture.end_seconds + LISTENING_SECONDS
+        and phrase.end_seconds > gesture.start_seconds - LISTENING_SECONDS
     )
 
 
@@ -219,7 +222,7 @@ def _is_other_sound(frames: Frames) -> bool:
     return loud * FRAME_SECONDS >= _MIN_LOUD_SECONDS and other > _MAX_OTHER_SHARE * loud
 
 
-def _pauses(phrases: Sequence[Phrase], events: Events, start_seconds: float) -> list[Pause]:
+def _find_pauses(phrases: Sequence[Phrase], events: Events, start_seconds: float) -> list[Pause]:
     """Those that begin in the window and have ended."""
     pauses: list[Pause] = []
     durations: list[float] = []
@@ -229,13 +232,13 @@ def _pauses(phrases: Sequence[Phrase], events: Events, start_seconds: float) -> 
         if seconds > MAX_PAUSE_SECONDS or gaps:
             continue
         if before.end_seconds >= start_seconds:
-            is_long = seconds >= _long_from(durations, before)
+            is_long = seconds >= _long_pause_limit(durations, before)
             pauses.append(Pause(before.end_seconds, after.start_seconds, is_long))
         durations = [*durations[-_KEPT_PAUSES:], seconds]
     return pauses
 
 
-def _long_from(durations: Sequence[float], before: Phrase) -> float:
+def _long_pause_limit(durations: Sequence[float], before: Phrase) -> float:
     """From how many seconds on a pause is more than this speaker's usual one."""
     least, with_few, after_fall = _PAUSE_LIMITS_SECONDS
     limit = with_few
@@ -246,14 +249,14 @@ def _long_from(durations: Sequence[float], before: Phrase) -> float:
     return limit
 
 
-def _fillers(events: Events, phrases: Sequence[Phrase], until_seconds: float) -> int:
+def _count_fillers(events: Events, phrases: Sequence[Phrase], until_seconds: float) -> int:
     """Held sounds at the edge of a phrase that is more than a vocalisation, or beside one."""
     edges = [
         edge
         for item in phrases
         for edge in (item.start_seconds, item.end_seconds)
         if edge < until_seconds  # what goes on has no end yet
-        if item.seconds > VOCALISATION_SECONDS or _has_company(item, phrases)
+        if item.seconds > VOCALISATION_SECONDS or _is_near_others(item, phrases)
     ]
     return sum(
         item.known_seconds <= until_seconds
@@ -266,7 +269,7 @@ def _fillers(events: Events, phrases: Sequence[Phrase], until_seconds: float) ->
     )
 
 
-def _has_company(phrase: Phrase, phrases: Sequence[Phrase]) -> bool:
+def _is_near_others(phrase: Phrase, phrases: Sequence[Phrase]) -> bool:
     return any(
         item is not phrase
         and max(item.start_seconds - phrase.end_seconds, phrase.start_seconds - item.end_seconds)

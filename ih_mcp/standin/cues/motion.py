@@ -48,7 +48,7 @@ class Region:
         return mean
 
 
-def coarse(before: Patch, after: Patch) -> tuple[int, int]:
+def estimate_coarse_shift(before: Patch, after: Patch) -> tuple[int, int]:
     """The shift (right, down) in whole points, by phase correlation; for large ones."""
     window = _window(before.shape)
     a = np.fft.rfft2((before - before.mean()) * window)
@@ -63,12 +63,12 @@ def coarse(before: Patch, after: Patch) -> tuple[int, int]:
     )
 
 
-def fine(before: Patch, after: Patch) -> tuple[float, float] | None:
+def estimate_fine_shift(before: Patch, after: Patch) -> tuple[float, float] | None:
     """The shift (right, down) in points where it is below two, by least squares.
 
     A change of brightness or contrast is no movement. None where there is nothing to hold on to.
     """
-    a, b = _normal(before), _normal(after)
+    a, b = _normalise(before), _normalise(after)
     if a is None or b is None:
         return None
     middle = (a + b) * np.float32(0.5)
@@ -88,7 +88,7 @@ def fine(before: Patch, after: Patch) -> tuple[float, float] | None:
     return (yy * tx - xy * ty) / slope, (xx * ty - xy * tx) / slope
 
 
-def _normal(patch: Patch) -> Patch | None:
+def _normalise(patch: Patch) -> Patch | None:
     """With mean 0 and spread 1; None where it is flat."""
     centred = patch - np.float32(np.add.reduce(patch, axis=None) / patch.size)
     spread = float(np.vdot(centred, centred) / patch.size) ** 0.5

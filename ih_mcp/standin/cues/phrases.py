@@ -62,7 +62,7 @@ class Filler:
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldSound:
     """A voiced sound that has not changed so far."""
 
     start: int
@@ -72,7 +72,7 @@ class _Held:
 
 @dataclass(slots=True)
 class Events:
-    """What was found, in order of time. Feed `take` with frames, in order, each once."""
+    """What was found, in order of time. Feed `add_frames` with frames, in order, each once."""
 
     phrases: list[Phrase] = field(default_factory=list)
     syllables: deque[Syllable] = field(default_factory=deque)
@@ -87,9 +87,9 @@ class Events:
     _peak: int = 0
     _voiced: int = 0
     _dip_db: float = SILENCE_DB
-    _held: _Held | None = None
+    _held: _HeldSound | None = None
 
-    def take(self, frames: Frames, bands: Floats) -> None:
+    def add_frames(self, frames: Frames, bands: Floats) -> None:
         """Take the next frames.
 
         Args:
@@ -169,11 +169,11 @@ class Events:
 
     def _hold(self, frame: int, pitch: float | None, bands: Floats) -> None:
         if self._held is not None and (pitch is None or self._changes(pitch, bands)):
-            self._let_go(frame)
+            self._end_held(frame)
         if pitch is None:
             return
         if self._held is None:
-            self._held = _Held(frame, [], bands)
+            self._held = _HeldSound(frame, [], bands)
         self._held.pitch.append(pitch)
         self._held.bands = 0.8 * self._held.bands + 0.2 * bands
 
@@ -183,7 +183,7 @@ class Events:
         is_flat = max(high, pitch) - min(low, pitch) <= _FLAT_SEMITONES
         return not is_flat or float(np.abs(bands - self._held.bands).mean()) > _STABLE_DB
 
-    def _let_go(self, frame: int) -> None:
+    def _end_held(self, frame: int) -> None:
         assert self._held is not None
         start, self._held = self._held.start, None
         if (frame - start) * FRAME_SECONDS >= _MIN_FILLER_SECONDS:

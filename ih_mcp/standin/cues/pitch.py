@@ -27,14 +27,14 @@ _LAGS = np.arange(_LOW, _HIGH)
 _COST = _OCTAVE_COST * np.log2(_LAGS / _LOW)
 
 
-def spectra(frames: Floats) -> Floats:
-    """The power spectra of frames, a row each; what `pitches` and `bands` read."""
+def compute_spectra(frames: Floats) -> Floats:
+    """The power spectra of frames, a row each; what `estimate_pitches` and `compute_bands` read."""
     centred = frames - frames.mean(axis=1, keepdims=True)
     power: Floats = np.abs(np.fft.rfft(centred * _WINDOW, _FFT)) ** 2
     return power
 
 
-def pitches(power: Floats) -> Floats:
+def estimate_pitches(power: Floats) -> Floats:
     """Semitones over 100 Hz per row; NaN where it is not voiced."""
     auto = np.fft.irfft(power)[:, : _HIGH + 2]
     auto = auto / np.maximum(auto[:, :1], 1e-12) / _OF_WINDOW
@@ -49,7 +49,7 @@ def pitches(power: Floats) -> Floats:
     return np.where(is_voiced, 12 * np.log2(_HERTZ / lag / 100), np.nan)
 
 
-def without_jumps(pitch: Floats) -> Floats:
+def remove_jumps(pitch: Floats) -> Floats:
     """Without frames whose octave does not fit those around them; the ends are left out.
 
     Gives `2 * EDGE_FRAMES` frames fewer than it takes.
@@ -69,7 +69,7 @@ _BAND_HERTZ = (100, 250, 400, 550, 700, 900, 1150, 1400, 1750, 2150, 2700, 3400,
 _BAND_BINS = [round(hertz * _FFT / _HERTZ) for hertz in _BAND_HERTZ]
 
 
-def bands(power: Floats) -> Floats:
+def compute_bands(power: Floats) -> Floats:
     """The loudness of twelve bands in dB against their mean: what a vowel sounds like."""
     sums = np.add.reduceat(power, _BAND_BINS, axis=1)[:, :-1]
     levels = 10 * np.log10(sums + 1e-9)

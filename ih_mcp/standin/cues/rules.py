@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ih_mcp.standin.analysis.analyst import Observation
 
-from .findings import PROBABILITIES, Finding, Part, rationale
+from .findings import PROBABILITIES, Finding, MeasuredFact, write_rationale
 from .gestures import Gesture
 from .measures import HeadMeasures, Measures, VoiceMeasures
-from .table import Row
+from .table import SignalRow
 
 _LONG_SECONDS = 2.0
 _FLUENT_SECONDS = 4.0
@@ -24,27 +24,27 @@ _LIVELY_SEMITONES = (5.0, 18.0)
 _ABSENT_SHARES = (0.5, 0.7, 0.9)
 _QUIET_SHARES = (0.15, 0.15, 0.05)
 
-Judge = Callable[[Measures], Finding | None]
+SignalRule = Callable[[Measures], Finding | None]
 
 
-def observations(measures: Measures, rows: Sequence[Row]) -> list[Observation]:
+def apply_rules(measures: Measures, rows: Sequence[SignalRow]) -> list[Observation]:
     """The signals of a window."""
     return [
         Observation(
             signal_type=row.signal,
             probability=finding.probability(row.cap),
-            rationale=rationale(finding, measures),
+            rationale=write_rationale(finding, measures),
             modality=row.modality,
             evidence=finding.evidence,
             start_seconds=finding.start_seconds,
             end_seconds=finding.end_seconds,
         )
         for row in rows
-        if (finding := JUDGES[row.signal](measures)) is not None
+        if (finding := RULES[row.signal](measures)) is not None
     ]
 
 
-def engagement(
+def decide_engagement(
     measures: Measures, seen: Sequence[Observation], *, was_disengaged: bool
 ) -> str | None:
     """The state of engagement; None before a face or a voice was ever met.
@@ -54,7 +54,7 @@ def engagement(
     """
     if not measures.is_acquainted:
         return None
-    clear = _clear(seen)
+    clear = _select_clear(seen)
     if clear & {"engagement", "agreement"}:
         return "engaged"
     return "disengaged" if "disengagement" in clear and was_disengaged else "neutral"
@@ -62,10 +62,10 @@ def engagement(
 
 def is_disengaged(seen: Sequence[Observation]) -> bool:
     """Whether a window speaks for disengagement; two in a row make the state."""
-    return "disengagement" in _clear(seen)
+    return "disengagement" in _select_clear(seen)
 
 
-def _clear(seen: Sequence[Observation]) -> set[str]:
+def _select_clear(seen: Sequence[Observation]) -> set[str]:
     return {item.signal_type for item in seen if item.probability != PROBABILITIES[0]}
 
 
@@ -76,7 +76,7 @@ def _hesitation(measures: Measures) -> Finding | None:
     if (voice := measures.voice) is None:
         return None
     pauses = voice.long_pauses
-    slow = _slower(voice)
+    slow = _slower_facts(voice)
     if not pauses and not voice.fillers:
         return None
     longest = max((pause.seconds for pause in pauses), default=0.0)
@@ -84,45 +84,49 @@ def _hesitation(measures: Measures) -> Finding | None:
     if pauses:
         kinds += 2 if len(pauses) > 1 or longest >= _LONG_SECONDS else 1
     kinds += bool(voice.fillers) + bool(slow)
-    parts = [*_said_pauses(len(pauses), longest), *_said_fillers(voice.fillers), *slow]
+    facts = [*_pause_facts(len(pauses), longest), *_filler_facts(voice.fillers), *slow]
     only_pauses = not voice.fillers and not slow
-    return Finding(kinds=kinds, parts=tuple(parts), cap="low" if only_pauses else "high")
+    return Finding(kinds=kinds, facts=tuple(facts), cap="low" if only_pauses else "high")
 
 
-def _said_pauses(pauses: int, longest: float) -> list[Part]:
+def _pause_facts(pauses: int, longest: float) -> list[MeasuredFact]:
     figures = {"silent_pauses": float(pauses), "longest_pause_seconds": longest}
     if not pauses:
         return []
     if pauses == 1:
-        return [Part("a silent pause of {longest_pause_seconds:.1f} s inside speech", figures)]
-    words = (
+        return [
+            MeasuredFact("a silent pause of {longest_pause_seconds:.1f} s inside speech", figures)
+        ]
+    template = (
         "{silent_pauses:.0f} silent pauses inside speech (longest {longest_pause_seconds:.1f} s)"
     )
-    return [Part(words, figures)]
+    return [MeasuredFact(template, figures)]
 
 
-def _said_fillers(fillers: int) -> list[Part]:
+def _filler_facts(fillers: int) -> list[MeasuredFact]:
     if not fillers:
         return []
-    words = "held flat sounds beside pauses: {filler_candidates:.0f}"
-    return [Part(words, {"filler_candidates": float(fillers)})]
+    template = "held flat sounds beside pauses: {filler_candidates:.0f}"
+    return [MeasuredFact(template, {"filler_candidates": float(fillers)})]
 
 
-def _slower(voice: VoiceMeasures) -> list[Part]:
+def _slower_facts(voice: VoiceMeasures) -> list[MeasuredFact]:
     if voice.usual is None:
         return []
     rate, usual = voice.syllables_per_second, voice.usual.syllables_per_second
-    if usual.deviations(rate) > -2 or usual.over(rate) > -0.6:
+    if usual.deviations(rate) > -2 or usual.difference(rate) > -0.6:
         return []
-    return [_said_rate("slower", rate, usual.median)]
+    return [_rate_fact("slower", rate, usual.median)]
 
 
-def _said_rate(how: str, rate: float, usual: float) -> Part:
-    words = (
+def _rate_fact(how: str, rate: float, usual: float) -> MeasuredFact:
+    template = (
         f"{how} speech ({{syllables_per_second:.1f}} syllables a second, "
         f"{{usual_syllables_per_second:.1f}} before)"
     )
-    return Part(words, {"syllables_per_second": rate, "usual_syllables_per_second": usual})
+    return MeasuredFact(
+        template, {"syllables_per_second": rate, "usual_syllables_per_second": usual}
+    )
 
 
 def _confidence(measures: Measures) -> Finding | None:
@@ -131,12 +135,12 @@ def _confidence(measures: Measures) -> Finding | None:
         return None
     if voice.usual.pitch_semitones.deviations(voice.pitch_semitones) > 1.5:
         return None
-    stronger = [*_louder(voice), *_faster(voice)]
+    stronger = [*_louder_facts(voice), *_faster_facts(voice)]
     if not stronger:
         return None
-    words = "{speech_seconds:.1f} s of speech without long pauses or held sounds"
-    fluent = Part(words, {"speech_seconds": voice.speech_seconds})
-    return Finding(kinds=len(stronger), parts=(fluent, *stronger))
+    template = "{speech_seconds:.1f} s of speech without long pauses or held sounds"
+    fluent = MeasuredFact(template, {"speech_seconds": voice.speech_seconds})
+    return Finding(kinds=len(stronger), facts=(fluent, *stronger))
 
 
 def _is_fluent(voice: VoiceMeasures) -> bool:
@@ -148,21 +152,21 @@ def _is_fluent(voice: VoiceMeasures) -> bool:
     )
 
 
-def _louder(voice: VoiceMeasures) -> list[Part]:
+def _louder_facts(voice: VoiceMeasures) -> list[MeasuredFact]:
     assert voice.usual is not None
     usual = voice.usual.level_db
-    over = usual.over(voice.level_db)
+    over = usual.difference(voice.level_db)
     if over < 2 or usual.deviations(voice.level_db) < 1.5:
         return []
-    return [Part("{louder_db:.1f} dB louder than before", {"louder_db": over})]
+    return [MeasuredFact("{louder_db:.1f} dB louder than before", {"louder_db": over})]
 
 
-def _faster(voice: VoiceMeasures) -> list[Part]:
+def _faster_facts(voice: VoiceMeasures) -> list[MeasuredFact]:
     assert voice.usual is not None
     rate, usual = voice.syllables_per_second, voice.usual.syllables_per_second
-    if usual.deviations(rate) < 1.5 or usual.over(rate) < 0.4:
+    if usual.deviations(rate) < 1.5 or usual.difference(rate) < 0.4:
         return []
-    return [_said_rate("faster", rate, usual.median)]
+    return [_rate_fact("faster", rate, usual.median)]
 
 
 def _uncertainty(measures: Measures) -> Finding | None:
@@ -170,20 +174,24 @@ def _uncertainty(measures: Measures) -> Finding | None:
     if voice is None or hesitation is None or hesitation.probability("high") == "low":
         return None
     if voice.rises >= 2:
-        rises = Part("{rising_endings:.0f} rising endings", {"rising_endings": float(voice.rises)})
-        return Finding(kinds=1, parts=(*hesitation.parts, rises))
+        rises = MeasuredFact(
+            "{rising_endings:.0f} rising endings", {"rising_endings": float(voice.rises)}
+        )
+        return Finding(kinds=1, facts=(*hesitation.facts, rises))
     usual = voice.usual
     if usual is None or usual.pitch_semitones.deviations(voice.pitch_semitones) < 1.5:
         return None
-    if usual.level_db.over(voice.level_db) > -1:
+    if usual.level_db.difference(voice.level_db) > -1:
         return None
-    return Finding(kinds=1, parts=(*hesitation.parts, _said_pitch(voice)))
+    return Finding(kinds=1, facts=(*hesitation.facts, _pitch_fact(voice)))
 
 
-def _said_pitch(voice: VoiceMeasures) -> Part:
+def _pitch_fact(voice: VoiceMeasures) -> MeasuredFact:
     assert voice.usual is not None
-    over = voice.usual.pitch_semitones.over(voice.pitch_semitones)
-    return Part("pitch {pitch_over_semitones:.1f} semitones above", {"pitch_over_semitones": over})
+    over = voice.usual.pitch_semitones.difference(voice.pitch_semitones)
+    return MeasuredFact(
+        "pitch {pitch_over_semitones:.1f} semitones above", {"pitch_over_semitones": over}
+    )
 
 
 def _stress(measures: Measures) -> Finding | None:
@@ -192,14 +200,14 @@ def _stress(measures: Measures) -> Finding | None:
         return None
     usual = voice.usual
     pitch, rate = usual.pitch_semitones, usual.syllables_per_second
-    is_raised = pitch.over(voice.pitch_semitones) > 2
+    is_raised = pitch.difference(voice.pitch_semitones) > 2
     is_raised &= pitch.deviations(voice.pitch_semitones) > 2.5
     is_fast = rate.deviations(voice.syllables_per_second) > 1
-    is_loud = usual.level_db.over(voice.level_db) >= 3
+    is_loud = usual.level_db.difference(voice.level_db) >= 3
     if not is_raised or not is_fast or is_loud:
         return None
-    faster = _said_rate("faster", voice.syllables_per_second, rate.median)
-    return Finding(kinds=1, parts=(_said_pitch(voice), faster))
+    faster = _rate_fact("faster", voice.syllables_per_second, rate.median)
+    return Finding(kinds=1, facts=(_pitch_fact(voice), faster))
 
 
 # --- head ----------------------------------------------------------------------------------------
@@ -208,22 +216,22 @@ def _stress(measures: Measures) -> Finding | None:
 def _agreement(measures: Measures) -> Finding | None:
     if (head := measures.head) is None or not head.nods:
         return None
-    vocal = _together(head.nods, measures.voice)
-    return _gestured(head.nods, "nod-like", "vertical", "high" if vocal else "medium", vocal)
+    vocal = _vocalisation_facts(head.nods, measures.voice)
+    return _gesture_finding(head.nods, "nod-like", "vertical", "high" if vocal else "medium", vocal)
 
 
 def _disagreement(measures: Measures) -> Finding | None:
     if (head := measures.head) is None or not head.shakes:
         return None
-    return _gestured(head.shakes, "shake-like", "sideways", "medium", [])
+    return _gesture_finding(head.shakes, "shake-like", "sideways", "medium", [])
 
 
-def _gestured(
-    found: Sequence[Gesture], like: str, way: str, cap: str, vocal: list[Part]
+def _gesture_finding(
+    found: Sequence[Gesture], like: str, way: str, cap: str, vocal: list[MeasuredFact]
 ) -> Finding:
     longest = max(found, key=lambda gesture: gesture.cycles)
     several = len(found) > 1 or longest.cycles >= _ENOUGH_CYCLES
-    words = (
+    template = (
         f"{{gestures:.0f}} {like} head movement{'s' if len(found) > 1 else ''} "
         f"({{cycles:.1f}} {way} cycles, {{size_percent:.0f}}% of face height, "
         f"{{cycles_per_second:.1f}} Hz) while not speaking"
@@ -236,21 +244,21 @@ def _gestured(
     }
     return Finding(
         kinds=1 + several + bool(vocal),
-        parts=(Part(words, figures), *vocal),
+        facts=(MeasuredFact(template, figures), *vocal),
         cap=cap,
         start_seconds=min(gesture.start_seconds for gesture in found),
         end_seconds=max(gesture.end_seconds for gesture in found),
     )
 
 
-def _together(nods: Sequence[Gesture], voice: VoiceMeasures | None) -> list[Part]:
+def _vocalisation_facts(nods: Sequence[Gesture], voice: VoiceMeasures | None) -> list[MeasuredFact]:
     """A short vocalisation near a nod."""
     for item in voice.vocalisations if voice else ():
         for nod in nods:
             apart = max(item.start_seconds - nod.end_seconds, nod.start_seconds - item.end_seconds)
             if apart <= _TOGETHER_SECONDS:
-                words = "with a short vocalisation ({vocalisation_seconds:.2f} s)"
-                return [Part(words, {"vocalisation_seconds": item.seconds})]
+                template = "with a short vocalisation ({vocalisation_seconds:.2f} s)"
+                return [MeasuredFact(template, {"vocalisation_seconds": item.seconds})]
     return []
 
 
@@ -265,58 +273,60 @@ def _disengagement(measures: Measures) -> Finding | None:
         kinds += absent >= share and speech < quiet
     if not kinds:
         return None
-    words = (
+    template = (
         "no frontal face found in {absent_percent:.0f}% of {looks:.0f} samples "
         "(absent or turned far away)"
     )
-    parts = [Part(words, {"absent_percent": 100 * absent, "looks": float(head.looks)})]
+    facts = [
+        MeasuredFact(template, {"absent_percent": 100 * absent, "looks": float(head.face_checks)})
+    ]
     if voice is not None:
-        parts.append(Part("{speech_percent:.0f}% speech", {"speech_percent": 100 * speech}))
+        facts.append(MeasuredFact("{speech_percent:.0f}% speech", {"speech_percent": 100 * speech}))
     cap = "high" if voice is not None else "low"
-    return Finding(kinds=kinds, parts=tuple(parts), cap=cap)
+    return Finding(kinds=kinds, facts=tuple(facts), cap=cap)
 
 
 def _engagement(measures: Measures) -> Finding | None:
     head = measures.head
     if head is None or head.found_share < 0.8:
         return None
-    lively = [*_lively_voice(measures.voice), *_lively_head(head)]
+    lively = [*_lively_voice_facts(measures.voice), *_lively_head_facts(head)]
     if len(lively) < 2:
         return None
-    words = "a frontal face in {found_percent:.0f}% of {looks:.0f} samples"
-    figures = {"found_percent": 100 * head.found_share, "looks": float(head.looks)}
-    return Finding(kinds=len(lively) - 1, parts=(Part(words, figures), *lively))
+    template = "a frontal face in {found_percent:.0f}% of {looks:.0f} samples"
+    figures = {"found_percent": 100 * head.found_share, "looks": float(head.face_checks)}
+    return Finding(kinds=len(lively) - 1, facts=(MeasuredFact(template, figures), *lively))
 
 
-def _lively_voice(voice: VoiceMeasures | None) -> list[Part]:
+def _lively_voice_facts(voice: VoiceMeasures | None) -> list[MeasuredFact]:
     if voice is None:
         return []
-    parts = []
+    facts = []
     if voice.speech_share >= 0.3:
-        words = "speaking {speech_percent:.0f}% of the time"
-        parts.append(Part(words, {"speech_percent": 100 * voice.speech_share}))
+        template = "speaking {speech_percent:.0f}% of the time"
+        facts.append(MeasuredFact(template, {"speech_percent": 100 * voice.speech_share}))
     low, high = _LIVELY_SEMITONES
     if voice.speech_seconds >= 1 and low <= voice.pitch_range_semitones <= high:
-        words = "a pitch range of {pitch_range_semitones:.0f} semitones"
-        parts.append(Part(words, {"pitch_range_semitones": voice.pitch_range_semitones}))
+        template = "a pitch range of {pitch_range_semitones:.0f} semitones"
+        facts.append(MeasuredFact(template, {"pitch_range_semitones": voice.pitch_range_semitones}))
     if voice.vocalisations:
-        words = "short vocalisations: {vocalisations:.0f}"
-        parts.append(Part(words, {"vocalisations": float(len(voice.vocalisations))}))
-    return parts
+        template = "short vocalisations: {vocalisations:.0f}"
+        facts.append(MeasuredFact(template, {"vocalisations": float(len(voice.vocalisations))}))
+    return facts
 
 
-def _lively_head(head: HeadMeasures) -> list[Part]:
-    parts = []
+def _lively_head_facts(head: HeadMeasures) -> list[MeasuredFact]:
+    facts = []
     if head.movement > _MOVES:
-        words = "head movement of {movement_percent:.1f}% of face height"
-        parts.append(Part(words, {"movement_percent": 100 * head.movement}))
+        template = "head movement of {movement_percent:.1f}% of face height"
+        facts.append(MeasuredFact(template, {"movement_percent": 100 * head.movement}))
     if head.nods:
-        words = "nod-like movements while not speaking: {nods:.0f}"
-        parts.append(Part(words, {"nods": float(len(head.nods))}))
-    return parts
+        template = "nod-like movements while not speaking: {nods:.0f}"
+        facts.append(MeasuredFact(template, {"nods": float(len(head.nods))}))
+    return facts
 
 
-JUDGES: Mapping[str, Judge] = {
+RULES: Mapping[str, SignalRule] = {
     "hesitation": _hesitation,
     "agreement": _agreement,
     "disagreement": _disagreement,

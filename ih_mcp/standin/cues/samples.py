@@ -21,7 +21,7 @@ _FULL_SCALE = 32_768.0
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SoundBlock:
     """0.16 s of sound."""
 
     index: int
@@ -32,26 +32,26 @@ class Block:
     """Per sample: whether there was sound."""
 
 
-class Blocks:
+class BlockCutter:
     """Cuts sound at 16 kHz, or at 24 kHz (raw samples of `inter-2-audio`), into blocks."""
 
     def __init__(self) -> None:
         self._samples = np.zeros(0)
         self._present = np.zeros(0, np.bool_)
         self._index = 0
-        self._raw = _Thirds()
+        self._resampler = _Resampler()
 
     @property
     def _next(self) -> int:
         """The number of the sample that continues what is here."""
         return self._index * BLOCK_SAMPLES + len(self._samples)
 
-    def take(self, sound: Sound) -> Iterator[Block]:
+    def add_sound(self, sound: Sound) -> Iterator[SoundBlock]:
         """The blocks that are complete now."""
         samples = np.frombuffer(sound.samples, "<i2").astype(np.float64) / _FULL_SCALE
         start = round(sound.start_seconds * HERTZ)
         if sound.hertz != HERTZ:
-            start, samples = self._raw.take(samples, start)
+            start, samples = self._resampler.resample(samples, start)
         gap = start - self._next
         if gap > _JOIN_SECONDS * HERTZ:
             yield from self._skip(gap)
@@ -60,7 +60,7 @@ class Blocks:
         self._append(samples, is_present=True)
         yield from self._whole()
 
-    def _skip(self, samples: int) -> Iterator[Block]:
+    def _skip(self, samples: int) -> Iterator[SoundBlock]:
         """Fill up what is missing; whole blocks of it are left out."""
         to_grid = -self._next % BLOCK_SAMPLES
         self._append(np.zeros(min(samples, to_grid)), is_present=False)
@@ -73,15 +73,17 @@ class Blocks:
         self._samples = np.concatenate([self._samples, samples])
         self._present = np.concatenate([self._present, np.full(len(samples), is_present)])
 
-    def _whole(self) -> Iterator[Block]:
+    def _whole(self) -> Iterator[SoundBlock]:
         while len(self._samples) >= BLOCK_SAMPLES:
-            yield Block(self._index, self._samples[:BLOCK_SAMPLES], self._present[:BLOCK_SAMPLES])
+            yield SoundBlock(
+                self._index, self._samples[:BLOCK_SAMPLES], self._present[:BLOCK_SAMPLES]
+            )
             self._samples = self._samples[BLOCK_SAMPLES:]
             self._present = self._present[BLOCK_SAMPLES:]
             self._index += 1
 
 
-class _Thirds:
+class _Resampler:
     """24 kHz into 16 kHz: every third sample of the doubled rate behind a low pass."""
 
     _IN = BLOCK_SAMPLES * 3 // 2
@@ -94,7 +96,7 @@ class _Thirds:
         self._context = np.zeros(2 * self._TAPS)
         self._waiting = np.zeros(0)
 
-    def take(self, samples: Floats, start: int) -> tuple[int, Floats]:
+    def resample(self, samples: Floats, start: int) -> tuple[int, Floats]:
         """What can be told so far, and the number of its first sample."""
         start -= round(len(self._waiting) * 2 / 3)
         self._waiting = np.concatenate([self._waiting, samples])

@@ -61,7 +61,7 @@ class FrameStore:
         """All frames of a stretch that are known, without holes: what is absent is silent."""
         first = round(start_seconds / FRAME_SECONDS)
         frames = max(0, round(end_seconds / FRAME_SECONDS) - first)
-        whole = silent(first, frames)
+        whole = make_silent(first, frames)
         for block in self._blocks:
             part = block.between(start_seconds, end_seconds)
             at = part.first - first
@@ -84,7 +84,7 @@ class FrameStore:
             self._blocks.popleft()
 
 
-def silent(first: int, frames: int) -> Frames:
+def make_silent(first: int, frames: int) -> Frames:
     """Frames of absent sound."""
     return Frames(
         first=first,

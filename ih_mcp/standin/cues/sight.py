@@ -14,7 +14,7 @@ import numpy as np
 
 from ih_mcp.media.ffmpeg.decode import Picture
 
-from .motion import Gray, Patch, Region, coarse, fine
+from .motion import Gray, Patch, Region, estimate_coarse_shift, estimate_fine_shift
 
 FIND_SECONDS = 0.6
 _MAX_STEP_SECONDS = 0.25  # between two pictures; a longer step cannot be followed
@@ -24,7 +24,7 @@ _FLAT_SPREAD = 3  # of 255: a row or column of a bar
 _POINTS = 40  # about so many across a region
 _MAX_HEAD_POINTS = 14
 _CLOSE_POINTS = 0.6  # a rest so small is told right at once
-_WHOLE_LOOKS = 4  # every so many looks go over the whole picture, for another face
+_WHOLE_LOOKS = 4  # every so many face_checks go over the whole picture, for another face
 _AROUND = 0.8  # face sizes on each side of a known one that are looked over
 
 
@@ -49,7 +49,7 @@ class Finder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FaceCheck:
     """One look for a face."""
 
     time_seconds: float
@@ -71,7 +71,7 @@ class Pose:
 
 
 @dataclass(slots=True)
-class _Head:
+class _FollowedHead:
     """What is being followed."""
 
     face: Face
@@ -80,10 +80,10 @@ class _Head:
 
 
 class Sight:
-    """Takes pictures in, keeps looks, poses and cuts."""
+    """Keeps the face checks, poses and cuts of the pictures it is given."""
 
     def __init__(self, finder: Finder) -> None:
-        self.looks: deque[Look] = deque()
+        self.face_checks: deque[FaceCheck] = deque()
         self.poses: deque[Pose] = deque()
         self.cuts: deque[float] = deque()
         self._finder = finder
@@ -92,12 +92,12 @@ class Sight:
         self._small: Patch | None = None
         self._last_look = -1
         self._content: Area = (0, 0, 0, 0)
-        self._head: _Head | None = None
+        self._head: _FollowedHead | None = None
         self._tracks = 0
         self._is_met = False
         self._first_found: list[float] = []
 
-    def take(self, picture: Picture) -> None:
+    def add_picture(self, picture: Picture) -> None:
         """Take the next picture in."""
         shape = (picture.height, picture.width)
         image: Gray = np.frombuffer(picture.gray, np.uint8).reshape(shape)
@@ -113,7 +113,7 @@ class Sight:
         self._before, self._before_seconds = image, now
 
     def forget(self, before_seconds: float) -> None:
-        for kept in (self.looks, self.poses):
+        for kept in (self.face_checks, self.poses):
             while kept and kept[0].time_seconds < before_seconds:
                 kept.popleft()
 
@@ -130,7 +130,7 @@ class Sight:
         before, self._small = self._small, _small(image)
         if before is None or before.shape != self._small.shape:
             return before is not None
-        is_cut = _likeness(before, self._small) < _CUT_LIKENESS
+        is_cut = _correlate(before, self._small) < _CUT_LIKENESS
         if is_cut:
             self.cuts.append(self._before_seconds)
             self._is_met = False
@@ -140,7 +140,7 @@ class Sight:
 
     def _find(self, image: Gray, now: float) -> None:
         faces = self._faces(image)
-        self.looks.append(Look(now, bool(faces)))
+        self.face_checks.append(FaceCheck(now, bool(faces)))
         if not faces:
             self._head = None
             return
@@ -152,12 +152,12 @@ class Sight:
             self._head.face = face
             return
         self._tracks += 1
-        self._head = _Head(face, Pose(now, 0.0, 0.0, 0.0, 0.0, self._tracks))
+        self._head = _FollowedHead(face, Pose(now, 0.0, 0.0, 0.0, 0.0, self._tracks))
         self.poses.append(self._head.pose)
 
     def _faces(self, image: Gray) -> list[Face]:
         """Those in the picture; around a known face first, a large one at half the size."""
-        area = self._content = content(image)
+        area = self._content = find_content(image)
         if self._head is not None:
             face = self._head.face
             is_around = self._last_look % _WHOLE_LOOKS != 0
@@ -175,11 +175,11 @@ class Sight:
             points = Region(0, 0, columns, rows, factor).cut(part)
             assert points is not None
             part = points.astype(np.uint8)
-        return [_placed(face, left, top, factor) for face in self._finder(part)]
+        return [_place_face(face, left, top, factor) for face in self._finder(part)]
 
     # --- following
 
-    def _follow(self, head: _Head, before: Gray, image: Gray, now: float) -> None:
+    def _follow(self, head: _FollowedHead, before: Gray, image: Gray, now: float) -> None:
         face = head.face
         shift = _shift_of(_within(_upper(face), self._content), before, image)
         if shift is None:
@@ -205,7 +205,7 @@ class Sight:
         head.face = Face(face.left + right, face.top + down, face.width, face.height)
 
 
-def content(image: Gray) -> Area:
+def find_content(image: Gray) -> Area:
     """Left, top, right and bottom of what is shown, without black or plain bars around it."""
     coarse_rows, coarse_columns = image[:, ::8], image[::8, :]
     rows = np.flatnonzero(np.ptp(coarse_rows, axis=1) > _FLAT_SPREAD)
@@ -233,7 +233,7 @@ def _small(image: Gray) -> Patch:
     return small
 
 
-def _likeness(before: Patch, after: Patch) -> float:
+def _correlate(before: Patch, after: Patch) -> float:
     """The correlation of two pictures; pictures without any contrast are like each other."""
     a, b = before - before.mean(), after - after.mean()
     size = float(np.sqrt(np.vdot(a, a) * np.vdot(b, b)))
@@ -241,7 +241,7 @@ def _likeness(before: Patch, after: Patch) -> float:
     return float(np.vdot(a, b)) / size if size > flat else float(np.abs(a - b).mean() < 8)
 
 
-def _placed(face: Face, left: int, top: int, factor: int) -> Face:
+def _place_face(face: Face, left: int, top: int, factor: int) -> Face:
     return Face(
         left + face.left * factor,
         top + face.top * factor,
@@ -299,7 +299,7 @@ def _shift_of(region: Region, before: Gray, image: Gray) -> tuple[float, float] 
     was, now = region.cut(before), region.cut(image)
     if was is None or now is None:
         return None
-    right, down = (points * region.factor for points in coarse(was, now))
+    right, down = (points * region.factor for points in estimate_coarse_shift(was, now))
     if max(abs(right), abs(down)) > _MAX_HEAD_POINTS * region.factor:
         return None
     return _part_shift(region, before, image, (right, down))
@@ -314,7 +314,7 @@ def _part_shift(
     for _ in range(2):
         moved = round(right), round(down)
         now = region.moved(*moved).cut(image)
-        rest = None if was is None or now is None else fine(was, now)
+        rest = None if was is None or now is None else estimate_fine_shift(was, now)
         if rest is None:
             return None
         right, down = (at + points * region.factor for at, points in zip(moved, rest, strict=True))

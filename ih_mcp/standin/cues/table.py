@@ -13,7 +13,7 @@ NEVER = ("confusion", "frustration", "interest", "skepticism")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class SignalRow:
     """How one signal is told."""
 
     signal: str
@@ -26,17 +26,17 @@ class Row:
     is_opt_in: bool = False
 
 
-def rows(*, reports_stress: bool) -> tuple[Row, ...]:
+def select_rows(*, reports_stress: bool) -> tuple[SignalRow, ...]:
     """Those in use."""
     return tuple(row for row in ROWS if reports_stress or not row.is_opt_in)
 
 
-def never(*, reports_stress: bool) -> tuple[str, ...]:
+def list_never_reported(*, reports_stress: bool) -> tuple[str, ...]:
     """What is not told then."""
     return NEVER if reports_stress else (*NEVER, *(row.signal for row in ROWS if row.is_opt_in))
 
 
-def drawn() -> str:
+def draw_table() -> str:
     """The rows as a table in Markdown."""
     lines = ["| signal | cap | cues and limits | grounds |", "|---|---|---|---|"]
     lines += [
@@ -50,8 +50,8 @@ def drawn() -> str:
 
 _VOICE, _VIDEO = ("audio",), ("video",)
 
-ROWS: tuple[Row, ...] = (
-    Row(
+ROWS: tuple[SignalRow, ...] = (
+    SignalRow(
         signal="hesitation",
         cap="high",
         modality=_VOICE,
@@ -63,7 +63,7 @@ ROWS: tuple[Row, ...] = (
         grounds="Maclay and Osgood 1959; Goldman-Eisler 1968; Goto et al. 1999; Gravano and "
         "Hirschberg 2011; Betz et al. 2023",
     ),
-    Row(
+    SignalRow(
         signal="agreement",
         cap="high",
         modality=_VIDEO,
@@ -73,14 +73,14 @@ ROWS: tuple[Row, ...] = (
         grounds="Hadar et al. 1985; Bousmalis et al. 2009, 2013; Poggi et al. 2010 (nods have "
         "many meanings)",
     ),
-    Row(
+    SignalRow(
         signal="disagreement",
         cap="medium",
         modality=_VIDEO,
         cues="shake of at least two cycles, same conditions · three cycles, or two shakes",
         grounds="Hadar et al. 1985; Bousmalis et al. 2009; Kendon 2002 (shakes have other uses)",
     ),
-    Row(
+    SignalRow(
         signal="engagement",
         cap="medium",
         modality=_VIDEO,
@@ -88,7 +88,7 @@ ROWS: tuple[Row, ...] = (
         "to 18 semitones · head movement over 1% of face height · nod · short vocalisation",
         grounds="Lala et al. 2017; Pellet-Rostaing et al. 2023",
     ),
-    Row(
+    SignalRow(
         signal="disengagement",
         cap="high",
         modality=_VIDEO,
@@ -96,7 +96,7 @@ ROWS: tuple[Row, ...] = (
         "15%, 15%, 5%; low without usable sound",
         grounds="Sidner et al. 2005; Lala et al. 2017",
     ),
-    Row(
+    SignalRow(
         signal="confidence",
         cap="medium",
         modality=_VOICE,
@@ -104,7 +104,7 @@ ROWS: tuple[Row, ...] = (
         "and 1.5 deviations above usual: louder (2 dB) · faster (0.4 syllables/s)",
         grounds="Scherer et al. 1973; Jiang and Pell 2014, 2017",
     ),
-    Row(
+    SignalRow(
         signal="uncertainty",
         cap="low",
         modality=_VOICE,
@@ -112,7 +112,7 @@ ROWS: tuple[Row, ...] = (
         "deviations above and level 1 dB below usual",
         grounds="Brennan and Williams 1995; Swerts and Krahmer 2005; Pon-Barry and Shieber 2011",
     ),
-    Row(
+    SignalRow(
         signal="stress",
         cap="low",
         modality=_VOICE,

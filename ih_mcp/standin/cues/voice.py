@@ -16,8 +16,15 @@ import numpy as np
 from ih_mcp.media.ffmpeg.decode import Sound
 
 from .phrases import Events
-from .pitch import EDGE_FRAMES, FRAME_SAMPLES, bands, pitches, spectra, without_jumps
-from .samples import BLOCK_SAMPLES, Block, Blocks
+from .pitch import (
+    EDGE_FRAMES,
+    FRAME_SAMPLES,
+    compute_bands,
+    compute_spectra,
+    estimate_pitches,
+    remove_jumps,
+)
+from .samples import BLOCK_SAMPLES, BlockCutter, SoundBlock
 from .series import BLOCK_FRAMES, BLOCK_SECONDS, SILENCE_DB, Bools, Floats, Frames, FrameStore
 
 _STEP_SAMPLES = BLOCK_SAMPLES // BLOCK_FRAMES
@@ -67,16 +74,16 @@ class Voice:
         self.frames = FrameStore()
         self.events = Events()
         self._detector = detector
-        self._blocks = Blocks()
-        self._near: deque[Block] = deque(maxlen=3)
+        self._blocks = BlockCutter()
+        self._near: deque[SoundBlock] = deque(maxlen=3)
         self._raw: deque[_Raw] = deque(maxlen=3)
         self._detected: dict[int, Bools] = {}
         self._speech_db: deque[float] = deque(maxlen=_KEPT_FRAMES)
         self._noise_db: deque[float] = deque(maxlen=_KEPT_NOISE_FRAMES)
 
-    def take(self, sound: Sound) -> None:
+    def add_sound(self, sound: Sound) -> None:
         """Take the next sound in."""
-        for block in self._blocks.take(sound):
+        for block in self._blocks.add_sound(sound):
             if self._near and block.index != self._near[-1].index + 1:
                 self._part(block.index)
             self._detected[block.index] = self._detect(block)
@@ -95,7 +102,7 @@ class Voice:
         self._detected.clear()
         self.events.interrupt(index * BLOCK_FRAMES)
 
-    def _detect(self, block: Block) -> Bools:
+    def _detect(self, block: SoundBlock) -> Bools:
         """Per frame: whether the detector hears speech."""
         probable = [
             self._detector(block.samples[at : at + _CHUNK_SAMPLES].tolist())
@@ -116,9 +123,9 @@ class Voice:
         sounds = np.zeros((BLOCK_FRAMES, 12))
         audible = level > _QUIETEST_DB
         if audible.any():
-            power = spectra(frames[audible])
-            pitch[audible] = pitches(power)
-            sounds[audible] = bands(power)
+            power = compute_spectra(frames[audible])
+            pitch[audible] = estimate_pitches(power)
+            sounds[audible] = compute_bands(power)
         present = np.asarray(block.present.reshape(BLOCK_FRAMES, -1).all(axis=1))
         detected = self._detected.pop(block.index)
         self._raw.append(_Raw(block.index, level, pitch, sounds, detected, present))
@@ -130,7 +137,7 @@ class Voice:
             return
         before = self._raw[-3] if len(self._raw) == 3 else None
         raw, after = self._raw[-2], self._raw[-1]
-        detected = _softened(before, raw, after)
+        detected = _widen_edges(before, raw, after)
         self._noise_db.extend(raw.level[raw.present].tolist())
         self._speech_db.extend(raw.level[detected & raw.present].tolist())
         least, loud = self._thresholds()
@@ -145,13 +152,13 @@ class Voice:
         frames = Frames(
             first=raw.index * BLOCK_FRAMES,
             level=raw.level,
-            pitch=without_jumps(around),
+            pitch=remove_jumps(around),
             speech=detected & (raw.level > least) & raw.present,
             loud=(raw.level > loud) & raw.present,
             present=raw.present,
         )
         self.frames.append(frames)
-        self.events.take(frames, raw.bands)
+        self.events.add_frames(frames, raw.bands)
 
     def _thresholds(self) -> tuple[float, float]:
         """From which level a frame can be speech, and from which something must be heard."""
@@ -174,7 +181,7 @@ def _levels(frames: Floats) -> Floats:
 _WEIGHTS = np.hanning(FRAME_SAMPLES + 2)[1:-1] / np.hanning(FRAME_SAMPLES + 2).sum()
 
 
-def _softened(before: _Raw | None, raw: _Raw, after: _Raw) -> Bools:
+def _widen_edges(before: _Raw | None, raw: _Raw, after: _Raw) -> Bools:
     """What the detector heard, wider by its soft edges."""
     none = np.zeros(BLOCK_FRAMES, np.bool_)
     heard = np.concatenate([before.detected if before else none, raw.detected, after.detected])

@@ -11,7 +11,7 @@ from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.standin.cues import Cues
 from ih_mcp.standin.cues.detectors import make_detector, make_finder
 from ih_mcp.standin.cues.engine import Engine
-from ih_mcp.standin.cues.table import rows
+from ih_mcp.standin.cues.table import select_rows
 
 from .stimuli import Floats, Motion, pictures, sounds
 
@@ -31,7 +31,7 @@ class Told:
 
 def engine(*, reports_stress: bool = False, hears: bool = True, sees: bool = True) -> Engine:
     return Engine(
-        rows(reports_stress=reports_stress),
+        select_rows(reports_stress=reports_stress),
         detector=make_detector() if hears else None,
         finder=make_finder() if sees else None,
     )
@@ -63,7 +63,7 @@ def observed(items: Sequence[Picture | Sound], by: Engine) -> list[Told]:
     kinds = {type(item) for item in items}
     told = []
     for item in items:
-        by.take([item])
+        by.add_media([item])
         ends[type(item)] = _end(item)
         told += [_told(by, w) for w in grid.reach(min(ends[kind] for kind in kinds) + 1e-6)]
     return told + [_told(by, window) for window in grid.finish(max(ends.values()))]

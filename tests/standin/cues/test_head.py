@@ -10,8 +10,8 @@ import pytest
 
 from ih_mcp.media.ffmpeg.decode import Picture
 from ih_mcp.standin.cues.detectors import make_finder
-from ih_mcp.standin.cues.gestures import Gesture, gestures
-from ih_mcp.standin.cues.sight import Sight, content
+from ih_mcp.standin.cues.gestures import Gesture, find_gestures
+from ih_mcp.standin.cues.sight import Sight, find_content
 
 from . import long
 from .stimuli import HEIGHT, STILL, WIDTH, Motion, Scene, picture, pictures, still, swing, turned
@@ -22,13 +22,13 @@ def watched(motion: Motion, seconds: float, *, per_second: float = 15) -> Sight:
     assert finder is not None
     sight = Sight(finder)
     for item in pictures(motion, seconds, per_second=per_second):
-        sight.take(item)
+        sight.add_picture(item)
     return sight
 
 
 def told(motion: Motion, seconds: float, *, per_second: float = 15) -> list[Gesture]:
     sight = watched(motion, seconds, per_second=per_second)
-    return [gesture for gesture in gestures(list(sight.poses)) if gesture.turns]
+    return [gesture for gesture in find_gestures(list(sight.poses)) if gesture.turns]
 
 
 def kinds(found: list[Gesture]) -> list[str]:
@@ -142,8 +142,10 @@ def test_a_mirrored_shake_is_a_shake() -> None:
     sight = Sight(finder)
     for item in pictures(turned(swing(5, 2)), 4):
         image = np.frombuffer(item.gray, np.uint8).reshape(HEIGHT, WIDTH)[:, ::-1]
-        sight.take(replace(item, gray=image.tobytes()))
-    assert kinds([gesture for gesture in gestures(list(sight.poses)) if gesture.turns]) == ["shake"]
+        sight.add_picture(replace(item, gray=image.tobytes()))
+    assert kinds([gesture for gesture in find_gestures(list(sight.poses)) if gesture.turns]) == [
+        "shake"
+    ]
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (640, 480)])
@@ -152,13 +154,13 @@ def test_a_face_is_found_at_any_usual_size(width: int, height: int) -> None:
     assert finder is not None
     sight = Sight(finder)
     for item in pictures(still, 2, width=width, height=height):
-        sight.take(item)
-    assert [look.is_found for look in sight.looks] == [True] * 4
+        sight.add_picture(item)
+    assert [look.is_found for look in sight.face_checks] == [True] * 4
 
 
 def test_where_there_is_no_face_none_is_found() -> None:
     sight = watched(lambda _: Scene(camera_right=-400), 3)
-    assert not any(look.is_found for look in sight.looks)
+    assert not any(look.is_found for look in sight.face_checks)
     assert not sight.poses
 
 
@@ -172,11 +174,11 @@ def test_a_hard_cut_ends_what_is_followed() -> None:
 def test_bars_around_a_picture_are_left_out() -> None:
     image = np.zeros((480, 640), np.uint8)
     image[:, 140:500] = np.random.default_rng(1).integers(0, 255, (480, 360))
-    assert content(image) == (140, 0, 500, 480)
+    assert find_content(image) == (140, 0, 500, 480)
 
 
 def test_a_picture_without_contrast_is_taken_whole() -> None:
-    assert content(np.full((48, 64), 16, np.uint8)) == (0, 0, 64, 48)
+    assert find_content(np.full((48, 64), 16, np.uint8)) == (0, 0, 64, 48)
 
 
 def test_a_camera_that_is_covered_is_no_error() -> None:
@@ -185,5 +187,5 @@ def test_a_camera_that_is_covered_is_no_error() -> None:
     sight = Sight(finder)
     for index in range(30):
         gray = picture(STILL) if index < 15 else bytes(WIDTH * HEIGHT)
-        sight.take(Picture(index / 15, WIDTH, HEIGHT, gray))
-    assert [look.is_found for look in sight.looks] == [True, True, False, False]
+        sight.add_picture(Picture(index / 15, WIDTH, HEIGHT, gray))
+    assert [look.is_found for look in sight.face_checks] == [True, True, False, False]

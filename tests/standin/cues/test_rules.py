@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observations, check_observations
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.cues import NEVER, ROWS, Cues
-from ih_mcp.standin.cues.baseline import Baseline, Usual
+from ih_mcp.standin.cues.baseline import Baseline, UsualValue
 from ih_mcp.standin.cues.gestures import Gesture
 from ih_mcp.standin.cues.measures import HeadMeasures, Measures, Pause, VoiceMeasures
 from ih_mcp.standin.cues.phrases import Phrase
-from ih_mcp.standin.cues.rules import JUDGES, engagement, observations
+from ih_mcp.standin.cues.rules import RULES, apply_rules, decide_engagement
 
 WINDOW = Window(4, 12, 20)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 _share = st.floats(0, 1)
-_usual = st.builds(Usual, st.floats(-20, 20), st.floats(0.3, 4))
+_usual = st.builds(UsualValue, st.floats(-20, 20), st.floats(0.3, 4))
 
 
 @st.composite
@@ -66,7 +66,7 @@ _voices = st.builds(
 )
 _heads = st.builds(
     HeadMeasures,
-    looks=st.integers(5, 14),
+    face_checks=st.integers(5, 14),
     found_share=_share,
     was_seen=st.booleans(),
     has_cut=st.booleans(),
@@ -96,13 +96,13 @@ QUIET = VoiceMeasures(
     usual=None,
 )
 AWAY = HeadMeasures(
-    looks=13, found_share=0.0, was_seen=True, has_cut=False, movement=0.0, nods=(), shakes=()
+    face_checks=13, found_share=0.0, was_seen=True, has_cut=False, movement=0.0, nods=(), shakes=()
 )
 
 
 @given(_measures)
 def test_every_number_in_a_rationale_is_a_measured_one(measures: Measures) -> None:
-    for item in observations(measures, ROWS):
+    for item in apply_rules(measures, ROWS):
         figures = list(item.evidence.values())
         for number in _NUMBER.findall(item.rationale):
             digits = len(number.partition(".")[2])
@@ -115,13 +115,13 @@ def test_every_number_in_a_rationale_is_a_measured_one(measures: Measures) -> No
 
 @given(_measures)
 def test_whatever_is_measured_the_core_accepts_what_is_said(measures: Measures) -> None:
-    seen = observations(measures, ROWS)
+    seen = apply_rules(measures, ROWS)
     description = Cues(reports_stress=True).describe()
     for item in seen:
         placed = replace(item, start_seconds=None, end_seconds=None)
         assert placed.signal_type not in NEVER
         assert item.rationale.startswith("[local cue engine, no AI model; ")
-    state = engagement(measures, seen, was_disengaged=False)
+    state = decide_engagement(measures, seen, was_disengaged=False)
     assert state in {None, "engaged", "neutral"}
     names = [item.signal_type for item in seen]
     assert len(names) == len(set(names))
@@ -131,7 +131,7 @@ def test_whatever_is_measured_the_core_accepts_what_is_said(measures: Measures) 
 @given(_measures)
 def test_no_signal_goes_over_its_cap(measures: Measures) -> None:
     caps = {row.signal: row.cap for row in ROWS}
-    for item in observations(measures, ROWS):
+    for item in apply_rules(measures, ROWS):
         cap = PROBABILITIES.index(caps[item.signal_type])
         assert PROBABILITIES.index(item.probability) <= cap
 
@@ -139,7 +139,7 @@ def test_no_signal_goes_over_its_cap(measures: Measures) -> None:
 @given(_heads)
 def test_without_a_voice_nothing_is_said_about_one(head: HeadMeasures) -> None:
     measures = Measures(voice=None, head=head, no_voice="no sound")
-    seen = {item.signal_type: item for item in observations(measures, ROWS)}
+    seen = {item.signal_type: item for item in apply_rules(measures, ROWS)}
     assert not seen.keys() & {"hesitation", "confidence", "uncertainty", "stress"}
     assert all("; video; no sound]" in item.rationale for item in seen.values())
 
@@ -147,7 +147,7 @@ def test_without_a_voice_nothing_is_said_about_one(head: HeadMeasures) -> None:
 @given(_voices)
 def test_without_a_picture_nothing_is_said_about_a_head(voice: VoiceMeasures) -> None:
     measures = Measures(voice=voice, head=None, no_head="no picture")
-    seen = {item.signal_type: item for item in observations(measures, ROWS)}
+    seen = {item.signal_type: item for item in apply_rules(measures, ROWS)}
     assert not seen.keys() & {"agreement", "disagreement", "engagement", "disengagement"}
     assert all("; voice; no picture]" in item.rationale for item in seen.values())
 
@@ -155,12 +155,12 @@ def test_without_a_picture_nothing_is_said_about_a_head(voice: VoiceMeasures) ->
 @given(st.lists(_pauses(), min_size=1, max_size=6).map(tuple))
 def test_pauses_alone_are_never_more_than_low(pauses: tuple[Pause, ...]) -> None:
     measures = Measures(voice=replace(QUIET, pauses=pauses), head=None)
-    assert {item.probability for item in observations(measures, ROWS)} <= {"low"}
+    assert {item.probability for item in apply_rules(measures, ROWS)} <= {"low"}
 
 
 def test_without_usable_sound_disengagement_stays_low() -> None:
-    (quiet,) = observations(Measures(voice=QUIET, head=AWAY), ROWS)
-    (deaf,) = observations(Measures(voice=None, head=AWAY, no_voice="no sound"), ROWS)
+    (quiet,) = apply_rules(Measures(voice=QUIET, head=AWAY), ROWS)
+    (deaf,) = apply_rules(Measures(voice=None, head=AWAY, no_voice="no sound"), ROWS)
     assert (quiet.probability, deaf.probability) == ("high", "low")
     assert quiet.rationale == (
         "[local cue engine, no AI model; voice+video] No frontal face found in 100% of 13 samples "
@@ -170,16 +170,16 @@ def test_without_usable_sound_disengagement_stays_low() -> None:
 
 def test_two_windows_of_disengagement_make_the_state() -> None:
     measures = Measures(voice=QUIET, head=AWAY)
-    seen = observations(measures, ROWS)
-    assert engagement(measures, seen, was_disengaged=False) == "neutral"
-    assert engagement(measures, seen, was_disengaged=True) == "disengaged"
+    seen = apply_rules(measures, ROWS)
+    assert decide_engagement(measures, seen, was_disengaged=False) == "neutral"
+    assert decide_engagement(measures, seen, was_disengaged=True) == "disengaged"
 
 
 def test_each_row_has_a_judge_and_each_judge_a_row() -> None:
-    assert [row.signal for row in ROWS] == list(JUDGES)
-    assert not JUDGES.keys() & set(NEVER)
+    assert [row.signal for row in ROWS] == list(RULES)
+    assert not RULES.keys() & set(NEVER)
 
 
 def test_what_is_said_passes_the_core() -> None:
-    seen = Observations(signals=observations(Measures(voice=QUIET, head=AWAY), ROWS))
+    seen = Observations(signals=apply_rules(Measures(voice=QUIET, head=AWAY), ROWS))
     assert check_observations(seen, Cues().describe(), WINDOW) is seen

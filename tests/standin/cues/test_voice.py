@@ -26,7 +26,7 @@ def heard(samples: Floats, *, piece_seconds: float = 0.1, hertz: int = HERTZ) ->
     assert detector is not None
     voice = Voice(detector)
     for sound in sounds(samples, piece_seconds=piece_seconds, hertz=hertz):
-        voice.take(sound)
+        voice.add_sound(sound)
     return voice
 
 
@@ -69,7 +69,7 @@ def test_the_pitch_of_a_buzz_and_of_a_vowel_is_right(hertz: float) -> None:
     for sound in sounds(
         np.concatenate([tone(hertz, 1), silence(0.5), vowel("a", 1, hertz), silence(1)])
     ):
-        voice.take(sound)
+        voice.add_sound(sound)
     true = 12 * np.log2(hertz / 100)
     for start in (0.1, 1.6):
         pitch = voice.frames.between(start, start + 0.8).pitch
@@ -141,9 +141,9 @@ def test_missing_sound_is_no_pause() -> None:
     voice = Voice(detector)
     items = list(sounds(np.concatenate([speech(10), silence(0.5)])))
     for sound in items:
-        voice.take(sound)
+        voice.add_sound(sound)
     for sound in items:
-        voice.take(type(sound)(sound.start_seconds + 5, HERTZ, sound.samples))
+        voice.add_sound(type(sound)(sound.start_seconds + 5, HERTZ, sound.samples))
     assert voice.events.breaks
     gap = voice.frames.between(3.0, 4.5)
     assert not gap.present.any()
