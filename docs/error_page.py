@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ih_mcp import errors
+from ih_mcp.wire.endings import ENDINGS
 from ih_mcp.wire.error_catalog import ROWS
 
 _PACKAGE = Path(errors.__file__).parent
@@ -48,6 +49,10 @@ def errors_page() -> str:
             for case in _cases(ast.parse(path.read_text(encoding="utf-8"))):
                 if case not in cases[case.code] and not _SERVICE_ID.match(case.code):
                     cases[case.code].append(case)
+    for reason, row in ENDINGS.items():
+        if row.what:
+            retry = "yes" if row.retry else "no"
+            cases[reason.value].append(_Case(reason.value, row.what, row.help, retry))
     head = "| code | what happened | what helps | retry |\n|---|---|---|---|\n"
     lines = [_line(case) for code in sorted(cases) for case in cases[code]]
     return f"{_INTRO}## Of ih-mcp\n\n{head}{''.join(lines)}\n{_service()}"

@@ -34,6 +34,7 @@ from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.streams.uploads import Analyses, Analysis, Request, open_analyses
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, find_dialect
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, UploadVersion
 
@@ -54,7 +55,7 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
 _TIDY_SECONDS = 3600.0
 _LOG = logging.getLogger("ih_mcp.tools")
-_ORPHANED = {"state": "failed", "reason": "host_stopped"}
+_ORPHANED = {"state": "failed", "reason": EndReason.HOST_STOPPED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

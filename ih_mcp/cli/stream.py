@@ -159,11 +159,13 @@ def _step(stream: Stream) -> Step:
 def _tell(console: Console, stream: Stream) -> int:
     """The last line, for a person: how it ended, and what to do if it did not end well."""
     record = stream.record()
-    is_whole = stream.failure is None and "lost" not in record
-    in_order = is_whole and stream.end is not None and stream.end.in_order
+    in_order = stream.failure is None and stream.end is not None and stream.end.in_order
+    how = "ended in order" if in_order else "did not end in order"
+    if is_lossy := "lost" in record:
+        how = f"{how}, and some media was lost"
     say(
         console,
-        f"{'ended in order' if in_order else 'did not end in order'}: "
+        f"{how}: "
         f"{record.get('media_seconds', 0)} s of media, {record.get('messages', 0)} messages, "
         f"stream {stream.id}",
     )
@@ -172,4 +174,4 @@ def _tell(console: Console, stream: Stream) -> int:
     lines += [f"{name}: {json.dumps(record[name])}" for name in ("gaps", "lost") if name in record]
     for line in lines:
         say(console, line)
-    return 0 if in_order else 1
+    return 0 if in_order and not is_lossy else 1

@@ -43,10 +43,11 @@ from websockets.exceptions import (
 
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
 from ih_mcp.redaction import is_token
+from ih_mcp.wire.endings import EndReason
 
 from .answers import HttpAnswer, error_of_answer, host_of
 from .route import Route, find_route
-from .socket import ConnectionLoss, SocketClosed
+from .socket import SocketClosed
 
 MAX_MESSAGE_BYTES = 8 * 2**20
 FRAGMENT_BYTES = 64 * 2**10
@@ -320,7 +321,7 @@ class _WebSocket:
             raise SocketClosed(
                 None,
                 f"a segment of {len(data)} bytes got stuck",
-                loss=ConnectionLoss.UPLOAD_STALLED,
+                loss=EndReason.UPLOAD_STALLED,
             )
 
     async def round_trip(self) -> None:
@@ -345,7 +346,7 @@ class _WebSocket:
             return SocketClosed(
                 None,
                 f"gave up with {exc.sent.code} {exc.sent.reason}".strip(),
-                loss=_LOSSES.get(exc.sent.code, ConnectionLoss.CONNECTION_LOST),
+                loss=_LOSSES.get(exc.sent.code, EndReason.CONNECTION_LOST),
             )
         cause = exc.__cause__
         return SocketClosed(
@@ -354,10 +355,10 @@ class _WebSocket:
 
 
 _LOSSES = {  # what the library closes with when it gives up
-    1002: ConnectionLoss.BROKEN_FRAMES,
-    1007: ConnectionLoss.BROKEN_FRAMES,
-    1009: ConnectionLoss.MESSAGE_TOO_BIG,
-    1011: ConnectionLoss.PEER_SILENT,  # "keepalive ping timeout"
+    1002: EndReason.BROKEN_FRAMES,
+    1007: EndReason.BROKEN_FRAMES,
+    1009: EndReason.MESSAGE_TOO_BIG,
+    1011: EndReason.PEER_SILENT,  # "keepalive ping timeout"
 }
 
 

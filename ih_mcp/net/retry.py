@@ -1,9 +1,10 @@
 """Decides which failure deserves another try, when, and how often. Time and chance are arguments.
 
 A new API session costs, starts at media time 0 and needs a media header first, so one is opened
-only where it can help. `wire.error_catalog` classifies what the service said; its exceptions stand
-in the tables here. A delay is drawn from the whole of a growing span ("full jitter"), so that many
-clients that lost the same service do not come back at once.
+only where it can help. Each unexplained end has its policy in `wire.endings`; what the service said
+is classified by `wire.error_catalog`, whose exceptions stand here. A delay is drawn from the whole
+of a growing span ("full jitter"), so that many clients that lost the same service do not come back
+at once.
 """
 
 from __future__ import annotations
@@ -13,51 +14,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError
+from ih_mcp.wire.endings import DEFAULT_POLICY, ENDINGS, ONCE, RetryPolicy
 from ih_mcp.wire.error_catalog import Retry
 from ih_mcp.wire.refusal import classify_refusal
 
-from .socket import ConnectionLoss
-
-NOT_READY = "not_ready"
-"""The code of a session that opened but never said that it is ready."""
 MAX_WAIT_SECONDS = 60.0
 """A service that asks for a longer wait is left; the caller is told when it may try again."""
 _HOUR_SECONDS = 3600.0
 _DEFAULT_WAIT_SECONDS = 30.0  # docs: where no `Retry-After` is given
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How a kind of failure is answered."""
-
-    max_attempts: int = 6
-    """In a row, until a session proves good."""
-    max_outage_seconds: float = 60.0
-    """From the first failure on; after that nothing more is tried."""
-    min_seconds: float = 0.0
-    """Before every try."""
-    base_seconds: float = 0.5
-    """The first delay is up to this; each later one up to twice as long."""
-    max_seconds: float = 15.0
-    waits_for_media: bool = False
-    """Only once there is something to send: the old session ended because there was nothing."""
-
-
-_DEFAULT = RetryPolicy()
-_ONCE = RetryPolicy(max_attempts=1)
-_LOSSES: Mapping[str, RetryPolicy] = {
-    "unreachable": _DEFAULT,
-    ConnectionLoss.CONNECTION_LOST: _DEFAULT,
-    ConnectionLoss.PEER_SILENT: _DEFAULT,
-    ConnectionLoss.UPLOAD_STALLED: _DEFAULT,
-    ConnectionLoss.MESSAGE_TOO_BIG: _ONCE,
-    NOT_READY: _ONCE,
+_LOSSES: Mapping[str, RetryPolicy | None] = {
+    "unreachable": DEFAULT_POLICY,  # no connection could be opened
+    **{reason.value: row.retry for reason, row in ENDINGS.items()},
 }
 _BUSY = RetryPolicy(max_outage_seconds=300.0, min_seconds=5.0, base_seconds=5.0, max_seconds=60.0)
 _IDS: Mapping[str, RetryPolicy] = {
     "ih1003": _BUSY,  # skill v2: no backend; nothing was billed
-    "ih5004": _ONCE,  # a header may have been lost; media that is wrong stays wrong
-    "ih6003": replace(_DEFAULT, waits_for_media=True),
+    "ih5004": ONCE,  # a header may have been lost; media that is wrong stays wrong
+    "ih6003": replace(DEFAULT_POLICY, waits_for_media=True),
 }
 _CLOSES: Mapping[int, RetryPolicy] = {1011: RetryPolicy(max_attempts=2), 1013: _BUSY}
 
@@ -88,8 +63,8 @@ def _policy_of_refusal(failure: ServiceError) -> RetryPolicy | None:
     wait = facts.get("retry_after_s", usual_wait)
     if not isinstance(wait, int | float) or wait > MAX_WAIT_SECONDS:
         return None  # too long to sit and wait for
-    max_outage_seconds = _DEFAULT.max_outage_seconds + wait
-    return replace(_DEFAULT, min_seconds=float(wait), max_outage_seconds=max_outage_seconds)
+    max_outage_seconds = DEFAULT_POLICY.max_outage_seconds + wait
+    return replace(DEFAULT_POLICY, min_seconds=float(wait), max_outage_seconds=max_outage_seconds)
 
 
 def _number(value: object) -> int | None:

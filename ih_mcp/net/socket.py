@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from enum import StrEnum
 from typing import Protocol
 
 from ih_mcp.redaction import quoted
-
-
-class ConnectionLoss(StrEnum):
-    """How a connection was lost where the other end said nothing."""
-
-    CONNECTION_LOST = "connection_lost"
-    """Reset, cut off, or gone."""
-    PEER_SILENT = "peer_silent"
-    """It answers no ping any more."""
-    UPLOAD_STALLED = "upload_stalled"
-    """It takes no bytes any more."""
-    MESSAGE_TOO_BIG = "message_too_big"
-    """It sent more in one message than is taken; we closed."""
-    BROKEN_FRAMES = "broken_frames"
-    """It broke the WebSocket protocol; we closed."""
+from ih_mcp.wire.endings import EndReason
 
 
 class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
@@ -41,7 +26,7 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         reason: str = "",
         *,
         by_us: bool = False,
-        loss: ConnectionLoss = ConnectionLoss.CONNECTION_LOST,
+        loss: EndReason = EndReason.CONNECTION_LOST,
     ) -> None:
         self.reason = quoted(reason)
         super().__init__(f"closed with {code or 'no code'} {self.reason}".strip())

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import anyio
 import anyio.lowlevel
 
 from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import StreamLog
-from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
+from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import Dialect, Drain
+from ih_mcp.wire.endings import ENDINGS, EndReason
 from ih_mcp.wire.error_catalog import find_error
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
 from ih_mcp.wire.progress import read_progress
@@ -50,28 +50,6 @@ class Patience:
     before."""
 
 
-class EndReason(StrEnum):
-    """Why a leg is over."""
-
-    BY_REQUEST = "by_request"
-    """We asked, and the service said its last word."""
-    BY_SERVICE = "by_service"
-    """The service closed in order without being asked."""
-    DRAIN_TIMEOUT = "drain_timeout"
-    """We asked and waited as long as the service wanted; trailing results may be missing."""
-    NOT_READY = "not_ready"
-    """The service never said `session.ready`."""
-    REFUSED = "refused"
-    """The service closed with an error."""
-    CONNECTION_LOST = "connection_lost"
-    PEER_SILENT = "peer_silent"
-    UPLOAD_STALLED = "upload_stalled"
-    MESSAGE_TOO_BIG = "message_too_big"
-    BROKEN_FRAMES = "broken_frames"
-    HOST_STOPPED = "host_stopped"
-    """This process went before the service had said its last word."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegEnd:
     """How a leg ended."""
@@ -85,7 +63,7 @@ class LegEnd:
     @property
     def in_order(self) -> bool:
         """Whether nothing can be missing: the service said its last word."""
-        return self.reason is EndReason.BY_REQUEST
+        return ENDINGS[self.reason].in_order
 
 
 class Leg:
@@ -288,7 +266,7 @@ class Leg:
                     self._outbox.written()
                 self._move()
         except SocketClosed as exc:  # the receiver hears it too, and says why
-            if exc.loss is ConnectionLoss.UPLOAD_STALLED:  # but this only the sender knows
+            if exc.loss is EndReason.UPLOAD_STALLED:  # but this only the sender knows
                 self._gave_up = EndReason.UPLOAD_STALLED
 
     def _is_due(self, item: Outgoing) -> bool:
@@ -455,7 +433,7 @@ class Leg:
         elif closed.code is not None:
             reason = EndReason.REFUSED
         else:
-            reason = EndReason(closed.loss.value)
+            reason = closed.loss
         return LegEnd(
             reason=reason,
             close_code=closed.code,

@@ -21,43 +21,17 @@ from ih_mcp.errors import (
     ServiceError,
     TransportError,
 )
-from ih_mcp.net.retry import NOT_READY, RetryBudget
+from ih_mcp.net.retry import RetryBudget
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace, Framing
+from ih_mcp.wire.endings import ENDINGS, EndReason, loss_error
 from ih_mcp.wire.messages import Close, Config, Error
 from ih_mcp.wire.refusal import refusal_error
 
 from .facts import StreamFacts, Trouble
-from .leg import EndReason, Leg, LegEnd, Patience
+from .leg import Leg, LegEnd, Patience
 from .status import account
 
-_GOOD_ENDS = {
-    EndReason.BY_REQUEST,
-    EndReason.BY_SERVICE,
-    EndReason.DRAIN_TIMEOUT,
-}
-_START_ANEW = "Start a new stream; what was received is kept."
-_LOSSES = {
-    EndReason.CONNECTION_LOST: ("the connection was lost", _START_ANEW),
-    EndReason.PEER_SILENT: ("the service answers no more", _START_ANEW),
-    EndReason.UPLOAD_STALLED: (
-        "the connection takes no more video",
-        "Check the uplink, then start a new stream; what was received is kept.",
-    ),
-    EndReason.MESSAGE_TOO_BIG: (
-        "the service sent a message that is too big to be taken (8 MiB)",
-        _START_ANEW,
-    ),
-    EndReason.BROKEN_FRAMES: (
-        "the other end does not keep to the WebSocket protocol",
-        "Check IH_MCP_ENDPOINT and proxies in between.",
-    ),
-    EndReason.NOT_READY: (
-        "the service opened the connection but never said that it is ready",
-        "Try again; if it stays so, check the key's scope and IH_MCP_ENDPOINT.",
-    ),
-}
-_FOR_GOOD = {EndReason.BROKEN_FRAMES}
 _PROVEN_SECONDS = 60.0  # chosen: a session that lived so long was good
 
 
@@ -240,7 +214,7 @@ class StreamRunner:
 
     def _blame(self, end: LegEnd) -> IhMcpError | None:
         """The failure that an end is; None where it is a good one."""
-        if end.reason in _GOOD_ENDS:
+        if not ENDINGS[end.reason].is_failure:
             return None
         if end.reason is EndReason.REFUSED or end.error:
             error = end.error or Error(code="", message=end.close_reason)
@@ -253,13 +227,7 @@ class StreamRunner:
                 correlation_id=error.correlation_id,
                 close_code=end.close_code,
             )
-        words, helps = _LOSSES[end.reason]
-        return TransportError(
-            f"{words}: {end.close_reason}" if end.close_reason else words,
-            code=NOT_READY if end.reason is EndReason.NOT_READY else end.reason.value,
-            help=helps,
-            retry=end.reason not in _FOR_GOOD,
-        )
+        return loss_error(end.reason, end.close_reason)
 
     async def _finish(self) -> None:
         stream = self._stream

@@ -23,6 +23,7 @@ from ih_mcp.journal import Journal, StreamLog, StreamRow
 from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import (
     ErrorBody,
@@ -140,7 +141,7 @@ class Analyses:
         row = await self._row(analysis_id)
         facts: dict[str, object] = json.loads(row.record)
         job_id = facts.get("job_id")
-        if row.last or facts.get("reason") != "host_stopped" or not isinstance(job_id, str):
+        if row.last or facts.get("reason") != EndReason.HOST_STOPPED or not isinstance(job_id, str):
             return facts
         facts |= {"state": "running"}
         facts.pop("reason")
@@ -199,7 +200,7 @@ class Analyses:
     async def _finish(self, analysis: Analysis) -> None:
         stopped = analysis.facts["state"] not in {"ended", "failed"}
         if stopped:  # cancelled: this process ends; what has a job can go on in a later one
-            analysis.facts |= {"state": "failed", "reason": "host_stopped"}
+            analysis.facts |= {"state": "failed", "reason": EndReason.HOST_STOPPED}
         try:
             await analysis.log.write_record(analysis.facts, ended=True)
         except IhMcpError as exc:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import JournalError, MediaError, TransportError
 from ih_mcp.net.retry import MAX_WAIT_SECONDS, RetryBudget, find_policy
-from ih_mcp.net.socket import ConnectionLoss
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.error_catalog import CLOSE_CODES, ROWS, STATUSES, Retry
 from ih_mcp.wire.refusal import classify_refusal, refusal_error
 
@@ -42,9 +42,9 @@ def test_what_the_catalog_says_of_a_status_decides(status: int) -> None:
     [
         (LOST, 6, 0),
         (TransportError("x", code="unreachable", retry=True), 6, 0),
-        (TransportError("x", code=ConnectionLoss.PEER_SILENT), 6, 0),
-        (TransportError("x", code=ConnectionLoss.UPLOAD_STALLED), 6, 0),
-        (TransportError("x", code=ConnectionLoss.MESSAGE_TOO_BIG), 1, 0),
+        (TransportError("x", code=EndReason.PEER_SILENT), 6, 0),
+        (TransportError("x", code=EndReason.UPLOAD_STALLED), 6, 0),
+        (TransportError("x", code=EndReason.MESSAGE_TOO_BIG), 1, 0),
         (TransportError("x", code="not_ready"), 1, 0),
         (refusal_error("x", close_code=1011), 2, 0),
         (refusal_error("x", close_code=1013), 6, 5),
@@ -80,7 +80,7 @@ def test_how_often_and_how_soon(failure: TransportError, tries: int, least: floa
     [
         TransportError("x", code="tls"),
         TransportError("x", code="not_a_websocket"),
-        TransportError("x", code=ConnectionLoss.BROKEN_FRAMES),
+        TransportError("x", code=EndReason.BROKEN_FRAMES),
         refusal_error("x", status=429, retry_after=str(MAX_WAIT_SECONDS + 1)),
         refusal_error(
             "x",

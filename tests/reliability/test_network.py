@@ -26,7 +26,7 @@ from websockets.asyncio.server import serve as serve_websocket
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.net import opener, retry
+from ih_mcp.net import opener
 from ih_mcp.standin.analysis.analyst import Observations
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.faults.script import Script
@@ -39,6 +39,7 @@ from ih_mcp.streams.leg import Patience
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.endings import RetryPolicy
 from tests.standin.fakes import ScriptedAnalyst, open_toy, seen, toy
 
 from .budget import often
@@ -60,7 +61,7 @@ def test_how_long_anything_is_waited_for() -> None:
     assert (opener._MIN_SEND_SECONDS, opener._PROGRESS_SECONDS) == (30, 20)
     assert opener._SLOWEST_BYTES_PER_SECOND == 128 * 2**10
     assert opener.MAX_MESSAGE_BYTES == 8 * 2**20
-    usual = retry.RetryPolicy()
+    usual = RetryPolicy()
     assert (usual.max_attempts, usual.max_outage_seconds) == (6, 60)
     assert (usual.base_seconds, usual.max_seconds) == (0.5, 15)
 

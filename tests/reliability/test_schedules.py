@@ -19,12 +19,13 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError, LocalProtocolError, TransportError
 from ih_mcp.journal import Entry as Kept
-from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
+from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Entry, Outgoing
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Closing, Completed, Ended, Error, Reading
 from ih_mcp.wire.refusal import refusal_error
 from tests.streams.service import Service
@@ -36,9 +37,9 @@ from .virtual import VirtualLoop
 HEADER = b"HEAD"
 
 LOSSES = [
-    ConnectionLoss.PEER_SILENT,
-    ConnectionLoss.MESSAGE_TOO_BIG,
-    ConnectionLoss.CONNECTION_LOST,
+    EndReason.PEER_SILENT,
+    EndReason.MESSAGE_TOO_BIG,
+    EndReason.CONNECTION_LOST,
 ]
 
 

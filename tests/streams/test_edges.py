@@ -14,12 +14,13 @@ import pytest
 
 from ih_mcp.errors import CallerError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.net.socket import ConnectionLoss, Socket, SocketClosed
+from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.streams.config import Plan
 from ih_mcp.streams.outbox import Entry, Outgoing, Queued
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Closing, Completed, Config, Ended, Error, Reading, Ready
 
 from .test_legs import HEAD, Services, chunk, cut, gaps, greet_for, over, running
@@ -486,7 +487,7 @@ async def test_an_upload_that_gets_stuck_is_told_by_its_name(
 
         async def stuck(data: bytes) -> None:  # as the real socket: it lets go, then says why
             await first.client.abort()
-            loss = ConnectionLoss.UPLOAD_STALLED
+            loss = EndReason.UPLOAD_STALLED
             raise SocketClosed(None, f"{len(data)} bytes got stuck", loss=loss)
 
         monkeypatch.setattr(first.client, "send_segment", stuck)
@@ -500,7 +501,7 @@ async def test_an_upload_that_gets_stuck_is_told_by_its_name(
     assert record["state"] == "failed"
     assert record["error"] == {
         "code": "upload_stalled",
-        "what": "the connection takes no more video",
+        "what": "the connection does not take video any more",
         "help": "Check the uplink, then start a new stream; what was received is kept.",
         "retry": True,
     }

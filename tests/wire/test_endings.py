@@ -1,0 +1,41 @@
+"""One row per end: what it means, what helps, and whether another session can help."""
+
+from __future__ import annotations
+
+import pytest
+
+from ih_mcp.errors import TransportError
+from ih_mcp.net.retry import find_policy
+from ih_mcp.wire.endings import ENDINGS, EndReason, loss_error
+
+LOSSES = [reason for reason, row in ENDINGS.items() if row.what]
+
+
+def test_every_reason_has_a_row() -> None:
+    assert list(ENDINGS) == list(EndReason)
+
+
+def test_only_the_last_word_after_our_request_is_an_end_in_order() -> None:
+    in_order = [reason for reason, row in ENDINGS.items() if row.in_order]
+    assert in_order == [EndReason.BY_REQUEST]
+    good = {reason for reason, row in ENDINGS.items() if not row.is_failure}
+    assert good == {EndReason.BY_REQUEST, EndReason.BY_SERVICE, EndReason.DRAIN_TIMEOUT}
+
+
+def test_a_failure_has_a_text_unless_the_service_has_the_word() -> None:
+    assert {reason for reason, row in ENDINGS.items() if row.is_failure} == {
+        *LOSSES,
+        EndReason.REFUSED,
+    }
+
+
+@pytest.mark.parametrize("reason", LOSSES)
+def test_a_loss_names_its_code_what_helps_and_the_policy_of_its_row(reason: EndReason) -> None:
+    row = ENDINGS[reason]
+    error = loss_error(reason, "reset by peer")
+    assert isinstance(error, TransportError)
+    assert (error.what, error.code) == (f"{row.what}: reset by peer", reason.value)
+    assert error.help.endswith(".")
+    assert error.retry is (row.retry is not None)
+    assert find_policy(error) is row.retry
+    assert loss_error(reason).what == row.what
