@@ -34,11 +34,14 @@ def hosts_page() -> str:
     """Each host's configuration, from the table of hosts."""
     intro = f"""# Hosts
 
-`ih-mcp install HOST` puts the server into a host's configuration. It shows the change first, keeps what is there, leaves the old file
-beside the new one, and does not touch a file it does not understand. `--dry-run` only shows; `--print` prints the entry.
+`ih-mcp install HOST` puts the server into a host's configuration. It shows the entry first, changes nothing else in the file (comments,
+order, indentation and spelling stay), leaves the old file beside the new one, and does not touch a file it does not understand.
+`--dry-run` only shows; `--print` prints the entry. `ih-mcp uninstall HOST` takes it out again.
 
 - No key yet: `--local` uses the stand-in.
-- A key is only named, never written, unless you give it with `--key`.
+- A key is only named, never written, unless you give it: `--key -` reads it from standard input, and then file and backup are
+  private to you. A key in the arguments (`--key VALUE`) can be read by other users of the machine while the command runs.
+- A read-only file is asked about. Owner, mode and hard links of a file stay.
 - `--media-dir DIR` names a folder whose files may be read; it may be repeated.
 - `--this` starts this very installation instead of `uvx ih-mcp`, by its full path: for hosts that do not find `uvx`.
 

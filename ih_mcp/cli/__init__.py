@@ -33,6 +33,7 @@ _COMMANDS = {
     "standin": "run the stand-in alone",
     "check": "look at the set-up and say what mends it",
     "install": "put this server into an MCP host's configuration",
+    "uninstall": "take this server out of an MCP host's configuration",
 }
 """Each command is the module of that name: it has `add_arguments(parser)` and
 `run(options, settings)`, which gives the exit code."""

@@ -31,7 +31,7 @@ class Format(StrEnum):
     TOML = "toml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """The machine a host runs on."""
 
@@ -67,6 +67,8 @@ class Host:
     title: str
     where: Callable[[Place], Path]
     """Its file."""
+    is_shared: bool = False
+    """Whether that file belongs to a project, so that others write it too."""
     shown: str
     """The file, as its users know it."""
     key: str = "mcpServers"
@@ -165,6 +167,7 @@ _ROWS = (
         title="Claude Code",
         where=lambda place: place.project / ".mcp.json",
         shown=".mcp.json in the project's folder",
+        is_shared=True,
         reference="${INTERHUMAN_API_KEY:-}",
         by_command="claude mcp add --scope user interhuman -- uvx ih-mcp",
         after="Start Claude Code in this folder and allow the server. Or, with the skills: "

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from docs.generate import PAGES, hosts_sections, text
 from ih_mcp.cli import main
+from ih_mcp.cli.host_entry import changed
 from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch, Place
-from ih_mcp.cli.install import changed
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
 from tests.road.host import REPOSITORY
@@ -211,24 +211,25 @@ def test_toml_keeps_its_comments_and_the_users_own_fields(home: Path) -> None:
         ("cursor", '{"a": 1, "a": 2}'),
         ("cursor", "[" * 100_000),
         ("cursor", "[]"),
-        ("zed", '{\n  // a comment\n  "theme": "One"\n}'),
+        ("cursor", '{"a": 1 /* not closed'),
+        ("cursor", '{"a": [,]}'),
+        ("cursor", '{"a": "\udfff"}'.encode("utf-8", "surrogatepass")),
+        ("cursor", "{}".encode("utf-16")),
         ("vscode", '{"inputs": {}, "servers": {}}'),
         ("codex", "[mcp_servers"),
         ("codex", 'mcp_servers = "x"'),
-        ("codex", "[mcp_servers.interhuman]\nsince = 2026-01-01\n"),
-        ("codex", 'mcp_servers.interhuman.command = "inline"\n'),
-        ("codex", 'mcp_servers = { interhuman = { command = "x" } }\n'),
     ],
 )
 def test_a_file_that_is_not_understood_is_not_touched(
-    name: str, text: str, home: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str | bytes, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = file_of(HOSTS[name], home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    data = text if isinstance(text, bytes) else text.encode()
+    path.write_bytes(data)
     assert main(["install", name]) == 2
     assert "was not touched" in capsys.readouterr().err
-    assert path.read_text(encoding="utf-8") == text
+    assert path.read_bytes() == data
     assert [file for file in path.parent.iterdir() if file.is_file()] == [path]
 
 
