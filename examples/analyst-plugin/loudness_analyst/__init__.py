@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from array import array
 
-from ih_mcp.media.ffmpeg.decode import Picture, Sound
-from ih_mcp.standin.analysis.analyst import Description, Observation, Observations, Senses
-from ih_mcp.standin.analysis.windows import Window
+from ih_mcp.standin.analysis import (
+    Description,
+    Observation,
+    Observations,
+    Picture,
+    Senses,
+    Sound,
+    Window,
+)
 
 _LOUDER_DB = 6.0
 

@@ -159,13 +159,26 @@ def _defaults(moov: bytes, start: int, end: int, film: Film) -> None:
 
 def children(box: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets: kind, start of the content, end."""
+    for kind, content, box_end in box_headers(box, start, end):
+        if not content <= box_end <= end:
+            raise bad_container(f"a {kind!r} box of the MP4 stream does not fit into its parent")
+        yield kind, content, box_end
+
+
+def box_headers(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The headers of the boxes that follow each other: kind, start of the content, end.
+
+    The last box may go on beyond `end`. Where its header is cut off, its content starts beyond
+    `end`. A box whose end comes before its content has a size that is not possible; it is the
+    last one.
+    """
     while start + 8 <= end:
-        size, kind = struct.unpack_from(">I4s", box, start)
+        size, kind = struct.unpack_from(">I4s", data, start)
         content = start + 8
         if size == 1:
-            (size,) = struct.unpack_from(">Q", box, content)
             content += 8
-        if size < content - start or start + size > end:
-            raise bad_container(f"a {kind!r} box of the MP4 stream does not fit into its parent")
+            size = int.from_bytes(data[start + 8 : content], "big") if content <= end else 0
         yield kind, content, start + size
+        if start + size < content:
+            return
         start += size

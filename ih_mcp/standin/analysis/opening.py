@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import container_of
 from ih_mcp.media.containers.ebml import TOP, Id, number_of
+from ih_mcp.media.containers.mp4_boxes import box_headers
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 
 from .media_timeline import ClipDecoder
@@ -124,17 +125,14 @@ class _MatroskaOpening:
 def _boxes_begin_well(data: bytes) -> bool:
     """Boxes with names, and the index before the media."""
     at = 0
-    while at + 8 <= len(data):
-        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+    for kind, content, end in box_headers(data, 0, len(data)):
         if kind == b"moov":
             return True
         if kind in {b"mdat", b"moof"}:
             raise MediaError("the media comes before its index (moov)")
-        if size == 1 and at + 16 > len(data):
-            break
-        if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size < 8 or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
+        if content > len(data):  # the rest of its header is still to come
+            return False
+        if end < content or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
             raise MediaError(f"byte {at} of the MP4 stream begins no box")
-        at += size
+        at = end
     return False

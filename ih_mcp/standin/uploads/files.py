@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import container_of
+from ih_mcp.media.containers.mp4_boxes import box_headers
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.media.ffmpeg.facts import Facts
 from ih_mcp.media.ffmpeg.probe import probe
@@ -93,14 +94,9 @@ def _is_in_order(first: bytes) -> bool:
     """Whether the index comes before the media; only MP4 may have it otherwise."""
     if container_of(first) != "mp4":
         return True
-    at = 0
-    while at + 8 <= len(first):
-        size, kind = int.from_bytes(first[at : at + 4], "big"), first[at + 4 : at + 8]
-        if kind in {b"moov", b"moof"}:
-            return True
-        if kind == b"mdat" or size < 8:
-            return False
-        at += size
+    for kind, _, _ in box_headers(first, 0, len(first)):
+        if kind in {b"moov", b"moof", b"mdat"}:
+            return kind != b"mdat"
     return False
 
 
