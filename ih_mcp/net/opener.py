@@ -60,7 +60,9 @@ _GOODBYE_SECONDS = 0.5  # for a socket that is left open; a host gives us 2 s in
 _MIN_SEND_SECONDS = 30.0
 _PROGRESS_SECONDS = 20.0
 _SLOWEST_BYTES_PER_SECOND = 128 * 2**10
-_PARSED_BYTES = 2**10  # at once; 512 frames at most
+_MIN_PARSED_BYTES = 2**10  # at once; 512 frames at most
+_MAX_PARSED_BYTES = 2**12  # while that is quick, as it is with frames that are not tiny
+_QUICK_SECONDS = 0.0005  # chosen: 2048 tiny frames take ten times as long
 _PARSING_SECONDS = 0.002  # then others have their turn
 _MAX_UNTAKEN_BYTES = 64 * 2**20  # more than a segment in one frame: answers to pings, not read
 
@@ -81,6 +83,7 @@ class _Connection(ClientConnection):
     """
 
     _is_full = _is_scheduled = _is_lost = _is_over = False
+    _piece_bytes = _MIN_PARSED_BYTES
     _lost_by: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -127,13 +130,15 @@ class _Connection(ClientConnection):
         return bool(self._waiting) and (self._is_lost or not self._is_full)
 
     def _parse(self) -> None:
-        until = self.loop.time() + _PARSING_SECONDS
-        while self._may_parse:
-            piece = bytes(self._waiting[:_PARSED_BYTES])
-            del self._waiting[:_PARSED_BYTES]
+        now = self.loop.time()
+        until = now + _PARSING_SECONDS
+        while self._may_parse and now < until:
+            piece = bytes(self._waiting[: self._piece_bytes])
+            del self._waiting[: self._piece_bytes]
             super().data_received(piece)
-            if self.loop.time() >= until:
-                break
+            before, now = now, self.loop.time()
+            is_quick = now - before < _QUICK_SECONDS
+            self._piece_bytes = _MAX_PARSED_BYTES if is_quick else _MIN_PARSED_BYTES
         if self._may_parse:
             self._parse_soon()
         if not self._is_lost:

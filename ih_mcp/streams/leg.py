@@ -33,6 +33,10 @@ _MOST_DRAIN_SECONDS = 600.0  # chosen: no service works on the rest for longer
 _ROTATION_SHARE = 0.1  # of a session that may only be short
 _LEAST_SESSION_SECONDS = 60.0  # chosen: a session costs money, so none is renewed sooner
 _TURN_SECONDS = 0.002  # chosen: other streams wait for so long at most while messages flood in
+_SHORT_CHARS = 4_000
+_SHORT_MESSAGES = (
+    8  # chosen: that many short ones take less than a turn, so the clock is asked once
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,15 +192,16 @@ class Leg:
     # --- the tasks -----------------------------------------------------------------------------
 
     async def _receive(self, socket: Socket) -> SocketClosed | JournalError:
-        turn_ends = 0.0
+        turn_ends, looks = 0.0, True
         try:
             while True:
-                if anyio.current_time() >= turn_ends:  # what has arrived is received without a wait
+                if looks and anyio.current_time() >= turn_ends:  # what is here comes without a wait
                     await anyio.lowlevel.checkpoint()
                     turn_ends = anyio.current_time() + _TURN_SECONDS
                 body = await socket.receive()
                 self._log.append(body, leg=self.number)
                 self.messages += 1
+                looks = len(body) > _SHORT_CHARS or self.messages % _SHORT_MESSAGES == 0
                 if isinstance(body, str):
                     self._learn(body)
                 else:

@@ -39,7 +39,7 @@ What the API documents stays far below: an hour of quality periods takes some 10
 """
 MAX_READ_CONTAINERS = 20_000
 """Nor is one with more lists and objects, which cost more than all else in a message."""
-_DECODE = json.JSONDecoder().decode  # `json.loads` spends a third of its time before this
+_DECODER = json.JSONDecoder()
 M = TypeVar("M", bound=ServerMessage)
 T = TypeVar("T")
 
@@ -60,7 +60,8 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
             help="It was kept as it came.",
             code="message_too_long",
         )
-    if text.count("[") + text.count("{") > MAX_READ_CONTAINERS:
+    is_long = len(text) > MAX_READ_CONTAINERS  # a shorter one cannot hold so many
+    if is_long and text.count("[") + text.count("{") > MAX_READ_CONTAINERS:
         raise RemoteProtocolError(
             f"a message of more than {MAX_READ_CONTAINERS:_} lists and objects",
             help="It was kept as it came.",
@@ -407,7 +408,7 @@ _FORMATS = {
 
 def _object(text: str) -> Fields:
     try:
-        frame: object = _DECODE(text)
+        frame = _json(text)
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(
             "a message that is not JSON", help="It was kept as it came."
@@ -417,6 +418,15 @@ def _object(text: str) -> Fields:
             "a message that is no JSON object", help="It was kept as it came.", code=_NO_OBJECT
         )
     return frame
+
+
+def _json(text: str) -> object:
+    """What `json.loads` gives; quicker where no white space surrounds an object."""
+    if text[:1] == "{":
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    return _DECODER.decode(text)
 
 
 def _mapping(value: object) -> Fields:

@@ -6,8 +6,9 @@ says that what lies before it has been looked at. Where nothing is found nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from .messages import Reading
 
@@ -21,8 +22,7 @@ An hour told every 3 seconds has 1,200.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Seconds of the session's media."""
 
     until_seconds: float
@@ -33,11 +33,15 @@ class Progress:
 
 def read_progress(reading: Reading) -> Progress | None:
     """How far a reading speaks; None where it names no time."""
-    places = _places(reading.fields)
-    starts, ends = list(_times(places, "start")), list(_times(places, "end"))
-    if not starts and not ends:
+    fields = reading.fields  # every message comes through here: most hold none of the lists
+    last, until = _time(fields, "start"), _time(fields, "end")
+    for key in _LISTS:
+        if key in fields:
+            for item in newest_items(fields[key]):
+                last, until = max(last, _time(item, "start")), max(until, _time(item, "end"))
+    if last == until == -math.inf:
         return None
-    last, until = max(starts, default=0.0), max(ends, default=0.0)
+    last, until = max(last, 0.0), max(until, 0.0)
     return Progress(max(last, until), max(last, until - WINDOW_SECONDS))
 
 
@@ -53,13 +57,9 @@ def newest_items(items: object) -> list[Mapping[str, object]]:
     return [item for item in items[-MAX_ITEMS:] if isinstance(item, dict)]
 
 
-def _places(fields: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Where a message may name times."""
-    return [fields, *(item for key in _LISTS for item in newest_items(fields.get(key)))]
-
-
-def _times(places: Iterable[Mapping[str, object]], name: str) -> Iterator[float]:
-    for place in places:
-        value = place.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and is_media_time(value):
-            yield float(value)
+def _time(fields: Mapping[str, object], name: str) -> float:
+    """A time that fields name; before all times where they name none."""
+    value = fields.get(name)
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return float(value) if is_media_time(value) else -math.inf
+    return -math.inf

@@ -64,7 +64,7 @@ class MemoryLog:
     async def flush(self) -> None:
         return
 
-    async def failed(self) -> None:
+    async def wait_for_failure(self) -> None:
         await anyio.sleep_forever()
 
     async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:  # noqa: ARG002
