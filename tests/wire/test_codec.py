@@ -205,3 +205,16 @@ def test_a_message_that_would_take_long_to_read_is_not_read() -> None:
     ) as refused:
         decode_server(longest + " ", V1)
     assert refused.value.code == "message_too_long"
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n\t"])
+@pytest.mark.parametrize("after", ["", " ", "\r\n", "x", "{}", "\0"])
+def test_white_space_around_a_message_and_nothing_else_is_read_over(
+    before: str, after: str
+) -> None:
+    text = f'{before}{{"type":"x","data":{{"a":1}}}}{after}'
+    if after.strip():
+        with pytest.raises(RemoteProtocolError, match="not JSON"):
+            decode_server(text, V1)
+    else:
+        assert decode_server(text, V1) == Reading("x", {"a": 1})
