@@ -7,7 +7,7 @@ stand alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 from ih_mcp.errors import MediaError
@@ -261,6 +261,8 @@ class Cutter:
         self._held = self._open = None
 
     def _place(self, atom: Atom) -> Iterator[Segment]:
+        if self._head is None:
+            atom = replace(atom, is_first=True)
         atom = self._jumps.placed(atom)
         ends = self._begin + self._skipped + atom.stays_until_seconds + atom.skipped_seconds
         self.end_seconds = max(self.end_seconds, ends)

@@ -368,3 +368,35 @@ async def test_24_pictures_at_varying_rates_are_not_repeated(zoo: Zoo, ffmpeg: F
     path = zoo("variable_rate")
     data = await written(await probe(ffmpeg, path), path, ffmpeg, "video")
     assert len(oracle.read(data).pictures) == len(oracle.read(path).pictures)
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "name",
+    ["begins_unmarked", "begins_unmarked_fragmented", "never_marked", "never_marked_silent"],
+)
+async def test_no_picture_before_the_first_marked_key_frame_is_lost(
+    name: str, dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, zoo(name))
+    assert any("does not begin with a key frame" in note for note in facts.notes())
+    outcome = await cut(zoo(name), ffmpeg, dialect)
+    assert outcome.error is None
+    parts = read_all(outcome.segments, dialect.framing)
+    source = oracle.read(zoo(name))
+    assert len(pictures(*parts)) == len(source.pictures)
+    assert outcome.segments[0].start_seconds == pytest.approx(0.0, abs=0.1)
+    assert outcome.segments[-1].end_seconds == pytest.approx(source.end - source.start, abs=0.2)
+
+
+@pytest.mark.parametrize(("name", "lasts"), [("joined_in_a_gop", 9.6), ("late_picture", 15.0)])
+async def test_where_the_picture_begins_late_it_is_copied_and_its_sound_counts(
+    name: str, lasts: float, zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, zoo(name))
+    assert facts.unmarked == frozenset()
+    for dialect in (V0, V1):
+        outcome = await cut(zoo(name), ffmpeg, dialect)
+        assert outcome.error is None
+        assert sum(seconds(outcome)) == pytest.approx(lasts, abs=0.3)
+        assert outcome.segments[0].start_seconds == pytest.approx(0.0, abs=0.1)

@@ -98,6 +98,11 @@ def without_packets(data: bytes, pid: int = 0x101) -> bytes:
     return b"".join(one for one in packets if int.from_bytes(one[1:3], "big") & 0x1FFF != pid)
 
 
+def joined_late(data: bytes) -> bytes:
+    """MPEG-TS that begins in the middle of a group of pictures, as of a receiver tuned in."""
+    return data[188 * (len(data) // 188 // 5) :]
+
+
 def unheard(data: bytes) -> bytes:
     """An MP4 whose sound is of a kind that ffmpeg has no decoder for."""
     return data.replace(b"mp4a", b"mhm1").replace(b"esds", b"free")
@@ -376,6 +381,38 @@ ZOO: Mapping[str, Beast] = {
         f"-i {{base}} {X264} -preset veryfast -x264-params "
         "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3 -c:a copy",
         whole_of=12.0,
+    ),
+    "open_gop_later_idr": Beast(
+        "mp4",
+        "-i {base} -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames 6.5 "
+        "-forced-idr 1 -x264-params open-gop=1:keyint=60:min-keyint=60:scenecut=0:bframes=3 "
+        "-c:a copy",
+        whole_of=12.0,
+    ),
+    "begins_unmarked": Beast(  # cut out of it, and no recovery point is told: an IDR comes at 4.5 s
+        "mkv",
+        "-ss 2.0 -i {open_gop_later_idr} -t 8 -c copy -bsf:v filter_units=remove_types=6",
+        seconds=8.0,
+        encodes=VIDEO,
+        slack_seconds=0.15,
+    ),
+    "begins_unmarked_fragmented": Beast(
+        "mp4",
+        "-i {begins_unmarked} -c copy -copyinkf -movflags +frag_keyframe+empty_moov",
+        seconds=8.0,
+        encodes=VIDEO,
+        slack_seconds=0.15,
+    ),
+    "joined_in_a_gop": Beast("ts", made_of="transport_2s", change=joined_late, is_damaged=True),
+    "transport_2s": Beast("ts", "-i {gop_2s} -c copy"),
+    "late_picture": Beast(
+        "mp4", "-itsoffset 3 -i {base} -i {base} -map 0:v -map 1:a -c copy", seconds=15.0
+    ),
+    "never_marked": Beast(
+        "mkv", "-i {begins_unmarked} -t 4 -c copy -copyinkf", seconds=4.0, encodes=VIDEO
+    ),
+    "never_marked_silent": Beast(
+        "mkv", "-i {never_marked} -an -c copy -copyinkf", seconds=4.0, encodes=VIDEO
     ),
     "transport": Beast("ts", "-i {base} -c copy"),
     "transport_wrapped": Beast("ts", "-i {base} -c copy -output_ts_offset 95437"),

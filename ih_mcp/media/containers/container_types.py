@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ih_mcp.errors import MediaError
 
+_AHEAD_SECONDS = 0.5  # chosen: sound nearly always begins a little before the picture
 MAX_HEADER_BYTES = 1 << 20  # chosen: one of ffmpeg or a browser has some hundred bytes
 
 
@@ -93,11 +94,19 @@ class Atom:
     stamps: tuple[Stamp, ...]
     skipped_seconds: float = 0.0
     """How much of the stream's clock was left out before it."""
+    is_first: bool = False
+    """Whether nothing comes before it."""
 
     @property
     def start_seconds(self) -> float:
-        """Of the picture, or of the sound where there is no picture or where it pauses."""
-        return self.spans[0].start_seconds if self.has_picture else self.first_seconds
+        """Of the picture, or of the sound where there is no picture or where it pauses.
+
+        At the beginning of the stream also where the sound begins long before the picture.
+        """
+        begins, first = self.spans[0].start_seconds, self.first_seconds
+        if not self.has_picture or (self.is_first and begins - first > _AHEAD_SECONDS):
+            return first
+        return begins
 
     @property
     def first_seconds(self) -> float:

@@ -63,6 +63,22 @@ def probe(
     return _compiled(binary, output, _TALKING)
 
 
+def first_picture(
+    binary: str, url: str, *, decodes: bool, max_pixels: int = MAX_PIXELS
+) -> list[str]:
+    """A line for the first picture on standard output, as it is copied or as it is decoded.
+
+    A copy begins with the first key frame that is marked, a decoder with what it can decode.
+    """
+    more = {"threads": THREADS} if decodes else {}
+    source = _input(url, max_pixels, fflags="+genpts", **more)
+    how = {} if decodes else {"c": "copy"}
+    output = builder.output(
+        source[TRACKS[0]], "pipe:1", format="framecrc", **how, **{"frames:v": 1}
+    )
+    return _compiled(binary, output, (*_QUIET, *_STEADY))
+
+
 def packets(
     binary: str,
     url: str,

@@ -60,6 +60,9 @@ class Facts:
     changing: frozenset[str] = frozenset()
     """Which of `video` and `audio` change their parameters in the middle; copied, what comes
     behind would play wrong."""
+    unmarked: frozenset[str] = frozenset()
+    """`video` where pictures can be decoded before the first key frame that is marked, as where a
+    file was cut in an open GOP; a copy would leave them out."""
     unsent: tuple[str, ...] = ()
     """Sentences about tracks that are in the file and cannot be sent."""
     lengths: Mapping[str, float] = field(default_factory=dict)
@@ -110,6 +113,10 @@ class Facts:
             (self._outlasts, "A track that is not sent lasts longer than those that are."),
             (bool(self.hidden), "An edit list hides parts of the file; they are not sent."),
             (bool(self.changing), "What changes its format in the middle is encoded to one."),
+            (
+                bool(self.unmarked),
+                "The file does not begin with a key frame; its picture is encoded to be complete.",
+            ),
             (self.is_estimated, "The duration is estimated from the bit rate."),
         )
         return tuple(sentence for is_so, sentence in said if is_so)
@@ -199,6 +206,15 @@ def parse(packets: str, words: str, mark: str) -> Facts:
 def has_packets(packets: str) -> bool:
     """Whether there was any media in the part that was looked at."""
     return re.search(r"^\d+,", packets, re.MULTILINE) is not None
+
+
+def first_seconds(packets: str) -> float | None:
+    """When the first picture is shown, in what `commands.first_picture` wrote; None without one."""
+    tracks = {
+        index: {name: value} for name, index, value in _HEADER.findall(packets) if name == "tb"
+    }
+    found = re.search(r"^(\d+),\s*-?\d+,\s*(-?\d+),", packets, re.MULTILINE)
+    return int(found[2]) * _tick_seconds(tracks[found[1]]) if found else None
 
 
 def _once(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

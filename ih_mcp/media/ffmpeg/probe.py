@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +27,15 @@ from ih_mcp.media.jumps import PacketClock, max_pause_seconds
 from . import commands
 from .decoders import DECODERS
 from .facts import LINES as LINES_OF_FACTS
-from .facts import AudioTrack, Facts, VideoTrack, has_packets, parse, require_tracks
+from .facts import (
+    AudioTrack,
+    Facts,
+    VideoTrack,
+    first_seconds,
+    has_packets,
+    parse,
+    require_tracks,
+)
 from .process import running
 from .program import Ffmpeg
 from .recipes import AUDIO, TRACKS, VIDEO
@@ -36,6 +45,7 @@ _DOUBTED_SECONDS, _DOUBTED_BYTES_PER_SECOND = 60.0, 1_000  # chosen: speech alon
 __all__ = ["AudioTrack", "Facts", "VideoTrack", "probe", "require_tracks"]
 
 _LOOK_SECONDS, _LONG_LOOK_SECONDS = 1.0, 60.0
+_LATE_SECONDS = 0.2  # chosen: sound can begin a little before the first picture
 _MAX_LINES_BYTES = 1 << 22  # a line a packet; a file can have millions of them in a second
 _LEAST_SIDE = 3  # pixels; filters and encoders take no less
 
@@ -127,13 +137,48 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
     facts = replace(parse(packets, words, mark), unsent=unsent)
     if not has_packets(packets) and packets_seconds < _LONG_LOOK_SECONDS:
         packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS, tracks)
-    if not has_packets(packets):
+    if facts.video and await _is_unmarked(ffmpeg, source, facts.key_frames_seconds):
+        facts = replace(facts, unmarked=frozenset({"video"}))
+    elif not has_packets(packets):
         raise MediaError(
             "the file has a header and no media",
             help="The recording was cut off after its beginning, or the media is in other files.",
             code="no_media",
         )
     return _Seen(facts, words, _PROTECTED.search(words) is not None)
+
+
+async def _is_unmarked(ffmpeg: Ffmpeg, source: Source, keys: Sequence[float]) -> bool:
+    """Whether pictures can be decoded before the first key frame that is marked.
+
+    Args:
+        ffmpeg: The binary.
+        source: The file.
+        keys: Times of its key frames in the part that was looked at.
+    """
+    if keys and keys[0] < _LATE_SECONDS:
+        return False
+    decoded = await _first_seconds(ffmpeg, source, decodes=True)
+    if decoded is None:
+        return False
+    marked = await _first_seconds(ffmpeg, source, decodes=False)
+    return marked is None or decoded < marked - _LATE_SECONDS
+
+
+async def _first_seconds(ffmpeg: Ffmpeg, source: Source, *, decodes: bool) -> float | None:
+    """When the first picture is shown; None where none can be read."""
+    allowance = ffmpeg.allowance
+    command = commands.first_picture(
+        ffmpeg.path, source.url, decodes=decodes, max_pixels=allowance.max_pixels
+    )
+    means = allowance.to_encode(_LOOK_SECONDS) if decodes else allowance.to_look(source.size)
+    lines = bytearray()
+    with suppress(MediaError):  # whoever reads the media tells what is wrong
+        async with running(command, descriptors=source.descriptors, means=means) as child:
+            while data := await child.read():
+                lines += data
+            await child.finish()
+    return first_seconds(lines.decode(errors="replace"))
 
 
 async def _run(

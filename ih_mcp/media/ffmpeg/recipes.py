@@ -142,7 +142,7 @@ def recipe(
         jumps: Of the clock, where it begins to run; they are left out where pictures are encoded.
         repeats: Whether a picture that stays is shown again each second, where it is encoded.
     """
-    encode = encode | facts.hidden | facts.changing
+    encode = encode | facts.hidden | facts.changing | facts.unmarked
     container = _container(facts, encode)
     copies_video = (
         facts.video is not None
