@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp import __version__
-from ih_mcp.app.jsonl import frame
+from ih_mcp.app.jsonl import frame_message
 from ih_mcp.cli import main
 from tests.forked import forked
 
@@ -317,7 +317,7 @@ def test_check_tells_what_a_file_is(tmp_path: Path, dialogue: Path) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_framed_messages_are_told_apart_whatever_they_hold(messages: list[str]) -> None:
-    assert unframe(b"".join(frame(message) for message in messages)) == messages
+    assert unframe(b"".join(frame_message(message) for message in messages)) == messages
 
 
 HOMELESS = """

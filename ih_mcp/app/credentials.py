@@ -1,4 +1,4 @@
-"""Which credential this process has, and what it is good for."""
+"""The credential of this process, chosen from the settings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ih_mcp.wire.dialects import find_dialect
 from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
 
 LOCAL_KEY = f"ih_local_stand_in_{secrets.token_urlsafe(24)}"
-"""What the stand-in of this process takes, and nobody else knows."""
+"""The key of this process's own stand-in; it is not known outside the process."""
 
 
 class Credentials:
-    """Reads the settings; mints where there is a key pair instead of a key."""
+    """Chooses from the settings; mints access tokens where there is a key pair and no key."""
 
     def __init__(self, settings: Settings, base_url: Callable[[], Awaitable[str]]) -> None:
         self._settings = settings
@@ -45,8 +45,8 @@ class Credentials:
             "against the local stand-in: set IH_MCP_ENDPOINT=local (or start with --local).",
         )
 
-    async def give(self, api: str) -> Credential:
-        """What gives the bearer of every call.
+    async def get_credential(self, api: str) -> Credential:
+        """The credential for calls of an API version.
 
         Raises:
             ConfigurationError: There is none; names both ways out.
@@ -73,7 +73,9 @@ class Credentials:
         """
         settings = self._settings
         if settings.is_local:
-            return KeyPair(key_id=LOCAL_KEY, key_secret=LOCAL_KEY, scopes=_scopes(scopes))
+            return KeyPair(
+                key_id=LOCAL_KEY, key_secret=LOCAL_KEY, scopes=_scopes_or_default(scopes)
+            )
         if not (settings.key_id and settings.key_secret):
             raise ConfigurationError(
                 "there is no key pair to mint an access token from",
@@ -83,7 +85,7 @@ class Credentials:
         return KeyPair(
             key_id=settings.key_id,
             key_secret=settings.key_secret.get_secret_value(),
-            scopes=_scopes(scopes),
+            scopes=_scopes_or_default(scopes),
         )
 
     def api_key(self) -> str:
@@ -103,5 +105,5 @@ class Credentials:
         return self._settings.api_key.get_secret_value()
 
 
-def _scopes(scopes: Sequence[str] | None) -> tuple[str, ...]:
+def _scopes_or_default(scopes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(scopes) if scopes is not None else DEFAULT_SCOPES

@@ -6,8 +6,8 @@ from ih_mcp.media.ffmpeg.program import Allowance, Ffmpeg, find_ffmpeg
 from ih_mcp.settings import Settings
 
 
-def the_ffmpeg(settings: Settings) -> Ffmpeg:
-    """Starts it once to ask its version: call it in a thread.
+def find_configured_ffmpeg(settings: Settings) -> Ffmpeg:
+    """The ffmpeg of the settings; blocks, as it is started once for its version.
 
     Raises:
         MediaError: There is none.

@@ -1,6 +1,6 @@
-"""Messages one a line, as text that many programs read: the command line's output, a resource.
+"""Messages as lines of text: on standard output, in a mirror file, in a resource.
 
-A message that itself holds a line break (or begins with the byte 0x1E) is told apart: a line of
+A message that itself holds a line break (or begins with the byte 0x1E) is marked: a line of
 0x1E and the message's length in bytes comes first, then exactly that many bytes, then a line
 break. Nothing of the message is changed.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 _RECORD_SEPARATOR = b"\x1e"
 
 
-def frame(body: str | bytes) -> bytes:
-    """A message as it stands among others."""
+def frame_message(body: str | bytes) -> bytes:
+    """The bytes of a message in a list of lines."""
     data = body.encode() if isinstance(body, str) else body
     if b"\n" in data or b"\r" in data or data.startswith(_RECORD_SEPARATOR):
         return b"%s%d\n%s\n" % (_RECORD_SEPARATOR, len(data), data)

@@ -1,9 +1,9 @@
 """Each stream's messages in a file as well, for agents that can watch a file.
 
-`<stream_id>.jsonl` grows by what the journal has kept, in the framing of `lines`: every message
-byte for byte, in order. It is a copy and follows the journal like any other reader: a disk that
-takes nothing more stops the copy, is told in the status, and is tried again; the stream goes on.
-After a kill the last messages may be missing here, in the journal they are not.
+`<stream_id>.jsonl` grows by what the journal has kept, in the framing of `jsonl`: every message
+byte for byte, in order. It is a copy and follows the journal like any other reader: a full disk
+stops the copy, is named in the status, and is tried again; the stream goes on. After a kill the
+last messages may be missing here; the journal has them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.private_files import open_private
 
-from .jsonl import frame
+from .jsonl import frame_message
 
 _PAGE = 1000
 _PAGE_CHARS = 1_000_000
@@ -33,13 +33,13 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(slots=True)
-class _Copy:
+class _MirrorFile:
     path: Path
     cursor: int = 0
     problem: str = ""
     done: anyio.Event = field(default_factory=anyio.Event)
 
-    def tell(self, why: str) -> str:
+    def describe(self, why: str) -> str:
         return (
             f"the file has the messages to cursor {self.cursor} only ({why}); "
             "poll_events still has them all"
@@ -53,50 +53,50 @@ class Mirror:
         self._journal = journal
         self._folder = folder
         self._tasks = tasks
-        self._copies: dict[str, _Copy] = {}
+        self._copies: dict[str, _MirrorFile] = {}
 
     def follow(self, stream_id: str) -> None:
         """Copy a stream's messages from its first on, until it is over."""
         if self._folder is None:
             return
-        copy = self._copies[stream_id] = _Copy(self._folder / f"{stream_id}.jsonl")
+        copy = self._copies[stream_id] = _MirrorFile(self._folder / f"{stream_id}.jsonl")
         self._tasks.start_soon(self._follow, stream_id, copy)
 
-    def told(self, stream_id: str) -> dict[str, object]:
-        """What a status says of a stream's copy; nothing where there is none."""
+    def status_of(self, stream_id: str) -> dict[str, object]:
+        """The fields of a status about a stream's copy; empty where there is none."""
         copy = self._copies.get(stream_id)
         if copy is None:
             return {}
         problem = {"mirror_problem": copy.problem} if copy.problem else {}
         return {"mirror": str(copy.path), **problem}
 
-    async def _follow(self, stream_id: str, copy: _Copy) -> None:
+    async def _follow(self, stream_id: str, copy: _MirrorFile) -> None:
         following = follow(self._journal, stream_id, 0, limit=_PAGE, max_chars=_PAGE_CHARS)
         try:
             async with aclosing(following) as pages:
                 async for page in pages:
                     if page.entries:
-                        await _add(copy, page.entries)
+                        await _append_or_wait(copy, page.entries)
                     await anyio.sleep(_GATHER_SECONDS)
         except IhMcpError as exc:  # removed from the journal before it was copied
-            copy.problem = copy.tell(exc.what)
+            copy.problem = copy.describe(exc.what)
         finally:
             copy.done.set()
 
     async def finish(self) -> None:
-        """Wait until every copy is whole, but for those whose disk takes nothing."""
+        """Wait until every copy is complete, except those whose disk is full."""
         for copy in self._copies.values():
             if not copy.problem:
                 await copy.done.wait()
 
 
-async def _add(copy: _Copy, entries: Sequence[Entry]) -> None:
+async def _append_or_wait(copy: _MirrorFile, entries: Sequence[Entry]) -> None:
     """Append entries to the copy; a write that fails is tried again until it succeeds."""
     while copy.cursor < entries[-1].cursor:
         try:
             await to_thread.run_sync(_append, copy.path, entries)
         except OSError as exc:
-            copy.problem = copy.tell(exc.strerror or str(exc))
+            copy.problem = copy.describe(exc.strerror or str(exc))
             await anyio.sleep(_RETRY_SECONDS)
         else:
             copy.cursor, copy.problem = entries[-1].cursor, ""
@@ -105,7 +105,7 @@ async def _add(copy: _Copy, entries: Sequence[Entry]) -> None:
 def _append(path: Path, entries: Sequence[Entry]) -> None:
     """Add whole messages; where not all fit, none of them stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = b"".join(frame(entry.body) for entry in entries)
+    data = b"".join(frame_message(entry.body) for entry in entries)
     descriptor = open_private(path, _FLAGS)
     try:
         size = os.fstat(descriptor).st_size

@@ -1,4 +1,4 @@
-"""What the doors share in one process: settings, journal, streams, and what is made on first use.
+"""What the entry points share in one process: settings, journal, streams, and services.
 
 Nothing heavy is imported before it is needed: the WebSocket library, ffmpeg's command builder and
 the stand-in's web server load with the first stream, after the first answer.
@@ -39,7 +39,7 @@ from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, UploadVersion
 
 from .credentials import LOCAL_KEY, Credentials
-from .disk import DiskCalls
+from .disk_calls import DiskCalls
 from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
@@ -59,8 +59,8 @@ _ORPHANED = {"state": "failed", "reason": EndReason.HOST_STOPPED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """What a caller may say when a stream is opened."""
+class StreamOptions:
+    """What a caller may choose when a stream is opened."""
 
     api: str | None = None
     config: Config = field(default_factory=Config)
@@ -88,9 +88,9 @@ class Runtime:
         self.mirror = mirror
         self._tasks = tasks
         self.is_trusted = trusted
-        self._disk = DiskCalls()
+        self._disk_calls = DiskCalls()
         self.drawing = CapacityLimiter(1)
-        """Of pictures: one that takes long holds up no other work in threads."""
+        """For pictures: a slow one holds up no other work in threads."""
         self._making = anyio.Lock()
         self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
@@ -102,7 +102,7 @@ class Runtime:
 
     async def start_stream(
         self,
-        opening: Opening,
+        opening: StreamOptions,
         *,
         source: str = "",
         source_seconds: float | None = None,
@@ -121,7 +121,7 @@ class Runtime:
         chosen.model_or_default(opening.config.model)
         if chosen.config is ConfigPlace.QUERY:
             _require_in_query(chosen, opening.config)
-        credential = await self.credentials.give(chosen.name)
+        credential = await self.credentials.get_credential(chosen.name)
         plan = Plan(
             dialect=chosen,
             base_url=await self.base_url(),
@@ -154,7 +154,7 @@ class Runtime:
         self.mirror.follow(stream.id)
         return stream
 
-    async def stream_file(self, path: str, opening: Opening, *, pace: PaceName) -> Stream:
+    async def stream_file(self, path: str, opening: StreamOptions, *, pace: PaceName) -> Stream:
         """Send a media file into a new stream, in the background.
 
         Raises:
@@ -184,7 +184,7 @@ class Runtime:
         )
 
     async def record_camera(
-        self, opening: Opening, inputs: Sequence[Input], *, max_seconds: float | None = None
+        self, opening: StreamOptions, inputs: Sequence[Input], *, max_seconds: float | None = None
     ) -> Stream:
         """Record a camera and a microphone into a new stream, in the background.
 
@@ -219,10 +219,10 @@ class Runtime:
                 help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
                 code="no_media_dirs",
             )
-        return await self._disk.call(partial(admit.find, path, allowed=folders))
+        return await self._disk_calls.call(partial(admit.find, path, allowed=folders))
 
     async def read_segment(self, path: str) -> tuple[bytes, tuple[str, ...]]:
-        """All of a file that may be read, as one segment, and what to tell of its name.
+        """A file's bytes as one segment, and notes about its name.
 
         Raises:
             PathError: As `find_file`.
@@ -232,7 +232,7 @@ class Runtime:
 
         found = await self.find_file(path)
         most = self.settings.max_segment_bytes
-        data = await self._disk.call(partial(read, found.path, max_bytes=most))
+        data = await self._disk_calls.call(partial(read, found.path, max_bytes=most))
         require_no_text(found.path.name, data)
         return data, found.notes
 
@@ -274,14 +274,14 @@ class Runtime:
                 notes=found.notes,
             ),
             base_url=await self.base_url(),
-            credential=await self.credentials.give(api),
+            credential=await self.credentials.get_credential(api),
         )
 
     async def analysis(self, analysis_id: str) -> dict[str, object]:
         """The status of an upload; see `Analyses.resume`."""
 
         async def reach() -> tuple[str, Credential]:
-            return await self.base_url(), await self.credentials.give(self.settings.api)
+            return await self.base_url(), await self.credentials.get_credential(self.settings.api)
 
         return await self.analyses.resume(analysis_id, reach)
 
@@ -321,11 +321,11 @@ class Runtime:
         Raises:
             MediaError: There is none.
         """
-        from .ffmpeg import the_ffmpeg  # noqa: PLC0415
+        from .ffmpeg import find_configured_ffmpeg  # noqa: PLC0415
 
         async with self._making:
             if self._ffmpeg is None:
-                self._ffmpeg = await to_thread.run_sync(the_ffmpeg, self.settings)
+                self._ffmpeg = await to_thread.run_sync(find_configured_ffmpeg, self.settings)
             return self._ffmpeg
 
     async def base_url(self) -> str:
@@ -333,7 +333,7 @@ class Runtime:
         return self.settings.base_url or await self.standin()
 
     async def analyst(self) -> AnalystChoice:
-        """Who analyses for the stand-in, and what to tell of it.
+        """The analyst of the stand-in, and its description.
 
         Raises:
             ConfigurationError: There is no such analyst, or something of it is missing.
@@ -360,17 +360,17 @@ class Runtime:
                 self._standin_url = await self._tasks.start(_run_standin, options, ffmpeg)
             return self._standin_url
 
-    async def beside(self, work: Callable[..., Coroutine[Any, Any, object]]) -> object:
-        """Start work that goes on beside the streams, at most as long as the process serves.
+    async def start_background(self, work: Callable[..., Coroutine[Any, Any, object]]) -> object:
+        """Start work in the background; it is cancelled when the runtime closes.
 
-        Gives what it says once it has begun (`task_status.started`).
+        Gives the value that the work reports by `task_status.started`.
         """
         return await self._tasks.start(work)
 
     async def start_once(self, work: Callable[..., Coroutine[Any, Any, object]]) -> object:
-        """Start `work(runtime)` as `beside` does, but once in a process.
+        """Start `work(runtime)` in the background, once in a process.
 
-        Gives to all callers what it says once it has begun.
+        Gives every caller the value that the work reports by `task_status.started`.
         """
         async with self._making:
             if work not in self._started:
@@ -378,18 +378,18 @@ class Runtime:
             return self._started[work]
 
     async def notes(self) -> dict[str, object]:
-        """What is said beside every new stream: who analyses, where it is not the service."""
+        """A note for every new stream on who analyses it, where that is not the service."""
         return {"note": (await self.analyst()).description} if self.settings.is_local else {}
 
 
 def _require_in_query(chosen: Dialect, config: Config) -> None:
-    """An option that does not travel is told, not left out in silence."""
+    """Refuse an option that this version cannot send, instead of leaving it out in silence."""
     asked = {"goal_dimensions": config.goal_dimensions, "sample_rate": config.audio_format}
     _require_none(f"streams of {chosen.name}", [name for name, value in asked.items() if value])
 
 
 def _require_taken(upload: UploadVersion, form: Mapping[str, Any]) -> None:
-    """The same for the fields of an upload."""
+    """Refuse fields of an upload that this version does not take."""
     takes = {
         "model": bool(upload.models),
         "goal_dimensions": upload.has_goals,

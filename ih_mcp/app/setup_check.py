@@ -1,4 +1,4 @@
-"""Is everything there? Each part is looked at by itself, and what is wrong says what mends it."""
+"""The set-up check: each part is checked by itself, and each problem names what helps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MCP_VERSION = version("mcp")  # it reads the disk: here, not in the event loop
 
 
 async def check(runtime: Runtime) -> dict[str, object]:
-    """What was found, by part; `ok` is whether all is well, `mend` what to do if not."""
+    """The state of each part; `ok` is whether all work, `mend` lists what helps if not."""
     found: dict[str, object] = {
         "version": __version__,
         "python": platform.python_version(),
@@ -59,11 +59,11 @@ async def _endpoint(runtime: Runtime) -> str:
     if url is None:
         told = (await runtime.analyst()).description
         return f"local: the stand-in of this package, not the real service; {told}"
-    return f"{url} ({await _reached(url, runtime.settings.api)})"
+    return f"{url} ({await _describe_reach(url, runtime.settings.api)})"
 
 
-async def _reached(url: str, api: str) -> str:
-    """Go the way a stream goes, up to the answer to an upgrade; without a key, so nothing opens.
+async def _describe_reach(url: str, api: str) -> str:
+    """Connect as a stream does, up to the answer to an upgrade; without a key, so nothing opens.
 
     Raises:
         IhMcpError: Something on the way does not let a stream through; names it.
@@ -76,7 +76,7 @@ async def _reached(url: str, api: str) -> str:
     try:
         async with open_socket(address, bearer=None, open_seconds=_REACH_SECONDS):
             pass
-    except ServiceError as exc:  # what it says to somebody without a key is all that is wanted
+    except ServiceError as exc:  # a refusal for the missing key shows that the service is reachable
         if exc.facts.get("status") not in _NO_KEY_STATUSES or "answered_with" in exc.facts:
             raise
     return f"reachable through {route.proxy}" if route.proxy else "reachable"
@@ -105,7 +105,7 @@ async def _mirror(runtime: Runtime) -> str:
     folder = runtime.settings.mirror_dir
     if folder is None:
         return "off (IH_MCP_MIRROR_DIR is not set)"
-    made = await to_thread.run_sync(_can_be_written, folder)
+    made = await to_thread.run_sync(_is_writable, folder)
     if not made:
         raise ConfigurationError(
             f"{folder} cannot be written to", help="Correct IH_MCP_MIRROR_DIR, or its permissions."
@@ -113,7 +113,7 @@ async def _mirror(runtime: Runtime) -> str:
     return str(folder)
 
 
-def _can_be_written(folder: Path) -> bool:
+def _is_writable(folder: Path) -> bool:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):

@@ -9,7 +9,7 @@ import anyio
 from anyio import to_thread
 from rich.console import Console
 
-from ih_mcp.app.ffmpeg import the_ffmpeg
+from ih_mcp.app.ffmpeg import find_configured_ffmpeg
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.capture.serve import page_server_of
 from ih_mcp.media.camera import list_devices
@@ -98,7 +98,7 @@ def _inputs(settings: Settings, options: Namespace) -> list[Input]:
 
 
 async def _list(settings: Settings) -> int:
-    ffmpeg = await to_thread.run_sync(the_ffmpeg, settings)
+    ffmpeg = await to_thread.run_sync(find_configured_ffmpeg, settings)
     found = await list_devices(devices_of(), ffmpeg)
     for device in found:
         print(shown(f"{device.kind}\t{device.name}\t{device.title}"))

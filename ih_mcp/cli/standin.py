@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from ih_mcp.app.ffmpeg import the_ffmpeg
+from ih_mcp.app.ffmpeg import find_configured_ffmpeg
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
 from ih_mcp.standin.analyst_selection import choose_analyst
@@ -87,7 +87,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, options: Options, port: int) -> None:
-    ffmpeg = await to_thread.run_sync(the_ffmpeg, settings)
+    ffmpeg = await to_thread.run_sync(find_configured_ffmpeg, settings)
     choose = partial(choose_analyst, settings.analyst, scenario=settings.scenario)
     analyst = await to_thread.run_sync(choose)
     options = replace(options, analyst=analyst.make)

@@ -14,8 +14,8 @@ import anyio
 from anyio import to_thread
 from rich.console import Console
 
-from ih_mcp.app.jsonl import frame
-from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.app.jsonl import frame_message
+from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
@@ -68,14 +68,14 @@ def run(options: Namespace, settings: Settings) -> int:
     return anyio.run(work)
 
 
-def opening_of(options: Namespace) -> Opening:
+def opening_of(options: Namespace) -> StreamOptions:
     """How the command line asks for a stream to be opened."""
     include = tuple(options.include) if options.include else None
-    return Opening(api=options.api, config=Config(include=include, model=options.model))
+    return StreamOptions(api=options.api, config=Config(include=include, model=options.model))
 
 
 async def _run(
-    settings: Settings, path: str, opening: Opening, pace: PaceName, *, is_raw: bool
+    settings: Settings, path: str, opening: StreamOptions, pace: PaceName, *, is_raw: bool
 ) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
@@ -143,7 +143,7 @@ async def tell_holds(stream: Stream, console: Console) -> None:
 
 def write_messages(bodies: Sequence[str | bytes], *, is_raw: bool) -> None:
     """Print messages on stdout, each framed."""
-    hand_on(b"".join(map(frame, bodies)), is_raw=is_raw)
+    hand_on(b"".join(map(frame_message, bodies)), is_raw=is_raw)
 
 
 def _step(stream: Stream) -> Step:

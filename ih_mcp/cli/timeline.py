@@ -58,8 +58,8 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
     async with open_journal(settings.data_dir, retention_of(settings)) as journal:
         stream_id = stream_id or await newest(journal)
         path = Path(output or f"{stream_id}.html")
-        kind = path.suffix.removeprefix(".").lower()
-        if kind not in FORMATS:
+        kind = next((name for name in FORMATS if path.suffix.lower() == f".{name}"), None)
+        if kind is None:
             raise CallerError(
                 f"{path.name} does not say which kind of picture it is",
                 help=f"Let its name end in one of {', '.join(f'.{name}' for name in FORMATS)}.",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.mcp_server.arguments import problems_of
-from ih_mcp.mcp_server.token_tools import CreateToken, mint
+from ih_mcp.mcp_server.token_tools import CreateToken, mint_token
 from ih_mcp.settings import Settings
 
 from .console import hand_on
@@ -55,4 +55,4 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _mint(settings: Settings, asked: CreateToken) -> str:
     async with open_runtime(settings, trusted=True) as runtime:
-        return await mint(runtime, asked)
+        return await mint_token(runtime, asked)

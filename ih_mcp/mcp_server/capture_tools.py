@@ -6,7 +6,7 @@ import anyio
 from mcp_types import CallToolResult
 from pydantic import Field
 
-from ih_mcp.app.runtime import Opening, Runtime
+from ih_mcp.app.runtime import Runtime, StreamOptions
 from ih_mcp.errors import StreamEndedError
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.sources.pushed import READY_SECONDS
@@ -14,15 +14,15 @@ from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments
-from .status import in_short
-from .tool import Call
+from .status import short_status
+from .tool import ToolCall
 
 
 class StartCapture(Arguments):
     stream_id: str | None = Field(None, description="Default: a new one.")
 
 
-async def start_capture(call: Call[StartCapture]) -> CallToolResult:
+async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
     """Get a link for a person: a local page that records live and shows the timeline.
 
     It works once.
@@ -34,14 +34,14 @@ async def start_capture(call: Call[StartCapture]) -> CallToolResult:
     server = await page_server_of(runtime)  # first: without a page nobody would use the stream
     notes: dict[str, object] = {}
     if stream is None:
-        stream = await runtime.start_stream(Opening(label="capture"))
+        stream = await runtime.start_stream(StreamOptions(label="capture"))
         with anyio.move_on_after(READY_SECONDS):
             await stream.opened()
         if stream.failure:
             raise stream.failure
         notes = await runtime.notes()
     told = {"link": server.link(stream.id), "next": "give the link, then poll_events"}
-    return answer(in_short(stream) | notes | told)
+    return answer(short_status(stream) | notes | told)
 
 
 async def _recordable(runtime: Runtime, stream_id: str) -> Stream:

@@ -9,25 +9,25 @@ import anyio
 from mcp_types import CallToolResult
 from pydantic import Field
 
-from ih_mcp.app.runtime import Opening
+from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.wire.rest import UPLOADS
 
 from .answers import answer
 from .arguments import Arguments
-from .status import status_of
-from .stream_tools import OpeningArguments, Wait
-from .tool import Call
+from .status import full_status
+from .stream_tools import NewStreamArguments, Wait
+from .tool import ToolCall
 
 
-class StreamFile(OpeningArguments):
+class StreamFile(NewStreamArguments):
     path: str = Field(description="In an allowed folder.")
     pace: Literal["auto", "realtime", "fast"] = Field(
         "auto", description="fast: the service may drop seconds."
     )
 
 
-async def stream_file(call: Call[StreamFile]) -> CallToolResult:
+async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
     """Analyse a video file: cut into valid segments, sent in the background, ended in order.
 
     Returns a stream_id at once; read the results with poll_events until ended is true.
@@ -35,11 +35,11 @@ async def stream_file(call: Call[StreamFile]) -> CallToolResult:
     arguments = call.arguments
     stream = await call.runtime.stream_file(
         arguments.path,
-        Opening(api=arguments.api, config=arguments.config()),
+        StreamOptions(api=arguments.api, config=arguments.config()),
         pace=PaceName(arguments.pace),
     )
-    notes = call.runtime.mirror.told(stream.id) | await call.runtime.notes()
-    return answer(status_of(stream) | notes | {"next": "poll_events(cursor=0)"})
+    notes = call.runtime.mirror.status_of(stream.id) | await call.runtime.notes()
+    return answer(full_status(stream) | notes | {"next": "poll_events(cursor=0)"})
 
 
 class AnalyzeFile(Arguments):
@@ -55,7 +55,7 @@ class AnalyzeFile(Arguments):
     conversation_context: str | None = Field(None, description="v1.")
 
 
-async def analyze_file(call: Call[AnalyzeFile]) -> CallToolResult:
+async def analyze_file(call: ToolCall[AnalyzeFile]) -> CallToolResult:
     """Upload a recorded file whole, for one result about all of it.
 
     Returns an analysis_id at once, for get_analysis. For longer files, or results
@@ -80,7 +80,7 @@ class GetAnalysis(Arguments):
     wait_s: Wait = 20
 
 
-async def get_analysis(call: Call[GetAnalysis]) -> CallToolResult:
+async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
     """Read the result of analyze_file: the service's JSON exactly as it came.
 
     Waits for it; call again while done is false. It can be read again.

@@ -1,4 +1,4 @@
-"""A stream's picture: a tool that draws it, a resource that tells it, an app that shows it."""
+"""A stream's timeline: a tool that draws it, a resource that holds it, an app that shows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import re
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from anyio import to_thread
 from mcp.server.apps import APP_MIME_TYPE, Apps
@@ -18,12 +17,13 @@ from mcp_types import CallToolResult, ImageContent
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
+from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text, read_timeline
 
 from .answers import answer
 from .arguments import Arguments
-from .tool import Call
+from .tool import ToolCall
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100
@@ -33,18 +33,18 @@ _PICTURES = re.compile(r"(st|an)_[0-9a-f]{32}\.(png|svg|html)")
 
 class RenderTimeline(Arguments):
     stream_id: str
-    format: Literal["png", "svg", "html"] = "png"
+    format: FileKind = "png"
 
 
-async def render_timeline(call: Call[RenderTimeline]) -> CallToolResult:
+async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     """Draw a stream's timeline into a file for people; a png comes back as an image too."""
     arguments, runtime = call.arguments, call.runtime
     await runtime.registry.record(
         arguments.stream_id
-    )  # an unknown one is told with those there are
-    drawing = await _drawing(runtime, arguments.stream_id)
+    )  # for an unknown stream, its error names the known ones
+    drawing = await _read_drawing(runtime, arguments.stream_id)
     folder = runtime.settings.data_dir / "pictures"
-    draw = partial(_write, folder, drawing, arguments.format)
+    draw = partial(_draw_and_write, folder, drawing, arguments.format)
     path, data = await to_thread.run_sync(draw, limiter=runtime.drawing)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
     result = answer({"stream_id": arguments.stream_id, **told})
@@ -54,10 +54,8 @@ async def render_timeline(call: Call[RenderTimeline]) -> CallToolResult:
     return result
 
 
-def _write(folder: Path, drawing: Drawing, kind: str) -> tuple[Path, bytes]:
+def _draw_and_write(folder: Path, drawing: Drawing, kind: FileKind) -> tuple[Path, bytes]:
     """Draw and keep a picture; blocks. Only the newest ones are kept, private to the user."""
-    from ih_mcp.timeline.formats import picture  # noqa: PLC0415 - with the first picture
-
     data = picture(drawing, kind)
     path = folder / f"{drawing['stream_id']}.{kind}"
     try:
@@ -73,8 +71,8 @@ def _write(folder: Path, drawing: Drawing, kind: str) -> tuple[Path, bytes]:
     return path, data
 
 
-async def _drawing(runtime: Runtime, stream_id: str) -> Drawing:
-    """As the journal has it, with what the stream's own process knows better."""
+async def _read_drawing(runtime: Runtime, stream_id: str) -> Drawing:
+    """The drawing from the journal, with the live state where the stream is of this process."""
     try:
         stream = runtime.registry.live(stream_id)
     except IhMcpError:
@@ -97,7 +95,7 @@ def add_timeline(server: MCPServer[Runtime]) -> None:
     async def timeline(stream_id: str, ctx: Context[Runtime]) -> str:
         """What a stream's messages add up to: spans of signals, engagement, quality, losses."""
         try:
-            drawing = await _drawing(ctx.request_context.lifespan_context, stream_id)
+            drawing = await _read_drawing(ctx.request_context.lifespan_context, stream_id)
         except IhMcpError as exc:
             raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
         return await to_thread.run_sync(as_text, drawing)
@@ -113,7 +111,7 @@ def timeline_app() -> Apps:
 
 
 class _AppPage(Resource):
-    """Put together when it is asked for, so that the server starts without it."""
+    """The app's page, made when it is first read, so that the server starts without it."""
 
     async def read(self) -> str:
         return await to_thread.run_sync(app_page)

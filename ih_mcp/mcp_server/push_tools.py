@@ -1,4 +1,4 @@
-"""The tool that feeds a live stream, segment by segment: each is kept whole, or not at all."""
+"""The tool that sends segments into a live stream: each is kept whole, or not at all."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments
-from .status import in_short
-from .tool import Call
+from .status import short_status
+from .tool import ToolCall
 
 _ORDER_SECONDS = 3.0
 _DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
@@ -52,30 +52,32 @@ class PushSegment(Arguments):
     seq: int | None = Field(None, ge=1, description="next_seq; makes a repeat harmless.")
 
 
-async def push_segment(call: Call[PushSegment]) -> CallToolResult:
+async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     """Send the next segment of live video into a stream.
 
     Segments of one recording go in order, unchanged, the first with the container header. An
     error keeps nothing: go on with next_seq.
     """
     arguments = call.arguments
-    with _told_what_is_kept(arguments.stream_id):
+    with _errors_say_what_is_kept(arguments.stream_id):
         stream = await call.runtime.registry.require_live(arguments.stream_id)
-    with _told_what_is_kept(stream.id, stream):
+    with _errors_say_what_is_kept(stream.id, stream):
         _require_one_source(arguments)
         stream.require_feeder(Feeder.PUSH)
         source, until = pushed_source(stream), anyio.current_time() + PUSH_SECONDS
         if arguments.seq is not None:
             await source.await_number(arguments.seq, _ORDER_SECONDS)
         async with source.turn(until):  # before all that takes a while: calls keep their order
-            data, notes = await _segment_bytes(call.runtime, source, arguments, until)
+            data, notes = await _read_segment(call.runtime, source, arguments, until)
             status = _pushed_status(await source.push_numbered(data, arguments.seq, until=until))
     next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
     if notes:
         status["note"] = "; ".join([*notes, *([str(status["note"])] if "note" in status else [])])
-    return answer(in_short(stream) | facts | status | _totals(stream, source) | {"next": then})
+    return answer(
+        short_status(stream) | facts | status | _count_segments(stream, source) | {"next": then}
+    )
 
 
 def _require_one_source(arguments: PushSegment) -> None:
@@ -87,8 +89,8 @@ def _require_one_source(arguments: PushSegment) -> None:
 
 
 @contextmanager
-def _told_what_is_kept(stream_id: str, stream: Stream | None = None) -> Iterator[None]:
-    """Each error says that nothing was kept, and which segment is next."""
+def _errors_say_what_is_kept(stream_id: str, stream: Stream | None = None) -> Iterator[None]:
+    """Add to each error that nothing was kept, and which segment is next."""
     try:
         yield
     except IhMcpError as exc:
@@ -113,7 +115,7 @@ def _pushed_status(pushed: Pushed) -> dict[str, object]:
     return status | ({"note": "; ".join(notes)} if notes else {})
 
 
-def _totals(stream: Stream, source: PushedSource) -> dict[str, object]:
+def _count_segments(stream: Stream, source: PushedSource) -> dict[str, object]:
     """How much was pushed, sent, and waits to be sent."""
     sent = sum(len(leg.receipts) for leg in stream.legs)
     return {
@@ -123,13 +125,13 @@ def _totals(stream: Stream, source: PushedSource) -> dict[str, object]:
     }
 
 
-async def _segment_bytes(
+async def _read_segment(
     runtime: Runtime, source: PushedSource, arguments: PushSegment, until: float
 ) -> tuple[bytes, tuple[str, ...]]:
-    """The segment, and what to tell of the file it came from."""
+    """The bytes of the segment, and notes about the file they came from."""
     try:
         with anyio.fail_after(until - anyio.current_time()):
-            data, notes = await _given_bytes(runtime, arguments)
+            data, notes = await _decode_or_read(runtime, arguments)
     except TimeoutError:
         raise CallerError(
             "there was no time left to read the segment",
@@ -150,7 +152,9 @@ async def _segment_bytes(
     return data, notes
 
 
-async def _given_bytes(runtime: Runtime, arguments: PushSegment) -> tuple[bytes, tuple[str, ...]]:
+async def _decode_or_read(
+    runtime: Runtime, arguments: PushSegment
+) -> tuple[bytes, tuple[str, ...]]:
     if arguments.path is not None:
         return await runtime.read_segment(arguments.path)
     text = arguments.data_base64 or ""

@@ -1,6 +1,6 @@
 """What a client can read without a tool: streams, their messages, and two prompts to begin with.
 
-`news` tells those who subscribed that there is something new to read.
+`subscriptions` notifies those who subscribed that there is something new to read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 
-from ih_mcp.app.jsonl import frame
+from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError
 
@@ -35,7 +35,7 @@ stand-in's, say so."""
 
 
 def add_resources(server: MCPServer[Runtime]) -> None:
-    """Put the resources and prompts of streams on a server."""
+    """Add the resources and prompts of streams to a server."""
 
     # a template, for the SDK gives a plain resource no way to the streams
     @server.resource("ih://streams{?limit}", name="streams", mime_type="application/json")
@@ -68,7 +68,7 @@ def add_resources(server: MCPServer[Runtime]) -> None:
             )
         except IhMcpError as exc:
             raise ResourceNotFoundError(f"{exc.what}. {exc.help}".strip()) from exc
-        return b"".join(frame(as_text(entry.body)) for entry in page.entries).decode()
+        return b"".join(frame_message(as_text(entry.body)) for entry in page.entries).decode()
 
     @server.prompt(title="Analyse a recording")
     def analyse_recording(path: str, question: str = "what stands out, and when?") -> str:

@@ -1,4 +1,4 @@
-"""The MCP server: its tools, its words, and its life over stdio."""
+"""The MCP server: its tools, its instructions, and how it runs over stdio."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ih_mcp.settings import Settings
 
 from .capture_tools import StartCapture, start_capture
 from .event_tools import CheckSetup, ListStreams, PollEvents, check_setup, list_streams, poll_events
+from .exit_timer import ExitTimer, exit_on_signals
 from .file_tools import (
     AnalyzeFile,
     GetAnalysis,
@@ -35,12 +36,11 @@ from .file_tools import (
     get_analysis,
     stream_file,
 )
-from .leaving import Leaving, on_signals
 from .picture_tools import SHOWN_BY_APP, RenderTimeline, add_timeline, render_timeline, timeline_app
 from .push_tools import PushSegment, push_segment
 from .resources import add_resources
 from .skills import Skills
-from .stdio import serve_stdio, take_stdin
+from .stdio import open_stdin, serve_stdio
 from .stream_tools import (
     ConfigureStream,
     EndStream,
@@ -115,7 +115,7 @@ def _all_tools() -> list[Tool]:
 
 
 class Server(MCPServer[Runtime]):
-    """The SDK's server, but for an error of its."""
+    """The SDK's server; wrong arguments of a prompt are the caller's mistake."""
 
     async def get_prompt(
         self,
@@ -123,7 +123,7 @@ class Server(MCPServer[Runtime]):
         arguments: dict[str, Any] | None = None,
         context: Context[Runtime, Any] | None = None,
     ) -> GetPromptResult | InputRequiredResult:
-        """A prompt; a wrong name or argument is the caller's mistake, not a fault of the server."""
+        """A prompt; reports a wrong name or argument as invalid parameters."""
         try:
             return await super().get_prompt(name, arguments, context)
         except ValueError as exc:
@@ -153,7 +153,7 @@ def make_server(
 
 
 def run_stdio(settings: Settings) -> None:
-    """Serve MCP over stdin and stdout until the host goes away; ends the process.
+    """Serve MCP over stdin and stdout until the host closes them; ends the process.
 
     The SDK alone skips the cleanup on SIGTERM and hangs on SIGINT and on a closed stdout until
     stdin closes too. Here all four ends are one: streams are ended in order, as far as the time
@@ -168,7 +168,7 @@ async def _serve(settings: Settings) -> None:
     """Serve, and end the process once streams are ended and everything is kept."""
     tools = make_tools(settings.disable)
     gone = anyio.Event()
-    leaving = Leaving()
+    exit_timer = ExitTimer()
     stdout = os.dup(1)  # the SDK points fd 1 elsewhere while it serves
     token = anyio.lowlevel.current_token()
 
@@ -177,7 +177,7 @@ async def _serve(settings: Settings) -> None:
         yield runtime
 
     async def serve() -> None:
-        lines = take_stdin(leaving)
+        lines = open_stdin(exit_timer)
         async with anyio.create_task_group() as serving:
             serving.start_soon(on_end, lines.ended)
             await serve_stdio(server, lines)
@@ -185,38 +185,38 @@ async def _serve(settings: Settings) -> None:
         gone.set()
 
     async def on_end(ended: anyio.Event) -> None:
-        """What is answered may wait for a thread that does not come back."""
+        """Do not wait longer for answers: one may wait for a thread that never returns."""
         await ended.wait()
         await anyio.sleep(_ANSWER_SECONDS)
         gone.set()
 
     async def on_closed_stdout() -> None:
-        wait = partial(_wait_until_closed, stdout, leaving)
+        wait = partial(_wait_until_closed, stdout, exit_timer)
         await anyio.to_thread.run_sync(wait, abandon_on_cancel=True)
         gone.set()
 
-    def tell() -> None:
+    def notify() -> None:
         anyio.from_thread.run_sync(gone.set, token=token)
 
     server = make_server(lifespan, tools)
     is_posix = sys.platform != "win32"  # there, hosts end a server by closing its input
     async with anyio.create_task_group() as tasks:
-        with on_signals(leaving, tell) if is_posix else nullcontext():
+        with exit_on_signals(exit_timer, notify) if is_posix else nullcontext():
             async with open_runtime(settings) as runtime:
                 if is_posix:
                     tasks.start_soon(on_closed_stdout)
                 tasks.start_soon(serve)
                 await gone.wait()
-                leaving.begin()
-            _exit(leaving.code)  # not by unwinding: a thread may be blocked
+                exit_timer.start()
+            _exit(exit_timer.code)  # not by unwinding: a thread may be blocked
 
 
-def _wait_until_closed(fd: int, leaving: Leaving) -> None:
-    """Return when nobody can read what is written to `fd` any more; a pipe tells by an error."""
+def _wait_until_closed(fd: int, exit_timer: ExitTimer) -> None:
+    """Block until the reader of `fd` closes it; a pipe then reports an error."""
     poll = select.poll()
     poll.register(fd, 0)
     poll.poll()
-    leaving.begin()
+    exit_timer.start()
 
 
 def _exit(code: int) -> None:

@@ -1,4 +1,4 @@
-"""What we say about a stream, beside its messages."""
+"""The status of a stream in an answer, short or full."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SHORT = (
 _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
 
 
-def in_short(stream: Stream) -> dict[str, object]:
-    """What a caller needs in every answer."""
-    return {"stream_id": stream.id, **pick(stream.record())}
+def short_status(stream: Stream) -> dict[str, object]:
+    """The part of a stream's status that every answer has."""
+    return {"stream_id": stream.id, **shorten(stream.record())}
 
 
-def pick(record: Mapping[str, object]) -> dict[str, object]:
+def shorten(record: Mapping[str, object]) -> dict[str, object]:
     """The short form of a status record: of many gaps the newest, and how many came before."""
     short = {name: record[name] for name in _SHORT if name in record}
     gaps = record.get("gaps")
@@ -28,7 +28,7 @@ def pick(record: Mapping[str, object]) -> dict[str, object]:
     return short
 
 
-def status_of(stream: Stream) -> dict[str, object]:
+def full_status(stream: Stream) -> dict[str, object]:
     """The status of a live stream, for block 0."""
     status: dict[str, object] = {"stream_id": stream.id, **live_record(stream)}
     if stream.leg and stream.leg.is_open and not stream.is_over:

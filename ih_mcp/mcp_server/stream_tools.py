@@ -9,7 +9,7 @@ import anyio
 from mcp_types import CallToolResult
 from pydantic import Field
 
-from ih_mcp.app.runtime import Opening
+from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.streams.sources.pushed import READY_SECONDS
 from ih_mcp.wire.dialects import DIALECTS
@@ -17,8 +17,8 @@ from ih_mcp.wire.messages import Config, pcm_format
 
 from .answers import answer
 from .arguments import Arguments
-from .status import in_short, status_of
-from .tool import Call
+from .status import full_status, short_status
+from .tool import ToolCall
 
 _CONFIRM_SECONDS = 5.0
 _MAX_LABEL_CHARS = 200
@@ -28,7 +28,7 @@ Include = Literal["conversation_quality_overall", "conversation_quality_timeline
 Wait = Annotated[float, Field(ge=0, le=25)]
 
 
-class Options(Arguments):
+class SessionArguments(Arguments):
     """What a session is asked to report."""
 
     include: list[Include] | None = None
@@ -47,25 +47,27 @@ class Options(Arguments):
         )
 
 
-class OpeningArguments(Options):
+class NewStreamArguments(SessionArguments):
     """Options of a new stream."""
 
     api: str | None = Field(None, json_schema_extra={"enum": [*DIALECTS]})
 
 
-class StartStream(OpeningArguments):
+class StartStream(NewStreamArguments):
     sample_rate: Literal[16_000, 24_000] | None = Field(
         None, description="inter-2-audio: segments are raw s16le mono PCM."
     )
     label: str | None = None
 
-    def opening(self) -> Opening:
+    def opening(self) -> StreamOptions:
         audio_format = pcm_format(self.sample_rate) if self.sample_rate else None
         config = replace(self.config(), audio_format=audio_format)
-        return Opening(api=self.api, config=config, label=(self.label or "")[:_MAX_LABEL_CHARS])
+        return StreamOptions(
+            api=self.api, config=config, label=(self.label or "")[:_MAX_LABEL_CHARS]
+        )
 
 
-async def start_stream(call: Call[StartStream]) -> CallToolResult:
+async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     """Open a live stream for push_segment; for a file use stream_file.
 
     Returns its stream_id, the limits of segments and the service's first message. The service
@@ -78,17 +80,17 @@ async def start_stream(call: Call[StartStream]) -> CallToolResult:
         raise stream.failure
     await stream.log.flush()
     page = await call.runtime.journal.read(stream.id, 0, limit=10, max_chars=20_000)
-    status = status_of(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
-    status |= call.runtime.mirror.told(stream.id) | await call.runtime.notes()
+    status = full_status(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
+    status |= call.runtime.mirror.status_of(stream.id) | await call.runtime.notes()
     status["next"] = "push_segment, then poll_events"
     return answer(status, page.entries)
 
 
-class ConfigureStream(Options):
+class ConfigureStream(SessionArguments):
     stream_id: str
 
 
-async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
+async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     """Replace what a live stream reports; options left out go back to their default.
 
     Among the messages, session.updated confirms it.
@@ -105,7 +107,7 @@ async def configure_stream(call: Call[ConfigureStream]) -> CallToolResult:
         with anyio.move_on_after(_CONFIRM_SECONDS):
             await stream.until(lambda: leg.updates > updates or leg.session.last_error is not error)
         confirmed = leg.updates > updates
-    return answer(in_short(stream) | {"confirmed": confirmed} | _THEN_POLL)
+    return answer(short_status(stream) | {"confirmed": confirmed} | _THEN_POLL)
 
 
 class EndStream(Arguments):
@@ -113,7 +115,7 @@ class EndStream(Arguments):
     wait_s: Wait = 10
 
 
-async def end_stream(call: Call[EndStream]) -> CallToolResult:
+async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
     """End a stream in order: what was sent is still analysed.
 
     Waits for the service's last word, wait_s at most; read the rest with poll_events. Ending
@@ -129,7 +131,7 @@ async def end_stream(call: Call[EndStream]) -> CallToolResult:
     first = stream.ask_to_end()
     with anyio.move_on_after(call.arguments.wait_s):
         await stream.until(lambda: False)
-    status = status_of(stream) | {"ended": stream.is_over, "next": "poll_events"}
+    status = full_status(stream) | {"ended": stream.is_over, "next": "poll_events"}
     if not first:
         status["note"] = "its end was asked for before"
     return answer(status)

@@ -1,9 +1,9 @@
 """Events for clients that subscribed to a resource, in both eras of the protocol.
 
 Clients of the handshake era send `resources/subscribe`; from 2026-07-28 on one request,
-`subscriptions/listen`, lives as long as the client wants news. Either way an event names the
-resource just as it was subscribed to, and the client reads what is new by its cursor. One watch a
-resource follows the journal like every other reader, so streams of another process count too.
+`subscriptions/listen`, stays open as long as the client wants events. An event names the resource
+exactly as it was subscribed to, and the client reads what is new by its cursor. Each watch follows
+the journal like every other reader, so streams of other processes are covered, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
-from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
@@ -34,8 +33,10 @@ from mcp_types import (
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import UnknownStreamError, unwrapped
 
-Tell = Callable[[], Awaitable[None]]
-Wait = Callable[[], Awaitable[bool]]
+from .sdk import connection_of, lowlevel_server
+
+Notify = Callable[[], Awaitable[None]]
+WaitForChange = Callable[[], Awaitable[bool]]
 _Request = ServerRequestContext[Runtime, Any]
 
 _MAX_WATCHES = 1000
@@ -49,15 +50,17 @@ _LOG = logging.getLogger("ih_mcp.tools")
 
 def add_subscriptions(server: MCPServer[Runtime]) -> None:
     """Serve `resources/subscribe` and `subscriptions/listen`."""
-    low = server._lowlevel_server  # noqa: SLF001 - MCPServer itself serves only the newer of both
-    news = _News()
-    low.add_request_handler("resources/subscribe", SubscribeRequestParams, news.subscribe)
-    low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, news.unsubscribe)
-    low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, news.listen)
+    low = lowlevel_server(server)
+    watches = _Watches()
+    low.add_request_handler("resources/subscribe", SubscribeRequestParams, watches.subscribe)
+    low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, watches.unsubscribe)
+    low.add_request_handler(
+        "subscriptions/listen", SubscriptionsListenRequestParams, watches.listen
+    )
 
 
-class _News:
-    """The watches of one server."""
+class _Watches:
+    """The subscriptions of one server."""
 
     def __init__(self) -> None:
         self._watches = 0
@@ -65,70 +68,75 @@ class _News:
     async def listen(
         self, ctx: _Request, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
-        """Watch while the request lives; its end ends the watches."""
+        """Watch the resources until the request ends."""
         bus = InMemorySubscriptionBus()
         with unwrapped():
             async with anyio.create_task_group() as tasks:
                 for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()):
-                    tell = partial(bus.publish, ResourceUpdated(uri=uri))
-                    await tasks.start(self._watch, ctx.lifespan_context, uri, tell)
+                    notify = partial(bus.publish, ResourceUpdated(uri=uri))
+                    await tasks.start(self._watch, ctx.lifespan_context, uri, notify)
                 result = await ListenHandler(bus)(ctx, params)
                 tasks.cancel_scope.cancel()
         return result
 
     async def subscribe(self, ctx: _Request, params: SubscribeRequestParams) -> EmptyResult:
         """Watch until the client unsubscribes or its connection ends."""
-        connection, uri = _connection(ctx), str(params.uri)
+        connection, uri = connection_of(ctx), str(params.uri)
         scopes: dict[str, anyio.CancelScope] = connection.state.setdefault(_STATE, {})
         if uri not in scopes:
-            tell = partial(ctx.session.send_resource_updated, uri)
+            notify = partial(ctx.session.send_resource_updated, uri)
             runtime = ctx.lifespan_context
-            scope = await runtime.beside(partial(self._watch, runtime, uri, tell))
+            scope = await runtime.start_background(partial(self._watch, runtime, uri, notify))
             assert isinstance(scope, anyio.CancelScope)
             scopes[uri] = scope
             connection.exit_stack.callback(scope.cancel)
         return EmptyResult()
 
     async def unsubscribe(self, ctx: _Request, params: UnsubscribeRequestParams) -> EmptyResult:
-        scopes: dict[str, anyio.CancelScope] = _connection(ctx).state.get(_STATE, {})
+        scopes: dict[str, anyio.CancelScope] = connection_of(ctx).state.get(_STATE, {})
         if scope := scopes.pop(str(params.uri), None):
             scope.cancel()
         return EmptyResult()
 
     async def _watch(
-        self, runtime: Runtime, uri: str, tell: Tell, *, task_status: TaskStatus[anyio.CancelScope]
+        self,
+        runtime: Runtime,
+        uri: str,
+        notify: Notify,
+        *,
+        task_status: TaskStatus[anyio.CancelScope],
     ) -> None:
-        """Tell of news from now on; begun once nothing that comes can be missed."""
+        """Notify of each change; reports `started` once no change can be missed any more."""
         if self._watches >= _MAX_WATCHES:
             raise MCPError(INVALID_REQUEST, f"{_MAX_WATCHES} resources are watched, no more can be")
         self._watches += 1
         try:
             with anyio.CancelScope() as scope:
-                wait = await _look(runtime, uri)
+                wait = await _make_waiter(runtime, uri)
                 task_status.started(scope)
                 while await wait():
-                    await tell()
+                    await notify()
         except Exception:  # noqa: BLE001 - a watch that breaks must stop nothing else
             _LOG.exception("%s is no longer watched", uri)
         finally:
             self._watches -= 1
 
 
-async def _look(runtime: Runtime, uri: str) -> Wait:
-    """Note how a resource is now; what it gives waits for news, and is False at the end."""
+async def _make_waiter(runtime: Runtime, uri: str) -> WaitForChange:
+    """A waiter for changes of a resource: True on a change, False when none can follow."""
     if found := _MESSAGES.fullmatch(uri):
         with suppress(UnknownStreamError):
-            return await _look_at_messages(runtime, found[1])
+            return await _message_waiter(runtime, found[1])
     if _STREAMS.fullmatch(uri):
-        return await _look_at_list(runtime)
-    return _never  # what does not change, or is not there
+        return await _list_waiter(runtime)
+    return _no_change  # a resource that never changes, or does not exist
 
 
-async def _never() -> bool:
+async def _no_change() -> bool:
     return False
 
 
-async def _look_at_messages(runtime: Runtime, stream_id: str) -> Wait:
+async def _message_waiter(runtime: Runtime, stream_id: str) -> WaitForChange:
     journal = runtime.journal
     row = await journal.find_stream(stream_id)
 
@@ -146,7 +154,7 @@ async def _look_at_messages(runtime: Runtime, stream_id: str) -> Wait:
     return wait
 
 
-async def _look_at_list(runtime: Runtime) -> Wait:
+async def _list_waiter(runtime: Runtime) -> WaitForChange:
     states = await _states(runtime)
 
     async def wait() -> bool:
@@ -165,8 +173,3 @@ async def _states(runtime: Runtime) -> dict[str, object]:
         stream_id: record.get("state")
         for stream_id, record in (await runtime.registry.records()).items()
     }
-
-
-def _connection(ctx: _Request) -> Connection:
-    """Where the requests of one client meet; the SDK gives a handler no public way to it."""
-    return ctx.session._connection  # noqa: SLF001

@@ -12,9 +12,9 @@ from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
 
 from .answers import answer
 from .arguments import Arguments
-from .tool import Call
+from .tool import ToolCall
 
-_BOTH = {"kind", "scopes"}
+_UNCAPPED = {"kind", "scopes"}
 
 
 class CreateToken(Arguments):
@@ -33,7 +33,7 @@ class CreateToken(Arguments):
 
     @model_validator(mode="after")
     def _can_be_capped(self) -> CreateToken:
-        asked = self.model_dump(exclude_none=True).keys() - _BOTH
+        asked = self.model_dump(exclude_none=True).keys() - _UNCAPPED
         if self.kind == "access" and asked:  # in silence it would be a token without them
             raise ValueError(
                 f"{', '.join(sorted(asked))}: the service bounds tokens of the kind client only"
@@ -41,19 +41,19 @@ class CreateToken(Arguments):
         return self
 
 
-async def create_token(call: Call[CreateToken]) -> CallToolResult:
+async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     """Mint a token that others can use without seeing the key; gives the service's JSON.
 
     It is a secret: only for whom it was made.
     """
     arguments = call.arguments
-    body = await mint(call.runtime, arguments)
+    body = await mint_token(call.runtime, arguments)
     result = answer({"kind": arguments.kind, "next": "done: nothing follows"})
     result.content.append(TextContent(type="text", text=body))
     return result
 
 
-async def mint(runtime: Runtime, asked: CreateToken) -> str:
+async def mint_token(runtime: Runtime, asked: CreateToken) -> str:
     """The service's JSON as it came.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One kind of tool for all of ours: closed schema, text answers, failures that help.
+"""The one kind of tool this server has: closed schema, text answers, failures that help.
 
 The SDK's own tools take any extra argument in silence, parse text that looks like JSON, and
 show validation errors raw. Here an unknown argument is an error that names the known ones.
@@ -33,15 +33,15 @@ _AUDIT.addHandler(_AUDIT_HANDLER)
 _AUDIT.propagate = False
 _AUDITED = ("stream_id", "analysis_id", "bytes", "accepted", "state", "reason", "result")
 _AUDIT_CHARS = 60
-_BROKEN = IhMcpError(
+_INTERNAL_ERROR = IhMcpError(
     "this tool broke; the mistake is in ih-mcp, not in the call",
     code="internal",
     help="Other tools still work. The server's standard error has the details for a bug report.",
 )
 
 
-class Call(Generic[A]):
-    """One call: its arguments, the process it runs in, and a way to tell that it goes on."""
+class ToolCall(Generic[A]):
+    """One call of a tool: its arguments, the runtime of the process, and progress reports."""
 
     def __init__(self, arguments: A, runtime: Runtime, context: Context[Any, Any]) -> None:
         self.arguments = arguments
@@ -49,7 +49,7 @@ class Call(Generic[A]):
         self._context = context
 
     async def report(self, progress: float, message: str) -> None:
-        """Tell the waiting caller; nothing where it did not ask. `progress` must rise."""
+        """Send a progress notification if the caller asked for them. `progress` must rise."""
         await self._context.report_progress(progress, None, message)
 
 
@@ -68,17 +68,17 @@ class StrictTool(Tool):
         try:
             checked = self.arguments.model_validate(arguments)
         except ValidationError as exc:
-            return self._refuse(arguments, _explain(self.name, self.arguments, exc))
+            return self._refuse(arguments, _argument_error(self.name, self.arguments, exc))
         runtime: Runtime = context.request_context.lifespan_context
         try:
-            result: CallToolResult = await self.fn(Call(checked, runtime, context))
+            result: CallToolResult = await self.fn(ToolCall(checked, runtime, context))
         except IhMcpError as exc:
             return self._refuse(arguments, exc)
         except MCPError:
             raise
         except Exception:  # noqa: BLE001 - a caller never sees a traceback
             _LOG.exception("tool %s broke", self.name)
-            return self._refuse(arguments, _BROKEN)
+            return self._refuse(arguments, _INTERNAL_ERROR)
         if not self.read_only:
             audit(self.name, _facts_of(result) | {"result": "ok"})
         return result
@@ -93,17 +93,17 @@ class StrictTool(Tool):
 
 
 def audit(tool: str, facts: Mapping[str, object]) -> None:
-    """One line for each start, push, stop and refusal: who was meant, how much, what came of it.
+    """Log one line for each start, push, stop and refusal: the stream, the size, the result.
 
-    Nothing of the content: a caller's own words are cut short and made harmless.
+    The line holds none of the content; texts of callers are cut short and escaped.
     """
     known = {name: facts[name] for name in _AUDITED if facts.get(name) is not None}
-    words = " ".join(f"{name}={ascii(value)[:_AUDIT_CHARS]}" for name, value in known.items())
-    _AUDIT.info("%s %s", tool, words)
+    fields = " ".join(f"{name}={ascii(value)[:_AUDIT_CHARS]}" for name, value in known.items())
+    _AUDIT.info("%s %s", tool, fields)
 
 
 def _facts_of(result: CallToolResult) -> dict[str, object]:
-    """What a status, always the first block, says."""
+    """The status object in the first block of an answer."""
     first = result.content[0] if result.content else None
     if not isinstance(first, TextContent):
         return {}
@@ -115,7 +115,7 @@ def _facts_of(result: CallToolResult) -> dict[str, object]:
 
 
 def make_tool(
-    work: Callable[[Call[A]], Awaitable[CallToolResult]],
+    work: Callable[[ToolCall[A]], Awaitable[CallToolResult]],
     arguments: type[A],
     *,
     read_only: bool,
@@ -164,7 +164,7 @@ def _slim(node: object) -> object:
         if name != "title" and (name != "description" or "properties" not in node)
     }
     options = [option for option in slim.get("anyOf", []) if option != {"type": "null"}]
-    if len(options) == 1:  # "or null" is how an optional argument is told in Python, not in JSON
+    if len(options) == 1:  # "or null" is Python's way to write an optional argument
         del slim["anyOf"]
         slim = {**options[0], **slim}
     if slim.get("default", ...) is None:
@@ -172,8 +172,8 @@ def _slim(node: object) -> object:
     return slim
 
 
-def _explain(tool: str, arguments: type[Arguments], exc: ValidationError) -> CallerError:
-    """What is wrong with the arguments, in words a model can act on."""
+def _argument_error(tool: str, arguments: type[Arguments], exc: ValidationError) -> CallerError:
+    """An error that says what is wrong with the arguments and which ones are known."""
     known = ", ".join(arguments.model_fields)
     return CallerError(
         f"{tool} was not called: {'; '.join(problems_of(exc))}",

@@ -14,13 +14,13 @@ import anyio
 import pytest
 
 from ih_mcp.app import mirror
-from ih_mcp.app.jsonl import frame
+from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.mirror import Mirror, open_mirror
 from ih_mcp.journal import Entry, Journal, StreamLog, open_journal
 from tests.road.host import environment, open_host
 
 BODIES: list[str | bytes] = ['{"type" :  "x"}', "line\nbreak", "\x1ebegins", b"\x00\xff", "é"]
-WHOLE = b"".join(map(frame, BODIES))
+WHOLE = b"".join(map(frame_message, BODIES))
 
 
 @asynccontextmanager
@@ -52,9 +52,9 @@ async def grows_to(path: Path, data: bytes) -> None:
 async def test_messages_are_copied_as_they_come_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "watched" / "st_a.jsonl"
     async with mirrored(tmp_path) as (journal, copies, log):
-        assert copies.told("st_a") == {"mirror": str(path)}
+        assert copies.status_of("st_a") == {"mirror": str(path)}
         log.append(BODIES[0], leg=0)
-        await grows_to(path, frame(BODIES[0]))  # while the stream goes on
+        await grows_to(path, frame_message(BODIES[0]))  # while the stream goes on
         for body in BODIES[1:]:
             log.append(body, leg=1)
         await end(journal, log)
@@ -95,29 +95,29 @@ async def test_a_full_disk_is_told_leaves_no_half_message_and_is_tried_again(
     monkeypatch.setattr(mirror, "_RETRY_SECONDS", 0.05)
     async with mirrored(tmp_path) as (journal, copies, log):
         log.append(BODIES[0], leg=0)
-        await grows_to(path, frame(BODIES[0]))
+        await grows_to(path, frame_message(BODIES[0]))
         monkeypatch.setattr(os, "write", write_while_there_is_room)
         for body in BODIES[1:]:
             log.append(body, leg=0)
-        await until(lambda: "mirror_problem" in copies.told("st_a"))
-        problem = copies.told("st_a")["mirror_problem"]
+        await until(lambda: "mirror_problem" in copies.status_of("st_a"))
+        problem = copies.status_of("st_a")["mirror_problem"]
         assert problem == (
             "the file has the messages to cursor 1 only (No space left on device); "
             "poll_events still has them all"
         )
-        assert path.read_bytes() == frame(BODIES[0])
+        assert path.read_bytes() == frame_message(BODIES[0])
         assert log.last == len(BODIES)  # the journal is not held up
         monkeypatch.setattr(os, "write", write)
         await grows_to(path, WHOLE)
         await end(journal, log)
-        await until(lambda: "mirror_problem" not in copies.told("st_a"))
+        await until(lambda: "mirror_problem" not in copies.status_of("st_a"))
 
 
 async def test_a_folder_that_cannot_be_is_told_and_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / "watched").write_text("a file stands here")
     async with mirrored(tmp_path) as (journal, copies, log):
         log.append("x", leg=0)
-        await until(lambda: "mirror_problem" in copies.told("st_a"))
+        await until(lambda: "mirror_problem" in copies.status_of("st_a"))
         await end(journal, log)
         page = await journal.read("st_a", 0, limit=9, max_chars=9)
     assert [entry.body for entry in page.entries] == ["x"]
@@ -130,7 +130,7 @@ async def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "watched" / "st_a.jsonl").symlink_to(tmp_path / "other")
     async with mirrored(tmp_path) as (journal, copies, log):
         log.append("x", leg=0)
-        await until(lambda: "mirror_problem" in copies.told("st_a"))
+        await until(lambda: "mirror_problem" in copies.status_of("st_a"))
         await end(journal, log)
     assert (tmp_path / "other").read_text() == ""
 
@@ -139,7 +139,7 @@ async def test_without_a_folder_nothing_is_copied_or_told(tmp_path: Path) -> Non
     async with open_journal(tmp_path) as journal, open_mirror(journal, None) as copies:
         await journal.begin("st_a", {})
         copies.follow("st_a")
-        assert copies.told("st_a") == {}
+        assert copies.status_of("st_a") == {}
 
 
 def test_a_page_is_added_whole_or_not_at_all(
@@ -177,6 +177,6 @@ async def test_a_files_whole_stream_is_mirrored_where_the_status_says(
         messages, _ = await host.read_all(stream_id, wait_s=20)
         (listed,) = (await host.call("list_streams")).status["streams"]
         assert listed["mirror"] == told == str(tmp_path / "watched" / f"{stream_id}.jsonl")
-        await grows_to(Path(told), b"".join(map(frame, messages)))
+        await grows_to(Path(told), b"".join(map(frame_message, messages)))
         checked = await host.call("check_setup")
     assert checked.status["mirror"] == str(tmp_path / "watched")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.capture.page_server import PageServer
 from ih_mcp.capture.serve import page_server_of
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -32,7 +32,7 @@ class Room:
     """Between server and stand-in, where one was asked for."""
 
     async def start(self, api: str = "v1") -> Stream:
-        stream = await self.runtime.start_stream(Opening(api=api))
+        stream = await self.runtime.start_stream(StreamOptions(api=api))
         await stream.opened()
         return stream
 

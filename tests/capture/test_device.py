@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.app.runtime import Opening
+from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.media.camera import record
 from ih_mcp.media.cutter import Segment
@@ -147,7 +147,9 @@ async def test_a_stuck_uplink_never_slows_the_camera(open_room: OpenRoom) -> Non
     """The stand-in reads nothing after the first segment; its source is as fast as it can be."""
     async with open_room({"at": "segment", "n": 1, "stall": "reading"}) as room:
         source = FAST.replace("320x240", "640x480")
-        stream = await room.runtime.record_camera(Opening(), read_inputs(source), max_seconds=120)
+        stream = await room.runtime.record_camera(
+            StreamOptions(), read_inputs(source), max_seconds=120
+        )
         with anyio.fail_after(40):
             await stream.until(lambda: stream.let_go_seconds > 0)
         assert stream.record()["lost"]["let_go_s"] > 0  # type: ignore[index]  # a mapping

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ih_mcp.errors import JournalError, LocalProtocolError, MediaError, RemoteProtocolError
 from ih_mcp.journal import FILE_NAME
 from ih_mcp.journal.store import Batch, Entry, Store
-from ih_mcp.mcp_server.stdio import Item, errors_for
+from ih_mcp.mcp_server.stdio import Incoming, make_errors
 from ih_mcp.media.containers.container import READERS, Reader
 from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.streams.outbox import Entry as Beginning
@@ -195,12 +195,12 @@ def _atoms(make: Callable[[], Reader], pieces: Sequence[bytes]) -> object:
 def line(data: bytes) -> None:
     """Each line has one answer or is one message; each answer is one line of JSON."""
     text = data.split(b"\n")[0].decode(errors="replace")
-    item: Item
+    item: Incoming
     try:
         item = SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
     except ValidationError as exc:
         item = exc
-    answers = [*errors_for(item, text)]
+    answers = [*make_errors(item, text)]
     for answer in answers:
         written = answer.model_dump_json(by_alias=True)
         assert "\n" not in written

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.bench_pace import TIMELINE, make_clip, paced
-from ih_mcp.app.runtime import Opening, open_runtime
+from ih_mcp.app.runtime import StreamOptions, open_runtime
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.streams.pacing import PaceName
@@ -57,7 +57,7 @@ async def test_on_our_own_stand_in_a_quiet_file_takes_as_long_as_its_analysis(
     )
     began = time.monotonic()
     async with open_runtime(settings, trusted=True) as runtime:
-        stream = await runtime.stream_file(str(clip), Opening(), pace=PaceName.AUTO)
+        stream = await runtime.stream_file(str(clip), StreamOptions(), pace=PaceName.AUTO)
         await stream.until(lambda: False)
         status = stream.record()
     took = time.monotonic() - began

@@ -26,13 +26,13 @@ from hypothesis import strategies as st
 from mcp.server.mcpserver import Context
 from mcp_types import TextContent
 
-from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import open_journal
 from ih_mcp.mcp_server import push_tools
 from ih_mcp.mcp_server.answers import failure
 from ih_mcp.mcp_server.push_tools import PushSegment, push_segment
-from ih_mcp.mcp_server.tool import Call
+from ih_mcp.mcp_server.tool import ToolCall
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import Socket
 from ih_mcp.settings import read_settings
@@ -89,7 +89,7 @@ async def room(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 
 async def tool(room: Room, **arguments: Any) -> dict[str, Any]:
     """What the tool says of a push; of an error its facts."""
-    call = Call(PushSegment(**arguments), room.runtime, cast("Context[Any, Any]", None))
+    call = ToolCall(PushSegment(**arguments), room.runtime, cast("Context[Any, Any]", None))
     try:
         result = await push_segment(call)
     except IhMcpError as exc:
@@ -151,7 +151,7 @@ async def drive(
     places = list(accumulate([first, *sizes[1:]], initial=0))
     parts = [room.recordings[name][a:b] for a, b in pairwise(places)]
     parts = [part for part in parts if part]
-    stream = await room.runtime.start_stream(Opening(api="v1"))
+    stream = await room.runtime.start_stream(StreamOptions(api="v1"))
     await stream.opened()
     model = Model()
     for action in actions:

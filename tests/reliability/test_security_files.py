@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp import files
-from ih_mcp.app import disk
-from ih_mcp.app.disk import DiskCalls
+from ih_mcp.app import disk_calls
+from ih_mcp.app.disk_calls import DiskCalls
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import open_file, program_places
@@ -168,7 +168,7 @@ async def test_s35_a_long_path_is_refused_at_once(path: str, tmp_path: Path) -> 
 async def test_s35_what_hangs_takes_no_thread_from_others_and_ends_in_a_refusal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(disk, "DISK_SECONDS", 0.2)
+    monkeypatch.setattr(disk_calls, "DISK_SECONDS", 0.2)
     calls, hangs, codes = DiskCalls(), threading.Event(), []
 
     async def call() -> None:
@@ -186,7 +186,7 @@ async def test_s35_what_hangs_takes_no_thread_from_others_and_ends_in_a_refusal(
         with pytest.raises(PathError, match="asked for before does not answer"):
             await calls.call(lambda: 1)  # at once: no thread is tried
         hangs.set()
-        while calls.left_behind():
+        while calls.hanging_calls():
             await anyio.lowlevel.checkpoint()
         assert await calls.call(lambda: 1) == 1
 

@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from ih_mcp.app.credentials import LOCAL_KEY
-from ih_mcp.app.runtime import Opening, Runtime, open_runtime
+from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.capture.connection_limit import MAX_CONNECTIONS
 from ih_mcp.capture.page_server import PageServer
 from ih_mcp.capture.serve import open_page_server
@@ -96,7 +96,7 @@ async def test_s29_another_program_gets_in_with_no_key_but_that_of_the_process(
 
 async def test_s29_its_own_process_gets_in(local: Runtime) -> None:
     assert (await local_client(local)).status_code == 101
-    stream = await local.start_stream(Opening(api="v1"))
+    stream = await local.start_stream(StreamOptions(api="v1"))
     await stream.opened()
     minted = await local.mint("/v1/auth", local.credentials.key_pair().body())
     token = Token.from_body(minted.encode())

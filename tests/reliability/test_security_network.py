@@ -26,7 +26,7 @@ from anyio.abc import SocketAttribute
 
 from bench.bench_load_tls import trusted_certificate
 from ih_mcp.app import setup_check as check
-from ih_mcp.app.setup_check import _reached
+from ih_mcp.app.setup_check import _describe_reach
 from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import rest
@@ -232,7 +232,7 @@ async def go(way: str, endpoint: str) -> None:
             async with open_rest(endpoint) as client:
                 await client.post("/v1/auth", {})
         case _:
-            await _reached(endpoint, "v1")
+            await _describe_reach(endpoint, "v1")
 
 
 async def failure_of(way: str, endpoint: str = ENDPOINT) -> IhMcpError:
@@ -587,7 +587,7 @@ async def test_s49_a_dead_address_does_not_hold_up_the_other(way: str, dead_port
 async def test_s49_check_is_not_held_up_either(dead_port: int) -> None:
     async with answering_at(dead_port, Between(says=REFUSED)):
         with anyio.fail_after(4):
-            assert await _reached(f"http://dual.invalid:{dead_port}", "v1") == "reachable"
+            assert await _describe_reach(f"http://dual.invalid:{dead_port}", "v1") == "reachable"
 
 
 async def test_s49_over_tls_the_name_is_asked_for_and_checked(

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ih_mcp import cli
-from ih_mcp.app.jsonl import frame
+from ih_mcp.app.jsonl import frame_message
 from ih_mcp.cli.browser import in_browser
 from ih_mcp.errors import JournalError
 from ih_mcp.harmless import harmless
-from ih_mcp.mcp_server.picture_tools import _write
+from ih_mcp.mcp_server.picture_tools import _draw_and_write
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.timeline.model import Drawing
@@ -89,7 +89,7 @@ def test_s24_a_folder_that_is_a_link_takes_no_picture(tmp_path: Path) -> None:
     before = photos(theirs)
     (tmp_path / "pictures").symlink_to(theirs)
     with pytest.raises(JournalError, match="no folder, or a link to one"):
-        _write(tmp_path / "pictures", drawing(), "html")
+        _draw_and_write(tmp_path / "pictures", drawing(), "html")
     assert seen(theirs) == before
 
 
@@ -99,7 +99,7 @@ def test_s24_a_folder_that_others_can_change_takes_no_picture(tmp_path: Path) ->
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(JournalError, match="other users can change this folder"):
-        _write(folder, drawing(), "html")
+        _draw_and_write(folder, drawing(), "html")
     assert names_of(folder) == set()
 
 
@@ -117,7 +117,7 @@ def test_s24_only_the_oldest_of_our_pictures_go_and_a_folder_among_them_is_nothi
     target.write_bytes(b"theirs")
     link.symlink_to(target)
     for _ in range(2):
-        path, _data = _write(tmp_path, drawing(), "html")
+        path, _data = _draw_and_write(tmp_path, drawing(), "html")
         left = names_of(tmp_path) - others - {"target", path.name}
         assert left == set(ours[20:])
     assert (target.read_bytes(), link.is_symlink(), folder.is_dir()) == (b"theirs", True, True)
@@ -132,7 +132,7 @@ def test_s24_nothing_is_written_through_a_link_of_a_pictures_name(tmp_path: Path
     for name in (target, tmp_path / "nowhere"):
         (folder / "st_1.html").symlink_to(name)
         with pytest.raises(JournalError, match=r"st_1\.html: it is a link"):
-            _write(folder, drawing(), "html")
+            _draw_and_write(folder, drawing(), "html")
         (folder / "st_1.html").unlink()
     assert target.read_bytes() == b"theirs"
     assert not (tmp_path / "nowhere").exists()
@@ -300,7 +300,7 @@ def service_of_messages(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_s31_messages_reach_a_terminal_as_escapes_and_a_pipe_as_they_came(
     tmp_path: Path, dialogue: Path
 ) -> None:
-    raw = b"".join(map(frame, HOSTILE_MESSAGES))
+    raw = b"".join(map(frame_message, HOSTILE_MESSAGES))
     with service_of_messages(tmp_path) as env:
         stream = [*forked(), "stream", str(dialogue), "--pace", "fast"]
         shown, _, code = on_a_terminal(stream, env)

@@ -61,7 +61,7 @@ async def test_an_invented_version_goes_all_the_way_by_key_pair(
     ):
         settings = read_settings(key_id="kid", key_secret="a-secret")
         credentials = Credentials(settings, always(running.url))
-        bearer = await (await credentials.give("v3")).bearer()
+        bearer = await (await credentials.get_credential("v3")).bearer()
         stream = await registry.start(
             Plan(dialect=find_dialect("v3"), base_url=running.url),
             partial(open_socket, bearer=bearer),

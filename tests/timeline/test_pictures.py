@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.timeline.formats import picture
+from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import draw
 from ih_mcp.timeline.model import Drawing, Timeline
@@ -137,7 +137,7 @@ def odd_drawing() -> Drawing:
 
 
 @pytest.mark.parametrize("kind", ["svg", "html"])
-def test_words_that_cannot_be_written_keep_no_file_from_being_one(kind: str) -> None:
+def test_words_that_cannot_be_written_keep_no_file_from_being_one(kind: FileKind) -> None:
     text = picture(odd_drawing(), kind).decode()
     words = re.sub(r"<script[\s\S]*?</script>", "", text)
     assert "$\\foo$ 5$ \ufffd]0;title" in words

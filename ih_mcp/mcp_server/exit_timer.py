@@ -1,7 +1,7 @@
-"""The end of the process in time, whatever the event loop or a thread of it is busy with.
+"""Ends the process in time, whatever the event loop or one of its threads is busy with.
 
-A host kills a server 2 s after it closed its input. Who sees the end therefore counts down in a
-thread: the loop may be flooded, or wait for a thread that draws or hangs on a lost drive.
+A host kills a server 2 s after it closed its input. The countdown runs in a thread of its own: the
+event loop may be flooded, or may wait for a thread that draws or that a lost drive holds up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 HARD_EXIT_SECONDS = 1.3
 
 
-class Leaving:
+class ExitTimer:
     """Ends the process `seconds` after the first end that was seen.
 
     Its methods may be called in any thread.
@@ -25,35 +25,35 @@ class Leaving:
     def __init__(self, seconds: float = HARD_EXIT_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._leaves_at: float | None = None
+        self._exits_at: float | None = None
         self.code = 0
-        """What the process ends with."""
+        """The exit code of the process."""
 
-    def begin(self, code: int = 0) -> None:
-        """The host has gone, or asks us to go."""
+    def start(self, code: int = 0) -> None:
+        """Start the countdown; only the first call counts."""
         with self._lock:
-            if self._leaves_at is not None:
+            if self._exits_at is not None:
                 return
             self.code = code
-            self._leaves_at = time.monotonic() + self._seconds
-        threading.Thread(target=self._leave, name="leaving", daemon=True).start()
+            self._exits_at = time.monotonic() + self._seconds
+        threading.Thread(target=self._exit_in_time, name="exit-timer", daemon=True).start()
 
-    def put_off(self) -> None:
-        """What came before the end of input is still being taken: count from now on."""
+    def postpone(self) -> None:
+        """Start the countdown again: lines before the end of input are still being read."""
         with self._lock:
-            if self._leaves_at is not None and self.code == 0:
-                self._leaves_at = time.monotonic() + self._seconds
+            if self._exits_at is not None and self.code == 0:
+                self._exits_at = time.monotonic() + self._seconds
 
-    def _leave(self) -> None:
-        assert self._leaves_at is not None  # set before the thread began
-        while (left := self._leaves_at - time.monotonic()) > 0:
+    def _exit_in_time(self) -> None:
+        assert self._exits_at is not None  # set before the thread began
+        while (left := self._exits_at - time.monotonic()) > 0:
             time.sleep(left)
         os._exit(self.code)  # at once: standard error may be what everybody waits for
 
 
 @contextmanager
-def on_signals(leaving: Leaving, tell: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT begin the end; `tell` is called in a thread then.
+def exit_on_signals(exit_timer: ExitTimer, notify: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT start the countdown; then `notify` is called in a thread.
 
     Python runs handlers in the main thread, which may be busy: the wake-up descriptor is written
     to by the system's own handler.
@@ -67,8 +67,8 @@ def on_signals(leaving: Leaving, tell: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         while data := os.read(reader, 1):
             if data[0] in numbers:
-                leaving.begin(128 + data[0])
-                tell()
+                exit_timer.start(128 + data[0])
+                notify()
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
     try:

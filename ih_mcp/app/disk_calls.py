@@ -17,19 +17,19 @@ _MAX_CALLS = 8
 
 
 class DiskCalls:
-    """Calls in threads of their own; one that hangs is left behind.
+    """Runs each call in a thread; the caller does not wait for one that hangs.
 
-    At most `_MAX_CALLS` run at a time, so that those which hang take no thread from anybody else.
-    Where as many were left behind, the next ones are refused at once.
+    At most `_MAX_CALLS` run at a time, so that hanging calls use up no other threads. While as many
+    hang, further calls are refused at once.
     """
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(_MAX_CALLS)
         self._running: dict[object, float] = {}
-        """When each began, by the monotonic clock; written by the threads."""
+        """When each running call began, by the monotonic clock; written by the threads."""
 
     async def call(self, work: Callable[[], T]) -> T:
-        """What `work` gives.
+        """The result of `work`.
 
         Raises:
             PathError: It took longer than `DISK_SECONDS`, or too many before it still do.
@@ -43,7 +43,7 @@ class DiskCalls:
             finally:
                 del self._running[key]
 
-        if self.left_behind() >= _MAX_CALLS:
+        if self.hanging_calls() >= _MAX_CALLS:
             raise _unreachable("the drive of files asked for before does not answer")
         try:
             with anyio.fail_after(DISK_SECONDS):
@@ -51,8 +51,8 @@ class DiskCalls:
         except TimeoutError:
             raise _unreachable(f"the file could not be read within {DISK_SECONDS:g} s") from None
 
-    def left_behind(self) -> int:
-        """How many have run for longer than anybody waits for them."""
+    def hanging_calls(self) -> int:
+        """How many calls run for longer than `DISK_SECONDS`."""
         oldest = time.monotonic() - DISK_SECONDS
         return sum(began <= oldest for began in list(self._running.values()))
 
