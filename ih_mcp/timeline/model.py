@@ -17,7 +17,7 @@ from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
-from ih_mcp.wire.spans import EngagementSpan, Fields, Lifecycle, Range, Span
+from ih_mcp.wire.spans import EngagementSpan, Fields, Lifecycle, MediaRange, Span
 
 Drawing = dict[str, object]
 """One timeline as plain values; `Timeline.as_json` tells its names."""
@@ -275,7 +275,7 @@ def _numbered(value: object) -> object:
     return value
 
 
-def _pair(item: Range) -> list[float]:
+def _pair(item: MediaRange) -> list[float]:
     return [item.start_seconds, item.end_seconds]
 
 

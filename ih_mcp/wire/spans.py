@@ -1,16 +1,14 @@
-"""Lives of signals, engagement and conversation quality, folded from messages and told as messages.
+"""Spans of signals, engagement and conversation quality, folded from the messages of a server.
 
-A signal is inactive or active; each type has at most one open span. `Lifecycle` reads what a
-server says into spans, for summaries and pictures only: the relay never passes through here.
-`Emission` is the other direction, for the stand-in: what was seen in a window becomes the
-messages that tell what changed.
+A signal is inactive or active; each type has at most one open span. `Lifecycle` serves summaries
+and pictures only: the relay never passes through here.
 
 ::
 
-    inactive --present--> active      signal.detected   start of the window
-    active   --changed--> active      signal.updated    start of the window
-    active   --absent---> inactive    signal.ended      end of the last window that had it
-    active   --close----> inactive    signal.ended      end of the media
+    inactive --detected--> active      signal.detected   start of the window
+    active   --updated---> active      signal.updated    start of the window
+    active   --ended-----> inactive    signal.ended      end of the last window that had it
+    active   --close-----> inactive    (no message)      end of the media
 
 docs: stream-analyze v1; skill: stream-analyze v2; the times are inferred from the samples there.
 """
@@ -18,15 +16,12 @@ docs: stream-analyze v1; skill: stream-analyze v2; the times are inferred from t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from .dialects import Dialect
 from .messages import Reading, ServerMessage
 from .progress import is_media_time, newest_items
 
 Fields = Mapping[str, object]
-
-# --- reading -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +53,7 @@ class EngagementSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class MediaRange:
     """A stretch of media time, in seconds; the end is outside."""
 
     start_seconds: float
@@ -80,9 +75,9 @@ class Lifecycle:
         self.quality_timeline: list[Fields] = []
         """One entry per closed period, as they came."""
         self.feedback: list[str] = []
-        self.dropped: list[Range] = []
+        self.dropped: list[MediaRange] = []
         """Media that nobody analysed."""
-        self.degraded: list[Range] = []
+        self.degraded: list[MediaRange] = []
         """Media that was analysed with part of its picture."""
         self.latest_seconds = 0.0
         """The latest media time any message named."""
@@ -127,7 +122,7 @@ class Lifecycle:
                 self._change(item, offset)
             elif signal_type:
                 self._open[signal_type] = len(self._spans)
-                start = self._time(item, "start", "t", offset=offset)
+                start = self._read_time(item, "start", "t", offset=offset)
                 self._spans.append(_span(item, signal_type, start))
 
     def _update(self, data: Fields, offset: float) -> None:
@@ -138,7 +133,7 @@ class Lifecycle:
                 self._detect(item, offset)
 
     def _change(self, item: Fields, offset: float) -> None:
-        self._time(item, "start", "t", offset=offset)
+        self._read_time(item, "start", "t", offset=offset)
         index = self._open[_name(item)]
         span = self._spans[index]
         self._spans[index] = replace(
@@ -148,22 +143,22 @@ class Lifecycle:
             changes=span.changes + 1,
         )
 
-    def _ended(self, data: Fields, offset: float) -> None:
+    def _end_signals(self, data: Fields, offset: float) -> None:
         for item in _signals(data):
-            self._end(_name(item), self._time(item, "end", "t", offset=offset))
+            self._end(_name(item), self._read_time(item, "end", "t", offset=offset))
 
     def _end(self, signal_type: str, end: float, *, implicitly: bool = False) -> None:
         index = self._open.pop(signal_type, None)
-        if index is None:  # an end without a beginning tells nothing
+        if index is None:  # an end without a beginning says nothing
             return
         span = self._spans[index]
         self._spans[index] = replace(
             span, end_seconds=max(end, span.start_seconds), ends_implicitly=implicitly
         )
 
-    def _engage(self, data: Fields, offset: float) -> None:
+    def _begin_engagement(self, data: Fields, offset: float) -> None:
         state = _text(data.get("state"))
-        start = self._time(data, "start", "t", offset=offset)
+        start = self._read_time(data, "start", "t", offset=offset)
         if state and (not self.engagement or self.engagement[-1].state != state):
             self._end_engagement(start)
             self.engagement.append(EngagementSpan(state=state, start_seconds=start))
@@ -173,47 +168,50 @@ class Lifecycle:
             last = self.engagement[-1]
             self.engagement[-1] = replace(last, end_seconds=max(end, last.start_seconds))
 
-    def _quality(self, data: Fields, offset: float) -> None:
+    def _update_quality(self, data: Fields, offset: float) -> None:
         overall = data.get("overall") or data.get("scores")  # blog: scores
         if isinstance(overall, Mapping):
             self.quality_overall = overall
         for entry in newest_items(data.get("timeline")):
-            end = self._time(entry, "end", offset=offset)
-            start = self._time(entry, "start", offset=offset)
+            end = self._read_time(entry, "end", offset=offset)
+            start = self._read_time(entry, "start", offset=offset)
             self.quality_timeline.append({**entry, "start": start, "end": end})
 
-    def _tell(self, data: Fields, _offset: float) -> None:
+    def _add_feedback(self, data: Fields, _offset: float) -> None:
         if text := _text(data.get("feedback")):
             self.feedback.append(text)
 
-    def _drop(self, data: Fields, offset: float) -> None:
-        self.dropped += self._ranges(data, offset)
+    def _add_dropped(self, data: Fields, offset: float) -> None:
+        self.dropped += self._read_ranges(data, offset)
 
-    def _degrade(self, data: Fields, offset: float) -> None:
-        self.degraded += self._ranges(data, offset)
+    def _add_degraded(self, data: Fields, offset: float) -> None:
+        self.degraded += self._read_ranges(data, offset)
 
-    def _ranges(self, data: Fields, offset: float) -> list[Range]:
+    def _read_ranges(self, data: Fields, offset: float) -> list[MediaRange]:
         return [
-            Range(self._time(item, "start", offset=offset), self._time(item, "end", offset=offset))
+            MediaRange(
+                self._read_time(item, "start", offset=offset),
+                self._read_time(item, "end", offset=offset),
+            )
             for item in newest_items(data.get("ranges"))
         ]
 
-    def _result(self, data: Fields, offset: float) -> None:
-        """v0: everything about one segment at once, already with its ends."""
+    def _add_result(self, data: Fields, offset: float) -> None:
+        """v0: one message has all signals of a segment, with their ends."""
         nested = data.get("data")  # early v0: data.signal[]
         body = nested if isinstance(nested, Mapping) else data
         for item in _signals(body) if _has_signals(body) else ():
-            start = self._time(item, "start", offset=offset)
-            end = self._time(item, "end", offset=offset)
+            start = self._read_time(item, "start", offset=offset)
+            end = self._read_time(item, "end", offset=offset)
             self._spans.append(replace(_span(item, _name(item), start), end_seconds=end))
         for item in newest_items(body.get("engagement_state")):
-            self._engage(item, offset)
-            self._time(item, "end", offset=offset)
+            self._begin_engagement(item, offset)
+            self._read_time(item, "end", offset=offset)
         quality = body.get("conversation_quality")
         if isinstance(quality, Mapping):
-            self._quality(quality, offset)
+            self._update_quality(quality, offset)
 
-    def _time(self, item: Fields, *names: str, offset: float) -> float:
+    def _read_time(self, item: Fields, *names: str, offset: float) -> float:
         for name in names:
             value = item.get(name)
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -228,13 +226,13 @@ class Lifecycle:
 _FOLDS: Mapping[str, Callable[[Lifecycle, Fields, float], None]] = {
     "signal.detected": Lifecycle._detect,  # noqa: SLF001 - rows of the class above
     "signal.updated": Lifecycle._update,  # noqa: SLF001
-    "signal.ended": Lifecycle._ended,  # noqa: SLF001
-    "engagement.updated": Lifecycle._engage,  # noqa: SLF001
-    "conversation_quality.updated": Lifecycle._quality,  # noqa: SLF001
-    "feedback.generated": Lifecycle._tell,  # noqa: SLF001
-    "coverage.dropped": Lifecycle._drop,  # noqa: SLF001
-    "coverage.degraded": Lifecycle._degrade,  # noqa: SLF001
-    "result": Lifecycle._result,  # noqa: SLF001
+    "signal.ended": Lifecycle._end_signals,  # noqa: SLF001
+    "engagement.updated": Lifecycle._begin_engagement,  # noqa: SLF001
+    "conversation_quality.updated": Lifecycle._update_quality,  # noqa: SLF001
+    "feedback.generated": Lifecycle._add_feedback,  # noqa: SLF001
+    "coverage.dropped": Lifecycle._add_dropped,  # noqa: SLF001
+    "coverage.degraded": Lifecycle._add_degraded,  # noqa: SLF001
+    "result": Lifecycle._add_result,  # noqa: SLF001
 }
 
 
@@ -268,103 +266,3 @@ def _name(item: Fields) -> str:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-# --- telling -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A signal that is present in one window."""
-
-    signal_type: str
-    probability: str
-    """`high`, `medium` or `low`."""
-    rationale: str
-    modality: tuple[str, ...] = ("video",)  # sdk 1.3.4: what v1 sends
-
-
-@dataclass(slots=True)
-class _Life:
-    seen: Seen
-    end_seconds: float
-
-
-@dataclass(slots=True)
-class Emission:
-    """What changed from window to window, as messages.
-
-    Inside a window: ended, detected, updated, engagement, quality (chosen; no source says).
-    Times are those of the window. Windows come in order of their start.
-    """
-
-    dialect: Dialect
-    _lives: dict[str, _Life] = field(default_factory=dict)
-    _engagement: str | None = None
-
-    def window(
-        self,
-        start_seconds: float,
-        end_seconds: float,
-        seen: Sequence[Seen],
-        *,
-        engagement: str | None = None,
-        quality: Fields | None = None,
-    ) -> list[Reading]:
-        """The messages for one window.
-
-        Args:
-            engagement: The state in this window; None where nothing can be said.
-            quality: The `data` of a quality message that is due now.
-        """
-        present = {item.signal_type: item for item in seen}
-        gone = [name for name in self._lives if name not in present]
-        messages = [self._end(name) for name in gone]
-        new = [item for name, item in present.items() if name not in self._lives]
-        changed = [
-            item
-            for name, item in present.items()
-            if name in self._lives and self._differs(self._lives[name].seen, item)
-        ]
-        messages += [self._signal("signal.detected", item, start_seconds) for item in new]
-        messages += [self._signal("signal.updated", item, start_seconds) for item in changed]
-        for name, item in present.items():
-            self._lives[name] = _Life(item, end_seconds)
-        if engagement is not None and engagement != self._engagement:
-            self._engagement = engagement
-            messages.append(
-                Reading("engagement.updated", {"state": engagement, "start": start_seconds})
-            )
-        if quality is not None:
-            messages.append(Reading("conversation_quality.updated", quality))
-        return messages
-
-    def finish(self, end_seconds: float) -> list[Reading]:
-        """The ends of what is still active, at the end of the media."""
-        for life in self._lives.values():
-            life.end_seconds = max(life.end_seconds, end_seconds)
-        return [self._end(name) for name in list(self._lives)]
-
-    def _end(self, name: str) -> Reading:
-        life = self._lives.pop(name)
-        return Reading("signal.ended", {"signal_type": name, "end": life.end_seconds})
-
-    def _signal(self, kind: str, item: Seen, start: float) -> Reading:
-        fields: dict[str, object] = {
-            "signal_type": item.signal_type,
-            "start": start,
-            "probability": item.probability,
-        }
-        if self.dialect.coaching is None:
-            fields["rationale"] = item.rationale
-        if self.dialect.has_modality:
-            fields["modality"] = list(item.modality)
-        return Reading(kind, fields)
-
-    def _differs(self, before: Seen, now: Seen) -> bool:
-        """Docs v1: the probability; sdk 1.3.4: v1 also modality; skill v2: also the rationale."""
-        if before.probability != now.probability:
-            return True
-        if self.dialect.has_modality:
-            return before.modality != now.modality
-        return before.rationale != now.rationale

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.standin.analysis.coverage import Ranges
-from ih_mcp.wire.spans import Range
+from ih_mcp.wire.spans import MediaRange
 
 spans = st.lists(
-    st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: Range(*sorted(pair))),
+    st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: MediaRange(*sorted(pair))),
     max_size=12,
 )
 
@@ -24,7 +24,7 @@ def seconds_in(ranges: Ranges) -> set[int]:
 
 @given(spans)
 def test_ranges_hold_what_was_added_in_ascending_stretches_that_do_not_touch(
-    added: list[Range],
+    added: list[MediaRange],
 ) -> None:
     ranges = Ranges(added)
     expected = {s for item in added for s in range(int(item.start_seconds), int(item.end_seconds))}
@@ -35,7 +35,7 @@ def test_ranges_hold_what_was_added_in_ascending_stretches_that_do_not_touch(
 
 
 @given(spans, st.integers(0, 40), st.integers(0, 40))
-def test_what_is_missing_is_what_is_not_within(added: list[Range], a: int, b: int) -> None:
+def test_what_is_missing_is_what_is_not_within(added: list[MediaRange], a: int, b: int) -> None:
     start, end = sorted((a, b))
     ranges = Ranges(added)
     inside, missing = ranges.within(start, end), ranges.missing(start, end)
@@ -44,7 +44,7 @@ def test_what_is_missing_is_what_is_not_within(added: list[Range], a: int, b: in
 
 
 def test_stretches_that_are_nearly_joined_count_as_one() -> None:
-    ranges = Ranges([Range(0, 1), Range(3, 4)], join_seconds=1.0)
-    assert list(ranges) == [Range(0, 1), Range(3, 4)]
+    ranges = Ranges([MediaRange(0, 1), MediaRange(3, 4)], join_seconds=1.0)
+    assert list(ranges) == [MediaRange(0, 1), MediaRange(3, 4)]
     ranges.add(1.9, 2.1)
-    assert list(ranges) == [Range(0, 4)]
+    assert list(ranges) == [MediaRange(0, 4)]

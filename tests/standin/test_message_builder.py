@@ -9,7 +9,7 @@ from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Reading
-from ih_mcp.wire.spans import Lifecycle, Range
+from ih_mcp.wire.spans import Lifecycle, MediaRange
 
 from .fakes import seen
 
@@ -37,8 +37,8 @@ def test_what_comes_first_is_what_nobody_covered_before() -> None:
     messages = teller.window(
         Window(4, 12, 20),
         observations,
-        present=Ranges([Range(12, 20)]),
-        degraded=Ranges([Range(13, 16)]),
+        present=Ranges([MediaRange(12, 20)]),
+        degraded=Ranges([MediaRange(13, 16)]),
         config=Config(
             include=("conversation_quality_overall",), goal_dimensions=("clarity", "energy")
         ),
@@ -59,7 +59,7 @@ def test_a_signal_the_session_cannot_report_is_left_out() -> None:
     messages = telling().window(
         Window(0, 0, 8),
         Observations(signals=[seen("stress")]),
-        present=Ranges([Range(0, 8)]),
+        present=Ranges([MediaRange(0, 8)]),
         degraded=Ranges(),
         config=Config(),
         published=("agreement",),
@@ -68,17 +68,17 @@ def test_a_signal_the_session_cannot_report_is_left_out() -> None:
 
 
 gaps = st.lists(
-    st.tuples(st.integers(0, 60), st.integers(2, 12)).map(lambda g: Range(g[0], g[0] + g[1])),
+    st.tuples(st.integers(0, 60), st.integers(2, 12)).map(lambda g: MediaRange(g[0], g[0] + g[1])),
     max_size=4,
 )
 
 
 @given(st.integers(3, 60), gaps, st.sets(st.integers(0, 20)))
 def test_billed_and_dropped_seconds_are_the_media_once_each(
-    end: int, missing: list[Range], shed: set[int]
+    end: int, missing: list[MediaRange], shed: set[int]
 ) -> None:
     """Dropped is exactly what no delivered window covers; billed the union of those windows."""
-    present = Ranges([Range(0, end)])
+    present = Ranges([MediaRange(0, end)])
     for gap in missing:
         present = Ranges(
             [*present.within(0, gap.start_seconds), *present.within(gap.end_seconds, 99)]

@@ -18,7 +18,7 @@ from ih_mcp.standin.server.serve import serve
 from ih_mcp.standin.sessions.realtime import NO_GUIDANCE, RealtimeMessageBuilder
 from ih_mcp.wire.dialects import REALTIME
 from ih_mcp.wire.messages import Config, Reading
-from ih_mcp.wire.spans import Range
+from ih_mcp.wire.spans import MediaRange
 from tests.facts import shows
 
 from .fakes import open_toy, toy
@@ -162,7 +162,7 @@ def observation(signal_type: str, modality: tuple[str, ...]) -> Observation:
 def window(
     telling: RealtimeMessageBuilder, seen: Sequence[Observation], config: Config
 ) -> list[Reading]:
-    present = Ranges([Range(0, 8)])
+    present = Ranges([MediaRange(0, 8)])
     return telling.window(
         Window(0, 0, 8),
         Observations(signals=seen, engagement="engaged"),
@@ -222,7 +222,7 @@ def test_recommendations_come_at_their_frequency_where_asked_for(
     config: Config, seconds: float | None
 ) -> None:
     telling = RealtimeMessageBuilder(REALTIME, min_window_seconds=3)
-    present = Ranges([Range(0, 100)])
+    present = Ranges([MediaRange(0, 100)])
     spans: list[tuple[Any, Any]] = []  # of JSON
     for index in range(28):
         at = Window(index, index * 3.0, index * 3.0 + 8)

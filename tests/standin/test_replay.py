@@ -20,11 +20,12 @@ from ih_mcp.standin.analysis.replay import (
     parse_scenario,
     parse_yaml_scenario,
 )
+from ih_mcp.standin.analysis.signal_messages import PresentSignal, SignalMessages
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Reading
-from ih_mcp.wire.spans import Emission, Lifecycle, Seen
+from ih_mcp.wire.spans import Lifecycle
 
 WINDOWS = [Window(index, 3.0 * index, 3.0 * index + 8) for index in range(6)]
 
@@ -111,14 +112,14 @@ def test_the_stand_ins_own_record_is_read_too() -> None:
 
 
 async def test_a_session_played_again_has_the_same_lives() -> None:
-    emission = Emission(V1)
+    emission = SignalMessages(V1)
     first: list[Reading] = []
     for window in WINDOWS:
-        item = Seen(signal_type="interest", probability="low", rationale="So.")
+        item = PresentSignal(signal_type="interest", probability="low", rationale="So.")
         seen = [item] if 1 <= window.index <= 3 else []
         first += emission.window(window.start_seconds, window.end_seconds, seen)
     replay = Replay(parse_scenario([_text(reading) for reading in first]))
-    again = Emission(V1)
+    again = SignalMessages(V1)
     second: list[Reading] = []
     for window in WINDOWS:
         seen_again = (await replay.observe(window)).signals

@@ -6,7 +6,7 @@ import pytest
 
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.spans import Lifecycle, Range
+from ih_mcp.wire.spans import Lifecycle, MediaRange
 
 MESSAGES = """
 {"type": "signal.detected", "data": {"signal_type": "stress", "start": 3}}
@@ -26,5 +26,5 @@ def test_a_number_that_is_no_media_time_reads_as_not_said(number: str) -> None:
     told = [(span.start_seconds, span.end_seconds, span.changes) for span in lifecycle.spans]
     assert told == [(3, 3, 1)]
     assert [span.start_seconds for span in lifecycle.engagement] == [3]
-    assert lifecycle.dropped == [Range(1, 3)]
+    assert lifecycle.dropped == [MediaRange(1, 3)]
     assert lifecycle.latest_seconds == 3

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ih_mcp.standin.analysis.signal_messages import PresentSignal, SignalMessages
 from ih_mcp.wire.dialects import REALTIME, V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Completed, Reading
-from ih_mcp.wire.spans import Emission, EngagementSpan, Lifecycle, Range, Seen, Span
+from ih_mcp.wire.spans import EngagementSpan, Lifecycle, MediaRange, Span
 
 NAMES = ("agreement", "hesitation", "stress")
 
 
-def seen(signal_type: str, probability: str = "high", rationale: str = "why") -> Seen:
-    return Seen(signal_type=signal_type, probability=probability, rationale=rationale)
+def seen(signal_type: str, probability: str = "high", rationale: str = "why") -> PresentSignal:
+    return PresentSignal(signal_type=signal_type, probability=probability, rationale=rationale)
 
 
 def signal(kind: str, **fields: object) -> Reading:
@@ -121,8 +122,8 @@ def test_coverage_and_feedback_are_kept() -> None:
         Reading("coverage.degraded", {"ranges": [{"start": 40, "end": 48}]}),
         Reading("feedback.generated", {"feedback": "Slow down."}),
     )
-    assert lifecycle.dropped == [Range(24, 29)]
-    assert lifecycle.degraded == [Range(40, 48)]
+    assert lifecycle.dropped == [MediaRange(24, 29)]
+    assert lifecycle.degraded == [MediaRange(40, 48)]
     assert lifecycle.feedback == ["Slow down."]
 
 
@@ -181,7 +182,7 @@ def test_fields_of_another_kind_are_read_as_not_said() -> None:
 
 
 def test_a_window_is_told_in_a_fixed_order() -> None:
-    emission = Emission(V2)
+    emission = SignalMessages(V2)
     emission.window(0, 8, [seen("stress"), seen("agreement", "low")])
     messages = emission.window(
         3,
@@ -203,7 +204,7 @@ def test_a_window_is_told_in_a_fixed_order() -> None:
 
 @pytest.mark.parametrize(("dialect", "is_told"), [(V1, False), (V2, True)])
 def test_a_new_rationale_alone_is_told_on_v2_only(dialect: Dialect, is_told: bool) -> None:
-    emission = Emission(dialect)
+    emission = SignalMessages(dialect)
     emission.window(0, 8, [seen("stress", rationale="a")])
     messages = emission.window(3, 11, [seen("stress", rationale="b")])
     assert [m.kind for m in messages] == (["signal.updated"] if is_told else [])
@@ -211,12 +212,12 @@ def test_a_new_rationale_alone_is_told_on_v2_only(dialect: Dialect, is_told: boo
 
 @pytest.mark.parametrize(("dialect", "has_it"), [(V0, False), (V1, True), (V2, False)])
 def test_modality_is_told_where_the_dialect_has_it(dialect: Dialect, has_it: bool) -> None:
-    (message,) = Emission(dialect).window(0, 8, [seen("stress")])
+    (message,) = SignalMessages(dialect).window(0, 8, [seen("stress")])
     assert ("modality" in message.fields) is has_it
 
 
 def test_finishing_ends_what_is_active_at_the_end_of_the_media() -> None:
-    emission = Emission(V1)
+    emission = SignalMessages(V1)
     emission.window(0, 8, [seen("stress")])
     assert emission.finish(9.5) == [Reading("signal.ended", {"signal_type": "stress", "end": 9.5})]
     assert emission.finish(9.5) == []
@@ -234,8 +235,8 @@ windows = st.lists(
 )
 
 
-def told(dialect: Dialect, lives: Sequence[Sequence[Seen]]) -> list[Reading]:
-    emission = Emission(dialect)
+def told(dialect: Dialect, lives: Sequence[Sequence[PresentSignal]]) -> list[Reading]:
+    emission = SignalMessages(dialect)
     messages: list[Reading] = []
     for index, items in enumerate(lives):
         messages += emission.window(index * 3.0, index * 3.0 + 8.0, items)
@@ -244,7 +245,7 @@ def told(dialect: Dialect, lives: Sequence[Sequence[Seen]]) -> list[Reading]:
 
 @given(windows, st.sampled_from([V1, V2]))
 def test_every_detection_has_one_end_and_one_type_lives_once_at_a_time(
-    lives: list[list[Seen]], dialect: Dialect
+    lives: list[list[PresentSignal]], dialect: Dialect
 ) -> None:
     alive: dict[str, bool] = defaultdict(bool)
     for message in told(dialect, lives):
@@ -256,7 +257,7 @@ def test_every_detection_has_one_end_and_one_type_lives_once_at_a_time(
 
 @given(windows, st.sampled_from([V1, V2]))
 def test_what_is_told_folds_back_into_the_windows_it_came_from(
-    lives: list[list[Seen]], dialect: Dialect
+    lives: list[list[PresentSignal]], dialect: Dialect
 ) -> None:
     lifecycle = fold(*told(dialect, lives))
     assert lifecycle.active == ()
@@ -273,7 +274,7 @@ def test_what_is_told_folds_back_into_the_windows_it_came_from(
 
 
 @given(windows)
-def test_a_lost_connection_leaves_no_life_open(lives: list[list[Seen]]) -> None:
+def test_a_lost_connection_leaves_no_life_open(lives: list[list[PresentSignal]]) -> None:
     messages = told(V1, lives)
     for cut in range(len(messages)):
         lifecycle = fold(*messages[:cut])
@@ -288,5 +289,5 @@ def test_feedback_without_a_text_tells_nothing() -> None:
 
 
 def test_a_session_that_coaches_tells_no_rationale() -> None:
-    (told,) = Emission(REALTIME).window(0, 8, [seen("stress")])
+    (told,) = SignalMessages(REALTIME).window(0, 8, [seen("stress")])
     assert "rationale" not in told.fields

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from ih_mcp.errors import ConfigurationError, IhMcpError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
-from ih_mcp.wire.spans import Seen
 
+from .signal_messages import PresentSignal
 from .windows import Window
 
 ENTRY_POINTS = "ih_mcp.analysts"
@@ -53,7 +53,7 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation(Seen):
+class Observation(PresentSignal):
     """A signal seen in a window, with the figures its rationale stands on."""
 
     evidence: Mapping[str, float] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ih_mcp.wire.spans import Range
+from ih_mcp.wire.spans import MediaRange
 
 
 class Ranges:
@@ -14,13 +14,13 @@ class Ranges:
         join_seconds: Stretches closer than this count as one.
     """
 
-    def __init__(self, ranges: Iterable[Range] = (), *, join_seconds: float = 0.0) -> None:
-        self._ranges: list[Range] = []
+    def __init__(self, ranges: Iterable[MediaRange] = (), *, join_seconds: float = 0.0) -> None:
+        self._ranges: list[MediaRange] = []
         self._join_seconds = join_seconds
         for item in ranges:
             self.add(item.start_seconds, item.end_seconds)
 
-    def __iter__(self) -> Iterator[Range]:
+    def __iter__(self) -> Iterator[MediaRange]:
         return iter(self._ranges)
 
     def __eq__(self, other: object) -> bool:
@@ -52,12 +52,12 @@ class Ranges:
         touched = self._ranges[index:last]
         start = min([start_seconds, *(item.start_seconds for item in touched)])
         end = max([end_seconds, *(item.end_seconds for item in touched)])
-        self._ranges[index:last] = [Range(start, end)]
+        self._ranges[index:last] = [MediaRange(start, end)]
 
     def within(self, start_seconds: float, end_seconds: float) -> Ranges:
         """The part inside a stretch."""
         return Ranges(
-            Range(max(item.start_seconds, start_seconds), min(item.end_seconds, end_seconds))
+            MediaRange(max(item.start_seconds, start_seconds), min(item.end_seconds, end_seconds))
             for item in self
             if item.end_seconds > start_seconds and item.start_seconds < end_seconds
         )

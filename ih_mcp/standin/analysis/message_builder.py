@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config, Reading
-from ih_mcp.wire.spans import Emission, Range
+from ih_mcp.wire.spans import MediaRange
 
 from .analyst import Observations
 from .coverage import Ranges
 from .quality import Quality
+from .signal_messages import SignalMessages
 from .windows import Window
 
 _SECTIONS = {  # of `include`: the field of the message
@@ -33,7 +34,7 @@ class MessageBuilder:
 
     def __init__(self, dialect: Dialect, *, min_window_seconds: float) -> None:
         self._min_window_seconds = min_window_seconds
-        self._emission = Emission(dialect)
+        self._emission = SignalMessages(dialect)
         self._quality = Quality()
         self._told_seconds = 0.0
         """Before this, whatever was not covered has been told."""
@@ -135,7 +136,7 @@ def _spans(ranges: Ranges) -> Sequence[Mapping[str, float]]:
     return [_span(item) for item in ranges]
 
 
-def _span(item: Range) -> Mapping[str, float]:
+def _span(item: MediaRange) -> Mapping[str, float]:
     return {"start": round_seconds(item.start_seconds), "end": round_seconds(item.end_seconds)}
 
 

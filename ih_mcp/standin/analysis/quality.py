@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ih_mcp.wire.spans import Seen
+from .signal_messages import PresentSignal
 
 DIMENSIONS = ("clarity", "authority", "energy", "rapport", "learning")  # sdk 1.3.4
 PERIOD_SECONDS = 8.0  # docs: launch blog, "about every 8 s"; the first closes at 11 with 8/3
@@ -47,7 +47,7 @@ class Quality:
     _seconds: float = 0.0
 
     def window(
-        self, end_seconds: float, seen: Sequence[Seen], engagement: str | None
+        self, end_seconds: float, seen: Sequence[PresentSignal], engagement: str | None
     ) -> Mapping[str, object] | None:
         """Take a window in; gives `{"overall", "timeline"}` when it closes a period."""
         self._windows += 1

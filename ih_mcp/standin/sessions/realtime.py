@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from ih_mcp.standin.analysis.analyst import Observation, Observations
 from ih_mcp.standin.analysis.message_builder import MessageBuilder, round_seconds
+from ih_mcp.standin.analysis.signal_messages import PresentSignal
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.wire.dialects import Coaching, Dialect
 from ih_mcp.wire.messages import Config, Reading
-from ih_mcp.wire.spans import Seen
 
 from .service import EnvelopeSession
 from .setup import SessionSetup, select_known
@@ -170,7 +170,7 @@ class RealtimeMessageBuilder(MessageBuilder):
         )
 
 
-def _by_group(item: Observation, groups: Sequence[str]) -> list[Seen]:
+def _by_group(item: Observation, groups: Sequence[str]) -> list[PresentSignal]:
     """What a signal is called by each analysis that reports it.
 
     One of the voice belongs to `audio`; any other stands on the recording as a whole, and so on

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observation, Observations
 from ih_mcp.standin.analysis.quality import Quality
+from ih_mcp.standin.analysis.signal_messages import SignalMessages
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.wire.dialects import Dialect
-from ih_mcp.wire.spans import Emission, Lifecycle
+from ih_mcp.wire.spans import Lifecycle
 
 from .files import FileAnalysis
 
@@ -67,7 +68,7 @@ def make_v1_upload(
 ) -> Json:
     """The answer of a v1 upload. docs: upload-analyze; openapi 2026-05-07; sdk 1.3.4."""
     lives, quality = Lifecycle(), Quality()
-    emission = Emission(dialect)
+    emission = SignalMessages(dialect)
     modalities: dict[str, Sequence[str]] = {}
     for window, observations in seen.windows:
         found = _select_published(observations, dialect.signals)
