@@ -21,16 +21,16 @@ from statistics import median
 import anyio
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
-from ih_mcp.standin.analysis.coverage import Ranges
+from ih_mcp.standin.analysis import Observations
 from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.standin.cues import missing_packages
 from ih_mcp.standin.cues.analyst import _make_engine
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.sessions.pipeline import Hooks, run_analysis
+from ih_mcp.standin.sessions.pipeline import SessionAnalysis, run_analysis
 from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.messages import Config, Error, Reading
+from ih_mcp.wire.messages import Config, Reading
 
 CLIP = Path(__file__).parents[1] / "examples" / "media" / "dialogue.mp4"
 SIZES = ((320, 240), (640, 480), (1280, 720))
@@ -127,7 +127,7 @@ def _told_by(command: list[str]) -> dict[str, float]:
 
 async def _one(media: Path) -> dict[str, float]:
     _make_engine(reports_stress=False)
-    messages: list[Reading | Error] = []
+    messages: list[Reading] = []
     began, wall = _cpu(), time.perf_counter()
     media_seconds = await _stream(media, messages.append)
     own, ffmpeg = (
@@ -162,7 +162,7 @@ async def _first_message(media: Path) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     with anyio.CancelScope() as scope:
 
-        def note(_message: Reading | Error) -> None:
+        def note(_message: Reading) -> None:
             if not told:
                 told["wall"], told["cpu"] = time.perf_counter() - wall, time.process_time() - cpu
                 scope.cancel()
@@ -171,44 +171,44 @@ async def _first_message(media: Path) -> dict[str, float]:
     return told
 
 
-async def _stream(media: Path, note: Callable[[Reading | Error], None]) -> float:
+async def _stream(media: Path, note: Callable[[Reading], None]) -> float:
     """The whole chain on a file; gives the seconds of media in it."""
     app = create_app(ffmpeg=find_ffmpeg())
 
-    async def tell(message: Reading | Error) -> None:
-        note(message)
-
-    async def begin_window(_number: int) -> None: ...
-
-    async def deliver(_present: Ranges) -> None: ...
-
-    hooks = Hooks(
-        tell=tell,
-        config=Config,
-        signals=lambda: V1.signals,
-        begin_window=begin_window,
-        sheds=lambda _number: False,
-        keep=lambda _window, _seen: None,
-        deliver=deliver,
-    )
     options = Options(analyst=choose_analyst("cues").make)
     open_decoder = app.state.standin.open_decoder
+    builder = MessageBuilder(V1, min_window_seconds=options.min_window_seconds)
     async with (
         await anyio.open_file(media, "rb") as file,
-        run_analysis(
-            telling=MessageBuilder(V1, min_window_seconds=options.min_window_seconds),
-            options=options,
-            open_decoder=open_decoder,
-            hooks=hooks,
-        ) as analysis,
+        run_analysis(options=options, open_decoder=open_decoder) as analysis,
+        anyio.create_task_group() as tasks,
     ):
+        tasks.start_soon(_note_messages, analysis, builder, note)
         opens = True
         while data := await file.read(CHUNK_BYTES):
-            await analysis.line.feed(data, segment=1, opens=opens)
+            await analysis.timeline.feed(data, segment=1, opens=opens)
             opens = False
-        await analysis.finish()
-        await analysis.last_words()
-        return analysis.line.end_seconds
+        if (complaint := await analysis.finish()) is not None:
+            raise complaint
+    return analysis.timeline.end_seconds
+
+
+async def _note_messages(
+    analysis: SessionAnalysis, builder: MessageBuilder, note: Callable[[Reading], None]
+) -> None:
+    async for analysed in analysis.windows():
+        assert isinstance(analysed.result, Observations)
+        for message in builder.window(
+            analysed.window,
+            analysed.result,
+            present=analysed.present,
+            degraded=analysed.degraded,
+            config=Config(),
+            published=V1.signals,
+        ):
+            note(message)
+    for message in builder.finish(analysis.timeline.end_seconds, config=Config()):
+        note(message)
 
 
 def _cpu() -> float:

@@ -1,54 +1,31 @@
-"""Media in, messages out: decoding, windows, analyst and telling of one session, joined."""
+"""The media of one session on its way to analysed windows: decoding, windows and the analyst."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
 
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import IhMcpError, MediaError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.standin.analysis.analyst import Analyst, Observations, check_observations
 from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.analysis.media_timeline import MediaTimeline, OpenDecoder, too_short_error
-from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.analysis.windows import Window, WindowGrid, WindowQueue, Work, open_window_queue
 from ih_mcp.standin.options import Options
-from ih_mcp.wire.messages import Config, Error, Reading
+from ih_mcp.wire.messages import Error
 
-_DEGRADED_SECONDS = 2.0  # chosen: a picture missing for longer than this is told
+_DEGRADED_SECONDS = 2.0  # chosen: a picture that is missing for longer than this is reported
 
 logger = logging.getLogger(__name__)
 
 _ANALYST_END_SECONDS = 1.0
 _FAILED = Error(code="ih1001", message="The analysis of a window failed.")
-_Seen = Observations | Error
-
-Tell = Callable[[Reading | Error], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """What an analysis asks of the session it belongs to."""
-
-    tell: Tell
-    """Send a message; returns when it left."""
-    config: Callable[[], Config]
-    """The configuration that holds now."""
-    signals: Callable[[], Sequence[str]]
-    """The signal types the session can report now."""
-    begin_window: Callable[[int], Awaitable[None]]
-    """Called before the messages of a window, which count from 1."""
-    sheds: Callable[[int], bool]
-    """Whether a window is not to be analysed, by order."""
-    keep: Callable[[Window, Observations], None]
-    """Called with what was seen in a window, before its messages leave."""
-    deliver: Callable[[Ranges], Awaitable[None]]
-    """Called with the media of a window whose messages have left: it is billed."""
+_Result = Observations | Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +36,45 @@ class _WindowMedia:
     degraded: Ranges
 
 
-class SessionAnalysis:
-    """One session's media on its way to messages. Made by `run_analysis`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysedWindow:
+    """One window, with its media and what came of its analysis."""
 
-    Feed `line`, then `finish`, then `last_words`.
+    window: Window
+    result: Observations | Error | None
+    """What the analyst observed; an error if it failed; None if the window was not analysed."""
+    present: Ranges
+    """Where the window has media."""
+    degraded: Ranges
+    """Where its picture is missing although there is sound."""
+
+
+class SessionAnalysis:
+    """The media of one session on its way to analysed windows. Made by `run_analysis`.
+
+    Feed the `timeline`, then call `finish`; meanwhile read `windows` in another task.
     """
 
     def __init__(
         self,
         analyst: Analyst,
         tasks: TaskGroup,
-        windows: WindowQueue[_Seen],
+        queue: WindowQueue[_Result],
         *,
-        telling: MessageBuilder,
         options: Options,
         open_decoder: OpenDecoder,
-        hooks: Hooks,
+        sheds: Callable[[int], bool],
     ) -> None:
         self._analyst = analyst
-        self._windows = windows
-        self._hooks = hooks
+        self._queue = queue
+        self._sheds = sheds
         self._grid = WindowGrid(
             window_seconds=options.window_seconds,
             hop_seconds=options.hop_seconds,
             min_seconds=options.min_window_seconds,
         )
         self._media: dict[int, _WindowMedia] = {}
-        self._all_told = anyio.Event()
-        self._tells = anyio.CancelScope()
-        self._telling = telling
-        self.line = MediaTimeline(
+        self.timeline = MediaTimeline(
             open_decoder,
             analyst.describe().senses,
             tasks,
@@ -96,83 +82,51 @@ class SessionAnalysis:
             min_clip_seconds=options.min_window_seconds if options.strict else None,
         )
 
-    async def finish(self) -> None:
-        """No more media comes: analyse the rest and tell it.
+    async def finish(self) -> MediaError | None:
+        """Analyse what is left after the last media; `windows` ends after it.
 
-        Raises:
-            MediaError: The last clip cannot be decoded, or there is too little media for a single
-                window (chosen: `ih5006`); the rest is told all the same.
+        Returns:
+            Why the last clip cannot be decoded, or that there is too little media for a single
+            window (chosen: `ih5006`); None if all is well.
         """
-        complaint = await self.line.finish()
-        for window in self._grid.finish(self.line.end_seconds):
+        complaint = await self.timeline.finish()
+        for window in self._grid.finish(self.timeline.end_seconds):
             await self._submit(window)
-        if self._grid.windows == 0 and self.line.end_seconds > 0:
-            complaint = complaint or too_short_error("session", self.line.end_seconds)
-        self._windows.end()
-        await self._all_told.wait()
-        if complaint is not None:
-            raise complaint
+        if self._grid.windows == 0 and self.timeline.end_seconds > 0:
+            complaint = complaint or too_short_error("session", self.timeline.end_seconds)
+        self._queue.end()
+        return complaint
 
-    async def last_words(self) -> Ranges:
-        """Tell the ends of what is still active; gives what was told as dropped."""
-        for message in self._telling.finish(self.line.end_seconds, config=self._hooks.config()):
-            await self._hooks.tell(message)
-        return self._telling.dropped
+    async def windows(self) -> AsyncIterator[AnalysedWindow]:
+        """The windows in order, each when it is analysed.
 
-    async def tell_windows(self) -> None:
-        """Tell windows as they are done, until the last; runs beside everything else."""
-        with self._tells:
-            async for window, seen in self._windows.results():
-                await self._tell_window(window, seen)
-        self._all_told.set()
-
-    def stop_telling(self) -> None:
-        """Tell no more windows."""
-        self._tells.cancel()
-
-    async def _tell_window(self, window: Window, seen: _Seen | None) -> None:
-        media = self._media.pop(window.index)
-        await self._hooks.begin_window(window.index + 1)
-        match seen:
-            case Observations():
-                await self._tell_seen(window, seen, media)
-            case Error():
-                await self._hooks.tell(seen)
-            case None:
-                pass
-
-    async def _tell_seen(self, window: Window, seen: Observations, media: _WindowMedia) -> None:
-        self._hooks.keep(window, seen)
-        messages = self._telling.window(
-            window,
-            seen,
-            present=media.present,
-            degraded=media.degraded,
-            config=self._hooks.config(),
-            published=self._hooks.signals(),
-        )
-        for message in messages:
-            await self._hooks.tell(message)
-        await self._hooks.deliver(media.present)
+        The next window is analysed while the caller works on this one, but no more than the
+        options allow: a caller who is slow makes the client wait.
+        """
+        async for window, result in self._queue.results():
+            media = self._media.pop(window.index)
+            yield AnalysedWindow(
+                window=window, result=result, present=media.present, degraded=media.degraded
+            )
 
     async def _take(self, item: Picture | Sound) -> None:
         try:
             await self._analyst.feed(item)
         except Exception:
             logger.exception("the analyst could not take its media")
-        for window in self._grid.reach(self.line.reached_seconds):
+        for window in self._grid.reach(self.timeline.reached_seconds):
             await self._submit(window)
 
     async def _submit(self, window: Window) -> None:
         start, end = window.start_seconds, window.end_seconds
-        present = self.line.present.within(start, end)
+        present = self.timeline.present.within(start, end)
         self._media[window.index] = _WindowMedia(present, self._degraded(present))
-        is_shed = not list(present) or self._hooks.sheds(window.index + 1)
-        await self._windows.submit(window, sheds=is_shed)
+        is_shed = not list(present) or self._sheds(window.index + 1)
+        await self._queue.submit(window, sheds=is_shed)
 
     def _degraded(self, present: Ranges) -> Ranges:
         """Where a session that has pictures misses them for long, while there is sound."""
-        pictures = self.line.pictures.ranges
+        pictures = self.timeline.pictures.ranges
         if not list(pictures):
             return Ranges()
         return Ranges(
@@ -186,17 +140,16 @@ class SessionAnalysis:
 @asynccontextmanager
 async def run_analysis(
     *,
-    telling: MessageBuilder,
     options: Options,
     open_decoder: OpenDecoder,
-    hooks: Hooks,
+    sheds: Callable[[int], bool] = lambda _: False,
     work: Work | None = None,
 ) -> AsyncIterator[SessionAnalysis]:
-    """Run the analysis of one session; leaving cancels what is on its way.
+    """Run the analysis of one session while this is open; leaving cancels unfinished windows.
 
     Args:
-        telling: Makes the messages of what was seen.
-        work: Where to note what it takes.
+        sheds: Whether the window of this number, from 1, is not to be analysed.
+        work: Where to note how much work the analysis took.
     """
     analyst = options.analyst()
     is_one_by_one = options.analysis_speed is not None
@@ -210,20 +163,12 @@ async def run_analysis(
                 max_waiting=options.max_waiting_windows,
                 sheds=options.sheds,
                 work=work,
-            ) as windows,
+            ) as queue,
             anyio.create_task_group() as tasks,
         ):
-            analysis = SessionAnalysis(
-                analyst,
-                tasks,
-                windows,
-                telling=telling,
-                options=options,
-                open_decoder=open_decoder,
-                hooks=hooks,
+            yield SessionAnalysis(
+                analyst, tasks, queue, options=options, open_decoder=open_decoder, sheds=sheds
             )
-            tasks.start_soon(analysis.tell_windows)
-            yield analysis
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_ANALYST_END_SECONDS):
@@ -246,10 +191,10 @@ class _AnalysisPace:
         return max((end - start) * self._ratio, new / self._speed if self._speed else 0.0)
 
 
-def _make_observe(analyst: Analyst, clock: _AnalysisPace) -> Callable[[Window], Awaitable[_Seen]]:
+def _make_observe(analyst: Analyst, clock: _AnalysisPace) -> Callable[[Window], Awaitable[_Result]]:
     description = analyst.describe()
 
-    async def observe(window: Window) -> _Seen:
+    async def observe(window: Window) -> _Result:
         done_at = anyio.current_time() + clock.seconds(window)
         try:
             seen = check_observations(await analyst.observe(window), description, window)

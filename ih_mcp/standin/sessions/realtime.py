@@ -48,14 +48,14 @@ class RealtimeSession(EnvelopeSession):
     def _config(self) -> Config:
         """Without the analysis of a sound that is not there."""
         config = self._setup.config
-        if self._analysis.line.sounds.end_seconds is not None:
+        if self._analysis.timeline.sounds.end_seconds is not None:
             return config
         groups = tuple(name for name in config.analysis_groups or () if name != _HEARD)
         return replace(config, analysis_groups=groups)
 
     def _missing_sense(self) -> str | None:
         """A picture that is missing stops everything, until `visual` is left out (sdk 1.3.4)."""
-        lacks_picture = self._analysis.line.pictures.end_seconds is None
+        lacks_picture = self._analysis.timeline.pictures.end_seconds is None
         return "ih5001" if lacks_picture and not self._setup.hears_only else None
 
     def _transcribed(self, segments: Sequence[Mapping[str, object]]) -> None:

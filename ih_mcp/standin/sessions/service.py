@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import MediaError, RemoteProtocolError
+from ih_mcp.standin.analysis.analyst import Observations
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
 from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.client_socket import Peer
@@ -24,13 +25,14 @@ from ih_mcp.wire.messages import (
     Config,
     Configure,
     Ended,
+    Error,
     Ready,
     Transcript,
     Updated,
 )
 
 from .conversation import ServerSession, SessionRequest
-from .pipeline import Hooks, SessionAnalysis, run_analysis
+from .pipeline import AnalysedWindow, SessionAnalysis, run_analysis
 from .setup import SessionSetup
 
 END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2
@@ -62,31 +64,27 @@ class EnvelopeSession(ServerSession):
         self._is_late_media_told = False
         self._is_missing_sense_told = False
         self._has_media = False
+        self._sending = anyio.CancelScope()
+        self._all_sent = anyio.Event()
 
     async def _hold(self, tasks: TaskGroup) -> None:
         await self._act(At.OPEN)
         await self._admit()
         await self._greet()
         await self._act(At.READY)
-        hooks = Hooks(
-            tell=self._tell,
-            config=self._config,
-            signals=lambda: self._setup.signals,
-            begin_window=self._begin_window,
-            sheds=self._sheds,
-            keep=self._record.keep_seen,
-            deliver=self._deliver,
-        )
-        async with run_analysis(
-            telling=self._telling,
-            options=self._options,
-            open_decoder=self._open_decoder,
-            hooks=hooks,
-            work=self._record.work,
-        ) as analysis:
+        async with (
+            run_analysis(
+                options=self._options,
+                open_decoder=self._open_decoder,
+                sheds=self._sheds,
+                work=self._record.work,
+            ) as analysis,
+            anyio.create_task_group() as sending,
+        ):
             self._analysis: SessionAnalysis = analysis
-            self._analysis.line.hears_only = self._setup.hears_only
+            self._analysis.timeline.hears_only = self._setup.hears_only
             self._tasks: TaskGroup = tasks
+            sending.start_soon(self._send_windows)
             await self._listen()
 
     # --- what kind of session it is
@@ -173,7 +171,7 @@ class EnvelopeSession(ServerSession):
         except RefusedError as refused:
             await self._refuse(refused.code, refused.message)
             return
-        self._analysis.line.hears_only = self._setup.hears_only
+        self._analysis.timeline.hears_only = self._setup.hears_only
         await self._tell(Updated(self._setup.told))
 
     async def _on_segment(self, data: bytes) -> None:
@@ -194,9 +192,9 @@ class EnvelopeSession(ServerSession):
     async def _feed(self, data: bytes, number: int) -> None:
         self._has_media = True
         if self._setup.pcm_hertz is None:
-            await self._analysis.line.feed(data, segment=number)
+            await self._analysis.timeline.feed(data, segment=number)
         else:
-            await self._analysis.line.feed_pcm(data, hertz=self._setup.pcm_hertz)
+            await self._analysis.timeline.feed_pcm(data, hertz=self._setup.pcm_hertz)
 
     async def _complain_of_media(self, exc: MediaError) -> None:
         segment = exc.facts.get("segment")
@@ -212,6 +210,36 @@ class EnvelopeSession(ServerSession):
 
     # --- windows
 
+    async def _send_windows(self) -> None:
+        """Send the messages of the windows in order, until the last; `_drain` may end it."""
+        with self._sending:
+            async for analysed in self._analysis.windows():
+                await self._begin_window(analysed.window.index + 1)
+                match analysed.result:
+                    case Observations():
+                        await self._send_observations(analysed, analysed.result)
+                    case Error():
+                        await self._tell(analysed.result)
+                    case None:  # it was shed
+                        pass
+        self._all_sent.set()
+
+    async def _send_observations(
+        self, analysed: AnalysedWindow, observations: Observations
+    ) -> None:
+        self._record.keep_seen(analysed.window, observations)
+        messages = self._telling.window(
+            analysed.window,
+            observations,
+            present=analysed.present,
+            degraded=analysed.degraded,
+            config=self._config(),
+            published=self._setup.signals,
+        )
+        for message in messages:
+            await self._tell(message)
+        await self._deliver(analysed.present)
+
     async def _begin_window(self, number: int) -> None:
         if (code := self._missing_sense()) is not None and not self._is_missing_sense_told:
             self._is_missing_sense_told = True
@@ -224,12 +252,12 @@ class EnvelopeSession(ServerSession):
 
     def _missing_sense(self) -> str | None:
         """skill v2: `inter-2` needs picture and sound; older pages do not mind."""  # noqa: D403
-        line = self._analysis.line
+        timeline = self._analysis.timeline
         if not (self._options.strict and self._call.dialect.needs_audio):
             return None
-        if line.sounds.end_seconds is None:
+        if timeline.sounds.end_seconds is None:
             return "ih5008"
-        if line.pictures.end_seconds is None and not self._setup.hears_only:
+        if timeline.pictures.end_seconds is None and not self._setup.hears_only:
             return "ih5001"
         return None
 
@@ -237,12 +265,15 @@ class EnvelopeSession(ServerSession):
 
     async def _drain(self) -> None:
         with anyio.move_on_after(self._options.max_drain_seconds):
-            try:
-                await self._analysis.finish()
-            except MediaError as exc:
-                await self._complain_of_media(exc)
-        self._analysis.stop_telling()
-        self._record.dropped = await self._analysis.last_words()
+            complaint = await self._analysis.finish()
+            await self._all_sent.wait()
+            if complaint is not None:
+                await self._complain_of_media(complaint)
+        self._sending.cancel()
+        end_seconds = self._analysis.timeline.end_seconds
+        for message in self._telling.finish(end_seconds, config=self._config()):
+            await self._tell(message)
+        self._record.dropped = self._telling.dropped
         await self._act(At.DRAIN)
         await self._tell(Ended(END_REASON))
         await self._end(1000, "", "session.ended")
