@@ -28,7 +28,7 @@ from ih_mcp.standin.cues import missing_packages
 from ih_mcp.standin.cues.analyst import _make_engine
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.sessions.pipeline import SessionAnalysis, run_analysis
+from ih_mcp.standin.sessions.session_analysis import SessionAnalysis, run_analysis
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Reading
 

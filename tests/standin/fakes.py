@@ -19,8 +19,8 @@ from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
-from ih_mcp.standin.sessions.conversation import SessionRequest
-from ih_mcp.standin.sessions.service import EnvelopeSession
+from ih_mcp.standin.sessions.envelope_session import EnvelopeSession
+from ih_mcp.standin.sessions.server_session import SessionRequest
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.rest import STREAM_SCOPE, UPLOAD_SCOPE
 from tests.memory_socket import MemorySocket, socket_pair

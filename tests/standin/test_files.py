@@ -10,7 +10,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.analysis.placeholder import Placeholder
 from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.state import StandinState
+from ih_mcp.standin.server.state import StandinState
 from ih_mcp.standin.uploads.files import (
     FfmpegFiles,
     FileAnalysis,

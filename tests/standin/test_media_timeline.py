@@ -17,9 +17,9 @@ from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.server.app import create_app
-from ih_mcp.standin.sessions.conversation import SessionRequest
-from ih_mcp.standin.sessions.service import EnvelopeSession
-from ih_mcp.standin.state import StandinState
+from ih_mcp.standin.server.state import StandinState
+from ih_mcp.standin.sessions.envelope_session import EnvelopeSession
+from ih_mcp.standin.sessions.server_session import SessionRequest
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.memory_socket import socket_pair

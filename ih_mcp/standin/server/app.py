@@ -27,15 +27,14 @@ from ih_mcp.standin.analysis.analyst import Senses
 from ih_mcp.standin.analysis.codecs import DECODERS
 from ih_mcp.standin.analysis.media_timeline import ClipDecoder, OpenDecoder
 from ih_mcp.standin.analysis.opening import CheckedDecoder
-from ih_mcp.standin.client_socket import AsgiSocket
 from ih_mcp.standin.credential_store import TEST_KEYS, Grant, RefusedError
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import SessionRecord
-from ih_mcp.standin.sessions.conversation import ServerSession, SessionRequest
-from ih_mcp.standin.sessions.realtime import RealtimeSession
-from ih_mcp.standin.sessions.segments import SegmentSession
-from ih_mcp.standin.sessions.service import EnvelopeSession
-from ih_mcp.standin.state import StandinState, bearer_credential, make_refusal
+from ih_mcp.standin.sessions.client_socket import AsgiSocket
+from ih_mcp.standin.sessions.envelope_session import EnvelopeSession
+from ih_mcp.standin.sessions.realtime_session import RealtimeSession
+from ih_mcp.standin.sessions.segment_session import SegmentSession
+from ih_mcp.standin.sessions.server_session import ServerSession, SessionRequest
 from ih_mcp.standin.uploads.files import FfmpegFiles
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, MessageFormat
 from ih_mcp.wire.rest import (
@@ -46,6 +45,7 @@ from ih_mcp.wire.rest import (
     job_path,
 )
 
+from .state import StandinState, bearer_credential, make_refusal
 from .tokens import answer_refusals, exchange_key_pair, mint_client_token, revoke_client_token
 from .uploads import analyze_v0, analyze_v1, analyze_v2, read_job
 

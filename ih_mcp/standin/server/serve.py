@@ -16,13 +16,13 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import BoundedWebSocket
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
-from ih_mcp.standin.client_socket import FAR_ABOVE, TRANSPORT
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.state import StandinState
+from ih_mcp.standin.sessions.client_socket import FAR_ABOVE, TRANSPORT
 
 from .app import create_app
 from .origin_guard import Gate
+from .state import StandinState
 
 _FAR_ABOVE = 1.25  # chosen: one byte over 32 MiB is answered (docs), about 45 MB is not (seen)
 _TOO_BIG = 1009

@@ -19,7 +19,6 @@ from ih_mcp.standin.credential_store import (
     RefusedError,
     endpoint_scope,
 )
-from ih_mcp.standin.state import StandinState, make_refusal
 from ih_mcp.wire.rest import (
     REALTIME_SCOPE,
     STREAM_SCOPE,
@@ -28,6 +27,8 @@ from ih_mcp.wire.rest import (
     KeyPair,
     Revocation,
 )
+
+from .state import StandinState, make_refusal
 
 logger = logging.getLogger(__name__)
 

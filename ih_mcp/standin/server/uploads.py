@@ -26,12 +26,13 @@ from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.credential_store import Grant, RefusedError
 from ih_mcp.standin.faults.script import At, DelayJob, Refuse, select_actions
 from ih_mcp.standin.sessions.setup import AUDIO_MODEL, AUDIO_SIGNALS
-from ih_mcp.standin.state import StandinState, bearer_credential, make_error_body
 from ih_mcp.standin.uploads.files import FileAnalysis, analyse_file, temporary_folder
 from ih_mcp.standin.uploads.jobs import JobError
 from ih_mcp.standin.uploads.results import make_v0_upload, make_v1_upload, make_v2_upload
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, UploadVersion
+
+from .state import StandinState, bearer_credential, make_error_body
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
-from ih_mcp.standin.sessions.realtime import NO_GUIDANCE, RealtimeMessageBuilder
+from ih_mcp.standin.sessions.realtime_session import NO_GUIDANCE, RealtimeMessageBuilder
 from ih_mcp.wire.dialects import REALTIME
 from ih_mcp.wire.messages import Config, Reading
 from ih_mcp.wire.spans import MediaRange

@@ -17,7 +17,7 @@ from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.wire.dialects import Coaching, Dialect
 from ih_mcp.wire.messages import Config, Reading
 
-from .service import EnvelopeSession
+from .envelope_session import EnvelopeSession
 from .setup import SessionSetup, select_known
 
 NO_GUIDANCE = "NO_GUIDANCE"  # sdk 1.3.4: there is nothing to say

@@ -13,8 +13,8 @@ from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.sessions.conversation import SessionRequest
-from ih_mcp.standin.sessions.segments import SegmentSession
+from ih_mcp.standin.sessions.segment_session import SegmentSession
+from ih_mcp.standin.sessions.server_session import SessionRequest
 from ih_mcp.wire.dialects import V0
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.memory_socket import socket_pair

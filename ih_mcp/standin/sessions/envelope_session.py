@@ -1,4 +1,4 @@
-"""The server side of one API session with envelopes (v1, v2; `realtime` builds on it)."""
+"""The server side of one API session with envelopes (v1, v2; `realtime_session` builds on it)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ih_mcp.errors import MediaError, RemoteProtocolError
 from ih_mcp.standin.analysis.analyst import Observations
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
 from ih_mcp.standin.analysis.message_builder import MessageBuilder
-from ih_mcp.standin.client_socket import Peer
 from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.standin.faults.script import At, ShedWindow, select_actions
 from ih_mcp.standin.options import Options
@@ -31,8 +30,9 @@ from ih_mcp.wire.messages import (
     Updated,
 )
 
-from .conversation import ServerSession, SessionRequest
-from .pipeline import AnalysedWindow, SessionAnalysis, run_analysis
+from .client_socket import Peer
+from .server_session import ServerSession, SessionRequest
+from .session_analysis import AnalysedWindow, SessionAnalysis, run_analysis
 from .setup import SessionSetup
 
 END_REASON = "client_shutdown"  # sdk 1.3.4; skill v2

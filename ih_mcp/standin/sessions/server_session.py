@@ -17,7 +17,6 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.net.socket import SocketClosed
 from ih_mcp.standin.analysis.coverage import Ranges
-from ih_mcp.standin.client_socket import FAR_ABOVE, Peer
 from ih_mcp.standin.credential_store import Grant, RefusedError
 from ih_mcp.standin.faults.script import (
     Action,
@@ -38,6 +37,7 @@ from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Error, ServerMessage
 from ih_mcp.wire.session import Session, Side, State
 
+from .client_socket import FAR_ABOVE, Peer
 from .legacy import to_legacy
 
 _LAST_WORD_SECONDS = 5.0  # chosen: for a client that reads late to be told why it is over

@@ -753,7 +753,7 @@ async def test_a_step_holds_for_the_session_it_names() -> None:
 async def test_a_client_that_never_reads_is_ended_by_the_limits(
     bounds: dict[str, float], end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ih_mcp.standin.sessions.conversation._LAST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr("ih_mcp.standin.sessions.server_session._LAST_WORD_SECONDS", 0.05)
     flood = {"at": "ready", "send": "x", "times": 100}
     async with session(scripted(flood, **bounds), room=3) as client:
         await client.record.over.wait()
@@ -773,7 +773,7 @@ async def test_a_close_that_is_not_taken_does_not_keep_the_session(
         del self, code, reason
         await anyio.sleep_forever()
 
-    monkeypatch.setattr("ih_mcp.standin.sessions.conversation._LAST_WORD_SECONDS", 0.05)
+    monkeypatch.setattr("ih_mcp.standin.sessions.server_session._LAST_WORD_SECONDS", 0.05)
     monkeypatch.setattr(MemoryPeer, "close", never)
     async with session() as client:
         await client.until("session.ready")

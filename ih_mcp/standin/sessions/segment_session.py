@@ -20,7 +20,6 @@ from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder, too_short_error
 from ih_mcp.standin.analysis.quality import Quality
 from ih_mcp.standin.analysis.windows import WindowGrid
-from ih_mcp.standin.client_socket import Peer
 from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.standin.faults.script import At
 from ih_mcp.standin.options import Options
@@ -30,7 +29,8 @@ from ih_mcp.standin.uploads.results import make_v0_segment
 from ih_mcp.wire.messages import Completed, Processing, Reading
 from ih_mcp.wire.rest import STREAM_SCOPE
 
-from .conversation import ServerSession, SessionRequest
+from .client_socket import Peer
+from .server_session import ServerSession, SessionRequest
 
 _ONE_WINDOW_SECONDS = 1e9
 _WAITING_SEGMENTS = 1

@@ -13,16 +13,15 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from ih_mcp.standin.analysis.media_timeline import OpenDecoder
+from ih_mcp.standin.credential_store import CredentialStore, Grant, RefusedError
+from ih_mcp.standin.faults.script import AnswerWith, At, select_actions
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.recorder import Recorder
+from ih_mcp.standin.uploads.files import Files
+from ih_mcp.standin.uploads.jobs import Jobs
 from ih_mcp.wire import error_catalog as catalog
 from ih_mcp.wire.rest import ErrorBody
-
-from .analysis.media_timeline import OpenDecoder
-from .credential_store import CredentialStore, Grant, RefusedError
-from .faults.script import AnswerWith, At, select_actions
-from .options import Options
-from .recorder import Recorder
-from .uploads.files import Files
-from .uploads.jobs import Jobs
 
 
 @dataclass(slots=True, kw_only=True)
