@@ -61,7 +61,7 @@ async def paced(
             await stream.until(lambda: False)
             took = time.perf_counter() - started
             record = standin.recorder.sessions[-1]
-            return took, record.work.seconds, record.dropped.seconds, stream.record()
+            return took, record.work.seconds, record.dropped.seconds, stream.status().to_json()
 
 
 def run(rounds: int, *, minutes: float = 20, speed: float = 60) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import anyio
 from anyio import CapacityLimiter
@@ -13,6 +12,7 @@ from ih_mcp.journal import Journal
 from ih_mcp.notifier import Notifier
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.registry import Registry
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
 
 from .connection_limit import ConnectionLimit
@@ -75,10 +75,9 @@ class PageServer:
     def recorder_lock(self, stream_id: str) -> RecorderLock:
         return self._recorder_locks.setdefault(stream_id, RecorderLock())
 
-    async def record(self, stream_id: str) -> Mapping[str, object]:
-        """The status record of a stream of this or any other process."""
+    async def status(self, stream_id: str) -> StreamStatus:
+        """The status of a stream of this or any other process."""
         if stream := self.stream(stream_id):
-            return stream.record()
+            return stream.status()
         row = await self.journal.find_stream(stream_id)
-        record: Mapping[str, object] = json.loads(row.record)
-        return record
+        return StreamStatus.from_json(json.loads(row.record))

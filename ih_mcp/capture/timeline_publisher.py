@@ -18,6 +18,7 @@ import anyio.lowlevel
 from anyio import to_thread
 
 from ih_mcp.journal import Entry, Page, follow
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts, leg_offsets
 from ih_mcp.wire.codec import MAX_READ_CHARS
@@ -54,8 +55,8 @@ class TimelinePublisher:
         Args:
             known: The page has the messages up to this cursor; they are drawn, not sent.
         """
-        record = await self._server.record(self._stream_id)
-        self._timeline = Timeline(dialect_of(record))
+        status = await self._server.status(self._stream_id)
+        self._timeline = Timeline(dialect_of(status))
         async with anyio.create_task_group() as tasks:
             stream = self._server.stream(self._stream_id)
             if stream is not None:
@@ -80,13 +81,13 @@ class TimelinePublisher:
 
     async def _publish(self, page: Page | None, fresh: Sequence[Entry]) -> None:
         async with self._publishing:
-            record = await self._server.record(self._stream_id)
+            status = await self._server.status(self._stream_id)
             timeline = self._timeline
             assert timeline is not None  # set before anything follows
             stream = self._server.stream(self._stream_id)
             if stream is not None:
                 self._segments = _segments(stream)
-            draw = partial(self._draw, timeline, record, page)
+            draw = partial(self._draw, timeline, status, page)
             drawing = await to_thread.run_sync(draw, limiter=self._server.drawing)
             drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
             compare = partial(changes, self._drawn, drawing)
@@ -98,12 +99,12 @@ class TimelinePublisher:
                 await anyio.lowlevel.checkpoint()  # sending does not wait while there is room
             self._drawn = drawing
 
-    def _draw(self, timeline: Timeline, record: Mapping[str, object], page: Page | None) -> Drawing:
+    def _draw(self, timeline: Timeline, status: StreamStatus, page: Page | None) -> Drawing:
         """Fold in new entries and draw the timeline; blocks, and may take long."""
-        timeline.take_all(page.entries if page else (), leg_offsets(record))
+        timeline.take_all(page.entries if page else (), leg_offsets(status))
         if page and page.is_final:
-            timeline.close(record)
-        return timeline.as_json(record, stream_id=self._stream_id, segments=self._segments)
+            timeline.close(status)
+        return timeline.as_json(status, stream_id=self._stream_id, segments=self._segments)
 
 
 def _shown_facts(stream: Stream) -> tuple[object, ...]:

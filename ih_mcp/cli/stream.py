@@ -131,13 +131,13 @@ async def tell_holds(stream: Stream, console: Console) -> None:
     while not stream.is_over:
         await stream.until(lambda seen=seen: stream.held != seen)  # type: ignore[misc]
         seen = stream.held
-        held = stream.record().get("held")
-        if seen and isinstance(held, dict) and seen.start_seconds != told_seconds:
+        held = stream.status().held
+        if seen and held and seen.start_seconds != told_seconds:
             told_seconds = seen.start_seconds
             say(
                 console,
-                f"The segment at {held['from_s']:.1f} s waits for {held['for_s']:.0f} s, until "
-                f"{held['until']}, as its media plays; --pace fast sends without waiting.",
+                f"The segment at {held.from_s:.1f} s waits for {held.for_s:.0f} s, until "
+                f"{held.until}, as its media plays; --pace fast sends without waiting.",
             )
 
 
@@ -148,30 +148,32 @@ def write_messages(bodies: Sequence[str | bytes], *, is_raw: bool) -> None:
 
 def _step(stream: Stream) -> Step:
     """Where a stream is; of a file whose length is known, how much of it was sent."""
-    record, total = stream.record(), stream.plan.source_seconds
-    now = f"{record['state']}, {stream.sent_seconds:.1f} s sent, "
-    now += f"{record.get('messages', 0)} messages"
-    if "what_now" in record:
-        return Step(f"{now}. {record['what_now']}")
+    status, total = stream.status(), stream.plan.source_seconds
+    now = f"{status.state}, {stream.sent_seconds:.1f} s sent, {status.messages} messages"
+    if status.what_now:
+        return Step(f"{now}. {status.what_now}")
     return Step(now, stream.place_of(stream.sent_seconds) / total if total else None)
 
 
 def _tell(console: Console, stream: Stream) -> int:
     """The last line, for a person: how it ended, and what to do if it did not end well."""
-    record = stream.record()
+    status = stream.status()
     in_order = stream.failure is None and stream.end is not None and stream.end.in_order
     how = "ended in order" if in_order else "did not end in order"
-    if is_lossy := "lost" in record:
+    if is_lossy := status.lost is not None:
         how = f"{how}, and some media was lost"
     say(
         console,
         f"{how}: "
-        f"{record.get('media_seconds', 0)} s of media, {record.get('messages', 0)} messages, "
+        f"{status.media_seconds or 0} s of media, {status.messages} messages, "
         f"stream {stream.id}",
     )
     lines = [f"{stream.failure.what}. {stream.failure.help}"] if stream.failure else []
     lines += [note for note in stream.notes() if note not in stream.plan.notes]
-    lines += [f"{name}: {json.dumps(record[name])}" for name in ("gaps", "lost") if name in record]
+    if status.gaps:
+        lines.append(f"gaps: {json.dumps([gap.to_json() for gap in status.gaps])}")
+    if status.lost:
+        lines.append(f"lost: {json.dumps(status.lost.to_json())}")
     for line in lines:
         say(console, line)
     return 0 if in_order and not is_lossy else 1

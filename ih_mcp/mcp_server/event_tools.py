@@ -12,6 +12,7 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Page
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
 
 from .answers import answer
@@ -52,8 +53,8 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
                 tasks.cancel_scope.cancel()
             await anyio.sleep(_GATHER_SECONDS)
         page = await _read_page(runtime, arguments)
-    record = await runtime.registry.record(arguments.stream_id)
-    return answer(_page_status(arguments, page, record), page.entries)
+    status = await runtime.registry.status(arguments.stream_id)
+    return answer(_page_status(arguments, page, status), page.entries)
 
 
 async def _read_page(runtime: Runtime, arguments: PollEvents) -> Page:
@@ -65,17 +66,17 @@ async def _read_page(runtime: Runtime, arguments: PollEvents) -> Page:
             max_chars=arguments.max_chars,
         )
     except UnknownStreamError:
-        await runtime.registry.record(arguments.stream_id)  # its error names the streams there are
+        await runtime.registry.status(arguments.stream_id)  # its error names the streams there are
         raise
 
 
-def _page_status(arguments: PollEvents, page: Page, record: dict[str, object]) -> dict[str, object]:
+def _page_status(arguments: PollEvents, page: Page, status: StreamStatus) -> dict[str, object]:
     is_beyond = arguments.cursor > page.last  # of another stream, or lost in a power failure
     note = {"note": _CURSOR_BEYOND_NOTE.format(arguments.cursor, page.last)} if is_beyond else {}
-    ended = record["state"] in {"ended", "failed"} and page.is_final
+    ended = status.is_over and page.is_final
     return {
         "stream_id": arguments.stream_id,
-        **shorten(record),
+        **shorten(status),
         "cursor": arguments.cursor,
         "next_cursor": page.cursor,
         "returned": len(page.entries),
@@ -114,10 +115,8 @@ async def _report_progress(call: ToolCall[PollEvents]) -> None:
     while True:
         await anyio.sleep(_REPORT_SECONDS)
         elapsed += _REPORT_SECONDS
-        record = await call.runtime.registry.record(call.arguments.stream_id)
-        await call.report(
-            elapsed, f"{record['state']}: {record.get('messages', 0)} messages so far"
-        )
+        status = await call.runtime.registry.status(call.arguments.stream_id)
+        await call.report(elapsed, f"{status.state}: {status.messages} messages so far")
 
 
 class ListStreams(Arguments):
@@ -134,11 +133,13 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
         try:
             status = full_status(registry.live(stream_id))
         except UnknownStreamError:
-            status = {"stream_id": stream_id, **await registry.record(stream_id)}
+            kept = await registry.status(stream_id)
+            status = {"stream_id": stream_id, **kept.to_json()}
         return answer(status | told(stream_id) | {"next": "poll_events"})
-    known = await registry.records()
+    known = await registry.statuses()
     streams = [
-        {"stream_id": stream_id, **record, **told(stream_id)} for stream_id, record in known.items()
+        {"stream_id": stream_id, **each.to_json(), **told(stream_id)}
+        for stream_id, each in known.items()
     ]
     shown = streams[:_MAX_LISTED]
     then = "poll_events with a stream_id" if shown else "stream_file or start_stream"

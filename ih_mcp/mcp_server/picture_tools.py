@@ -39,7 +39,7 @@ class RenderTimeline(Arguments):
 async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     """Draw a stream's timeline into a file for people; a png comes back as an image too."""
     arguments, runtime = call.arguments, call.runtime
-    await runtime.registry.record(
+    await runtime.registry.status(
         arguments.stream_id
     )  # for an unknown stream, its error names the known ones
     drawing = await _read_drawing(runtime, arguments.stream_id)
@@ -78,8 +78,8 @@ async def _read_drawing(runtime: Runtime, stream_id: str) -> Drawing:
     except IhMcpError:
         return await read_timeline(runtime.journal, stream_id)
     drawing = await read_timeline(runtime.journal, stream_id)
-    record = stream.record()
-    known = {"state": record["state"], "receipts": record.get("segments", {})}
+    status = stream.status()
+    known = {"state": status.state, "receipts": dict(status.segments)}
     return drawing | known
 
 

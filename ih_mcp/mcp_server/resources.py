@@ -42,8 +42,10 @@ def add_resources(server: MCPServer[Runtime]) -> None:
     async def streams(ctx: Context[Runtime], limit: str = str(_MAX_MESSAGES)) -> str:
         """The streams there are, live or kept, newest first, with their state."""
         most = _count("limit", limit)
-        known = await _runtime(ctx).registry.records()
-        found = [{"stream_id": stream_id, **record} for stream_id, record in known.items()]
+        known = await _runtime(ctx).registry.statuses()
+        found = [
+            {"stream_id": stream_id, **status.to_json()} for stream_id, status in known.items()
+        ]
         return json.dumps({"streams": found[:most]}, default=str)
 
     @server.resource(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
-from ih_mcp.streams.registry import live_record
+from ih_mcp.streams.registry import live_status
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
 
 _SHORT = (
@@ -16,23 +17,22 @@ _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in ev
 
 def short_status(stream: Stream) -> dict[str, object]:
     """The part of a stream's status that every answer has."""
-    return {"stream_id": stream.id, **shorten(stream.record())}
+    return {"stream_id": stream.id, **shorten(stream.status())}
 
 
-def shorten(record: Mapping[str, object]) -> dict[str, object]:
-    """The short form of a status record: of many gaps the newest, and how many came before."""
+def shorten(status: StreamStatus) -> dict[str, object]:
+    """The short form of a status: of many gaps the newest, and how many came before."""
+    record = replace(status, gaps=status.gaps[-_MOST_GAPS:]).to_json()
     short = {name: record[name] for name in _SHORT if name in record}
-    gaps = record.get("gaps")
-    if isinstance(gaps, list) and len(gaps) > _MOST_GAPS:
-        short |= {"gaps": gaps[-_MOST_GAPS:], "earlier_gaps": len(gaps) - _MOST_GAPS}
-    return short
+    earlier = len(status.gaps) - _MOST_GAPS
+    return short | ({"earlier_gaps": earlier} if earlier > 0 else {})
 
 
 def full_status(stream: Stream) -> dict[str, object]:
     """The status of a live stream, for block 0."""
-    status: dict[str, object] = {"stream_id": stream.id, **live_record(stream)}
-    if stream.leg and stream.leg.is_open and not stream.is_over:
-        limits = stream.leg.session.limits
+    status: dict[str, object] = {"stream_id": stream.id, **live_status(stream).to_json()}
+    if stream.is_open and not stream.is_over:
+        limits = stream.limits
         status["limits"] = {
             name: value
             for name in ("min_segment_seconds", "max_segment_bytes", "max_idle_seconds")

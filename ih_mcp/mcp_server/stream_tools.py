@@ -125,9 +125,9 @@ async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
     try:
         stream = registry.live(stream_id)
     except UnknownStreamError:
-        record = await registry.require_over(stream_id)
+        kept = await registry.require_over(stream_id)
         over = {"ended": True, "note": "it was over before", "next": "poll_events"}
-        return answer({"stream_id": stream_id, **record, **over})
+        return answer({"stream_id": stream_id, **kept.to_json(), **over})
     first = stream.ask_to_end()
     with anyio.move_on_after(call.arguments.wait_s):
         await stream.until(lambda: False)

@@ -168,8 +168,7 @@ async def _list_waiter(runtime: Runtime) -> WaitForChange:
     return wait
 
 
-async def _states(runtime: Runtime) -> dict[str, object]:
+async def _states(runtime: Runtime) -> dict[str, str]:
     return {
-        stream_id: record.get("state")
-        for stream_id, record in (await runtime.registry.records()).items()
+        stream_id: status.state for stream_id, status in (await runtime.registry.statuses()).items()
     }

@@ -7,19 +7,21 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, Process, StreamRow
+from ih_mcp.journal import Journal, StreamRow
 from ih_mcp.net.socket import Opener
 
 from .config import Plan
 from .facts import Feeder, StreamState
 from .leg import Patience
 from .outbox import DEFAULT_MAX_BYTES, Queued
+from .status import StreamStatus
 from .stream import Stream
 
 DEFAULT_MAX_STREAMS = 16
@@ -114,7 +116,7 @@ class Registry:
         while not stream.is_over:
             state = stream.state
             try:
-                await stream.log.write_record(stream.record())
+                await stream.log.write_record(stream.status().to_json())
             except JournalError as exc:
                 stream.fail(exc)
                 return
@@ -146,14 +148,14 @@ class Registry:
         """
         if stream_id in self._streams:
             return self._streams[stream_id]
-        state = (await self.require_over(stream_id)).get("state")
+        state = (await self.require_over(stream_id)).state
         raise StreamEndedError(
             f"stream {stream_id} is over ({state})",
             help="Read its messages with poll_events; to send more, start a new stream.",
             facts={"stream_id": stream_id, "state": state},
         )
 
-    async def require_over(self, stream_id: str) -> dict[str, object]:
+    async def require_over(self, stream_id: str) -> StreamStatus:
         """The status of a stream that is not of this process any more.
 
         Raises:
@@ -162,7 +164,7 @@ class Registry:
         """
         row = await self._row(stream_id)
         if process := self._journal.process_writing(row):
-            state = json.loads(row.record).get("state")
+            status = self._kept_status(row)
             raise CallerError(
                 f"stream {stream_id} is open in {process}; it goes on there, and only there can "
                 "it be fed, configured or ended",
@@ -170,28 +172,28 @@ class Registry:
                 help="Call this in the client that started the stream; poll_events and "
                 "list_streams read it from here. Where that client is gone for good, end "
                 f"{process}: the stream is then over.",
-                facts={"stream_id": stream_id, "state": state, **_status_of(process)},
+                facts={"stream_id": stream_id, "state": status.state, "process": status.process},
             )
-        return self._kept_record(row)
+        return self._kept_status(row)
 
-    async def record(self, stream_id: str) -> dict[str, object]:
+    async def status(self, stream_id: str) -> StreamStatus:
         """The status of a stream, of this or another process.
 
         Raises:
             UnknownStreamError: Nobody knows it; names those that live.
         """
         if stream := self._streams.get(stream_id):
-            return live_record(stream)
-        return self._kept_record(await self._row(stream_id))
+            return live_status(stream)
+        return self._kept_status(await self._row(stream_id))
 
-    async def records(self) -> dict[str, dict[str, object]]:
+    async def statuses(self) -> dict[str, StreamStatus]:
         """The status of every stream that is known, by id, the newest first."""
         rows = await self._journal.list_streams()
         known = {
-            row.id: self._kept_record(row) for row in reversed(rows) if row.id.startswith(PREFIX)
+            row.id: self._kept_status(row) for row in reversed(rows) if row.id.startswith(PREFIX)
         }
         for stream in self._streams.values():
-            known[stream.id] = live_record(stream)
+            known[stream.id] = live_status(stream)
         return known
 
     async def _row(self, stream_id: str) -> StreamRow:
@@ -200,11 +202,14 @@ class Registry:
         except UnknownStreamError:
             raise self._unknown(stream_id) from None
 
-    def _kept_record(self, row: StreamRow) -> dict[str, object]:
-        """Of a stream that is not of this process; which one it is of, where it goes on."""
+    def _kept_status(self, row: StreamRow) -> StreamStatus:
+        """The status that the journal has; it names the process that goes on with the stream."""
         process = self._journal.process_writing(row)
-        told = {**json.loads(row.record), "last_cursor": row.last}
-        return told | _status_of(process) if process else told
+        return replace(
+            StreamStatus.from_json(json.loads(row.record)),
+            last_cursor=row.last,
+            process={"pid": process.pid, "host": process.host} if process else None,
+        )
 
     async def close(self, seconds: float) -> None:
         """End every stream in order, as far as the time allows; the rest is let go."""
@@ -225,15 +230,11 @@ class Registry:
         )
 
 
-def live_record(stream: Stream) -> dict[str, object]:
+def live_status(stream: Stream) -> StreamStatus:
     """The status of a stream of this process."""
-    record = {**stream.record(), "last_cursor": stream.log.last}
     takes_pushes = stream.feeder in {None, Feeder.PUSH} and not stream.is_over
-    return record | ({"next_seq": stream.next_seq} if takes_pushes else {})
-
-
-def _status_of(process: Process) -> dict[str, object]:
-    return {"process": {"pid": process.pid, "host": process.host}}
+    next_seq = stream.next_seq if takes_pushes else None
+    return replace(stream.status(), last_cursor=stream.log.last, next_seq=next_seq)
 
 
 def _has_left(stream: Stream, state: StreamState) -> bool:

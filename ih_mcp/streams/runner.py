@@ -30,7 +30,7 @@ from ih_mcp.wire.refusal import refusal_error
 
 from .facts import StreamFacts, Trouble
 from .leg import Leg, LegEnd, Patience
-from .status import account
+from .status_report import report_status
 
 _PROVEN_SECONDS = 60.0  # chosen: a session that lived so long was good
 
@@ -241,6 +241,7 @@ class StreamRunner:
         stream.is_over = True
         stream.changed.notify()
         try:
-            await stream.log.write_record(account(stream, now=anyio.current_time()), ended=True)
+            status = report_status(stream, now=anyio.current_time())
+            await stream.log.write_record(status.to_json(), ended=True)
         except JournalError as exc:
             stream.failure = exc

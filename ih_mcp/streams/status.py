@@ -1,100 +1,168 @@
-"""What is said of a stream beside its messages: its state, what is missing, and the next step.
+"""The status of a stream: what is reported of it beside its messages.
 
-Nothing here decides anything; it only tells.
+It is one type for live streams and for those that the journal keeps. The names of its fields are
+the keys of its JSON, which the journal stores and every reader shows.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
+from typing import Annotated, ClassVar
+
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from ih_mcp.errors import IhMcpError
-from ih_mcp.redaction import redacted
-
-from .pacing import LONG_HOLD_SECONDS
-from .receipts import Receipt
-
-if TYPE_CHECKING:
-    from .facts import StreamFacts as Stream
-    from .leg import Leg
-
-_MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
-_IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told
 
 
-def account(stream: Stream, *, now: float) -> dict[str, object]:
-    """The status, as named values ready for JSON; fields that do not apply are left out.
+def _require_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")  # noqa: TRY004 - pydantic takes a ValueError for its own
+    return value
 
-    Args:
-        now: Monotonic, in seconds.
+
+Text = Annotated[str, PlainValidator(_require_text)]
+"""A text as it is: names of files may hold halves of characters, which pydantic refuses."""
+
+
+class _AsJson:
+    """A dataclass as an object of JSON; a field that has its default is left out."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]
+
+    def to_json(self) -> dict[str, object]:
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        return {each.name: _to_json(value) for each, value in values if value != _default_of(each)}
+
+
+def _default_of(each: Field[object]) -> object:
+    return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, _AsJson):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {name: _to_json(item) for name, item in value.items()}
+    return [_to_json(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JumpStatus(_AsJson):
+    """A jump in the clock of the stream's file."""
+
+    at_s: float | None = None
+    left_out_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldStatus(_AsJson):
+    """A segment that waits long for its time."""
+
+    from_s: float | None = None
+    """Where its media begins, in the file."""
+    for_s: float | None = None
+    until: Text = ""
+    """When it is sent, as UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapStatus(_AsJson):
+    """What lies between two legs, for readers of the messages of both.
+
+    Where the clock of the stream's file jumps, seconds are places in the file.
     """
-    leg = stream.leg
-    record: dict[str, object] = {
-        "state": stream.state.value,
-        "api": stream.dialect.name,
-        "endpoint": stream.plan.endpoint or stream.plan.base_url,
-        "label": stream.plan.label,
-        "source": stream.plan.source,
-        "notes": notes(stream),
-        "started_at": stream.started_at.isoformat(timespec="seconds"),
-        "messages": sum(leg.messages for leg in stream.legs),
-        "irregular_messages": sum(leg.irregular for leg in stream.legs),
-        "segments": _segments(stream),
-        "bytes_sent": sum(leg.bytes_sent for leg in stream.legs),
-        "media_seconds": round(stream.media_seconds, 3),
-        "correlation_id": leg.session.correlation_id if leg else "",
-        "clock_jumps": [
-            {"at_s": round(jump.at_seconds, 3), "left_out_s": round(jump.seconds, 3)}
-            for jump in stream.clock_jumps[-_MOST_JUMPS:]
-        ],
-        "held": _held(stream, now),
-        "gaps": [gap(stream, *legs) for legs in pairwise(stream.legs) if legs[0].is_open],
-        "lost": _lost(stream),
-        "what_now": _what_now(stream, now),
-    }
-    if stream.is_over and stream.end:
-        record["reason"] = stream.end.reason.value
-    if stream.trouble:
-        record["retry_after_s"] = round(max(0.0, stream.trouble.until - now), 1)
-    if failure := stream.trouble.failure if stream.trouble else stream.failure:
-        record |= {"reason": failure.code, "error": told(failure), "retryable": failure.retry}
-    return {
-        name: redacted(value)
-        for name, value in record.items()
-        if value not in ("", 0, {}, []) or value is False
-    }
+
+    legs: tuple[int, int]
+    cursor: int | None = None
+    """The cursor of the last message before the gap."""
+    reason: Text = ""
+    segments: Mapping[str, int] | None = None
+    """How many segments of the earlier leg have each receipt."""
+    close_code: int | None = None
+    server_code: Text | None = None
+    media_offset_s: float | None = None
+    """Where in the media of the stream the later leg begins."""
+    clock: Text = ""
+    """Whether the messages of the later leg count from there (`from_zero`) or go on counting
+    (`as_recorded`)."""
+    lost_media_s: tuple[float, float] | None = None
 
 
-def gap(stream: Stream, before: Leg, after: Leg) -> dict[str, object]:
-    """What lies between two legs, for who reads the messages of both.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossStatus(_AsJson):
+    """Media whose results may be missing, in seconds of the stream, and segments to match."""
 
-    `cursor` is that of the last message before; `media_offset_s` is where in the stream's media
-    the later leg begins, and `clock` whether its messages count from there or go on counting.
-    Where the clock of its file jumps, places are those in the file.
-    """
-    told: dict[str, object] = {
-        "legs": [before.number, after.number],
-        "cursor": after.begins_after,
-        "reason": "rotated" if before.is_rotated else _ended(before),
-        "segments": before.receipts.counts(),
-    }
-    if before.end and before.end.close_code:
-        told["close_code"] = before.end.close_code
-    if before.end and before.end.error:
-        told["server_code"] = before.end.error.code
-    begins = after.splice.begins_seconds
-    if begins is not None:
-        told["media_offset_s"] = round(stream.place_of(begins), 3)
-        told["clock"] = "from_zero" if after.splice.is_rebased else "as_recorded"
-    if lost := _between(stream, before, after):
-        told["lost_media_s"] = lost
-    return told
+    media_s: tuple[tuple[float, float], ...] = ()
+    let_go_s: float = 0.0
+    """How much live media was never sent, as the connection was slower."""
+    segments_unknown: int = 0
+    segments_not_sent: int = 0
 
 
-def told(failure: IhMcpError) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStatus(_AsJson):
+    """What is reported of a stream at one moment."""
+
+    state: Text = ""
+    api: Text = ""
+    """The name of the API version."""
+    endpoint: Text = ""
+    label: Text = ""
+    source: Text = ""
+    notes: tuple[Text, ...] = ()
+    """What readers of the results should know, as sentences."""
+    started_at: Text = ""
+    messages: int = 0
+    irregular_messages: int = 0
+    segments: Mapping[str, int] = field(default_factory=dict)
+    """How many segments have each receipt, over all legs."""
+    bytes_sent: int = 0
+    media_seconds: float = 0.0
+    correlation_id: Text = ""
+    clock_jumps: tuple[JumpStatus, ...] = ()
+    held: HeldStatus | None = None
+    gaps: tuple[GapStatus, ...] = ()
+    lost: LossStatus | None = None
+    what_now: Text = ""
+    """One sentence for who decides what to do; empty while all goes well."""
+    reason: Text = ""
+    retry_after_s: float = 0.0
+    error: Mapping[str, object] | None = None
+    """The failure, as `error_to_json` gives it."""
+    retryable: bool | None = None
+    last_cursor: int | None = None
+    next_seq: int | None = None
+    process: Mapping[str, object] | None = None
+    """The other process that carries the stream."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has ended or failed."""
+        return self.state in {"ended", "failed"}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> StreamStatus:
+        """Read a status that this or another version of ih-mcp stored.
+
+        A value that this version does not know, or cannot read, is left out.
+        """
+        try:
+            return _reader().validate_python(record)
+        except ValidationError as exc:
+            unread = {error["loc"][0] for error in exc.errors() if error["loc"]}
+            known = {name: value for name, value in record.items() if name not in unread}
+            return _reader().validate_python(known)
+
+
+@cache
+def _reader() -> TypeAdapter[StreamStatus]:
+    return TypeAdapter(StreamStatus)
+
+
+def error_to_json(failure: IhMcpError) -> dict[str, object]:
     """A failure as named values: what, help, code, retry, and its facts."""
     return {
         "code": failure.code,
@@ -103,141 +171,3 @@ def told(failure: IhMcpError) -> dict[str, object]:
         "retry": failure.retry,
         **failure.facts,
     }
-
-
-def _ended(leg: Leg) -> str:
-    return leg.end.reason.value if leg.end else ""
-
-
-def notes(stream: Stream) -> list[str]:
-    """What who reads its results should know, as sentences."""
-    return [*stream.plan.notes, *_notes(stream.leg), *_jump_notes(stream)]
-
-
-def _jump_notes(stream: Stream) -> Iterator[str]:
-    """Of a file whose clock is not that of its media."""
-    if jumps := stream.clock_jumps:
-        yield (
-            f"The clock of the file jumps, first at {jumps[0].at_seconds:.1f} s by "
-            f"{jumps[0].seconds:.1f} s. There is neither picture nor sound in between, so "
-            f"{sum(jump.seconds for jump in jumps):.1f} s are left out; places in the file count "
-            "them."
-        )
-
-
-def _notes(leg: Leg | None) -> Iterator[str]:
-    """What the service declared and is not believed."""
-    if leg and leg.is_open and leg.is_short_lived:
-        seconds = leg.session.limits.max_session_seconds
-        yield (
-            f"The service says that it ends a session after {seconds:g} s. A new one is not opened "
-            "so often, since each may cost; where the service does end it, results may be missing."
-        )
-
-
-def _segments(stream: Stream) -> dict[str, int]:
-    """How many segments have each receipt, over all legs."""
-    counts = Counter[str]()
-    for leg in stream.legs:
-        counts.update(leg.receipts.counts())
-        if leg.left_out:
-            counts["left_out"] += leg.left_out
-    if waiting := stream.outbox.segments:
-        counts["waiting"] = waiting
-    if stream.unsent:
-        counts["not_sent"] = stream.unsent
-    return dict(counts)
-
-
-def _lost(stream: Stream) -> dict[str, object]:
-    """Media whose results may be missing, in seconds of the stream, and segments to match."""
-    media = [span for legs in pairwise(stream.legs) if (span := _between(stream, *legs))]
-    last = stream.leg
-    if last and stream.is_over and (span := _unanswered(stream, last)):
-        media.append(span)
-    unknown = sum(leg.receipts.counts().get(Receipt.UNKNOWN.value, 0) for leg in stream.legs)
-    left_out = sum(leg.left_out for leg in stream.legs) + stream.unsent
-    named = {
-        "media_s": media,
-        "let_go_s": round(stream.let_go_seconds, 1),
-        "segments_unknown": unknown,
-        "segments_not_sent": left_out,
-    }
-    return {name: value for name, value in named.items() if value}
-
-
-def _between(stream: Stream, before: Leg, after: Leg) -> list[float] | None:
-    """From the last answer before a gap to where the media goes on; None where that is nothing."""
-    begins = after.splice.begins_seconds
-    if begins is None:
-        return None
-    start = before.sent_seconds if before.end and before.end.in_order else _answered(before)
-    return _span(stream, start, begins)
-
-
-def _unanswered(stream: Stream, leg: Leg) -> list[float] | None:
-    """What was sent last and has no answer."""
-    if leg.end is None or leg.end.in_order:
-        return None
-    return _span(stream, _answered(leg), leg.sent_seconds)
-
-
-def _answered(leg: Leg) -> float:
-    return (
-        leg.receipts.answered_seconds + (leg.splice.begins_seconds or 0.0) * leg.splice.is_rebased
-    )
-
-
-def _span(stream: Stream, start: float | None, end: float | None) -> list[float] | None:
-    if start is None or end is None or end - start < 0.05:  # chosen: less than two pictures
-        return None
-    return [round(stream.place_of(start), 3), round(stream.place_of(end), 3)]
-
-
-def _held(stream: Stream, now: float) -> dict[str, object]:
-    """The segment that waits for its time, and for how long; nothing where that is usual."""
-    held = stream.held
-    if held is None or held.until - now < LONG_HOLD_SECONDS:
-        return {}
-    seconds = held.until - now
-    until = datetime.now(UTC) + timedelta(seconds=seconds)
-    return {
-        "from_s": round(stream.place_of(held.start_seconds), 3),
-        "for_s": round(seconds, 1),
-        "until": until.isoformat(timespec="seconds"),
-    }
-
-
-def _what_now(stream: Stream, now: float) -> str:
-    """One sentence for who decides what to do; nothing where all goes well."""
-    if trouble := stream.trouble:
-        again = trouble.again
-        if again.waits_for_media:
-            return "Push the next segment: a new session opens with it; or end the stream."
-        return f"Nothing to do: reconnecting, try {again.number} of {again.max_attempts}."
-    if stream.is_over:
-        safe = f" Results up to {stream.answered_seconds:.1f} s are safe."
-        return f"{stream.failure.help}{safe}" if stream.failure and stream.legs else ""
-    leg = stream.leg
-    return _warning(leg, now) if leg and leg.is_open and not leg.close_sent else ""
-
-
-def _warning(leg: Leg, now: float) -> str:
-    """Of a limit of the service that comes near."""
-    limits = leg.session.limits
-    idle, age = now - leg.sent_at, now - leg.opened_at
-    if limits.max_idle_seconds and idle >= _IDLE_SHARE * limits.max_idle_seconds:
-        return (
-            f"No segment for {idle:.0f} s; at {limits.max_idle_seconds:g} s the service ends the "
-            "session. Push the next one, or end the stream."
-        )
-    if leg.is_behind:
-        return "Falling behind: the uplink is slower than the video. Lower its bit rate."
-    longest = limits.max_session_seconds
-    is_near = longest and not leg.is_short_lived and age >= _AGE_SHARE * longest
-    if is_near and not leg.rotates:
-        return (
-            f"The session is {age:.0f} s old; at {longest:g} s the service ends it. End the "
-            "stream and start a new one."
-        )
-    return ""

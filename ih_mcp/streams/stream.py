@@ -19,7 +19,8 @@ from .leg import Patience
 from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
 from .pacing import Held
 from .runner import StreamRunner
-from .status import account, notes
+from .status import StreamStatus
+from .status_report import notes, report_status
 
 _FEEDS = {
     Feeder.FILE: "a file or a device gives",
@@ -170,9 +171,9 @@ class Stream(StreamFacts):
 
     # --- what is said of it --------------------------------------------------------------------
 
-    def record(self) -> dict[str, object]:
-        """The status, as named values ready for JSON; fields that do not apply are left out."""
-        return account(self, now=anyio.current_time())
+    def status(self) -> StreamStatus:
+        """What is reported of the stream now."""
+        return report_status(self, now=anyio.current_time())
 
     def notes(self) -> list[str]:
         """What readers of its results should know, as sentences."""

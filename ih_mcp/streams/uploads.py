@@ -34,7 +34,7 @@ from ih_mcp.wire.rest import (
     require_job_id,
 )
 
-from .status import told
+from .status import error_to_json
 
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0
@@ -189,7 +189,7 @@ class Analyses:
             async with open_rest(base_url) as rest:
                 await work(rest)
         except IhMcpError as exc:
-            analysis.facts |= {"state": "failed", "reason": exc.code, "error": told(exc)}
+            analysis.facts |= {"state": "failed", "reason": exc.code, "error": error_to_json(exc)}
         except Exception:  # noqa: BLE001 - a mistake of ours must not stop other work
             _LOG.exception("analysis %s broke", analysis.id)
             analysis.facts |= {"state": "failed", "reason": "internal"}
@@ -204,7 +204,7 @@ class Analyses:
         try:
             await analysis.log.write_record(analysis.facts, ended=True)
         except IhMcpError as exc:
-            analysis.facts |= {"state": "failed", "reason": exc.code, "error": told(exc)}
+            analysis.facts |= {"state": "failed", "reason": exc.code, "error": error_to_json(exc)}
             self._unkept[analysis.id] = analysis.facts
         analysis.is_over = True
         self._live.pop(analysis.id, None)
@@ -244,7 +244,7 @@ class Analyses:
                 if not exc.retry:
                     raise
                 pause = longer(pause, exc)  # skill v2 upload: 503 says retry
-                analysis.facts["error"] = told(exc)
+                analysis.facts["error"] = error_to_json(exc)
                 continue
             pause = self._poll_seconds
             analysis.facts.pop("error", None)
@@ -271,7 +271,7 @@ class Analyses:
             correlation_id=said.correlation_id,
         )
         reason = failed.facts.get("server_code", "job_failed")
-        analysis.facts |= {"state": "failed", "reason": reason, "error": told(failed)}
+        analysis.facts |= {"state": "failed", "reason": reason, "error": error_to_json(failed)}
 
 
 def longer(pause: float, error: IhMcpError) -> float:

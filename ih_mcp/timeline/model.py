@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.journal import Entry, Journal, follow
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
 from ih_mcp.wire.spans import EngagementSpan, Fields, Lifecycle, MediaRange, Span
@@ -73,14 +74,14 @@ class Timeline:
             return
         self._lifecycle.receive(message, offset_seconds=offset_seconds)
 
-    def close(self, record: Mapping[str, object]) -> None:
+    def close(self, status: StreamStatus) -> None:
         """The stream is over: what is open ends with its media."""
         self._is_closed = True
-        self._lifecycle.close(max(_seconds(record), self._lifecycle.latest_seconds))
+        self._lifecycle.close(max(status.media_seconds, self._lifecycle.latest_seconds))
 
     def as_json(
         self,
-        record: Mapping[str, object],
+        status: StreamStatus,
         *,
         stream_id: str,
         segments: Sequence[Mapping[str, object]] = (),
@@ -88,24 +89,24 @@ class Timeline:
         """The picture's values.
 
         Args:
-            record: What is said of the stream; `state`, `media_seconds` and the like.
+            status: Of the stream, as far as it is known.
             segments: Each with `number`, `start`, `end` (seconds, or None) and `receipt`.
         """
         life = self._lifecycle
         return {
             "stream_id": stream_id,
-            "state": record.get("state", ""),
+            "state": status.state,
             "ended": self._is_closed,
             "api": self._dialect.name,
-            "label": record.get("label", ""),
-            "source": record.get("source", ""),
-            "notes": record.get("notes", []),
-            "error": record.get("error"),
-            "seconds": round(max(life.latest_seconds, _seconds(record)), 3),
+            "label": status.label,
+            "source": status.source,
+            "notes": list(status.notes),
+            "error": status.error,
+            "seconds": round(max(life.latest_seconds, status.media_seconds), 3),
             "messages": self.messages,
-            "lost": record.get("lost", {}),
-            "receipts": record.get("segments", {}),
-            "bytes_sent": record.get("bytes_sent", 0),
+            "lost": status.lost.to_json() if status.lost else {},
+            "receipts": dict(status.segments),
+            "bytes_sent": status.bytes_sent,
             "overall": _numbered(life.quality_overall),
             "spans": self._items("spans", life.spans, _span),
             "engagement": self._items("engagement", life.engagement, _state),
@@ -189,20 +190,18 @@ def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
 
 
-def leg_offsets(record: Mapping[str, object]) -> Mapping[int, float]:
+def leg_offsets(status: StreamStatus) -> Mapping[int, float]:
     """Where the clock of each leg begins, in media seconds of the stream; 0 where not named."""
-    gaps = record.get("gaps")
-    offsets = {}
-    for gap in gaps if isinstance(gaps, list) else []:
-        start = gap.get("media_offset_s")
-        if gap.get("clock") == "from_zero" and isinstance(start, int | float):
-            offsets[gap["legs"][1]] = float(start)
-    return offsets
+    return {
+        gap.legs[1]: gap.media_offset_s
+        for gap in status.gaps
+        if gap.clock == "from_zero" and gap.media_offset_s is not None
+    }
 
 
-def dialect_of(record: Mapping[str, object]) -> Dialect:
-    """The version a stream speaks, by its record; v1 where it does not say."""
-    return DIALECTS.get(str(record.get("api")), DIALECTS["v1"])
+def dialect_of(status: StreamStatus) -> Dialect:
+    """The API version of a stream; v1 where its status does not name one."""
+    return DIALECTS.get(status.api, DIALECTS["v1"])
 
 
 async def follow_timeline(
@@ -219,20 +218,21 @@ async def follow_timeline(
         UnknownStreamError: Nobody knows it.
     """
     row = await journal.find_stream(stream_id)
-    record = json.loads(row.record)
-    timeline = Timeline(dialect_of(record))
+    status = StreamStatus.from_json(json.loads(row.record))
+    timeline = Timeline(dialect_of(status))
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
     async with aclosing(following) as pages:
         async for page in pages:
-            record = json.loads((await journal.find_stream(stream_id)).record)
-            await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(record))
+            row = await journal.find_stream(stream_id)
+            status = StreamStatus.from_json(json.loads(row.record))
+            await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(status))
             if on_read:
                 on_read(page.cursor, page.last)
             if not page.is_newest:
                 continue  # there is more to read before there is something to show
             if page.is_final:
-                await to_thread.run_sync(timeline.close, record)
-            yield await to_thread.run_sync(partial(timeline.as_json, record, stream_id=stream_id))
+                await to_thread.run_sync(timeline.close, status)
+            yield await to_thread.run_sync(partial(timeline.as_json, status, stream_id=stream_id))
 
 
 async def read_timeline(
@@ -247,12 +247,6 @@ async def read_timeline(
         async for drawing in drawings:
             return drawing
     raise AssertionError("there is always a first one")
-
-
-def _seconds(record: Mapping[str, object]) -> float:
-    """Of media, as far as it was taken."""
-    seconds = record.get("media_seconds")
-    return seconds if isinstance(seconds, int | float) else 0.0
 
 
 def _period(entry: Fields) -> Mapping[str, object]:

@@ -152,7 +152,7 @@ async def test_a_stuck_uplink_never_slows_the_camera(open_room: OpenRoom) -> Non
         )
         with anyio.fail_after(40):
             await stream.until(lambda: stream.let_go_seconds > 0)
-        assert stream.record()["lost"]["let_go_s"] > 0  # type: ignore[index]  # a mapping
+        assert stream.status().to_json()["lost"]["let_go_s"] > 0  # type: ignore[index]  # a mapping
         assert stream.outbox.segments <= 2
 
 

@@ -10,6 +10,7 @@ from ih_mcp.errors import CallerError, ServiceError
 from ih_mcp.journal import Entry
 from ih_mcp.mcp_server.answers import answer, failure
 from ih_mcp.mcp_server.status import shorten
+from ih_mcp.streams.status import GapStatus, StreamStatus
 
 
 def texts(result: object) -> list[str]:
@@ -37,10 +38,11 @@ def test_a_binary_message_becomes_base64_and_is_named() -> None:
 
 
 def test_of_many_gaps_the_newest_are_told_and_the_others_counted() -> None:
-    gaps = [{"legs": [n, n + 1]} for n in range(5)]
-    record = {"state": "open", "label": "x", "gaps": gaps}
-    assert shorten(record) == {"state": "open", "gaps": gaps[2:], "earlier_gaps": 2}
-    assert shorten({"gaps": gaps[:3]}) == {"gaps": gaps[:3]}
+    gaps = tuple(GapStatus(legs=(n, n + 1)) for n in range(5))
+    shown = [{"legs": [n, n + 1]} for n in range(5)]
+    status = StreamStatus(state="open", label="x", gaps=gaps)
+    assert shorten(status) == {"state": "open", "gaps": shown[2:], "earlier_gaps": 2}
+    assert shorten(StreamStatus(gaps=gaps[:3])) == {"gaps": shown[:3]}
 
 
 def test_a_failure_says_what_helps_and_carries_named_facts() -> None:

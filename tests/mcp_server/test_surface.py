@@ -124,7 +124,7 @@ async def test_a_tool_that_breaks_shows_no_traceback(
         raise RuntimeError("secret detail")
 
     async with client(tmp_path) as opened:
-        monkeypatch.setattr("ih_mcp.streams.registry.Registry.records", broken)
+        monkeypatch.setattr("ih_mcp.streams.registry.Registry.statuses", broken)
         result = await opened.call_tool("list_streams", {})
     assert result.is_error
     text = result.content[0].text  # type: ignore[union-attr]

@@ -107,7 +107,7 @@ class Road:
 
     @property
     def status(self) -> dict[str, Any]:
-        return self.stream.record()
+        return self.stream.status().to_json()
 
     async def feed(self, numbers: Sequence[int], *, ends: bool = True) -> None:
         """Send segments; a stream that is over takes no more."""

@@ -59,7 +59,7 @@ async def test_on_our_own_stand_in_a_quiet_file_takes_as_long_as_its_analysis(
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(str(clip), StreamOptions(), pace=PaceName.AUTO)
         await stream.until(lambda: False)
-        status = stream.record()
+        status = stream.status().to_json()
     took = time.monotonic() - began
     report("pace", "tests/reliability/test_pacing.py", f"{_SECONDS} s, our own: {took:.1f} s")
     assert (status["state"], "lost" in status) == ("ended", False)

@@ -217,7 +217,7 @@ async def play(dice: Random) -> None:
         )
         for number, peer in enumerate(world.peers)
     ]
-    gaps = stream.record().get("gaps", [])
+    gaps = stream.status().to_json().get("gaps", [])
     assert isinstance(gaps, list)
     told = {gap["legs"][0] for gap in gaps} | {n for n, leg in enumerate(legs) if not leg.is_open}
     told.add(len(sessions) - 1)  # its reason is the stream's
@@ -261,7 +261,7 @@ async def _read(log: MemoryLog, stream: Stream, polls: list[Poll], dice: Random)
 
 def _adds_up(stream: Stream, taken: int) -> None:
     """Every segment that was taken is told of, by what is known of it."""
-    record = stream.record()
+    record = stream.status().to_json()
     counts = record.get("segments", {})
     assert isinstance(counts, dict)
     parted = sum(leg.is_rotated for leg in stream.legs)

@@ -218,13 +218,13 @@ async def test_s27_a_limit_that_cannot_be_true_costs_no_session_and_no_memory(
             data = b"x" * 100
             await stream.put(Outgoing(data, number, number + 1.0, Entry(seconds=float(number))))
         assert 2**25 <= stream.limits.max_segment_bytes <= 2**26
-        record = stream.record()
+        record = stream.status().to_json()
         stream.ask_to_end()
         await stream.until(lambda: False)
-    assert stream.state == "ended", stream.record()
+    assert stream.state == "ended", stream.status().to_json()
     assert len(stream.legs) == 1
     assert ("A new one is not opened so often" in str(record.get("notes"))) is is_noted
-    assert stream.record()["segments"] == {"completed": 100}
+    assert stream.status().segments == {"completed": 100}
     report("S27", "test_security_loop.py", "limits that cannot be true: one session each")
 
 

@@ -53,7 +53,12 @@ async def meet(
         await stream.until(lambda: False)
         page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)
         sent = [text for session in running.recorder.sessions for text in session.texts]
-        return stream.failure, [entry.body for entry in page.entries], sent, stream.record()
+        return (
+            stream.failure,
+            [entry.body for entry in page.entries],
+            sent,
+            stream.status().to_json(),
+        )
 
 
 def expect(failure: IhMcpError | None, code: str) -> None:

@@ -168,7 +168,7 @@ async def test_what_breaks_a_limit_is_told_and_kept(
         assert stream.failure.help == known.advice
     else:
         assert stream.failure is None
-        told = stream.record()["segments"]
+        told = stream.status().segments
         assert isinstance(told, dict)
         assert told.get("refused", 0) == case.refused
 
@@ -214,7 +214,7 @@ async def test_a_codec_that_is_not_taken_is_told_and_ends_nothing(
     assert kept == session.texts
     assert sum("ih5004" in text for text in kept) == 1
     assert stream.failure is None
-    assert stream.record()["segments"] == {"refused": 1}
+    assert stream.status().segments == {"refused": 1}
 
 
 async def test_a_config_that_is_refused_ends_nothing(standin: StartStandin, tmp_path: Path) -> None:

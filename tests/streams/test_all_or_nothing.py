@@ -193,7 +193,7 @@ async def test_what_the_service_would_find_too_small_is_refused_and_not_left_out
         error = await refused(stream, (header + first)[: V0.limits.min_segment_bytes - 1])
         assert error.code == "segment_too_small"
         assert "10_240 at least" in error.what
-        assert "left_out" not in str(stream.record())
+        assert "left_out" not in str(stream.status().to_json())
 
 
 async def test_raw_samples_are_kept_whole_or_not_at_all(journal: Journal) -> None:

@@ -94,7 +94,7 @@ async def test_a_stream_that_never_opens_is_not_recorded_for(
     async with recording(tmp_path, ffmpeg, service, "-f lavfi -i testsrc2") as stream:
         await service.socket.close(4003)
         await stream.until(lambda: False)
-    assert stream.record()["state"] == "failed"
+    assert stream.status().state == "failed"
 
 
 async def test_a_camera_that_is_not_there_fails_the_stream(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
@@ -117,7 +117,7 @@ async def test_a_stream_that_is_ended_is_recorded_no_further(
         stream.ask_to_end()
         await service.drain()
         await stream.until(lambda: False)
-    assert stream.record()["state"] == "ended"
+    assert stream.status().state == "ended"
 
 
 async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_newest(
@@ -139,7 +139,7 @@ async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_ne
         gate.set()
         await service.drain()
         await stream.until(lambda: False)
-    record = stream.record()
+    record = stream.status().to_json()
     sent = [item for item in service.heard if isinstance(item, bytes)]
     assert sent[0][4:8] == b"ftyp"  # the one with the header stayed
     assert stream.media_seconds == 45  # and the newest came

@@ -110,7 +110,7 @@ async def test_an_error_that_ends_sessions_is_believed_before_the_code_1000(
         await stream.until(lambda: stream.trouble is not None or len(stream.legs) == 2)
         assert stream.state.value == state
     if state == "failed":
-        assert stream.record()["error"]["server_code"] == error  # type: ignore[index]
+        assert stream.status().to_json()["error"]["server_code"] == error  # type: ignore[index]
 
 
 async def test_an_end_that_nobody_asked_for_is_the_services(journal: Journal) -> None:
@@ -119,7 +119,7 @@ async def test_an_end_that_nobody_asked_for_is_the_services(journal: Journal) ->
         first = await services.session(0)
         await first.say(Ended("maintenance"))  # and the socket stays open
         await over(stream)
-    assert stream.record()["reason"] == "by_service"
+    assert stream.status().reason == "by_service"
 
 
 # --- ends at bad moments --------------------------------------------------------------------------
@@ -173,8 +173,8 @@ async def test_an_end_that_is_asked_for_in_a_rotation_sends_what_was_taken(
         second = await services.session(1)
         await second.drain()
         await over(stream)
-    assert stream.record()["segments"] == {"completed": 2}
-    assert "lost" not in stream.record()
+    assert stream.status().segments == {"completed": 2}
+    assert "lost" not in stream.status().to_json()
 
 
 async def test_an_end_does_not_wait_for_a_connection_that_hangs(journal: Journal) -> None:
@@ -221,7 +221,7 @@ async def test_a_mistake_of_ours_fails_the_stream_by_name(journal: Journal) -> N
         await services.session(1)
         await stream.put(Outgoing(b"b", 1, 2, Entry(seconds=1), broken))
         await stream.until(lambda: False)
-        assert stream.record()["reason"] == "internal"
+        assert stream.status().reason == "internal"
 
 
 async def test_starts_at_once_keep_to_the_limit(journal: Journal) -> None:
@@ -309,7 +309,7 @@ async def test_a_segment_that_is_too_large_with_its_header_leaves_the_beginning_
         await stream.put(chunk(b"Kbcd", 1, key=0))
         await stream.put(chunk(b"Ke", 2, key=0))
         assert await second.hear() == HEAD + b"Ke"
-        assert stream.record()["segments"]["left_out"] == 1  # type: ignore[index]
+        assert stream.status().segments["left_out"] == 1
 
 
 async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
@@ -325,8 +325,8 @@ async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
         stream.ask_to_end()
         await second.drain()
         await over(stream)
-    assert stream.record()["segments"] == {"resent": 2, "completed": 2}
-    assert "lost" not in stream.record()
+    assert stream.status().segments == {"resent": 2, "completed": 2}
+    assert "lost" not in stream.status().to_json()
 
 
 @pytest.mark.usefixtures("short_sessions")
@@ -349,7 +349,7 @@ async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal:
         stream.ask_to_end()
         await third.drain()
         await over(stream)
-    assert stream.record()["segments"] == {"resent": 1, "completed": 2}
+    assert stream.status().segments == {"resent": 1, "completed": 2}
 
 
 @pytest.mark.usefixtures("short_sessions")
@@ -389,7 +389,7 @@ async def test_what_was_left_out_is_not_sent_again(journal: Journal) -> None:
         await second.socket.abort()
         third = await services.session(2)
         assert await third.hear() == HEAD + b"Kc"
-    assert stream.record()["segments"]["left_out"] == 1  # type: ignore[index]
+    assert stream.status().segments["left_out"] == 1
 
 
 async def test_samples_without_times_are_sent_again_too(journal: Journal) -> None:
@@ -413,7 +413,7 @@ async def test_nothing_is_put_back_for_a_stream_that_was_ended(journal: Journal)
         stream.ask_to_end()
         await first.socket.abort()
         await over(stream)
-    assert stream.record()["segments"] == {"unknown": 1}
+    assert stream.status().segments == {"unknown": 1}
 
 
 async def test_idle_ends_use_up_no_budget(journal: Journal) -> None:
@@ -467,11 +467,11 @@ async def test_a_pong_that_comes_after_the_last_word_takes_nothing_back(
         await stream.put(cut(b"a" * 20_000, 0))
         await first.hear()
         await first.say(word)
-        await stream.until(lambda: receipt in stream.record()["segments"])  # type: ignore[operator]
+        await stream.until(lambda: receipt in stream.status().segments)
         gate.set()
         await ponged.wait()
         await anyio.wait_all_tasks_blocked()
-        assert stream.record()["segments"] == {receipt: 1}
+        assert stream.status().segments == {receipt: 1}
 
 
 # --- a slow uplink --------------------------------------------------------------------------------
@@ -493,7 +493,7 @@ async def test_an_upload_that_gets_stuck_is_told_by_its_name(
         monkeypatch.setattr(first.client, "send_segment", stuck)
         await stream.put(cut(b"abc", 0))
         await stream.until(lambda: len(stream.legs) == 2)
-    record = stream.record()
+    record = stream.status().to_json()
     assert record["segments"] == {"unknown": 1}  # some or all of it may have arrived
     if reconnects:
         assert gaps(stream)[0]["reason"] == "upload_stalled"
@@ -525,9 +525,9 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
         await anyio.sleep(0.01)  # longer than the segment lasts
         gate.set()
         await first.hear()
-        assert stream.record()["what_now"] == (
+        assert stream.status().what_now == (
             "Falling behind: the uplink is slower than the video. Lower its bit rate."
         )
         await stream.put(Outgoing(b"b", 0.001, 100))
         await first.hear()
-        assert "what_now" not in stream.record()
+        assert "what_now" not in stream.status().to_json()

@@ -84,7 +84,7 @@ async def test_all_of_a_file_is_sent_and_the_stream_ended(journal: Journal, sour
         await first.drain()
         await stream.until(lambda: False)
     assert stream.state.value == "ended"
-    assert stream.record()["segments"] == {"completed": 7}
+    assert stream.status().segments == {"completed": 7}
     assert stream.media_seconds == pytest.approx(24.7, abs=0.1)
 
 
@@ -102,10 +102,10 @@ async def test_a_session_in_the_middle_begins_with_a_header_and_no_packet_is_los
         await second.say(Reading("signal.detected", {"start": 20}))
         await second.drain()
         await stream.until(lambda: False)
-    gap = stream.record()["gaps"][0]  # type: ignore[index]
+    gap = stream.status().to_json()["gaps"][0]  # type: ignore[index]
     assert gap["clock"] == "from_zero"
     assert gap["media_offset_s"] > 9
-    counts = stream.record()["segments"]
+    counts = stream.status().segments
     assert isinstance(counts, dict)
     assert {"unknown", "completed"} <= counts.keys() <= {"unknown", "completed", "left_out"}
     assert sum(counts.values()) == 7
@@ -137,7 +137,7 @@ async def test_a_file_that_cannot_be_read_to_its_end_is_told_and_the_rest_is_dra
         await first.drain()
         await stream.until(lambda: False)
     assert stream.failure
-    assert stream.record()["state"] == "failed"
+    assert stream.status().state == "failed"
 
 
 async def test_a_stream_that_is_over_before_it_opens_is_fed_nothing(
@@ -148,7 +148,7 @@ async def test_a_stream_that_is_over_before_it_opens_is_fed_nothing(
         first = await services.session(0, greets=False)
         await first.socket.close(4003)
         await stream.until(lambda: False)
-    assert stream.record()["state"] == "failed"
+    assert stream.status().state == "failed"
     assert not first.heard
 
 
@@ -165,7 +165,7 @@ async def test_what_is_far_ahead_of_the_answers_waits_for_the_next_one(
         await stream.until(lambda: stream.media_seconds > 24)
         await first.drain()
         await stream.until(lambda: False)
-    assert stream.record()["segments"] == {"completed": 7}
+    assert stream.status().segments == {"completed": 7}
 
 
 async def test_where_nothing_is_dropped_each_segment_waits_for_the_one_before_to_be_read(
@@ -182,7 +182,7 @@ async def test_where_nothing_is_dropped_each_segment_waits_for_the_one_before_to
                 await first.hear()
         await first.drain()
         await stream.until(lambda: False)
-    assert stream.record()["segments"] == {"completed": 7}
+    assert stream.status().segments == {"completed": 7}
 
 
 async def test_where_nothing_is_dropped_a_new_session_goes_on_with_what_it_was_not_sent(
@@ -197,7 +197,7 @@ async def test_where_nothing_is_dropped_a_new_session_goes_on_with_what_it_was_n
         second = await services.session(1)
         await second.drain()
         await stream.until(lambda: False)
-    counts = stream.record()["segments"]
+    counts = stream.status().segments
     assert isinstance(counts, dict)
     assert counts["unknown"] == 2  # the other one was read, and has no answer
     assert sum(counts.values()) == 7
@@ -213,7 +213,7 @@ async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
         stream.ask_to_end()
         await first.drain()
         await stream.until(lambda: False)
-    assert stream.record()["state"] == "ended"
+    assert stream.status().state == "ended"
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
             await first.hear()
         await first.socket.abort()
         await stream.until(lambda: False)
-    record = stream.record()
+    record = stream.status().to_json()
     assert record["media_seconds"] == pytest.approx(12.0, abs=0.2)
     jumps = record["clock_jumps"]
     assert isinstance(jumps, list)
@@ -260,7 +260,7 @@ async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
     async with feeding(journal, services, source, PaceName.REALTIME) as stream:
         first = await services.session(0)
         await stream.until(lambda: stream.held is not None)
-        held = stream.record()["held"]
+        held = stream.status().to_json()["held"]
         assert isinstance(held, dict)
         assert held["from_s"] == 0.0
         assert 38 < held["for_s"] <= 40
@@ -276,4 +276,4 @@ async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
         await first.drain()
         await stream.until(lambda: False)
     assert stream.held is None
-    assert "held" not in stream.record()
+    assert "held" not in stream.status().to_json()

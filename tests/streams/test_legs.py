@@ -122,7 +122,7 @@ async def over(stream: Stream) -> None:
 
 
 def gaps(stream: Stream) -> list[dict[str, object]]:
-    found = stream.record().get("gaps", [])
+    found = stream.status().to_json().get("gaps", [])
     assert isinstance(found, list)
     return found
 
@@ -201,7 +201,7 @@ async def test_what_was_answered_before_a_loss_is_done(journal: Journal) -> None
         await first.socket.abort()
         await services.session(1)
         await stream.until(lambda: len(stream.legs) == 2)
-        assert stream.record()["segments"] == {"completed": 2, "unknown": 2}
+        assert stream.status().segments == {"completed": 2, "unknown": 2}
 
 
 async def test_the_configuration_holds_in_the_next_session(journal: Journal) -> None:
@@ -228,7 +228,7 @@ async def test_while_there_is_no_connection_the_state_says_so_and_little_more_is
         services.refuses = 99
         await first.socket.abort()
         await stream.until(lambda: stream.trouble is not None)
-        record = stream.record()
+        record = stream.status().to_json()
         assert (record["state"], record["reason"]) == ("reconnecting", "connection_lost")
         assert record["retryable"] is True
         assert record["what_now"] == "Nothing to do: reconnecting, try 1 of 6."
@@ -239,7 +239,7 @@ async def test_while_there_is_no_connection_the_state_says_so_and_little_more_is
         assert stream.ask_to_end()
         await over(stream)
     assert stream.state.value == "failed"
-    assert stream.record()["lost"] == {
+    assert stream.status().to_json()["lost"] == {
         "media_s": [[0.0, 1.0]],
         "segments_unknown": 1,
         "segments_not_sent": 2,
@@ -272,7 +272,7 @@ async def test_segments_that_wait_when_the_file_is_over_are_sent_in_the_next_ses
         await over(stream)
     assert second.heard[:3] == [b"x", b"x", b"x"]
     assert stream.state.value == "ended"
-    assert "gaps" not in stream.record()
+    assert "gaps" not in stream.status().to_json()
 
 
 async def test_a_loss_after_the_last_segment_ends_the_stream(journal: Journal) -> None:
@@ -288,7 +288,7 @@ async def test_a_loss_after_the_last_segment_ends_the_stream(journal: Journal) -
     assert len(services.sessions) == 1
     assert stream.failure
     assert stream.failure.code == "connection_lost"
-    assert stream.record()["what_now"] == (
+    assert stream.status().what_now == (
         "Start a new stream; what was received is kept. Results up to 0.0 s are safe."
     )
 
@@ -326,7 +326,7 @@ async def test_a_recording_without_a_known_header_is_not_gone_on_with(
         await first.socket.abort()
         await over(stream)
     assert len(services.sessions) == 1
-    assert stream.record()["reason"] == "connection_lost"
+    assert stream.status().reason == "connection_lost"
 
 
 async def test_v0_segments_stand_alone_so_any_of_them_begins_a_session(journal: Journal) -> None:
@@ -343,7 +343,7 @@ async def test_v0_segments_stand_alone_so_any_of_them_begins_a_session(journal: 
         await second.say(Completed(1))
         stream.ask_to_end()
         await over(stream)
-    assert stream.record()["segments"] == {"unknown": 1, "completed": 1}
+    assert stream.status().segments == {"unknown": 1, "completed": 1}
 
 
 async def test_a_connection_that_drops_again_and_again_is_given_up(journal: Journal) -> None:
@@ -358,7 +358,7 @@ async def test_a_connection_that_drops_again_and_again_is_given_up(journal: Jour
             await session.socket.abort()
         await over(stream)
     assert len(services.sessions) == 11
-    assert stream.record()["reason"] == "unstable"
+    assert stream.status().reason == "unstable"
     assert len(gaps(stream)) == 10
 
 
@@ -374,8 +374,8 @@ async def test_an_unreachable_service_is_tried_again_before_the_first_session(
         await stream.put(cut(b"x", 0))
         assert await first.hear() == b"x"
         assert stream.state.value == "sending" or stream.outbox.segments == 0
-        assert "gaps" not in stream.record()
-        assert "reason" not in stream.record()
+        assert "gaps" not in stream.status().to_json()
+        assert "reason" not in stream.status().to_json()
 
 
 async def test_an_unreachable_service_is_given_up_after_its_tries(journal: Journal) -> None:
@@ -384,7 +384,7 @@ async def test_an_unreachable_service_is_given_up_after_its_tries(journal: Journ
     async with running(journal, services) as stream:
         await over(stream)
     assert services.refuses == 99 - 7
-    assert stream.record()["reason"] == "unreachable"
+    assert stream.status().reason == "unreachable"
 
 
 async def test_a_session_that_was_idle_too_long_is_followed_with_the_next_segment(
@@ -398,7 +398,7 @@ async def test_a_session_that_was_idle_too_long_is_followed_with_the_next_segmen
         await first.say(Error(code="ih6003", message="Idle."))
         await first.socket.close(1001)
         await stream.until(lambda: stream.trouble is not None)
-        record = stream.record()
+        record = stream.status().to_json()
         assert record["state"] == "waiting"
         assert record["what_now"] == (
             "Push the next segment: a new session opens with it; or end the stream."
@@ -441,7 +441,7 @@ async def test_what_another_session_cannot_help_ends_the_stream(
             await first.say(error)
         await first.socket.close(code, "no")
         await over(stream)
-    record = stream.record()
+    record = stream.status().to_json()
     assert (record["state"], record["reason"], len(services.sessions)) == (state, reason, 1)
 
 
@@ -457,8 +457,8 @@ async def test_a_segment_that_comes_too_late_for_its_session_is_told(journal: Jo
         await stream.until(lambda: bool(stream.leg and stream.leg.left_out))
         await first.socket.close(1000)
         await over(stream)
-    assert stream.record()["segments"] == {"left_out": 1}
-    assert stream.record()["lost"] == {"segments_not_sent": 1}
+    assert stream.status().segments == {"left_out": 1}
+    assert stream.status().to_json()["lost"] == {"segments_not_sent": 1}
 
 
 @pytest.mark.parametrize("is_full", [False, True])
@@ -543,8 +543,8 @@ async def test_before_a_session_grows_too_old_a_file_goes_on_in_the_next(journal
             "clock": "from_zero",
         }
     ]
-    assert "lost" not in stream.record()
-    assert stream.record()["segments"] == {"completed": 4}
+    assert "lost" not in stream.status().to_json()
+    assert stream.status().segments == {"completed": 4}
 
 
 @pytest.mark.usefixtures("short_sessions")
@@ -567,7 +567,7 @@ async def test_a_recording_is_parted_within_a_chunk_and_no_byte_is_left_out(
         await second.drain()
         await over(stream)
     assert gaps(stream)[0]["media_offset_s"] == 1.2
-    assert "lost" not in stream.record()
+    assert "lost" not in stream.status().to_json()
 
 
 async def test_a_key_frame_with_pictures_before_it_begins_a_session_only_when_time_is_short(
@@ -620,10 +620,10 @@ async def test_without_leave_to_go_on_an_old_session_is_warned_of(journal: Journ
         await first.say(Ready(limits=limits))
         await stream.opened()
         await anyio.sleep(0.95)
-        assert str(stream.record()["what_now"]).startswith("No segment for 1 s; at 1 s")
+        assert stream.status().what_now.startswith("No segment for 1 s; at 1 s")
         assert stream.leg
         stream.leg.sent_at = anyio.current_time()
-        assert str(stream.record()["what_now"]).startswith("The session is 1 s old; at 1 s")
+        assert stream.status().what_now.startswith("The session is 1 s old; at 1 s")
 
 
 async def test_renewals_count_among_the_new_sessions_of_an_hour(journal: Journal) -> None:
@@ -640,7 +640,7 @@ async def test_renewals_count_among_the_new_sessions_of_an_hour(journal: Journal
         await stream.put(cut(b"b", 1))
         assert await first.hear() == b"b"  # where a new session would begin, were one left
         stream.leg.opened_at -= 55
-        assert str(stream.record()["what_now"]).startswith("The session is 55 s old; at 60 s")
+        assert stream.status().what_now.startswith("The session is 55 s old; at 60 s")
         stream._runner._retries = RetryBudget(chance=lambda: 0)
         await stream.put(cut(b"c", 2))
         await first.drain()

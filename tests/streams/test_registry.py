@@ -43,7 +43,7 @@ async def test_an_unknown_id_names_the_live_ones(tmp_path: Path) -> None:
             registry.live("st_x")
         assert unknown.value.help == "No stream is live; start one."
         stream = await registry.start(PLAN, Service().opener)
-        for ask in (registry.record, registry.require_live):
+        for ask in (registry.status, registry.require_live):
             with pytest.raises(UnknownStreamError) as unknown:
                 await ask("st_x")
             assert stream.id in unknown.value.help
@@ -66,7 +66,7 @@ async def test_an_ended_stream_is_told_from_an_unknown_one(tmp_path: Path) -> No
         await service.drain()
         while stream.id in registry.live_ids:
             await anyio.lowlevel.checkpoint()
-        record = await registry.record(stream.id)
+        record = (await registry.status(stream.id)).to_json()
         assert (record["state"], record["label"], record["last_cursor"]) == ("ended", "call", 3)
         with pytest.raises(StreamEndedError, match="is over"):
             await registry.require_live(stream.id)
@@ -140,10 +140,10 @@ async def test_all_streams_are_listed_the_live_ones_as_they_are_now(tmp_path: Pa
         while first.id in registry.live_ids:
             await anyio.lowlevel.checkpoint()
         second = await registry.start(PLAN, Service().opener)
-        known = await registry.records()
-        assert {name: record["state"] for name, record in known.items()} == {
+        known = await registry.statuses()
+        assert {name: status.state for name, status in known.items()} == {
             first.id: "ended",
             second.id: "connecting",
         }
-        assert (await registry.record(second.id))["last_cursor"] == 0
+        assert (await registry.status(second.id)).to_json()["last_cursor"] == 0
         assert await registry.require_live(second.id) is second

@@ -144,7 +144,7 @@ async def test_v0_ends_when_every_segment_has_its_last_word(journal: Journal) ->
         await service.say(Error(code="ih5004", segment=2))
         await over(stream)
     assert stream.state is StreamState.ENDED
-    assert stream.record()["segments"] == {"completed": 1, "refused": 1}
+    assert stream.status().segments == {"completed": 1, "refused": 1}
 
 
 @settings(
@@ -172,7 +172,7 @@ async def test_what_cannot_be_read_is_kept_counted_and_ends_nothing(journal: Jou
         said += [b"binary", *await service.drain()]  # type: ignore[list-item]
         await over(stream)
     assert await texts(journal) == said
-    assert stream.record()["irregular_messages"] == 4
+    assert stream.status().irregular_messages == 4
     assert stream.state is StreamState.ENDED
 
 
@@ -185,7 +185,7 @@ async def test_an_error_message_alone_ends_nothing(journal: Journal) -> None:
         await service.say(Error(code="ih6002", segment=1), Error(code="ih6002", segment=99))
         await stream.put(Outgoing(b"two"))
         assert await service.hear() == b"two"
-        await stream.until(lambda: stream.record()["segments"] == {"refused": 1, "delivered": 1})
+        await stream.until(lambda: stream.status().segments == {"refused": 1, "delivered": 1})
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ async def test_a_lost_connection_is_told_and_leaves_segments_unknown(journal: Jo
     assert stream.state is StreamState.FAILED
     assert stream.failure
     assert (stream.failure.code, stream.failure.retry) == ("connection_lost", True)
-    assert stream.record()["segments"] == {"unknown": 1}
+    assert stream.status().segments == {"unknown": 1}
     record = json.loads((await journal.find_stream("st_1")).record)
     assert record["error"]["code"] == "connection_lost"
 
@@ -234,7 +234,7 @@ async def test_segments_that_were_never_sent_are_told(journal: Journal) -> None:
         await stream.put(Outgoing(b"one"))
         await service.socket.close(1000)
         await over(stream)
-    assert stream.record()["segments"] == {"not_sent": 1}
+    assert stream.status().segments == {"not_sent": 1}
 
 
 async def test_a_service_that_never_greets_is_given_up(journal: Journal) -> None:
@@ -254,7 +254,7 @@ async def test_a_service_that_does_not_know_the_close_gets_a_quiet_wait(journal:
         stream.ask_to_end()
         await over(stream)
     assert stream.state is StreamState.ENDED
-    assert stream.record()["reason"] == "drain_timeout"
+    assert stream.status().reason == "drain_timeout"
 
 
 async def test_an_end_by_the_service_is_an_end(journal: Journal) -> None:
@@ -265,7 +265,7 @@ async def test_an_end_by_the_service_is_an_end(journal: Journal) -> None:
         await service.socket.close(1000)
         await over(stream)
     assert stream.state is StreamState.ENDED
-    assert stream.record()["reason"] == "by_service"
+    assert stream.status().reason == "by_service"
     assert stream.end
     assert not stream.end.in_order
 
@@ -304,7 +304,7 @@ async def test_dropped_seconds_are_told_by_segment(journal: Journal) -> None:
         stream.ask_to_end()
         await service.drain()
         await over(stream)
-    assert stream.record()["segments"] == {"completed": 2, "dropped": 1}
+    assert stream.status().segments == {"completed": 2, "dropped": 1}
 
 
 class _Unreachable(Service):

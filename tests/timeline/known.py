@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 
 from ih_mcp.journal import Entry
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.model import Drawing, Timeline
 from ih_mcp.wire.dialects import V1
 
 RECORD = {"state": "ended", "api": "v1", "source": "talk.mp4", "media_seconds": 40.0,
     "segments": {"completed": 4}, "notes": ["measured by <nobody>"]}  # fmt: skip
+STATUS = StreamStatus.from_json(RECORD)
 
 
 def message(kind: str, **data: object) -> str:
@@ -53,9 +55,9 @@ def drawing() -> Drawing:
     timeline = Timeline(V1)
     for entry in entries():
         timeline.take(entry)
-    timeline.close(RECORD)
+    timeline.close(STATUS)
     segments = [
         {"number": n, "start": 10.0 * (n - 1), "end": 10.0 * n, "bytes": 5, "receipt": "completed"}
         for n in range(1, 5)
     ]
-    return timeline.as_json(RECORD, stream_id="st_1", segments=segments)
+    return timeline.as_json(STATUS, stream_id="st_1", segments=segments)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Entry, open_journal
+from ih_mcp.streams.status import GapStatus, StreamStatus
 from ih_mcp.timeline.model import (
     LISTS,
     Drawing,
@@ -25,7 +27,7 @@ from ih_mcp.timeline.model import (
 from ih_mcp.timeline.rows import rows
 from ih_mcp.wire.dialects import V1
 
-from .known import MESSAGES, RECORD, SPANS, drawing, entries, message
+from .known import MESSAGES, RECORD, SPANS, STATUS, drawing, entries, message
 
 
 def test_the_messages_add_up_to_what_they_say() -> None:
@@ -54,7 +56,7 @@ def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str)
     signal = message("signal.detected", signal_type="stress", start=1.0, probability=0.5)
     for entry in entries([text.replace("0.5", number) for text in (quality, signal)]):
         timeline.take(entry)
-    found: dict[str, Any] = timeline.as_json(RECORD, stream_id="st_1")
+    found: dict[str, Any] = timeline.as_json(STATUS, stream_id="st_1")
     json.dumps(found, allow_nan=False)
     assert found["quality"][0]["values"] == {"quality_index": None, "clarity": [None]}
     assert (found["overall"], found["spans"][0]["probability"]) == ({"a": None}, None)
@@ -65,21 +67,22 @@ def test_a_signal_that_goes_on_has_no_end_yet() -> None:
     timeline = Timeline(V1)
     for entry in entries():
         timeline.take(entry)
-    found: dict[str, Any] = timeline.as_json({"state": "open"}, stream_id="st_1")
+    found: dict[str, Any] = timeline.as_json(StreamStatus(state="open"), stream_id="st_1")
     assert [span["end"] for span in found["spans"]] == [9.0, None, None]
     assert found["ended"] is False
 
 
 def test_a_new_leg_ends_what_was_open_and_counts_from_its_own_beginning() -> None:
-    record = {"gaps": [{"legs": [0, 1], "media_offset_s": 30.0, "clock": "from_zero"}]}
-    assert leg_offsets(record) == {1: 30.0}
-    as_recorded = {"gaps": [{"legs": [0, 1], "media_offset_s": 30.0, "clock": "as_recorded"}]}
+    gap = GapStatus(legs=(0, 1), media_offset_s=30.0, clock="from_zero")
+    status = StreamStatus(gaps=(gap,))
+    assert leg_offsets(status) == {1: 30.0}
+    as_recorded = replace(status, gaps=(replace(gap, clock="as_recorded"),))
     assert leg_offsets(as_recorded) == {}
     timeline = Timeline(V1)
     detected = message("signal.detected", signal_type="stress", start=4.0, probability="low")
     timeline.take(Entry(1, 0, 0, detected))
     timeline.take(Entry(2, 1, 0, detected), offset_seconds=30.0)
-    found: dict[str, Any] = timeline.as_json({}, stream_id="st_1")
+    found: dict[str, Any] = timeline.as_json(StreamStatus(), stream_id="st_1")
     assert [(span["start"], span["end"]) for span in found["spans"]] == [(4.0, 30.0), (34.0, None)]
 
 

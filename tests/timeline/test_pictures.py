@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -22,7 +23,7 @@ from ih_mcp.timeline.rows import clock, rows, shade
 from ih_mcp.timeline.terminal import Picture
 from ih_mcp.wire.dialects import V1
 
-from .known import RECORD, SPANS, drawing, entries, message
+from .known import SPANS, STATUS, drawing, entries, message
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -133,7 +134,7 @@ def odd_drawing() -> Drawing:
     state = message("engagement.updated", state=odd, start=1.0)
     for entry in entries([text, state]):
         timeline.take(entry)
-    return timeline.as_json({**RECORD, "source": odd, "notes": [odd]}, stream_id="st_1")
+    return timeline.as_json(replace(STATUS, source=odd, notes=(odd,)), stream_id="st_1")
 
 
 @pytest.mark.parametrize("kind", ["svg", "html"])

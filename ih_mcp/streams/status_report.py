@@ -1,0 +1,218 @@
+"""Builds the status of a live stream: its state, what is missing, and the next step.
+
+Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from ih_mcp.redaction import quoted, redacted
+
+from .facts import StreamFacts
+from .leg import Leg
+from .pacing import LONG_HOLD_SECONDS
+from .receipts import Receipt
+from .status import GapStatus, HeldStatus, JumpStatus, LossStatus, StreamStatus, error_to_json
+
+_MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
+_IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told
+
+
+def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
+    """Build the status of a live stream.
+
+    Args:
+        now: Monotonic, in seconds.
+    """
+    leg, pending = stream.leg, stream.trouble
+    failure = pending.failure if pending else stream.failure
+    status = StreamStatus(
+        state=stream.state.value,
+        api=stream.dialect.name,
+        endpoint=quoted(stream.plan.endpoint or stream.plan.base_url),
+        label=quoted(stream.plan.label),
+        source=quoted(stream.plan.source),
+        notes=tuple(map(quoted, notes(stream))),
+        started_at=stream.started_at.isoformat(timespec="seconds"),
+        messages=sum(leg.messages for leg in stream.legs),
+        irregular_messages=sum(leg.irregular for leg in stream.legs),
+        segments=_segments(stream),
+        bytes_sent=sum(leg.bytes_sent for leg in stream.legs),
+        media_seconds=round(stream.media_seconds, 3),
+        correlation_id=quoted(leg.session.correlation_id if leg else ""),
+        clock_jumps=tuple(
+            JumpStatus(at_s=round(jump.at_seconds, 3), left_out_s=round(jump.seconds, 3))
+            for jump in stream.clock_jumps[-_MOST_JUMPS:]
+        ),
+        held=_held(stream, now),
+        gaps=tuple(_gap(stream, *legs) for legs in pairwise(stream.legs) if legs[0].is_open),
+        lost=_lost(stream),
+        what_now=quoted(_what_now(stream, now)),
+        reason=stream.end.reason.value if stream.is_over and stream.end else "",
+        retry_after_s=round(max(0.0, pending.until - now), 1) if pending else 0.0,
+    )
+    if failure is None:
+        return status
+    error = {name: redacted(value) for name, value in error_to_json(failure).items()}
+    return replace(status, reason=failure.code, error=error, retryable=failure.retry)
+
+
+def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:
+    error, begins = before.end.error if before.end else None, after.splice.begins_seconds
+    gap = GapStatus(
+        legs=(before.number, after.number),
+        cursor=after.begins_after,
+        reason="rotated" if before.is_rotated else _ended(before),
+        segments=before.receipts.counts(),
+        close_code=(before.end.close_code if before.end else None) or None,
+        server_code=quoted(error.code) if error else None,
+        lost_media_s=_between(stream, before, after),
+    )
+    if begins is None:
+        return gap
+    clock = "from_zero" if after.splice.is_rebased else "as_recorded"
+    return replace(gap, media_offset_s=round(stream.place_of(begins), 3), clock=clock)
+
+
+def _ended(leg: Leg) -> str:
+    return leg.end.reason.value if leg.end else ""
+
+
+def notes(stream: StreamFacts) -> list[str]:
+    """What who reads its results should know, as sentences."""
+    return [*stream.plan.notes, *_notes(stream.leg), *_jump_notes(stream)]
+
+
+def _jump_notes(stream: StreamFacts) -> Iterator[str]:
+    """Of a file whose clock is not that of its media."""
+    if jumps := stream.clock_jumps:
+        yield (
+            f"The clock of the file jumps, first at {jumps[0].at_seconds:.1f} s by "
+            f"{jumps[0].seconds:.1f} s. There is neither picture nor sound in between, so "
+            f"{sum(jump.seconds for jump in jumps):.1f} s are left out; places in the file count "
+            "them."
+        )
+
+
+def _notes(leg: Leg | None) -> Iterator[str]:
+    """What the service declared and is not believed."""
+    if leg and leg.is_open and leg.is_short_lived:
+        seconds = leg.session.limits.max_session_seconds
+        yield (
+            f"The service says that it ends a session after {seconds:g} s. A new one is not opened "
+            "so often, since each may cost; where the service does end it, results may be missing."
+        )
+
+
+def _segments(stream: StreamFacts) -> dict[str, int]:
+    """How many segments have each receipt, over all legs."""
+    counts = Counter[str]()
+    for leg in stream.legs:
+        counts.update(leg.receipts.counts())
+        if leg.left_out:
+            counts["left_out"] += leg.left_out
+    if waiting := stream.outbox.segments:
+        counts["waiting"] = waiting
+    if stream.unsent:
+        counts["not_sent"] = stream.unsent
+    return dict(counts)
+
+
+def _lost(stream: StreamFacts) -> LossStatus | None:
+    media = [span for legs in pairwise(stream.legs) if (span := _between(stream, *legs))]
+    last = stream.leg
+    if last and stream.is_over and (span := _unanswered(stream, last)):
+        media.append(span)
+    unknown = sum(leg.receipts.counts().get(Receipt.UNKNOWN.value, 0) for leg in stream.legs)
+    left_out = sum(leg.left_out for leg in stream.legs) + stream.unsent
+    lost = LossStatus(
+        media_s=tuple(media),
+        let_go_s=round(stream.let_go_seconds, 1),
+        segments_unknown=unknown,
+        segments_not_sent=left_out,
+    )
+    return None if lost == LossStatus() else lost
+
+
+def _between(stream: StreamFacts, before: Leg, after: Leg) -> tuple[float, float] | None:
+    """From the last answer before a gap to where the media goes on; None where that is nothing."""
+    begins = after.splice.begins_seconds
+    if begins is None:
+        return None
+    start = before.sent_seconds if before.end and before.end.in_order else _answered(before)
+    return _span(stream, start, begins)
+
+
+def _unanswered(stream: StreamFacts, leg: Leg) -> tuple[float, float] | None:
+    """What was sent last and has no answer."""
+    if leg.end is None or leg.end.in_order:
+        return None
+    return _span(stream, _answered(leg), leg.sent_seconds)
+
+
+def _answered(leg: Leg) -> float:
+    return (
+        leg.receipts.answered_seconds + (leg.splice.begins_seconds or 0.0) * leg.splice.is_rebased
+    )
+
+
+def _span(
+    stream: StreamFacts, start: float | None, end: float | None
+) -> tuple[float, float] | None:
+    if start is None or end is None or end - start < 0.05:  # chosen: less than two pictures
+        return None
+    return round(stream.place_of(start), 3), round(stream.place_of(end), 3)
+
+
+def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
+    """The segment that waits for its time, and for how long; None where that is usual."""
+    held = stream.held
+    if held is None or held.until - now < LONG_HOLD_SECONDS:
+        return None
+    seconds = held.until - now
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    return HeldStatus(
+        from_s=round(stream.place_of(held.start_seconds), 3),
+        for_s=round(seconds, 1),
+        until=until.isoformat(timespec="seconds"),
+    )
+
+
+def _what_now(stream: StreamFacts, now: float) -> str:
+    """One sentence for who decides what to do; nothing where all goes well."""
+    if trouble := stream.trouble:
+        again = trouble.again
+        if again.waits_for_media:
+            return "Push the next segment: a new session opens with it; or end the stream."
+        return f"Nothing to do: reconnecting, try {again.number} of {again.max_attempts}."
+    if stream.is_over:
+        safe = f" Results up to {stream.answered_seconds:.1f} s are safe."
+        return f"{stream.failure.help}{safe}" if stream.failure and stream.legs else ""
+    leg = stream.leg
+    return _warning(leg, now) if leg and leg.is_open and not leg.close_sent else ""
+
+
+def _warning(leg: Leg, now: float) -> str:
+    """Of a limit of the service that comes near."""
+    limits = leg.session.limits
+    idle, age = now - leg.sent_at, now - leg.opened_at
+    if limits.max_idle_seconds and idle >= _IDLE_SHARE * limits.max_idle_seconds:
+        return (
+            f"No segment for {idle:.0f} s; at {limits.max_idle_seconds:g} s the service ends the "
+            "session. Push the next one, or end the stream."
+        )
+    if leg.is_behind:
+        return "Falling behind: the uplink is slower than the video. Lower its bit rate."
+    longest = limits.max_session_seconds
+    is_near = longest and not leg.is_short_lived and age >= _AGE_SHARE * longest
+    if is_near and not leg.rotates:
+        return (
+            f"The session is {age:.0f} s old; at {longest:g} s the service ends it. End the "
+            "stream and start a new one."
+        )
+    return ""
