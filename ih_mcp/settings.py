@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.redaction import checked, is_token, register
 
 LOCAL = "local"
@@ -33,7 +34,6 @@ BASE_URLS = {  # sdk 1.3.4, config
 }
 _PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
 _LOGIN = re.compile(r"://([^/@\s:]*:[^/@\s]+)@")
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def _state_folder() -> Path:
@@ -299,7 +299,7 @@ class Settings(BaseSettings):
             raise ValueError("is none of production, staging, local, nor an http(s) URL")
         if parts.username or parts.password:
             raise ValueError("must not hold credentials; set INTERHUMAN_API_KEY instead")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
             raise ValueError("must be https beyond this machine")
         return value.rstrip("/")
 

@@ -1,55 +1,32 @@
-"""What every request meets first: whose page asks, under which name, and what browsers may do.
+"""Guards the capture page: whose page asks, under which name, and what browsers may do.
 
-A page of another site, or a name that was rebound to this machine, must not reach a camera page:
-Host and Origin are compared with the ones we gave out, on every address.
+A page of another site, or a name that was rebound to this machine, must not reach a camera page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-_STARTS = {"http.response.start", "websocket.http.response.start"}
+from ih_mcp.net.origin_guard import OriginGuard
 
 
-class Gate:
-    """Lets through what was asked under one of our origins, and adds the headers of safety."""
+def guard_page(app: ASGIApp, origins: Collection[str]) -> OriginGuard:
+    """Let through requests to one of our origins, and add headers that restrict the page.
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        """Guard `app`.
-
-        Args:
-            origins: As browsers write them, such as `http://127.0.0.1:8123`.
-        """
-        self._app = app
-        self._origins = frozenset(origins)
-        self._hosts = frozenset(urlsplit(origin).netloc for origin in origins)
-        self._headers = _headers(origins)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
-            if message["type"] in _STARTS:
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers:
-                    headers[name] = value
-            await send(message)
-
-        refused = self._refusal(scope)
-        await (refused or self._app)(scope, receive, send_safely)
-
-    def _refusal(self, scope: Scope) -> ASGIApp | None:
-        headers = Headers(scope=scope)
-        if headers.get("host", "").lower() not in self._hosts:
-            return PlainTextResponse("This name is not served here.\n", status_code=421)
-        origin = headers.get("origin")
-        must_tell = scope["type"] == "websocket" or scope.get("method") == "POST"
-        if (origin is None and must_tell) or (origin is not None and origin not in self._origins):
-            return PlainTextResponse("Another page may not ask this one.\n", status_code=403)
-        return None
+    Args:
+        origins: As browsers write them, such as `http://127.0.0.1:8123`.
+    """
+    hosts = frozenset(urlsplit(origin).netloc for origin in origins)
+    return OriginGuard(
+        app,
+        allows_host=hosts.__contains__,
+        allows_origin=frozenset(origins).__contains__,
+        requires_origin=True,
+        headers=_headers(origins),
+    )
 
 
 def _headers(origins: Collection[str]) -> list[tuple[str, str]]:

@@ -12,15 +12,15 @@ from anyio.abc import TaskStatus
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import Journal
+from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.streams.registry import Registry
 
-from .origin_guard import Gate
+from .origin_guard import guard_page
 from .page_server import PageServer
 from .routes import create_app
 
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _END_SECONDS = 0.2  # a process has little time to end, and pages come back by themselves
 _MAX_CHUNK_BYTES = 64 * 2**20  # above what any service takes, so that ours says why it is too large
 
@@ -45,7 +45,7 @@ async def open_page_server(
     Raises:
         ConfigurationError: It cannot listen there, or browsers would refuse the camera there.
     """
-    if host not in _LOOPBACK and (origin is None or urlsplit(origin).scheme != "https"):
+    if host not in LOOPBACK_NAMES and (origin is None or urlsplit(origin).scheme != "https"):
         raise ConfigurationError(
             f"the capture page would be open to others at {host}, without encryption",
             help="Put it behind HTTPS and set IH_MCP_CAPTURE_ORIGIN to that address; browsers "
@@ -62,7 +62,7 @@ async def open_page_server(
         own = url_of(listener)
         server = PageServer(journal, registry, origin or own)
         names = [own, own.replace("127.0.0.1", "localhost"), *([origin] if origin else [])]
-        app = Gate(create_app(server), names)
+        app = guard_page(create_app(server), names)
         async with serve_app(
             app,
             listener,

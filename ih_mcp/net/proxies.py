@@ -16,14 +16,11 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from ipaddress import (
-    IPv4Address,
     IPv4Network,
-    IPv6Address,
     IPv6Network,
     ip_address,
     ip_network,
@@ -32,6 +29,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.loopback import is_loopback, parse_address
 
 _SCHEMES = {"ws": "http", "wss": "https"}
 _PORTS = {"http": 80, "https": 443}
@@ -97,26 +95,6 @@ def proxy_for(url: str) -> Proxy | None:
     return None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own, in whatever way it is written."""
-    name = host.lower().rstrip(".")
-    address = _address(name)
-    if address is None:
-        return name == "localhost" or name.endswith(".localhost")  # RFC 6761, 6.3
-    return address.is_loopback or address.is_unspecified
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        try:
-            return IPv4Address(socket.inet_aton(host))  # `127.1` and other short forms
-        except (OSError, ValueError):
-            return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
 # --- exceptions ----------------------------------------------------------------------------------
 
 
@@ -126,7 +104,7 @@ def _covers(entry: str, scheme: str, host: str, port: int) -> bool:
     name, only_port = _split(named)
     if (only and only not in {scheme, "all"}) or (only_port and int(only_port) != port):
         return False
-    network, address = _network(name), _address(host)
+    network, address = _network(name), parse_address(host)
     if name == "*":
         return True
     if network is not None or address is not None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.loopback import is_loopback
 from ih_mcp.net import proxies
-from ih_mcp.net.proxies import Proxy, is_loopback, proxy_for
+from ih_mcp.net.proxies import Proxy, proxy_for
 
 ENDPOINT = "https://api.example.com"
 SECRET = "s3cr3t"

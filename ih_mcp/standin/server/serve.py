@@ -21,7 +21,7 @@ from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.sessions.client_socket import FAR_ABOVE, TRANSPORT
 
 from .app import create_app
-from .origin_guard import Gate
+from .origin_guard import guard_standin
 from .state import StandinState
 
 _FAR_ABOVE = 1.25  # chosen: one byte over 32 MiB is answered (docs), about 45 MB is not (seen)
@@ -71,7 +71,7 @@ async def serve(
         async with (
             state.run(),
             serve_app(
-                Gate(app, is_private=options.key is not None),
+                guard_standin(app, is_private=options.key is not None),
                 listener,
                 max_message_bytes=int(_FAR_ABOVE * options.max_segment_bytes),  # up to here: ih6002
                 ws=_StandinWebSocket,
