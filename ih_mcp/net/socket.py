@@ -35,15 +35,12 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         self.loss = loss
 
 
-class Socket(Protocol):
-    """One WebSocket, open. One task receives, one sends; both may be cancelled at any time.
+class MessageSocket(Protocol):
+    """An open WebSocket, at either end. One task receives, one sends; both can be cancelled.
 
     Every method raises `SocketClosed` once the socket is closed. A call that was cancelled
     while sending leaves the message incomplete: abort the socket after it.
     """
-
-    headers: Mapping[str, str]
-    """Of the other end's handshake answer, names in lower case."""
 
     async def receive(self) -> str | bytes:
         """The next message: text frames as text, binary ones as bytes. Pings are answered."""
@@ -51,17 +48,24 @@ class Socket(Protocol):
     async def send_text(self, text: str) -> None:
         """Send one text message."""
 
-    async def send_segment(self, data: bytes) -> None:
-        """Send one binary message; returns when the system took the last byte."""
-
-    async def round_trip(self) -> None:
-        """Return once the other end answered a ping: it has read all that was sent before."""
-
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close in order, bounded in time. Closing twice does nothing."""
 
     async def abort(self) -> None:
-        """Let go at once, without a close frame."""
+        """Drop the connection at once, without a close frame."""
+
+
+class Socket(MessageSocket, Protocol):
+    """The client's end of a WebSocket, as a leg needs it."""
+
+    headers: Mapping[str, str]
+    """Of the server's handshake answer, names in lower case."""
+
+    async def send_segment(self, data: bytes) -> None:
+        """Send one binary message; returns when the system took the last byte."""
+
+    async def round_trip(self) -> None:
+        """Return once the server answered a ping: it has read all that was sent before."""
 
 
 Opener = Callable[[str], AbstractAsyncContextManager[Socket]]

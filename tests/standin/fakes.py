@@ -144,7 +144,7 @@ class ScriptedAnalyst:
 
 
 @dataclass
-class MemoryPeer:
+class MemoryClientSocket:
     """The stand-in's end of a pair in memory; frames are none of its business."""
 
     socket: MemorySocket
@@ -230,7 +230,7 @@ async def session(
     recorder = Recorder()
     record = recorder.begin(dialect.path, "c0ffee", {})
     service = EnvelopeSession(
-        MemoryPeer(theirs),
+        MemoryClientSocket(theirs),
         SessionRequest(dialect=dialect, grant=grant, model=model),
         options=options or Options(analyst=ScriptedAnalyst),
         record=record,

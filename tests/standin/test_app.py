@@ -486,7 +486,7 @@ async def test_whatever_is_found_wrong_with_a_file_is_no_fault_of_the_server(
     content = await anyio.Path(dialogue).read_bytes()
     facts = replace(await probe(ffmpeg, dialogue), duration_seconds=seconds)
     files = _Vanishing(error, facts=facts if is_known else None)
-    monkeypatch.setattr("ih_mcp.standin.server.app.FfmpegFiles", lambda _: files)
+    monkeypatch.setattr("ih_mcp.standin.server.app.MediaFiles", lambda _: files)
     async with running(ffmpeg) as standin:
         answers = [
             await post(

@@ -18,7 +18,7 @@ from ih_mcp.wire.error_catalog import ROWS, ErrorRow
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.facts import shows
 
-from .fakes import Json, MemoryPeer, ScriptedAnalyst, data, kinds, seen, session, toy
+from .fakes import Json, MemoryClientSocket, ScriptedAnalyst, data, kinds, seen, session, toy
 
 CQI = ["conversation_quality_overall", "conversation_quality_timeline"]
 
@@ -769,12 +769,12 @@ async def test_a_client_that_never_reads_is_ended_by_the_limits(
 async def test_a_close_that_is_not_taken_does_not_keep_the_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def never(self: MemoryPeer, code: int = 1000, reason: str = "") -> None:
+    async def never(self: MemoryClientSocket, code: int = 1000, reason: str = "") -> None:
         del self, code, reason
         await anyio.sleep_forever()
 
     monkeypatch.setattr("ih_mcp.standin.sessions.server_session._LAST_WORD_SECONDS", 0.05)
-    monkeypatch.setattr(MemoryPeer, "close", never)
+    monkeypatch.setattr(MemoryClientSocket, "close", never)
     async with session() as client:
         await client.until("session.ready")
         messages, closed = await client.end()

@@ -12,8 +12,8 @@ from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.server.app import create_app
 from ih_mcp.standin.server.state import StandinState
 from ih_mcp.standin.uploads.files import (
-    FfmpegFiles,
     FileAnalysis,
+    MediaFiles,
     analyse_file,
     temporary_file,
     temporary_folder,
@@ -22,7 +22,7 @@ from ih_mcp.standin.uploads.files import (
 
 async def seen_in(path: Path, ffmpeg: Ffmpeg) -> FileAnalysis:
     state: StandinState = create_app(ffmpeg=ffmpeg).state.standin
-    async with FfmpegFiles(ffmpeg).chunks(path) as chunks:
+    async with MediaFiles(ffmpeg).chunks(path) as chunks:
         return await analyse_file(
             chunks,
             grid=WindowGrid(window_seconds=5, hop_seconds=5),

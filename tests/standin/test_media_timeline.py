@@ -24,7 +24,7 @@ from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.memory_socket import socket_pair
 
-from .fakes import Json, MemoryPeer, open_toy, toy
+from .fakes import Json, MemoryClientSocket, open_toy, toy
 
 
 async def told(segments: Sequence[bytes], ffmpeg: Ffmpeg) -> list[tuple[str, Json]]:
@@ -33,7 +33,7 @@ async def told(segments: Sequence[bytes], ffmpeg: Ffmpeg) -> list[tuple[str, Jso
     ours, theirs = socket_pair(room=10_000)
     recorder = Recorder()
     service = EnvelopeSession(
-        MemoryPeer(theirs),
+        MemoryClientSocket(theirs),
         SessionRequest(dialect=V1, grant=Grant(scopes=frozenset({STREAM_SCOPE}))),
         options=Options(),
         record=recorder.begin(V1.path, "c", {}),

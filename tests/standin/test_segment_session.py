@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import SocketClosed
 from ih_mcp.standin.credential_store import Grant
 from ih_mcp.standin.faults.script import Script
@@ -15,16 +16,17 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.sessions.segment_session import SegmentSession
 from ih_mcp.standin.sessions.server_session import SessionRequest
+from ih_mcp.standin.uploads.files import MediaFiles
 from ih_mcp.wire.dialects import V0
 from ih_mcp.wire.rest import STREAM_SCOPE
 from tests.memory_socket import socket_pair
 
-from .fakes import Client, Json, MemoryPeer, ScriptedAnalyst, open_toy, toy
+from .fakes import Client, Json, MemoryClientSocket, ScriptedAnalyst, open_toy, toy
 
 CQI = ("conversation_quality_overall", "conversation_quality_timeline")
 
 
-class PlainFiles:
+class PlainFiles(MediaFiles):
     """Files whose bytes are in order already."""
 
     async def facts(self, path: Path) -> Facts:
@@ -51,13 +53,13 @@ async def session(
     record = recorder.begin(V0.path, "c0ffee", {})
     grant = Grant(scopes=scopes, lacks_quota=lacks_quota)
     service = SegmentSession(
-        MemoryPeer(theirs),
+        MemoryClientSocket(theirs),
         SessionRequest(dialect=V0, grant=grant, includes=tuple(includes)),
         options=options or Options(analyst=ScriptedAnalyst),
         record=record,
         recorder=recorder,
         open_decoder=open_toy,
-        files=PlainFiles(),
+        files=PlainFiles(Ffmpeg("", "", "")),  # it is not asked
     )
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:

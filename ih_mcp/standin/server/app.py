@@ -35,7 +35,7 @@ from ih_mcp.standin.sessions.envelope_session import EnvelopeSession
 from ih_mcp.standin.sessions.realtime_session import RealtimeSession
 from ih_mcp.standin.sessions.segment_session import SegmentSession
 from ih_mcp.standin.sessions.server_session import ServerSession, SessionRequest
-from ih_mcp.standin.uploads.files import FfmpegFiles
+from ih_mcp.standin.uploads.files import MediaFiles
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, Dialect, MessageFormat
 from ih_mcp.wire.rest import (
     CLIENT_TOKENS_PATH,
@@ -70,7 +70,7 @@ def create_app(
     state = StandinState(
         options=options or Options(),
         open_decoder=open_decoder or _decoding_with(ffmpeg),
-        files=FfmpegFiles(ffmpeg),
+        files=MediaFiles(ffmpeg),
     )
     app = Starlette(routes=_routes(state.options))
     app.state.standin = state
@@ -227,13 +227,13 @@ def _stream(dialect: Dialect) -> Callable[[WebSocket], Awaitable[None]]:
 
 
 def _conversation(
-    state: StandinState, peer: AsgiSocket, call: SessionRequest, record: SessionRecord
+    state: StandinState, client: AsgiSocket, call: SessionRequest, record: SessionRecord
 ) -> ServerSession:
     match call.dialect.message_format:
         case MessageFormat.ENVELOPE:
             kind = EnvelopeSession if call.dialect.coaching is None else RealtimeSession
             return kind(
-                peer,
+                client,
                 call,
                 options=state.options,
                 record=record,
@@ -242,7 +242,7 @@ def _conversation(
             )
         case MessageFormat.STATUS:
             return SegmentSession(
-                peer,
+                client,
                 call,
                 options=state.options,
                 record=record,

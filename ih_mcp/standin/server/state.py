@@ -18,7 +18,7 @@ from ih_mcp.standin.credential_store import CredentialStore, Grant, RefusedError
 from ih_mcp.standin.faults.script import AnswerWith, At, select_actions
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.standin.uploads.files import Files
+from ih_mcp.standin.uploads.files import MediaFiles
 from ih_mcp.standin.uploads.jobs import Jobs
 from ih_mcp.wire import error_catalog as catalog
 from ih_mcp.wire.rest import ErrorBody
@@ -30,7 +30,7 @@ class StandinState:
 
     options: Options
     open_decoder: OpenDecoder
-    files: Files
+    files: MediaFiles
     recorder: Recorder = field(default_factory=Recorder)
     billed_upload_seconds: float = 0.0
     credentials: CredentialStore = field(init=False)

@@ -1,4 +1,4 @@
-"""A client's socket as the stand-in sees it: what a session needs of it, over ASGI."""
+"""The WebSocket of a client, as a session of the stand-in needs it, and as ASGI offers it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ih_mcp.net.socket import SocketClosed
+from ih_mcp.net.socket import MessageSocket, SocketClosed
 
 TRANSPORT = "ih_mcp.transport"
 """The ASGI extension under which the server offers what ASGI cannot: `reset` and `send_frames`."""
@@ -15,32 +15,15 @@ FAR_ABOVE = "a message far above the limit"
 """Why the server itself reset a connection."""
 
 
-class Peer(Protocol):
-    """The other end of an open WebSocket; every call raises `SocketClosed` once it is gone."""
-
-    async def receive(self) -> str | bytes:
-        """The next message."""
-        ...
-
-    async def send_text(self, text: str) -> None:
-        """Send one text frame."""
-        ...
+class ClientSocket(MessageSocket, Protocol):
+    """The server's end of an open WebSocket: it receives from a client and sends to it."""
 
     async def send_frames(self, text: str, max_bytes: int) -> None:
-        """Send one text message in several frames."""
-        ...
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close in order."""
-        ...
-
-    async def abort(self) -> None:
-        """Let go at once, without a close frame."""
-        ...
+        """Send one text message in frames of at most `max_bytes` bytes."""
 
 
 class AsgiSocket:
-    """A peer behind an accepted ASGI WebSocket."""
+    """The `ClientSocket` of a WebSocket that the ASGI server has accepted."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
@@ -59,7 +42,7 @@ class AsgiSocket:
         try:
             await self._socket.send_text(text)
         except (WebSocketDisconnect, RuntimeError, OSError) as exc:
-            raise SocketClosed(None, "gone while sending") from exc
+            raise SocketClosed(None, "the client went away while we sent") from exc
 
     async def send_frames(self, text: str, max_bytes: int) -> None:
         send: Callable[[bytes, int], None] = self._transport["send_frames"]
@@ -69,7 +52,7 @@ class AsgiSocket:
         try:
             await self._socket.close(code, reason)
         except (WebSocketDisconnect, RuntimeError, OSError) as exc:
-            raise SocketClosed(None, "gone while closing") from exc
+            raise SocketClosed(None, "the client went away while we closed") from exc
 
     async def abort(self) -> None:
         reset: Callable[[], None] = self._transport["reset"]

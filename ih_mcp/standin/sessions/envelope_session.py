@@ -30,7 +30,7 @@ from ih_mcp.wire.messages import (
     Updated,
 )
 
-from .client_socket import Peer
+from .client_socket import ClientSocket
 from .server_session import ServerSession, SessionRequest
 from .session_analysis import AnalysedWindow, SessionAnalysis, run_analysis
 from .setup import SessionSetup
@@ -49,7 +49,7 @@ class EnvelopeSession(ServerSession):
 
     def __init__(
         self,
-        peer: Peer,
+        socket: ClientSocket,
         call: SessionRequest,
         *,
         options: Options,
@@ -57,7 +57,7 @@ class EnvelopeSession(ServerSession):
         recorder: Recorder,
         open_decoder: OpenDecoder,
     ) -> None:
-        super().__init__(peer, call, options=options, record=record, recorder=recorder)
+        super().__init__(socket, call, options=options, record=record, recorder=recorder)
         self._open_decoder = open_decoder
         self._setup = self._first_setup()
         self._telling = self._new_telling()

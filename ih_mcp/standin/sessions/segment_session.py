@@ -24,12 +24,12 @@ from ih_mcp.standin.credential_store import RefusedError
 from ih_mcp.standin.faults.script import At
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder, SessionRecord
-from ih_mcp.standin.uploads.files import FileAnalysis, Files, analyse_file, temporary_file
+from ih_mcp.standin.uploads.files import FileAnalysis, MediaFiles, analyse_file, temporary_file
 from ih_mcp.standin.uploads.results import make_v0_segment
 from ih_mcp.wire.messages import Completed, Processing, Reading
 from ih_mcp.wire.rest import STREAM_SCOPE
 
-from .client_socket import Peer
+from .client_socket import ClientSocket
 from .server_session import ServerSession, SessionRequest
 
 _ONE_WINDOW_SECONDS = 1e9
@@ -45,16 +45,16 @@ class SegmentSession(ServerSession):
 
     def __init__(
         self,
-        peer: Peer,
+        socket: ClientSocket,
         call: SessionRequest,
         *,
         options: Options,
         record: SessionRecord,
         recorder: Recorder,
         open_decoder: OpenDecoder,
-        files: Files,
+        files: MediaFiles,
     ) -> None:
-        super().__init__(peer, call, options=options, record=record, recorder=recorder)
+        super().__init__(socket, call, options=options, record=record, recorder=recorder)
         self._open_decoder = open_decoder
         self._files = files
         self._quality = Quality()

@@ -37,7 +37,7 @@ from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Error, ServerMessage
 from ih_mcp.wire.session import Session, Side, State
 
-from .client_socket import FAR_ABOVE, Peer
+from .client_socket import FAR_ABOVE, ClientSocket
 from .legacy import to_legacy
 
 _LAST_WORD_SECONDS = 5.0  # chosen: for a client that reads late to be told why it is over
@@ -62,14 +62,14 @@ class ServerSession(ABC):
 
     def __init__(
         self,
-        peer: Peer,
+        socket: ClientSocket,
         call: SessionRequest,
         *,
         options: Options,
         record: SessionRecord,
         recorder: Recorder,
     ) -> None:
-        self._peer = peer
+        self._socket = socket
         self._call = call
         self._options = options
         self._record = record
@@ -120,7 +120,7 @@ class ServerSession(ABC):
         is_draining = self._session.state is not State.OPEN
         deadline = float("inf") if is_draining else self._idle_deadline
         with anyio.CancelScope(deadline=deadline):
-            return await self._peer.receive()
+            return await self._socket.receive()
         await self._refuse("ih6003")
         raise AssertionError("idleness ends the session")
 
@@ -167,9 +167,9 @@ class ServerSession(ABC):
         try:
             frames = select_actions(self._acts(At.MESSAGE), SplitIntoFrames)
             if frames:
-                await self._peer.send_frames(text, frames[0].bytes)
+                await self._socket.send_frames(text, frames[0].bytes)
             else:
-                await self._peer.send_text(text)
+                await self._socket.send_text(text)
         except SocketClosed:
             self._record.did_not_leave()
             raise
@@ -229,9 +229,9 @@ class ServerSession(ABC):
     async def _end(self, code: int, reason: str, how: str) -> None:
         self._record.ended(how, code)
         with anyio.move_on_after(_LAST_WORD_SECONDS) as waiting:
-            await self._peer.close(code, reason)
+            await self._socket.close(code, reason)
         if waiting.cancelled_caught:
-            await self._peer.abort()
+            await self._socket.abort()
         await self._stop()
 
     async def _stop(self) -> None:
@@ -268,7 +268,7 @@ class ServerSession(ABC):
     async def _vanish(self, how: str) -> None:
         """Drop the connection without a close frame."""
         self._record.ended(how, None)
-        await self._peer.abort()
+        await self._socket.abort()
         await self._stop()
 
     async def _do(self, act: Action, n: int | None) -> None:

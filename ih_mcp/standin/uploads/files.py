@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -42,29 +41,19 @@ _PIECE_SECONDS = 10.0
 _LIMITS = replace(V1.limits, min_segment_seconds=None)
 
 
-class Files(Protocol):
-    """How the stand-in looks at files; `FfmpegFiles` is one."""
-
-    async def facts(self, path: Path) -> Facts:
-        """What it is; raises `MediaError` where it is no media."""
-        ...
-
-    def chunks(self, path: Path) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Its bytes, in an order that can be decoded without seeking."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class FfmpegFiles:
-    """Files as ffmpeg sees them."""
+class MediaFiles:
+    """Reads whole media files by ffmpeg."""
 
     ffmpeg: Ffmpeg
 
     async def facts(self, path: Path) -> Facts:
+        """What the file is; raises `MediaError` if it is no media."""
         return await probe(self.ffmpeg, path)
 
     @asynccontextmanager
     async def chunks(self, path: Path) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of the file, in an order that can be decoded without seeking."""
         async with await anyio.open_file(path, "rb") as file:
             first = await file.read(_CHUNK_BYTES)
         made = _read_chunks(path) if _is_in_order(first) else self._written_anew(path)
