@@ -23,6 +23,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCNotification
 
 from ih_mcp.app.runtime import Runtime
+from ih_mcp.wire.json_fields import as_mapping
 
 from .exit_timer import ExitTimer
 from .sdk import lowlevel_server
@@ -105,7 +106,7 @@ async def serve_stdio(server: MCPServer[Runtime], lines: StdinLines) -> None:
 def make_errors(item: Incoming, line: str) -> Iterator[JSONRPCError]:
     """The errors to send for an invalid line; none where nobody expects an answer."""
     if isinstance(item, SessionMessage):
-        if isinstance(item.message, JSONRPCNotification) and "id" in _mapping(_parse_line(line)):
+        if isinstance(item.message, JSONRPCNotification) and "id" in as_mapping(_parse_line(line)):
             yield _make_error(None, INVALID_REQUEST, _BAD_ID)
         return
     if not line.strip():
@@ -114,20 +115,16 @@ def make_errors(item: Incoming, line: str) -> Iterator[JSONRPCError]:
     if whole is _UNREADABLE:
         yield _make_error(None, PARSE_ERROR, _NO_JSON)
     elif isinstance(whole, list) and whole:
-        for part in map(_mapping, whole):
+        for part in map(as_mapping, whole):
             if "method" in part and "id" in part:
                 yield _make_error(part["id"], INVALID_REQUEST, _BATCH)
-    elif not _is_answer(_mapping(whole)):
-        yield _make_error(_mapping(whole).get("id"), INVALID_REQUEST, _NO_REQUEST)
+    elif not _is_answer(as_mapping(whole)):
+        yield _make_error(as_mapping(whole).get("id"), INVALID_REQUEST, _NO_REQUEST)
 
 
 def _is_answer(message: Mapping[str, object]) -> bool:
     """Whether a message is itself an answer, so that nobody expects one."""
     return "method" not in message and ("result" in message or "error" in message)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _parse_line(line: str) -> object:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError
 from ih_mcp.wire.endings import DEFAULT_POLICY, ENDINGS, ONCE, RetryPolicy
 from ih_mcp.wire.error_catalog import Retry
+from ih_mcp.wire.json_fields import as_integer
 from ih_mcp.wire.refusal import classify_refusal
 
 MAX_WAIT_SECONDS = 60.0
@@ -51,7 +52,7 @@ def find_policy(failure: IhMcpError) -> RetryPolicy | None:
 def _policy_of_refusal(failure: ServiceError) -> RetryPolicy | None:
     facts = failure.facts
     error_id = str(facts.get("server_code") or "")
-    status, close_code = _number(facts.get("status")), _number(facts.get("close_code"))
+    status, close_code = as_integer(facts.get("status")), as_integer(facts.get("close_code"))
     if error_id in _IDS:
         return _IDS[error_id]
     said = classify_refusal(error_id, status=status, close_code=close_code)
@@ -65,10 +66,6 @@ def _policy_of_refusal(failure: ServiceError) -> RetryPolicy | None:
         return None  # too long to sit and wait for
     max_outage_seconds = DEFAULT_POLICY.max_outage_seconds + wait
     return replace(DEFAULT_POLICY, min_seconds=float(wait), max_outage_seconds=max_outage_seconds)
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

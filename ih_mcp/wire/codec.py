@@ -14,6 +14,7 @@ from typing import TypeVar
 from ih_mcp.errors import RemoteProtocolError
 
 from .dialects import Dialect, Limits, MessageFormat
+from .json_fields import as_integer, as_mapping, as_number, as_optional_text, as_text, as_texts
 from .messages import (
     ClientMessage,
     Close,
@@ -173,9 +174,9 @@ _REQUIRED_LIMITS = {  # sdk 1.3.4 hangs without these; the others may be absent
 
 
 def _read_ready(data: Fields, frame: Fields, dialect: Dialect) -> Ready:
-    options = _mapping(data.get("supported_session_config_options"))
+    options = as_mapping(data.get("supported_session_config_options"))
     declared = {
-        ours: _number(data[theirs])
+        ours: as_number(data[theirs])
         for ours, (theirs, _) in _LIMIT_NAMES.items()
         if theirs in data and _is_limit(ours, data[theirs])
     }
@@ -184,10 +185,10 @@ def _read_ready(data: Fields, frame: Fields, dialect: Dialect) -> Ready:
         table["min_segment_seconds"] = None
     return Ready(
         limits=Limits(**(table | declared)),
-        includes=_texts(options.get("include")) or (),
-        goal_dimensions=_texts(options.get("goal_dimensions")),
-        models=_texts(options.get("model")),
-        correlation_id=_text_or_none(frame.get("correlation_id")),
+        includes=as_texts(options.get("include")) or (),
+        goal_dimensions=as_texts(options.get("goal_dimensions")),
+        models=as_texts(options.get("model")),
+        correlation_id=as_optional_text(frame.get("correlation_id")),
     )
 
 
@@ -195,7 +196,7 @@ def _is_limit(name: str, value: object) -> bool:
     """A bound that makes sense; null means "no bound" where a bound may be missing."""
     if value is None:
         return name not in _REQUIRED_LIMITS
-    number = _number(value)
+    number = as_number(value)
     return number is not None and number >= 0
 
 
@@ -252,9 +253,9 @@ def _read_config(data: Fields) -> Config:
 
 def _transcript(value: object) -> Sequence[Fields]:
     """Segments with their times and text; `speaker` may be left out (sdk 1.3.4: 0)."""
-    segments = [_mapping(item) for item in value] if isinstance(value, list) else [{}]
+    segments = [as_mapping(item) for item in value] if isinstance(value, list) else [{}]
     for said in segments:
-        has_times = all(_number(said.get(name)) is not None for name in ("start", "end"))
+        has_times = all(as_number(said.get(name)) is not None for name in ("start", "end"))
         if not has_times or not isinstance(said.get("text"), str):
             raise RemoteProtocolError(
                 "a transcript is a list of segments with start, end and text", code="ih6001"
@@ -272,7 +273,7 @@ def _config_value(data: Fields, name: str, kind: type[T]) -> T | None:
 def _config_texts(data: Fields, name: str) -> tuple[str, ...] | None:
     if data.get(name) is None:
         return None
-    texts = _texts(data[name])
+    texts = as_texts(data[name])
     if texts is None:
         raise RemoteProtocolError(f"{name} of a session config is not a list", code="ih6001")
     return texts
@@ -290,9 +291,9 @@ def _write_config(config: Config) -> dict[str, object]:
 def _read_updated(data: Fields, _frame: Fields, _dialect: Dialect) -> Updated:
     return Updated(
         Config(
-            include=_texts(data.get("include")),
-            goal_dimensions=_texts(data.get("goal_dimensions")),
-            model=_text_or_none(data.get("model")),
+            include=as_texts(data.get("include")),
+            goal_dimensions=as_texts(data.get("goal_dimensions")),
+            model=as_optional_text(data.get("model")),
         )
     )
 
@@ -311,16 +312,16 @@ def _write_updated(updated: Updated, dialect: Dialect) -> dict[str, object]:
 
 def _read_error(data: Fields, frame: Fields, _dialect: Dialect) -> Error:
     return Error(
-        code=_text(data.get("code") or data.get("error_id")),  # streams say code, HTTP error_id
-        message=_text(data.get("message") or data.get("error")),  # earliest v0: error
-        link=_text_or_none(data.get("link")),
+        code=as_text(data.get("code") or data.get("error_id")),  # streams say code, HTTP error_id
+        message=as_text(data.get("message") or data.get("error")),  # earliest v0: error
+        link=as_optional_text(data.get("link")),
         segment=_segment(data),
-        correlation_id=_text_or_none(frame.get("correlation_id")),
+        correlation_id=as_optional_text(frame.get("correlation_id")),
     )
 
 
 def _segment(data: Fields) -> int | None:
-    number = _number(data.get("segment"))
+    number = as_number(data.get("segment"))
     return int(number) if number is not None else None
 
 
@@ -348,14 +349,14 @@ _FORMATS = {
                 "session.closing",
                 Closing,
                 lambda data, _, __: Closing(
-                    max(0.0, _number(data.get("max_drain_seconds")) or 0.0)
+                    max(0.0, as_number(data.get("max_drain_seconds")) or 0.0)
                 ),
                 lambda m, _: {"max_drain_seconds": int(m.max_drain_seconds)},
             ),
             _row(
                 "session.ended",
                 Ended,
-                lambda data, _, __: Ended(_text(data.get("reason"))),
+                lambda data, _, __: Ended(as_text(data.get("reason"))),
                 lambda m, _: {"reason": m.reason},
             ),
             _row(
@@ -378,7 +379,7 @@ _FORMATS = {
             _row(
                 "processing",
                 Processing,
-                lambda data, _, __: Processing(_segment(data) or 0, _size(data.get("bytes"))),
+                lambda data, _, __: Processing(_segment(data) or 0, as_integer(data.get("bytes"))),
                 lambda m, _: {"segment": m.segment, "bytes": m.size},
             ),
             _row(
@@ -429,35 +430,5 @@ def _json(text: str) -> object:
     return _DECODER.decode(text)
 
 
-def _mapping(value: object) -> Fields:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _texts(value: object) -> tuple[str, ...] | None:
-    if not isinstance(value, list):
-        return None
-    return tuple(item for item in value if isinstance(item, str))
-
-
 def _list_or_none(values: tuple[str, ...] | None) -> list[str] | None:
     return None if values is None else list(values)
-
-
-def _size(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None else None
-
-
-def _number(value: object) -> float | int | None:
-    """A finite JSON number; `true`, NaN and the infinities are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if -1e18 < value < 1e18 else None

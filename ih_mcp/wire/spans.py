@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .json_fields import as_text
 from .messages import Reading, ServerMessage
 from .progress import is_media_time, newest_items
 
@@ -139,7 +140,7 @@ class Lifecycle:
         self._spans[index] = replace(
             span,
             probability=item.get("probability", span.probability),
-            rationale=_text(item.get("rationale")) or span.rationale,
+            rationale=as_text(item.get("rationale")) or span.rationale,
             changes=span.changes + 1,
         )
 
@@ -157,7 +158,7 @@ class Lifecycle:
         )
 
     def _begin_engagement(self, data: Fields, offset: float) -> None:
-        state = _text(data.get("state"))
+        state = as_text(data.get("state"))
         start = self._read_time(data, "start", "t", offset=offset)
         if state and (not self.engagement or self.engagement[-1].state != state):
             self._end_engagement(start)
@@ -178,7 +179,7 @@ class Lifecycle:
             self.quality_timeline.append({**entry, "start": start, "end": end})
 
     def _add_feedback(self, data: Fields, _offset: float) -> None:
-        if text := _text(data.get("feedback")):
+        if text := as_text(data.get("feedback")):
             self.feedback.append(text)
 
     def _add_dropped(self, data: Fields, offset: float) -> None:
@@ -241,7 +242,7 @@ def _span(item: Fields, signal_type: str, start: float) -> Span:
         signal_type=signal_type,
         start_seconds=start,
         probability=item.get("probability", item.get("confidence")),  # early v0: confidence
-        rationale=_text(item.get("rationale")) or _text(item.get("reasoning")) or None,
+        rationale=as_text(item.get("rationale")) or as_text(item.get("reasoning")) or None,
     )
 
 
@@ -259,10 +260,6 @@ def _signals(data: Fields) -> Iterable[Fields]:
 def _name(item: Fields) -> str:
     """docs: `signal_type`; v0 and quickstart: `type`, there also capitalised; blog: `signal`."""
     for name in ("signal_type", "signal", "type"):
-        if text := _text(item.get(name)):
+        if text := as_text(item.get(name)):
             return text.lower()
     return ""
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
