@@ -33,10 +33,10 @@ from ih_mcp.redaction import quoted, redacted
 
 
 class IhMcpError(Exception):
-    """The root: a foreseen failure, told so that somebody can act on it.
+    """The root: a foreseen failure, with what a reader needs to act on it.
 
     Args:
-        what: What was asked and what is so, as a lower-case fragment.
+        what: What was asked and what happened, as a lower-case fragment.
         code: A stable word a program can branch on.
         help: The next step, as a sentence.
         retry: Whether the same call may succeed later without a change.

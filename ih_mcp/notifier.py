@@ -9,7 +9,7 @@ class Notifier:
     """An event that can happen many times.
 
     A waiter checks its condition and then calls `wait`, with no other await between the two.
-    `notify` costs next to nothing while nobody waits, so it may be called for every message.
+    `notify` costs next to nothing while there is no waiter, so it may be called for every message.
     """
 
     __slots__ = ("_event",)

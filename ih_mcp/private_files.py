@@ -27,7 +27,7 @@ def open_private(path: str | Path, flags: int) -> int:
     It can be the `opener` of `open`.
 
     Raises:
-        OSError: Its text says what is so, also where the file is a link.
+        OSError: Its text says what is wrong, also where the file is a link.
     """
     try:
         return os.open(path, flags | _NO_LINK, 0o600)

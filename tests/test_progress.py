@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ih_mcp.cli import progress
 from ih_mcp.cli.analyze import _step as analyze_step
-from ih_mcp.cli.progress import Step, clock, line, showing
+from ih_mcp.cli.progress import ProgressStep, clock, describe_step, showing
 from ih_mcp.cli.timeline import _Reading
 from ih_mcp.journal import open_journal
 from ih_mcp.streams.uploads import Analysis
@@ -22,19 +22,19 @@ from ih_mcp.timeline.model import read_timeline
 @pytest.mark.parametrize(
     ("step", "elapsed_seconds", "text"),
     [
-        (Step("connecting"), 5, "connecting"),
-        (Step("sending", 0.0), 5, "sending: 0 %"),
-        (Step("sending", 0.009), 5, "sending: 0 %"),
-        (Step("sending", 0.25), 20, "sending: 25 %, about 1:00 left"),
-        (Step("sending", 0.999), 1000, "sending: 99 %, about 0:01 left"),
-        (Step("sending", 1.0), 20, "sending: 100 %"),
-        (Step("sending", 1.7), 20, "sending: 100 %"),
+        (ProgressStep("connecting"), 5, "connecting"),
+        (ProgressStep("sending", 0.0), 5, "sending: 0 %"),
+        (ProgressStep("sending", 0.009), 5, "sending: 0 %"),
+        (ProgressStep("sending", 0.25), 20, "sending: 25 %, about 1:00 left"),
+        (ProgressStep("sending", 0.999), 1000, "sending: 99 %, about 0:01 left"),
+        (ProgressStep("sending", 1.0), 20, "sending: 100 %"),
+        (ProgressStep("sending", 1.7), 20, "sending: 100 %"),
     ],
 )
 def test_a_step_says_percent_and_the_time_that_is_left(
-    step: Step, elapsed_seconds: float, text: str
+    step: ProgressStep, elapsed_seconds: float, text: str
 ) -> None:
-    assert line(step, elapsed_seconds=elapsed_seconds) == text
+    assert describe_step(step, elapsed_seconds=elapsed_seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -45,21 +45,23 @@ def test_a_duration_is_written_as_a_clock_has_it(seconds: float, text: str) -> N
 
 
 @pytest.fixture
-def steps() -> Iterator[Step]:
-    return iter([Step("at work", 0.25), Step("at work", 0.25), Step("at work")])
+def steps() -> Iterator[ProgressStep]:
+    return iter(
+        [ProgressStep("at work", 0.25), ProgressStep("at work", 0.25), ProgressStep("at work")]
+    )
 
 
 async def test_a_log_gets_a_line_only_where_something_changed(
-    steps: Iterator[Step], monkeypatch: pytest.MonkeyPatch
+    steps: Iterator[ProgressStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said, is_done = io.StringIO(), anyio.Event()
 
-    def look() -> Step:
+    def look() -> ProgressStep:
         try:
             return next(steps)
         except StopIteration:
             is_done.set()
-            return Step("at work")
+            return ProgressStep("at work")
 
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
     monkeypatch.setattr(progress, "clock", lambda _: "0:09")
@@ -69,7 +71,7 @@ async def test_a_log_gets_a_line_only_where_something_changed(
     assert said.getvalue() == "at work: 25 %, about 0:09 left\nat work\n"
 
 
-async def test_short_work_says_nothing_into_a_log(steps: Iterator[Step]) -> None:
+async def test_short_work_says_nothing_into_a_log(steps: Iterator[ProgressStep]) -> None:
     said = io.StringIO()
     async with showing(Console(file=said), lambda: next(steps)):
         await anyio.wait_all_tasks_blocked()
@@ -79,9 +81,9 @@ async def test_short_work_says_nothing_into_a_log(steps: Iterator[Step]) -> None
 async def test_a_terminal_shows_one_line_that_changes_and_harms_nothing() -> None:
     said, looks = io.StringIO(), anyio.Event()
 
-    def look() -> Step:
+    def look() -> ProgressStep:
         looks.set()
-        return Step("sending [bold]a\x1b[31m.mp4", 0.5)
+        return ProgressStep("sending [bold]a\x1b[31m.mp4", 0.5)
 
     console = Console(file=said, force_terminal=True, width=80)
     with anyio.fail_after(5):
@@ -96,26 +98,30 @@ async def test_an_upload_says_how_much_is_sent_then_that_the_service_works(tmp_p
         log = await journal.begin("an_1", {})
         analysis = Analysis("an_1", log, {"state": "sending"}, size=1000)
         analysis.note_sent(700)
-        assert analyze_step(analysis) == Step("sending the file", 0.7)
+        assert analyze_step(analysis) == ProgressStep("sending the file", 0.7)
         analysis.note_sent(1000)
-        assert analyze_step(analysis) == Step("the file is sent; the service is at work")
+        assert analyze_step(analysis) == ProgressStep("the file is sent; the service is at work")
         analysis.facts["error"] = {"what": "busy", "help": "It is asked again."}
-        assert analyze_step(analysis) == Step("busy. It is asked again.")
+        assert analyze_step(analysis) == ProgressStep("busy. It is asked again.")
 
 
 async def test_an_export_says_how_much_is_read_then_that_it_draws(tmp_path: Path) -> None:
     reading = _Reading()
-    assert reading.step() == Step("reading")
+    assert reading.step() == ProgressStep("reading")
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})
         for _ in range(2500):
             log.append('{"type":"x"}', leg=0)
         await log.flush()
-        steps: list[Step] = []
+        steps: list[ProgressStep] = []
 
         def note(cursor: int, last: int) -> None:
             reading.note(cursor, last)
             steps.append(reading.step())
 
         await read_timeline(journal, "st_1", on_read=note)
-    assert steps == [Step("reading", 0.4), Step("reading", 0.8), Step("drawing")]
+    assert steps == [
+        ProgressStep("reading", 0.4),
+        ProgressStep("reading", 0.8),
+        ProgressStep("drawing"),
+    ]

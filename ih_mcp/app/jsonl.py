@@ -1,6 +1,6 @@
 """Messages as lines of text: on standard output, in a mirror file, in a resource.
 
-A message that itself holds a line break (or begins with the byte 0x1E) is marked: a line of
+A message that contains a line break (or begins with the byte 0x1E) is marked: a line of
 0x1E and the message's length in bytes comes first, then exactly that many bytes, then a line
 break. Nothing of the message is changed.
 """

@@ -408,7 +408,7 @@ def _require_none(who: str, lost: Sequence[str]) -> None:
 
 
 async def _tidy_forever(journal: Journal) -> None:
-    """At the start and every hour; a full disk is told by what has to be kept, not by this."""
+    """Clean the journal at the start and every hour; a full disk is only logged here."""
     while True:
         try:
             await journal.clean_up()

@@ -23,20 +23,23 @@ _MCP_VERSION = version("mcp")  # it reads the disk: here, not in the event loop
 
 
 async def check(runtime: Runtime) -> dict[str, object]:
-    """The state of each part; `ok` is whether all work, `mend` lists what helps if not."""
+    """The state of each part; `ok` is whether all work, `fixes` lists what helps if not.
+
+    `mend` is the former name of `fixes`, for programs that read it.
+    """
     found: dict[str, object] = {
         "version": __version__,
         "python": platform.python_version(),
         "mcp": _MCP_VERSION,
     }
-    mend: list[str] = []
+    fixes: list[str] = []
     for name, look in _PARTS.items():
         try:
             found[name] = await look(runtime)
         except IhMcpError as exc:
             found[name] = f"problem: {exc.what}"
-            mend.append(exc.help or exc.what)
-    return {"ok": not mend, **found, "mend": mend}
+            fixes.append(exc.help or exc.what)
+    return {"ok": not fixes, **found, "fixes": fixes, "mend": fixes}
 
 
 async def _key(runtime: Runtime) -> str:

@@ -31,7 +31,7 @@ _COMMANDS = {
     "analyze": "upload a file whole; print the service's JSON",
     "token": "mint a token; print the service's JSON",
     "standin": "run the stand-in alone",
-    "check": "look at the set-up and say what mends it",
+    "check": "check the set-up and say what to fix",
     "install": "put this server into an MCP host's configuration",
     "uninstall": "take this server out of an MCP host's configuration",
 }
@@ -49,7 +49,7 @@ examples:
   ih-mcp timeline -o talk.html            the newest stream's timeline as a file to mail
   ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
   ih-mcp token --max-video-seconds 600    a capped token for a browser
-  ih-mcp check                            what is missing, and what mends it
+  ih-mcp check                            what is missing, and how to fix it
   ih-mcp check talk.mp4                   what a file is, too
   ih-mcp install cursor --dry-run         what would be put into an MCP host's configuration
   ih-mcp standin --port 8080              the stand-in alone, for any client of the API

@@ -13,9 +13,9 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.uploads import Analysis
 from ih_mcp.wire.rest import UPLOADS
 
-from .console import hand_on, say
+from .console import print_line, write_output
 from .options import QUALITY_SECTIONS, add_local, add_model, add_raw
-from .progress import Step, showing
+from .progress import ProgressStep, showing
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,28 +48,28 @@ async def _run(
     async with open_runtime(settings, trusted=True) as runtime:
         analysis = await runtime.analyze_file(path, api=api, form=form)
         for note in analysis.notes:
-            say(console, note)
+            print_line(console, note)
         async with showing(console, partial(_step, analysis)):
             await runtime.analyses.wait(analysis.id)
         page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
-        hand_on(body + b"\n", is_raw=is_raw)
-    if trouble := _trouble(analysis):
-        say(console, trouble)
+        write_output(body + b"\n", is_raw=is_raw)
+    if trouble := _describe_error(analysis):
+        print_line(console, trouble)
     return 0 if analysis.facts["state"] == "ended" else 1
 
 
-def _step(analysis: Analysis) -> Step:
+def _step(analysis: Analysis) -> ProgressStep:
     """How much of the file was sent; from then on nobody says how far the service is."""
-    if trouble := _trouble(analysis):
-        return Step(trouble)
+    if trouble := _describe_error(analysis):
+        return ProgressStep(trouble)
     if analysis.sent_bytes < analysis.size:
-        return Step("sending the file", analysis.sent_bytes / analysis.size)
-    return Step("the file is sent; the service is at work")
+        return ProgressStep("sending the file", analysis.sent_bytes / analysis.size)
+    return ProgressStep("the file is sent; the service is at work")
 
 
-def _trouble(analysis: Analysis) -> str:
+def _describe_error(analysis: Analysis) -> str:
     """What went wrong last; empty where nothing did."""
     error = analysis.facts.get("error")
     return f"{error['what']}. {error['help']}" if isinstance(error, dict) else ""

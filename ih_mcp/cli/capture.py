@@ -18,17 +18,17 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.stream import Stream
 
 from .browser import in_browser
-from .console import say, shown
+from .console import print_line, shown
 from .options import add_local, add_raw, add_stream_options
-from .stream import carry, opening_of
+from .stream import opening_of, print_until_over
 
 _PUBLISH_SECONDS = 2.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        "Record live and print every message of the API. A link to a local page is told on "
-        "standard error: it has the camera and the live timeline."
+        "Record live and print every message of the API. A link on standard error opens a "
+        "local page with the camera and the live timeline."
     )
     add_local(parser)
     add_stream_options(parser)
@@ -61,12 +61,12 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
         server = await page_server_of(runtime)
         stream = await runtime.start_stream(opening_of(options))
         link = server.link(stream.id)
-        say(console, f"Record here (the link works once): {link}")
+        print_line(console, f"Record here (the link works once): {link}")
         if options.open:
             opening = in_browser(link, folder=settings.data_dir)
             if not await browser.enter_async_context(opening):
-                say(console, "No browser was found to open it with.")
-        code = await _carry(runtime, stream, console, is_raw=options.raw)
+                print_line(console, "No browser was found to open it with.")
+        code = await _print_notes_and_messages(runtime, stream, console, is_raw=options.raw)
         with anyio.move_on_after(_PUBLISH_SECONDS):  # a page shows the end before it is left alone
             await server.wait_until_published()
         return code
@@ -78,13 +78,17 @@ async def _record_device(options: Namespace, settings: Settings) -> int:
         stream = await runtime.record_camera(
             opening_of(options), _inputs(settings, options), max_seconds=options.seconds
         )
-        return await _carry(runtime, stream, Console(stderr=True), is_raw=options.raw)
+        return await _print_notes_and_messages(
+            runtime, stream, Console(stderr=True), is_raw=options.raw
+        )
 
 
-async def _carry(runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool) -> int:
+async def _print_notes_and_messages(
+    runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool
+) -> int:
     for note in (await runtime.notes()).values():
-        say(console, str(note))
-    return await carry(runtime, stream, console, is_raw=is_raw)
+        print_line(console, str(note))
+    return await print_until_over(runtime, stream, console, is_raw=is_raw)
 
 
 def _inputs(settings: Settings, options: Namespace) -> list[Input]:

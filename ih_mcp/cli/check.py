@@ -1,4 +1,4 @@
-"""`ih-mcp check [FILE]`: the set-up, and a file, for a person."""
+"""`ih-mcp check [FILE]`: checks the set-up, and a file, for a person."""
 
 from __future__ import annotations
 
@@ -25,46 +25,48 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, settings: Settings) -> int:
-    """Print what was found; gives 0 if all is well, else 1."""
-    return _show(anyio.run(_look, settings, options.file))
+    """Print the state of the set-up; gives 0 if all is well, else 1."""
+    return _show(anyio.run(_check, settings, options.file))
 
 
 def _show(found: Mapping[str, object]) -> int:
-    """Print what was found, by part, and the steps of `mend`; gives the exit code."""
+    """Print the state of each part and the steps that help; gives the exit code."""
     for name, value in found.items():
-        if name not in {"ok", "mend"}:
-            print(shown(f"{name:12} {_line(value)}"))
-    mend = found["mend"]
-    assert isinstance(mend, list)
-    for step in mend:
+        if name not in {"ok", "fixes", "mend"}:
+            print(shown(f"{name:12} {_to_text(value)}"))
+    fixes = found["fixes"]
+    assert isinstance(fixes, list)
+    for step in fixes:
         print(shown(f"  -> {step}"))
-    print("all is well" if not mend else "not ready yet")
-    return 0 if not mend else 1
+    print("all is well" if not fixes else "not ready yet")
+    return 0 if not fixes else 1
 
 
 def _show_error(error: IhMcpError) -> int:
     """Show an error that stops the check itself as one more thing that was found."""
-    return _show({"setup": f"problem: {error.what}", "mend": [error.help or error.what]})
+    return _show({"setup": f"problem: {error.what}", "fixes": [error.help or error.what]})
 
 
-async def _look(settings: Settings, file: str | None) -> Mapping[str, object]:
+async def _check(settings: Settings, file: str | None) -> Mapping[str, object]:
     async with open_runtime(settings, trusted=True) as runtime:
         found = await check(runtime)
-        return found if file is None else found | await _look_at(runtime, file, found)
+        return found if file is None else found | await _check_file(runtime, file, found)
 
 
-async def _look_at(runtime: Runtime, file: str, setup: Mapping[str, object]) -> dict[str, object]:
-    mend = setup["mend"]
-    assert isinstance(mend, list)
+async def _check_file(
+    runtime: Runtime, file: str, setup: Mapping[str, object]
+) -> dict[str, object]:
+    fixes = setup["fixes"]
+    assert isinstance(fixes, list)
     try:
         found = await runtime.find_file(file)
         facts = await probe(await runtime.ffmpeg(), found.path)
     except IhMcpError as exc:
-        return {"file": f"problem: {exc.what}", "mend": [*mend, exc.help]}
-    return {"file": " ".join([_told(facts), *found.notes])}
+        return {"file": f"problem: {exc.what}", "fixes": [*fixes, exc.help]}
+    return {"file": " ".join([_describe_file(facts), *found.notes])}
 
 
-def _told(facts: Facts) -> str:
+def _describe_file(facts: Facts) -> str:
     """What a file is, in one line."""
     length = facts.duration_seconds
     parts = [facts.container_name, f"{length:.1f} s" if length is not None else "length unknown"]
@@ -75,5 +77,5 @@ def _told(facts: Facts) -> str:
     return " ".join([", ".join(parts) + ".", *facts.notes()])
 
 
-def _line(value: object) -> str:
+def _to_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""What the command line says to a person, and what it hands on to programs.
+"""Standard error for people, standard output for programs.
 
 What a person reads is as it is, with nothing hidden in it: names of files and words of the service
 may hold brackets, which a rich terminal takes for markup, or characters that steer it. What
@@ -19,7 +19,7 @@ from ih_mcp.harmless import harmless, harmless_lines
 OUTPUT_FAILED = "output_failed"
 
 
-def hand_on(data: bytes, *, is_raw: bool) -> None:
+def write_output(data: bytes, *, is_raw: bool) -> None:
     """Write what the service said to standard output, at once.
 
     Args:
@@ -51,7 +51,7 @@ def shown(text: str) -> str:
 
 
 def leave_output() -> None:
-    """Nothing more goes to standard output, what is still buffered neither."""
+    """Send nothing more to standard output, not even what is still buffered."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -60,6 +60,6 @@ def plain(text: str) -> Text:
     return Text(harmless(text))
 
 
-def say(console: Console, text: str) -> None:
+def print_line(console: Console, text: str) -> None:
     """Print one line, however long."""
     console.print(plain(text), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`ih-mcp messages`: what the journal keeps of a stream."""
+"""`ih-mcp messages`: prints the kept messages of a stream."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> None:
     write = partial(write_messages, is_raw=is_raw)
     async with open_journal(settings.data_dir) as journal:
-        stream_id = stream_id or await newest(journal)
+        stream_id = stream_id or await newest_stream_id(journal)
         kept = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
         async with aclosing(kept) as pages:
             async for page in pages:
                 await to_thread.run_sync(write, [entry.body for entry in page.entries])
 
 
-async def newest(journal: Journal) -> str:
-    """The stream that began last.
+async def newest_stream_id(journal: Journal) -> str:
+    """The id of the stream that began last.
 
     Raises:
         UnknownStreamError: The journal keeps none.

@@ -10,7 +10,7 @@ import anyio
 from rich.console import Console
 from rich.status import Status
 
-from .console import plain, say
+from .console import plain, print_line
 
 _LOOK_SECONDS = 0.5
 _LINE_SECONDS = 15.0  # chosen: short work says nothing into a log
@@ -18,7 +18,7 @@ _MIN_SHARE = 0.01  # below it the time left is a guess
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProgressStep:
     """Where work is now."""
 
     text: str
@@ -26,7 +26,7 @@ class Step:
     """How much of it is done, from 0 to 1; None where that is not known."""
 
 
-def line(step: Step, *, elapsed_seconds: float) -> str:
+def describe_step(step: ProgressStep, *, elapsed_seconds: float) -> str:
     """A step for a person, with percent and the time that is left."""
     if step.share is None:
         return step.text
@@ -45,7 +45,7 @@ def clock(seconds: float) -> str:
 
 
 @asynccontextmanager
-async def showing(console: Console, look: Callable[[], Step]) -> AsyncIterator[None]:
+async def showing(console: Console, look: Callable[[], ProgressStep]) -> AsyncIterator[None]:
     """Show how far work is while this is open.
 
     Args:
@@ -64,18 +64,18 @@ async def showing(console: Console, look: Callable[[], Step]) -> AsyncIterator[N
             tasks.cancel_scope.cancel()
 
 
-async def _update(status: Status, look: Callable[[], Step]) -> None:
+async def _update(status: Status, look: Callable[[], ProgressStep]) -> None:
     began = anyio.current_time()
     while True:
-        status.update(plain(line(look(), elapsed_seconds=anyio.current_time() - began)))
+        status.update(plain(describe_step(look(), elapsed_seconds=anyio.current_time() - began)))
         await anyio.sleep(_LOOK_SECONDS)
 
 
-async def _print_lines(console: Console, look: Callable[[], Step]) -> None:
+async def _print_lines(console: Console, look: Callable[[], ProgressStep]) -> None:
     began, shown = anyio.current_time(), ""
     while True:
         await anyio.sleep(_LINE_SECONDS)
-        now = line(look(), elapsed_seconds=anyio.current_time() - began)
+        now = describe_step(look(), elapsed_seconds=anyio.current_time() - began)
         if now != shown:
-            say(console, now)
+            print_line(console, now)
             shown = now

@@ -1,4 +1,4 @@
-"""`ih-mcp stream FILE`: the whole road for people and pipes."""
+"""`ih-mcp stream FILE`: sends a file and prints the API's messages."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from ih_mcp.streams.pacing import Held, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 
-from .console import hand_on, say
+from .console import print_line, write_output
 from .options import add_local, add_raw, add_stream_options
-from .progress import Step, showing
+from .progress import ProgressStep, showing
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
 _NOTES = """\
 Each message is one line on stdout, exactly as it came; on a terminal, characters that steer it are
-shown as escapes (--raw prints them). A message that itself holds a line break
-(or begins with the byte 0x1E) is told apart: a line of 0x1E and the message's length in bytes
+shown as escapes (--raw prints them). A message that contains a line break
+(or begins with the byte 0x1E) is marked: a line of 0x1E and the message's length in bytes
 comes first, then exactly that many bytes, then a line break.
 """
 
@@ -81,18 +81,20 @@ async def _run(
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(path, opening, pace=pace)
         for note in (*(await runtime.notes()).values(), *stream.plan.notes):
-            say(console, str(note))
-        return await carry(runtime, stream, console, is_raw=is_raw)
+            print_line(console, str(note))
+        return await print_until_over(runtime, stream, console, is_raw=is_raw)
 
 
-async def carry(runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool) -> int:
+async def print_until_over(
+    runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool
+) -> int:
     """Print a stream's messages until it is over; gives 0 only if it ended in order."""
     async with _interruptible(stream), anyio.create_task_group() as tasks:
-        tasks.start_soon(tell_holds, stream, console)
+        tasks.start_soon(print_held_segments, stream, console)
         async with showing(console, partial(_step, stream)):
             await _print_messages(runtime, stream, is_raw=is_raw)
         tasks.cancel_scope.cancel()
-    return _tell(console, stream)
+    return _print_summary(console, stream)
 
 
 @asynccontextmanager
@@ -124,8 +126,8 @@ async def _print_messages(runtime: Runtime, stream: Stream, *, is_raw: bool) -> 
                 await to_thread.run_sync(write, [entry.body for entry in page.entries])
 
 
-async def tell_holds(stream: Stream, console: Console) -> None:
-    """A line for each segment that is held for longer than is usual, and until when."""
+async def print_held_segments(stream: Stream, console: Console) -> None:
+    """Print a line for each segment that is held for longer than usual, and until when."""
     seen: Held | None = None
     told_seconds: float | None = None
     while not stream.is_over:
@@ -134,7 +136,7 @@ async def tell_holds(stream: Stream, console: Console) -> None:
         held = stream.status().held
         if seen and held and seen.start_seconds != told_seconds:
             told_seconds = seen.start_seconds
-            say(
+            print_line(
                 console,
                 f"The segment at {held.from_s:.1f} s waits for {held.for_s:.0f} s, until "
                 f"{held.until}, as its media plays; --pace fast sends without waiting.",
@@ -143,26 +145,26 @@ async def tell_holds(stream: Stream, console: Console) -> None:
 
 def write_messages(bodies: Sequence[str | bytes], *, is_raw: bool) -> None:
     """Print messages on stdout, each framed."""
-    hand_on(b"".join(map(frame_message, bodies)), is_raw=is_raw)
+    write_output(b"".join(map(frame_message, bodies)), is_raw=is_raw)
 
 
-def _step(stream: Stream) -> Step:
+def _step(stream: Stream) -> ProgressStep:
     """Where a stream is; of a file whose length is known, how much of it was sent."""
     status, total = stream.status(), stream.plan.source_seconds
     now = f"{status.state}, {stream.sent_seconds:.1f} s sent, {status.messages} messages"
     if status.what_now:
-        return Step(f"{now}. {status.what_now}")
-    return Step(now, stream.place_of(stream.sent_seconds) / total if total else None)
+        return ProgressStep(f"{now}. {status.what_now}")
+    return ProgressStep(now, stream.place_of(stream.sent_seconds) / total if total else None)
 
 
-def _tell(console: Console, stream: Stream) -> int:
-    """The last line, for a person: how it ended, and what to do if it did not end well."""
+def _print_summary(console: Console, stream: Stream) -> int:
+    """Print how the stream ended and, if it did not end in order, what to do."""
     status = stream.status()
     in_order = stream.failure is None and stream.end is not None and stream.end.in_order
     how = "ended in order" if in_order else "did not end in order"
     if is_lossy := status.lost is not None:
         how = f"{how}, and some media was lost"
-    say(
+    print_line(
         console,
         f"{how}: "
         f"{status.media_seconds or 0} s of media, {status.messages} messages, "
@@ -175,5 +177,5 @@ def _tell(console: Console, stream: Stream) -> int:
     if status.lost:
         lines.append(f"lost: {json.dumps(status.lost.to_json())}")
     for line in lines:
-        say(console, line)
+        print_line(console, line)
     return 0 if in_order and not is_lossy else 1

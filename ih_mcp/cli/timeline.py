@@ -1,4 +1,4 @@
-"""`ih-mcp timeline`: a stream's picture as a file."""
+"""`ih-mcp timeline`: draws a stream's timeline into a file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
 
 from .console import shown
-from .messages import newest
+from .messages import newest_stream_id
 from .options import add_local, add_stream_id
-from .progress import Step, showing
+from .progress import ProgressStep, showing
 
 
 class _Reading:
@@ -32,10 +32,10 @@ class _Reading:
     def note(self, cursor: int, last: int) -> None:
         self._cursor, self._last = cursor, last
 
-    def step(self) -> Step:
+    def step(self) -> ProgressStep:
         if self._last and self._cursor >= self._last:
-            return Step("drawing")
-        return Step("reading", self._cursor / self._last if self._last else None)
+            return ProgressStep("drawing")
+        return ProgressStep("reading", self._cursor / self._last if self._last else None)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
     async with open_journal(settings.data_dir, retention_of(settings)) as journal:
-        stream_id = stream_id or await newest(journal)
+        stream_id = stream_id or await newest_stream_id(journal)
         path = Path(output or f"{stream_id}.html")
         kind = next((name for name in FORMATS if path.suffix.lower() == f".{name}"), None)
         if kind is None:

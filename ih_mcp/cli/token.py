@@ -13,7 +13,7 @@ from ih_mcp.mcp_server.arguments import problems_of
 from ih_mcp.mcp_server.token_tools import CreateToken, mint_token
 from ih_mcp.settings import Settings
 
-from .console import hand_on
+from .console import write_output
 from .options import add_local, add_raw
 
 _CAPS = ("expires_in", "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds")
@@ -41,7 +41,7 @@ def run(options: Namespace, settings: Settings) -> int:
     """Print the service's JSON, as it came.
 
     Raises:
-        CallerError: The options cannot be; nothing was asked for.
+        CallerError: The options contradict each other; the service was not asked.
     """
     try:
         asked = CreateToken(**{name: getattr(options, name) for name in CreateToken.model_fields})
@@ -49,7 +49,7 @@ def run(options: Namespace, settings: Settings) -> int:
         raise CallerError(
             f"no token was asked for: {'; '.join(problems_of(exc))}", help="See `token --help`."
         ) from None
-    hand_on(anyio.run(_mint, settings, asked).encode() + b"\n", is_raw=options.raw)
+    write_output(anyio.run(_mint, settings, asked).encode() + b"\n", is_raw=options.raw)
     return 0
 
 

@@ -16,9 +16,9 @@ from ih_mcp.errors import unwrapped
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.timeline.model import follow_timeline
-from ih_mcp.timeline.terminal import Picture
+from ih_mcp.timeline.terminal import TerminalTimeline
 
-from .messages import newest
+from .messages import newest_stream_id
 from .options import add_local, add_stream_id
 
 
@@ -43,8 +43,10 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
     with unwrapped():
         async with open_journal(settings.data_dir, retention_of(settings)) as journal:
-            stream_id = stream_id or await newest(journal)
-            await journal.find_stream(stream_id)  # an unknown one is told before anything is shown
+            stream_id = stream_id or await newest_stream_id(journal)
+            await journal.find_stream(
+                stream_id
+            )  # an unknown stream is an error before anything is shown
             if page:
                 await _serve(settings, journal, stream_id)
             else:
@@ -58,11 +60,11 @@ async def _show(journal: Journal, stream_id: str) -> None:
         if console.is_terminal:
             with Live(console=console, auto_refresh=False) as live:
                 async for drawing in drawings:
-                    live.update(Picture(drawing), refresh=True)
+                    live.update(TerminalTimeline(drawing), refresh=True)
         else:
             async for drawing in drawings:
                 if drawing["ended"]:
-                    console.print(Picture(drawing))
+                    console.print(TerminalTimeline(drawing))
 
 
 async def _serve(settings: Settings, journal: Journal, stream_id: str) -> None:

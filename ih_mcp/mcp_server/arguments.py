@@ -1,8 +1,8 @@
 """Arguments of a tool as hosts really send them: all that the published schema allows is taken.
 
 The schema is closed, and nothing is guessed: a number with a zero fraction is an integer (JSON
-Schema says so), and null is what is left out, since some hosts can only send that. What is wrong
-is told without showing a value.
+Schema says so), and null is what is left out, since some hosts can only send that. An error
+names the argument and never shows its value.
 """
 
 from __future__ import annotations

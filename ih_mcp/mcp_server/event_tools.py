@@ -162,7 +162,7 @@ class CheckSetup(Arguments):
 
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
-    """Check key, endpoint, ffmpeg, folders and journal; say what to mend."""
+    """Check key, endpoint, ffmpeg, folders and journal; say what to fix."""
     found = await check(call.runtime)
-    then = "stream_file or start_stream" if found["ok"] else "mend it, then check_setup"
+    then = "stream_file or start_stream" if found["ok"] else "fix it, then check_setup"
     return answer(found | {"next": then})

@@ -1,8 +1,9 @@
 """MCP over stdio; invalid JSON-RPC input gets an error response.
 
 The SDK's stdio transport drops a line it cannot read in silence, and takes a request whose id it
-does not like for a notification. JSON-RPC wants an error, with the request's id where that can be
-told and `null` where not. Batches are not part of MCP: each request in one is refused by itself.
+does not like for a notification. JSON-RPC wants an error, with the request's id where it
+can be read and `null` where not. Batches are not
+part of MCP: each request in one is refused by itself.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ _STYLES = {
 _LINE = "▁▂▃▄▅▆▇█"
 _NAME_WIDTH = 20
 _LEAST_WIDTH = 10
-_TOLD = 6
+_MAX_NEWEST = 6
 
 
-class Picture:
+class TerminalTimeline:
     """A drawing that fits the console it is printed on."""
 
     def __init__(self, drawing: Drawing) -> None:
@@ -41,7 +41,7 @@ class Picture:
         yield Group(
             Text(_head(drawing), style="bold"),
             grid,
-            *_told(found),
+            *_newest_signals(found),
             Text(_foot(drawing), style="dim"),
         )
 
@@ -92,7 +92,7 @@ def _track(row: Row, seconds: float, width: int) -> Text:
 
 
 def _cells(mark: Mark, count: int) -> str:
-    """The characters of one mark: words where they fit, shades where that is what is told."""
+    """The characters of one mark: its text where it fits, else its shade."""
     if mark.look == "quality":
         level = 0 if mark.value is None else min(7, int(mark.value / 12.5))
         return _LINE[level] * count
@@ -101,12 +101,12 @@ def _cells(mark: Mark, count: int) -> str:
     return _CELLS[mark.look] * count
 
 
-def _told(found: list[Row]) -> list[Text]:
-    """The newest signals with what stands behind them."""
+def _newest_signals(found: list[Row]) -> list[Text]:
+    """The newest signals, each with its probability and rationale."""
     marks = [(mark, row.name) for row in found if row.look == "signal" for mark in row.marks]
     marks.sort(key=lambda pair: pair[0].start_seconds)
     lines = []
-    for mark, name in marks[-_TOLD:]:
+    for mark, name in marks[-_MAX_NEWEST:]:
         until = "now" if mark.is_open else clock(mark.end_seconds)
         line = Text(f"{clock(mark.start_seconds)}-{until} ", style="dim")
         line.append(name, style=_STYLES[mark.look])

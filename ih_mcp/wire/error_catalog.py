@@ -433,7 +433,7 @@ ROWS: Sequence[ErrorRow] = (
         retry=Retry.NEW_SESSION,
         advice="Send recorder output verbatim, beginning with its header; start a new session.",
         status=422,
-        source="skill v2; docs; chosen: a stream stays open, but only a header can mend it",
+        source="skill v2; docs; chosen: a stream stays open, but only a header helps",
     ),
     ErrorRow(
         code="ih5005",

@@ -357,5 +357,5 @@ async def test_a_server_that_is_not_set_up_says_what_to_do(tmp_path: Path) -> No
         refused = await day.call("stream_file", path="/videos/talk.mp4")
         assert "IH_MCP_MEDIA_DIRS" in refused.text
         found = await day.call("check_setup")
-        assert any("IH_MCP_MEDIA_DIRS" in step for step in found.status["mend"])
+        assert any("IH_MCP_MEDIA_DIRS" in step for step in found.status["fixes"])
     day.cost_at_most(calls=2, tokens=800)

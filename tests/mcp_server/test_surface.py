@@ -138,7 +138,11 @@ async def test_the_set_up_is_checked_part_by_part(tmp_path: Path) -> None:
         result = await opened.call_tool("check_setup", {})
     found = json.loads(result.content[0].text)["ih_mcp"]  # type: ignore[union-attr]
     assert found["ok"] is False  # no folder is allowed yet
-    assert found["mend"] == ["Set IH_MCP_MEDIA_DIRS to the folders that hold your videos."]
+    assert (
+        found["mend"]
+        == found["fixes"]
+        == ["Set IH_MCP_MEDIA_DIRS to the folders that hold your videos."]
+    )
     assert found["api_key"] == "not needed"
     assert found["endpoint"].startswith("local: the stand-in")
     assert found["journal"] == {"folder": str(tmp_path), "streams": 0, "bytes": 0}

@@ -30,7 +30,7 @@ from ih_mcp.mcp_server.picture_tools import _draw_and_write
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.timeline.model import Drawing
-from ih_mcp.timeline.terminal import Picture
+from ih_mcp.timeline.terminal import TerminalTimeline
 from tests.forked import forked
 from tests.mcp_server.test_resources import client
 from tests.road.host import environment
@@ -390,7 +390,7 @@ def printed(found: Drawing, *, width: int = 100) -> str:
     written = io.BytesIO()
     file = io.TextIOWrapper(written, encoding="utf-8")
     Console(width=width, file=file, force_terminal=True, color_system="truecolor").print(
-        Picture(found)
+        TerminalTimeline(found)
     )
     file.flush()
     return written.getvalue().decode()

@@ -13,7 +13,7 @@ import imageio_ffmpeg
 import pytest
 from rich.console import Console
 
-from ih_mcp.cli.stream import tell_holds
+from ih_mcp.cli.stream import print_held_segments
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -266,7 +266,7 @@ async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
         assert 38 < held["for_s"] <= 40
         said = io.StringIO()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(tell_holds, stream, Console(file=said))
+            tasks.start_soon(print_held_segments, stream, Console(file=said))
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
         assert f"at 0.0 s waits for {held['for_s']:.0f} s, until" in said.getvalue()

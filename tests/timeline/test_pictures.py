@@ -20,7 +20,7 @@ from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import draw
 from ih_mcp.timeline.model import Drawing, Timeline
 from ih_mcp.timeline.rows import clock, rows, shade
-from ih_mcp.timeline.terminal import Picture
+from ih_mcp.timeline.terminal import TerminalTimeline
 from ih_mcp.wire.dialects import V1
 
 from .known import SPANS, STATUS, drawing, entries, message
@@ -151,7 +151,7 @@ def test_words_of_a_service_do_not_steer_the_terminal() -> None:
     written = io.BytesIO()
     file = io.TextIOWrapper(written, encoding="utf-8")
     console = Console(width=80, file=file, force_terminal=True, color_system=None)
-    console.print(Picture(odd_drawing()))
+    console.print(TerminalTimeline(odd_drawing()))
     file.flush()
     shown = written.getvalue()
     assert b"\x1b" not in shown
@@ -160,7 +160,7 @@ def test_words_of_a_service_do_not_steer_the_terminal() -> None:
 
 def test_a_terminal_shows_each_lane_with_its_shades() -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    console.print(Picture(drawing()))
+    console.print(TerminalTimeline(drawing()))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     lines = {line[:20].strip(): line[21:] for line in text.splitlines() if line[:1].isalpha()}
@@ -176,7 +176,7 @@ def test_a_terminal_shows_each_lane_with_its_shades() -> None:
 @pytest.mark.parametrize("width", [40, 60, 200])
 def test_a_terminal_of_any_width_will_do(width: int) -> None:
     console = Console(width=width, file=io.StringIO())
-    console.print(Picture(drawing()))
+    console.print(TerminalTimeline(drawing()))
     assert isinstance(console.file, io.StringIO)
     assert max(map(len, console.file.getvalue().splitlines())) <= width
 
