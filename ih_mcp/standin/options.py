@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ih_mcp.wire.progress import HOP_SECONDS, WINDOW_SECONDS
+
 from .analysis.analyst import MakeAnalyst
 from .analysis.placeholder import Placeholder
 from .faults.script import Script
@@ -16,8 +18,8 @@ class Options:
 
     strict: bool = False
     """Where sources disagree on what is accepted: only what the newest says."""
-    window_seconds: float = 8.0  # docs: launch blog
-    hop_seconds: float = 3.0  # docs: launch blog
+    window_seconds: float = WINDOW_SECONDS
+    hop_seconds: float = HOP_SECONDS
     min_window_seconds: float = 3.0  # chosen: a last partial window is analysed from here on
     max_idle_seconds: float = 300.0  # docs: stream-analyze v1
     max_session_seconds: float = 3600.0  # docs: stream-analyze v1

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-_WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
-_HOP_SECONDS = 3.0  # docs: launch blog, from one window to the next
-AHEAD_SECONDS = _WINDOW_SECONDS + 3 * _HOP_SECONDS
+from ih_mcp.wire.progress import HOP_SECONDS, WINDOW_SECONDS
+
+AHEAD_SECONDS = WINDOW_SECONDS + 3 * HOP_SECONDS
 """From where the window that was told last began; chosen: the next windows are on their way."""
-_LEAST_AHEAD_SECONDS = _WINDOW_SECONDS + _HOP_SECONDS  # less, and the next window is not whole
-_BELIEVED_SECONDS = 2 * _HOP_SECONDS  # chosen: how much progress is believed in without a word
+_LEAST_AHEAD_SECONDS = WINDOW_SECONDS + HOP_SECONDS  # less, and the next window is not whole
+_BELIEVED_SECONDS = 2 * HOP_SECONDS  # chosen: how much progress is believed in without a word
 _LEAST_SPEED = 0.05  # chosen: a service so slow that a minute takes twenty is as good as gone
 _RECOVERY_SECONDS = 0.5  # of the lead after a drop, with each answer
 _SHARE = 0.5  # of the newest answer in the estimate of the speed

@@ -188,6 +188,7 @@ class Dialect:
         return model
 
 
+PROBABILITIES = ("low", "medium", "high")  # docs: social-signals
 _CQI = ("conversation_quality_overall", "conversation_quality_timeline")
 # docs: stream-analyze v1. The launch blog names other values; the docs and both SDKs win.
 _GOALS = ("clarity", "authority", "energy", "rapport", "learning")  # sdk 1.3.4

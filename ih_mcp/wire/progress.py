@@ -13,6 +13,7 @@ from typing import NamedTuple
 from .messages import Reading
 
 WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
+HOP_SECONDS = 3.0  # docs: launch blog, from one window to the next
 _MOST_SECONDS = 1e9  # thirty years
 _LISTS = ("ranges", "timeline")  # coverage.*, conversation_quality.updated
 MAX_ITEMS = 2000

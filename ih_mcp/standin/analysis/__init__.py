@@ -34,11 +34,11 @@ The class is called without arguments, once for each session::
 """
 
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.wire.dialects import PROBABILITIES
 
 from .analyst import (
     ENGAGEMENT,
     ENTRY_POINTS,
-    PROBABILITIES,
     Analyst,
     AnalystError,
     Description,

@@ -15,12 +15,12 @@ from typing import Protocol
 
 from ih_mcp.errors import ConfigurationError, IhMcpError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.wire.dialects import PROBABILITIES
 
 from .signal_messages import PresentSignal
 from .windows import Window
 
 ENTRY_POINTS = "ih_mcp.analysts"
-PROBABILITIES = ("low", "medium", "high")  # docs: social-signals
 ENGAGEMENT = ("engaged", "neutral", "disengaged")  # docs: social-signals
 
 

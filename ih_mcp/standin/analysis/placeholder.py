@@ -14,24 +14,14 @@ from statistics import fmean
 
 from ih_mcp import __version__
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.wire.dialects import V2
 
 from .analyst import Description, Observation, Observations, Senses
 from .windows import Window
 
 MARK = "[ih-mcp stand-in: no AI model, no measurement of people]"
 
-SIGNALS = (  # those of both models and all versions; `engagement.updated` tells the other two
-    "agreement",
-    "confidence",
-    "confusion",
-    "disagreement",
-    "frustration",
-    "hesitation",
-    "interest",
-    "skepticism",
-    "stress",
-    "uncertainty",
-)
+SIGNALS = V2.signals  # of both models and all versions; `engagement.updated` tells the other two
 _DESCRIPTION = Description(
     name="placeholder",
     version=__version__,

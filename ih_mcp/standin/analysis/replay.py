@@ -29,12 +29,11 @@ from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, RemoteProtocolError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.wire import codec
-from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.dialects import PROBABILITIES, V1
 from ih_mcp.wire.spans import EngagementSpan, Lifecycle
 
 from .analyst import (
     ENGAGEMENT,
-    PROBABILITIES,
     Description,
     MakeAnalyst,
     Observation,

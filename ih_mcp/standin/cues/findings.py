@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ih_mcp.wire.dialects import PROBABILITIES
+
 from .measures import Measures
 
-PROBABILITIES = ("low", "medium", "high")
 MARK = "local cue engine, no AI model"
 
 

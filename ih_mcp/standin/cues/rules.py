@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ih_mcp.standin.analysis.analyst import Observation
+from ih_mcp.wire.dialects import PROBABILITIES
 
-from .findings import PROBABILITIES, Finding, MeasuredFact, write_rationale
+from .findings import Finding, MeasuredFact, write_rationale
 from .gestures import Gesture
 from .measures import HeadMeasures, Measures, VoiceMeasures
 from .table import SignalRow

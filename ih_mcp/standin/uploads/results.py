@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observation, Observations
+from ih_mcp.standin.analysis.analyst import Observation, Observations
 from ih_mcp.standin.analysis.quality import Quality
 from ih_mcp.standin.analysis.signal_messages import SignalMessages
 from ih_mcp.standin.analysis.windows import Window
-from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.dialects import PROBABILITIES, Dialect
 from ih_mcp.wire.spans import Lifecycle
 
 from .files import FileAnalysis

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.analysis.analyst import PROBABILITIES, Observations, check_observations
+from ih_mcp.standin.analysis.analyst import Observations, check_observations
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.cues import NEVER, ROWS, Cues
 from ih_mcp.standin.cues.baseline import Baseline, UsualValue
@@ -16,6 +16,7 @@ from ih_mcp.standin.cues.gestures import Gesture
 from ih_mcp.standin.cues.measures import HeadMeasures, Measures, Pause, VoiceMeasures
 from ih_mcp.standin.cues.phrases import Phrase
 from ih_mcp.standin.cues.rules import RULES, apply_rules, decide_engagement
+from ih_mcp.wire.dialects import PROBABILITIES
 
 WINDOW = Window(4, 12, 20)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
