@@ -15,11 +15,12 @@ demo: $(VENV)/.demo ## the main job: a real clip through the real server, withou
 test: $(VENV)/.dev ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(VENV)/.dev ## format, ruff, mypy, import contracts
+lint: $(VENV)/.dev ## format, ruff, mypy, import contracts, plain names and prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.lint
 
 format: $(VENV)/.dev ## let ruff put it right
 	$(BIN)/ruff format .

@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How the server is started, and what it is told."""
+    """How the server is started: its command and its environment."""
 
     command: Sequence[str] = COMMAND
     env: Mapping[str, str] = field(default_factory=dict)

@@ -96,11 +96,11 @@ async def _serve_until_stopped(server: _Server, listener: socket.socket) -> None
 
 
 class _BoundedHttp(H11Protocol):
-    """Lets go of clients that hold a connection and do not use it.
+    """Closes connections that clients hold and do not use.
 
     Such are half heads, bodies that trickle or go on after their answer, and answers that nobody
-    reads. They go after two looks without progress, or at once, the oldest first, where there are
-    too many connections. Calls that the application works on stay.
+    reads. They are closed after two checks without progress; where there are too many connections,
+    the oldest of them is closed at once. Calls that the application works on stay open.
     """
 
     def __init__(self, **given: object) -> None:

@@ -20,7 +20,7 @@ from ih_mcp.wire.json_fields import as_integer
 from ih_mcp.wire.refusal import classify_refusal
 
 MAX_WAIT_SECONDS = 60.0
-"""A service that asks for a longer wait is left; the caller is told when it may try again."""
+"""Where the service asks for a longer wait, the stream fails and says when to try again."""
 _HOUR_SECONDS = 3600.0
 _DEFAULT_WAIT_SECONDS = 30.0  # docs: where no `Retry-After` is given
 
