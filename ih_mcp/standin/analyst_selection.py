@@ -1,7 +1,8 @@
-"""Which analyst a stand-in uses, and how that is told in one line.
+"""Which analyst a stand-in uses, and one line that describes it to the user.
 
-The local cue engine where its packages are, else the one that measures nothing; any other only
-by name. A scenario is never what somebody's live video gets without asking for it.
+The default is the local cue engine if its packages are installed, else the placeholder, which
+measures nothing. Any other analyst has to be named: a scenario must never answer live video
+unasked.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ INSTALL = "pip install 'ih-mcp[local]'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalystChoice:
-    """An analyst for `Options.analyst`, and what to tell the user."""
+    """An analyst for `Options.analyst`, and a description for the user."""
 
     name: str
     make: MakeAnalyst
     description: str
-    """One line: which one it is, what it is not, and how to get the other."""
+    """One line: which analyst it is, what it is not, and how to get another one."""
 
 
 def choose_analyst(
@@ -35,12 +36,12 @@ def choose_analyst(
 ) -> AnalystChoice:
     """The analyst to use.
 
-    Looks at what is installed, without loading it; reads the scenario, where there is one. Both
-    look at files: call it in a thread.
+    It looks for installed packages without loading them, and reads the scenario if there is one.
+    Both read files, so call it in a thread.
 
     Args:
-        name: `cues`, `placeholder`, `replay` or one that an installed package offers; by default
-            `cues` where its packages are installed, else `placeholder`.
+        name: `cues`, `placeholder`, `replay` or an analyst of an installed package. The default
+            is `cues` if its packages are installed, else `placeholder`.
         scenario: The file `replay` plays; see `ih_mcp.standin.analysis.replay`.
         reports_stress: Whether `cues` reports stress, always low.
 

@@ -1,8 +1,8 @@
-"""Who may use the stand-in for what: keys, minted tokens with their caps, and keys for tests.
+"""The credentials that the stand-in accepts: keys, tokens with their caps, and keys for tests.
 
-Any key that looks like one (`ih_…`) works, so that nothing has to be set up. The keys of
-`TEST_KEYS` each meet one refusal. Lenient, any other text works too; strict, only keys, the
-documented forms of sending them, and tokens minted here.
+Any key that looks like one (`ih_…`) works, so nothing has to be set up. Each key of `TEST_KEYS`
+meets one refusal. A lenient stand-in accepts any other text too; a strict one accepts only keys,
+in the documented forms, and the tokens that it minted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ ACCESS_TOKEN_SECONDS = 900  # docs: authentication
 _CLIENT_TOKEN_SECONDS = (60, 300, 3600)  # sdk 1.3.4: least, default, most
 _ACCESS_TOKEN = "eyJhbGciOiJIUzI1NiJ9.ih_mcp_standin_"  # noqa: S105 - how tokens of ours begin
 _MAX_GRANTS = 1_000  # chosen
-_EXPIRED_SECONDS = 3600.0  # chosen: so long it is said of a token that it expired
+_EXPIRED_SECONDS = 3600.0  # chosen: until then the answer says that the token expired
 WRONG_SECRET = "wrong"  # noqa: S105 - the one key_secret that is refused
 DEFAULT_MAX_CONCURRENT = 1  # sdk 1.3.4: of a client token, where it says nothing
 
 
 class RefusedError(Exception):
-    """A credential or use of it is refused; `code` is the id of the catalog."""
+    """Raised when a credential, or its use, is refused; `code` is an id of the catalog."""
 
     def __init__(self, code: str, message: str | None = None) -> None:
         super().__init__(message or code)
@@ -48,7 +48,7 @@ class Caps:
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """What one credential may do, and what it has done."""
+    """What one credential grants its owner, and how much of that is used (as in OAuth)."""
 
     scopes: frozenset[str]
     caps: Caps = field(default_factory=Caps)
@@ -56,7 +56,8 @@ class Grant:
     is_revoked: bool = False
     is_client_token: bool = False
     account: str = ""
-    """The key it is, or was minted with: what one token uploads can be read with another."""
+    """The key, or the key that the token was minted with. What one token of an account uploads,
+    another one can read."""
     lacks_model: str | None = None
     """A model it may not use."""
     lacks_quota: bool = False
@@ -67,10 +68,10 @@ class Grant:
     video_seconds: float = 0.0
 
     def allow(self, scope: str) -> None:
-        """Do nothing where the scope is held; no scope implies another (sdk 1.3.4).
+        """Do nothing if the credential has the scope; no scope implies another (sdk 1.3.4).
 
         Raises:
-            RefusedError: It is not (`ih2003`).
+            RefusedError: The credential does not have it (`ih2003`).
         """
         if scope not in self.scopes:
             raise RefusedError("ih2003", f"Insufficient scope. This endpoint requires '{scope}'.")
@@ -80,10 +81,10 @@ class Grant:
         return model is None or model != self.lacks_model
 
     def spend(self, *, received_bytes: int = 0) -> None:
-        """Note bytes that came.
+        """Count received bytes.
 
         Raises:
-            RefusedError: The token was revoked, or it, or its key, has used up what it may.
+            RefusedError: The token is revoked, or its budget or that of its key is used up.
         """
         self.received_bytes += received_bytes
         if self.is_revoked:
@@ -113,21 +114,21 @@ TEST_KEYS: Mapping[str, Grant | str] = {
     "ih_test_expired": "ih2010",
     "ih_test_revoked": "ih2014",
 }
-"""Keys that meet a refusal: a grant that lacks something, or the id that answers them."""
+"""Keys that meet a refusal: a grant that lacks something, or the error id of the answer."""
 
 
 class CredentialStore:
-    """Credentials of one stand-in.
+    """The credentials of one stand-in.
 
     Args:
-        key: The one key that is taken; None takes any that looks like one.
+        key: The only key that is accepted; None accepts any that looks like one.
     """
 
     def __init__(self, *, strict: bool, key: str | None = None) -> None:
         self._strict = strict
         self._key = key
         self._grants: dict[str, Grant] = {}
-        """Of test keys, and of tokens until an hour after they expired."""
+        """Of test keys, and of tokens until an hour after they expire."""
         for name, known in TEST_KEYS.items():
             if isinstance(known, Grant) and key is None:
                 self._grants[name] = replace(known, account=name)
@@ -136,7 +137,7 @@ class CredentialStore:
         """What this credential may do.
 
         Args:
-            origin: The page a browser speaks for.
+            origin: The origin of the page that sends the request, if a browser does.
 
         Raises:
             RefusedError: It is missing, unknown, expired or revoked, or the page may not use it
@@ -157,7 +158,7 @@ class CredentialStore:
         return known
 
     def mint_access_token(self, account: str, scopes: Iterable[str], *, now: float) -> str:
-        """A token for a key pair, good for 900 s.
+        """A token for a key pair; it is valid for 900 s.
 
         Args:
             account: The pair's `key_id`.
@@ -172,7 +173,7 @@ class CredentialStore:
     def mint_client_token(
         self, account: str, scopes: Iterable[str], seconds: int | None, caps: Caps, *, now: float
     ) -> tuple[str, int]:
-        """A capped token and for how long it is good, in seconds."""
+        """A token with caps, and for how many seconds it is valid."""
         self._make_room(now)
         least, default, most = _CLIENT_TOKEN_SECONDS
         lifetime = min(most, max(least, default if seconds is None else seconds))
@@ -187,7 +188,7 @@ class CredentialStore:
         return token, lifetime
 
     def revoke(self, token: str, *, account: str) -> None:
-        """Refuse the token from here on; unknown and expired ones are fine (skill)."""
+        """Refuse the token from now on; an unknown or expired one is no error (skill)."""
         grant = self._grants.get(token)
         if grant is not None and grant.is_client_token and grant.account == account:
             grant.is_revoked = True
@@ -197,7 +198,7 @@ class CredentialStore:
         return secret != WRONG_SECRET if self._key is None else self._is_key(secret)
 
     def _of_key(self, credential: str) -> Grant:
-        """What a credential may do that was not minted here; nothing of it is kept."""
+        """The grant of a credential that was not minted here; it is not kept."""
         if credential.startswith("ct_"):
             raise RefusedError("ih2011")
         code = TEST_KEYS.get(credential)
@@ -219,7 +220,7 @@ class CredentialStore:
         return secrets.compare_digest(text.encode("utf-8", "surrogatepass"), key)
 
     def _make_room(self, now: float) -> None:
-        """Forget tokens that expired long ago; refuse another one where there are too many."""
+        """Forget tokens that expired long ago; raise `RefusedError` if there are still too many."""
         self._grants = {
             credential: grant
             for credential, grant in self._grants.items()
@@ -233,7 +234,7 @@ class CredentialStore:
 
 
 def endpoint_scope(scope: str) -> str:
-    """Older scopes named a model; they are issued as the endpoint's (sdk 1.3.4)."""
+    """The scope of the endpoint. Older scopes name a model too (sdk 1.3.4)."""
     for name in (UPLOAD_SCOPE, STREAM_SCOPE):
         if scope in {f"{name}.inter-2", f"{name}.inter-2-audio"}:
             return name

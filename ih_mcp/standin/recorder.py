@@ -1,4 +1,4 @@
-"""What the stand-in sent, received and saw, for whoever wants to compare it."""
+"""A record of what the stand-in sent, received and observed, for tests and for people."""
 
 from __future__ import annotations
 
@@ -39,35 +39,35 @@ class SessionRecord:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of the upgrade request, without credentials."""
     texts: list[str] = field(default_factory=list)
-    """Every text frame that was sent, exactly and in order."""
+    """Every text frame that was sent, byte for byte and in order."""
     texts_left_out: int = 0
     received: list[str] = field(default_factory=list)
-    """Every text frame that came."""
+    """Every text frame that was received."""
     received_left_out: int = 0
     segments: list[tuple[int, str]] = field(default_factory=list)
-    """Size and SHA-256 of every binary message that came."""
+    """Size and SHA-256 of every binary message that was received."""
     segments_left_out: int = 0
     end: str | None = None
-    """How it ended; None while it goes on."""
+    """How the session ended; None while it runs."""
     close_code: int | None = None
     billed: Ranges = field(default_factory=Ranges)
     """Media that was analysed and delivered."""
     dropped: Ranges = field(default_factory=Ranges)
-    """Media that was told as dropped."""
+    """Media that was reported as dropped."""
     work: Work = field(default_factory=Work)
-    """What its analysis has taken so far."""
+    """How much work its analysis took so far."""
     seen: deque[tuple[Window, Observations]] = field(
         default_factory=lambda: deque(maxlen=_MAX_WINDOWS)
     )
-    """What the analyst saw in each window, with the figures it stands on; no message has those."""
+    """What the analyst observed in each window, with its figures, which no message has."""
     kept_bytes: int = 0
-    """Of memory, for headers, texts and segments."""
+    """Memory that headers, texts and segments take."""
     last_is_kept: bool = False
-    """Whether the last text was."""
+    """Whether the last text was kept."""
     has_room: Callable[[SessionRecord, int], bool] = lambda *_: True
-    """Whether so many bytes more may be kept."""
+    """Whether that many more bytes may be kept."""
     over: anyio.Event = field(default_factory=anyio.Event)
-    """Set once it has ended."""
+    """Set when the session has ended."""
 
     def keep_headers(self, headers: Mapping[str, str]) -> None:
         if self._keeps(sum(sys.getsizeof(text) for item in headers.items() for text in item)):
@@ -80,8 +80,8 @@ class SessionRecord:
         else:
             self.texts_left_out += 1
 
-    def did_not_leave(self) -> None:
-        """Forget the last text: the client was gone before it left."""
+    def forget_last_text(self) -> None:
+        """Remove the last text from the record: the client went away before it was sent."""
         if self.last_is_kept and self.texts:
             self.texts.pop()
         else:
@@ -105,7 +105,7 @@ class SessionRecord:
         self.segments.append((len(data), digest.hexdigest()))
 
     def forget(self) -> int:
-        """Keep nothing of what was sent and received; gives how many bytes that frees."""
+        """Drop what was sent and received; returns how many bytes that frees."""
         self.texts_left_out += len(self.texts)
         self.received_left_out += len(self.received)
         self.segments_left_out += len(self.segments)
@@ -122,7 +122,7 @@ class SessionRecord:
         self.seen.append((window, observations))
 
     def ended(self, end: str, close_code: int | None) -> None:
-        """Note how it ended; the first word stands."""
+        """Record how the session ended; only the first call counts."""
         if self.end is None:
             self.end, self.close_code = end, close_code
             self.over.set()
@@ -152,7 +152,7 @@ class SessionRecord:
         }
 
     def evidence(self) -> dict[str, object]:
-        """What was seen, window by window, as JSON."""
+        """What the analyst observed in each window, as JSON."""
         return {
             "number": self.number,
             "correlation_id": self.correlation_id,
@@ -166,12 +166,12 @@ class UploadRecord:
     """One upload that was analysed."""
 
     correlation_id: str
-    """Of the request that brought it."""
+    """Of the upload request."""
     path: str
     seen: Sequence[tuple[Window, Observations]]
 
     def evidence(self) -> dict[str, object]:
-        """What was seen, window by window, as JSON."""
+        """What the analyst observed in each window, as JSON."""
         return {
             "correlation_id": self.correlation_id,
             "path": self.path,
@@ -207,12 +207,13 @@ def _ranges_to_json(ranges: Ranges) -> list[list[float]]:
 
 
 class Recorder:
-    """Keeps the last 200 sessions and 200 uploads; with a file, also every text frame as one line.
+    """Keeps the last 200 sessions and 200 uploads; can also write every text frame to a file.
 
-    What sessions sent and received has 64 MiB together: what is over that goes from the oldest.
+    What all sessions sent and received may take 64 MiB; beyond that the oldest sessions lose
+    theirs.
 
-    A line is the raw text as a JSON string; it is in the file before the frame leaves. The last
-    line of a session whose client vanished may therefore not have left.
+    A line of the file is the text as a JSON string. It is written before the frame is sent, so the
+    last line of a session whose client went away may not have been sent.
     """
 
     def __init__(self) -> None:
@@ -235,7 +236,7 @@ class Recorder:
         return record
 
     def _has_room(self, record: SessionRecord, size: int) -> bool:
-        """Make room at the expense of older sessions; none for one that is not kept any more."""
+        """Make room by dropping texts of older sessions; a session that is not kept gets none."""
         for older in self.sessions:
             if older is record:
                 break
@@ -249,13 +250,13 @@ class Recorder:
     def keep_upload(
         self, path: str, correlation_id: str, seen: Sequence[tuple[Window, Observations]]
     ) -> None:
-        """Keep what was seen in an upload; of a very long one, its last windows."""
+        """Keep what the analyst observed in an upload; of a very long one, the last windows."""
         record = UploadRecord(correlation_id=correlation_id, path=path, seen=seen[-_MAX_WINDOWS:])
         self.uploads.append(record)
 
     @asynccontextmanager
     async def writing(self, path: Path | None) -> AsyncIterator[None]:
-        """Write text frames to `path`, from its end on, for as long as this is open."""
+        """Append text frames to `path` while this is open."""
         if path is None:
             yield
             return
@@ -267,7 +268,7 @@ class Recorder:
                 self._file = None
 
     async def write(self, text: str) -> None:
-        """Put a text frame that is about to leave into the file, where there is one."""
+        """Write a text frame that is about to be sent to the file, if there is one."""
         if self._file is not None:
             await self._file.write(json.dumps(text).encode() + b"\n")
             await self._file.flush()

@@ -52,12 +52,12 @@ from ih_mcp.standin.faults.script import (
 def test_every_act_can_be_written_as_json(
     at: str, said: dict[str, object], act: script.Action
 ) -> None:
-    assert Script.parse([{"at": at, **said}]).steps == (ScriptStep(at=At(at), act=act),)
+    assert Script.parse([{"at": at, **said}]).steps == (ScriptStep(at=At(at), action=act),)
 
 
 def test_a_step_can_name_its_turn_and_its_session() -> None:
     parsed = Script.parse([{"at": "segment", "n": 2, "session": 1, "reset": True}])
-    assert parsed.steps == (ScriptStep(at=At.SEGMENT, act=Reset(), n=2, session=1),)
+    assert parsed.steps == (ScriptStep(at=At.SEGMENT, action=Reset(), n=2, session=1),)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_step_can_name_its_turn_and_its_session() -> None:
         ({}, "list of steps"),
         ([3], "step 1"),
         ([{"at": "segment", "send": "x"}, {"at": "nowhere", "send": "x"}], "step 2"),
-        ([{"at": "segment"}], "no act in it; known: send"),
+        ([{"at": "segment"}], "no action in it; known: send"),
         ([{"at": "segment", "send": 3}], "send has the wrong type"),
         ([{"at": "segment", "send": "x", "tims": 3}], "unknown field tims"),
         ([{"at": "message", "frames": 0}], "at least a byte"),
@@ -106,7 +106,7 @@ def test_a_step_that_would_never_act_is_named(steps: object, words: str) -> None
 def test_a_script_can_be_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "script.json"
     path.write_text(json.dumps([{"at": "ready", "send": "ä"}]), encoding="utf-8")
-    assert Script.load(path).acts(At.READY) == [Send("ä")]
+    assert Script.load(path).actions(At.READY) == [Send("ä")]
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"script\.json cannot be read"):
         Script.load(path)
@@ -122,10 +122,10 @@ def test_steps_hold_where_they_say() -> None:
             {"at": "segment", "session": 3, "send": "third session"},
         ]
     )
-    assert steps.acts(At.SEGMENT, n=1, session=1) == [Send("each")]
-    assert steps.acts(At.SEGMENT, n=2, session=1) == [Send("each"), Send("second")]
-    assert steps.acts(At.SEGMENT, n=1, session=3) == [Send("each"), Send("third session")]
-    assert steps.acts(At.READY, session=3) == []
+    assert steps.actions(At.SEGMENT, n=1, session=1) == [Send("each")]
+    assert steps.actions(At.SEGMENT, n=2, session=1) == [Send("each"), Send("second")]
+    assert steps.actions(At.SEGMENT, n=1, session=3) == [Send("each"), Send("third session")]
+    assert steps.actions(At.READY, session=3) == []
 
 
 def test_times_can_be_written_as_integers() -> None:

@@ -36,7 +36,7 @@ class MessageBuilder:
         self._min_window_seconds = min_window_seconds
         self._emission = SignalMessages(dialect)
         self._quality = Quality()
-        self._told_seconds = 0.0
+        self._covered_seconds = 0.0
         """Before this, whatever was not covered has been told."""
         self.billed = Ranges()
         self.dropped = Ranges()
@@ -59,18 +59,18 @@ class MessageBuilder:
             degraded: Where in it the picture was missing.
         """
         begins = next(iter(present)).start_seconds if list(present) else window.start_seconds
-        messages = self._drop(begins)
+        messages = self._report_dropped(begins)
         for item in present:
             self.billed.add(item.start_seconds, item.end_seconds)
         if list(degraded):
             messages.append(_make_coverage("coverage.degraded", degraded, reason="video_gap"))
-        return messages + self._tell(window, observations, config, published)
+        return messages + self._window_messages(window, observations, config, published)
 
     def finish(self, end_seconds: float, *, config: Config) -> list[Reading]:
         """What is left to say when the media has ended."""
-        return self._drop(end_seconds) + self._end(end_seconds, config)
+        return self._report_dropped(end_seconds) + self._closing_messages(end_seconds, config)
 
-    def _tell(
+    def _window_messages(
         self,
         window: Window,
         observations: Observations,
@@ -88,20 +88,20 @@ class MessageBuilder:
         )
         return messages + self._feedback(scores, config)
 
-    def _end(self, end_seconds: float, config: Config) -> list[Reading]:
+    def _closing_messages(self, end_seconds: float, config: Config) -> list[Reading]:
         scores = self._quality.finish(min_seconds=self._min_window_seconds)
         messages = self._emission.finish(round_seconds(end_seconds))
         if asked := _select_sections(scores, config):
             messages.append(Reading("conversation_quality.updated", asked))
         return messages + self._feedback(scores, config)
 
-    def _drop(self, until_seconds: float) -> list[Reading]:
+    def _report_dropped(self, until_seconds: float) -> list[Reading]:
         missing = Ranges(
             item
-            for item in self.billed.missing(self._told_seconds, until_seconds)
+            for item in self.billed.missing(self._covered_seconds, until_seconds)
             if round_seconds(item.start_seconds) < round_seconds(item.end_seconds)
         )
-        self._told_seconds = max(self._told_seconds, until_seconds)
+        self._covered_seconds = max(self._covered_seconds, until_seconds)
         for item in missing:
             self.dropped.add(item.start_seconds, item.end_seconds)
         return [_make_coverage("coverage.dropped", missing)] if list(missing) else []

@@ -50,9 +50,9 @@ class Placeholder:
     async def feed(self, item: Picture | Sound) -> None:
         match item:
             case Picture():
-                self._look(item)
+                self._measure_movement(item)
             case Sound():
-                self._listen(item)
+                self._measure_loudness(item)
 
     async def observe(self, window: Window) -> Observations:
         levels = self._levels(window)
@@ -75,14 +75,14 @@ class Placeholder:
         self._loudness.clear()
         self._movement.clear()
 
-    def _look(self, picture: Picture) -> None:
+    def _measure_movement(self, picture: Picture) -> None:
         if self._last is not None and len(self._last) == len(picture.gray):
             change = sum(abs(a - b) for a, b in zip(self._last, picture.gray, strict=True))
             second = int(picture.time_seconds)
             self._movement[second].append(change / len(picture.gray))
         self._last = picture.gray
 
-    def _listen(self, sound: Sound) -> None:
+    def _measure_loudness(self, sound: Sound) -> None:
         samples = array("h", sound.samples)
         first = round(sound.start_seconds * sound.hertz)
         for index in range(-first % _EVERY, len(samples), _EVERY):

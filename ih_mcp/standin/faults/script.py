@@ -1,6 +1,6 @@
 r"""Faults by order: what the stand-in does besides, or instead of, what the API would do.
 
-A script is a list of steps. Each names a point of a session and one act, as JSON::
+A script is a list of steps. Each names a point of a session and one action, as JSON::
 
     [{"at": "ready", "send": "{\"type\" : \"x\"}"},
      {"at": "segment", "n": 3, "session": 1, "error": "ih6002"},
@@ -191,10 +191,10 @@ A = TypeVar("A", bound=Action)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptStep:
-    """One act at one point."""
+    """One action at one point."""
 
     at: At
-    act: Action
+    action: Action
     n: int | None = None
     session: int | None = None
 
@@ -205,10 +205,10 @@ class Script:
 
     steps: Sequence[ScriptStep] = ()
 
-    def acts(self, at: At, *, n: int | None = None, session: int | None = None) -> list[Action]:
+    def actions(self, at: At, *, n: int | None = None, session: int | None = None) -> list[Action]:
         """What to do at a point."""
         return [
-            step.act
+            step.action
             for step in self.steps
             if step.at is at
             and (step.n is None or step.n == n)
@@ -241,12 +241,12 @@ class Script:
             ) from exc
 
 
-def select_actions(acts: Iterable[Action], kind: type[A]) -> list[A]:
-    """The acts of one kind."""
-    return [act for act in acts if isinstance(act, kind)]
+def select_actions(actions: Iterable[Action], kind: type[A]) -> list[A]:
+    """The actions of one kind."""
+    return [action for action in actions if isinstance(action, kind)]
 
 
-# Key that tells the act, then its fields: JSON's name, ours, and the type it must have.
+# Key that tells the action, then its fields: JSON's name, ours, and the type it must have.
 _Field = tuple[str, str, type | tuple[type, ...]]
 _ACTS: Sequence[tuple[str, type[Action], Sequence[_Field]]] = (
     ("send", Send, [("send", "text", str), ("times", "times", int)]),
@@ -305,7 +305,9 @@ def _parse_step(number: int, step: object) -> ScriptStep:
             raise TypeError("it is no object")
         made = ScriptStep(
             at=At(step.get("at", "")),
-            act=_parse_action({name: value for name, value in step.items() if name not in _WHERE}),
+            action=_parse_action(
+                {name: value for name, value in step.items() if name not in _WHERE}
+            ),
             n=_parse_count(step, "n"),
             session=_parse_count(step, "session"),
         )
@@ -317,10 +319,12 @@ def _parse_step(number: int, step: object) -> ScriptStep:
 
 def _require_effect(step: ScriptStep) -> None:
     """Refuse what would never happen: who orders it would take its absence for an answer."""
-    acts, counts, is_of_session = _POINTS[step.at]
-    if not isinstance(step.act, acts):
-        known = ", ".join(_NAMES[act] for act in acts)
-        raise TypeError(f"{_NAMES[type(step.act)]} does nothing at {step.at}; known there: {known}")
+    actions, counts, is_of_session = _POINTS[step.at]
+    if not isinstance(step.action, actions):
+        known = ", ".join(_NAMES[action] for action in actions)
+        raise TypeError(
+            f"{_NAMES[type(step.action)]} does nothing at {step.at}; known there: {known}"
+        )
     for name, value, is_told in (("n", step.n, counts), ("session", step.session, is_of_session)):
         if value is not None and not is_told:
             raise ValueError(f"{name} tells nothing at {step.at}")
@@ -339,7 +343,9 @@ def _parse_action(said: Mapping[str, object]) -> Action:
             return kind(
                 **_parse_fields(said, fields_of or [(key, key, bool)], keep=bool(fields_of))
             )
-    raise ValueError(f"no act in it; known: {', '.join(key for key, *_ in _ACTS)}, status, change")
+    raise ValueError(
+        f"no action in it; known: {', '.join(key for key, *_ in _ACTS)}, status, change"
+    )
 
 
 def _parse_fields(

@@ -1,1 +1,1 @@
-"""The stand-in's HTTP and WebSocket server, its keys and its records."""
+"""The stand-in's HTTP and WebSocket server: paths, keys, tokens and uploads."""

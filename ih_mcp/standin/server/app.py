@@ -1,9 +1,9 @@
 """The API's own paths as an ASGI application, and four of the stand-in's own.
 
-`GET /` says what this is; `GET /standin/sessions` tells what was sent and received,
-`GET /standin/billing` what it would have cost, `GET /standin/evidence` what the analyst saw in
-each window of a stream or an upload, with figures that no message of the API has. Everything else
-is where the service has it, so that any client works with the base URL alone.
+`GET /` says what this server is. `GET /standin/sessions` lists what the sessions sent and
+received, `GET /standin/billing` the seconds that the service would have billed, and
+`GET /standin/evidence` what the analyst observed in each window, with figures that no message of
+the API has. All other paths are those of the service, so any client works with the base URL alone.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def create_app(
     ffmpeg: Ffmpeg,
     open_decoder: OpenDecoder | None = None,
 ) -> Starlette:
-    """The stand-in as an application; `app.state.standin` holds what its requests share.
+    """The stand-in as an application; `app.state.standin` is its `StandinState`.
 
-    Upload jobs need `state.run()` to be open meanwhile.
+    Upload jobs run only while `app.state.standin.run()` is open.
 
     Args:
         ffmpeg: Decodes media.
-        open_decoder: Makes the decoders of streams, where they are to be others.
+        open_decoder: Makes the decoders of streams; by default they use `ffmpeg`.
     """
     state = StandinState(
         options=options or Options(),
@@ -107,7 +107,7 @@ def _routes(options: Options) -> Sequence[BaseRoute]:
 
 
 def _streams() -> Sequence[Dialect]:
-    """All stream endpoints, those no client of ours speaks too."""
+    """All stream endpoints, including those that our own client does not use."""
     return (*DIALECTS.values(), REALTIME)
 
 
@@ -147,10 +147,12 @@ async def _health(request: Request) -> Response:
 
 
 def _require_key(request: Request) -> StandinState:
-    """For what the stand-in tells itself; where it belongs to one process, that one alone.
+    """The state, for one of the stand-in's own pages.
+
+    A stand-in that belongs to one process shows these pages to that process alone.
 
     Raises:
-        RefusedError: The key of that process was not shown.
+        RefusedError: The request does not carry the key of that process.
     """
     state: StandinState = request.app.state.standin
     if state.options.key is not None:
@@ -260,7 +262,7 @@ def _credential(socket: WebSocket, *, strict: bool) -> tuple[str | None, str | N
     a bare credential travel there.
 
     Raises:
-        RefusedError: A form that is not taken.
+        RefusedError: The credential is sent in a form that is not accepted.
     """
     offered: list[str] = socket.scope.get("subprotocols", [])
     if offered[:1] == [_PAIR] and len(offered) == 2:
@@ -283,7 +285,7 @@ def _allow_another_session(grant: Grant) -> None:
 
 
 class _CorrelationIds:
-    """Gives each connection its id, and says it and what this is in headers, on the 101 too."""
+    """Gives each connection an id; every answer, also the 101, carries it in a header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -30,12 +30,12 @@ _TOO_BIG = 1009
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningStandin:
-    """A stand-in that takes connections."""
+    """A stand-in that accepts connections."""
 
     url: str
     """`http://127.0.0.1:PORT`, the base URL for any client."""
     recorder: Recorder
-    """What it sent and received."""
+    """The record of what the stand-in sent and received."""
 
 
 @asynccontextmanager
@@ -47,16 +47,16 @@ async def serve(
     port: int = 0,
     open_decoder: OpenDecoder | None = None,
 ) -> AsyncIterator[RunningStandin]:
-    """Run a stand-in while this is open; sessions still open at the end are cut off.
+    """Run a stand-in while this is open; leaving cancels the sessions that are still open.
 
     Args:
         ffmpeg: Decodes media.
-        host: An address of the loopback; only names of this machine are answered.
-        port: 0 takes a free one.
-        open_decoder: Makes the decoders of streams, where they are to be others.
+        host: A loopback address; the server answers only under names of this machine.
+        port: 0 chooses a free one.
+        open_decoder: Makes the decoders of streams; by default they use `ffmpeg`.
 
     Raises:
-        ConfigurationError: Others could reach it there.
+        ConfigurationError: Other machines could reach that address.
         OSError: The port is taken.
     """
     if not ip_address(host).is_loopback:
@@ -85,9 +85,10 @@ async def serve(
 
 
 class _StandinWebSocket(BoundedWebSocket):
-    """Offers the application a way to reset the connection, and knows a refusal for an answer.
+    """Lets the application reset the connection; treats a refused handshake as handled.
 
-    A message far above the limit is cut off while it comes, without a close frame (seen: 45 MB).
+    It resets the connection when a message is far above the limit, while that message still
+    arrives and without a close frame (seen: 45 MB).
     """
 
     def handle_parser_exception(self) -> None:

@@ -1,4 +1,4 @@
-"""What all requests of one stand-in share, and how any of them is answered with a refusal."""
+"""The state that all requests of one stand-in share, and how a request is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ih_mcp.wire.rest import ErrorBody
 
 @dataclass(slots=True, kw_only=True)
 class StandinState:
-    """One stand-in."""
+    """What all requests of one stand-in share: options, credentials, records, jobs."""
 
     options: Options
     open_decoder: OpenDecoder
@@ -36,7 +36,7 @@ class StandinState:
     credentials: CredentialStore = field(init=False)
     jobs: Jobs = field(init=False)
     tasks: TaskGroup = field(init=False)
-    """Owns the work on jobs; there while `run` is open."""
+    """Owns the work on jobs; it is set while `run` is open."""
     _scopes: set[anyio.CancelScope] = field(default_factory=set)
     _uploads: int = 0
     _requests: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class StandinState:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Work on jobs and record while this is open; leaving cuts everything off."""
+        """Work on jobs and write the record while this is open; leaving cancels all of it."""
         async with (
             self.recorder.writing(self.options.record_path),
             anyio.create_task_group() as tasks,
@@ -58,7 +58,7 @@ class StandinState:
 
     @contextmanager
     def hold_session(self) -> Iterator[None]:
-        """A session runs inside; `stop` cuts it off."""
+        """Count a session while this is open; `stop` cancels what runs inside."""
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
@@ -67,7 +67,11 @@ class StandinState:
                 self._scopes.discard(scope)
 
     def require_session_slot(self) -> None:
-        """Raises `RefusedError` where there are as many sessions as may be."""
+        """Do nothing if one more session may start.
+
+        Raises:
+            RefusedError: The stand-in holds as many sessions as its options allow.
+        """
         most = self.options.max_sessions
         if len(self._scopes) >= most:
             raise RefusedError(
@@ -76,10 +80,10 @@ class StandinState:
 
     @contextmanager
     def hold_upload(self) -> Iterator[None]:
-        """An upload is taken in or worked on inside.
+        """Count an upload while this is open.
 
         Raises:
-            RefusedError: There are as many as may be.
+            RefusedError: The stand-in works on as many uploads as its options allow.
         """
         most = self.options.max_uploads
         if self._uploads >= most:
@@ -93,7 +97,7 @@ class StandinState:
             self._uploads -= 1
 
     def stop(self) -> None:
-        """Cut off every session."""
+        """Cancel every session."""
         for scope in tuple(self._scopes):
             scope.cancel()
 
@@ -101,7 +105,7 @@ class StandinState:
         """What the caller may do.
 
         Raises:
-            RefusedError: Nothing.
+            RefusedError: The credential is not accepted.
         """
         return self.credentials.authorize(
             credential, now=anyio.current_time(), origin=connection.headers.get("origin")
@@ -110,18 +114,20 @@ class StandinState:
     def ordered_answer(
         self, connection: HTTPConnection, *, session: int | None = None
     ) -> Response | None:
-        """The answer a script orders for this request, instead of the right one.
+        """The answer that the script orders for this request instead of the right one, if any.
 
         Args:
-            session: The number of the API session a handshake asks for.
+            session: The number of the API session that a handshake asks for.
         """
         path = connection.url.path
         self._requests[path] += 1
         at = At.REQUEST if session is None else At.UPGRADE
         n = self._requests[path]
-        for act in select_actions(self.options.script.acts(at, n=n, session=session), AnswerWith):
-            if act.path in {None, path}:
-                return _make_ordered_answer(act, connection)
+        for action in select_actions(
+            self.options.script.actions(at, n=n, session=session), AnswerWith
+        ):
+            if action.path in {None, path}:
+                return _make_ordered_answer(action, connection)
         return None
 
 
@@ -134,20 +140,20 @@ def bearer_credential(headers: Headers) -> str | None:
 def make_refusal(
     connection: HTTPConnection, code: str, message: str | None = None, *, status: int | None = None
 ) -> JSONResponse:
-    """The HTTP answer that says no. docs: error-handling."""
+    """The HTTP answer to a request that is refused. docs: error-handling."""
     row = catalog.find_error(code)
     answer = JSONResponse(
         make_error_body(connection, code, message).body(), status_code=status or row.status or 400
     )
     if code in {"ih1002", "ih3001"}:
-        answer.headers["Retry-After"] = "1"  # docs: these are to be respected
+        answer.headers["Retry-After"] = "1"  # docs: clients must respect it
     if answer.status_code == 401:  # RFC 9110, 15.5.2; the service's header is not published
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
 
 def make_error_body(connection: HTTPConnection, code: str, message: str | None = None) -> ErrorBody:
-    """What a refusal says."""
+    """The body of a refusal."""
     row = catalog.find_error(code)
     text = message or row.meaning
     text = text[:1].upper() + text[1:]
@@ -159,11 +165,13 @@ def make_error_body(connection: HTTPConnection, code: str, message: str | None =
     )
 
 
-def _make_ordered_answer(act: AnswerWith, connection: HTTPConnection) -> Response:
-    """Without an id the body is that of a proxy, no JSON."""
-    answer: Response = PlainTextResponse(f"status {act.status} by script\n", status_code=act.status)
-    if act.error is not None:
-        answer = make_refusal(connection, act.error, status=act.status)
-    if act.retry_after_seconds is not None:
-        answer.headers["Retry-After"] = str(act.retry_after_seconds)
+def _make_ordered_answer(action: AnswerWith, connection: HTTPConnection) -> Response:
+    """Without an error id the body is plain text, as a proxy sends it, not JSON."""
+    answer: Response = PlainTextResponse(
+        f"status {action.status} by script\n", status_code=action.status
+    )
+    if action.error is not None:
+        answer = make_refusal(connection, action.error, status=action.status)
+    if action.retry_after_seconds is not None:
+        answer.headers["Retry-After"] = str(action.retry_after_seconds)
     return answer

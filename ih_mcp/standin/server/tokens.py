@@ -39,7 +39,7 @@ _MAX_BODY_BYTES = 64 * 1024  # chosen
 
 
 def answer_refusals(endpoint: Endpoint) -> Endpoint:
-    """Refusals of an endpoint as answers; what goes wrong in it too, as the API says it."""
+    """The endpoint, with every refusal and failure turned into an answer of the API."""
 
     async def answer(request: Request) -> Response:
         state: StandinState = request.app.state.standin
@@ -61,7 +61,7 @@ def answer_refusals(endpoint: Endpoint) -> Endpoint:
 
 
 async def exchange_key_pair(request: Request) -> Response:
-    """`POST /v1/auth`: a key pair for an access token. Only held scopes come back."""
+    """`POST /v1/auth`: exchanges a key pair for an access token with the scopes that it holds."""
     state: StandinState = request.app.state.standin
     asked = KeyPair.from_body(await _body(request))
     if not state.credentials.takes_secret(asked.key_secret):
@@ -81,7 +81,7 @@ async def exchange_key_pair(request: Request) -> Response:
 
 
 async def mint_client_token(request: Request) -> Response:
-    """`POST /v1/client_tokens`: a capped token; the key is in the body."""
+    """`POST /v1/client_tokens`: mints a token with caps; the key is in the body."""
     state: StandinState = request.app.state.standin
     asked = ClientTokenRequest.from_body(await _body(request))
     grant = state.authorize(request, asked.api_key)
@@ -109,7 +109,7 @@ async def mint_client_token(request: Request) -> Response:
 
 
 async def revoke_client_token(request: Request) -> Response:
-    """`POST /v1/client_tokens/revoke`: no body, also for a token that is gone already."""
+    """`POST /v1/client_tokens/revoke`: revokes a client token; also succeeds if it is unknown."""
     state: StandinState = request.app.state.standin
     asked = Revocation.from_body(await _body(request))
     state.authorize(request, asked.api_key)
@@ -118,10 +118,10 @@ async def revoke_client_token(request: Request) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    """All of a body, counted while it comes: a length that is said need not be true.
+    """The whole body of a request. A declared length is not trusted: the bytes are counted.
 
     Raises:
-        RefusedError: It is too large.
+        RefusedError: The body is too large.
     """
     body = b""
     async for data in request.stream():
@@ -132,7 +132,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _endpoint_scopes(asked: Iterable[str]) -> list[str]:
-    """Each once, in the order they were asked for."""
+    """The scopes, each once, in the order of the request."""
     return list(dict.fromkeys(map(endpoint_scope, asked)))
 
 

@@ -42,12 +42,12 @@ _AUDIO_CONTAINERS = frozenset({"wav", "flac", "mp3", "mov", "ogg", "matroska"}) 
 _COPY_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 10
 _FORM_BYTES = 1 << 20  # chosen: for what is around the file
-_OF_THE_FILE = (MediaError, PathError)  # what a look at a file finds wrong with it, all of it
+_OF_THE_FILE = (MediaError, PathError)  # every way in which a file can be found bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _UploadRequest:
-    """What one upload asks for, once its file is known to be fine."""
+    """What one upload asks for, with its file on the disk."""
 
     path: Path
     grant: Grant
@@ -63,21 +63,21 @@ class _UploadRequest:
 
 
 async def analyze_v0(request: Request) -> Response:
-    """`POST /v0/upload/analyze`: the signals, when they are there."""
+    """`POST /v0/upload/analyze`: answers with the signals."""
     _, seen = await _analyse_at_once(request, V0_UPLOAD)
     return JSONResponse(make_v0_upload(seen, DIALECTS["v0"]))
 
 
 async def analyze_v1(request: Request) -> Response:
-    """`POST /v1/upload/analyze`: the result, when it is there."""
-    order, seen = await _analyse_at_once(request, UPLOADS["v1"])
+    """`POST /v1/upload/analyze`: answers with the result."""
+    upload_request, seen = await _analyse_at_once(request, UPLOADS["v1"])
     return JSONResponse(
         make_v1_upload(
             seen,
             DIALECTS["v1"],
-            include=order.include,
-            goals=order.goals,
-            has_context=order.has_context,
+            include=upload_request.include,
+            goals=upload_request.goals,
+            has_context=upload_request.has_context,
         )
     )
 
@@ -85,42 +85,42 @@ async def analyze_v1(request: Request) -> Response:
 async def _analyse_at_once(
     request: Request, upload: UploadVersion
 ) -> tuple[_UploadRequest, FileAnalysis]:
-    """Take a file and look at it while the client waits, in the windows of a stream."""
+    """Receive a file and analyse it in the windows of a stream, while the client waits."""
     state: StandinState = request.app.state.standin
     options = state.options
     grid = WindowGrid(window_seconds=options.window_seconds, hop_seconds=options.hop_seconds)
     async with _hold_folder(state) as place:
-        order = await _receive_upload(request, upload, place)
+        upload_request = await _receive_upload(request, upload, place)
         try:
-            return order, await _analyse(state, request, order, grid)
+            return upload_request, await _analyse(state, request, upload_request, grid)
         except _OF_THE_FILE as exc:
             raise RefusedError("ih5002", exc.what) from exc
 
 
 async def analyze_v2(request: Request) -> Response:
-    """`POST /v2/upload/analyze`: a job, after the file was looked at."""
+    """`POST /v2/upload/analyze`: checks the file and answers with a job."""
     state: StandinState = request.app.state.standin
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(_hold_folder(state))
-        order = await _receive_upload(request, UPLOADS["v2"], place)
+        upload_request = await _receive_upload(request, UPLOADS["v2"], place)
         held = stack.pop_all()
-    acts = state.options.script.acts(At.JOB, n=state.jobs.count + 1)
-    lingers = next((act.answers for act in select_actions(acts, DelayJob)), 0)
-    ordered = next((act.code for act in select_actions(acts, Refuse)), None)
-    job = state.jobs.make(str(order.model), order.grant.account, lingers=lingers)
-    run = partial(_run_job, state, request, order, held, ordered)
+    actions = state.options.script.actions(At.JOB, n=state.jobs.count + 1)
+    delays = next((action.answers for action in select_actions(actions, DelayJob)), 0)
+    ordered = next((action.code for action in select_actions(actions, Refuse)), None)
+    job = state.jobs.make(str(upload_request.model), upload_request.grant.account, delays=delays)
+    run = partial(_run_job, state, request, upload_request, held, ordered)
     state.tasks.start_soon(state.jobs.work, job, run)
-    if order.wait_seconds:
-        with anyio.move_on_after(order.wait_seconds):
+    if upload_request.wait_seconds:
+        with anyio.move_on_after(upload_request.wait_seconds):
             await job.done.wait()
     envelope = job.envelope()
     # skill: v2 upload: 200 only where the answer was waited for and is the last word
-    is_last = bool(order.wait_seconds) and ("result" in envelope or "error" in envelope)
+    is_last = bool(upload_request.wait_seconds) and ("result" in envelope or "error" in envelope)
     return JSONResponse(envelope, status_code=200 if is_last else 202)
 
 
 async def read_job(request: Request) -> Response:
-    """`GET /v2/upload/jobs/{job_id}`: how a job stands."""
+    """`GET /v2/upload/jobs/{job_id}`: answers with the state of a job."""
     state: StandinState = request.app.state.standin
     grant = _authorize(state, request)
     return JSONResponse(state.jobs.find(request.path_params["job_id"], grant.account).envelope())
@@ -129,7 +129,7 @@ async def read_job(request: Request) -> Response:
 async def _run_job(
     state: StandinState,
     request: Request,
-    order: _UploadRequest,
+    upload_request: _UploadRequest,
     held: AsyncExitStack,
     ordered: str | None,
 ) -> Mapping[str, object]:
@@ -138,7 +138,7 @@ async def _run_job(
             raise JobError(make_error_body(request, ordered).body())
         seconds = state.options.upload_window_seconds
         grid = WindowGrid(window_seconds=seconds, hop_seconds=seconds)
-        seen = await _analyse(state, request, order, grid)
+        seen = await _analyse(state, request, upload_request, grid)
     except JobError:
         raise
     except _OF_THE_FILE as exc:
@@ -148,24 +148,26 @@ async def _run_job(
         raise JobError(make_error_body(request, "ih1001").body()) from exc
     finally:
         await held.aclose()
-    signals = AUDIO_SIGNALS if order.hears_only else DIALECTS["v2"].signals
-    return make_v2_upload(seen, window_seconds=seconds, include=order.include, signals=signals)
+    signals = AUDIO_SIGNALS if upload_request.hears_only else DIALECTS["v2"].signals
+    return make_v2_upload(
+        seen, window_seconds=seconds, include=upload_request.include, signals=signals
+    )
 
 
 async def _analyse(
-    state: StandinState, request: Request, order: _UploadRequest, grid: WindowGrid
+    state: StandinState, request: Request, upload_request: _UploadRequest, grid: WindowGrid
 ) -> FileAnalysis:
-    async with state.files.chunks(order.path) as chunks:
+    async with state.files.chunks(upload_request.path) as chunks:
         seen = await analyse_file(
             chunks,
             grid=grid,
             make_analyst=state.options.analyst,
             open_decoder=state.open_decoder,
-            hears_only=order.hears_only,
+            hears_only=upload_request.hears_only,
         )
     state.recorder.keep_upload(request.url.path, request.state.correlation_id, seen.windows)
     state.billed_upload_seconds += seen.duration_seconds
-    order.grant.video_seconds += seen.duration_seconds
+    upload_request.grant.video_seconds += seen.duration_seconds
     return seen
 
 
@@ -174,7 +176,7 @@ async def _analyse(
 
 @asynccontextmanager
 async def _hold_folder(state: StandinState) -> AsyncIterator[Path]:
-    """A folder for one upload; raises `RefusedError` where there are as many as may be."""
+    """A folder for one upload; raises `RefusedError` if there are too many uploads."""
     with state.hold_upload():
         async with temporary_folder() as place:
             yield place
@@ -188,7 +190,7 @@ async def _receive_upload(request: Request, upload: UploadVersion, folder: Path)
         model = _model(form, upload, state.options.models)
         wait_seconds = _wait_seconds(form, upload)
         path = await _save_file(form, folder / "upload", state.options.max_upload_bytes)
-        order = _UploadRequest(
+        upload_request = _UploadRequest(
             path=path,
             grant=grant,
             model=model,
@@ -197,13 +199,13 @@ async def _receive_upload(request: Request, upload: UploadVersion, folder: Path)
             has_context="conversation_context" in form,
             wait_seconds=wait_seconds,
         )
-    await _check_file(state, order, upload)
-    return order
+    await _check_file(state, upload_request, upload)
+    return upload_request
 
 
 @asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
-    """The fields of a form; one that cannot be read is refused as the API refuses."""
+    """The fields of a form; raises `RefusedError` if the form cannot be read."""
     try:
         form = await request.form()
     except HTTPException as exc:
@@ -215,7 +217,7 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
 
 
 def _bound_body(request: Request, max_bytes: int) -> Request:
-    """The request, refused once more came than it may have: its file is spooled to the disk."""
+    """The request, whose body is refused beyond `max_bytes`, because it goes to the disk."""
     received = 0
 
     async def receive() -> Message:
@@ -275,25 +277,27 @@ async def _save_file(form: FormData, path: Path, max_bytes: int) -> Path:
     return path
 
 
-async def _check_file(state: StandinState, order: _UploadRequest, upload: UploadVersion) -> None:
-    """What the service looks at before it takes the file. skill: v2 upload."""
+async def _check_file(
+    state: StandinState, upload_request: _UploadRequest, upload: UploadVersion
+) -> None:
+    """Check what the service checks before it accepts a file. skill: v2 upload."""
     try:
-        facts = await state.files.facts(order.path)
+        facts = await state.files.facts(upload_request.path)
     except _OF_THE_FILE as exc:
-        raise RefusedError(await _unreadable_code(order.path), exc.what) from exc
-    containers = _AUDIO_CONTAINERS if order.hears_only else _VIDEO_CONTAINERS
+        raise RefusedError(await _unreadable_code(upload_request.path), exc.what) from exc
+    containers = _AUDIO_CONTAINERS if upload_request.hears_only else _VIDEO_CONTAINERS
     seconds = facts.duration_seconds
-    if seconds is None:  # recordings of browsers do not tell
-        seconds = (await _measure_duration(state, order)).duration_seconds
+    if seconds is None:  # recordings of browsers do not declare it
+        seconds = (await _measure_duration(state, upload_request)).duration_seconds
     is_job = upload.makes_job
     codec = facts.video.codec if facts.video is not None else None
     is_strange = codec in REFUSED
     is_strange |= state.options.strict and codec not in {None, *STRICTLY_TAKEN}
     for is_wrong, code in (
         (facts.container_name not in containers, "ih4002"),
-        (facts.video is None and not order.hears_only, "ih5001"),
+        (facts.video is None and not upload_request.hears_only, "ih5001"),
         (facts.audio is None and is_job, "ih5008"),
-        (is_strange and not order.hears_only, "ih5003"),
+        (is_strange and not upload_request.hears_only, "ih5003"),
         (seconds < MIN_VIDEO_SECONDS, "ih4007"),
         (is_job and seconds > state.options.max_upload_seconds, "ih4004"),
     ):
@@ -302,22 +306,22 @@ async def _check_file(state: StandinState, order: _UploadRequest, upload: Upload
 
 
 async def _unreadable_code(path: Path) -> str:
-    """A container nobody knows, or a known one that is broken."""
+    """The error id of a file that cannot be read: its container is unknown, or it is broken."""
     async with await anyio.open_file(path, "rb") as file:
         return "ih4002" if container_of(await file.read(_HEAD_BYTES)) is None else "ih5002"
 
 
-async def _measure_duration(state: StandinState, order: _UploadRequest) -> FileAnalysis:
-    """How long a file is that does not say so; no analyst is asked, so none can fail."""
+async def _measure_duration(state: StandinState, upload_request: _UploadRequest) -> FileAnalysis:
+    """Decode a file that does not declare its duration; no analyst is used, so none can fail."""
     grid = WindowGrid(window_seconds=1e9, hop_seconds=1e9)
     try:
-        async with state.files.chunks(order.path) as chunks:
+        async with state.files.chunks(upload_request.path) as chunks:
             return await analyse_file(
                 chunks,
                 grid=grid,
                 make_analyst=Placeholder,
                 open_decoder=state.open_decoder,
-                hears_only=order.hears_only,
+                hears_only=upload_request.hears_only,
             )
     except _OF_THE_FILE as exc:
         raise RefusedError("ih5002", exc.what) from exc

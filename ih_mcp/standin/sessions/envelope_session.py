@@ -60,18 +60,18 @@ class EnvelopeSession(ServerSession):
         super().__init__(socket, call, options=options, record=record, recorder=recorder)
         self._open_decoder = open_decoder
         self._setup = self._first_setup()
-        self._telling = self._new_telling()
-        self._is_late_media_told = False
-        self._is_missing_sense_told = False
+        self._builder = self._make_builder()
+        self._has_sent_late_media_error = False
+        self._has_sent_missing_track = False
         self._has_media = False
         self._sending = anyio.CancelScope()
         self._all_sent = anyio.Event()
 
-    async def _hold(self, tasks: TaskGroup) -> None:
-        await self._act(At.OPEN)
+    async def _run_session(self, tasks: TaskGroup) -> None:
+        await self._run_actions(At.OPEN)
         await self._admit()
         await self._greet()
-        await self._act(At.READY)
+        await self._run_actions(At.READY)
         async with (
             run_analysis(
                 options=self._options,
@@ -85,7 +85,7 @@ class EnvelopeSession(ServerSession):
             self._analysis.timeline.hears_only = self._setup.hears_only
             self._tasks: TaskGroup = tasks
             sending.start_soon(self._send_windows)
-            await self._listen()
+            await self._receive_messages()
 
     # --- what kind of session it is
 
@@ -95,7 +95,7 @@ class EnvelopeSession(ServerSession):
             dialect=self._call.dialect, served=options.models, has_feedback=options.has_feedback
         )
 
-    def _new_telling(self) -> MessageBuilder:
+    def _make_builder(self) -> MessageBuilder:
         least = self._options.min_window_seconds
         return MessageBuilder(self._call.dialect, min_window_seconds=least)
 
@@ -110,13 +110,13 @@ class EnvelopeSession(ServerSession):
         try:
             self._call.grant.allow(self._call.dialect.scope)
             self._call.grant.spend()
-            self._setup = self._setup.opened(self._call.model)
+            self._setup = self._setup.with_model(self._call.model)
             if self._call.grant.lacks_backend and self._call.dialect.models:
                 raise RefusedError("ih1003")
         except RefusedError as refused:
             if self._call.by_subprotocol and refused.code in _HIDDEN:
-                await self._vanish(f"refused unseen: {refused.code}")
-            await self._refuse(refused.code, refused.message)
+                await self._drop_connection(f"refused unseen: {refused.code}")
+            await self._send_refusal(refused.code, refused.message)
 
     async def _greet(self) -> None:
         options, dialect = self._options, self._call.dialect
@@ -128,7 +128,7 @@ class EnvelopeSession(ServerSession):
             max_idle_seconds=options.max_idle_seconds,
             max_session_seconds=options.max_session_seconds,
         )
-        await self._tell(
+        await self._send_message(
             Ready(
                 limits=limits,
                 includes=dialect.includes,
@@ -144,50 +144,52 @@ class EnvelopeSession(ServerSession):
             message = self._session.receive(text if self._options.strict else _unwrap(text))
         except RemoteProtocolError as exc:
             code = exc.code if exc.code in catalog.CATALOG else "ih6001"
-            await self._complain(code, exc.what)
+            await self._send_error(code, exc.what)
             return
         match message:
             case Configure(config):
                 await self._configure(config)
             case Transcript(segments):
-                self._transcribed(segments)
+                self._receive_transcript(segments)
             case Close():
-                await self._tell(Closing(self._options.max_drain_seconds))
-                await self._act(At.CLOSING)
+                await self._send_message(Closing(self._options.max_drain_seconds))
+                await self._run_actions(At.CLOSING)
                 self._tasks.start_soon(self._drain)
             case _:
                 raise AssertionError(message)
 
-    def _transcribed(self, segments: Sequence[Mapping[str, object]]) -> None:
+    def _receive_transcript(self, segments: Sequence[Mapping[str, object]]) -> None:
         """Only where the dialect takes them; others do not come this far."""
         raise AssertionError(segments)
 
     async def _configure(self, asked: Config) -> None:
         if not self._call.grant.may_use(asked.model):
-            await self._complain("ih2003")  # sdk 1.3.4: the session goes on with its model
+            await self._send_error("ih2003")  # sdk 1.3.4: the session goes on with its model
             return
         try:
-            self._setup = self._setup.changed(asked, has_media=self._has_media)
+            self._setup = self._setup.with_config(asked, has_media=self._has_media)
         except RefusedError as refused:
-            await self._refuse(refused.code, refused.message)
+            await self._send_refusal(refused.code, refused.message)
             return
         self._analysis.timeline.hears_only = self._setup.hears_only
-        await self._tell(Updated(self._setup.told))
+        await self._send_message(Updated(self._setup.acknowledged))
 
     async def _on_segment(self, data: bytes) -> None:
         try:
             number = self._session.receive_segment()
         except RemoteProtocolError:
-            await self._complain_of_late_media()
+            await self._send_late_media_error()
             return
-        if await self._act(At.SEGMENT, n=number) or not await self._is_acceptable(data, number):
+        if await self._run_actions(At.SEGMENT, n=number) or not await self._is_acceptable(
+            data, number
+        ):
             return
         if len(data) >= self._options.min_segment_bytes:
             try:
                 await self._feed(data, number)
             except MediaError as exc:
-                await self._complain_of_media(exc)
-        self._stay_awake()
+                await self._send_media_error(exc)
+        self._restart_idle_timer()
 
     async def _feed(self, data: bytes, number: int) -> None:
         self._has_media = True
@@ -196,17 +198,17 @@ class EnvelopeSession(ServerSession):
         else:
             await self._analysis.timeline.feed_pcm(data, hertz=self._setup.pcm_hertz)
 
-    async def _complain_of_media(self, exc: MediaError) -> None:
+    async def _send_media_error(self, exc: MediaError) -> None:
         segment = exc.facts.get("segment")
-        await self._complain(
+        await self._send_error(
             exc.code, exc.what, segment=segment if isinstance(segment, int) else None
         )
 
-    async def _complain_of_late_media(self) -> None:
+    async def _send_late_media_error(self) -> None:
         """One error is enough; how the service refuses is not published (chosen)."""
-        if not self._is_late_media_told:
-            self._is_late_media_told = True
-            await self._complain("ih6001", _LATE_MEDIA, segment=self._session.segments)
+        if not self._has_sent_late_media_error:
+            self._has_sent_late_media_error = True
+            await self._send_error("ih6001", _LATE_MEDIA, segment=self._session.segments)
 
     # --- windows
 
@@ -219,7 +221,7 @@ class EnvelopeSession(ServerSession):
                     case Observations():
                         await self._send_observations(analysed, analysed.result)
                     case Error():
-                        await self._tell(analysed.result)
+                        await self._send_message(analysed.result)
                     case None:  # it was shed
                         pass
         self._all_sent.set()
@@ -228,7 +230,7 @@ class EnvelopeSession(ServerSession):
         self, analysed: AnalysedWindow, observations: Observations
     ) -> None:
         self._record.keep_seen(analysed.window, observations)
-        messages = self._telling.window(
+        messages = self._builder.window(
             analysed.window,
             observations,
             present=analysed.present,
@@ -237,20 +239,20 @@ class EnvelopeSession(ServerSession):
             published=self._setup.signals,
         )
         for message in messages:
-            await self._tell(message)
-        await self._deliver(analysed.present)
+            await self._send_message(message)
+        await self._bill(analysed.present)
 
     async def _begin_window(self, number: int) -> None:
-        if (code := self._missing_sense()) is not None and not self._is_missing_sense_told:
-            self._is_missing_sense_told = True
-            await self._complain(code)
-        await self._act(At.WINDOW, n=number)
+        if (code := self._missing_track()) is not None and not self._has_sent_missing_track:
+            self._has_sent_missing_track = True
+            await self._send_error(code)
+        await self._run_actions(At.WINDOW, n=number)
 
     def _sheds(self, number: int) -> bool:
-        by_order = select_actions(self._acts(At.WINDOW, n=number), ShedWindow)
-        return bool(by_order) or self._missing_sense() is not None
+        by_order = select_actions(self._actions_at(At.WINDOW, n=number), ShedWindow)
+        return bool(by_order) or self._missing_track() is not None
 
-    def _missing_sense(self) -> str | None:
+    def _missing_track(self) -> str | None:
         """skill v2: `inter-2` needs picture and sound; older pages do not mind."""  # noqa: D403
         timeline = self._analysis.timeline
         if not (self._options.strict and self._call.dialect.needs_audio):
@@ -268,14 +270,14 @@ class EnvelopeSession(ServerSession):
             complaint = await self._analysis.finish()
             await self._all_sent.wait()
             if complaint is not None:
-                await self._complain_of_media(complaint)
+                await self._send_media_error(complaint)
         self._sending.cancel()
         end_seconds = self._analysis.timeline.end_seconds
-        for message in self._telling.finish(end_seconds, config=self._config()):
-            await self._tell(message)
-        self._record.dropped = self._telling.dropped
-        await self._act(At.DRAIN)
-        await self._tell(Ended(END_REASON))
+        for message in self._builder.finish(end_seconds, config=self._config()):
+            await self._send_message(message)
+        self._record.dropped = self._builder.dropped
+        await self._run_actions(At.DRAIN)
+        await self._send_message(Ended(END_REASON))
         await self._end(1000, "", "session.ended")
 
 

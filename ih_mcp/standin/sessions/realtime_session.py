@@ -30,7 +30,7 @@ _SEEN_INSTEAD = {"frustration": "tension"}  # sdk 1.0.0: the same state, seen in
 class RealtimeSession(EnvelopeSession):
     """One realtime session."""
 
-    _telling: RealtimeMessageBuilder
+    _builder: RealtimeMessageBuilder
 
     def _first_setup(self) -> RealtimeSetup:
         coaching = _coaching(self._call.dialect)
@@ -41,7 +41,7 @@ class RealtimeSession(EnvelopeSession):
             config=Config(analysis_groups=coaching.groups),
         )
 
-    def _new_telling(self) -> RealtimeMessageBuilder:
+    def _make_builder(self) -> RealtimeMessageBuilder:
         least = self._options.min_window_seconds
         return RealtimeMessageBuilder(self._call.dialect, min_window_seconds=least)
 
@@ -53,13 +53,13 @@ class RealtimeSession(EnvelopeSession):
         groups = tuple(name for name in config.analysis_groups or () if name != _HEARD)
         return replace(config, analysis_groups=groups)
 
-    def _missing_sense(self) -> str | None:
+    def _missing_track(self) -> str | None:
         """A picture that is missing stops everything, until `visual` is left out (sdk 1.3.4)."""
         lacks_picture = self._analysis.timeline.pictures.end_seconds is None
         return "ih5001" if lacks_picture and not self._setup.hears_only else None
 
-    def _transcribed(self, segments: Sequence[Mapping[str, object]]) -> None:
-        self._telling.transcript = segments
+    def _receive_transcript(self, segments: Sequence[Mapping[str, object]]) -> None:
+        self._builder.transcript = segments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +75,11 @@ class RealtimeSetup(SessionSetup):
         return self.dialect.signals
 
     @property
-    def told(self) -> Config:
+    def acknowledged(self) -> Config:
         """Goals are not acknowledged (sdk 1.3.4)."""
         return replace(self.config, goal_dimensions=None)
 
-    def changed(self, asked: Config, *, has_media: bool) -> RealtimeSetup:
+    def with_config(self, asked: Config, *, has_media: bool) -> RealtimeSetup:
         """With the configuration a client asks for; it may change at any time.
 
         Raises:
@@ -115,7 +115,7 @@ class RealtimeMessageBuilder(MessageBuilder):
         self.transcript: Sequence[Mapping[str, object]] = ()
         """What the client last said was said."""
 
-    def _tell(
+    def _window_messages(
         self,
         window: Window,
         observations: Observations,
@@ -136,7 +136,7 @@ class RealtimeMessageBuilder(MessageBuilder):
             messages.append(self._transcribe(window))
         return messages + self._advise(window.end_seconds, config)
 
-    def _end(self, end_seconds: float, config: Config) -> list[Reading]:
+    def _closing_messages(self, end_seconds: float, config: Config) -> list[Reading]:
         del config  # a last period that is not over gets no advice (chosen)
         return self._emission.finish(round_seconds(end_seconds))
 

@@ -60,18 +60,18 @@ class SegmentSession(ServerSession):
         self._quality = Quality()
         self._base_seconds = 0.0
 
-    async def _hold(self, tasks: TaskGroup) -> None:
-        await self._act(At.OPEN)
+    async def _run_session(self, tasks: TaskGroup) -> None:
+        await self._run_actions(At.OPEN)
         try:
             self._call.grant.allow(STREAM_SCOPE)
             self._call.grant.spend()
         except RefusedError as refused:
-            await self._refuse(refused.code, refused.message)
+            await self._send_refusal(refused.code, refused.message)
         send, receive = anyio.create_memory_object_stream[tuple[int, bytes]](_WAITING_SEGMENTS)
         async with send:
             self._waiting = send
             tasks.start_soon(self._analyse_all, receive)
-            await self._listen()
+            await self._receive_messages()
 
     @property
     def _max_segment_bytes(self) -> int:
@@ -81,37 +81,39 @@ class SegmentSession(ServerSession):
 
     async def _on_text(self, text: str) -> None:
         del text  # no text is documented; whatever it is, it is answered the same
-        await self._complain("ih6001", _NO_TEXT)
+        await self._send_error("ih6001", _NO_TEXT)
 
     async def _on_segment(self, data: bytes) -> None:
         number = self._session.receive_segment()
-        if await self._act(At.SEGMENT, n=number) or not await self._is_acceptable(data, number):
+        if await self._run_actions(At.SEGMENT, n=number) or not await self._is_acceptable(
+            data, number
+        ):
             return
-        await self._tell(Processing(number, len(data)))
+        await self._send_message(Processing(number, len(data)))
         with suppress(anyio.BrokenResourceError):  # the session is cut off: nobody looks at it
             await self._waiting.send((number, data))
-        self._stay_awake()
+        self._restart_idle_timer()
 
-    async def _complain(
+    async def _send_error(
         self, code: str, message: str | None = None, *, segment: int | None = None
     ) -> None:
         """Every v0 error names a segment: the last one, where it is about none in particular."""
         number = self._session.segments if segment is None else segment
-        await super()._complain(code, message, segment=number)
+        await super()._send_error(code, message, segment=number)
 
     async def _analyse_all(self, waiting: ObjectReceiveStream[tuple[int, bytes]]) -> None:
         async with waiting:
             async for number, data in waiting:
                 try:
-                    seen = await self._look(data)
+                    seen = await self._analyse(data)
                 except MediaError as exc:
-                    await self._complain(exc.code, exc.what, segment=number)
+                    await self._send_error(exc.code, exc.what, segment=number)
                 except AnalystError:
-                    await self._complain("ih1001", segment=number)
+                    await self._send_error("ih1001", segment=number)
                 else:
                     await self._report(number, seen)
 
-    async def _look(self, data: bytes) -> FileAnalysis:
+    async def _analyse(self, data: bytes) -> FileAnalysis:
         """Raises `MediaError` with the id that answers it."""
         if not is_headed(data):
             raise MediaError("the segment begins without a container header", code="ih5004")
@@ -132,7 +134,7 @@ class SegmentSession(ServerSession):
         return seen
 
     async def _report(self, number: int, seen: FileAnalysis) -> None:
-        await self._act(At.WINDOW, n=number)
+        await self._run_actions(At.WINDOW, n=number)
         for window, observations in seen.windows:
             self._record.keep_seen(window, observations)
         fields = make_v0_segment(
@@ -142,10 +144,10 @@ class SegmentSession(ServerSession):
             base_seconds=0.0 if self._options.has_segment_times else self._base_seconds,
             signals=self._call.dialect.signals,
         )
-        await self._tell(Reading("result", {"segment": number, **fields}))
-        await self._tell(Completed(number))
+        await self._send_message(Reading("result", {"segment": number, **fields}))
+        await self._send_message(Completed(number))
         end = self._base_seconds + seen.duration_seconds
         billed = Ranges()
         billed.add(self._base_seconds, end)
         self._base_seconds = end
-        await self._deliver(billed)
+        await self._bill(billed)

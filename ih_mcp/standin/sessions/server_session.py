@@ -77,7 +77,7 @@ class ServerSession(ABC):
         self._session = Session(call.dialect, Side.SERVER, correlation_id=record.correlation_id)
         self._writing = anyio.Lock()
         self._scope = anyio.CancelScope()
-        self._is_mute = False
+        self._sends_nothing = False
         self._idle_deadline = 0.0
 
     async def run(self) -> None:
@@ -87,17 +87,17 @@ class ServerSession(ABC):
             with self._scope:
                 try:
                     async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._grow_old)
-                        await self._hold(tasks)
+                        tasks.start_soon(self._limit_age)
+                        await self._run_session(tasks)
                 except* SocketClosed as gone:
-                    self._note_gone(gone)
+                    self._record_loss(gone)
         finally:
             self._call.grant.sessions -= 1
             self._record.ended("the stand-in stopped", None)
 
     @abstractmethod
-    async def _hold(self, tasks: TaskGroup) -> None:
-        """Open, then `_listen`."""
+    async def _run_session(self, tasks: TaskGroup) -> None:
+        """Open, then `_receive_messages`."""
 
     @abstractmethod
     async def _on_text(self, text: str) -> None: ...
@@ -105,8 +105,8 @@ class ServerSession(ABC):
     @abstractmethod
     async def _on_segment(self, data: bytes) -> None: ...
 
-    async def _listen(self) -> Never:
-        self._stay_awake()
+    async def _receive_messages(self) -> Never:
+        self._restart_idle_timer()
         while True:
             message = await self._receive()
             if isinstance(message, str):
@@ -121,7 +121,7 @@ class ServerSession(ABC):
         deadline = float("inf") if is_draining else self._idle_deadline
         with anyio.CancelScope(deadline=deadline):
             return await self._socket.receive()
-        await self._refuse("ih6003")
+        await self._send_refusal("ih6003")
         raise AssertionError("idleness ends the session")
 
     async def _is_acceptable(self, data: bytes, number: int) -> bool:
@@ -129,9 +129,9 @@ class ServerSession(ABC):
         try:
             self._call.grant.spend(received_bytes=len(data))
         except RefusedError as refused:
-            await self._refuse(refused.code, refused.message, segment=number)
+            await self._send_refusal(refused.code, refused.message, segment=number)
         if len(data) > self._max_segment_bytes:
-            await self._complain("ih6002", segment=number)
+            await self._send_error("ih6002", segment=number)
             return False
         return True
 
@@ -141,44 +141,46 @@ class ServerSession(ABC):
 
     # --- what goes out
 
-    async def _tell(self, message: ServerMessage) -> None:
+    async def _send_message(self, message: ServerMessage) -> None:
         async with self._writing:
             if self._session.state is State.ENDED:  # nothing follows the last word
                 return
             text = self._session.send(message, timestamp=_now())
             texts = [to_legacy(text) if self._options.has_older_shapes else text]
-            for change in select_actions(self._acts(At.MESSAGE), Change):
+            for change in select_actions(self._actions_at(At.MESSAGE), Change):
                 texts = [changed for text in texts for changed in change.texts(text)]
             for text in texts:
                 await self._write(text)
 
     async def _write(self, text: str) -> None:
-        if self._is_mute:
+        if self._sends_nothing:
             await anyio.sleep_forever()
         await self._recorder.write(text)
         self._record.keep_text(text)
         with anyio.CancelScope(deadline=anyio.current_time() + self._options.max_idle_seconds):
             await self._send(text)
             return
-        self._record.did_not_leave()
-        await self._vanish(f"the client read nothing for {self._options.max_idle_seconds:g} s")
+        self._record.forget_last_text()
+        await self._drop_connection(
+            f"the client read nothing for {self._options.max_idle_seconds:g} s"
+        )
 
     async def _send(self, text: str) -> None:
         try:
-            frames = select_actions(self._acts(At.MESSAGE), SplitIntoFrames)
+            frames = select_actions(self._actions_at(At.MESSAGE), SplitIntoFrames)
             if frames:
                 await self._socket.send_frames(text, frames[0].bytes)
             else:
                 await self._socket.send_text(text)
         except SocketClosed:
-            self._record.did_not_leave()
+            self._record.forget_last_text()
             raise
 
-    async def _complain(
+    async def _send_error(
         self, code: str, message: str | None = None, *, segment: int | None = None
     ) -> None:
         row = catalog.find_error(code)
-        await self._tell(
+        await self._send_message(
             Error(
                 code=code,
                 message=sentence(message or row.meaning),
@@ -187,7 +189,7 @@ class ServerSession(ABC):
             )
         )
 
-    async def _refuse(
+    async def _send_refusal(
         self,
         code: str,
         message: str | None = None,
@@ -196,7 +198,7 @@ class ServerSession(ABC):
         close_code: int | None = None,
     ) -> None:
         """Complain; end the session where the catalog says it is over."""
-        await self._complain(code, message, segment=segment)
+        await self._send_error(code, message, segment=segment)
         row = catalog.find_error(code)
         if row.ends_session or close_code is not None:
             await self._end(
@@ -205,7 +207,7 @@ class ServerSession(ABC):
                 f"refused: {code}",
             )
 
-    async def _deliver(self, present: Ranges) -> None:
+    async def _bill(self, present: Ranges) -> None:
         """Bill media that was analysed and whose messages have left."""
         before = self._record.billed.seconds
         for item in present:
@@ -215,16 +217,16 @@ class ServerSession(ABC):
         try:
             grant.spend()
         except RefusedError as refused:
-            await self._refuse(refused.code, refused.message)
+            await self._send_refusal(refused.code, refused.message)
 
     # --- ends
 
-    async def _grow_old(self) -> None:
+    async def _limit_age(self) -> None:
         caps = [self._options.max_session_seconds, self._call.grant.caps.max_duration_seconds]
         await anyio.sleep(min(cap for cap in caps if cap is not None))
         with anyio.move_on_after(_LAST_WORD_SECONDS):
-            await self._refuse("ih6004")
-        await self._vanish("refused: ih6004, which the client did not read")
+            await self._send_refusal("ih6004")
+        await self._drop_connection("refused: ih6004, which the client did not read")
 
     async def _end(self, code: int, reason: str, how: str) -> None:
         self._record.ended(how, code)
@@ -238,7 +240,7 @@ class ServerSession(ABC):
         self._scope.cancel()
         await anyio.lowlevel.checkpoint()
 
-    def _note_gone(self, gone: BaseExceptionGroup[SocketClosed]) -> None:
+    def _record_loss(self, gone: BaseExceptionGroup[SocketClosed]) -> None:
         closed: BaseException = gone
         while isinstance(closed, BaseExceptionGroup):
             closed = closed.exceptions[0]
@@ -249,44 +251,44 @@ class ServerSession(ABC):
         how = "client went away" if closed.code is None else "client closed"
         self._record.ended(how, closed.code)
 
-    def _stay_awake(self) -> None:
+    def _restart_idle_timer(self) -> None:
         """Only media counts against idling (chosen; not published)."""
         self._idle_deadline = anyio.current_time() + self._options.max_idle_seconds
 
     # --- faults by order
 
-    def _acts(self, at: At, n: int | None = None) -> list[Action]:
-        return self._options.script.acts(at, n=n, session=self._record.number)
+    def _actions_at(self, at: At, n: int | None = None) -> list[Action]:
+        return self._options.script.actions(at, n=n, session=self._record.number)
 
-    async def _act(self, at: At, n: int | None = None) -> bool:
+    async def _run_actions(self, at: At, n: int | None = None) -> bool:
         """Do what the script says here; whether it stands in for what would happen."""
-        acts = self._acts(at, n)
-        for act in acts:
-            await self._do(act, n)
-        return bool(select_actions(acts, Refuse))
+        actions = self._actions_at(at, n)
+        for action in actions:
+            await self._run_action(action, n)
+        return bool(select_actions(actions, Refuse))
 
-    async def _vanish(self, how: str) -> None:
+    async def _drop_connection(self, how: str) -> None:
         """Drop the connection without a close frame."""
         self._record.ended(how, None)
         await self._socket.abort()
         await self._stop()
 
-    async def _do(self, act: Action, n: int | None) -> None:
-        match act:
+    async def _run_action(self, action: Action, n: int | None) -> None:
+        match action:
             case Send(text, times):
                 async with self._writing:
                     for _ in range(times):
                         await self._write(text)
             case Refuse(code, close_code):
-                await self._refuse(code, close_code=close_code, segment=n)
+                await self._send_refusal(code, close_code=close_code, segment=n)
             case CloseWith(code, reason):
                 await self._end(code, reason, "closed by script")
             case Reset():
-                await self._vanish("reset by script")
+                await self._drop_connection("reset by script")
             case Stall("reading"):
                 await anyio.sleep_forever()
             case Stall():
-                self._is_mute = True
+                self._sends_nothing = True
             case _:
                 pass
 

@@ -78,7 +78,7 @@ class SessionAnalysis:
             open_decoder,
             analyst.describe().senses,
             tasks,
-            self._take,
+            self._take_media,
             min_clip_seconds=options.min_window_seconds if options.strict else None,
         )
 
@@ -109,7 +109,7 @@ class SessionAnalysis:
                 window=window, result=result, present=media.present, degraded=media.degraded
             )
 
-    async def _take(self, item: Picture | Sound) -> None:
+    async def _take_media(self, item: Picture | Sound) -> None:
         try:
             await self._analyst.feed(item)
         except Exception:

@@ -43,11 +43,11 @@ class SessionSetup:
         return AUDIO_SIGNALS if self.hears_only else self.dialect.signals
 
     @property
-    def told(self) -> Config:
+    def acknowledged(self) -> Config:
         """What `session.updated` says."""
         return self.config
 
-    def opened(self, model: str | None) -> SessionSetup:
+    def with_model(self, model: str | None) -> SessionSetup:
         """With the model the URL names.
 
         Raises:
@@ -60,7 +60,7 @@ class SessionSetup:
             raise RefusedError("ih4005", f"Unknown model '{model}'.")
         return replace(self, config=replace(self.config, model=self._served(model)))
 
-    def changed(self, asked: Config, *, has_media: bool) -> SessionSetup:
+    def with_config(self, asked: Config, *, has_media: bool) -> SessionSetup:
         """With the configuration a client asks for.
 
         Args:

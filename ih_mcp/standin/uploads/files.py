@@ -170,7 +170,7 @@ async def analyse_file(
                 raise AnalystError(f"the analyst {description.name} failed") from exc
             windows.append((window, seen))
 
-    async def take(item: Picture | Sound) -> None:
+    async def take_media(item: Picture | Sound) -> None:
         try:
             await analyst.feed(item)
             await observe(grid.reach(line.reached_seconds))
@@ -180,7 +180,7 @@ async def analyse_file(
 
     try:
         async with anyio.create_task_group() as tasks:
-            line = MediaTimeline(open_decoder, description.senses, tasks, take)
+            line = MediaTimeline(open_decoder, description.senses, tasks, take_media)
             line.hears_only = hears_only
             complaint = await _feed_all(line, chunks)
         if complaint is not None:

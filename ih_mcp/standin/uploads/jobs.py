@@ -26,7 +26,7 @@ class StandinJob:
     """On the loop's clock."""
     created: datetime
     expires: datetime
-    lingers: int = 0
+    delays: int = 0
     """How many more answers say `queued`, and then `running`, whatever is so."""
     job_id: str = field(default_factory=lambda: secrets.token_hex(_ID_BYTES))
     result: Mapping[str, object] | None = None
@@ -53,9 +53,9 @@ class StandinJob:
         return answer
 
     def _status(self) -> JobStatus:
-        if self._answers <= self.lingers:
+        if self._answers <= self.delays:
             return JobStatus.QUEUED
-        if self._answers <= 2 * self.lingers:
+        if self._answers <= 2 * self.delays:
             return JobStatus.RUNNING
         if not self.done.is_set():
             return JobStatus.RUNNING if self.is_running else JobStatus.QUEUED
@@ -72,7 +72,7 @@ class Jobs:
         self.count = 0
         """How many there were."""
 
-    def make(self, model: str, account: str, *, lingers: int) -> StandinJob:
+    def make(self, model: str, account: str, *, delays: int) -> StandinJob:
         """A job that waits for its turn."""
         self._forget()
         self.count += 1
@@ -83,7 +83,7 @@ class Jobs:
             expires_at=anyio.current_time() + self._max_age_seconds,
             created=created,
             expires=created + timedelta(seconds=self._max_age_seconds),
-            lingers=lingers,
+            delays=delays,
         )
         self._jobs[job.job_id] = job
         self._forget_the_oldest()
