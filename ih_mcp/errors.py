@@ -129,6 +129,13 @@ class TransportError(IhMcpError):
     default_code = "connection_lost"
 
 
+def as_sentence(fragment: str) -> str:
+    """A fragment with a capital and a full stop; a name at its start keeps its case."""
+    first = fragment.split(" ", 1)[0].replace("'", "")
+    head = fragment[:1].upper() if first.isalpha() else fragment[:1]
+    return f"{head}{fragment[1:]}{'' if fragment.endswith('.') else '.'}"
+
+
 @contextmanager
 def unwrapped() -> Iterator[None]:
     """Task groups wrap the error of the block they surround; callers want the error itself."""

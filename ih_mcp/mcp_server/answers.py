@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from mcp_types import CallToolResult, TextContent
 
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import IhMcpError, as_sentence
 from ih_mcp.harmless import harmless
 from ih_mcp.journal import Entry
 from ih_mcp.redaction import redact
@@ -42,20 +42,13 @@ def as_text(body: str | bytes) -> str:
 def failure(error: IhMcpError) -> CallToolResult:
     """A foreseen failure: what, what helps, and named facts."""
     facts = {"code": error.code, "retry": error.retry, **error.facts}
-    what, helps = harmless(_sentence(error.what)), harmless(error.help)
+    what, helps = harmless(as_sentence(error.what)), harmless(error.help)
     lines = [what, helps, _compact({"ih_mcp": {"error": facts}})]
     text = "\n".join(line for line in lines if line)
     if len(text) > _MAX_FAILURE_CHARS:
         slim = _compact({"ih_mcp": {"error": {"code": error.code, "retry": error.retry}}})
         text = f"{what[:1200]}\n{helps[:500]}\n{slim}"
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
-
-
-def _sentence(fragment: str) -> str:
-    """A lower-case fragment as a sentence; names of tools and arguments keep their case."""
-    first = fragment.split(" ", 1)[0]
-    head = fragment[:1].upper() if first.isalpha() else fragment[:1]
-    return f"{head}{fragment[1:]}{'' if fragment.endswith('.') else '.'}"
 
 
 def _compact(value: object) -> str:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from ih_mcp.errors import as_sentence
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder
 from ih_mcp.standin.credential_store import CredentialStore, Grant, RefusedError
 from ih_mcp.standin.faults.script import AnswerWith, At, select_actions
@@ -155,13 +156,11 @@ def make_refusal(
 def make_error_body(connection: HTTPConnection, code: str, message: str | None = None) -> ErrorBody:
     """The body of a refusal."""
     row = catalog.find_error(code)
-    text = message or row.meaning
-    text = text[:1].upper() + text[1:]
     return ErrorBody(
         error_id=code,
         correlation_id=connection.state.correlation_id,
         link=row.link if row.slug else None,
-        message=text if text.endswith(".") else f"{text}.",
+        message=as_sentence(message or row.meaning),
     )
 
 

@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from ih_mcp.errors import as_sentence
 from ih_mcp.net.socket import SocketClosed
 from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.credential_store import Grant, RefusedError
@@ -183,7 +184,7 @@ class ServerSession(ABC):
         await self._send_message(
             Error(
                 code=code,
-                message=sentence(message or row.meaning),
+                message=as_sentence(message or row.meaning),
                 link=row.link if row.slug else None,
                 segment=segment,
             )
@@ -203,7 +204,7 @@ class ServerSession(ABC):
         if row.ends_session or close_code is not None:
             await self._end(
                 close_code or row.close_code or self._options.limit_close_code,
-                sentence(message or row.meaning),
+                as_sentence(message or row.meaning),
                 f"refused: {code}",
             )
 
@@ -291,12 +292,6 @@ class ServerSession(ABC):
                 self._sends_nothing = True
             case _:
                 pass
-
-
-def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith(".") else f"{text}."
 
 
 def _now() -> str:
