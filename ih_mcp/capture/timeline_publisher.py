@@ -20,7 +20,7 @@ from anyio import to_thread
 from ih_mcp.journal import Entry, Page, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
-from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts, leg_offsets
+from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts
 from ih_mcp.wire.codec import MAX_READ_CHARS
 
 from .page_server import PageServer
@@ -101,7 +101,7 @@ class TimelinePublisher:
 
     def _draw(self, timeline: Timeline, status: StreamStatus, page: Page | None) -> Drawing:
         """Fold in new entries and draw the timeline; blocks, and may take long."""
-        timeline.take_all(page.entries if page else (), leg_offsets(status))
+        timeline.take_all(page.entries if page else (), status)
         if page and page.is_final:
             timeline.close(status)
         return timeline.as_json(status, stream_id=self._stream_id, segments=self._segments)

@@ -17,6 +17,7 @@ from mcp_types import CallToolResult, ImageContent
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
+from ih_mcp.timeline.bounds import left_out
 from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text, read_timeline
@@ -47,7 +48,9 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     draw = partial(_draw_and_write, folder, drawing, arguments.format)
     path, data = await to_thread.run_sync(draw, limiter=runtime.drawing)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
-    result = answer({"stream_id": arguments.stream_id, **told})
+    lines = left_out(drawing)
+    not_shown = {"not_shown": "; ".join(lines)} if lines else {}
+    result = answer({"stream_id": arguments.stream_id, **told, **not_shown})
     if arguments.format == "png":
         picture = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=picture, mime_type="image/png"))

@@ -10,14 +10,18 @@ import hashlib
 import html
 from importlib.resources import files
 
+from ih_mcp.harmless import harmless
+
+from .bounds import bounded, left_out
 from .model import Drawing, as_text
-from .rows import clock, plain, rows
+from .rows import clock, rows
 
 APP_URI = "ui://ih-mcp/timeline.html"
 
 
 def file_page(drawing: Drawing) -> str:
     """The file of a drawing; blocks while it reads the package."""
+    drawing = bounded(drawing)
     data = as_text(drawing).replace("<", "\\u003c")
     body = f"""<header><h1>Timeline</h1><p>{html.escape(_title(drawing))}</p></header>
 <main>{_notes(drawing)}<div id="timeline"></div></main>
@@ -71,13 +75,14 @@ def _hash(text: str) -> str:
 
 def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
-    return f"{plain(str(source or drawing['stream_id']))}: {drawing['state']}"
+    return f"{harmless(str(source or drawing['stream_id']))}: {drawing['state']}"
 
 
 def _notes(drawing: Drawing) -> str:
     notes = drawing["notes"]
     assert isinstance(notes, list)
-    return "".join(f"<p>{html.escape(plain(str(note)))}</p>" for note in notes)
+    lines = [*map(str, notes), *left_out(drawing)]
+    return "".join(f"<p>{html.escape(harmless(line))}</p>" for line in lines)
 
 
 def _table(drawing: Drawing) -> str:

@@ -13,9 +13,11 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.harmless import harmless
 
+from .bounds import left_out
 from .model import Drawing
-from .rows import Mark, Row, clock, plain, rows
+from .rows import Mark, Row, clock, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,7 @@ _INK, _SOFT, _SHEET = "#16202c", "#4d5a6a", "#f3f5f8"
 _DRAWING = threading.Lock()  # the library's settings are the process's, and calls come in threads
 _WIDTH_INCHES, _ROW_INCHES, _EDGE_INCHES = 11.0, 0.42, 1.1
 _DOTS_PER_INCH = 110
+_MAX_TITLE_CHARS = 100
 _CHARS_PER_WIDTH = 150  # of the small letters, across the whole picture
 
 
@@ -81,7 +84,9 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
 
 def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"] or drawing["stream_id"]
-    return f"{plain(str(source))} · {drawing['state']} · {drawing['messages']} messages"
+    named = harmless(str(source)[:_MAX_TITLE_CHARS])
+    head = f"{named} · {drawing['state']} · {drawing['messages']} messages"
+    return "\n".join([head, *left_out(drawing)])
 
 
 def _frame(axes: Axes, found: list[Row], seconds: float) -> None:

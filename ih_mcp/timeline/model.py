@@ -18,7 +18,7 @@ from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
-from ih_mcp.wire.spans import EngagementSpan, Fields, Lifecycle, MediaRange, Span
+from ih_mcp.wire.spans import MAX_MEDIA_SECONDS, EngagementSpan, Fields, Lifecycle, MediaRange, Span
 
 Drawing = dict[str, object]
 """One timeline as plain values; `Timeline.as_json` tells its names."""
@@ -29,6 +29,9 @@ _MOST = 1e300
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 _MAX_PART = 2000
+_SLACK_SECONDS = 60.0
+_MAX_NAME_CHARS = 100
+_MAX_TEXT_CHARS = 2000
 T = TypeVar("T")
 
 
@@ -46,12 +49,14 @@ class Timeline:
         self.cursor = 0
         """Of the newest entry that was taken."""
 
-    def take_all(self, entries: Iterable[Entry], offsets: Mapping[int, float]) -> None:
+    def take_all(self, entries: Iterable[Entry], status: StreamStatus) -> None:
         """Fold messages in; may take long, so call it in a thread.
 
         Args:
-            offsets: Where the clock of each leg begins; see `leg_offsets`.
+            status: Of the stream, not older than the entries.
         """
+        offsets = leg_offsets(status)
+        self._lifecycle.until_seconds = _end_of_media(status)
         for entry in entries:
             self.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
 
@@ -104,6 +109,7 @@ class Timeline:
             "error": status.error,
             "seconds": round(max(life.latest_seconds, status.media_seconds), 3),
             "messages": self.messages,
+            "clipped": life.clipped,
             "lost": status.lost.to_json() if status.lost else {},
             "receipts": dict(status.segments),
             "bytes_sent": status.bytes_sent,
@@ -113,7 +119,7 @@ class Timeline:
             "quality": self._items("quality", life.quality_timeline, _period),
             "dropped": self._items("dropped", life.dropped, _pair),
             "degraded": self._items("degraded", life.degraded, _pair),
-            "feedback": list(life.feedback),
+            "feedback": [_short(text) for text in life.feedback],
             "segments": [dict(segment) for segment in segments],
         }
 
@@ -225,7 +231,7 @@ async def follow_timeline(
         async for page in pages:
             row = await journal.find_stream(stream_id)
             status = StreamStatus.from_json(json.loads(row.record))
-            await to_thread.run_sync(timeline.take_all, page.entries, leg_offsets(status))
+            await to_thread.run_sync(timeline.take_all, page.entries, status)
             if on_read:
                 on_read(page.cursor, page.last)
             if not page.is_newest:
@@ -247,6 +253,16 @@ async def read_timeline(
         async for drawing in drawings:
             return drawing
     raise AssertionError("there is always a first one")
+
+
+def _end_of_media(status: StreamStatus) -> float:
+    """No time of a message lies behind it.
+
+    The status of a stream that did not end in order may be older than its last messages.
+    """
+    seconds = status.media_seconds
+    is_known = status.state == "ended" and seconds > 0 and not status.clock_jumps
+    return seconds + (_SLACK_SECONDS if is_known else MAX_MEDIA_SECONDS)
 
 
 def _period(entry: Fields) -> Mapping[str, object]:
@@ -275,17 +291,34 @@ def _pair(item: MediaRange) -> list[float]:
 
 def _span(span: Span) -> Mapping[str, object]:
     return {
-        "signal": span.signal_type,
+        "signal": _short(span.signal_type, _MAX_NAME_CHARS),
         "start": span.start_seconds,
         "end": span.end_seconds,
-        "probability": _numbered(span.probability),
-        "rationale": span.rationale,
+        "probability": _label(span.probability),
+        "rationale": span.rationale and _short(span.rationale),
         "changes": span.changes,
     }
 
 
 def _state(span: EngagementSpan) -> Mapping[str, object]:
-    return {"state": span.state, "start": span.start_seconds, "end": span.end_seconds}
+    return {
+        "state": _short(span.state, _MAX_NAME_CHARS),
+        "start": span.start_seconds,
+        "end": span.end_seconds,
+    }
+
+
+def _label(probability: object) -> object:
+    """A word or a number, as it came; whatever else it is, as a short text."""
+    value = _numbered(probability)
+    if value is None or isinstance(value, int | float):
+        return value
+    return _short(str(value), _MAX_NAME_CHARS)
+
+
+def _short(text: str, most: int = _MAX_TEXT_CHARS) -> str:
+    """A text of the service as a picture holds it; the message has all of it."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _items(value: object) -> Sequence[object]:

@@ -5,15 +5,20 @@ The page draws the same rows with its own script, where each can be pointed at.
 
 from __future__ import annotations
 
-import unicodedata
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ih_mcp.harmless import harmless
+
+from .bounds import bounded
 from .model import Drawing
 
 _SHADES = ("high", "medium", "low")
-_UNWRITABLE = {"Cc", "Cs"}  # what steers a terminal, and halves of characters
+_HOUR = 3600
+_STEPS = (1, 2, 5, 10, 30, 60, 300, 600, 1800, _HOUR)
+_MAX_MORE_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,16 @@ class Row:
 
 
 def rows(drawing: Drawing) -> list[Row]:
-    """The rows of a drawing, from top to bottom; empty ones are left out."""
+    """The rows of a drawing, from top to bottom; empty ones are left out.
+
+    There are no more of them, and of marks, than `bounded` leaves.
+    """
+    drawing = bounded(drawing)
     now = _number(drawing["seconds"])
     signals: dict[str, list[Mark]] = {}
     for span in _items(drawing["spans"]):
         signals.setdefault(str(span["signal"]), []).append(_signal(span, now))
-    found = [Row(plain(name), "signal", marks) for name, marks in signals.items()]
+    found = [Row(harmless(name), "signal", marks) for name, marks in signals.items()]
     found.append(
         Row(
             "engagement",
@@ -89,12 +98,10 @@ def clock(seconds: float) -> str:
     return f"{start}:{rest // 10:02}{fraction}"
 
 
-def plain(text: str) -> str:
-    """Words of the service or a caller, without what no terminal or file should be given."""
-    return "".join(
-        " " if char.isspace() else "\ufffd" if unicodedata.category(char) in _UNWRITABLE else char
-        for char in text
-    )
+def tick_seconds(seconds: float, most: float) -> int:
+    """How far apart the ticks of a scale are, so that there are about `most` of them."""
+    fits = (step for step in _STEPS if seconds / step <= most)
+    return next(fits, _HOUR * math.ceil(seconds / most / _HOUR))
 
 
 def _signal(span: Mapping[str, Any], now: float) -> Mark:
@@ -103,8 +110,8 @@ def _signal(span: Mapping[str, Any], now: float) -> Mark:
         span["start"],
         max(now, span["start"]) if span["end"] is None else span["end"],
         shade(probability),
-        text="" if probability is None else plain(str(probability)),
-        more=plain(span["rationale"] or ""),
+        text="" if probability is None else harmless(str(probability)),
+        more=harmless(span["rationale"] or ""),
         is_open=span["end"] is None,
     )
 
@@ -112,21 +119,22 @@ def _signal(span: Mapping[str, Any], now: float) -> Mark:
 def _state(item: Mapping[str, Any], now: float) -> Mark:
     end = max(now, item["start"]) if item["end"] is None else item["end"]
     is_open = item["end"] is None
-    return Mark(item["start"], end, "engagement", text=plain(item["state"]), is_open=is_open)
+    return Mark(item["start"], end, "engagement", text=harmless(item["state"]), is_open=is_open)
 
 
 def _period(item: Mapping[str, Any]) -> Mark:
     index = item["values"].get("quality_index")
     value = _number(index) if isinstance(index, int | float) else None
+    level = None if value is None else min(100.0, max(0.0, value))
     more = ", ".join(f"{name.replace('_', ' ')} {score}" for name, score in item["values"].items())
     start, end = _number(item["start"]), _number(item["end"])
     return Mark(
         start,
         end,
         "quality",
-        text="" if value is None else f"{value:.0f}",
-        more=plain(more),
-        value=value,
+        text="" if value is None else f"{value:.0f}" if value == level else f"{value:.3g}",
+        more=harmless(more[:_MAX_MORE_CHARS]),
+        value=level,
     )
 
 

@@ -6,8 +6,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from ih_mcp.harmless import harmless
+
+from .bounds import left_out
 from .model import Drawing
-from .rows import Mark, Row, clock, plain, rows
+from .rows import Mark, Row, clock, rows, tick_seconds
 
 _CELLS = {"high": "█", "medium": "▓", "low": "░", "dropped": "x", "degraded": "~", "segment": "─"}
 _STYLES = {
@@ -42,13 +45,14 @@ class TerminalTimeline:
             Text(_head(drawing), style="bold"),
             grid,
             *_newest_signals(found),
+            *(Text(line, style="yellow") for line in left_out(drawing)),
             Text(_foot(drawing), style="dim"),
         )
 
 
 def _head(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
-    named = f" · {plain(str(source))}" if source else ""
+    named = f" · {harmless(str(source))}" if source else ""
     return f"{drawing['stream_id']}{named} · {drawing['state']}"
 
 
@@ -67,9 +71,7 @@ def _foot(drawing: Drawing) -> str:
 
 def _scale(seconds: float, width: int) -> Text:
     cells = [" "] * width
-    step = next(
-        (s for s in (1, 2, 5, 10, 30, 60, 300, 600, 1800) if seconds / s <= width / 9), 3600
-    )
+    step = tick_seconds(seconds, width / 9)
     for at in range(0, int(seconds) + 1, step):
         place = int(at / seconds * width)
         word = "│" + clock(at)

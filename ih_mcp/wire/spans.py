@@ -23,6 +23,8 @@ from .messages import Reading, ServerMessage
 from .progress import is_media_time, newest_items
 
 Fields = Mapping[str, object]
+MAX_MEDIA_SECONDS = 7 * 24 * 3600.0
+"""Chosen: of one stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,10 @@ class Lifecycle:
         """Media that was analysed with part of its picture."""
         self.latest_seconds = 0.0
         """The latest media time any message named."""
+        self.until_seconds = MAX_MEDIA_SECONDS
+        """No message speaks of a later second: the end of the media, where it is known."""
+        self.clipped = 0
+        """How many times lay outside of the media, and were put at its edge."""
         self._spans: list[Span] = []
         self._open: dict[str, int] = {}
 
@@ -218,10 +224,15 @@ class Lifecycle:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if is_media_time(value):
-                seconds = value + offset
+                seconds = self._clip(value + offset)
                 self.latest_seconds = max(self.latest_seconds, seconds)
                 return seconds
         return self.latest_seconds
+
+    def _clip(self, seconds: float) -> float:
+        found = min(max(0.0, seconds), self.until_seconds)
+        self.clipped += found != seconds
+        return found
 
 
 _FOLDS: Mapping[str, Callable[[Lifecycle, Fields, float], None]] = {

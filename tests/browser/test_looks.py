@@ -147,3 +147,31 @@ async def test_the_live_page_can_be_read_by_all(
             while await tab.page.evaluate("document.activeElement.id") != "start":
                 await tab.page.keyboard.press("Tab")
         await tab.went_well()
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> str:
+    """A file with two thousand names, a time of thirty years, and an index below zero."""
+    span = {"start": 0.0, "end": 999_999_999.0, "probability": "high", "rationale": "</script>"}
+    spans = [{**span, "signal": f"[/x] {number}"} for number in range(2000)]
+    period = {"start": -5, "end": 999_999_999, "values": {"quality_index": -200}}
+    values = {**drawing(), "spans": spans, "quality": [period], "seconds": 999_999_999.0}
+    path = tmp_path / "hostile.html"
+    path.write_text(file_page(values), encoding="utf-8")
+    return path.as_uri()
+
+
+async def test_a_file_of_hostile_times_and_names_is_drawn_within_bounds(
+    hostile: str, open_browser: OpenBrowser
+) -> None:
+    async with open_browser() as context:
+        tab = await open_tab(context, hostile)
+        await tab.says(".timeline-bar", "and 1,960 more signals")
+        counts = await tab.page.evaluate(
+            "['.timeline-tick', '.timeline-lane', '.timeline-item']"
+            ".map((name) => document.querySelectorAll(name).length)"
+        )
+        assert counts[0] <= 9
+        assert 40 < counts[1] <= 46
+        assert counts[2] <= 2000
+        await tab.went_well()

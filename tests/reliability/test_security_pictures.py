@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import os
+import random
 import re
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import anyio
 import pytest
+from anyio import to_thread
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -26,17 +31,27 @@ from ih_mcp.app.jsonl import frame_message
 from ih_mcp.cli.browser import in_browser
 from ih_mcp.errors import JournalError
 from ih_mcp.harmless import harmless
+from ih_mcp.journal import open_journal
 from ih_mcp.mcp_server.picture_tools import _draw_and_write
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
-from ih_mcp.timeline.model import Drawing
+from ih_mcp.timeline.bounds import MAX_MARKS, MAX_SIGNALS, bounded, left_out
+from ih_mcp.timeline.formats import FileKind, picture
+from ih_mcp.timeline.html import file_page
+from ih_mcp.timeline.image import draw
+from ih_mcp.timeline.model import Drawing, Timeline
+from ih_mcp.timeline.rows import rows, tick_seconds
 from ih_mcp.timeline.terminal import TerminalTimeline
+from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.spans import MAX_MEDIA_SECONDS
+from tests.capture.test_scripts import _TIMELINE as TIMELINE_JS
+from tests.capture.test_scripts import run as run_script
 from tests.forked import forked
 from tests.mcp_server.test_resources import client
 from tests.road.host import environment
-from tests.timeline.known import drawing
+from tests.timeline.known import MESSAGES, STATUS, drawing, entries, message
 
-from .budget import report
+from .budget import SEED, report
 from .test_security_secrets import Service, service
 
 if sys.platform != "win32":
@@ -402,3 +417,186 @@ def test_s38_the_name_of_a_signal_is_no_markup(name: str) -> None:
     shown = printed({**drawing(), "spans": [span]})
     assert name[:19] in shown
     assert "\x1b]8;" not in shown
+
+
+NUMBERS = [math.nan, math.inf, -1e9, 999_999_999, -999_999_999, 1e300, 10**40, 0, -200]
+TEXTS = [ATTACK, "\ufffe\uffff\ufdd0", "\ud83d", "x" * 5000, "]]><script>", "[/x]", "", "$\\foo$"]
+OTHERS = [None, True, [], {}, [{"a": [1]}], {"start": -5, "end": "x"}]
+VALUES: list[Sequence[object]] = [NUMBERS, TEXTS, OTHERS]
+KINDS = ["result", "signal.ended", "engagement.updated", "coverage.dropped", "coverage.degraded"]
+SEEDS = [json.loads(text) for text in MESSAGES if text.startswith("{")]
+
+
+def mutated(value: object, chance: random.Random) -> object:
+    """A value of a message with some of its parts replaced by what should not be there."""
+    if isinstance(value, dict):
+        return {name: mutated(item, chance) for name, item in value.items()}
+    if isinstance(value, list):
+        return [mutated(item, chance) for item in value] * chance.choice([1, 1, 1, 3])
+    if chance.random() < 0.6:
+        return value
+    return chance.choice(chance.choice(VALUES))
+
+
+def hostile_drawings(count: int, each: int) -> Iterator[Drawing]:
+    """Pictures of streams whose messages are all a little wrong."""
+    chance = random.Random(SEED)  # noqa: S311 - the same each time
+    for _ in range(count):
+        timeline = Timeline(V1)
+        state = chance.choice(["ended", "open", "failed"])
+        status = replace(STATUS, state=state, source=ATTACK)
+        messages = []
+        for _ in range(each):
+            changed = mutated(chance.choice(SEEDS), chance)
+            assert isinstance(changed, dict)
+            kind = chance.choice(KINDS) if chance.random() < 0.3 else changed["type"]
+            messages.append(json.dumps({**changed, "type": kind}))
+        timeline.take_all(entries(messages), status)
+        if state == "ended":
+            timeline.close(status)
+        yield timeline.as_json(status, stream_id="st_1")
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # no font has all characters
+def test_s38_six_thousand_messages_that_are_wrong_are_drawn() -> None:
+    drawn = 0
+    for number, found in enumerate(hostile_drawings(200, 30)):
+        limit = 100.0 if found["state"] == "ended" else float("inf")
+        assert 0 <= float(str(found["seconds"])) <= limit
+        page = file_page(found)
+        assert "<script>]]" not in page
+        page.encode()
+        shown = printed(found)
+        assert not STEERING.search(re.sub(r"\x1b\[[\d;]*m", "", shown).encode())
+        assert len(shown) < 100_000
+        if number % 10 == 0:
+            ET.fromstring(draw(found, "svg"))  # noqa: S314 - our own
+            drawn += 1
+        if number % 40 == 0:
+            assert draw(found, "png").startswith(b"\x89PNG")
+    report("S38", "mutated", f"6,000 messages: 200 pages and terminals, {drawn} SVG are drawn")
+
+
+TIMES = [
+    [{"start": -999_999_999, "end": 5}],
+    [{"start": 0, "end": 999_999_999}],
+    [{"start": -5, "end": -1}],
+    [{"start": 999_999_998, "end": 999_999_999}],
+]
+
+
+@pytest.mark.parametrize("ranges", TIMES)
+@pytest.mark.parametrize("state", ["ended", "open"])
+def test_s38_times_outside_of_the_media_are_put_at_its_edge_and_that_is_told(
+    ranges: list[object], state: str
+) -> None:
+    timeline = Timeline(V1)
+    status = replace(STATUS, state=state)
+    timeline.take_all(entries([*MESSAGES, message("coverage.dropped", ranges=ranges)]), status)
+    found = timeline.as_json(status, stream_id="st_1")
+    (start, end) = found["dropped"][-1]  # type: ignore[index]  # a list of pairs
+    longest = 100 if state == "ended" else MAX_MEDIA_SECONDS + 40
+    assert 0 <= start <= end <= longest
+    assert left_out(found)
+    assert left_out(found)[0].endswith("shown at its edge")
+    assert left_out(found)[0] in " ".join(printed(found, width=200).split("\n"))
+    assert left_out(found)[0] in file_page(found)
+    assert left_out(found)[0].encode() in draw(found, "svg")
+
+
+def test_s38_an_index_below_zero_is_drawn_at_zero_and_told_as_it_is() -> None:
+    period = {"start": 0, "end": 11, "values": {"quality_index": -200}}
+    found = {**drawing(), "quality": [period]}
+    (row,) = [row for row in rows(found) if row.look == "quality"]
+    assert [(mark.value, mark.text) for mark in row.marks] == [(0.0, "-200")]
+    assert "▁▁▁" in re.sub(r"\x1b\[[\d;]*m", "", printed(found))
+    assert draw(found, "svg")
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 90, 4000, 86_400, 999_999_999])
+def test_s38_a_scale_of_any_length_has_few_ticks(seconds: int, tmp_path: Path) -> None:
+    step = tick_seconds(seconds, 8)
+    assert seconds / step <= 8
+    script = f"console.log(m.tickSeconds({seconds}, 8))"
+    assert run_script(TIMELINE_JS, script, tmp_path) == step
+
+
+# --- S28: a picture has bounds -------------------------------------------------------------------
+
+
+def crowded(names: int, spans: int, periods: int = 0) -> Drawing:
+    signals = [
+        {"signal": f"signal-{n % names}", "start": float(n), "end": n + 3.0,
+         "probability": "high", "rationale": "why", "changes": 0}
+        for n in range(spans)
+    ]  # fmt: skip
+    quality = [
+        {"start": 3.0 * n, "end": 3.0 * n + 3, "values": {"quality_index": n % 100}}
+        for n in range(periods)
+    ]
+    return {**drawing(), "spans": signals, "quality": quality, "seconds": float(max(spans, 40))}
+
+
+CROWDS = [(2000, 2000, 0), (41, 41, 0), (12, 50_000, 1200), (3, 900, 5000), (1, 1, 3000)]
+
+
+@pytest.mark.parametrize(("names", "spans", "periods"), CROWDS)
+def test_s28_server_and_page_leave_the_same_out(
+    names: int, spans: int, periods: int, tmp_path: Path
+) -> None:
+    found = crowded(names, spans, periods)
+    most = rows(found)
+    assert sum(row.look == "signal" for row in most) <= MAX_SIGNALS
+    assert sum(len(row.marks) for row in most) <= MAX_MARKS
+    (tmp_path / "drawing.json").write_text(json.dumps(found))
+    path = json.dumps(str(tmp_path / "drawing.json"))
+    script = f"""import {{ readFileSync }} from "node:fs";
+    const found = JSON.parse(readFileSync({path}));
+    console.log(JSON.stringify([m.bounded(found), m.leftOut(found)]));"""
+    assert run_script(TIMELINE_JS, script, tmp_path) == [bounded(found), left_out(found)]
+
+
+def test_s28_what_fits_is_the_drawing_itself() -> None:
+    assert bounded(drawing()) == drawing()
+    assert left_out(drawing()) == []
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+async def test_s28_two_thousand_names_are_drawn_in_seconds_beside_the_loop(kind: FileKind) -> None:
+    found = crowded(2000, 2000)
+    await to_thread.run_sync(picture, drawing(), kind)  # the library is loaded
+    began, gaps = time.process_time(), []
+    async with anyio.create_task_group() as tasks:
+
+        async def beat() -> None:
+            while True:
+                before = time.process_time()  # what others do on this machine is not counted
+                await anyio.sleep(0.005)
+                gaps.append(time.process_time() - before)
+
+        tasks.start_soon(beat)
+        data = await to_thread.run_sync(picture, found, kind)
+        tasks.cancel_scope.cancel()
+    spent = time.process_time() - began
+    assert spent < 5
+    assert max(gaps) < 0.5
+    assert len(data) < 2_000_000
+    assert left_out(found) == ["and 1,960 more signals"]
+    if kind == "svg":
+        assert b"and 1,960 more signals" in data
+    waited = f"at most {max(gaps) * 1000:.0f} ms of it between two turns of the loop"
+    report("S28", "2,000 names", f"2,000 names as {kind}: {spent:.1f} s of CPU, {waited}")
+
+
+async def test_s28_the_answer_tells_what_a_picture_leaves_out(tmp_path: Path) -> None:
+    texts = [message("signal.detected", signal_type=f"s{n}", start=float(n)) for n in range(41)]
+    async with client(tmp_path) as opened:
+        async with open_journal(tmp_path) as journal:
+            log = await journal.begin("st_b", {"state": "open", "api": "v1"})
+            for text in texts:
+                log.append(text, leg=0)
+            await log.flush()
+            journal.release(log)
+        result = await opened.call_tool("render_timeline", {"stream_id": "st_b", "format": "html"})
+    status = json.loads(result.content[0].text)["ih_mcp"]  # type: ignore[union-attr]  # a text
+    assert status["not_shown"] == "and 1 more signal"

@@ -27,6 +27,61 @@ export function clock(seconds) {
   return `${start}:${two(Math.floor(tenths / 10) % 60)}${fraction}`;
 }
 
+const LANES = ["engagement", "quality", "dropped", "degraded", "segments"];
+const MAX_SIGNALS = 40;
+const MAX_MARKS = 2000;
+
+/** How many entries each lane may have, so that all have no more than `most`. */
+function share(lengths, most) {
+  const ascending = [...lengths].sort((one, other) => one - other);
+  for (const [index, length] of ascending.entries()) {
+    const each = Math.floor(most / (ascending.length - index));
+    if (length > each) return each;
+    most -= length;
+  }
+  return ascending.at(-1) ?? 0;
+}
+
+/** The drawing where it can be shown whole, else as much as can be; as `bounded` of the server. */
+export function bounded(drawing) {
+  const spans = drawing.spans ?? [];
+  const names = [...new Set(spans.map(({ signal }) => signal))];
+  const shown = new Set(names.slice(0, MAX_SIGNALS));
+  const kept = spans.filter(({ signal }) => shown.has(signal));
+  const lengths = new Map();
+  for (const { signal } of kept) lengths.set(signal, (lengths.get(signal) ?? 0) + 1);
+  const others = LANES.map((name) => (drawing[name] ?? []).length);
+  const entries = [kept.length, ...others].reduce((sum, length) => sum + length);
+  if (shown.size === names.length && entries <= MAX_MARKS) return drawing;
+  const most = share([...lengths.values(), ...others], MAX_MARKS);
+  const newest = { spans: kept.filter(({ signal }) => {
+    const left = lengths.get(signal);
+    lengths.set(signal, left - 1);
+    return left <= most;
+  }) };
+  for (const name of LANES) newest[name] = (drawing[name] ?? []).slice(-most);
+  const drawn = Object.values(newest).reduce((sum, list) => sum + list.length, 0);
+  return { ...drawing, ...newest, left_out: { signals: names.length - shown.size, entries: entries - drawn } };
+}
+
+/** What a picture says of what it does not show, or shows at another place. */
+export function leftOut(drawing) {
+  const { signals = 0, entries = 0 } = bounded(drawing).left_out ?? {};
+  const clipped = drawing.clipped ?? 0;
+  const count = (number) => number.toLocaleString("en-US");
+  return [
+    signals && `and ${count(signals)} more ${signals === 1 ? "signal" : "signals"}`,
+    entries && `and ${count(entries)} earlier ${entries === 1 ? "entry" : "entries"}`,
+    clipped && `${count(clipped)} ${clipped === 1 ? "time lies outside of the media and is" : "times lie outside of the media and are"} shown at its edge`,
+  ].filter(Boolean);
+}
+
+/** How far apart ticks are, so that there are about `most` of them. */
+export function tickSeconds(seconds, most) {
+  const fits = [1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600].find((step) => seconds / step <= most);
+  return fits ?? 3600 * Math.ceil(seconds / most / 3600);
+}
+
 const KNOWN = { high: "high", medium: "medium", low: "low" };
 
 /** The three shades; a number of older versions falls into them too. */
@@ -160,7 +215,8 @@ export class TimelineView {
     return row;
   }
 
-  draw(drawing) {
+  draw(whole) {
+    const drawing = bounded(whole);
     this.drawing = drawing;
     const end = Math.max(drawing.seconds ?? 0, 10);
     const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
@@ -180,13 +236,13 @@ export class TimelineView {
       this.#fill(row, lane, place);
     });
     this.#oneTabStop();
-    const spans = (drawing.spans ?? []).length;
-    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "signal" : "signals"}, ${drawing.messages ?? 0} messages`;
+    const spans = (whole.spans ?? []).length;
+    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "signal" : "signals"}, ${drawing.messages ?? 0} messages${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
   }
 
   #ticks(from, end, place) {
-    const step = [1, 2, 5, 10, 30, 60, 300, 600, 1800].find((seconds) => (end - from) / seconds <= 8) ?? 3600;
+    const step = tickSeconds(end - from, 8);
     const ticks = [];
     for (let at = Math.ceil(from / step) * step; at < end; at += step) {
       const tick = make("span", "timeline-tick", clock(at));
@@ -240,6 +296,7 @@ export class TimelineView {
     }
     const points = lane.items
       .filter((item) => typeof item.value === "number")
+      .map((item) => ({ ...item, value: Math.min(100, Math.max(0, item.value)) }))
       .flatMap((item) => [`${place(item.from)},${100 - item.value}`, `${place(item.to)},${100 - item.value}`]);
     row.line.setAttribute("points", points.join(" "));
   }
