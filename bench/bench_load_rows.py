@@ -27,8 +27,8 @@ from websockets.asyncio.client import connect
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.media.admission import read
 from ih_mcp.net.opener import open_socket
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
@@ -110,7 +110,7 @@ async def held(url: str, count: int, *, strict: bool = False) -> AsyncIterator[H
             streams = []
             for number in range(count):
                 log = await journal.begin(f"st_{number}", {})
-                plan = Plan(dialect=V1, base_url=url)
+                plan = StreamConfig(dialect=V1, base_url=url)
                 opener = partial(open_socket, bearer="k")
                 stream = Stream(f"st_{number}", plan, log=log, opener=opener)
                 streams.append(stream)
@@ -156,7 +156,7 @@ async def push(stream: Stream, data: bytes, every: float) -> None:
     began, sent = anyio.current_time(), 0
     while True:
         await anyio.sleep_until(began + sent * every)
-        await stream.put(Outgoing(data))
+        await stream.put(QueuedSegment(data))
         sent += 1
 
 
@@ -274,7 +274,7 @@ async def push_rates(
 
         async def give(count: int) -> None:
             for _ in range(count):
-                await stream.put(Outgoing(kept or await segment_of(file)))
+                await stream.put(QueuedSegment(kept or await segment_of(file)))
             await stream.until(lambda: not stream.outbox.segments)
 
         ours = await rate(give, size, times)

@@ -20,10 +20,10 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
-from ih_mcp.streams.sources.file import Source, feed
+from ih_mcp.streams.sources.file import FileSource, send_file
 from ih_mcp.wire.dialects import V1, Dialect
 from ih_mcp.wire.messages import Config
 
@@ -54,9 +54,11 @@ async def paced(
             facts = await probe(ffmpeg, clip)
             started = time.perf_counter()
             stream = await registry.start(
-                Plan(dialect=api, base_url=standin.url, config=Config(include=include or None)),
+                StreamConfig(
+                    dialect=api, base_url=standin.url, config=Config(include=include or None)
+                ),
                 partial(open_socket, bearer="ih_test_key"),
-                feed=partial(feed, source=Source(clip, facts, ffmpeg), pace=PaceName.AUTO),
+                feed=partial(send_file, source=FileSource(clip, facts, ffmpeg), pace=PaceName.AUTO),
             )
             await stream.until(lambda: False)
             took = time.perf_counter() - started

@@ -15,9 +15,9 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.net.opener import open_socket
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.pacing import PaceName
-from ih_mcp.streams.sources.file import Source, feed
+from ih_mcp.streams.sources.file import FileSource, send_file
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
@@ -72,19 +72,19 @@ def _timed(ffmpeg: Ffmpeg, base: str, path: Path) -> float:
 
 async def _first(ffmpeg: Ffmpeg, base: str, path: Path) -> float:
     """From the open session to the first segment given to the system."""
-    source = Source(path, await probe(ffmpeg, path), ffmpeg)
+    source = FileSource(path, await probe(ffmpeg, path), ffmpeg)
     with tempfile.TemporaryDirectory() as folder:
         async with open_journal(Path(folder)) as journal, anyio.create_task_group() as tasks:
             stream = Stream(
                 "st_bench",
-                Plan(dialect=V1, base_url=base),
+                StreamConfig(dialect=V1, base_url=base),
                 log=await journal.begin("st_bench", {}),
                 opener=partial(open_socket, bearer="k"),
             )
             tasks.start_soon(stream.run)
             await stream.opened()
             began = time.perf_counter()
-            tasks.start_soon(partial(feed, stream, source, pace=PaceName.FAST))
+            tasks.start_soon(partial(send_file, stream, source, pace=PaceName.FAST))
             await stream.until(lambda: stream.leg is not None and stream.leg.bytes_sent > 0)
             seconds = time.perf_counter() - began
             tasks.cancel_scope.cancel()

@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 
 from ih_mcp.journal import open_journal
 from ih_mcp.net.opener import open_socket
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
@@ -85,7 +85,7 @@ async def _ours(base: str) -> float:
             log = await journal.begin("st_bench", {})
             stream = Stream(
                 "st_bench",
-                Plan(dialect=V1, base_url=f"http://{base}"),
+                StreamConfig(dialect=V1, base_url=f"http://{base}"),
                 log=log,
                 opener=partial(open_socket, bearer="k"),
             )

@@ -23,7 +23,7 @@ TABLES = {
 """Modules that are mostly rows, which may be longer."""
 NAMES = (
     "house", "seat", "teller", "telling", "told", "visit", "gate", "bell", "words", "older", "peer",
-    "mend", "keeping", "allowance", "patience", "trouble", "vault", "linger", "thirds",
+    "mend", "keeping", "allowance", "timeouts", "trouble", "vault", "linger", "thirds",
 )  # fmt: skip
 """Words that a name may not have: each says nothing to a reader of the field."""
 PROSE = (

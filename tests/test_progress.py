@@ -15,7 +15,7 @@ from ih_mcp.cli.analyze import _step as analyze_step
 from ih_mcp.cli.progress import ProgressStep, clock, describe_step, showing
 from ih_mcp.cli.timeline import _Reading
 from ih_mcp.journal import open_journal
-from ih_mcp.streams.uploads import Analysis
+from ih_mcp.streams.uploads import UploadAnalysis
 from ih_mcp.timeline.model import read_timeline
 
 
@@ -96,7 +96,7 @@ async def test_a_terminal_shows_one_line_that_changes_and_harms_nothing() -> Non
 async def test_an_upload_says_how_much_is_sent_then_that_the_service_works(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("an_1", {})
-        analysis = Analysis("an_1", log, {"state": "sending"}, size=1000)
+        analysis = UploadAnalysis("an_1", log, {"state": "sending"}, size=1000)
         analysis.note_sent(700)
         assert analyze_step(analysis) == ProgressStep("sending the file", 0.7)
         analysis.note_sent(1000)

@@ -29,10 +29,10 @@ from ih_mcp.errors import (
 )
 from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.settings import Settings
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Stream
-from ih_mcp.streams.uploads import Analyses, Analysis, Request, open_analyses
+from ih_mcp.streams.uploads import UploadAnalysis, UploadRegistry, UploadRequest, open_analyses
 from ih_mcp.wire.dialects import ConfigPlace, Dialect, find_dialect
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Config, pcm_format
@@ -75,7 +75,7 @@ class Runtime:
         settings: Settings,
         journal: Journal,
         registry: Registry,
-        analyses: Analyses,
+        analyses: UploadRegistry,
         mirror: Mirror,
         tasks: TaskGroup,
         *,
@@ -122,7 +122,7 @@ class Runtime:
         if chosen.config is ConfigPlace.QUERY:
             _require_in_query(chosen, opening.config)
         credential = await self.credentials.get_credential(chosen.name)
-        plan = Plan(
+        plan = StreamConfig(
             dialect=chosen,
             base_url=await self.base_url(),
             endpoint=self.settings.endpoint,
@@ -162,7 +162,7 @@ class Runtime:
             MediaError: It is not a video.
         """
         from ih_mcp.media.ffmpeg.probe import probe, require_tracks  # noqa: PLC0415
-        from ih_mcp.streams.sources.file import RAW_HERTZ, Source, feed  # noqa: PLC0415
+        from ih_mcp.streams.sources.file import RAW_HERTZ, FileSource, send_file  # noqa: PLC0415
 
         self.credentials.require()
         found = await self.find_file(path)
@@ -180,7 +180,9 @@ class Runtime:
             source=source.name,
             source_seconds=facts.duration_seconds,
             notes=(*found.notes, *facts.notes()),
-            feed=partial(feed, source=Source(source, facts, ffmpeg, is_raw=is_raw), pace=pace),
+            feed=partial(
+                send_file, source=FileSource(source, facts, ffmpeg, is_raw=is_raw), pace=pace
+            ),
         )
 
     async def record_camera(
@@ -192,12 +194,12 @@ class Runtime:
             ConfigurationError: There is no key and the stand-in was not asked for.
             MediaError: There is no ffmpeg.
         """
-        from ih_mcp.streams.sources.camera import Camera, feed_live  # noqa: PLC0415
+        from ih_mcp.streams.sources.camera import CameraSource, send_camera  # noqa: PLC0415
 
         self.credentials.require()
-        camera = Camera(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
+        camera = CameraSource(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
         return await self.start_stream(
-            opening, source="camera", feed=partial(feed_live, camera=camera)
+            opening, source="camera", feed=partial(send_camera, camera=camera)
         )
 
     async def admit(self, path: str) -> Path:
@@ -238,7 +240,7 @@ class Runtime:
 
     # --- uploads and tokens --------------------------------------------------------------------
 
-    async def analyze_file(self, path: str, *, api: str, form: Mapping[str, Any]) -> Analysis:
+    async def analyze_file(self, path: str, *, api: str, form: Mapping[str, Any]) -> UploadAnalysis:
         """Upload a recorded file whole; its analysis goes on in the background.
 
         Raises:
@@ -266,7 +268,7 @@ class Runtime:
                 help="Give a longer clip.",
             )
         return await self.analyses.start(
-            Request(
+            UploadRequest(
                 upload=upload,
                 source=source,
                 size=found.size,
@@ -278,7 +280,7 @@ class Runtime:
         )
 
     async def analysis(self, analysis_id: str) -> dict[str, object]:
-        """The status of an upload; see `Analyses.resume`."""
+        """The status of an upload; see `UploadRegistry.resume`."""
 
         async def reach() -> tuple[str, Credential]:
             return await self.base_url(), await self.credentials.get_credential(self.settings.api)

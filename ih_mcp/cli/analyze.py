@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.settings import Settings
-from ih_mcp.streams.uploads import Analysis
+from ih_mcp.streams.uploads import UploadAnalysis
 from ih_mcp.wire.rest import UPLOADS
 
 from .console import print_line, write_output
@@ -60,7 +60,7 @@ async def _run(
     return 0 if analysis.facts["state"] == "ended" else 1
 
 
-def _step(analysis: Analysis) -> ProgressStep:
+def _step(analysis: UploadAnalysis) -> ProgressStep:
     """How much of the file was sent; from then on nobody says how far the service is."""
     if trouble := _describe_error(analysis):
         return ProgressStep(trouble)
@@ -69,7 +69,7 @@ def _step(analysis: Analysis) -> ProgressStep:
     return ProgressStep("the file is sent; the service is at work")
 
 
-def _describe_error(analysis: Analysis) -> str:
+def _describe_error(analysis: UploadAnalysis) -> str:
     """What went wrong last; empty where nothing did."""
     error = analysis.facts.get("error")
     return f"{error['what']}. {error['help']}" if isinstance(error, dict) else ""

@@ -19,7 +19,7 @@ from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
-from ih_mcp.streams.pacing import Held, PaceName
+from ih_mcp.streams.pacing import HeldSegment, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 
@@ -128,7 +128,7 @@ async def _print_messages(runtime: Runtime, stream: Stream, *, is_raw: bool) -> 
 
 async def print_held_segments(stream: Stream, console: Console) -> None:
     """Print a line for each segment that is held for longer than usual, and until when."""
-    seen: Held | None = None
+    seen: HeldSegment | None = None
     told_seconds: float | None = None
     while not stream.is_over:
         await stream.until(lambda seen=seen: stream.held != seen)  # type: ignore[misc]

@@ -16,7 +16,7 @@ from pydantic import Field
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import CallerError, IhMcpError, MediaError
 from ih_mcp.streams.facts import Feeder
-from ih_mcp.streams.sources.pushed import PUSH_SECONDS, Pushed, PushedSource, pushed_source
+from ih_mcp.streams.sources.pushed import PUSH_SECONDS, PushedSource, PushResult, pushed_source
 from ih_mcp.streams.stream import Stream
 
 from .answers import answer
@@ -98,7 +98,7 @@ def _errors_say_what_is_kept(stream_id: str, stream: Stream | None = None) -> It
         raise exc.with_facts(stream_id=stream_id, next_seq=next_seq, kept=False) from exc
 
 
-def _pushed_status(pushed: Pushed) -> dict[str, object]:
+def _pushed_status(pushed: PushResult) -> dict[str, object]:
     """What is reported of a segment that is in the stream."""
     if pushed.is_repeat:
         return {"duplicate": True, "note": _DUPLICATE}

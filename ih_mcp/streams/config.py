@@ -9,7 +9,7 @@ from ih_mcp.wire.messages import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class StreamConfig:
     """What a stream is opened with."""
 
     dialect: Dialect

@@ -18,10 +18,10 @@ from ih_mcp.net.retry import RetryAttempt
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import Dialect, Limits
 
-from .config import Plan
+from .config import StreamConfig
 from .leg import Leg, LegEnd
-from .outbox import Outbox, Outgoing
-from .pacing import Held
+from .outbox import Outbox, QueuedSegment
+from .pacing import HeldSegment
 
 
 class StreamState(StrEnum):
@@ -50,7 +50,7 @@ class Feeder(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class PendingReconnect:
     """Why there is no session now, and what comes next."""
 
     failure: IhMcpError
@@ -70,14 +70,16 @@ class Source(Protocol):
     def next_seq(self) -> int:
         """Which number the next pushed segment has."""
 
-    def finish(self) -> Outgoing | None:
+    def finish(self) -> QueuedSegment | None:
         """Give what waited for more media, now that none comes; None where nothing did."""
 
 
 class StreamFacts:
     """What is known of a stream; `changed` is notified whenever any of it changes."""
 
-    def __init__(self, stream_id: str, plan: Plan, *, log: StreamLog, outbox: Outbox) -> None:
+    def __init__(
+        self, stream_id: str, plan: StreamConfig, *, log: StreamLog, outbox: Outbox
+    ) -> None:
         self.id = stream_id
         self.plan = plan
         self.log = log
@@ -85,7 +87,7 @@ class StreamFacts:
         self.legs: list[Leg] = []
         self.failure: IhMcpError | None = None
         """Why the stream failed; set before the state says so."""
-        self.trouble: Trouble | None = None
+        self.pending_reconnect: PendingReconnect | None = None
         """Set while there is no session and another one will be opened."""
         self.started_at = datetime.now(UTC)
         self.is_fed = False
@@ -98,7 +100,7 @@ class StreamFacts:
         """How much media the stream accepted, where the length of segments is known."""
         self.clock_jumps: list[ClockJump] = []
         """The jumps in the clock of the stream's file, up to the newest accepted segment."""
-        self.held: Held | None = None
+        self.held: HeldSegment | None = None
         """The segment that waits for its time; None where none waits."""
         self.let_go_seconds = 0.0
         """How much live media was recorded and never sent."""
@@ -123,9 +125,9 @@ class StreamFacts:
     def state(self) -> StreamState:
         if self.is_over:
             return StreamState.FAILED if self.failure else StreamState.ENDED
-        if self.trouble:
-            again = self.trouble.again
-            if again.waits_for_media or self.trouble.failure.code == "rate_limited":
+        if self.pending_reconnect:
+            again = self.pending_reconnect.again
+            if again.waits_for_media or self.pending_reconnect.failure.code == "rate_limited":
                 return StreamState.WAITING
             return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
         if not self.is_open:

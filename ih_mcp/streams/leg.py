@@ -24,8 +24,8 @@ from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updat
 from ih_mcp.wire.progress import read_progress
 from ih_mcp.wire.session import Session, Side, State
 
-from .outbox import Outbox, Outgoing
-from .receipts import DROPPED, Receipts
+from .outbox import Outbox, QueuedSegment
+from .receipts import DROPPED, SegmentLedger
 from .splice import Splice
 
 _ROTATION_SECONDS = 60.0  # chosen: key frames of recorders and films are seconds apart
@@ -40,7 +40,7 @@ _SHORT_MESSAGES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class SessionTimeouts:
     """How long a leg waits for the service."""
 
     ready_seconds: float = 15.0
@@ -80,7 +80,7 @@ class Leg:
         *,
         log: StreamLog,
         outbox: Outbox,
-        patience: Patience,
+        timeouts: SessionTimeouts,
         begins_stream: bool = True,
         begins_after: int = 0,
         config: Config | None = None,
@@ -101,7 +101,7 @@ class Leg:
         self.number = number
         self.session = Session(dialect, Side.CLIENT)
         self.splice = Splice(is_first=begins_stream)
-        self.receipts = Receipts()
+        self.receipts = SegmentLedger()
         self.end: LegEnd | None = None
         self.is_rotated = False
         self.begins_after = begins_after
@@ -131,7 +131,7 @@ class Leg:
         self.close_sent = False
         self._log = log
         self._outbox = outbox
-        self._patience = patience
+        self._timeouts = timeouts
         self._on_change = on_change
         self.is_open = False
         """Whether media may be sent, or could be before the end."""
@@ -253,7 +253,7 @@ class Leg:
                 await self._send_steering(socket, Configure(self.config))
             while True:
                 item = await self._outbox.head()
-                if isinstance(item, Outgoing):
+                if isinstance(item, QueuedSegment):
                     if self._is_due(item):
                         if item.entry and item.entry.offset:
                             self._outbox.part_head()
@@ -274,7 +274,7 @@ class Leg:
             if exc.loss is EndReason.UPLOAD_STALLED:  # but this only the sender knows
                 self._gave_up = EndReason.UPLOAD_STALLED
 
-    def _is_due(self, item: Outgoing) -> bool:
+    def _is_due(self, item: QueuedSegment) -> bool:
         """Whether this segment is for the next session, as this one grows too old."""
         if item.entry is None or not self.splice.is_begun:
             return False
@@ -282,7 +282,7 @@ class Leg:
         is_time = since >= (0 if item.entry.is_clean else self._spare_seconds / 2)
         return is_time and self.rotates
 
-    async def _send_segment(self, socket: Socket, item: Outgoing) -> None:
+    async def _send_segment(self, socket: Socket, item: QueuedSegment) -> None:
         was_begun = self.splice.is_begun
         data = self.splice.fit(item)
         if data is None:
@@ -307,7 +307,7 @@ class Leg:
         self.left_out += 1
         self._outbox.leave_out()
 
-    def _note_sent(self, item: Outgoing, size: int) -> None:
+    def _note_sent(self, item: QueuedSegment, size: int) -> None:
         start, end = self._local(item.start_seconds), self._local(item.end_seconds)
         self.receipts.sent(size, start_seconds=start, end_seconds=end)
         self.bytes_sent += size
@@ -379,25 +379,25 @@ class Leg:
 
     def _deadline(self) -> tuple[float, EndReason]:
         """Until when the service may go on like this, and what it means if it does."""
-        patience, session = self._patience, self.session
+        timeouts, session = self._timeouts, self.session
         if session.state is State.GREETING:
-            ready_at = self._entered_at + patience.ready_seconds
-            hurried_at = self._hurried_at + patience.goodbye_seconds
+            ready_at = self._entered_at + timeouts.ready_seconds
+            hurried_at = self._hurried_at + timeouts.goodbye_seconds
             if hurried_at < ready_at:
                 return hurried_at, EndReason.BY_REQUEST
             return ready_at, EndReason.NOT_READY
         if session.state is State.ENDED:
-            return self._entered_at + patience.goodbye_seconds, (
+            return self._entered_at + timeouts.goodbye_seconds, (
                 EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE
             )
         if not self.close_sent:
             return math.inf, EndReason.CONNECTION_LOST  # never comes
         if session.max_drain_seconds is not None:
             asked = min(session.max_drain_seconds, _MOST_DRAIN_SECONDS)
-            seconds = asked + patience.drain_margin_seconds
+            seconds = asked + timeouts.drain_margin_seconds
             return self._entered_at + seconds, EndReason.DRAIN_TIMEOUT
         # the service does not know `session.close`, or speaks per segment: wait for quiet
-        return self._moved_at + patience.quiet_seconds, EndReason.DRAIN_TIMEOUT
+        return self._moved_at + timeouts.quiet_seconds, EndReason.DRAIN_TIMEOUT
 
     def _move(self) -> None:
         self._note_phase()

@@ -24,7 +24,7 @@ class Rebase(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RandomAccessPoint:
     """Where in a segment another API session can begin."""
 
     header: bytes = b""
@@ -38,13 +38,13 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class QueuedSegment:
     """One segment on its way; seconds are media time of the stream, None where not known."""
 
     data: bytes
     start_seconds: float | None = None
     end_seconds: float | None = None
-    entry: Entry | None = None
+    entry: RandomAccessPoint | None = None
     """None where no session can begin with it."""
     rebased: Rebase | None = None
     """None where its clocks cannot be set."""
@@ -55,7 +55,7 @@ class Outgoing:
     jump: Jump | None = None
     """Where its times do not go on from those before."""
 
-    def parted(self) -> tuple[Outgoing, Outgoing]:
+    def parted(self) -> tuple[QueuedSegment, QueuedSegment]:
         """What belongs to the session before, and what the next can begin with."""
         assert self.entry is not None  # who asks has looked
         entry = self.entry
@@ -71,10 +71,10 @@ class Outgoing:
         return before, after
 
 
-Item = Outgoing | Configure | Close
+Item = QueuedSegment | Configure | Close
 
 
-class Queued:
+class QueueBudget:
     """The bytes that wait in all outboxes of a process, and as many that may be sent again."""
 
     def __init__(self, max_bytes: float = math.inf) -> None:
@@ -117,14 +117,14 @@ class Outbox:
         self,
         max_bytes: int = DEFAULT_MAX_BYTES,
         *,
-        queued: Queued | None = None,
+        queued: QueueBudget | None = None,
         keeps_sent: bool = False,
     ) -> None:
         self._max_bytes = max_bytes
-        self.queued = queued or Queued()
+        self.queued = queued or QueueBudget()
         self._items: deque[Item] = deque()
         self._keeps_sent = keeps_sent
-        self._sent: deque[Outgoing] = deque()
+        self._sent: deque[QueuedSegment] = deque()
         self._sent_bytes = 0
         self.is_away = False
         """Whether there is no connection, so that only little more is taken."""
@@ -135,7 +135,7 @@ class Outbox:
     @property
     def segments(self) -> int:
         """How many segments wait."""
-        return sum(isinstance(item, Outgoing) for item in self._items)
+        return sum(isinstance(item, QueuedSegment) for item in self._items)
 
     @property
     def closes(self) -> bool:
@@ -185,7 +185,7 @@ class Outbox:
     def written(self) -> None:
         """The oldest item is on the wire: let go of it."""
         item = self.leave_out()
-        if self._keeps_sent and isinstance(item, Outgoing):
+        if self._keeps_sent and isinstance(item, QueuedSegment):
             self._sent.append(item)
             self._count_kept(_size(item))
             while self._sent and (self._sent_bytes > self._max_bytes or self.queued.keeps_too_much):
@@ -201,7 +201,7 @@ class Outbox:
     def part_head(self) -> None:
         """Part the oldest segment where a session can begin: what is before it goes out alone."""
         item = self._items.popleft()
-        assert isinstance(item, Outgoing)
+        assert isinstance(item, QueuedSegment)
         self._items.extendleft(reversed(item.parted()))
 
     def settled(self, until_seconds: float) -> None:
@@ -246,4 +246,4 @@ class Outbox:
 
 
 def _size(item: Item) -> int:
-    return len(item.data) if isinstance(item, Outgoing) else 0
+    return len(item.data) if isinstance(item, QueuedSegment) else 0

@@ -37,7 +37,7 @@ LONG_HOLD_SECONDS = 12.0  # chosen: most segments wait for 10 s at most, as thei
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldSegment:
     """A segment of a file whose time has not come."""
 
     start_seconds: float
@@ -46,7 +46,7 @@ class Held:
     """When it goes out, if nothing changes; monotonic."""
 
 
-class Pace:
+class Pacer:
     """The clock of one file. `now` is monotonic, in seconds; all else is media time."""
 
     def __init__(self, name: PaceName, *, now: float) -> None:

@@ -52,7 +52,7 @@ _PLACES = {receipt: place for place, receipt in enumerate(_KINDS)}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SegmentReceipt:
     """One segment; seconds are the leg's own media time."""
 
     number: int
@@ -62,7 +62,7 @@ class Line:
     receipt: Receipt
 
 
-class Receipts:
+class SegmentLedger:
     """The ledger of one leg, by segment number from 1.
 
     Some 20 bytes are kept of each: a stream may run for days.
@@ -88,10 +88,10 @@ class Receipts:
         """How many segments were written."""
         return len(self._receipts)
 
-    def line(self, number: int) -> Line:
+    def line(self, number: int) -> SegmentReceipt:
         """What is known of a segment that was written."""
         place = number - 1
-        return Line(
+        return SegmentReceipt(
             number,
             self._sizes[place],
             _known(self._starts[place]),

@@ -17,10 +17,10 @@ from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownSt
 from ih_mcp.journal import Journal, StreamRow
 from ih_mcp.net.socket import Opener
 
-from .config import Plan
+from .config import StreamConfig
 from .facts import Feeder, StreamState
-from .leg import Patience
-from .outbox import DEFAULT_MAX_BYTES, Queued
+from .leg import SessionTimeouts
+from .outbox import DEFAULT_MAX_BYTES, QueueBudget
 from .status import StreamStatus
 from .stream import Stream
 
@@ -49,17 +49,17 @@ class Registry:
         self._tasks = tasks
         self._max_streams = max_streams
         self._max_outbox_bytes = max_outbox_bytes
-        self._queued = Queued(max_queued_bytes)
+        self._queued = QueueBudget(max_queued_bytes)
         self._streams: dict[str, Stream] = {}
         self._starting = 0
         self._is_closing = False
 
     async def start(
         self,
-        plan: Plan,
+        plan: StreamConfig,
         opener: Opener,
         *,
-        patience: Patience | None = None,
+        timeouts: SessionTimeouts | None = None,
         feed: Feed | None = None,
     ) -> Stream:
         """Open a stream; it runs in the background until it ends.
@@ -89,7 +89,7 @@ class Registry:
             plan,
             log=log,
             opener=opener,
-            patience=patience,
+            timeouts=timeouts,
             max_outbox_bytes=self._max_outbox_bytes,
             queued=self._queued,
         )

@@ -28,8 +28,8 @@ from ih_mcp.wire.endings import ENDINGS, EndReason, loss_error
 from ih_mcp.wire.messages import Close, Config, Error
 from ih_mcp.wire.refusal import refusal_error
 
-from .facts import StreamFacts, Trouble
-from .leg import Leg, LegEnd, Patience
+from .facts import PendingReconnect, StreamFacts
+from .leg import Leg, LegEnd, SessionTimeouts
 from .status_report import report_status
 
 _PROVEN_SECONDS = 60.0  # chosen: a session that lived so long was good
@@ -43,12 +43,12 @@ class StreamRunner:
         stream: StreamFacts,
         opener: Opener,
         *,
-        patience: Patience,
+        timeouts: SessionTimeouts,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._stream = stream
         self._opener = opener
-        self._patience = patience
+        self._timeouts = timeouts
         self._retries = RetryBudget(chance=chance)
         self._opening: anyio.CancelScope | None = None
         """Of the newest connection, while it is being opened."""
@@ -117,14 +117,14 @@ class StreamRunner:
             stream.dialect,
             log=stream.log,
             outbox=stream.outbox,
-            patience=self._patience,
+            timeouts=self._timeouts,
             begins_stream=not stream.was_sent,
             begins_after=sum(leg.messages for leg in stream.legs),
             config=self._config(),
             may_rotate=self._may_rotate if stream.plan.reconnects else None,
             on_change=self._note_change,
         )
-        stream.trouble = None
+        stream.pending_reconnect = None
         stream.legs.append(leg)
         stream.changed.notify()
         return leg
@@ -164,7 +164,7 @@ class StreamRunner:
             return False
         stream.outbox.away(True)
         until = anyio.current_time() + again.seconds
-        stream.trouble = Trouble(failure=failure, again=again, until=until)
+        stream.pending_reconnect = PendingReconnect(failure=failure, again=again, until=until)
         stream.changed.notify()
         if again.waits_for_media:
             await stream.until(lambda: bool(stream.outbox.segments) or stream.is_asked_to_end)
@@ -231,7 +231,7 @@ class StreamRunner:
 
     async def _finish(self) -> None:
         stream = self._stream
-        stream.trouble = None
+        stream.pending_reconnect = None
         stream.is_asked_to_end = True  # whoever waits for room is told, and puts nothing any more
         stream.unsent = stream.outbox.clear()
         try:

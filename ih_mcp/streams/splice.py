@@ -7,7 +7,7 @@ they came, with the recorder's clock.
 
 from __future__ import annotations
 
-from .outbox import Outgoing
+from .outbox import QueuedSegment
 
 
 class Splice:
@@ -27,7 +27,7 @@ class Splice:
         """What to add to media times of the session to get those of the stream."""
         return (self.begins_seconds or 0.0) if self.is_rebased else 0.0
 
-    def fit(self, item: Outgoing) -> bytes | None:
+    def fit(self, item: QueuedSegment) -> bytes | None:
         """The bytes to send; None where a session cannot begin with it, so that it is left out."""
         if not self.is_begun:
             return self._begin(item)
@@ -35,7 +35,7 @@ class Splice:
             return item.rebased(self.shift_seconds, headed=False)
         return item.data
 
-    def _begin(self, item: Outgoing) -> bytes | None:
+    def _begin(self, item: QueuedSegment) -> bytes | None:
         if self._is_first:
             self.is_begun, self.begins_seconds = True, item.start_seconds
             return item.data

@@ -29,7 +29,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
     Args:
         now: Monotonic, in seconds.
     """
-    leg, pending = stream.leg, stream.trouble
+    leg, pending = stream.leg, stream.pending_reconnect
     failure = pending.failure if pending else stream.failure
     status = StreamStatus(
         state=stream.state.value,
@@ -185,7 +185,7 @@ def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
 
 def _what_now(stream: StreamFacts, now: float) -> str:
     """One sentence for who decides what to do; nothing where all goes well."""
-    if trouble := stream.trouble:
+    if trouble := stream.pending_reconnect:
         again = trouble.again
         if again.waits_for_media:
             return "Push the next segment: a new session opens with it; or end the stream."

@@ -13,11 +13,11 @@ from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace
 from ih_mcp.wire.messages import Close, Config, Configure
 
-from .config import Plan
+from .config import StreamConfig
 from .facts import Feeder, StreamFacts
-from .leg import Patience
-from .outbox import DEFAULT_MAX_BYTES, Outbox, Outgoing, Queued
-from .pacing import Held
+from .leg import SessionTimeouts
+from .outbox import DEFAULT_MAX_BYTES, Outbox, QueueBudget, QueuedSegment
+from .pacing import HeldSegment
 from .runner import StreamRunner
 from .status import StreamStatus
 from .status_report import notes, report_status
@@ -35,18 +35,20 @@ class Stream(StreamFacts):
     def __init__(
         self,
         stream_id: str,
-        plan: Plan,
+        plan: StreamConfig,
         *,
         log: StreamLog,
         opener: Opener,
-        patience: Patience | None = None,
+        timeouts: SessionTimeouts | None = None,
         max_outbox_bytes: int = DEFAULT_MAX_BYTES,
-        queued: Queued | None = None,
+        queued: QueueBudget | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         outbox = Outbox(max_outbox_bytes, queued=queued, keeps_sent=plan.resends)
         super().__init__(stream_id, plan, log=log, outbox=outbox)
-        self._runner = StreamRunner(self, opener, patience=patience or Patience(), chance=chance)
+        self._runner = StreamRunner(
+            self, opener, timeouts=timeouts or SessionTimeouts(), chance=chance
+        )
 
     async def run(self) -> None:
         """Carry the stream to its end; a failure is noted, not raised."""
@@ -68,7 +70,7 @@ class Stream(StreamFacts):
         await self.outbox.room(size)
         self.require_live()
 
-    async def put(self, segment: Outgoing) -> None:
+    async def put(self, segment: QueuedSegment) -> None:
         """Accept a segment, in order; waits for room in the outbox.
 
         Raises:
@@ -77,7 +79,7 @@ class Stream(StreamFacts):
         await self.room(len(segment.data))
         self.add(segment)
 
-    def add(self, segment: Outgoing) -> None:
+    def add(self, segment: QueuedSegment) -> None:
         """Accept a segment at once, where `room` was awaited before."""
         self.outbox.put(segment)
         self.clock_jumps += segment.clock_jumps
@@ -85,7 +87,7 @@ class Stream(StreamFacts):
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
         self.changed.notify()
 
-    def hold(self, held: Held | None) -> None:
+    def hold(self, held: HeldSegment | None) -> None:
         """Note which segment waits for its time; None where none waits."""
         if held != self.held:
             self.held = held

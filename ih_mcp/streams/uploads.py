@@ -47,7 +47,7 @@ _LOG = logging.getLogger("ih_mcp.streams")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class UploadRequest:
     """What is to be analysed, and how."""
 
     upload: UploadVersion
@@ -60,7 +60,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Analysis:
+class UploadAnalysis:
     """One upload of this process."""
 
     id: str
@@ -80,19 +80,21 @@ class Analysis:
         self.sent_bytes = size
 
 
-class Analyses:
+class UploadRegistry:
     """Uploads by id. Use `open_analyses`."""
 
     def __init__(self, journal: Journal, tasks: TaskGroup, *, poll_seconds: float) -> None:
         self._journal = journal
         self._tasks = tasks
         self._poll_seconds = poll_seconds
-        self._live: dict[str, Analysis] = {}
+        self._live: dict[str, UploadAnalysis] = {}
         self._unkept: dict[str, dict[str, object]] = {}
         """What is so of those whose end the journal did not take."""
         self._resuming = anyio.Lock()
 
-    async def start(self, request: Request, *, base_url: str, credential: Credential) -> Analysis:
+    async def start(
+        self, request: UploadRequest, *, base_url: str, credential: Credential
+    ) -> UploadAnalysis:
         """Send a file; goes on in the background.
 
         Raises:
@@ -107,7 +109,7 @@ class Analyses:
             facts["notes"] = request.notes
         analysis_id = f"{PREFIX}{secrets.token_hex(16)}"
         log = await self._journal.begin(analysis_id, facts)
-        analysis = Analysis(analysis_id, log, facts, notes=request.notes, size=request.size)
+        analysis = UploadAnalysis(analysis_id, log, facts, notes=request.notes, size=request.size)
         self._live[analysis_id] = analysis
 
         async def work(rest: Rest) -> None:
@@ -147,7 +149,7 @@ class Analyses:
         facts.pop("reason")
         base_url, credential = await reach()
         log = await self._journal.adopt(analysis_id)
-        analysis = self._live[analysis_id] = Analysis(analysis_id, log, facts)
+        analysis = self._live[analysis_id] = UploadAnalysis(analysis_id, log, facts)
 
         async def work(rest: Rest) -> None:
             require_job_id(job_id)  # it is from the disk, where an older version kept any
@@ -181,7 +183,7 @@ class Analyses:
 
     async def _carry(
         self,
-        analysis: Analysis,
+        analysis: UploadAnalysis,
         base_url: str,
         work: Callable[[Rest], Awaitable[None]],
     ) -> None:
@@ -197,7 +199,7 @@ class Analyses:
             with anyio.CancelScope(shield=True):
                 await self._finish(analysis)
 
-    async def _finish(self, analysis: Analysis) -> None:
+    async def _finish(self, analysis: UploadAnalysis) -> None:
         stopped = analysis.facts["state"] not in {"ended", "failed"}
         if stopped:  # cancelled: this process ends; what has a job can go on in a later one
             analysis.facts |= {"state": "failed", "reason": EndReason.HOST_STOPPED}
@@ -213,7 +215,7 @@ class Analyses:
 
     async def _take(
         self,
-        analysis: Analysis,
+        analysis: UploadAnalysis,
         reply: Reply,
         rest: Rest,
         credential: Credential,
@@ -232,7 +234,7 @@ class Analyses:
         return await self._ask(analysis, job.job_id, rest, credential)
 
     async def _ask(
-        self, analysis: Analysis, job_id: str, rest: Rest, credential: Credential
+        self, analysis: UploadAnalysis, job_id: str, rest: Rest, credential: Credential
     ) -> None:
         """Ask for a job until it is settled; a service that is busy is asked later."""
         pause = self._poll_seconds
@@ -243,7 +245,7 @@ class Analyses:
             except (ServiceError, TransportError) as exc:
                 if not exc.retry:
                     raise
-                pause = longer(pause, exc)  # skill v2 upload: 503 says retry
+                pause = longer_pause(pause, exc)  # skill v2 upload: 503 says retry
                 analysis.facts["error"] = error_to_json(exc)
                 continue
             pause = self._poll_seconds
@@ -252,7 +254,9 @@ class Analyses:
             if job.is_settled:
                 return await self._keep(analysis, reply, job)
 
-    async def _keep(self, analysis: Analysis, reply: Reply, job: UploadJob | None = None) -> None:
+    async def _keep(
+        self, analysis: UploadAnalysis, reply: Reply, job: UploadJob | None = None
+    ) -> None:
         try:
             body: str | bytes = reply.body.decode()
         except UnicodeDecodeError:
@@ -274,7 +278,7 @@ class Analyses:
         analysis.facts |= {"state": "failed", "reason": reason, "error": error_to_json(failed)}
 
 
-def longer(pause: float, error: IhMcpError) -> float:
+def longer_pause(pause: float, error: IhMcpError) -> float:
     """Seconds until a busy service is asked again: twice as long, or as long as it asks for."""
     asked = error.facts.get("retry_after_s")
     twice = min(2 * pause, _MOST_WAIT_SECONDS)
@@ -284,8 +288,8 @@ def longer(pause: float, error: IhMcpError) -> float:
 @asynccontextmanager
 async def open_analyses(
     journal: Journal, *, poll_seconds: float = POLL_SECONDS
-) -> AsyncIterator[Analyses]:
+) -> AsyncIterator[UploadRegistry]:
     """The uploads of this process; on leaving, what goes on is let go of, job ids are kept."""
     async with anyio.create_task_group() as tasks:
-        yield Analyses(journal, tasks, poll_seconds=poll_seconds)
+        yield UploadRegistry(journal, tasks, poll_seconds=poll_seconds)
         tasks.cancel_scope.cancel()

@@ -18,7 +18,7 @@ from ih_mcp.media.camera import record
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import PLATFORMS, Device, Input, read_inputs
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.streams.sources.camera import Waiting
+from ih_mcp.streams.sources.camera import NewestSegments
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from tests.forked import forked
 from tests.road.host import environment
@@ -137,7 +137,7 @@ def segment(start: float, *, headed: bool = False) -> Segment:
 
 
 def test_the_newest_is_kept_and_the_header_with_it() -> None:
-    waiting = Waiting(max_seconds=9)
+    waiting = NewestSegments(max_seconds=9)
     gone = [waiting.put(segment(at, headed=at == 0)) for at in (0, 3, 6, 9, 12)]
     assert gone == [0, 0, 0, 3, 3]
     assert [waiting.take().start_seconds for _ in range(3)] == [0, 9, 12]

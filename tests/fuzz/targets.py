@@ -21,8 +21,8 @@ from ih_mcp.journal.store import Batch, Entry, Store
 from ih_mcp.mcp_server.stdio import Incoming, make_errors
 from ih_mcp.media.containers.container import READERS, Reader
 from ih_mcp.media.recorder_chunks import Recording
-from ih_mcp.streams.outbox import Entry as Beginning
-from ih_mcp.streams.outbox import Outbox, Outgoing
+from ih_mcp.streams.outbox import Outbox, QueuedSegment
+from ih_mcp.streams.outbox import RandomAccessPoint as Beginning
 from ih_mcp.streams.splice import Splice
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Reading
@@ -267,12 +267,12 @@ def gap(data: bytes) -> None:
         if what < 2:
             body = bytes((len(came) + at) % 251 for at in range(size + 1))
             begins = Beginning(_HEADER, size * (step % 5) // 5) if what else None
-            outbox.put(Outgoing(body, entry=begins))
+            outbox.put(QueuedSegment(body, entry=begins))
             came += body
             waiting += 1
         elif what == 2 and waiting:
             item = outbox._items[0]
-            assert isinstance(item, Outgoing)
+            assert isinstance(item, QueuedSegment)
             was_begun = splice.is_begun
             sent = splice.fit(item)
             outbox.written()
@@ -280,7 +280,7 @@ def gap(data: bytes) -> None:
             went += _media_of(sent, item, is_start=not was_begun and not is_first)
         elif what == 3 and waiting:
             item = outbox._items[0]
-            assert isinstance(item, Outgoing)
+            assert isinstance(item, QueuedSegment)
             if item.entry and item.entry.offset and splice.is_begun:
                 outbox.part_head()
                 waiting += 1
@@ -290,7 +290,7 @@ def gap(data: bytes) -> None:
             waiting += outbox.put_back()
             went, has_replayed = b"", True
             splice, is_first = Splice(is_first=False), False
-        held = b"".join(item.data for item in outbox._items if isinstance(item, Outgoing))
+        held = b"".join(item.data for item in outbox._items if isinstance(item, QueuedSegment))
         assert outbox.bytes == outbox.queued.bytes == len(held)
         assert outbox.segments == waiting
         assert has_replayed or went + held == came
@@ -298,7 +298,7 @@ def gap(data: bytes) -> None:
     assert outbox.bytes == outbox.queued.bytes == 0
 
 
-def _media_of(sent: bytes | None, item: Outgoing, *, is_start: bool) -> bytes:
+def _media_of(sent: bytes | None, item: QueuedSegment, *, is_start: bool) -> bytes:
     """The media of a segment that was sent, or was left out as a session cannot begin with it."""
     if sent is None:
         assert is_start

@@ -173,7 +173,7 @@ async def test_a_header_that_is_left_out_is_told(caller: Caller) -> None:
 
 def test_numbers_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pushes, "_REMEMBERED", 3)
-    known = pushes.Pushes()
+    known = pushes.PushRecord()
     for number in range(1, 6):
         known.keep(bytes([number]), 1)
     assert [known.is_repeat(seq, bytes([seq])) for seq in (3, 4, 5, 6)] == [True, True, True, False]

@@ -34,9 +34,9 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.streams import leg
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.leg import Patience
-from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.leg import SessionTimeouts
+from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.endings import RetryPolicy
@@ -47,14 +47,14 @@ from .checker import History, Session, check, read_kept
 from .proxy import Proxy, open_proxy
 
 SEGMENT_SECONDS = 3
-HASTE = Patience(
+HASTE = SessionTimeouts(
     ready_seconds=0.5, quiet_seconds=0.5, drain_margin_seconds=0.5, goodbye_seconds=0.5
 )
 
 
 def test_how_long_anything_is_waited_for() -> None:
-    patience = Patience()
-    assert (patience.ready_seconds, patience.goodbye_seconds) == (15, 2)
+    timeouts = SessionTimeouts()
+    assert (timeouts.ready_seconds, timeouts.goodbye_seconds) == (15, 2)
     assert opener._OPEN_SECONDS == 10
     assert opener._KEEPALIVE_SECONDS == 20
     assert opener._CLOSE_SECONDS == 2
@@ -74,7 +74,7 @@ def keen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opener, "_PROGRESS_SECONDS", 0.6)
 
 
-def piece(number: int) -> Outgoing:
+def piece(number: int) -> QueuedSegment:
     """The segment of a file, from 0; every one begins with a key frame."""
     start = number * SEGMENT_SECONDS
 
@@ -82,11 +82,11 @@ def piece(number: int) -> Outgoing:
         at = start - origin_seconds
         return toy(at, at + SEGMENT_SECONDS, header=headed, level=100 + number)
 
-    return Outgoing(
+    return QueuedSegment(
         toy(start, start + SEGMENT_SECONDS, header=number == 0, level=100 + number),
         start,
         start + SEGMENT_SECONDS,
-        Entry(seconds=start),
+        RandomAccessPoint(seconds=start),
         rebased,
     )
 
@@ -116,7 +116,7 @@ class Road:
             for number in numbers:
                 await stream.put(piece(number))
                 with anyio.move_on_after(0.1):  # so that the service can say something about it
-                    await stream.until(lambda: stream.trouble is not None)
+                    await stream.until(lambda: stream.pending_reconnect is not None)
         except IhMcpError:
             return
         if ends:
@@ -153,10 +153,10 @@ async def streaming(
     async with open_journal(folder) as journal:
         stream = Stream(
             "st_1",
-            Plan(dialect=V1, base_url=url, reconnects=True, resends=resends),
+            StreamConfig(dialect=V1, base_url=url, reconnects=True, resends=resends),
             log=await journal.begin("st_1", {}),
             opener=counted,
-            patience=HASTE,
+            timeouts=HASTE,
             chance=lambda: chance,
         )
         stream.is_fed = True  # whoever feeds it knows where a session can begin
@@ -347,7 +347,7 @@ async def test_an_upgrade_that_may_work_later_is_tried_again(
 ) -> None:
     async with road({"at": "upgrade", "session": 1, **answer}) as made:
         if "retry_after" in answer:
-            await made.stream.until(lambda: made.stream.trouble is not None)
+            await made.stream.until(lambda: made.stream.pending_reconnect is not None)
             assert made.status["state"] == state, row
             assert 0.5 < made.status["retry_after_s"] <= 1
         await made.feed(range(2))
@@ -465,7 +465,7 @@ async def test_a_lost_connection_is_told_and_gone_on_with(
         if phase == "during drain":
             await made.over()
         else:
-            await stream.until(lambda: stream.trouble is not None or len(stream.legs) > 1)
+            await stream.until(lambda: stream.pending_reconnect is not None or len(stream.legs) > 1)
             made.proxy.heal()
             await made.feed(range(3, 5))
             await made.over()
@@ -498,7 +498,7 @@ async def test_n14_a_service_that_fails_is_tried_twice(road: Start) -> None:
 
 async def test_n15_a_busy_service_is_left_alone_for_five_seconds(road: Start) -> None:
     async with road({"at": "open", "error": "ih1003"}) as made:
-        await made.stream.until(lambda: made.stream.trouble is not None)
+        await made.stream.until(lambda: made.stream.pending_reconnect is not None)
         status = made.status
         assert 4 < status["retry_after_s"] <= 5
         made.stream.ask_to_end()
@@ -544,9 +544,9 @@ async def test_n20_a_peer_that_stops_reading_is_given_up_and_the_segment_is_unkn
         await made.feed(range(3), ends=False)
         await stream.until(lambda: stream.answered_seconds > 0)
         made.proxy.up.set(is_stalled=True)
-        big = Outgoing(b"x" * (12 * 2**20), 9, 12)
+        big = QueuedSegment(b"x" * (12 * 2**20), 9, 12)
         await stream.put(big)
-        await stream.until(lambda: stream.trouble is not None or len(stream.legs) > 1)
+        await stream.until(lambda: stream.pending_reconnect is not None or len(stream.legs) > 1)
         made.proxy.heal()
         assert stream.legs[0].receipts.counts()["unknown"] >= 1
         assert stream.legs[0].end
@@ -561,7 +561,7 @@ async def test_n21_a_slow_uplink_is_told_and_never_killed(road: Start) -> None:
         stream = made.stream
         await stream.opened()
         made.proxy.up.set(bytes_per_second=8 * 2**20)
-        await stream.put(Outgoing(piece(0).data + b" " * 12 * 2**20, 0, 0.1))
+        await stream.put(QueuedSegment(piece(0).data + b" " * 12 * 2**20, 0, 0.1))
         await stream.until(lambda: stream.was_sent)
         assert stream.leg
         assert stream.leg.is_behind
@@ -611,7 +611,7 @@ async def test_n31_an_error_alone_ends_nothing(road: Start) -> None:
 async def test_n32_an_idle_session_is_followed_when_there_is_media_again(road: Start) -> None:
     async with road(max_idle_seconds=1.0) as made:
         await made.feed([0], ends=False)
-        await made.stream.until(lambda: made.stream.trouble is not None)
+        await made.stream.until(lambda: made.stream.pending_reconnect is not None)
         assert made.status["state"] == "waiting"
         await anyio.sleep(0.3)
         assert len(made.opened) == 1

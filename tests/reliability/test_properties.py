@@ -32,7 +32,7 @@ from ih_mcp.media.admission import admit
 from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.net.opener import open_socket
 from ih_mcp.settings import read_settings
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import DIALECTS, V1
 from ih_mcp.wire.messages import Close, Configure, Ended
@@ -305,7 +305,7 @@ async def test_mutated_messages_of_the_service_are_kept_byte_for_byte(
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})
         stream = Stream(
-            "st_1", Plan(dialect=V1, base_url="http://h"), log=log, opener=service.opener
+            "st_1", StreamConfig(dialect=V1, base_url="http://h"), log=log, opener=service.opener
         )
         with anyio.fail_after(3000):
             async with anyio.create_task_group() as tasks:

@@ -37,7 +37,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.socket import Socket
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server.serve import RunningStandin, serve
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.sources.pushed import pushed_source
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V2
@@ -279,14 +279,14 @@ class Line:
         await self.go_on()
         self.services.gate = anyio.Event()
         await self.service.socket.abort()
-        await self.stream.until(lambda: self.stream.trouble is not None)
+        await self.stream.until(lambda: self.stream.pending_reconnect is not None)
         self.is_lost = True
 
     async def come_back(self) -> None:
         if self.is_lost:
             self.services.gate.set()
             self.service = await self.services.session(len(self.services.sessions))
-            await self.stream.until(lambda: self.stream.trouble is None)
+            await self.stream.until(lambda: self.stream.pending_reconnect is None)
             self.is_lost = False
 
 
@@ -309,7 +309,7 @@ async def test_stalls_and_lost_connections_neither_lose_nor_double_what_was_kept
         async with open_journal(Path(folder)) as journal:
             stream = Stream(
                 "st_1",
-                Plan(
+                StreamConfig(
                     dialect=V2,
                     base_url="http://h",
                     config=Config(audio_format=pcm_format(16_000)),

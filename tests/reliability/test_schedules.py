@@ -21,8 +21,8 @@ from ih_mcp.errors import IhMcpError, LocalProtocolError, TransportError
 from ih_mcp.journal import Entry as Kept
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.endings import EndReason
@@ -151,7 +151,7 @@ class World:
             peer.said += await service.say(Completed(service.session.segments))
 
 
-def media(kind: str, dice: Random) -> list[Outgoing]:
+def media(kind: str, dice: Random) -> list[QueuedSegment]:
     """A dozen segments of 3 s; the name of each stands in its bytes."""
     made = []
     for number in range(dice.randrange(1, 14)):
@@ -159,18 +159,20 @@ def media(kind: str, dice: Random) -> list[Outgoing]:
         is_key = number == 0 or dice.random() < 0.7
         if kind == "file":
             made.append(
-                Outgoing(
-                    name, start, start + 3, Entry(seconds=start) if is_key else None,
+                QueuedSegment(
+                    name, start, start + 3, RandomAccessPoint(seconds=start) if is_key else None,
                     partial(_rebased, name),
                 )
             )  # fmt: skip
         elif kind == "chunks":
             offset = 0 if number == 0 or not is_key else dice.randrange(3)
-            entry = Entry(HEADER, offset, start + offset) if is_key else None
+            entry = RandomAccessPoint(HEADER, offset, start + offset) if is_key else None
             data = (HEADER if number == 0 else b"") + b"." * offset + name
-            made.append(Outgoing(data, start, start + 3, Entry() if number == 0 else entry))
+            made.append(
+                QueuedSegment(data, start, start + 3, RandomAccessPoint() if number == 0 else entry)
+            )
         else:
-            made.append(Outgoing(name * 4_000, start, start + 3, Entry()))
+            made.append(QueuedSegment(name * 4_000, start, start + 3, RandomAccessPoint()))
     return made
 
 
@@ -193,7 +195,7 @@ async def play(dice: Random) -> None:
     polls: list[Poll] = []
     async with anyio.create_task_group() as tasks:
         world = World(dialect, dice, tasks)
-        plan = Plan(
+        plan = StreamConfig(
             dialect=dialect,
             base_url="http://h",
             reconnects=dice.random() < 0.9,
@@ -234,7 +236,7 @@ async def play(dice: Random) -> None:
     _adds_up(stream, taken)
 
 
-async def _send(stream: Stream, pieces: Sequence[Outgoing], dice: Random) -> int:
+async def _send(stream: Stream, pieces: Sequence[QueuedSegment], dice: Random) -> int:
     """Gives how many were taken."""
     stops = dice.random() < 0.1
     for number, piece in enumerate(pieces):

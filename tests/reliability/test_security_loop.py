@@ -29,8 +29,8 @@ from ih_mcp.journal import Entry as Kept
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
-from ih_mcp.streams.config import Plan as StreamPlan
-from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
@@ -64,7 +64,7 @@ async def streaming(
     """A stream into a hostile service, fed by hand."""
     async with open_registry(journal) as registry:
         with hostile(plan) as url:
-            to = StreamPlan(dialect=V1, base_url=url, reconnects=reconnects)
+            to = StreamConfig(dialect=V1, base_url=url, reconnects=reconnects)
             stream = await registry.start(to, opener)
             await stream.opened()
             yield stream
@@ -72,7 +72,7 @@ async def streaming(
 
 async def put(stream: Stream, count: int) -> None:
     for number in range(count):
-        await stream.put(Outgoing(b"x" * 100, float(number), number + 1.0))
+        await stream.put(QueuedSegment(b"x" * 100, float(number), number + 1.0))
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ async def test_s21_no_message_grown_from_a_grammar_holds_the_loop_long(journal: 
     rng, scored = dice("S21"), list[tuple[float, Grown]]()
     service = Service()
     async with open_registry(journal) as registry:
-        stream = await registry.start(StreamPlan(dialect=V1, base_url="http://h"), service.opener)
+        stream = await registry.start(StreamConfig(dialect=V1, base_url="http://h"), service.opener)
         await service.greet()
         await stream.opened()
         await put(stream, 60)
@@ -217,7 +217,9 @@ async def test_s27_a_limit_that_cannot_be_true_costs_no_session_and_no_memory(
     async with streaming(journal, plan, reconnects=True) as stream:
         for number in range(100):
             data = b"x" * 100
-            await stream.put(Outgoing(data, number, number + 1.0, Entry(seconds=float(number))))
+            await stream.put(
+                QueuedSegment(data, number, number + 1.0, RandomAccessPoint(seconds=float(number)))
+            )
         assert 2**25 <= stream.limits.max_segment_bytes <= 2**26
         record = stream.status().to_json()
         stream.ask_to_end()

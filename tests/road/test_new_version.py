@@ -17,10 +17,10 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server import app
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.registry import open_registry
-from ih_mcp.streams.sources.file import Source, feed
+from ih_mcp.streams.sources.file import FileSource, send_file
 from ih_mcp.wire import dialects
 from ih_mcp.wire.dialects import DIALECTS, V2, find_dialect
 
@@ -53,7 +53,7 @@ async def test_an_invented_version_goes_all_the_way_by_key_pair(
     monkeypatch.setattr(dialects, "DIALECTS", known)
     monkeypatch.setattr(app, "DIALECTS", known)
     facts = await probe(ffmpeg, dialogue)
-    source = Source(dialogue, facts, ffmpeg)
+    source = FileSource(dialogue, facts, ffmpeg)
     async with (
         standin(models=V3.models) as running,
         open_journal(tmp_path) as journal,
@@ -63,9 +63,9 @@ async def test_an_invented_version_goes_all_the_way_by_key_pair(
         credentials = Credentials(settings, always(running.url))
         bearer = await (await credentials.get_credential("v3")).bearer()
         stream = await registry.start(
-            Plan(dialect=find_dialect("v3"), base_url=running.url),
+            StreamConfig(dialect=find_dialect("v3"), base_url=running.url),
             partial(open_socket, bearer=bearer),
-            feed=partial(feed, source=source, pace=PaceName.FAST),
+            feed=partial(send_file, source=source, pace=PaceName.FAST),
         )
         await stream.until(lambda: False)
         page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)

@@ -15,8 +15,8 @@ from ih_mcp.errors import IhMcpError, ServiceError, TransportError
 from ih_mcp.journal import open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.rest import open_rest
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.error_catalog import (
@@ -44,11 +44,11 @@ async def meet(
         open_journal(folder) as journal,
         open_registry(journal) as registry,
     ):
-        plan = Plan(dialect=dialect, base_url=running.url)
+        plan = StreamConfig(dialect=dialect, base_url=running.url)
         stream = await registry.start(plan, partial(open_socket, bearer="ih_test"))
         await stream.opened()
         if not stream.is_over:
-            await stream.put(Outgoing(HEADER))
+            await stream.put(QueuedSegment(HEADER))
         stream.ask_to_end()
         await stream.until(lambda: False)
         page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)

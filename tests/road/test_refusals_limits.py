@@ -26,8 +26,8 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net.opener import open_socket
 from ih_mcp.standin.credential_store import Caps
 from ih_mcp.standin.server.serve import RunningStandin
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.sources.pushed import pushed_source
 from ih_mcp.streams.stream import Stream
@@ -127,7 +127,7 @@ async def opened(
     """A stream of our client, and what it keeps once it is over."""
     kept: list[str] = []
     async with open_journal(folder) as journal, open_registry(journal) as registry:
-        plan = Plan(dialect=dialect, base_url=running.url)
+        plan = StreamConfig(dialect=dialect, base_url=running.url)
         stream = await registry.start(plan, partial(open_socket, bearer=bearer))
         await stream.opened()
         yield stream, kept
@@ -153,7 +153,7 @@ async def test_what_breaks_a_limit_is_told_and_kept(
         bearer = await token(running, case.caps) if case.caps else "ih_test"
         async with opened(running, tmp_path, case.dialect, bearer) as (stream, kept):
             for segment in case.segments:
-                await stream.put(Outgoing(segment))
+                await stream.put(QueuedSegment(segment))
             if case.asks_to_end:
                 stream.ask_to_end()
         (session,) = running.recorder.sessions
@@ -192,7 +192,7 @@ async def test_far_above_the_limit_the_connection_is_lost(
 ) -> None:
     async with standin(*_OVERSTATED, max_segment_bytes=1_000) as running:
         async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
-            await stream.put(Outgoing(bytes(900_000)))
+            await stream.put(QueuedSegment(bytes(900_000)))
         (session,) = running.recorder.sessions
     assert kept == session.texts
     assert isinstance(stream.failure, TransportError)
@@ -208,7 +208,7 @@ async def test_a_codec_that_is_not_taken_is_told_and_ends_nothing(
     part_2 = (await anyio.run_process(command)).stdout
     async with standin() as running:
         async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
-            await stream.put(Outgoing(part_2))
+            await stream.put(QueuedSegment(part_2))
             stream.ask_to_end()
         (session,) = running.recorder.sessions
     assert kept == session.texts

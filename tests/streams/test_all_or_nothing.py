@@ -16,7 +16,7 @@ from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.ebml import Id
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.sources.pushed import NEEDED_BYTES, pushed_source
 from ih_mcp.streams.stream import Stream
@@ -59,7 +59,7 @@ async def running(
     services = Services(dialect)
     stream = Stream(
         "st_1",
-        Plan(dialect=dialect, base_url="http://h", config=config or Config()),
+        StreamConfig(dialect=dialect, base_url="http://h", config=config or Config()),
         log=await journal.begin("st_1", {}),
         opener=services.opener,
         max_outbox_bytes=max_outbox_bytes,

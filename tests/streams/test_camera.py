@@ -11,8 +11,13 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import read_inputs
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.sources.camera import MAX_WAITING_SECONDS, Camera, Waiting, feed_live
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.sources.camera import (
+    MAX_WAITING_SECONDS,
+    CameraSource,
+    NewestSegments,
+    send_camera,
+)
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
@@ -27,26 +32,26 @@ def segment(number: int, *, headed: bool = False) -> Segment:
 
 
 def test_the_oldest_goes_for_the_newest_and_how_much_is_told() -> None:
-    waiting = Waiting(max_seconds=6)
+    waiting = NewestSegments(max_seconds=6)
     assert [waiting.put(segment(n)) for n in range(4)] == [0, 0, 3, 3]
     assert [waiting.take().start_seconds, waiting.take().start_seconds] == [6, 9]
 
 
 def test_the_one_with_the_header_stays() -> None:
-    waiting = Waiting(max_seconds=6)
+    waiting = NewestSegments(max_seconds=6)
     gone = [waiting.put(segment(n, headed=n == 0)) for n in range(4)]
     assert gone == [0, 0, 3, 3]
     assert [waiting.take().start_seconds, waiting.take().start_seconds] == [0, 9]
 
 
 def test_one_segment_may_wait_however_long_it_is() -> None:
-    waiting = Waiting(max_seconds=1)
+    waiting = NewestSegments(max_seconds=1)
     assert waiting.put(segment(0)) == 0
 
 
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_who_sends_waits_for_the_next_or_the_end(is_first: bool) -> None:
-    waiting = Waiting()
+    waiting = NewestSegments()
     heads: list[Segment | None] = []
 
     async def wait() -> None:
@@ -69,13 +74,13 @@ async def recording(
 ) -> AsyncIterator[Stream]:
     async with open_journal(folder) as journal:
         log = await journal.begin("st_1", {})
-        plan = Plan(dialect=V1, base_url="http://h")
+        plan = StreamConfig(dialect=V1, base_url="http://h")
         stream = Stream("st_1", plan, log=log, opener=service.opener)
-        camera = Camera(inputs=read_inputs(inputs), ffmpeg=ffmpeg)
+        camera = CameraSource(inputs=read_inputs(inputs), ffmpeg=ffmpeg)
         fed = anyio.Event()
 
         async def work() -> None:
-            await feed_live(stream, camera)
+            await send_camera(stream, camera)
             fed.set()
 
         with anyio.fail_after(15):

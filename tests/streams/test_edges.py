@@ -15,8 +15,8 @@ import pytest
 from ih_mcp.errors import CallerError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.socket import Socket, SocketClosed
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Entry, Outgoing, Queued
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueueBudget, QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
@@ -25,7 +25,7 @@ from ih_mcp.wire.messages import Closing, Completed, Config, Ended, Error, Readi
 
 from .test_legs import HEAD, Services, chunk, cut, gaps, greet_for, over, running
 
-PLAN = Plan(dialect=V1, base_url="http://h")
+PLAN = StreamConfig(dialect=V1, base_url="http://h")
 BIG = "1" + "0" * 400
 
 
@@ -91,7 +91,7 @@ async def test_an_old_error_does_not_explain_a_later_close(
         await first.say(Reading("signal.detected", {"start": 5}))
         await stream.until(lambda: stream.answered_seconds == 5)
         await first.socket.close(code, "restart")
-        await stream.until(lambda: stream.trouble is not None or len(stream.legs) == 2)
+        await stream.until(lambda: stream.pending_reconnect is not None or len(stream.legs) == 2)
         assert not stream.is_over
 
 
@@ -107,7 +107,7 @@ async def test_an_error_that_ends_sessions_is_believed_before_the_code_1000(
         first = await services.session(0, greets=greets)
         await first.say(Error(code=error, message="why"))
         await first.socket.close(1000)
-        await stream.until(lambda: stream.trouble is not None or len(stream.legs) == 2)
+        await stream.until(lambda: stream.pending_reconnect is not None or len(stream.legs) == 2)
         assert stream.state.value == state
     if state == "failed":
         assert stream.status().to_json()["error"]["server_code"] == error  # type: ignore[index]
@@ -128,7 +128,7 @@ async def test_an_end_that_nobody_asked_for_is_the_services(journal: Journal) ->
 async def test_who_waits_for_room_when_a_stream_ends_is_told_and_nothing_stays(
     journal: Journal,
 ) -> None:
-    services, queued, taken = Services(), Queued(1000), 0
+    services, queued, taken = Services(), QueueBudget(1000), 0
     log = await journal.begin("st_1", {})
     stream = Stream(
         "st_1", PLAN, log=log, opener=services.opener, max_outbox_bytes=10, queued=queued
@@ -138,7 +138,7 @@ async def test_who_waits_for_room_when_a_stream_ends_is_told_and_nothing_stays(
         nonlocal taken
         try:
             while True:
-                await stream.put(Outgoing(b"x" * 10))
+                await stream.put(QueuedSegment(b"x" * 10))
                 taken += 1
         except StreamEndedError:
             return
@@ -219,7 +219,7 @@ async def test_a_mistake_of_ours_fails_the_stream_by_name(journal: Journal) -> N
         await first.hear()
         await first.socket.abort()
         await services.session(1)
-        await stream.put(Outgoing(b"b", 1, 2, Entry(seconds=1), broken))
+        await stream.put(QueuedSegment(b"b", 1, 2, RandomAccessPoint(seconds=1), broken))
         await stream.until(lambda: False)
         assert stream.status().reason == "internal"
 
@@ -284,11 +284,13 @@ async def test_samples_count_from_zero_in_each_session(journal: Journal) -> None
     async with running(journal, services) as stream:
         first = await services.session(0)
         for start in (0.0, 3.0):
-            await stream.put(Outgoing(b"s", start, start + 3, Entry(), counts_from_zero=True))
+            await stream.put(
+                QueuedSegment(b"s", start, start + 3, RandomAccessPoint(), counts_from_zero=True)
+            )
             await first.hear()
         await first.socket.abort()
         second = await services.session(1)
-        await stream.put(Outgoing(b"s", 6.0, 9.0, Entry(), counts_from_zero=True))
+        await stream.put(QueuedSegment(b"s", 6.0, 9.0, RandomAccessPoint(), counts_from_zero=True))
         await second.hear()
         await second.say(Reading("signal.detected", {"start": 1.0}))
         await stream.until(lambda: stream.answered_seconds == 7.0)
@@ -335,10 +337,12 @@ async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal:
     async with running(journal, services, resends=True) as stream:
         first = await services.session(0, greets=False)
         await greet_for(first, 1)
-        await stream.put(Outgoing(b"0", entry=Entry(), counts_from_zero=True))  # no answer names it
+        await stream.put(
+            QueuedSegment(b"0", entry=RandomAccessPoint(), counts_from_zero=True)
+        )  # no answer names it
         await first.hear()
         await anyio.sleep(1)
-        await stream.put(Outgoing(b"1", entry=Entry(), counts_from_zero=True))
+        await stream.put(QueuedSegment(b"1", entry=RandomAccessPoint(), counts_from_zero=True))
         await first.drain()
         second = await services.session(1)
         assert await second.hear() == b"1"
@@ -367,7 +371,7 @@ async def test_what_a_session_that_would_not_drain_got_is_sent_again_in_the_next
         await first.hear()  # the wish to end
         await first.say('{"type":"session.closing","data":{"max_drain_seconds":0}}')
         assert stream.leg
-        stream.leg._patience = replace(stream.leg._patience, drain_margin_seconds=0.1)
+        stream.leg._timeouts = replace(stream.leg._timeouts, drain_margin_seconds=0.1)
         stream.leg._moved.notify()
         second = await services.session(1)
         assert [await second.hear(), await second.hear()] == [HEAD + b"0@0", b"1@1"]
@@ -396,7 +400,7 @@ async def test_samples_without_times_are_sent_again_too(journal: Journal) -> Non
     services = Services()
     async with running(journal, services, resends=True) as stream:
         first = await services.session(0)
-        await stream.put(Outgoing(b"pcm", entry=Entry(), counts_from_zero=True))
+        await stream.put(QueuedSegment(b"pcm", entry=RandomAccessPoint(), counts_from_zero=True))
         await first.hear()
         await stream.until(lambda: stream.was_sent)
         await first.socket.abort()
@@ -427,7 +431,7 @@ async def test_idle_ends_use_up_no_budget(journal: Journal) -> None:
             await stream.until(lambda n=number: stream.answered_seconds == n + 0.5)  # type: ignore[misc]
             await session.say(Error(code="ih6003", message="Idle."))
             await session.socket.close(1001)
-            await stream.until(lambda: stream.trouble is not None)
+            await stream.until(lambda: stream.pending_reconnect is not None)
             assert not stream.is_over
             await stream.put(cut(b"x", number + 1))
     assert math.isfinite(stream.answered_seconds)
@@ -520,7 +524,7 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
             await real(data)
 
         monkeypatch.setattr(first.client, "send_segment", slow)
-        await stream.put(Outgoing(b"a", 0, 0.001))
+        await stream.put(QueuedSegment(b"a", 0, 0.001))
         await anyio.wait_all_tasks_blocked()
         await anyio.sleep(0.01)  # longer than the segment lasts
         gate.set()
@@ -528,6 +532,6 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
         assert stream.status().what_now == (
             "Falling behind: the uplink is slower than the video. Lower its bit rate."
         )
-        await stream.put(Outgoing(b"b", 0.001, 100))
+        await stream.put(QueuedSegment(b"b", 0.001, 100))
         await first.hear()
         assert "what_now" not in stream.status().to_json()

@@ -10,7 +10,7 @@ import pytest
 
 from ih_mcp.errors import MediaError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.streams.receipts import Receipts
+from ih_mcp.streams.receipts import SegmentLedger
 from ih_mcp.streams.uploads import open_analyses
 from ih_mcp.wire.messages import Completed
 
@@ -30,7 +30,7 @@ async def test_a_feed_that_fails_while_reconnecting_still_has_what_waits_sent(
         await first.hear()
         services.refuses = 1  # so that the failure finds it without a connection
         await first.socket.abort()
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         await stream.put(cut(b"bb", 1))
         stream.fail(MediaError("the file breaks off", code="bad_media", help="Repair it."))
         second = await services.session(1)
@@ -59,7 +59,7 @@ async def test_an_upload_that_is_left_is_written_down_as_stopped(
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_completed_segment_without_times_answers_no_second(number: int) -> None:
-    receipts = Receipts()
+    receipts = SegmentLedger()
     receipts.sent(1000)
     receipts.sent(1000)
     receipts.note(Completed(number))

@@ -17,9 +17,9 @@ from ih_mcp.cli.stream import print_held_segments
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.pacing import PaceName
-from ih_mcp.streams.sources.file import RAW_HERTZ, Source, feed
+from ih_mcp.streams.sources.file import RAW_HERTZ, FileSource, send_file
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1, V2
 from ih_mcp.wire.messages import Config, Reading, pcm_format
@@ -35,15 +35,15 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 @pytest.fixture
-async def source(ffmpeg: Ffmpeg, dialogue: Path) -> Source:
-    return Source(dialogue, await probe(ffmpeg, dialogue), ffmpeg)
+async def source(ffmpeg: Ffmpeg, dialogue: Path) -> FileSource:
+    return FileSource(dialogue, await probe(ffmpeg, dialogue), ffmpeg)
 
 
 @asynccontextmanager
 async def feeding(
     journal: Journal,
     services: Services,
-    source: Source,
+    source: FileSource,
     pace: PaceName = PaceName.FAST,
     *,
     drops_nothing: bool = False,
@@ -51,7 +51,7 @@ async def feeding(
     config = Config(audio_format=pcm_format(RAW_HERTZ)) if source.is_raw else Config()
     stream = Stream(
         "st_1",
-        Plan(
+        StreamConfig(
             dialect=services.dialect,
             base_url="http://h",
             config=config,
@@ -65,7 +65,7 @@ async def feeding(
     fed = anyio.Event()
 
     async def work() -> None:
-        await feed(stream, source, pace=pace)
+        await send_file(stream, source, pace=pace)
         fed.set()
 
     with anyio.fail_after(15):
@@ -77,7 +77,9 @@ async def feeding(
             tasks.cancel_scope.cancel()
 
 
-async def test_all_of_a_file_is_sent_and_the_stream_ended(journal: Journal, source: Source) -> None:
+async def test_all_of_a_file_is_sent_and_the_stream_ended(
+    journal: Journal, source: FileSource
+) -> None:
     services = Services()
     async with feeding(journal, services, source) as stream:
         first = await services.session(0)
@@ -89,7 +91,7 @@ async def test_all_of_a_file_is_sent_and_the_stream_ended(journal: Journal, sour
 
 
 async def test_a_session_in_the_middle_begins_with_a_header_and_no_packet_is_lost(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services()
     async with feeding(journal, services, source, PaceName.AUTO) as stream:
@@ -112,10 +114,10 @@ async def test_a_session_in_the_middle_begins_with_a_header_and_no_packet_is_los
 
 
 async def test_its_sound_alone_is_sent_where_samples_are_wanted(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services(V2)
-    raw = Source(source.path, source.facts, source.ffmpeg, is_raw=True)
+    raw = FileSource(source.path, source.facts, source.ffmpeg, is_raw=True)
     async with feeding(journal, services, raw) as stream:
         first = await services.session(0)
         await first.drain()
@@ -125,13 +127,13 @@ async def test_its_sound_alone_is_sent_where_samples_are_wanted(
 
 
 async def test_a_file_that_cannot_be_read_to_its_end_is_told_and_the_rest_is_drained(
-    journal: Journal, source: Source, tmp_path: Path
+    journal: Journal, source: FileSource, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"
     data = source.path.read_bytes()
     broken.write_bytes(data[:1_000])
     services = Services()
-    wrong = Source(broken, source.facts, source.ffmpeg)
+    wrong = FileSource(broken, source.facts, source.ffmpeg)
     async with feeding(journal, services, wrong) as stream:
         first = await services.session(0)
         await first.drain()
@@ -141,7 +143,7 @@ async def test_a_file_that_cannot_be_read_to_its_end_is_told_and_the_rest_is_dra
 
 
 async def test_a_stream_that_is_over_before_it_opens_is_fed_nothing(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services(V1)
     async with feeding(journal, services, source) as stream:
@@ -153,7 +155,7 @@ async def test_a_stream_that_is_over_before_it_opens_is_fed_nothing(
 
 
 async def test_what_is_far_ahead_of_the_answers_waits_for_the_next_one(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services()
     async with feeding(journal, services, source, PaceName.AUTO) as stream:
@@ -169,7 +171,7 @@ async def test_what_is_far_ahead_of_the_answers_waits_for_the_next_one(
 
 
 async def test_where_nothing_is_dropped_each_segment_waits_for_the_one_before_to_be_read(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services()
     async with feeding(journal, services, source, PaceName.AUTO, drops_nothing=True) as stream:
@@ -186,7 +188,7 @@ async def test_where_nothing_is_dropped_each_segment_waits_for_the_one_before_to
 
 
 async def test_where_nothing_is_dropped_a_new_session_goes_on_with_what_it_was_not_sent(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services()
     async with feeding(journal, services, source, PaceName.AUTO, drops_nothing=True) as stream:
@@ -204,7 +206,7 @@ async def test_where_nothing_is_dropped_a_new_session_goes_on_with_what_it_was_n
 
 
 async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
-    journal: Journal, source: Source
+    journal: Journal, source: FileSource
 ) -> None:
     services = Services()
     async with feeding(journal, services, source, PaceName.REALTIME) as stream:
@@ -221,9 +223,9 @@ def zoo(tmp_path: Path) -> Zoo:
     return Zoo(imageio_ffmpeg.get_ffmpeg_exe(), tmp_path.resolve())
 
 
-async def made_of(ffmpeg: Ffmpeg, zoo: Zoo, name: str) -> Source:
+async def made_of(ffmpeg: Ffmpeg, zoo: Zoo, name: str) -> FileSource:
     path = zoo(name)
-    return Source(path, await probe(ffmpeg, path), ffmpeg)
+    return FileSource(path, await probe(ffmpeg, path), ffmpeg)
 
 
 async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(

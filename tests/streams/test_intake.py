@@ -10,7 +10,7 @@ import pytest
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import READERS
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.streams.sources.pushed import Intake
+from ih_mcp.streams.sources.pushed import SegmentIntake
 from ih_mcp.wire.dialects import Framing
 
 MADE = {
@@ -32,7 +32,7 @@ RECORDINGS = [
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_browsers_chunks_go_out_byte_for_byte(name: str, shared_media: Path) -> None:
-    intake = Intake(Framing.CONTINUED)
+    intake = SegmentIntake(Framing.CONTINUED)
     came = chunks(shared_media, name)
     sent = [taken for chunk in came if (taken := intake.take(chunk))]
     if rest := intake.finish():
@@ -45,7 +45,7 @@ def test_a_browsers_chunks_go_out_byte_for_byte(name: str, shared_media: Path) -
 
 
 def test_raw_samples_may_be_cut_anywhere() -> None:
-    intake = Intake(Framing.CONTINUED, is_raw=True)
+    intake = SegmentIntake(Framing.CONTINUED, is_raw=True)
     taken = intake.take(b"\x01")
     assert taken is not None
     assert taken.data == b"\x01"
@@ -55,18 +55,18 @@ def test_raw_samples_may_be_cut_anywhere() -> None:
 
 def test_a_recording_without_its_header_is_refused() -> None:
     with pytest.raises(MediaError, match="begins without a container header") as refused:
-        Intake(Framing.CONTINUED).take(b"\x00" * 100)
+        SegmentIntake(Framing.CONTINUED).take(b"\x00" * 100)
     assert refused.value.code == "no_header"
 
 
 def test_too_little_to_tell_what_it_is_is_let_go() -> None:
-    intake = Intake(Framing.CONTINUED)
+    intake = SegmentIntake(Framing.CONTINUED)
     assert intake.take(b"\x1a") is None
     assert intake.finish() is None
 
 
 def test_where_segments_stand_alone_a_chunk_that_cannot_is_refused(shared_media: Path) -> None:
-    intake = Intake(Framing.WHOLE)
+    intake = SegmentIntake(Framing.WHOLE)
     first, second = chunks(shared_media, "chromium-vp8-3s")[:2]
     taken = intake.take(first)
     assert taken is not None
@@ -79,7 +79,7 @@ def test_where_segments_stand_alone_a_chunk_that_cannot_is_refused(shared_media:
 def test_where_segments_stand_alone_the_header_is_put_before_a_fragment(
     shared_media: Path,
 ) -> None:
-    intake = Intake(Framing.WHOLE)
+    intake = SegmentIntake(Framing.WHOLE)
     header, fragment, *_ = chunks(shared_media, "chromium-mp4-3s")
     assert intake.take(header) is None
     first = intake.take(fragment)
@@ -111,7 +111,7 @@ def test_what_is_recorded_goes_out_byte_for_byte_and_tells_where_another_session
 ) -> None:
     container, parts = made
     whole = b"".join(parts)
-    intake = Intake(Framing.CONTINUED)
+    intake = SegmentIntake(Framing.CONTINUED)
     sent = [
         taken for at in range(0, len(whole), 999) if (taken := intake.take(whole[at : at + 999]))
     ]
@@ -132,7 +132,7 @@ def test_where_segments_stand_alone_each_part_gets_the_header(
     made: tuple[str, list[bytes]],
 ) -> None:
     _, (header, first, second, *_) = made
-    intake = Intake(Framing.WHOLE)
+    intake = SegmentIntake(Framing.WHOLE)
     assert intake.take(header) is None
     for number, part in enumerate((first, second)):
         taken = intake.take(part)
@@ -144,7 +144,7 @@ def test_where_segments_stand_alone_each_part_gets_the_header(
 
 def test_where_segments_stand_alone_a_torn_part_is_refused(made: tuple[str, list[bytes]]) -> None:
     _, (header, first, second, *_) = made
-    intake = Intake(Framing.WHOLE)
+    intake = SegmentIntake(Framing.WHOLE)
     assert intake.take(header + first) is not None
     with pytest.raises(MediaError, match="cannot be decoded alone") as refused:
         intake.take(second[:-20])

@@ -15,8 +15,8 @@ from ih_mcp.errors import JournalError, TransportError
 from ih_mcp.journal import Journal, StreamLog, open_journal
 from ih_mcp.net.retry import RetryBudget
 from ih_mcp.net.socket import Socket
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from ih_mcp.wire.messages import Completed, Config, Ended, Error, Reading, Ready
@@ -81,7 +81,7 @@ async def running(
     """A stream that runs while the block does, bounded in time."""
     stream = Stream(
         "st_1",
-        Plan(
+        StreamConfig(
             dialect=services.dialect,
             base_url="http://h",
             config=config or Config(),
@@ -100,21 +100,23 @@ async def running(
             tasks.cancel_scope.cancel()
 
 
-def chunk(data: bytes, start: float, *, key: int | None = None) -> Outgoing:
+def chunk(data: bytes, start: float, *, key: int | None = None) -> QueuedSegment:
     """One second of a recorder; `key` is where in it a key frame begins."""
-    entry = None if key is None else Entry(HEAD, key, start + key / 10)
+    entry = None if key is None else RandomAccessPoint(HEAD, key, start + key / 10)
     if data.startswith(HEAD):
-        entry = Entry(seconds=start)
-    return Outgoing(data, start, start + 1, entry)
+        entry = RandomAccessPoint(seconds=start)
+    return QueuedSegment(data, start, start + 1, entry)
 
 
-def cut(data: bytes, start: float, *, is_key: bool = True) -> Outgoing:
+def cut(data: bytes, start: float, *, is_key: bool = True) -> QueuedSegment:
     """One second of a file."""
 
     def rebased(origin_seconds: float, *, headed: bool) -> bytes:
         return b"%s%s@%d" % (HEAD if headed else b"", data, start - origin_seconds)
 
-    return Outgoing(data, start, start + 1, Entry(seconds=start) if is_key else None, rebased)
+    return QueuedSegment(
+        data, start, start + 1, RandomAccessPoint(seconds=start) if is_key else None, rebased
+    )
 
 
 async def over(stream: Stream) -> None:
@@ -227,7 +229,7 @@ async def test_while_there_is_no_connection_the_state_says_so_and_little_more_is
         await first.hear()
         services.refuses = 99
         await first.socket.abort()
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         record = stream.status().to_json()
         assert (record["state"], record["reason"]) == ("reconnecting", "connection_lost")
         assert record["retryable"] is True
@@ -251,7 +253,7 @@ async def test_a_stream_that_was_stopped_opens_no_other_session(journal: Journal
     async with running(journal, services, chance=1.0) as stream:
         first = await services.session(0)
         await first.socket.abort()
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         stream.ask_to_end()
         await over(stream)
     assert len(services.sessions) == 1
@@ -321,7 +323,7 @@ async def test_a_recording_without_a_known_header_is_not_gone_on_with(
     async with running(journal, services, reconnects=reconnects) as stream:
         stream.is_fed = not reconnects
         first = await services.session(0)
-        await stream.put(Outgoing(b"RIFF"))
+        await stream.put(QueuedSegment(b"RIFF"))
         await first.hear()
         await first.socket.abort()
         await over(stream)
@@ -333,7 +335,7 @@ async def test_v0_segments_stand_alone_so_any_of_them_begins_a_session(journal: 
     services = Services(V0)
     async with running(journal, services) as stream:
         first = await services.session(0)
-        whole = [Outgoing(bytes([n]) * 20_000, entry=Entry()) for n in range(3)]
+        whole = [QueuedSegment(bytes([n]) * 20_000, entry=RandomAccessPoint()) for n in range(3)]
         await stream.put(whole[0])
         await first.hear()
         await first.socket.abort()
@@ -368,7 +370,7 @@ async def test_an_unreachable_service_is_tried_again_before_the_first_session(
     services = Services()
     services.refuses = 2
     async with running(journal, services) as stream:
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         assert stream.state.value == "connecting"
         first = await services.session(0)
         await stream.put(cut(b"x", 0))
@@ -397,7 +399,7 @@ async def test_a_session_that_was_idle_too_long_is_followed_with_the_next_segmen
         await first.hear()
         await first.say(Error(code="ih6003", message="Idle."))
         await first.socket.close(1001)
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         record = stream.status().to_json()
         assert record["state"] == "waiting"
         assert record["what_now"] == (
@@ -416,7 +418,7 @@ async def test_an_idle_stream_that_is_ended_while_it_waits_did_not_fail(journal:
         first = await services.session(0)
         await first.say(Error(code="ih6003", message="Idle."))
         await first.socket.close(1001)
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         stream.ask_to_end()
         await over(stream)
     assert stream.state.value == "ended"

@@ -3,12 +3,12 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ih_mcp.streams.outbox import AWAY_BYTES, Entry, Outbox, Outgoing, Queued
+from ih_mcp.streams.outbox import AWAY_BYTES, Outbox, QueueBudget, QueuedSegment, RandomAccessPoint
 from ih_mcp.wire.messages import Close
 
 
-def segment(size: int, end: float | None = None) -> Outgoing:
-    return Outgoing(b"x" * size, None, end)
+def segment(size: int, end: float | None = None) -> QueuedSegment:
+    return QueuedSegment(b"x" * size, None, end)
 
 
 def test_an_empty_outbox_takes_any_segment_and_a_full_one_none() -> None:
@@ -20,7 +20,7 @@ def test_an_empty_outbox_takes_any_segment_and_a_full_one_none() -> None:
 
 
 async def test_many_outboxes_share_what_may_wait_and_none_is_starved() -> None:
-    queued = Queued(10)
+    queued = QueueBudget(10)
     full, other = Outbox(10, queued=queued), Outbox(10, queued=queued)
     full.put(segment(9))
     assert other.has_room(8)  # its first one
@@ -70,7 +70,7 @@ def test_what_was_sent_is_kept_only_where_asked_and_until_it_is_settled() -> Non
 
 
 def test_what_all_outboxes_keep_to_send_again_is_bounded_too() -> None:
-    queued = Queued(100)
+    queued = QueueBudget(100)
     first, second = (Outbox(100, queued=queued, keeps_sent=True) for _ in range(2))
     for outbox in (first, second, second, second):
         outbox.put(segment(40))
@@ -88,7 +88,7 @@ def test_what_all_outboxes_keep_to_send_again_is_bounded_too() -> None:
 
 def test_a_segment_is_parted_where_a_session_can_begin() -> None:
     outbox = Outbox()
-    outbox.put(Outgoing(b"oldNEW", 0.0, 3.0, Entry(b"H", 3, 1.5)))
+    outbox.put(QueuedSegment(b"oldNEW", 0.0, 3.0, RandomAccessPoint(b"H", 3, 1.5)))
     outbox.part_head()
     assert outbox.segments == 2
     assert outbox.bytes == 6
@@ -96,6 +96,8 @@ def test_a_segment_is_parted_where_a_session_can_begin() -> None:
 
 @pytest.mark.parametrize("offset", [0, 3])
 def test_both_parts_are_all_of_it(offset: int) -> None:
-    before, after = Outgoing(b"oldNEW", 0.0, 3.0, Entry(b"H", offset, 1.5)).parted()
+    before, after = QueuedSegment(
+        b"oldNEW", 0.0, 3.0, RandomAccessPoint(b"H", offset, 1.5)
+    ).parted()
     assert before.data + after.data == b"oldNEW"
-    assert after.entry == Entry(b"H", 0, 1.5)
+    assert after.entry == RandomAccessPoint(b"H", 0, 1.5)

@@ -10,8 +10,8 @@ import pytest
 
 from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.streams.config import Plan
-from ih_mcp.streams.outbox import Queued
+from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueueBudget
 from ih_mcp.streams.sources.pushed import pushed_source
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
@@ -31,11 +31,15 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 @asynccontextmanager
 async def running(
-    journal: Journal, services: Services, queued: Queued | None = None, *, reconnects: bool = False
+    journal: Journal,
+    services: Services,
+    queued: QueueBudget | None = None,
+    *,
+    reconnects: bool = False,
 ) -> AsyncIterator[Stream]:
     stream = Stream(
         "st_1",
-        Plan(dialect=V1, base_url="http://h", reconnects=reconnects),
+        StreamConfig(dialect=V1, base_url="http://h", reconnects=reconnects),
         log=await journal.begin("st_1", {}),
         opener=services.opener,
         max_outbox_bytes=100,
@@ -110,7 +114,7 @@ async def test_a_segment_that_the_service_would_refuse_is_not_sent(journal: Jour
 async def test_where_other_streams_hold_all_the_room_it_is_refused_at_once(
     journal: Journal,
 ) -> None:
-    queued, services = Queued(60), Services()
+    queued, services = QueueBudget(60), Services()
     async with running(journal, services, queued) as stream:
         first = await services.session(0)
         first.client._room = 0  # nothing is taken from it
@@ -139,7 +143,7 @@ async def test_without_a_connection_two_segments_are_taken_and_the_next_is_told(
         first = await services.session(0)
         services.refuses = 99
         await first.socket.abort()
-        await stream.until(lambda: stream.trouble is not None)
+        await stream.until(lambda: stream.pending_reconnect is not None)
         assert await pushed_source(stream).push(WAV)
         assert await pushed_source(stream).push(b"x")
         error = await refused(stream, b"y", seconds=0.01)

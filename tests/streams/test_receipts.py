@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import tracemalloc
 
-from ih_mcp.streams.receipts import Line, Receipt, Receipts
+from ih_mcp.streams.receipts import Receipt, SegmentLedger, SegmentReceipt
 from ih_mcp.wire.messages import Completed, Ended, Error, Processing, Reading
 from ih_mcp.wire.progress import MAX_ITEMS
 
 
-def sent(*ends: float | None) -> Receipts:
+def sent(*ends: float | None) -> SegmentLedger:
     """Segments of three seconds that end there, or have no times."""
-    receipts = Receipts()
+    receipts = SegmentLedger()
     for end in ends:
         start = None if end is None else end - 3
         receipts.sent(1000, start_seconds=start, end_seconds=end)
     return receipts
 
 
-def told(receipts: Receipts) -> list[str]:
+def told(receipts: SegmentLedger) -> list[str]:
     return [receipts.line(number).receipt.value for number in range(1, len(receipts) + 1)]
 
 
 def test_a_line_is_what_was_written() -> None:
     receipts = sent(3.0, None)
-    assert receipts.line(1) == Line(1, 1000, 0.0, 3.0, Receipt.SENT)
-    assert receipts.line(2) == Line(2, 1000, None, None, Receipt.SENT)
+    assert receipts.line(1) == SegmentReceipt(1, 1000, 0.0, 3.0, Receipt.SENT)
+    assert receipts.line(2) == SegmentReceipt(2, 1000, None, None, Receipt.SENT)
 
 
 def test_each_segment_has_its_own_last_word() -> None:

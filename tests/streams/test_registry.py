@@ -9,14 +9,14 @@ import pytest
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.registry import Registry, open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 
 from .service import Service
 
-PLAN = Plan(dialect=V1, base_url="http://h", label="call")
+PLAN = StreamConfig(dialect=V1, base_url="http://h", label="call")
 
 
 @asynccontextmanager

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, StreamEndedError, TransportError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.socket import Socket
-from ih_mcp.streams.config import Plan
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.facts import StreamState
-from ih_mcp.streams.leg import Patience
-from ih_mcp.streams.outbox import Outgoing
+from ih_mcp.streams.leg import SessionTimeouts
+from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Completed, Config, Ended, Error, Processing, Reading, Updated
 
 from .service import Service
 
-HASTE = Patience(
+HASTE = SessionTimeouts(
     ready_seconds=0.2, quiet_seconds=0.2, drain_margin_seconds=0.1, goodbye_seconds=0.2
 )
 
@@ -41,17 +41,17 @@ async def running(
     dialect: Dialect = V1,
     *,
     config: Config | None = None,
-    patience: Patience | None = None,
+    timeouts: SessionTimeouts | None = None,
     max_outbox_bytes: int = 2**20,
 ) -> AsyncIterator[Stream]:
     """A stream that runs while the block does, bounded in time."""
     log = await journal.begin("st_1", {})
     stream = Stream(
         "st_1",
-        Plan(dialect=dialect, base_url="http://h", config=config or Config()),
+        StreamConfig(dialect=dialect, base_url="http://h", config=config or Config()),
         log=log,
         opener=service.opener,
-        patience=patience,
+        timeouts=timeouts,
         max_outbox_bytes=max_outbox_bytes,
     )
     with anyio.fail_after(8):
@@ -81,7 +81,7 @@ async def test_a_stream_runs_from_greeting_to_end_and_keeps_every_text(journal: 
         said = await service.greet()
         await stream.opened()
         assert state_of(stream) == "open"
-        await stream.put(Outgoing(b"one", 0.0, 3.0))
+        await stream.put(QueuedSegment(b"one", 0.0, 3.0))
         assert await service.hear() == b"one"
         said += await service.say(Reading("signal.detected", {"signal_type": "interest"}))
         assert stream.ask_to_end()
@@ -100,7 +100,7 @@ async def test_a_stream_runs_from_greeting_to_end_and_keeps_every_text(journal: 
 async def test_nothing_is_sent_before_the_greeting(journal: Journal) -> None:
     service = Service()
     async with running(journal, service) as stream:
-        await stream.put(Outgoing(b"early"))
+        await stream.put(QueuedSegment(b"early"))
         await anyio.wait_all_tasks_blocked()
         assert not service.socket.inbox
         await service.greet()
@@ -111,7 +111,7 @@ async def test_configuration_goes_first_and_its_confirmation_is_counted(journal:
     service = Service()
     config = Config(include=("conversation_quality_overall",))
     async with running(journal, service, config=config) as stream:
-        await stream.put(Outgoing(b"one"))
+        await stream.put(QueuedSegment(b"one"))
         await service.greet()
         assert json.loads(await service.hear()) == {"include": ["conversation_quality_overall"]}
         await service.say(Updated(config))
@@ -135,7 +135,7 @@ async def test_v0_ends_when_every_segment_has_its_last_word(journal: Journal) ->
     service = Service(V0)
     async with running(journal, service, V0) as stream:
         for _ in range(2):
-            await stream.put(Outgoing(b"x" * 20_000))
+            await stream.put(QueuedSegment(b"x" * 20_000))
             await service.hear()
         await service.say(Processing(1), Completed(1), Processing(2))
         stream.ask_to_end()
@@ -180,10 +180,10 @@ async def test_an_error_message_alone_ends_nothing(journal: Journal) -> None:
     service = Service()
     async with running(journal, service) as stream:
         await service.greet()
-        await stream.put(Outgoing(b"one"))
+        await stream.put(QueuedSegment(b"one"))
         await service.hear()
         await service.say(Error(code="ih6002", segment=1), Error(code="ih6002", segment=99))
-        await stream.put(Outgoing(b"two"))
+        await stream.put(QueuedSegment(b"two"))
         assert await service.hear() == b"two"
         await stream.until(lambda: stream.status().segments == {"refused": 1, "delivered": 1})
 
@@ -216,7 +216,7 @@ async def test_a_lost_connection_is_told_and_leaves_segments_unknown(journal: Jo
     service = Service()
     async with running(journal, service) as stream:
         await service.greet()
-        await stream.put(Outgoing(b"one"))
+        await stream.put(QueuedSegment(b"one"))
         await service.hear()
         await service.socket.abort()
         await over(stream)
@@ -231,7 +231,7 @@ async def test_a_lost_connection_is_told_and_leaves_segments_unknown(journal: Jo
 async def test_segments_that_were_never_sent_are_told(journal: Journal) -> None:
     service = Service()
     async with running(journal, service) as stream:
-        await stream.put(Outgoing(b"one"))
+        await stream.put(QueuedSegment(b"one"))
         await service.socket.close(1000)
         await over(stream)
     assert stream.status().segments == {"not_sent": 1}
@@ -239,7 +239,7 @@ async def test_segments_that_were_never_sent_are_told(journal: Journal) -> None:
 
 async def test_a_service_that_never_greets_is_given_up(journal: Journal) -> None:
     service = Service()
-    async with running(journal, service, patience=HASTE) as stream:
+    async with running(journal, service, timeouts=HASTE) as stream:
         await service.say(Error(code="ih1001", message="Internal."))
         await over(stream)
     assert stream.failure
@@ -249,7 +249,7 @@ async def test_a_service_that_never_greets_is_given_up(journal: Journal) -> None
 
 async def test_a_service_that_does_not_know_the_close_gets_a_quiet_wait(journal: Journal) -> None:
     service = Service()
-    async with running(journal, service, patience=HASTE) as stream:
+    async with running(journal, service, timeouts=HASTE) as stream:
         await service.greet()
         stream.ask_to_end()
         await over(stream)
@@ -273,12 +273,12 @@ async def test_an_end_by_the_service_is_an_end(journal: Journal) -> None:
 async def test_a_full_outbox_makes_its_sender_wait(journal: Journal) -> None:
     service = Service()
     async with running(journal, service, max_outbox_bytes=10) as stream:
-        await stream.put(Outgoing(b"x" * 8))
+        await stream.put(QueuedSegment(b"x" * 8))
         with anyio.move_on_after(0.05) as scope:
-            await stream.put(Outgoing(b"y" * 8))
+            await stream.put(QueuedSegment(b"y" * 8))
         assert scope.cancelled_caught
         await service.greet()
-        await stream.put(Outgoing(b"z" * 8))
+        await stream.put(QueuedSegment(b"z" * 8))
         assert [await service.hear(), await service.hear()] == [b"x" * 8, b"z" * 8]
 
 
@@ -290,7 +290,7 @@ async def test_a_stream_that_was_asked_to_end_takes_nothing_more(journal: Journa
         assert stream.ask_to_end()
         assert not stream.ask_to_end()
         with pytest.raises(StreamEndedError, match="takes no more segments"):
-            await stream.put(Outgoing(b"late"))
+            await stream.put(QueuedSegment(b"late"))
 
 
 async def test_dropped_seconds_are_told_by_segment(journal: Journal) -> None:
@@ -298,7 +298,7 @@ async def test_dropped_seconds_are_told_by_segment(journal: Journal) -> None:
     async with running(journal, service) as stream:
         await service.greet()
         for start in (0.0, 3.0, 6.0):
-            await stream.put(Outgoing(b"x", start, start + 3))
+            await stream.put(QueuedSegment(b"x", start, start + 3))
             await service.hear()
         await service.say(Reading("coverage.dropped", {"ranges": [{"start": 3, "end": 6.5}]}))
         stream.ask_to_end()
@@ -352,10 +352,10 @@ async def test_an_end_before_the_greeting_waits_for_it_no_longer_than_for_a_good
     journal: Journal,
 ) -> None:
     service = Service()
-    patience = Patience(ready_seconds=60, goodbye_seconds=0.1)
-    async with running(journal, service, patience=patience) as stream:
+    timeouts = SessionTimeouts(ready_seconds=60, goodbye_seconds=0.1)
+    async with running(journal, service, timeouts=timeouts) as stream:
         await stream.until(lambda: stream.leg is not None)
-        await stream.put(Outgoing(b"early"))
+        await stream.put(QueuedSegment(b"early"))
         assert stream.ask_to_end()
         await over(stream)
         assert not service.socket.inbox

@@ -13,7 +13,7 @@ from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import FixedCredential
 from ih_mcp.streams import uploads as analysis
-from ih_mcp.streams.uploads import Analyses, Request, open_analyses
+from ih_mcp.streams.uploads import UploadRegistry, UploadRequest, open_analyses
 from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import UPLOADS
 from tests.facts import shows
@@ -77,7 +77,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[Journal, Analyses]]:
+async def opened(folder: Path) -> AsyncIterator[tuple[Journal, UploadRegistry]]:
     retention = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
     async with open_journal(folder, retention) as journal:
         await journal.clean_up()
@@ -86,12 +86,14 @@ async def opened(folder: Path) -> AsyncIterator[tuple[Journal, Analyses]]:
                 yield journal, analyses
 
 
-async def start(analyses: Analyses, api: str) -> str:
-    request = Request(upload=UPLOADS[api], source=Path("a.mp4"), form=[])
+async def start(analyses: UploadRegistry, api: str) -> str:
+    request = UploadRequest(upload=UPLOADS[api], source=Path("a.mp4"), form=[])
     return (await analyses.start(request, base_url="http://h", credential=KEY)).id
 
 
-async def result(journal: Journal, analyses: Analyses, analysis_id: str) -> tuple[object, ...]:
+async def result(
+    journal: Journal, analyses: UploadRegistry, analysis_id: str
+) -> tuple[object, ...]:
     await analyses.wait(analysis_id)
     facts = await analyses.resume(analysis_id, reach)
     page = await journal.read(analysis_id, 0, limit=9, max_chars=10**6)
@@ -135,7 +137,7 @@ def test_a_busy_service_is_left_alone_as_long_as_it_asks(
     retry_after: str | None, pause: float, seconds: float
 ) -> None:
     busy = refusal_error("GET", error_id="ih3002", status=429, retry_after=retry_after)
-    assert analysis.longer(pause, busy) == seconds
+    assert analysis.longer_pause(pause, busy) == seconds
 
 
 async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: Service) -> None:
@@ -299,7 +301,7 @@ async def test_an_end_that_cannot_be_kept_is_told(
         async def fail(*_: object, **__: object) -> None:
             raise JournalError("the disk is full")
 
-        request = Request(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[])
+        request = UploadRequest(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[])
         started = await analyses.start(request, base_url="http://h", credential=KEY)
         monkeypatch.setattr(StreamLog, "write_record", fail)
         await analyses.wait(started.id)

@@ -21,14 +21,14 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.notifier import Notifier
 from ih_mcp.streams.stream import Stream
 
-from .file import feeding, outgoing
+from .file import queued_segment, sending_media
 
 MAX_WAITING_SECONDS = 10.0
 _IN_OUTBOX = 2  # segments: what is there cannot be taken back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Camera:
+class CameraSource:
     """What is recorded."""
 
     inputs: Sequence[Input]
@@ -37,20 +37,20 @@ class Camera:
     """How long; None for as long as the stream lives."""
 
 
-async def feed_live(stream: Stream, camera: Camera) -> None:
-    """Record into a stream; see `feeding`."""
-    async with feeding(stream):
+async def send_camera(stream: Stream, camera: CameraSource) -> None:
+    """Record into a stream; see `sending_media`."""
+    async with sending_media(stream):
         await stream.opened()
         if stream.is_over:
             return
-        waiting = Waiting()
+        waiting = NewestSegments()
         with unwrapped():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_send, stream, waiting)
                 await _record(stream, camera, waiting)
 
 
-class Waiting:
+class NewestSegments:
     """Segments that wait for the connection: not more than a bound, the newest ones.
 
     Args:
@@ -105,7 +105,7 @@ def _seconds(segment: Segment) -> float:
     return segment.end_seconds - segment.start_seconds
 
 
-async def _record(stream: Stream, camera: Camera, waiting: Waiting) -> None:
+async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments) -> None:
     leg = stream.leg
     assert leg is not None  # an open stream has one
     recording = record(
@@ -123,8 +123,8 @@ async def _record(stream: Stream, camera: Camera, waiting: Waiting) -> None:
     waiting.complete()
 
 
-async def _send(stream: Stream, waiting: Waiting) -> None:
+async def _send(stream: Stream, waiting: NewestSegments) -> None:
     while await waiting.head() is not None:
         await stream.until(lambda: stream.outbox.segments < _IN_OUTBOX)
         segment = waiting.take()  # the oldest by now
-        await stream.put(outgoing(segment))
+        await stream.put(queued_segment(segment))

@@ -14,15 +14,15 @@ from ih_mcp.media.ffmpeg.facts import Facts
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.ffmpeg.sound import sound
 from ih_mcp.media.splitter import Segment, split
-from ih_mcp.streams.outbox import Entry, Outgoing
-from ih_mcp.streams.pacing import Held, Pace, PaceName
+from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
+from ih_mcp.streams.pacing import HeldSegment, PaceName, Pacer
 from ih_mcp.streams.stream import Stream
 
 RAW_HERTZ = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FileSource:
     """A file that may be read, and what it is."""
 
     path: Path
@@ -33,7 +33,7 @@ class Source:
 
 
 @asynccontextmanager
-async def feeding(stream: Stream) -> AsyncIterator[None]:
+async def sending_media(stream: Stream) -> AsyncIterator[None]:
     """Something is sent into a stream meanwhile; then the stream is ended in order.
 
     A failure is noted in the stream, not raised; what was taken before it is sent and drained.
@@ -50,9 +50,9 @@ async def feeding(stream: Stream) -> AsyncIterator[None]:
         stream.ask_to_end(stops=False)
 
 
-async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
-    """Cut a file by the limits the session declared and send it; see `feeding`."""
-    async with feeding(stream):
+async def send_file(stream: Stream, source: FileSource, *, pace: PaceName) -> None:
+    """Cut a file by the limits the session declared and send it; see `sending_media`."""
+    async with sending_media(stream):
         await stream.opened()
         if stream.is_over:
             return
@@ -64,7 +64,7 @@ async def feed(stream: Stream, source: Source, *, pace: PaceName) -> None:
                 await stream.put(segment)
 
 
-async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
+async def _segments(stream: Stream, source: FileSource) -> AsyncGenerator[QueuedSegment]:
     leg = stream.leg
     assert leg is not None  # an open stream has one
     cut = split(
@@ -77,14 +77,14 @@ async def _segments(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     )
     async with aclosing(cut) as segments:
         async for segment in segments:
-            yield outgoing(segment)
+            yield queued_segment(segment)
 
 
-def outgoing(segment: Segment) -> Outgoing:
+def queued_segment(segment: Segment) -> QueuedSegment:
     """A segment with what another session needs to begin with it."""
     is_continued = segment.clocks is not None
-    entry = Entry(seconds=segment.first_seconds, is_clean=not segment.has_leading)
-    return Outgoing(
+    entry = RandomAccessPoint(seconds=segment.first_seconds, is_clean=not segment.has_leading)
+    return QueuedSegment(
         segment.data,
         segment.start_seconds,
         segment.end_seconds,
@@ -95,7 +95,7 @@ def outgoing(segment: Segment) -> Outgoing:
     )
 
 
-async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
+async def _samples(stream: Stream, source: FileSource) -> AsyncGenerator[QueuedSegment]:
     heard = sound(
         source.path,
         ffmpeg=source.ffmpeg,
@@ -105,11 +105,11 @@ async def _samples(stream: Stream, source: Source) -> AsyncGenerator[Outgoing]:
     async with aclosing(heard) as pieces:
         async for piece in pieces:
             start, end = piece.start_seconds, piece.end_seconds
-            yield Outgoing(
+            yield QueuedSegment(
                 piece.samples,
                 start,
                 end,
-                Entry(),
+                RandomAccessPoint(),
                 counts_from_zero=True,
                 clock_jumps=piece.jumps,
             )
@@ -120,11 +120,11 @@ class _Turns:
 
     def __init__(self, stream: Stream, pace: PaceName) -> None:
         self._stream = stream
-        self._clock = Pace(pace, now=anyio.current_time())
+        self._clock = Pacer(pace, now=anyio.current_time())
         self._needs_no_clock = stream.plan.drops_nothing and pace is PaceName.AUTO
         self._leg = stream.leg
 
-    async def wait(self, segment: Outgoing) -> None:
+    async def wait(self, segment: QueuedSegment) -> None:
         """Return when the clock or an answer says so, or the stream is over.
 
         Where the other end reads no further than it can analyse, what it has read says enough.
@@ -137,7 +137,7 @@ class _Turns:
         finally:
             self._stream.hold(None)
 
-    async def _wait(self, segment: Outgoing) -> None:
+    async def _wait(self, segment: QueuedSegment) -> None:
         stream, clock = self._stream, self._clock
         while not stream.is_over:
             now = anyio.current_time()
@@ -149,7 +149,7 @@ class _Turns:
             at = clock.send_at(segment.end_seconds or 0.0)
             if now >= at:
                 return
-            stream.hold(Held(segment.start_seconds or 0.0, until=at))
+            stream.hold(HeldSegment(segment.start_seconds or 0.0, until=at))
             with anyio.CancelScope(deadline=at):
                 await stream.until(lambda seen=seen: self._seen() != seen)  # type: ignore[misc]
 

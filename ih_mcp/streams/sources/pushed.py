@@ -20,7 +20,7 @@ from anyio import to_thread
 
 from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.streams.facts import Feeder
-from ih_mcp.streams.outbox import Entry, Outgoing
+from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import Framing
 
@@ -37,10 +37,10 @@ _SMALL_BYTES = 1 << 20  # hashed in a millisecond
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class PushResult:
     """What became of a segment that a caller pushed."""
 
-    segment: Outgoing | None = None
+    segment: QueuedSegment | None = None
     """What is sent for it; None where it holds no media yet and is sent with the next one."""
     is_repeat: bool = False
     """Whether it was accepted before, so that nothing was added."""
@@ -56,9 +56,9 @@ class PushedSource:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         is_raw = stream.plan.config.audio_format is not None
-        self._intake = Intake(stream.dialect.framing, is_raw=is_raw)
+        self._intake = SegmentIntake(stream.dialect.framing, is_raw=is_raw)
         self._pushing = anyio.Lock()
-        self._pushes = Pushes()
+        self._pushes = PushRecord()
         """The segments that have a number: those of push_segment, not those of the page."""
 
     @property
@@ -74,7 +74,7 @@ class PushedSource:
         """The size of all segments that have a number."""
         return self._pushes.bytes
 
-    def finish(self) -> Outgoing | None:
+    def finish(self) -> QueuedSegment | None:
         return self._intake.finish()
 
     @asynccontextmanager
@@ -113,7 +113,7 @@ class PushedSource:
             await self._stream.until(lambda: seq <= self._pushes.next_seq)
         self._pushes.require_no_gap(seq)
 
-    async def push_numbered(self, data: bytes, seq: int | None, *, until: float) -> Pushed:
+    async def push_numbered(self, data: bytes, seq: int | None, *, until: float) -> PushResult:
         """Accept a segment under its number, or under the next one; a repeat changes nothing.
 
         Raises:
@@ -121,7 +121,7 @@ class PushedSource:
         """
         digest = await digest_of(data)
         if seq is not None and self._pushes.is_repeat(seq, digest):
-            return Pushed(is_repeat=True)
+            return PushResult(is_repeat=True)
         is_like_last = self._pushes.is_like_last(digest)
         left_out_bytes = self._intake.left_out_bytes
         left_seconds = until - anyio.current_time()
@@ -129,11 +129,11 @@ class PushedSource:
         self._pushes.keep(digest, len(data))
         self._stream.changed.notify()
         left_out_bytes = self._intake.left_out_bytes - left_out_bytes
-        return Pushed(segment, is_like_last=is_like_last, left_out_bytes=left_out_bytes)
+        return PushResult(segment, is_like_last=is_like_last, left_out_bytes=left_out_bytes)
 
     async def push(
         self, data: bytes, *, seconds: float = PUSH_SECONDS, feeder: Feeder | None = None
-    ) -> Outgoing | None:
+    ) -> QueuedSegment | None:
         """Accept a segment, all of it or nothing; `turn` keeps segments in order.
 
         Gives what is sent for it; None where it holds no media yet and is sent with the next one.
@@ -220,14 +220,14 @@ class PushedSource:
 
     def _no_room(self, size: int) -> CallerError:
         stream = self._stream
-        if stream.trouble:
+        if stream.pending_reconnect:
             return CallerError(
                 f"there is no connection now; {stream.outbox.segments} segments wait, and this one "
                 "was not accepted",
                 code="reconnecting",
                 retry=True,
                 help="Push the same segment again when state is open; or leave it out.",
-                facts={"stream_id": stream.id, "reason": stream.trouble.failure.code},
+                facts={"stream_id": stream.id, "reason": stream.pending_reconnect.failure.code},
             )
         return CallerError(
             f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
@@ -255,7 +255,7 @@ def pushed_source(stream: Stream) -> PushedSource:
 # --- what is remembered of the segments ----------------------------------------------------------
 
 
-class Intake:
+class SegmentIntake:
     """What was pushed into one stream so far."""
 
     def __init__(self, framing: Framing, *, is_raw: bool = False) -> None:
@@ -270,13 +270,13 @@ class Intake:
         self._is_raw = is_raw
         self._recording = Recording()
 
-    def copy(self) -> Intake:
+    def copy(self) -> SegmentIntake:
         """Another one that goes on from here; what it takes, this one has not seen.
 
         So a segment is looked at by a copy, which takes the place of the original once the
         segment is in the stream: of one that is refused, nothing is left.
         """
-        twin: Intake = copy(self)
+        twin: SegmentIntake = copy(self)
         twin._recording = self._recording.copy()
         return twin
 
@@ -291,7 +291,7 @@ class Intake:
         is_alone = self._is_raw or self._framing is Framing.WHOLE
         return is_alone or self._recording.header is not None
 
-    def take(self, data: bytes) -> Outgoing | None:
+    def take(self, data: bytes) -> QueuedSegment | None:
         """The segment to send; None while there is nothing to send yet: header alone, or empty.
 
         Raises:
@@ -299,17 +299,23 @@ class Intake:
                 decode alone.
         """
         if self._is_raw:
-            return Outgoing(data, entry=Entry(), counts_from_zero=True) if data else None
+            return (
+                QueuedSegment(data, entry=RandomAccessPoint(), counts_from_zero=True)
+                if data
+                else None
+            )
         chunk = self._recording.take(data)
         if chunk is None:
             return None
         if self._framing is Framing.WHOLE:
             whole = self._recording.whole(chunk)
             start, end = chunk.start_seconds, chunk.end_seconds
-            return Outgoing(whole, start, end, Entry(), counts_from_zero=True, jump=chunk.jump)
+            return QueuedSegment(
+                whole, start, end, RandomAccessPoint(), counts_from_zero=True, jump=chunk.jump
+            )
         return self._continued(chunk)
 
-    def finish(self) -> Outgoing | None:
+    def finish(self) -> QueuedSegment | None:
         """What was waiting for more, where it is of use."""
         try:
             chunk = None if self._is_raw else self._recording.finish()
@@ -317,17 +323,19 @@ class Intake:
             return None  # too little to tell what it was
         return self._continued(chunk) if chunk else None
 
-    def _continued(self, chunk: Chunk) -> Outgoing:
+    def _continued(self, chunk: Chunk) -> QueuedSegment:
         entry = None
         header = self._recording.header
         if chunk.headed:
-            entry = Entry(seconds=chunk.start_seconds)
+            entry = RandomAccessPoint(seconds=chunk.start_seconds)
         elif chunk.key_offset is not None and header is not None:
-            entry = Entry(header, chunk.key_offset, chunk.key_seconds)
-        return Outgoing(chunk.data, chunk.start_seconds, chunk.end_seconds, entry, jump=chunk.jump)
+            entry = RandomAccessPoint(header, chunk.key_offset, chunk.key_seconds)
+        return QueuedSegment(
+            chunk.data, chunk.start_seconds, chunk.end_seconds, entry, jump=chunk.jump
+        )
 
 
-class Pushes:
+class PushRecord:
     """The numbers of the segments that were kept; each takes the next one, given or not."""
 
     def __init__(self) -> None:
