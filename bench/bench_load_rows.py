@@ -127,7 +127,7 @@ async def watch(held_: Held, log: StreamLog, *, most: int) -> None:
     while len(held_.latencies) < most:
         await held_.journal.wait(log.stream_id, cursor)
         now = time.monotonic_ns()
-        page = await held_.journal.read(log.stream_id, cursor, limit=1000, max_chars=10**7)
+        page = await held_.journal.read_page(log.stream_id, cursor, limit=1000, max_chars=10**7)
         for entry in page.entries:
             cursor = entry.cursor
             if found := _NUMBER.search(str(entry.body)):
@@ -167,7 +167,7 @@ async def end(held_: Held) -> tuple[int, int]:
     sent = wrong = 0
     for stream in held_.streams:
         await stream.until(lambda: False)
-        page = await held_.journal.read(stream.id, 0, limit=10**9, max_chars=10**12)
+        page = await held_.journal.read_page(stream.id, 0, limit=10**9, max_chars=10**12)
         numbers = [int(m[1]) for e in page.entries if (m := _NUMBER.search(str(e.body)))]
         ended = json.loads(str(page.entries[-1].body))
         count = ended.get("data", {}).get("events", -1)

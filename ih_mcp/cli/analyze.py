@@ -51,7 +51,7 @@ async def _run(
             print_line(console, note)
         async with showing(console, partial(_step, analysis)):
             await runtime.analyses.wait(analysis.id)
-        page = await runtime.journal.read(analysis.id, 0, limit=1, max_chars=1)
+        page = await runtime.journal.read_page(analysis.id, 0, limit=1, max_chars=1)
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
         write_output(body + b"\n", is_raw=is_raw)

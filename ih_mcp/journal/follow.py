@@ -36,7 +36,7 @@ async def follow(
     """
     cursor = (await journal.find_stream(stream_id)).oldest - 1 if after is None else after
     while True:
-        page = await journal.read(stream_id, cursor, limit=limit, max_chars=max_chars)
+        page = await journal.read_page(stream_id, cursor, limit=limit, max_chars=max_chars)
         yield page
         cursor = page.cursor
         if page.is_final or (page.is_newest and not waits):

@@ -212,7 +212,7 @@ class Journal:
         Raises:
             JournalError: The disk does not take it.
         """
-        no = await self._write(
+        no = await self._run_write(
             partial(self._store.begin_stream, stream_id, self._owner.name, _record_to_json(record))
         )
         log = self._logs[stream_id] = StreamLog(self, stream_id, no)
@@ -224,7 +224,7 @@ class Journal:
         Raises:
             UnknownStreamError: It is not there.
         """
-        row = await self._write(partial(self._store.adopt_stream, stream_id, self._owner.name))
+        row = await self._run_write(partial(self._store.adopt_stream, stream_id, self._owner.name))
         if row is None:
             raise _unknown_stream(stream_id)
         log = self._logs[stream_id] = StreamLog(
@@ -245,7 +245,7 @@ class Journal:
         await log.flush()
         write = partial(self._store.write_record, log.no, _record_to_json(record), ended=ended)
         try:
-            await self._write(write)
+            await self._run_write(write)
         except JournalError as exc:
             if ended:
                 self._failed[log.stream_id] = exc
@@ -258,7 +258,7 @@ class Journal:
 
     # --- reading -------------------------------------------------------------------------------
 
-    async def read(self, stream_id: str, after: int, *, limit: int, max_chars: int) -> Page:
+    async def read_page(self, stream_id: str, after: int, *, limit: int, max_chars: int) -> Page:
         """Entries after a cursor; reading consumes nothing, so the same cursor reads the same.
 
         Args:
@@ -275,8 +275,8 @@ class Journal:
             if log.failure:
                 raise log.failure
             return Page((), log.last, log.last, ended=False)
-        found = await self._read(
-            partial(self._reader.read, stream_id, after, limit=limit, max_chars=max_chars)
+        found = await self._run_read(
+            partial(self._reader.read_page, stream_id, after, limit=limit, max_chars=max_chars)
         )
         if found is None:
             raise _unknown_stream(stream_id)
@@ -307,7 +307,7 @@ class Journal:
         Raises:
             UnknownStreamError: It is not there.
         """
-        row = await self._read(partial(self._reader.find_stream, stream_id))
+        row = await self._run_read(partial(self._reader.find_stream, stream_id))
         if row is None:
             raise _unknown_stream(stream_id)
         (known,) = await self._with_known_ends(row)
@@ -320,13 +320,13 @@ class Journal:
 
     async def list_streams(self) -> list[StreamRow]:
         """All streams, oldest first."""
-        return await self._with_known_ends(*await self._read(self._reader.list_streams))
+        return await self._with_known_ends(*await self._run_read(self._reader.list_streams))
 
     async def _with_known_ends(self, *rows: StreamRow) -> list[StreamRow]:
         """Rows as the file has them; a stream whose end is not in it, as we know it."""
         owners = {row.owner for row in rows if row.ended_at is None} - self._dead
         if owners - {self._owner.name}:
-            self._dead |= await self._read(partial(self._owner.find_dead, owners))
+            self._dead |= await self._run_read(partial(self._owner.find_dead, owners))
         return [self._with_known_end(row) for row in rows]
 
     def _with_known_end(self, row: StreamRow) -> StreamRow:
@@ -372,7 +372,7 @@ class Journal:
 
     async def _append(self, batches: list[Batch]) -> None:
         try:
-            await self._write(partial(self._store.append, batches))
+            await self._run_write(partial(self._store.append, batches))
         except Exception as exc:
             raise _as_journal_error(exc) from exc
 
@@ -412,16 +412,16 @@ class Journal:
         while log.disk_bytes > self._retention.max_stream_bytes and log.oldest <= log.last:
             oldest = log.oldest + max(1, (log.last - log.oldest) // 4)
             try:
-                freed = await self._write(partial(self._store.trim_stream, log.no, oldest))
+                freed = await self._run_write(partial(self._store.trim_stream, log.no, oldest))
             except JournalError as exc:
                 log.fail(exc)
                 return
             log.oldest, log.size = oldest, max(0, log.size - freed)
 
-    async def _write(self, call: Callable[[], T]) -> T:
+    async def _run_write(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._writing)
 
-    async def _read(self, call: Callable[[], T]) -> T:
+    async def _run_read(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._reading)
 
     # --- retention -------------------------------------------------------------------------------
@@ -434,7 +434,7 @@ class Journal:
     async def clean_up(self) -> None:
         """Mark the streams of dead processes as over; let go of what is too old or too much."""
         if not self.is_read_only:
-            await self._write(self._clean_up)
+            await self._run_write(self._clean_up)
 
     def _clean_up(self) -> None:
         rows = self._store.list_streams()

@@ -307,7 +307,7 @@ class Store:
         """All streams, oldest first."""
         return self._select("ORDER BY no")
 
-    def read(
+    def read_page(
         self, stream_id: str, after: int, *, limit: int, max_chars: int
     ) -> tuple[StreamRow, list[Entry]] | None:
         """A stream, and its entries after a cursor in order; None where there is no such stream.

@@ -59,7 +59,7 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
 
 async def _read_page(runtime: Runtime, arguments: PollEvents) -> Page:
     try:
-        return await runtime.journal.read(
+        return await runtime.journal.read_page(
             arguments.stream_id,
             arguments.cursor,
             limit=arguments.limit,

@@ -90,7 +90,7 @@ async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
     with anyio.move_on_after(call.arguments.wait_s):
         await runtime.analyses.wait(analysis_id)
     facts = await runtime.analysis(analysis_id)
-    page = await runtime.journal.read(analysis_id, 0, limit=1, max_chars=1)
+    page = await runtime.journal.read_page(analysis_id, 0, limit=1, max_chars=1)
     done = facts["state"] in {"ended", "failed"}
     then = "done: nothing follows" if done else "get_analysis"
     return answer({"analysis_id": analysis_id, **facts, "done": done, "next": then}, page.entries)

@@ -62,7 +62,7 @@ def add_resources(server: MCPServer[Runtime]) -> None:
         """
         after, most = _count("cursor", cursor), _count("limit", limit)
         try:
-            page = await _runtime(ctx).journal.read(
+            page = await _runtime(ctx).journal.read_page(
                 stream_id,
                 after,
                 limit=min(max(1, most), _MAX_MESSAGES),

@@ -91,7 +91,7 @@ def proxy_for(url: str) -> Proxy | None:
         return None
     for kind in (scheme, "all", "socks"):
         if value := known.get(kind, "").strip():
-            return _read(value, kind)
+            return _parse_proxy(value, kind)
     return None
 
 
@@ -134,7 +134,7 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 # --- what a variable says ------------------------------------------------------------------------
 
 
-def _read(value: str, kind: str) -> Proxy:
+def _parse_proxy(value: str, kind: str) -> Proxy:
     """A proxy as a variable or the system names it, in the ways that curl takes too."""
     variable = _variable(kind)
     scheme, separator, rest = value.partition("://")

@@ -119,7 +119,7 @@ async def test_a_folder_that_cannot_be_is_told_and_holds_nobody_up(tmp_path: Pat
         log.append("x", leg=0)
         await until(lambda: "mirror_problem" in copies.status_of("st_a"))
         await end(journal, log)
-        page = await journal.read("st_a", 0, limit=9, max_chars=9)
+        page = await journal.read_page("st_a", 0, limit=9, max_chars=9)
     assert [entry.body for entry in page.entries] == ["x"]
 
 

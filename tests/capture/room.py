@@ -37,7 +37,7 @@ class Room:
         return stream
 
     async def messages(self, stream: Stream) -> list[str | bytes]:
-        page = await self.runtime.journal.read(stream.id, 0, limit=10_000, max_chars=10**8)
+        page = await self.runtime.journal.read_page(stream.id, 0, limit=10_000, max_chars=10**8)
         return [entry.body for entry in page.entries]
 
     def wire(self, session: int = 0) -> list[tuple[int, str]]:

@@ -104,7 +104,7 @@ def _read_all(store: Store, stream_id: str) -> Iterator[Entry]:
     cursor = 0
     for _ in range(_PAGES):
         try:
-            found = store.read(stream_id, cursor, limit=20, max_chars=4000)
+            found = store.read_page(stream_id, cursor, limit=20, max_chars=4000)
         except JournalError as exc:
             if exc.code != "journal_damaged":
                 return
@@ -133,7 +133,7 @@ def cursor(data: bytes) -> None:
     for at in range(0, min(len(data), 160) - 7, 8):
         after, limit = int.from_bytes(data[at : at + 5]), data[at + 5] + 1
         max_chars = int.from_bytes(data[at + 6 : at + 8])
-        found = store.read("st_1", after, limit=limit, max_chars=max_chars)
+        found = store.read_page("st_1", after, limit=limit, max_chars=max_chars)
         assert found is not None
         row, entries = found
         assert row.last == len(_KEPT)

@@ -58,5 +58,5 @@ async def test_nothing_is_kept_behind_what_the_disk_did_not_take(tmp_path: Path)
     async with open_journal(tmp_path) as journal:
         row = await journal.find_stream("st_1")
         assert (row.last, row.size) == (0, 0)
-        page = await journal.read("st_1", 0, limit=10, max_chars=100)
+        page = await journal.read_page("st_1", 0, limit=10, max_chars=100)
         assert page.entries == ()

@@ -40,13 +40,13 @@ async def keep(journal: Journal, *bodies: str | bytes, stream_id: str = "st_1") 
 
 
 async def bodies_of(journal: Journal, stream_id: str = "st_1", after: int = 0) -> list[str | bytes]:
-    return [e.body for e in (await journal.read(stream_id, after, **ALL)).entries]
+    return [e.body for e in (await journal.read_page(stream_id, after, **ALL)).entries]
 
 
 async def test_what_was_taken_is_read_in_order_with_cursors_from_one(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a", "b", "c")
-        page = await journal.read("st_1", 1, **ALL)
+        page = await journal.read_page("st_1", 1, **ALL)
     assert [(e.cursor, e.leg, e.body) for e in page.entries] == [(2, 0, "b"), (3, 0, "c")]
     assert (page.last, page.ended) == (3, False)
     assert abs(page.entries[0].received_at / 1e6 - time.time()) < 60
@@ -55,10 +55,10 @@ async def test_what_was_taken_is_read_in_order_with_cursors_from_one(tmp_path: P
 async def test_reading_consumes_nothing_also_after_a_restart(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a", "b")
-        first = await journal.read("st_1", 0, **ALL)
-        assert await journal.read("st_1", 0, **ALL) == first
+        first = await journal.read_page("st_1", 0, **ALL)
+        assert await journal.read_page("st_1", 0, **ALL) == first
     async with open_journal(tmp_path) as journal:
-        assert (await journal.read("st_1", 0, **ALL)).entries == first.entries
+        assert (await journal.read_page("st_1", 0, **ALL)).entries == first.entries
 
 
 @settings(
@@ -87,7 +87,7 @@ async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})
         log.append("a", leg=0)
-        assert (await journal.read("st_1", 0, **ALL)).entries == ()
+        assert (await journal.read_page("st_1", 0, **ALL)).entries == ()
         await log.flush()
         assert await bodies_of(journal) == ["a"]
 
@@ -96,7 +96,7 @@ async def test_a_page_is_bounded_but_holds_at_least_one_entry(tmp_path: Path) ->
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a" * 100, "b" * 100, "c" * 100)
         for limit, max_chars, count in [(2, 10**9, 2), (9, 250, 2), (9, 1, 1)]:
-            page = await journal.read("st_1", 0, limit=limit, max_chars=max_chars)
+            page = await journal.read_page("st_1", 0, limit=limit, max_chars=max_chars)
             assert len(page.entries) == count
             assert page.last == 3
 
@@ -104,7 +104,7 @@ async def test_a_page_is_bounded_but_holds_at_least_one_entry(tmp_path: Path) ->
 async def test_a_cursor_beyond_the_end_reads_nothing(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a")
-        assert (await journal.read("st_1", 99, **ALL)).entries == ()
+        assert (await journal.read_page("st_1", 99, **ALL)).entries == ()
 
 
 @pytest.mark.parametrize("cursor", [2**32 - 1, 2**32, 2**32 + 1, 2**63, 2**70])
@@ -116,14 +116,14 @@ async def test_a_cursor_no_stream_can_have_reads_nothing_of_an_ended_stream(
         await keep(journal, "of another", stream_id="st_2")
         await log.write_record({"state": "closed"}, ended=True)
         journal.release(log)
-        page = await journal.read("st_1", cursor, **ALL)
+        page = await journal.read_page("st_1", cursor, **ALL)
     assert (page.entries, page.last, page.ended) == ((), 2, True)
 
 
 async def test_an_unknown_stream_is_an_error(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         with pytest.raises(UnknownStreamError, match="no stream st_x"):
-            await journal.read("st_x", 0, **ALL)
+            await journal.read_page("st_x", 0, **ALL)
 
 
 async def test_a_reader_waits_for_the_next_commit(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ async def test_records_say_what_was_last_said_and_an_end_is_final(tmp_path: Path
         assert row.record == '{"state": "ended"}'
         assert row.ended_at is not None
         journal.release(log)
-        assert (await journal.read("st_1", 0, **ALL)).ended
+        assert (await journal.read_page("st_1", 0, **ALL)).ended
 
 
 async def test_streams_of_a_dead_process_are_marked_and_those_of_a_live_one_are_not(
@@ -288,13 +288,13 @@ async def test_a_stream_whose_process_dies_meanwhile_is_over_for_who_waits(tmp_p
     retention = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
     async with open_journal(tmp_path) as other, open_journal(tmp_path, retention) as journal:
         await keep(other, "a")
-        assert not (await journal.read("st_1", 1, **ALL)).ended
+        assert not (await journal.read_page("st_1", 1, **ALL)).ended
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(journal.wait, "st_1", 1)
                 await anyio.sleep(0.1)
                 other._owner._lock.close()  # as the system does
-        assert (await journal.read("st_1", 0, **ALL)).ended
+        assert (await journal.read_page("st_1", 0, **ALL)).ended
         (row,) = await journal.list_streams()
         assert json.loads(row.record) == {"state": "failed", "reason": "host_stopped"}
 
@@ -339,11 +339,11 @@ async def test_a_cursor_that_fell_off_names_the_oldest_one_left(tmp_path: Path) 
             await log.flush()
         await journal.commit()
         with pytest.raises(ExpiredCursorError) as expired:
-            await journal.read("st_1", 0, **ALL)
+            await journal.read_page("st_1", 0, **ALL)
         oldest = expired.value.facts["oldest_cursor"]
         assert isinstance(oldest, int)
         assert str(oldest) in expired.value.help
-        page = await journal.read("st_1", oldest, **ALL)
+        page = await journal.read_page("st_1", oldest, **ALL)
         assert [e.body for e in page.entries] == [f"{n:0100}" for n in range(oldest, 20)]
         row = await journal.find_stream("st_1")
         assert row.size == 100 * len(page.entries)
@@ -383,7 +383,7 @@ def test_what_was_shown_survives_a_killed_process(tmp_path: Path, lines: int) ->
         async with open_journal(tmp_path) as journal:
             await journal.clean_up()
             assert (await journal.find_stream("st_1")).ended_at is not None
-            return (await journal.read("st_1", 0, limit=10**6, max_chars=10**9)).entries
+            return (await journal.read_page("st_1", 0, limit=10**6, max_chars=10**9)).entries
 
     kept = anyio.run(read)
     assert len(kept) >= shown
@@ -412,7 +412,7 @@ async def test_a_message_that_cannot_be_kept_harms_no_other_stream(tmp_path: Pat
             await bad.flush()
         assert await bodies_of(journal, "st_good") == ["fine"]
         with pytest.raises(JournalError):  # a reader is told too, and does not wait for ever
-            await journal.read("st_bad", 0, **ALL)
+            await journal.read_page("st_bad", 0, **ALL)
 
 
 async def test_soon_after_a_commit_the_disk_has_it(
@@ -491,7 +491,7 @@ async def test_damage_is_told_and_never_read_as_if_it_were_whole(
         edit(tmp_path, damage)
         assert await bodies_of(journal) == ["a"]  # what is before it
         with pytest.raises(JournalError, match="message 2 of st_1") as damaged:
-            await journal.read("st_1", 1, **ALL)
+            await journal.read_page("st_1", 1, **ALL)
         assert damaged.value.code == "journal_damaged"
         assert "poll_events(cursor=2)" in damaged.value.help
         assert (await bodies_of(journal, after=2))[0] == "c"  # and what is behind it
@@ -639,7 +639,7 @@ async def test_a_stream_whose_end_the_disk_did_not_take_is_over_all_the_same(
         log = await keep(journal, "a")
         log.fail(JournalError("the journal cannot write: disk full"))
         journal.release(log)
-        page = await journal.read("st_1", 0, **ALL)
+        page = await journal.read_page("st_1", 0, **ALL)
         assert ([entry.body for entry in page.entries], page.ended) == (["a"], True)
         row = await journal.find_stream("st_1")
         assert '"reason": "journal_failed"' in row.record

@@ -103,7 +103,7 @@ async def test_what_a_killed_process_left_in_the_wal_is_read_and_its_stream_is_o
     freeze()
     async with open_journal(folder) as journal:
         assert await bodies_of(journal) == ["a", "b", "c"]
-        assert (await journal.read("st_1", 0, **ALL)).ended
+        assert (await journal.read_page("st_1", 0, **ALL)).ended
 
 
 async def test_a_wal_that_cannot_be_read_there_is_told_and_not_left_out(
@@ -131,7 +131,7 @@ async def test_a_stream_that_another_process_writes_is_not_over(
         await keep(writer, "a")
         monkeypatch.setattr("ih_mcp.journal.store.is_read_only_journal", Path.is_file)
         async with open_journal(tmp_path) as reader:
-            page = await reader.read("st_1", 0, **ALL)
+            page = await reader.read_page("st_1", 0, **ALL)
             assert ([entry.body for entry in page.entries], page.ended) == (["a"], False)
             await keep(writer, "b", stream_id="st_2")
             assert await bodies_of(reader, "st_2") == ["b"]

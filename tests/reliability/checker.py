@@ -111,7 +111,7 @@ def check(history: History) -> list[Finding]:
 
 async def read_kept(journal: Journal, stream_id: str) -> tuple[Entry, ...]:
     """All of a stream, as the journal holds it."""
-    page = await journal.read(stream_id, 0, limit=10**9, max_chars=10**12)
+    page = await journal.read_page(stream_id, 0, limit=10**9, max_chars=10**12)
     return page.entries
 
 

@@ -86,7 +86,9 @@ async def left(folder: Path) -> list[tuple[StreamRow, tuple[Entry, ...]]]:
             await journal.clean_up()
             found = []
             for row in await journal.list_streams():
-                page = await journal.read(row.id, row.oldest - 1, limit=10**9, max_chars=10**12)
+                page = await journal.read_page(
+                    row.id, row.oldest - 1, limit=10**9, max_chars=10**12
+                )
                 found.append((row, page.entries))
             return found
 

@@ -73,8 +73,8 @@ async def test_c5_a_full_disk_keeps_all_that_was_acknowledged(tmp_path: Path) ->
         with pytest.raises(JournalError):
             await journal.begin("st_2", {"r": "x" * 10_000})
         with pytest.raises(JournalError):  # what is there can be read; what follows is told
-            await journal.read("st_1", len(acknowledged), limit=1, max_chars=1)
-        page = await journal.read("st_1", 0, limit=10**6, max_chars=10**9)
+            await journal.read_page("st_1", len(acknowledged), limit=1, max_chars=1)
+        page = await journal.read_page("st_1", 0, limit=10**6, max_chars=10**9)
         assert len(page.entries) == len(acknowledged)
     await is_safe(tmp_path, acknowledged)
     report("C5", "test_disk.py", f"full: {len(acknowledged)} acknowledged, 0 lost")
@@ -164,7 +164,7 @@ async def test_c5_an_end_that_the_disk_does_not_take_is_an_end(tmp_path: Path) -
             await log.write_record({"state": "ended"}, ended=True)
         journal.release(log)
         row = await journal.find_stream("st_1")
-        page = await journal.read("st_1", 0, limit=10, max_chars=100)
+        page = await journal.read_page("st_1", 0, limit=10, max_chars=100)
         with anyio.fail_after(5):
             await journal.wait("st_1", 1)
     assert json.loads(row.record)["reason"] == "journal_failed"

@@ -46,7 +46,7 @@ def lose_power(before: bytes, after: bytes, rng: Random) -> bytes:
 async def read_left(folder: Path) -> list[Entry]:
     async with open_journal(folder) as journal:
         try:
-            page = await journal.read("st_1", 0, **ALL)
+            page = await journal.read_page("st_1", 0, **ALL)
         except UnknownStreamError:
             return []
         assert all(entry.leg == 0 for entry in page.entries)
@@ -165,7 +165,7 @@ async def _read_on(journal: Journal) -> str:
     cursor, told, seen = 0, False, 0
     while cursor < 12:
         try:
-            page = await journal.read("st_1", cursor, **ALL)
+            page = await journal.read_page("st_1", cursor, **ALL)
         except (UnknownStreamError, ExpiredCursorError, JournalError) as exc:
             if not isinstance(exc, JournalError) or "damaged_cursor" not in exc.facts:
                 return "told"
@@ -225,7 +225,7 @@ def test_c4_damage_found_by_sqlite_itself_is_one_of_our_errors(tmp_path: Path) -
     async def read() -> None:
         async with open_journal(tmp_path / "kept") as journal:
             with pytest.raises(IhMcpError) as told:
-                await journal.read("st_1", 0, **ALL)
+                await journal.read_page("st_1", 0, **ALL)
             assert "The file is damaged" in told.value.help
 
     anyio.run(read)

@@ -117,7 +117,7 @@ async def test_reading_from_any_cursor_in_any_steps_is_one_and_the_same_list(
             start, read = cursor, []
             while True:
                 limit, chars = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 100))
-                page = await journal.read("st_1", cursor, limit=limit, max_chars=chars)
+                page = await journal.read_page("st_1", cursor, limit=limit, max_chars=chars)
                 assert len(page.entries) <= limit
                 total = sum(len(entry.body) for entry in page.entries)
                 assert total <= chars or len(page.entries) == 1

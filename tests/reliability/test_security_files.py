@@ -212,7 +212,7 @@ async def test_s34_the_bounds_are_of_bytes_on_the_disk(body: str, tmp_path: Path
         await journal.commit()
         assert log.last == 400_000
         assert log.disk_bytes <= 1 << 16
-        page = await journal.read("st_1", log.oldest - 1, limit=10**6, max_chars=10**9)
+        page = await journal.read_page("st_1", log.oldest - 1, limit=10**6, max_chars=10**9)
         assert page.entries[-1].cursor == 400_000
     size = size_of(tmp_path)
     report("S34", "test_security_files.py", f"400,000 messages of {len(body)}: {size >> 10} KiB")

@@ -98,7 +98,7 @@ async def test_s21_a_message_of_8_mib_holds_nobody_up_and_is_kept(
         await put(stream, 60)
         await arrived(stream, 2)
         await stream.log.flush()
-        page = await journal.read(stream.id, 1, limit=1, max_chars=1)
+        page = await journal.read_page(stream.id, 1, limit=1, max_chars=1)
         assert page.entries[0].body == told
     check("S21", f"8 MiB of {shape}", hold)
 

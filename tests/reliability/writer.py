@@ -43,7 +43,7 @@ async def read(journal: Journal, log: StreamLog) -> None:
     cursor = 0
     while True:
         await journal.wait(log.stream_id, cursor)
-        page = await journal.read(log.stream_id, cursor, limit=20, max_chars=10**6)
+        page = await journal.read_page(log.stream_id, cursor, limit=20, max_chars=10**6)
         tell(log.stream_id, cursor, [str(entry.body) for entry in page.entries])
         cursor += len(page.entries)
         if log.last - cursor > 200:  # a reader that is behind would lose what rotation takes

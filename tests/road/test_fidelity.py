@@ -109,8 +109,8 @@ async def test_the_journal_holds_the_bytes_that_were_sent(
         (session,) = running.recorder.sessions
     async with open_journal(tmp_path) as journal:
         (row,) = await journal.list_streams()
-        page = await journal.read(row.id, 0, limit=10_000, max_chars=10**9)
+        page = await journal.read_page(row.id, 0, limit=10_000, max_chars=10**9)
         with pytest.raises(UnknownStreamError):
-            await journal.read("st_other", 0, limit=1, max_chars=1)
+            await journal.read_page("st_other", 0, limit=1, max_chars=1)
     assert [entry.body for entry in page.entries] == session.texts
     assert [entry.cursor for entry in page.entries] == list(range(1, len(session.texts) + 1))

@@ -68,7 +68,7 @@ async def test_an_invented_version_goes_all_the_way_by_key_pair(
             feed=partial(send_file, source=source, pace=PaceName.FAST),
         )
         await stream.until(lambda: False)
-        page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)
+        page = await journal.read_page(stream.id, 0, limit=1000, max_chars=10**9)
         (session,) = running.recorder.sessions
     assert stream.failure is None
     assert [entry.body for entry in page.entries] == session.texts

@@ -114,7 +114,7 @@ async def test_a_server_that_is_left_ends_its_streams_and_goes_in_time(
         rows = await journal.list_streams()
         assert all(row.ended_at is not None for row in rows)
         for row in rows[-2:]:
-            page = await journal.read(row.id, 0, limit=1000, max_chars=10**9)
+            page = await journal.read_page(row.id, 0, limit=1000, max_chars=10**9)
             assert "session.ended" in str(page.entries[-1].body)
 
 

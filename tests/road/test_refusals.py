@@ -51,7 +51,7 @@ async def meet(
             await stream.put(QueuedSegment(HEADER))
         stream.ask_to_end()
         await stream.until(lambda: False)
-        page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)
+        page = await journal.read_page(stream.id, 0, limit=1000, max_chars=10**9)
         sent = [text for session in running.recorder.sessions for text in session.texts]
         return (
             stream.failure,

@@ -132,7 +132,7 @@ async def opened(
         await stream.opened()
         yield stream, kept
         await stream.until(lambda: False)
-        page = await journal.read(stream.id, 0, limit=1000, max_chars=10**9)
+        page = await journal.read_page(stream.id, 0, limit=1000, max_chars=10**9)
         kept += [str(entry.body) for entry in page.entries]
 
 

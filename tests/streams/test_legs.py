@@ -170,7 +170,7 @@ async def test_a_recording_goes_on_with_header_and_key_frame_and_nothing_is_sent
         "segments_unknown": 2,
         "segments_not_sent": 1,
     }
-    page = await journal.read("st_1", 0, limit=99, max_chars=9999)
+    page = await journal.read_page("st_1", 0, limit=99, max_chars=9999)
     assert [entry.leg for entry in page.entries] == [0, 0, 1, 1, 1]
 
 

@@ -62,7 +62,7 @@ async def running(
 
 
 async def texts(journal: Journal) -> list[str | bytes]:
-    page = await journal.read("st_1", 0, limit=10_000, max_chars=10**9)
+    page = await journal.read_page("st_1", 0, limit=10_000, max_chars=10**9)
     return [entry.body for entry in page.entries]
 
 

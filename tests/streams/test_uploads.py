@@ -96,7 +96,7 @@ async def result(
 ) -> tuple[object, ...]:
     await analyses.wait(analysis_id)
     facts = await analyses.resume(analysis_id, reach)
-    page = await journal.read(analysis_id, 0, limit=9, max_chars=10**6)
+    page = await journal.read_page(analysis_id, 0, limit=9, max_chars=10**6)
     return facts["state"], facts.get("reason"), [entry.body for entry in page.entries]
 
 
