@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
 
-from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch, json_text
+from ih_mcp.cli.hosts import COMMAND, HOSTS, NAME, Host, Launch, json_text
 from ih_mcp.mcp_server.server import INSTRUCTIONS, make_tools
 from ih_mcp.media.ffmpeg.commands import FORMATS
 from ih_mcp.media.ffmpeg.decoders import DECODERS
@@ -25,6 +26,7 @@ _FOLDER = Path(__file__).parent
 _REPOSITORY = _FOLDER.parent
 _TOP_SKILL = _REPOSITORY / "SKILL.md"
 BUNDLE = _REPOSITORY / "mcpb" / "manifest.json"
+BUNDLE_PROJECT = _REPOSITORY / "mcpb" / "pyproject.toml"
 SKILL = _REPOSITORY / "skills" / "interhuman" / "SKILL.md"
 _INTERNAL = "metadata:\n  internal: true\n"
 _NOTE = "<!-- Drawn from the code by docs/generate.py; edit that, not this. -->"
@@ -43,9 +45,14 @@ order, indentation and spelling stay), leaves the old file beside the new one, a
   private to you. A key in the arguments (`--key VALUE`) can be read by other users of the machine while the command runs.
 - A read-only file is asked about. Owner, mode and hard links of a file stay.
 - `--media-dir DIR` names a folder whose files may be read; it may be repeated.
-- `--this` starts this very installation instead of `uvx ih-mcp`, by its full path: for hosts that do not find `uvx`.
+- What is started is pinned: `{" ".join(COMMAND)}`, this version and no other. An installation that does not come from the package index
+  (a clone, a wheel, a repository) is started itself, by its full path, since the index may have something else by its name; `--this` and
+  `--no-this` choose. `--this` is also for hosts that do not find `uvx`.
 
-Any other host: start `uvx ih-mcp` over stdio as the server `{NAME}`.
+**ih-mcp is not on the package index yet.** Until it is, install it from a clone and use `ih-mcp install`; the entries and links below
+work from the first release on.
+
+Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 """
     return "\n".join([intro, *map(_host, HOSTS.values())])
 
@@ -276,8 +283,18 @@ def bundle() -> str:
     return json_text({**manifest, "tools": tools})
 
 
+def bundle_project() -> str:
+    """The bundle's packages: what `requirements.lock` names, and no other versions."""
+    lock = (_REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    locked = re.findall(r"^([\w.-]+==[^\s\\]+(?: ; [^\\]*?)?) \\$", lock, re.MULTILINE)
+    constraints = "".join(f"    {json.dumps(requirement)},\n" for requirement in locked)
+    head = BUNDLE_PROJECT.read_text(encoding="utf-8").partition("\n[tool.uv]")[0]
+    return f"{head}\n[tool.uv] # from requirements.lock, by docs/generate.py\nconstraint-dependencies = [\n{constraints}]\n"
+
+
 if __name__ == "__main__":
     for page in PAGES:
         write(_FOLDER / page, text(page))
     write(SKILL, skill())
     write(BUNDLE, bundle())
+    write(BUNDLE_PROJECT, bundle_project())

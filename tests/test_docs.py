@@ -13,6 +13,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+from ih_mcp import __version__
 from ih_mcp.cli import _EXAMPLES
 from tests.forked import forked
 
@@ -76,7 +77,7 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
 def test_the_host_snippet_is_json_that_starts_this_package() -> None:
     (snippet,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
     (entry,) = json.loads(snippet)["mcpServers"].values()
-    assert (entry["command"], entry["args"]) == ("uvx", ["ih-mcp"])
+    assert (entry["command"], entry["args"]) == ("uvx", [f"ih-mcp=={__version__}"])
     assert set(entry["env"]) == {"INTERHUMAN_API_KEY", "IH_MCP_MEDIA_DIRS"}
 
 

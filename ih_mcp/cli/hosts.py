@@ -18,10 +18,14 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from ih_mcp import __version__
+
 NAME = "interhuman"
 KEY = "INTERHUMAN_API_KEY"
 DIRS = "IH_MCP_MEDIA_DIRS"
-COMMAND = ("uvx", "ih-mcp")
+COMMAND = ("uvx", f"ih-mcp=={__version__}")
+"""Pinned: what a host starts with the key changes when its user says so."""
+_COMMAND_LINE = " ".join(COMMAND)
 
 
 class Format(StrEnum):
@@ -169,7 +173,7 @@ _ROWS = (
         shown=".mcp.json in the project's folder",
         is_shared=True,
         reference="${INTERHUMAN_API_KEY:-}",
-        by_command="claude mcp add --scope user interhuman -- uvx ih-mcp",
+        by_command=f"claude mcp add --scope user interhuman -- {_COMMAND_LINE}",
         after="Start Claude Code in this folder and allow the server. Or, with the skills: "
         "`/plugin install interhuman --marketplace ih-mcp/ih-mcp`.",
     ),
@@ -212,8 +216,9 @@ _ROWS = (
         key="mcp_servers",
         format=Format.TOML,
         more={"env_vars": [KEY], "startup_timeout_sec": 30},  # seen: 10 s in older builds
-        by_command="codex mcp add interhuman -- uvx ih-mcp",
-        after="Codex hands on INTERHUMAN_API_KEY from the environment it was started in.",
+        # seen: `codex mcp add` hands on no variable, unless its value is written down
+        after="Codex hands on INTERHUMAN_API_KEY from the environment it was started in, because "
+        "`env_vars` names it; its own `codex mcp add` cannot do that.",
     ),
     Host(
         name="gemini",
@@ -221,7 +226,9 @@ _ROWS = (
         where=lambda place: place.home / ".gemini" / "settings.json",
         shown="~/.gemini/settings.json",
         reference="$INTERHUMAN_API_KEY",
-        by_command="gemini mcp add --scope user interhuman uvx ih-mcp",
+        # seen: without -e Gemini keeps variables whose names look like a credential to itself
+        by_command="gemini mcp add --scope user -e 'INTERHUMAN_API_KEY=$INTERHUMAN_API_KEY' "
+        f"interhuman {_COMMAND_LINE}",
         after="`gemini mcp list` shows it in a trusted folder.",
     ),
     Host(

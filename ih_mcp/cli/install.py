@@ -10,13 +10,14 @@ import getpass
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.harmless import harmless
+from ih_mcp.harmless import harmless_lines
 from ih_mcp.redaction import HIDDEN, checked, redact, register
 from ih_mcp.settings import Settings
 
@@ -52,7 +53,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a folder whose files may be read; may be repeated",
     )
     parser.add_argument(
-        "--this", action="store_true", help="start this installation instead of uvx ih-mcp"
+        "--this",
+        action=BooleanOptionalAction,
+        help=f"start this very installation, instead of {' '.join(COMMAND)}; default where it "
+        "does not come from the package index, such as from a clone",
     )
 
 
@@ -80,7 +84,8 @@ def run(options: Namespace, _: Settings) -> int:
 
 
 def _launch(options: Namespace) -> Launch:
-    command = [sys.executable, "-m", "ih_mcp"] if options.this else [*COMMAND]
+    this = is_from_elsewhere() if options.this is None else options.this
+    command = [sys.executable, "-m", "ih_mcp"] if this else [*COMMAND]
     if options.local:
         command.append("--local")
     env = {}
@@ -90,6 +95,18 @@ def _launch(options: Namespace) -> Launch:
         folders = [expanded(Path(folder)).resolve() for folder in options.media_dirs]
         env[DIRS] = os.pathsep.join(map(str, folders))
     return Launch(command=command, env=env)
+
+
+def is_from_elsewhere() -> bool:
+    """Whether this installation comes from a clone, a file or a repository.
+
+    Then the package of this name on the index may be another one, and it would get the key.
+    """
+    try:
+        found = distribution("ih-mcp").read_text("direct_url.json")  # PEP 610
+    except PackageNotFoundError:
+        return True
+    return found is not None
 
 
 def _check_text(*texts: str) -> None:
@@ -132,7 +149,7 @@ def _show(file: HostFile, host: Host, name: str, old: str, new: str, launch: Lau
     entry = entry_of(parsed(new, host, file.path.name), host, name, file.path.name) or {}
     print(f"{shown(file.path)}, {host.key}, {'new' if before is None else 'changed'}:")
     public = _public(entry, host.entry(launch))
-    print(harmless_lines(json.dumps({name: public}, indent=2, ensure_ascii=False)))
+    print(harmless_lines(redact(json.dumps({name: public}, indent=2, ensure_ascii=False))))
     print("Everything else in the file stays as it is.")
 
 
@@ -150,8 +167,3 @@ def _public(entry: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]
         else:
             shown[name] = _KEPT
     return shown
-
-
-def harmless_lines(text: str) -> str:
-    """Lines for a terminal, without what steers it and without secrets."""
-    return "\n".join(harmless(redact(line)) for line in text.splitlines())

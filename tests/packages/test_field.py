@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from ih_mcp import __version__
 from tests.node import CLAUDE, GEMINI, MCPB, SKILLS, needs_node, run
 from tests.road.host import REPOSITORY, environment
+
+from .test_install import HELLO
 
 pytestmark = [needs_node, pytest.mark.timeout(300)]
 
@@ -53,6 +57,38 @@ def test_the_bundle_is_valid_and_can_be_packed(env: dict[str, str], tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"version: {__version__}" in done.stdout
     assert packed.stat().st_size > 1000
+
+
+def test_the_packed_bundle_starts_as_its_manifest_says(env: dict[str, str], tmp_path: Path) -> None:
+    """With our own wheel for the one that is not published yet, and uv as hosts bring it."""
+    packed, bundle = tmp_path / "ih-mcp.mcpb", tmp_path / "bundle"
+    done = run(MCPB, "pack", REPOSITORY / "mcpb", packed, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.unpack_archive(packed, bundle, "zip")
+    pip = [sys.executable, "-m", "pip", "-q"]
+    wheels = tmp_path / "wheels"
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, REPOSITORY], check=True)
+    subprocess.run([*pip, "install", "--target", tmp_path / "uv", "uv"], check=True)
+    server = json.loads((bundle / "manifest.json").read_text())["server"]["mcp_config"]
+    command, *arguments = [
+        word.replace("${__dirname}", str(bundle)) for word in (server["command"], *server["args"])
+    ]
+    given = {"UV_FIND_LINKS": str(wheels), "UV_PYTHON": sys.executable, "IH_MCP_ENDPOINT": "local"}
+    done = subprocess.run(
+        [tmp_path / "uv" / "bin" / command, *arguments],
+        input=json.dumps(HELLO) + "\n",
+        env={**os.environ, **env, **given, "IH_MCP_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["result"]["serverInfo"]["name"] == "ih-mcp"
+    locked = json.dumps(tomllib.loads((bundle / "pyproject.toml").read_text())["tool"]["uv"])
+    version = "import importlib.metadata as m; print('mcp==' + m.version('mcp'))"
+    python = bundle / ".venv" / "bin" / "python"
+    held = subprocess.run([python, "-c", version], capture_output=True, text=True, check=True)
+    assert held.stdout.strip() in locked
 
 
 def test_the_skills_command_finds_and_installs_all(env: dict[str, str], tmp_path: Path) -> None:

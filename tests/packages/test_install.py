@@ -20,14 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docs.generate import PAGES, hosts_sections, text
-from ih_mcp.cli import main
+from ih_mcp import __version__
+from ih_mcp.cli import install, main
 from ih_mcp.cli.host_entry import changed
 from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch, Place
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
 from tests.road.host import REPOSITORY
 
-STARTS = ("uvx", ["ih-mcp"])
+PINNED = f"ih-mcp=={__version__}"
+STARTS = ("uvx", [PINNED])
 SECRET = "ih_live_topsecret"
 
 
@@ -47,6 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(install, "is_from_elsewhere", lambda: False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -87,7 +90,7 @@ def test_a_key_is_written_only_where_it_was_given_and_never_shown(
     }
     main(["install", host.name, "--local"])  # later: what the user had stays
     found = entry(host, path.read_text(encoding="utf-8"))
-    assert found["args"] == ["ih-mcp", "--local"]
+    assert found["args"] == [PINNED, "--local"]
     assert found["env"]["INTERHUMAN_API_KEY"] == SECRET
     assert len(list(path.parent.glob(f"{path.name}.bak*"))) == 2
     assert f'"{SECRET}"\n+' not in capsys.readouterr().out
@@ -100,7 +103,7 @@ def test_a_dry_run_and_a_print_write_nothing(
     assert main(["install", host.name, "--dry-run", "--key", SECRET]) == 0
     assert SECRET not in capsys.readouterr().out
     assert main(["install", host.name, "--print", "--local"]) == 0
-    assert entry(host, capsys.readouterr().out)["args"] == ["ih-mcp", "--local"]
+    assert entry(host, capsys.readouterr().out)["args"] == [PINNED, "--local"]
     assert list(home.rglob("*")) == []
 
 
@@ -133,7 +136,7 @@ def test_a_server_may_have_any_name(
     name: str, host: Host, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["install", host.name, "--name", name, "--print"]) == 0
-    assert entry(host, capsys.readouterr().out, name)["args"] == ["ih-mcp"]
+    assert entry(host, capsys.readouterr().out, name)["args"] == [PINNED]
     assert main(["install", host.name, "--name", name]) == 0
     assert main(["install", host.name, "--name", name, "--local"]) in {0, 2}
     assert entry(host, file_of(host, home).read_text(encoding="utf-8"), name)["command"] == "uvx"
@@ -315,38 +318,46 @@ def test_every_snippet_and_link_of_the_hosts_page_starts_the_same_command() -> N
         assert (found["command"], found["args"]) == STARTS
         assert SECRET not in snippet
     commands = re.findall(r"Its own command: `(.*)`", page)
-    assert [command.endswith("uvx ih-mcp") for command in commands] == [True] * 3
+    assert [command.endswith(f"uvx {PINNED}") for command in commands] == [True] * 2
     links = re.findall(r"\]\((https://[^)]+)\)", page)
     assert [_decoded(link) for link in links] == [STARTS, STARTS]
 
 
 def _decoded(link: str) -> tuple[str, list[str]]:
     """The command a host reads from an install link."""
+    found = link_entry(link)
+    return found["command"], found["args"]
+
+
+def link_entry(link: str) -> Mapping[str, Any]:
+    """The entry in an install link."""
     asked = parse_qs(urlsplit(link).query, strict_parsing=True)
     assert asked["name"] == [NAME]
     (config,) = asked["config"]
     if not config.startswith("{"):
         config = base64.b64decode(config, validate=True).decode()
-    found = json.loads(config)
-    return found["command"], found["args"]
+    found: Mapping[str, Any] = json.loads(config)
+    return found
+
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "0"},
+    },
+}
 
 
 def test_the_entry_of_this_installation_starts_the_server(tmp_path: Path, home: Path) -> None:
     assert main(["install", "cursor", "--this", "--local"]) == 0
     found = entry(HOSTS["cursor"], (home / ".cursor" / "mcp.json").read_text(encoding="utf-8"))
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {},
-            "clientInfo": {"name": "test", "version": "0"},
-        },
-    }
     done = subprocess.run(
         [found["command"], *found["args"]],
-        input=json.dumps(hello) + "\n",
+        input=json.dumps(HELLO) + "\n",
         env={**os.environ, "IH_MCP_DATA_DIR": str(tmp_path / "data")},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""S32: what `ih-mcp install` and `uninstall` write, and what they show of other servers.
+"""S32, S43: what `ih-mcp install` writes and shows, and what is started then.
 
 A project's file, and what lies beside it, may have been written by an attacker.
 """
@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ih_mcp import __version__
 from ih_mcp.cli import host_file, main
-from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host
+from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch
 from tests.packages.test_install import file_of, home
+from tests.road.host import REPOSITORY
 
 __all__ = ["home"]  # a fixture
 
@@ -260,3 +265,68 @@ def test_s32_a_name_or_folder_that_utf8_cannot_hold_is_an_error(
             assert main(["install", "cursor", *words, *more]) == 2
             assert "half a character" in capsys.readouterr().err
     assert list(home.iterdir()) == []
+
+
+# --- S43: what is started is what was meant ------------------------------------------------------
+
+HANDED_OUT = [
+    *(path for path in ("README.md", ".mcp.json", "gemini-extension.json", "mcpb/pyproject.toml")),
+    *(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")),
+    *(str(page.relative_to(REPOSITORY)) for page in (REPOSITORY / "skills").rglob("*.md")),
+]
+UNPINNED = re.compile(
+    r"""(?:uvx|uv tool install|pipx run|pip install)["', \[]+ih-mcp(?![\w=\[-])"""
+)
+
+
+@pytest.mark.parametrize("path", HANDED_OUT)
+def test_s43_nothing_that_is_handed_out_starts_the_newest_of_the_day(path: str) -> None:
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
+    assert not UNPINNED.findall(text)
+    for version in re.findall(r"ih-mcp==([\w.]+)", text):
+        assert version == __version__
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_s43_every_host_starts_a_pinned_version(host: Host) -> None:
+    pinned = f"ih-mcp=={__version__}"
+    assert host.entry(Launch())["args"] == [pinned]
+    if host.by_command:
+        assert host.by_command.endswith(f"uvx {pinned}")
+
+
+def test_s43_an_installation_from_elsewhere_is_started_itself(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    assert main(["install", "cursor"]) == 0  # this one comes from a clone
+    entry = json.loads((home / ".cursor" / "mcp.json").read_text())["mcpServers"][NAME]
+    assert (entry["command"], entry["args"]) == (sys.executable, ["-m", "ih_mcp"])
+    assert main(["install", "cursor", "--no-this"]) == 0
+    entry = json.loads((home / ".cursor" / "mcp.json").read_text())["mcpServers"][NAME]
+    assert (entry["command"], entry["args"]) == ("uvx", [f"ih-mcp=={__version__}"])
+
+
+def test_s43_workflows_are_pinned_and_hold_no_credential() -> None:
+    for path in (REPOSITORY / ".github" / "workflows").glob("*.yml"):
+        text = path.read_text(encoding="utf-8")
+        workflow = yaml.safe_load(text)
+        assert "permissions" in workflow
+        assert "secrets." not in text
+        used = re.findall(r"uses: (\S+)", text)
+        assert used
+        assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used)
+    release = yaml.safe_load((REPOSITORY / ".github/workflows/release.yml").read_text())
+    publish = release["jobs"]["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"] == "release"
+
+
+def test_s43_the_bundle_pins_what_it_runs_with() -> None:
+    bundle = tomllib.loads((REPOSITORY / "mcpb/pyproject.toml").read_text())
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    locked = re.findall(r"^([\w.-]+==[^\s\\]+(?: ; [^\\]*?)?) \\$", lock, re.MULTILINE)
+    assert len(locked) > 30
+    assert bundle["tool"]["uv"]["constraint-dependencies"] == locked
