@@ -412,3 +412,22 @@ async def test_inputs_of_the_field_are_sent_or_refused_as_they_should_be(
         outcome = await cut((shared_field / name).resolve(), ffmpeg, V1)
         found[name] = outcome.code if outcome.code or outcome.segments else "nothing"
     assert found == expected
+
+
+async def test_a_file_that_ends_in_its_first_picture_is_refused_at_the_first_look(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    with pytest.raises(MediaError, match="ends before its first picture") as refused:
+        await probe(ffmpeg, zoo("torn_in_its_first_picture"))
+    assert refused.value.code == "incomplete_file"
+
+
+async def test_a_picture_that_is_announced_and_not_there_leaves_the_sound(
+    zoo: Zoo, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, zoo("picture_announced_but_empty"))
+    assert facts.video is None
+    assert any("Nothing can be read of the track of pictures" in note for note in facts.notes())
+    outcome = await cut(zoo("picture_announced_but_empty"), ffmpeg, V1)
+    assert outcome.error is None
+    assert outcome.segments[-1].end_seconds == pytest.approx(12.0, abs=0.1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -103,6 +104,10 @@ def joined_late(data: bytes) -> bytes:
     return data[188 * (len(data) // 188 // 5) :]
 
 
+def without_pictures(data: bytes) -> bytes:
+    return without_packets(data, 0x100)
+
+
 def unheard(data: bytes) -> bytes:
     """An MP4 whose sound is of a kind that ffmpeg has no decoder for."""
     return data.replace(b"mp4a", b"mhm1").replace(b"esds", b"free")
@@ -168,6 +173,27 @@ def jumped(data: bytes, *jumps: tuple[float, float], kinds: bytes = b"\x08\x09")
         written = time.to_bytes(4, "big")
         changed[at + 4 : at + 8] = written[1:] + written[:1]
         at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    return bytes(changed)
+
+
+def one_track_jumped(far: float, kind: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: jumped(data, (6.0, far), kinds=kind)
+
+
+def fragments_set_back(data: bytes, at_seconds: float, seconds: float) -> bytes:
+    """A fragmented MP4 of two tracks whose clocks are set back at a time."""
+    changed, scales = bytearray(data), list[int]()
+    for found in re.finditer(rb"mdhd\0", data):
+        scales.append(int.from_bytes(data[found.start() + 16 : found.start() + 20], "big"))
+    for found in re.finditer(rb"tfhd", data):
+        track = int.from_bytes(data[found.start() + 8 : found.start() + 12], "big")
+        time = data.index(b"tfdt", found.start())
+        wide = 8 if data[time + 4] else 4
+        place = slice(time + 8, time + 8 + wide)
+        ticks = int.from_bytes(data[place], "big")
+        if ticks >= at_seconds * scales[track - 1]:
+            ticks -= round(seconds * scales[track - 1])
+            changed[place] = ticks.to_bytes(wide, "big")
     return bytes(changed)
 
 
@@ -327,6 +353,27 @@ ZOO: Mapping[str, Beast] = {
     "jumps_to_and_fro": Beast(
         "flv", made_of="flv", change=lambda data: jumped(data, (3.0, 600.0), (9.0, -605.0))
     ),
+    "jumps_back_encoded": Beast(  # neither 4:2:2 nor PCM is copied
+        "flv",
+        made_of="high_flv",
+        change=lambda data: jumped(data, (6.0, -5.0)),
+        encodes=BOTH,
+    ),
+    "high_flv": Beast(
+        "flv", f"-i {{base}} {X264} -pix_fmt yuv422p -c:a pcm_s16le -ar 44100 -ac 1", encodes=BOTH
+    ),
+    "jumps_back_fragmented": Beast(
+        "mp4", made_of="movable", change=lambda data: fragments_set_back(data, 6.0, 5.0)
+    ),
+    **{
+        f"{name}_{track}_track": Beast(
+            "flv",
+            made_of="flv",
+            change=one_track_jumped(far, kind),
+        )
+        for name, far in (("jumps", 36_000.0), ("jumps_back", -5.0))
+        for track, kind in (("sound", b"\x08"), ("picture", b"\x09"))
+    },
     "jumps_sound_alone": Beast("m4a", "-i {jumps} -vn -c copy"),
     "jumps_by_half_a_minute": Beast(
         "flv", made_of="flv", change=lambda data: jumped(data, (6.0, 30.0))
@@ -414,6 +461,13 @@ ZOO: Mapping[str, Beast] = {
     "never_marked_silent": Beast(
         "mkv", "-i {never_marked} -an -c copy -copyinkf", seconds=4.0, encodes=VIDEO
     ),
+    "torn_in_its_first_picture": Beast(
+        "webm",
+        made_of="vp9",
+        change=lambda data: data[: data.index(b"\x1f\x43\xb6\x75") + 2_000],
+        is_media=False,
+    ),
+    "picture_announced_but_empty": Beast("ts", made_of="transport", change=without_pictures),
     "transport": Beast("ts", "-i {base} -c copy"),
     "transport_wrapped": Beast("ts", "-i {base} -c copy -output_ts_offset 95437"),
     "transport_joined": Beast(

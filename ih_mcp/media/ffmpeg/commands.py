@@ -19,8 +19,8 @@ from .recipes import RAW_PICTURES, THREADS, TRACKS, Recipe
 MAX_PIXELS = 33_177_600  # chosen: 7680 x 4320; 16384 x 8192 took 1.7 GB to decode
 
 # Without the format list ffmpeg renders a text file as video and follows playlists to other files.
-# Each of these was read for whether it opens another file: mov alone can, which the protocol list
-# and its own default (no data references) stop.
+# The list was made by knowledge of these demuxers, not from their source: of them mov alone follows
+# names of other files, and by default does not. The protocol list allows none in any case.
 FORMATS = ",".join(
     (
         *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "wav", "mp3"),

@@ -143,7 +143,8 @@ def require_tracks(facts: Facts, *, video: bool, audio: bool) -> None:
 LINES = re.compile(
     rb"Input #0, |  Duration: |  Stream #0:| +display ?matrix: "
     rb"|    mark  +: | +enc_key_id +: "
-    rb"|\[.*\] (?:Estimating duration from bitrate|Picture size |(?:Ext )?DRM protected)",
+    rb"|\[.*\] (?:Estimating duration from bitrate|Picture size |(?:Ext )?DRM protected"
+    rb"|File ended prematurely)",
     re.IGNORECASE,
 )
 """How the lines of standard error begin that tell something."""

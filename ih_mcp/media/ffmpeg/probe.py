@@ -45,6 +45,7 @@ _DOUBTED_SECONDS, _DOUBTED_BYTES_PER_SECOND = 60.0, 1_000  # chosen: speech alon
 __all__ = ["AudioTrack", "Facts", "VideoTrack", "probe", "require_tracks"]
 
 _LOOK_SECONDS, _LONG_LOOK_SECONDS = 1.0, 60.0
+_TORN = "File ended prematurely"  # says ffmpeg of Matroska
 _LATE_SECONDS = 0.2  # chosen: sound can begin a little before the first picture
 _MAX_LINES_BYTES = 1 << 22  # a line a packet; a file can have millions of them in a second
 _LEAST_SIDE = 3  # pixels; filters and encoders take no less
@@ -137,32 +138,34 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
     facts = replace(parse(packets, words, mark), unsent=unsent)
     if not has_packets(packets) and packets_seconds < _LONG_LOOK_SECONDS:
         packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS, tracks)
-    if facts.video and await _is_unmarked(ffmpeg, source, facts.key_frames_seconds):
-        facts = replace(facts, unmarked=frozenset({"video"}))
-    elif not has_packets(packets):
+    facts = await _with_picture(ffmpeg, source, facts)
+    if not facts.unmarked and not has_packets(packets):
         raise MediaError(
             "the file has a header and no media",
             help="The recording was cut off after its beginning, or the media is in other files.",
             code="no_media",
         )
+    if _NO_PICTURE in facts.unsent and _TORN in words:
+        raise MediaError(
+            "the file is incomplete: it ends before its first picture",
+            help="Wait until its recording has ended, or get the whole file.",
+            code="incomplete_file",
+        )
     return _Seen(facts, words, _PROTECTED.search(words) is not None)
 
 
-async def _is_unmarked(ffmpeg: Ffmpeg, source: Source, keys: Sequence[float]) -> bool:
-    """Whether pictures can be decoded before the first key frame that is marked.
-
-    Args:
-        ffmpeg: The binary.
-        source: The file.
-        keys: Times of its key frames in the part that was looked at.
-    """
-    if keys and keys[0] < _LATE_SECONDS:
-        return False
+async def _with_picture(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
+    """The facts, with what is so where the look found no key frame at the beginning."""
+    keys = facts.key_frames_seconds
+    if facts.video is None or (keys and keys[0] < _LATE_SECONDS):
+        return facts
     decoded = await _first_seconds(ffmpeg, source, decodes=True)
-    if decoded is None:
-        return False
     marked = await _first_seconds(ffmpeg, source, decodes=False)
-    return marked is None or decoded < marked - _LATE_SECONDS
+    if decoded is not None and (marked is None or decoded < marked - _LATE_SECONDS):
+        return replace(facts, unmarked=frozenset({"video"}))
+    if decoded is marked is None and facts.audio:
+        return replace(facts, video=None, unsent=(*facts.unsent, _NO_PICTURE))
+    return facts
 
 
 async def _first_seconds(ffmpeg: Ffmpeg, source: Source, *, decodes: bool) -> float | None:
@@ -280,6 +283,7 @@ def _decodable(facts: Facts, encrypted: frozenset[str]) -> Facts:
 
 
 _NO_PACKETS = "The file has no sound: nothing was found in the track of sound that it names."
+_NO_PICTURE = "Nothing can be read of the track of pictures that the file names."
 _PROTECTED = re.compile(
     r"^ +enc_key_id +: |^\[asf[^\]]*\] (?:Ext )?DRM protected stream", re.MULTILINE
 )

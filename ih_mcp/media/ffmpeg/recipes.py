@@ -60,13 +60,19 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 
 TRACKS = ("V:0?", "a:0?")
 """The first picture that is no cover and the first sound, as ffmpeg is told of them."""
-_SET_BACK = frozenset({"flv", "matroska"})
-"""Containers whose times may go back; of MPEG-TS ffmpeg knows it, others do not allow it."""
+_SET_BACK = frozenset({"flv", "matroska", "mov"})
+"""Containers whose times may go back, MP4 in fragments alone; of MPEG-TS ffmpeg knows it, others do
+not allow it."""
 _LATER = (
     "if(eq(N,0)+eq(DTS,NOPTS)+eq(PREV_INDTS,NOPTS),0,if(lt(DTS,PREV_INDTS-1/TB),"
     "PREV_OUTDTS+max(1,PREV_INDURATION)-DTS,PREV_OUTDTS-PREV_INDTS))"
 )
 _GOING_ON = f"setts=pts='if(eq(PTS,NOPTS),NOPTS,PTS+{_LATER})':dts='DTS+{_LATER}'"
+_SHOWN_ON = (
+    "setpts='if(eq(N,0),PTS,if(lt(PTS,PREV_INPTS-1/TB),PREV_OUTPTS+ld(0),"
+    "PREV_OUTPTS+st(0,PTS-PREV_INPTS)))'"
+)
+"""The same for what is decoded; a step back becomes one as long as the step before."""
 MAX_REPEATED_SECONDS = 14_400  # chosen: a talk over one picture; longer is no media
 MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
 THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
@@ -223,15 +229,19 @@ def next_encoder(encoder: str) -> str | None:
 
 
 def _rising(options: Mapping[str, object]) -> Mapping[str, object]:
-    """The options that let the times of copied tracks go on where their clock was set back.
+    """The options that let times go on where the clock of a track was set back.
 
     Else ffmpeg writes all that follows at one moment, until the clock is where it was before.
     """
-    return {
-        f"bsf:{kind}": _chained(options, f"bsf:{kind}", _GOING_ON)
-        for kind in ("v", "a")
-        if options.get(f"c:{kind}") == "copy"
-    }
+    changed: dict[str, object] = {}
+    for kind in ("v", "a"):
+        if options.get(f"c:{kind}") == "copy":
+            changed[f"bsf:{kind}"] = _chained(options, f"bsf:{kind}", _GOING_ON)
+    if options.get("c:v", "copy") != "copy":
+        changed["vf"] = f"{_SHOWN_ON},{options['vf']}"
+    if options.get("c:a", "copy") != "copy":
+        changed["af"] = f"a{_SHOWN_ON}"
+    return changed
 
 
 def _chained(options: Mapping[str, object], name: str, text: str) -> str:
@@ -250,7 +260,7 @@ def _in_step(
     if copies_audio:
         moved = f"setts=ts='TS-({left_out(jumps, 'TS*TB')})/TB'"
         return changed | {"bsf:a": _chained(options, "bsf:a", moved)}
-    return changed | {"af": f"asetpts='PTS-({late})/TB'"}
+    return changed | {"af": _chained(options, "af", f"asetpts='PTS-({late})/TB'")}
 
 
 def _repeating(
