@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ih_mcp.media.ffmpeg.program import Allowance, Ffmpeg, find_ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg, FfmpegLimits, find_ffmpeg
 from ih_mcp.settings import Settings
 
 
@@ -12,7 +12,7 @@ def find_configured_ffmpeg(settings: Settings) -> Ffmpeg:
     Raises:
         MediaError: There is none.
     """
-    allowance = Allowance(
+    allowance = FfmpegLimits(
         max_bytes=settings.ffmpeg_max_bytes,
         max_pixels=settings.ffmpeg_max_pixels,
         max_silent_seconds=settings.ffmpeg_max_silent_seconds,

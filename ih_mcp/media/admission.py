@@ -24,7 +24,7 @@ from .search import Admitted, beneath, find
 
 __all__ = [
     "Admitted",
-    "Source",
+    "OpenedFile",
     "admit",
     "beneath",
     "find",
@@ -40,7 +40,7 @@ def admit(path: str, *, allowed: Sequence[Path] | None) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OpenedFile:
     """A file that is held open."""
 
     url: str
@@ -53,7 +53,7 @@ class Source:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Source]:
+async def opened(path: Path) -> AsyncIterator[OpenedFile]:
     """Hold an admitted file open while ffmpeg reads it.
 
     Args:
@@ -107,7 +107,7 @@ def require_no_text(name: str, data: bytes) -> None:
         )
 
 
-def _source(path: Path, descriptor: int, size: int) -> Source:
+def _source(path: Path, descriptor: int, size: int) -> OpenedFile:
     if os.name == "posix":  # a name of the descriptor: a later change of the path is not seen
-        return Source(f"file:/dev/fd/{descriptor}", (descriptor,), size, descriptor)
-    return Source(f"file:{path}", (), size, descriptor)  # pragma: no cover - Windows
+        return OpenedFile(f"file:/dev/fd/{descriptor}", (descriptor,), size, descriptor)
+    return OpenedFile(f"file:{path}", (), size, descriptor)  # pragma: no cover - Windows

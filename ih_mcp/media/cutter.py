@@ -13,7 +13,7 @@ from io import BytesIO
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
-from .containers.container import Atom, Head, Reader, Stamp
+from .containers.container import HeaderTemplate, MediaUnit, Reader, TimestampField
 from .jumps import ClockJump, Jumps
 from .planner import Bounds, Cut, OversizeError, Packer
 
@@ -68,12 +68,12 @@ _ROUNDED_SECONDS = 0.001  # clocks of WebM count milliseconds
 class Clocks:
     """Where the clocks of a continued segment stand, and the header they belong to."""
 
-    head: Head
+    head: HeaderTemplate
     header_bytes: int
     """At its beginning."""
     begin_seconds: float
     """Where in the source its own container stream begins."""
-    stamps: tuple[tuple[int, Stamp], ...]
+    stamps: tuple[tuple[int, TimestampField], ...]
     """With the place of each in the segment."""
 
     def rebased(self, data: bytes, origin_seconds: float, *, headed: bool) -> bytes:
@@ -98,13 +98,13 @@ class Draft:
     is_key: bool
     has_leading: bool
     skipped_seconds: float
-    stamps: list[tuple[int, Stamp]] = field(default_factory=list)
+    stamps: list[tuple[int, TimestampField]] = field(default_factory=list)
     """With the place of each in the buffer."""
     jumps: list[ClockJump] = field(default_factory=list)
     lengths: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """By track: of its last sample, as in `Span`, from the start of the buffer."""
 
-    def add(self, atom: Atom, media: memoryview) -> None:
+    def add(self, atom: MediaUnit, media: memoryview) -> None:
         start = self.buffer.tell()
         self.stamps += [(start + stamp.offset, stamp) for stamp in atom.stamps]
         self.end_seconds = max(self.end_seconds, atom.end_seconds)
@@ -118,7 +118,7 @@ class Draft:
                 place, width, ticks = span.last_length
                 self.lengths[span.track] = (start + place, width, ticks)
 
-    def _set_back(self, start: int, stamps: Iterable[Stamp]) -> None:
+    def _set_back(self, start: int, stamps: Iterable[TimestampField]) -> None:
         with self.buffer.getbuffer() as buffer:
             for stamp in stamps:
                 place = slice(start + stamp.offset, start + stamp.offset + stamp.width)
@@ -144,7 +144,7 @@ class Draft:
         """What follows it begins there, or nothing follows."""
         self.end_seconds = max(self.start_seconds, seconds)
 
-    def stand_alone(self, head: Head) -> None:
+    def stand_alone(self, head: HeaderTemplate) -> None:
         """Write the header, and let the clocks start at 0."""
         media_bytes = self.buffer.tell() - head.size
         seconds = self.end_seconds - self.first_seconds
@@ -193,7 +193,7 @@ class Cutter:
         """How much of the clock of the stream was left out so far."""
         self._waiting = bytearray()
         self._waiting_offset = 0
-        self._head: Head | None = None
+        self._head: HeaderTemplate | None = None
         self._held: Draft | None = None
         self._open: Draft | None = None
         self.end_seconds = begin_seconds
@@ -260,7 +260,7 @@ class Cutter:
                 yield self._made(draft)
         self._held = self._open = None
 
-    def _place(self, atom: Atom) -> Iterator[Segment]:
+    def _place(self, atom: MediaUnit) -> Iterator[Segment]:
         if self._head is None:
             atom = replace(atom, is_first=True)
         atom = self._jumps.placed(atom)
@@ -287,13 +287,13 @@ class Cutter:
             held, self._held = self._held, None
             yield self._made(held)
 
-    def _note_jump(self, atom: Atom) -> None:
+    def _note_jump(self, atom: MediaUnit) -> None:
         assert self._open is not None
         if (seconds := atom.skipped_seconds - self._skips) > 0:
             self._open.jumps.append(ClockJump(self._begin + atom.start_seconds, seconds))
             self._skips = atom.skipped_seconds
 
-    def _draft(self, atom: Atom) -> Draft:
+    def _draft(self, atom: MediaUnit) -> Draft:
         is_first = self._head is None
         self._head = self._head or self._reader.head()
         header = b""
@@ -332,5 +332,5 @@ class Cutter:
             clocks=None if self._is_whole else self._clocks(draft, self._head),
         )
 
-    def _clocks(self, draft: Draft, head: Head) -> Clocks:
+    def _clocks(self, draft: Draft, head: HeaderTemplate) -> Clocks:
         return Clocks(head, draft.header_bytes, self._begin, tuple(draft.stamps))

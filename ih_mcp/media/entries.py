@@ -35,7 +35,7 @@ _PROTECTED = frozenset({b"encv", b"enca", b"drmi", b"drms", b"aavd"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class HeaderFacts:
     """What was found; of `video` and `audio`, the first track of each counts."""
 
     is_photo: bool = False
@@ -47,7 +47,7 @@ class Entries:
     """Whether fragments are of different sample entries, which ffmpeg does not follow."""
 
 
-def look(file: BinaryIO) -> Entries:
+def read_header_facts(file: BinaryIO) -> HeaderFacts:
     """Read what is told; nothing of a file that is of another kind.
 
     Reads the disk: call it in a thread.
@@ -58,9 +58,9 @@ def look(file: BinaryIO) -> Entries:
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     if _is_scrambled(head):
-        return Entries(encrypted=frozenset(_KINDS.values()))
+        return HeaderFacts(encrypted=frozenset(_KINDS.values()))
     if head[4:8] not in _FIRST:
-        return Entries()
+        return HeaderFacts()
     file.seek(0, 2)
     seen, found, kind = set[bytes](), dict[str, bytes](), ""
     brand = handler = b""
@@ -83,7 +83,7 @@ def look(file: BinaryIO) -> Entries:
     entries = {kind: _entries(box) for kind, box in found.items()}
     changing = frozenset(kind for kind, of in entries.items() if len(set(of)) > 1)
     is_fragmented = b"moof" in seen
-    return Entries(
+    return HeaderFacts(
         is_photo=brand in _PHOTOS or (handler == b"pict" and b"moov" not in seen),
         is_fragment=b"moof" in seen and b"moov" not in seen,
         encrypted=frozenset(

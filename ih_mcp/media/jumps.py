@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .containers.container_types import Atom, Span
+from .containers.container_types import MediaUnit, TrackSpan
 
 MAX_PAUSE_SECONDS = 10.0  # chosen: as ffmpeg takes it where clocks may jump (dts_delta_threshold)
 MAX_STILL_SECONDS = 600.0  # chosen: without sound a picture may stay, on slides for minutes
@@ -51,7 +51,7 @@ class Jumps:
         self.jumped = frozenset[int]()
         """The tracks that `placed` found to jump, the last time."""
 
-    def placed(self, atom: Atom) -> Atom:
+    def placed(self, atom: MediaUnit) -> MediaUnit:
         """The same atom, where its media belongs."""
         self.jumped = frozenset()
         for span in sorted(atom.spans, key=self._begins):
@@ -61,17 +61,17 @@ class Jumps:
         known = sum(j.seconds for j in self._known if j.at_seconds <= atom.end_seconds)
         return replace(atom, skipped_seconds=atom.skipped_seconds + known) if known else atom
 
-    def _begins(self, span: Span) -> float:
+    def _begins(self, span: TrackSpan) -> float:
         return span.first_seconds - self._skipped[span.track]
 
-    def _place(self, span: Span) -> None:
+    def _place(self, span: TrackSpan) -> None:
         reached = self._begins(span) if self._reached is None else self._reached
         if self._begins(span) - reached > self._max_pause:
             self.jumped |= {span.track}
             self._skipped[span.track] = self._fitting(span, reached)
         self._reached = max(reached, span.end_seconds - self._skipped[span.track])
 
-    def _fitting(self, span: Span, reached: float) -> float:
+    def _fitting(self, span: TrackSpan, reached: float) -> float:
         """How much to leave out: as much as another track that jumped by as far."""
         others = (
             skipped

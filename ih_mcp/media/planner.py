@@ -24,7 +24,7 @@ _SPARE_SHARE = 0.95  # chosen: bit rates vary, so segments should not be full to
 _EPSILON = 1e-4  # container clocks are rounded
 
 
-class Piece(Protocol):
+class PackedUnit(Protocol):
     """What an atom has to tell to be packed."""
 
     @property
@@ -184,7 +184,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PackerStep:
     """What follows from one atom."""
 
     cut: Cut
@@ -222,7 +222,7 @@ class Packer:
         self._step_seconds = 0.0
         """How far apart the places to cut are, at most."""
 
-    def add(self, piece: Piece) -> Step:
+    def add(self, piece: PackedUnit) -> PackerStep:
         """Take the next atom.
 
         Raises:
@@ -245,9 +245,9 @@ class Packer:
             _extend(self._open, piece)
         if not fits:
             raise OversizeError(self._open, self._bounds)
-        return Step(cut, settles, self._releases())
+        return PackerStep(cut, settles, self._releases())
 
-    def _measure(self, piece: Piece) -> None:
+    def _measure(self, piece: PackedUnit) -> None:
         if self._origin_seconds is None:
             self._origin_seconds = self._last_place_seconds = piece.start_seconds
         if not self._bounds.needs_key or _stands_alone(piece):
@@ -267,7 +267,7 @@ class Packer:
             raise OversizeError(ended, self._bounds)
         return ended
 
-    def _may_extend(self, extent: Extent, piece: Piece) -> bool:
+    def _may_extend(self, extent: Extent, piece: PackedUnit) -> bool:
         needs_more = self._bounds.needs_key and piece.has_picture and not _stands_alone(piece)
         if needs_more and not extent.has_picture:  # it began where the picture paused
             return False
@@ -298,7 +298,7 @@ class Packer:
             return False
         raise _too_little(self._open, self._bounds)
 
-    def _cuts(self, extent: Extent, piece: Piece) -> bool:
+    def _cuts(self, extent: Extent, piece: PackedUnit) -> bool:
         if not self._reaches_minimum(extent.until(piece.start_seconds)):
             return False
         overflows = not self._is_within(_joined(extent, _extent(piece)))
@@ -309,7 +309,7 @@ class Packer:
             piece.start_seconds - extent.start_seconds >= self._wished(extent, piece) - _EPSILON
         )
 
-    def _wished(self, extent: Extent, piece: Piece) -> float:
+    def _wished(self, extent: Extent, piece: PackedUnit) -> float:
         """How long the open segment should be if it ends before `piece`."""
         target, shortest = self._target_seconds(extent), self._bounds.joined_below_seconds
         if self._bounds.needs_key:
@@ -407,11 +407,11 @@ def _too_little(extent: Extent, limits: Bounds) -> MediaError:
     )
 
 
-def _stands_alone(piece: Piece) -> bool:
+def _stands_alone(piece: PackedUnit) -> bool:
     return piece.is_key and not piece.has_leading
 
 
-def _extent(piece: Piece) -> Extent:
+def _extent(piece: PackedUnit) -> Extent:
     return Extent(
         piece.start_seconds,
         piece.end_seconds,
@@ -422,7 +422,7 @@ def _extent(piece: Piece) -> Extent:
     )
 
 
-def _extend(extent: Extent, piece: Piece) -> None:
+def _extend(extent: Extent, piece: PackedUnit) -> None:
     extent.end_seconds = max(extent.end_seconds, piece.end_seconds)
     extent.stays_until_seconds = max(extent.stays_until_seconds, piece.stays_until_seconds)
     extent.size += piece.size

@@ -16,9 +16,9 @@ from ih_mcp.wire.dialects import Framing
 
 from .containers.container import (
     READERS,
-    Entry,
-    Jump,
+    EntryPoint,
     Reader,
+    TimeJump,
     bad_container,
     container_of,
     may_begin,
@@ -49,7 +49,7 @@ class Chunk:
     begins in it, or where only the next chunk can tell."""
     key_seconds: float | None
     """Media time of that key frame."""
-    jump: Jump | None = None
+    jump: TimeJump | None = None
     """Where its times do not go on from those before."""
 
     @property
@@ -201,7 +201,7 @@ class _Stream:
         self._looked_at = 0
         self._given = 0
         """Bytes of it that were given."""
-        self._entry: Entry | None = None
+        self._entry: EntryPoint | None = None
         """The first among those waiting."""
         self._begin_seconds = self.reached_seconds = begin_seconds
 
@@ -267,7 +267,7 @@ class _Stream:
         jump = self.reader.jump
         if jump and self._begin_seconds:
             begun = self._begin_seconds
-            jump = Jump(begun + jump.from_seconds, begun + jump.to_seconds)
+            jump = TimeJump(begun + jump.from_seconds, begun + jump.to_seconds)
         begins, self._given = self._given, self._given + len(data)
         entry, self._entry = self._entry, None
         if entry is None or self.reader.header is None:

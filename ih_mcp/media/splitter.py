@@ -24,7 +24,7 @@ from .ffmpeg.facts import Facts
 from .ffmpeg.ffmpeg_log import inflated
 from .ffmpeg.packets import look_through
 from .ffmpeg.probe import probe
-from .ffmpeg.process import Means, running
+from .ffmpeg.process import ProcessLimits, running
 from .ffmpeg.program import Ffmpeg
 from .ffmpeg.recipes import Recipe, next_encoder, recipe
 from .jumps import MAX_STILL_SECONDS, ClockJump, PacketClock, max_pause_seconds
@@ -79,8 +79,8 @@ async def split(
     async with opened(source) as file:
         size = file.size
     limited = bounds(limits, framing, target_seconds=target_seconds)
-    job = Job(source, ffmpeg, known, framing, limited, size)
-    run = Run(start_seconds)
+    job = SplitJob(source, ffmpeg, known, framing, limited, size)
+    run = FfmpegRun(start_seconds)
     while True:
         try:
             async with aclosing(_pass(job, run)) as segments:
@@ -93,7 +93,7 @@ async def split(
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FfmpegRun:
     """One run of ffmpeg over the source that makes segments."""
 
     start_seconds: float
@@ -105,7 +105,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SplitJob:
     """What stays the same over the passes through a file."""
 
     source: Path
@@ -116,7 +116,9 @@ class Job:
     size: int
     """Of the source, in bytes."""
 
-    def recipe(self, run: Run, jumps: Sequence[ClockJump] = (), *, repeats: bool = False) -> Recipe:
+    def recipe(
+        self, run: FfmpegRun, jumps: Sequence[ClockJump] = (), *, repeats: bool = False
+    ) -> Recipe:
         return recipe(
             self.facts,
             self.framing,
@@ -132,7 +134,7 @@ class Job:
     def max_pause_seconds(self) -> float:
         return max_pause_seconds(has_sound=self.facts.audio is not None)
 
-    def cutter(self, made: Recipe, run: Run, jumps: Sequence[ClockJump]) -> Cutter:
+    def cutter(self, made: Recipe, run: FfmpegRun, jumps: Sequence[ClockJump]) -> Cutter:
         can_encode = self.facts.video is not None and "video" not in made.encodes
         has_sound = self.facts.audio is not None
         return Cutter(
@@ -149,7 +151,7 @@ class Job:
             skipped_seconds=run.skipped_seconds,
         )
 
-    def _bounds(self, run: Run, *, is_copy: bool = False) -> Bounds:
+    def _bounds(self, run: FfmpegRun, *, is_copy: bool = False) -> Bounds:
         """For what is left of the source where the run begins."""
         seconds = self.facts.duration_seconds
         if not seconds:
@@ -157,7 +159,7 @@ class Job:
         left = max(0.0, seconds - run.start_seconds)
         return self.bounds.of_stream(left, int(self.size * left / seconds) if is_copy else 0)
 
-    def means(self, made: Recipe, size: int) -> Means:
+    def means(self, made: Recipe, size: int) -> ProcessLimits:
         """What a run over a file of `size` bytes may take."""
         allowance, seconds = self.ffmpeg.allowance, self.facts.duration_seconds
         return allowance.to_encode(seconds) if made.encodes else allowance.to_copy(size, seconds)
@@ -166,12 +168,12 @@ class Job:
 class _UnfitError(Exception):
     """What was made so far does not serve from some place on; run once more from there."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: FfmpegRun) -> None:
         super().__init__(run)
         self.run = run
 
 
-async def _pass(job: Job, run: Run) -> AsyncGenerator[Segment, None]:
+async def _pass(job: SplitJob, run: FfmpegRun) -> AsyncGenerator[Segment, None]:
     """Segments from one run of ffmpeg over the source."""
     made, jumps = job.recipe(run), list[ClockJump]()
     if "video" in made.encodes:
@@ -198,13 +200,13 @@ async def _pass(job: Job, run: Run) -> AsyncGenerator[Segment, None]:
 
 
 def _refuse_early_end(
-    job: Job, cutter: Cutter, said: Sequence[str], *, is_sent: bool = True
+    job: SplitJob, cutter: Cutter, said: Sequence[str], *, is_sent: bool = True
 ) -> None:
     declared, words = job.facts.sent_seconds, "".join(said)
     refuse_early_end(job.facts, declared, cutter.end_seconds, words, is_sent=is_sent)
 
 
-async def _looked_through(job: Job, made: Recipe, run: Run) -> PacketClock:
+async def _looked_through(job: SplitJob, made: Recipe, run: FfmpegRun) -> PacketClock:
     """What the packets tell that a run is about to encode."""
     async with opened(job.source) as source:
         return await look_through(
@@ -217,7 +219,9 @@ async def _looked_through(job: Job, made: Recipe, run: Run) -> PacketClock:
         )
 
 
-async def _stream(job: Job, made: Recipe, run: Run, said: list[str]) -> AsyncGenerator[bytes, None]:
+async def _stream(
+    job: SplitJob, made: Recipe, run: FfmpegRun, said: list[str]
+) -> AsyncGenerator[bytes, None]:
     """The container stream ffmpeg writes, to its end; then what it said is added to `said`.
 
     Raises:
@@ -244,7 +248,7 @@ async def _stream(job: Job, made: Recipe, run: Run, said: list[str]) -> AsyncGen
 
 
 def _unfit(
-    failure: MediaError, job: Job, made: Recipe, cutter: Cutter, run: Run
+    failure: MediaError, job: SplitJob, made: Recipe, cutter: Cutter, run: FfmpegRun
 ) -> _UnfitError | None:
     """Another pass that may succeed where this one failed; None if there is none."""
     is_oversize = isinstance(failure, OversizeError)

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ih_mcp.media.containers.container_types import Jump
+from ih_mcp.media.containers.container_types import TimeJump
 from ih_mcp.media.jumps import ClockJump
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.messages import Close, Configure
@@ -52,7 +52,7 @@ class QueuedSegment:
     """Without a clock of the stream's own: every session counts from 0."""
     clock_jumps: tuple[ClockJump, ...] = ()
     """Of the clock of its file; what they skip is left out, and not part of its times."""
-    jump: Jump | None = None
+    jump: TimeJump | None = None
     """Where its times do not go on from those before."""
 
     def parted(self) -> tuple[QueuedSegment, QueuedSegment]:

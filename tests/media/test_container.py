@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
-from ih_mcp.media.containers.container import READERS, Atom, Reader, container_of, is_headed
+from ih_mcp.media.containers.container import READERS, MediaUnit, Reader, container_of, is_headed
 from ih_mcp.media.containers.ebml import Id
 from ih_mcp.media.containers.matroska_clusters import MatroskaReader
 from ih_mcp.media.containers.mp4_fragments import Mp4Reader
@@ -46,7 +46,7 @@ def streams(zoo: Zoo, ffmpeg: Ffmpeg) -> Streams:
     return Streams(mp4=anyio.run(joined, "short_2s"), webm=anyio.run(joined, "vp8"))
 
 
-def found(reader: Reader, pieces: Sequence[bytes]) -> list[Atom]:
+def found(reader: Reader, pieces: Sequence[bytes]) -> list[MediaUnit]:
     atoms = [atom for piece in pieces for atom in reader.feed(piece)]
     return [*atoms, *reader.finish()]
 

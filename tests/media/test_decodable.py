@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.changes import changing_tracks
-from ih_mcp.media.entries import look
+from ih_mcp.media.entries import read_header_facts
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.process import environment
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -163,7 +163,7 @@ def test_bytes_of_any_kind_are_passed_over(data: bytes, container: str) -> None:
     start = b"\x47\x41\x01\x30\x02\0\0\0\0\x01\xc0\0\0\x80\0\xff"
     for made in (data, data + start + data, start * 40 + data):
         assert changing_tracks(io.BytesIO(made), container) <= {"audio", "video"}
-        look(io.BytesIO(made))
+        read_header_facts(io.BytesIO(made))
 
 
 def test_one_damaged_header_is_no_change(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +178,10 @@ def test_one_damaged_header_is_no_change(zoo: Zoo, monkeypatch: pytest.MonkeyPat
 def test_several_sample_entries_are_a_change(zoo: Zoo) -> None:
     """MP4 names one for each set of parameters; two that are alike are none."""
     data = zoo("base").read_bytes()
-    assert look(io.BytesIO(data)).changing == frozenset()
+    assert read_header_facts(io.BytesIO(data)).changing == frozenset()
     alike, other = with_entries(data, lambda e: e), with_entries(data, lambda e: e[:-1] + b"!")
-    assert look(io.BytesIO(alike)).changing == frozenset()
-    assert look(io.BytesIO(other)).changing == {"video"}
+    assert read_header_facts(io.BytesIO(alike)).changing == frozenset()
+    assert read_header_facts(io.BytesIO(other)).changing == {"video"}
 
 
 def with_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:

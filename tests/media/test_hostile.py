@@ -23,7 +23,7 @@ from ih_mcp.media.admission import admit
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.ebml import Id
 from ih_mcp.media.ffmpeg import probe
-from ih_mcp.media.ffmpeg.program import Allowance, Ffmpeg
+from ih_mcp.media.ffmpeg.program import Ffmpeg, FfmpegLimits
 from ih_mcp.wire.dialects import Framing
 
 from . import oracle
@@ -273,7 +273,7 @@ async def test_more_memory_than_allowed_is_an_error_that_tells_what_helps(
 ) -> None:
     if sys.platform != "linux":
         pytest.skip("memory is bounded on Linux alone")
-    small = replace(ffmpeg, allowance=Allowance(max_bytes=160 << 20))
+    small = replace(ffmpeg, allowance=FfmpegLimits(max_bytes=160 << 20))
     outcome = await cut(zoo("large_mjpeg"), small)
     assert (outcome.code, outcome.segments) == ("too_demanding", [])
     assert outcome.error is not None
@@ -293,7 +293,7 @@ async def test_large_pictures_are_encoded_smaller_within_the_allowance(
 async def test_how_large_a_picture_may_be_can_be_set(
     max_pixels: int, code: str, zoo: Zoo, ffmpeg: Ffmpeg
 ) -> None:
-    small = replace(ffmpeg, allowance=Allowance(max_pixels=max_pixels))
+    small = replace(ffmpeg, allowance=FfmpegLimits(max_pixels=max_pixels))
     assert (await cut(zoo("base"), small)).code == code
 
 

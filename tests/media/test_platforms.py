@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from ih_mcp.media import admission as admit
-from ih_mcp.media.admission import Source
+from ih_mcp.media.admission import OpenedFile
 from ih_mcp.media.ffmpeg import process
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 
@@ -84,11 +84,11 @@ async def test_a_silent_process_is_given_up_though_a_thread_reads_it(windows: Mo
 async def test_a_file_is_named_by_its_path_where_descriptors_have_no_names(
     base: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = list[Source]()
+    sources = list[OpenedFile]()
     opened = admit.opened
 
     @asynccontextmanager
-    async def watched(path: Path) -> AsyncIterator[Source]:
+    async def watched(path: Path) -> AsyncIterator[OpenedFile]:
         async with opened(path) as source:
             sources.append(source)
             yield source

@@ -12,7 +12,7 @@ import pytest
 from ih_mcp.errors import MediaError
 from ih_mcp.media.ffmpeg import process
 from ih_mcp.media.ffmpeg.ffmpeg_log import failure
-from ih_mcp.media.ffmpeg.process import Means, running
+from ih_mcp.media.ffmpeg.process import ProcessLimits, running
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
@@ -85,7 +85,7 @@ async def test_it_may_write_no_file_and_take_bounded_memory() -> None:
         "print(*(r.getrlimit(getattr(r, 'RLIMIT_' + name))[0] >> 20 for name in "
         "('DATA', 'AS', 'FSIZE', 'CORE')), r.getrlimit(r.RLIMIT_CPU)[0])"
     )
-    means = Means(memory_bytes=300 << 20, processor_seconds=6.5)
+    means = ProcessLimits(memory_bytes=300 << 20, processor_seconds=6.5)
     async with running(python(script), takes_input=True, means=means) as child:
         await child.write(b"\n")
         assert (await output_of(child)).split() == [b"300", b"1324", b"0", b"0", b"7"]
@@ -93,7 +93,9 @@ async def test_it_may_write_no_file_and_take_bounded_memory() -> None:
 
 @linux_only
 async def test_one_that_computes_for_too_long_is_stopped_and_told() -> None:
-    async with running(python("while True: pass"), means=Means(processor_seconds=1.0)) as child:
+    async with running(
+        python("while True: pass"), means=ProcessLimits(processor_seconds=1.0)
+    ) as child:
         await output_of(child)
         with pytest.raises(MediaError, match="processor time") as caught:
             await child.finish()
@@ -104,7 +106,7 @@ async def test_one_that_computes_for_too_long_is_stopped_and_told() -> None:
 async def test_one_that_takes_too_much_memory_ends() -> None:
     script = "input(); b = bytearray(100 << 20); print(len(b))"
     async with running(
-        python(script), takes_input=True, means=Means(memory_bytes=64 << 20)
+        python(script), takes_input=True, means=ProcessLimits(memory_bytes=64 << 20)
     ) as child:
         await child.write(b"\n")
         assert await output_of(child) == b""
@@ -167,7 +169,7 @@ async def test_no_descriptor_is_left_open() -> None:
 
 
 async def test_one_that_stays_silent_is_given_up() -> None:
-    means = Means(silent_seconds=0.1)
+    means = ProcessLimits(silent_seconds=0.1)
     async with running(python("import time; time.sleep(600)"), means=means) as child:
         with pytest.raises(MediaError) as caught:
             await child.read()
@@ -177,7 +179,7 @@ async def test_one_that_stays_silent_is_given_up() -> None:
 
 async def test_patience_counts_only_while_we_wait() -> None:
     script = "import sys, time; print(1, flush=True); sys.stdin.read(); time.sleep(600)"
-    means = Means(patience_seconds=5.0)
+    means = ProcessLimits(patience_seconds=5.0)
     async with running(python(script), takes_input=True, means=means) as child:
         await child.read()
         child._patience = 0.1

@@ -1,8 +1,9 @@
-"""Containers as streams of bytes: which one it is, where it can be cut, what time it is there.
+"""Container streams: which container a stream has, where it can be cut and what time it is there.
 
-A `Reader` is fed the bytes of one stream in any pieces and tells of its header and its atoms by
-their places; it keeps no media. What it finds does not depend on how the bytes were cut. It only
-looks: a `Stamp` says where a clock is written, so that whoever holds the bytes can set it anew.
+A `Reader` gets the bytes of one stream in pieces of any size. It reports the header and the media
+units by their places and keeps no media; its result does not depend on where the pieces were cut.
+It changes nothing: a `TimestampField` names the place of a clock, so that the owner of the bytes
+can set that clock.
 """
 
 from __future__ import annotations
@@ -12,18 +13,26 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from .container_types import Atom, Entry, Head, Jump, Reader, Stamp, bad_container
+from .container_types import (
+    EntryPoint,
+    HeaderTemplate,
+    MediaUnit,
+    Reader,
+    TimeJump,
+    TimestampField,
+    bad_container,
+)
 from .matroska_clusters import MatroskaReader
 from .mp4_fragments import Mp4Reader
 
 __all__ = [
     "READERS",
-    "Atom",
-    "Entry",
-    "Head",
-    "Jump",
+    "EntryPoint",
+    "HeaderTemplate",
+    "MediaUnit",
     "Reader",
-    "Stamp",
+    "TimeJump",
+    "TimestampField",
     "bad_container",
     "container_of",
     "is_headed",

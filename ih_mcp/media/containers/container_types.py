@@ -13,7 +13,7 @@ MAX_HEADER_BYTES = 1 << 20  # chosen: one of ffmpeg or a browser has some hundre
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class TimestampField:
     """A place where a clock is written."""
 
     offset: int
@@ -36,7 +36,7 @@ class Stamp:
         ticks = max(0, self.ticks - round(late * self.ticks_per_second))
         return ticks.to_bytes(self.width, "big")
 
-    def earlier(self, seconds: float) -> Stamp:
+    def earlier(self, seconds: float) -> TimestampField:
         """The same clock, set back; it has still to be written."""
         ticks = round(seconds * self.ticks_per_second)
         return replace(self, ticks=self.ticks - ticks, set_back=self.set_back + ticks)
@@ -47,7 +47,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TrackSpan:
     """When the samples of one track in an atom are shown, in seconds of the stream."""
 
     track: int
@@ -64,7 +64,7 @@ class Span:
     """Where the length of the last sample is written, from the start of the atom: offset, width,
     and what its neighbours have there. None where nothing is written."""
 
-    def earlier(self, seconds: float) -> Span:
+    def earlier(self, seconds: float) -> TrackSpan:
         return replace(
             self,
             start_seconds=self.start_seconds - seconds,
@@ -74,7 +74,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Atom:
+class MediaUnit:
     """A fragment (`moof` and `mdat`) or a Cluster: the least that can be cut off.
 
     Times are presentation times in seconds of the stream.
@@ -83,7 +83,7 @@ class Atom:
     offset: int
     """In the stream, in bytes."""
     size: int
-    spans: tuple[Span, ...]
+    spans: tuple[TrackSpan, ...]
     """At least one; first that of the picture if it has any, else of the sound."""
     is_key: bool
     """Whether decoding can start here. True where there is no picture."""
@@ -91,7 +91,7 @@ class Atom:
     """Whether it has any; where the file has none at all, it has all there is."""
     has_leading: bool
     """Whether pictures shown before the key frame need what came before it (open GOP)."""
-    stamps: tuple[Stamp, ...]
+    stamps: tuple[TimestampField, ...]
     skipped_seconds: float = 0.0
     """How much of the stream's clock was left out before it."""
     is_first: bool = False
@@ -123,7 +123,7 @@ class Atom:
         """Where it ends as the stream tells, if nothing comes after it."""
         return max(span.end_seconds + span.stays_seconds for span in self.spans)
 
-    def bounded(self, max_stay_seconds: float) -> Atom:
+    def bounded(self, max_stay_seconds: float) -> MediaUnit:
         """The same, with no sample told to stay for longer."""
         if all(span.stays_seconds <= max_stay_seconds for span in self.spans):
             return self
@@ -133,7 +133,7 @@ class Atom:
         )
         return replace(self, spans=tuple(spans))
 
-    def earlier(self, seconds: Mapping[int, float]) -> Atom:
+    def earlier(self, seconds: Mapping[int, float]) -> MediaUnit:
         """The same, each track so many seconds earlier."""
         skipped = max(seconds.values())
         return replace(
@@ -148,7 +148,7 @@ class Atom:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryPoint:
     """A place where a decoder can begin that has the header."""
 
     offset: int
@@ -161,7 +161,7 @@ JUMP_SECONDS = 0.5  # chosen: recorders' chunks are longer, and slow pictures ha
 
 
 @dataclass(frozen=True, slots=True)
-class Jump:
+class TimeJump:
     """A place where the media does not go on at the time where it was."""
 
     from_seconds: float
@@ -171,17 +171,17 @@ class Jump:
 
 
 @dataclass(slots=True)
-class Times:
+class StreamTimes:
     """The times of a stream as its media comes: how far they reach, and where they jump."""
 
     reached_seconds: float = 0.0
     """The latest time so far."""
-    jump: Jump | None = None
+    jump: TimeJump | None = None
     """The first one since this was set to None."""
     ends: dict[int, float] = field(default_factory=dict)
     """Of each track, as far as it came."""
 
-    def copy(self) -> Times:
+    def copy(self) -> StreamTimes:
         return replace(self, ends=dict(self.ends))
 
     def take(self, track: int, start_seconds: float, end_seconds: float) -> None:
@@ -190,12 +190,12 @@ class Times:
         if start_seconds < expected:
             expected = min(expected, self.ends.get(track, start_seconds))
         if self.jump is None and abs(start_seconds - expected) > JUMP_SECONDS:
-            self.jump = Jump(expected, start_seconds)
+            self.jump = TimeJump(expected, start_seconds)
         self.ends[track] = end_seconds
         self.reached_seconds = max(self.reached_seconds, end_seconds)
 
 
-class Head(Protocol):
+class HeaderTemplate(Protocol):
     """A header for media that begins anew: a segment that stands alone, or one and what follows."""
 
     @property
@@ -228,7 +228,7 @@ class Reader(Protocol):
         ...
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[EntryPoint]:
         """What the last `feed` made known to be one, often before the atom is complete."""
         ...
 
@@ -238,7 +238,7 @@ class Reader(Protocol):
         ...
 
     @property
-    def jump(self) -> Jump | None:
+    def jump(self) -> TimeJump | None:
         """Where the times of what was fed last do not go on from those before; the first place."""
         ...
 
@@ -246,7 +246,7 @@ class Reader(Protocol):
         """Another one that goes on from here; what it is fed, this one has not seen."""
         ...
 
-    def feed(self, data: bytes) -> Sequence[Atom]:
+    def feed(self, data: bytes) -> Sequence[MediaUnit]:
         """Take the next bytes; tells the atoms they complete.
 
         Raises:
@@ -254,11 +254,11 @@ class Reader(Protocol):
         """
         ...
 
-    def finish(self) -> Sequence[Atom]:
+    def finish(self) -> Sequence[MediaUnit]:
         """The stream has ended; tells an atom that only its end completes, drops a torn one."""
         ...
 
-    def head(self) -> Head:
+    def head(self) -> HeaderTemplate:
         """For media that begins anew. Call it when there is media.
 
         Raises:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .container_types import bad_container
-from .incremental_reader import Pieces
+from .incremental_reader import IncrementalReader
 
 
 class Id(IntEnum):
@@ -100,7 +100,7 @@ class Elements:
 
     def __init__(self, wanted: Mapping[int, int]) -> None:
         self._wanted = wanted
-        self._pieces = Pieces()
+        self._pieces = IncrementalReader()
         self._is_damaged = False
 
     def copy(self) -> Elements:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _PIECE_BYTES = 1 << 18  # at a time: a copy of all that came would double what it costs
 
 
-class Pieces:
+class IncrementalReader:
     """What was fed and not yet read."""
 
     def __init__(self) -> None:
@@ -20,9 +20,9 @@ class Pieces:
         self.position = 0
         """Of the next byte to read, from the start of the stream."""
 
-    def copy(self) -> Pieces:
+    def copy(self) -> IncrementalReader:
         """Another one that goes on from here."""
-        twin = Pieces()
+        twin = IncrementalReader()
         twin._waiting[:] = self._waiting
         twin._to_skip, twin.position = self._to_skip, self.position
         return twin

@@ -14,12 +14,12 @@ from . import ebml
 from .container_types import (
     MAX_HEADER_BYTES,
     MAX_TRACKS,
-    Atom,
-    Entry,
-    Jump,
-    Span,
-    Stamp,
-    Times,
+    EntryPoint,
+    MediaUnit,
+    StreamTimes,
+    TimeJump,
+    TimestampField,
+    TrackSpan,
     bad_container,
     too_large_header,
     too_many_tracks,
@@ -55,7 +55,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class MatroskaTrack:
     is_video: bool = False
     frame_seconds: float = 0.0
     """Declared, else 0."""
@@ -98,7 +98,7 @@ class MatroskaReader:
 
     def __init__(self) -> None:
         self._elements = Elements(_WANTED)
-        self._tracks: dict[int, Track] = {}
+        self._tracks: dict[int, MatroskaTrack] = {}
         self._ticks_per_second = 1_000.0
         self._beginning = bytearray()
         self._header = b""
@@ -107,8 +107,8 @@ class MatroskaReader:
         self._parts: dict[int, bytes] = {}
         self._cluster: Cluster | None = None
         self._last_block: Block | None = None
-        self._times = Times()
-        self.entries: list[Entry] = []
+        self._times = StreamTimes()
+        self.entries: list[EntryPoint] = []
 
     def copy(self) -> MatroskaReader:
         twin: MatroskaReader = copy(self)
@@ -127,23 +127,23 @@ class MatroskaReader:
         return self._times.reached_seconds
 
     @property
-    def jump(self) -> Jump | None:
+    def jump(self) -> TimeJump | None:
         return self._times.jump
 
     @property
     def has_media(self) -> bool:
         return self._header_bytes > 0
 
-    def feed(self, data: bytes) -> list[Atom]:
+    def feed(self, data: bytes) -> list[MediaUnit]:
         self.entries, self._times.jump = [], None
         self._keep_beginning(data)
-        atoms: list[Atom] = []
+        atoms: list[MediaUnit] = []
         for element in self._elements.feed(data):
             atoms += self._closed_before(element)
             self._take(element)
         return atoms + self._closed_at(self._elements.position)
 
-    def finish(self) -> list[Atom]:
+    def finish(self) -> list[MediaUnit]:
         """A last Cluster of unknown size counts as far as its elements are whole."""
         cluster = self._cluster
         if cluster is None or cluster.end is not None:
@@ -161,7 +161,7 @@ class MatroskaReader:
             if len(self._beginning) > _MAX_HEADER_BYTES + len(data):
                 raise bad_container("the Matroska stream has a header without an end")
 
-    def _closed_before(self, element: Element) -> list[Atom]:
+    def _closed_before(self, element: Element) -> list[MediaUnit]:
         cluster = self._cluster
         if cluster is None:
             return []
@@ -169,13 +169,13 @@ class MatroskaReader:
             return self._closed_at(element.offset)
         return self._close(element.offset) if element.number in ebml.TOP else []
 
-    def _closed_at(self, position: int) -> list[Atom]:
+    def _closed_at(self, position: int) -> list[MediaUnit]:
         cluster = self._cluster
         if cluster is None or cluster.end is None or position < cluster.end:
             return []
         return self._close(cluster.end)
 
-    def _close(self, end: int) -> list[Atom]:
+    def _close(self, end: int) -> list[MediaUnit]:
         cluster, self._cluster = self._cluster, None
         if cluster is None or not cluster.blocks:
             return []
@@ -247,7 +247,7 @@ class MatroskaReader:
                 raise too_many_tracks("Matroska", len(cluster.blocks) + 1)
             cluster.blocks[block.track] = Blocks(time, is_key, time, time)
             if self._is_entry(cluster, block, element):
-                self.entries.append(Entry(cluster.offset, time))
+                self.entries.append(EntryPoint(cluster.offset, time))
 
     def _is_entry(self, cluster: Cluster, block: Block, element: Element) -> bool:
         """Whether this block tells that a decoder can begin at its Cluster.
@@ -259,26 +259,26 @@ class MatroskaReader:
         is_key = block.is_key and element.number == Id.SIMPLE_BLOCK
         return is_key or not self._is_video(block.track)
 
-    def _atom(self, cluster: Cluster, end: int) -> Atom:
+    def _atom(self, cluster: Cluster, end: int) -> MediaUnit:
         main = self._main(cluster)
         is_video = self._is_video(main)
         blocks = cluster.blocks.get(main) if main is not None else None
         ordered = sorted(cluster.blocks, key=lambda number: number != main)
         offset, width, ticks = cluster.stamp
-        return Atom(
+        return MediaUnit(
             offset=cluster.offset,
             size=end - cluster.offset,
             spans=tuple(self._span(number, cluster.blocks[number]) for number in ordered),
             is_key=not is_video or (blocks is not None and blocks.is_key),
             has_picture=not is_video or blocks is not None,
             has_leading=blocks is not None and blocks.is_key and blocks.earliest < blocks.first,
-            stamps=(Stamp(offset, width, ticks, self._ticks_per_second),) if width else (),
+            stamps=(TimestampField(offset, width, ticks, self._ticks_per_second),) if width else (),
         )
 
-    def _span(self, number: int, blocks: Blocks) -> Span:
+    def _span(self, number: int, blocks: Blocks) -> TrackSpan:
         start = blocks.first if blocks.is_key else blocks.earliest
         end = blocks.latest + self._frame_seconds(number, blocks)
-        return Span(number, start, blocks.earliest, end)
+        return TrackSpan(number, start, blocks.earliest, end)
 
     def _main(self, cluster: Cluster) -> int | None:
         videos = (number for number, track in self._tracks.items() if track.is_video)
@@ -291,7 +291,7 @@ class MatroskaReader:
 
     def _frame_seconds(self, number: int, blocks: Blocks) -> float:
         """How long a block lasts, which blocks do not tell: as declared, else their mean."""
-        track = self._tracks.get(number, Track())
+        track = self._tracks.get(number, MatroskaTrack())
         if blocks.count > 1 and not track.frame_seconds:
             mean = (blocks.latest - blocks.earliest) / (blocks.count - 1)
             return min(mean, _MOST_FRAME_SECONDS)
@@ -334,12 +334,12 @@ def block_of(payload: bytes) -> Block | None:
     return Block(track or 0, ticks, bool(payload[length + 2] & _KEY), length + 3)
 
 
-def _track(entry: bytes) -> tuple[int, Track]:
+def _track(entry: bytes) -> tuple[int, MatroskaTrack]:
     told = dict(ebml.children(entry))
     number = int.from_bytes(told.get(Id.TRACK_NUMBER, b""), "big")
     is_video = told.get(Id.TRACK_TYPE) == bytes([_VIDEO])
     nanoseconds = int.from_bytes(told.get(Id.DEFAULT_DURATION, b""), "big")
-    return number, Track(is_video, nanoseconds / 1e9)
+    return number, MatroskaTrack(is_video, nanoseconds / 1e9)
 
 
 def _payload(element: bytes) -> bytes:

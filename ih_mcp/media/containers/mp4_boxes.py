@@ -14,7 +14,7 @@ from .container_types import MAX_TRACKS, bad_container, too_many_tracks
 
 
 @dataclass(slots=True)
-class Track:
+class Mp4Track:
     """What `moov` tells of a track."""
 
     kind: bytes = b""
@@ -48,10 +48,10 @@ class Edit:
 
 
 @dataclass(slots=True)
-class Film:
+class Movie:
     """What `moov` tells, and where it tells lengths."""
 
-    tracks: dict[int, Track] = field(default_factory=dict)
+    tracks: dict[int, Mp4Track] = field(default_factory=dict)
     seconds: float = 0.0
     """As declared; 0 in fragmented files."""
     timescale: int = 1
@@ -59,7 +59,7 @@ class Film:
     """Offset, width and timescale of each duration field, from the start of `moov`."""
     edits: list[Edit] = field(default_factory=list)
 
-    def copy(self) -> Film:
+    def copy(self) -> Movie:
         """Another one whose tracks learn their `lag` for themselves; the rest stays as it is."""
         return replace(self, tracks={n: replace(track) for n, track in self.tracks.items()})
 
@@ -70,8 +70,8 @@ class Film:
         return next(pictures, next(iter(self.tracks), None))
 
 
-def film_of(moov: bytes) -> Film:
-    film = Film()
+def film_of(moov: bytes) -> Movie:
+    film = Movie()
     for kind, start, end in children(moov, 8, len(moov)):
         if kind == b"mvhd":
             film.timescale, duration = _film_header(moov, start, film)
@@ -90,7 +90,7 @@ def film_of(moov: bytes) -> Film:
 _UNKNOWN = frozenset({(1 << 32) - 1, (1 << 64) - 1})
 
 
-def _film_header(moov: bytes, start: int, film: Film) -> tuple[int, int]:
+def _film_header(moov: bytes, start: int, film: Movie) -> tuple[int, int]:
     """Timescale and duration of `mvhd`; notes where the duration stands."""
     at = start + (20 if moov[start] else 12)
     width = 8 if moov[start] else 4
@@ -105,8 +105,8 @@ def _timescale(moov: bytes, start: int) -> int:
     return int.from_bytes(moov[at : at + 4], "big") or 1
 
 
-def _track(moov: bytes, start: int, end: int, film: Film) -> None:
-    track, number = Track(), 0
+def _track(moov: bytes, start: int, end: int, film: Movie) -> None:
+    track, number = Mp4Track(), 0
     edits: list[tuple[int, int]] = []
     inner = [(start, end)]
     for begin, stop in inner:
@@ -126,7 +126,7 @@ def _track(moov: bytes, start: int, end: int, film: Film) -> None:
     film.tracks[number] = track
 
 
-def _track_header(moov: bytes, at: int, film: Film) -> int:
+def _track_header(moov: bytes, at: int, film: Movie) -> int:
     """The number of the track; its duration counts in the timescale of the film."""
     version = moov[at]
     film.lengths.append((at + (28 if version else 20), 8 if version else 4, film.timescale))
@@ -134,7 +134,7 @@ def _track_header(moov: bytes, at: int, film: Film) -> int:
     return int(number)
 
 
-def _edit_list(moov: bytes, at: int, end: int, number: int, track: Track, film: Film) -> None:
+def _edit_list(moov: bytes, at: int, end: int, number: int, track: Mp4Track, film: Movie) -> None:
     entry = struct.Struct(">Qqi" if moov[at] else ">Iii")
     (entries,) = struct.unpack_from(">I", moov, at + 4)
     for offset in range(at + 8, min(at + 8 + entries * entry.size, end), entry.size):
@@ -148,7 +148,7 @@ def _edit_list(moov: bytes, at: int, end: int, number: int, track: Track, film: 
             film.edits.append(Edit(number, offset + width, width, is_empty=False))
 
 
-def _defaults(moov: bytes, start: int, end: int, film: Film) -> None:
+def _defaults(moov: bytes, start: int, end: int, film: Movie) -> None:
     for kind, at, _ in children(moov, start, end):
         if kind == b"trex":
             number, _, duration, _, flags = struct.unpack_from(">5I", moov, at + 4)

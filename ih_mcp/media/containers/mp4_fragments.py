@@ -9,16 +9,16 @@ from dataclasses import replace
 
 from .container_types import (
     MAX_HEADER_BYTES,
-    Atom,
-    Entry,
-    Jump,
-    Times,
+    EntryPoint,
+    MediaUnit,
+    StreamTimes,
+    TimeJump,
     bad_container,
     too_large_header,
 )
-from .incremental_reader import Pieces
-from .mp4_boxes import Film, film_of
-from .mp4_samples import Run, atom_of, runs_of, shown
+from .incremental_reader import IncrementalReader
+from .mp4_boxes import Movie, film_of
+from .mp4_samples import SampleRun, atom_of, runs_of, shown
 
 _KEPT = frozenset({b"ftyp", b"moov", b"moof"})
 _MAY_BE_LARGE = frozenset({b"mdat", b"free", b"skip", b"wide", b"uuid"})
@@ -30,20 +30,20 @@ class Mp4Reader:
     """Finds the fragments of an MP4 stream. A plain file has none: it is header and media."""
 
     def __init__(self) -> None:
-        self._pieces = Pieces()
-        self._film = Film()
+        self._pieces = IncrementalReader()
+        self._film = Movie()
         self._header = bytearray()
         self._header_bytes = 0
         self._moov_offset: int | None = None
-        self._atom: Atom | None = None
+        self._atom: MediaUnit | None = None
         """A fragment whose media is still to come."""
         self._media_end: int | None = None
         """Where that media ends."""
-        self._times = Times()
+        self._times = StreamTimes()
         self._is_placed = False
         self._is_damaged = False
         self.has_media = False
-        self.entries: list[Entry] = []
+        self.entries: list[EntryPoint] = []
 
     def copy(self) -> Mp4Reader:
         twin: Mp4Reader = copy(self)
@@ -61,14 +61,14 @@ class Mp4Reader:
         return self._times.reached_seconds
 
     @property
-    def jump(self) -> Jump | None:
+    def jump(self) -> TimeJump | None:
         return self._times.jump
 
-    def feed(self, data: bytes) -> list[Atom]:
+    def feed(self, data: bytes) -> list[MediaUnit]:
         if self._is_damaged:
             raise bad_container("the MP4 stream was damaged before")
         self.entries, self._times.jump, self._is_damaged = [], None, True
-        atoms: list[Atom] = []
+        atoms: list[MediaUnit] = []
         try:
             for _ in self._pieces.feed(data):
                 atoms += self._completed()
@@ -79,7 +79,7 @@ class Mp4Reader:
         self._is_damaged = False
         return atoms
 
-    def finish(self) -> list[Atom]:
+    def finish(self) -> list[MediaUnit]:
         return []
 
     def head(self) -> Mp4Head:
@@ -92,7 +92,7 @@ class Mp4Reader:
             )
         return Mp4Head(bytes(self._header), self._moov_offset, self._film)
 
-    def _completed(self) -> list[Atom]:
+    def _completed(self) -> list[MediaUnit]:
         """The fragment whose media has come, if it has."""
         if self._atom is None or self._media_end is None:
             return []
@@ -142,7 +142,7 @@ class Mp4Reader:
             raise bad_container(f"a {kind!r} box of the MP4 stream claims {size} bytes")
         return kind, size
 
-    def _begun(self, offset: int, runs: list[Run]) -> Atom | None:
+    def _begun(self, offset: int, runs: list[SampleRun]) -> MediaUnit | None:
         """A fragment whose media is still to come."""
         if not runs:
             return None
@@ -151,7 +151,7 @@ class Mp4Reader:
         atom = atom_of(offset, runs, self._film)
         self._is_placed = self._is_placed or any(run.is_placed for run in runs)
         if atom.is_key and (not self._is_placed or offset == self._header_bytes):
-            self.entries.append(Entry(offset, atom.start_seconds))
+            self.entries.append(EntryPoint(offset, atom.start_seconds))
         return atom
 
     def _take_header(self, kind: bytes, box: bytes) -> None:
@@ -170,7 +170,7 @@ class Mp4Reader:
 class Mp4Head:
     """`ftyp` and `moov` for media that begins anew."""
 
-    def __init__(self, header: bytes, moov_offset: int, film: Film) -> None:
+    def __init__(self, header: bytes, moov_offset: int, film: Movie) -> None:
         self._header = bytearray(header)
         self._moov_offset = moov_offset
         self._film = film

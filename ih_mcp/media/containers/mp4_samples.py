@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import add
 
-from .container_types import Atom, Span, Stamp, bad_container
-from .mp4_boxes import Film, Track, children
+from .container_types import MediaUnit, TimestampField, TrackSpan, bad_container
+from .mp4_boxes import Movie, Mp4Track, children
 
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SampleRun:
     """The samples of one track in one fragment, in ticks of the track."""
 
     track: int
@@ -44,7 +44,7 @@ class Run:
     """How much longer the last sample lasts than others."""
 
 
-def shown(run: Run, film: Film) -> tuple[float, float]:
+def shown(run: SampleRun, film: Movie) -> tuple[float, float]:
     """When the samples of a run are shown, in seconds.
 
     Between key frames the order of showing is another than that of decoding; there the time
@@ -56,7 +56,7 @@ def shown(run: Run, film: Film) -> tuple[float, float]:
     return start, start + run.duration / track.timescale
 
 
-def runs_of(moof: bytes, film: Film) -> list[Run]:
+def runs_of(moof: bytes, film: Movie) -> list[SampleRun]:
     found = (
         _run(moof, start, end, film)
         for kind, start, end in children(moof, 8, len(moof))
@@ -65,7 +65,7 @@ def runs_of(moof: bytes, film: Film) -> list[Run]:
     return [run for run in found if run is not None]
 
 
-def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
+def _run(moof: bytes, start: int, end: int, film: Movie) -> SampleRun | None:
     """The samples of one `traf`; None where it has none, or its track is not known."""
     number, duration, flags, decoded, stamp, is_placed = 0, 0, 0, 0, (0, 0), False
     samples = Samples()
@@ -90,11 +90,11 @@ def _run(moof: bytes, start: int, end: int, film: Film) -> Run | None:
     return run
 
 
-def _fragment_header(moof: bytes, at: int, film: Film) -> tuple[int, int, int, int | None]:
+def _fragment_header(moof: bytes, at: int, film: Movie) -> tuple[int, int, int, int | None]:
     """Track number, default duration and default flags of a `tfhd`; where that duration stands."""
     present = int.from_bytes(moof[at + 1 : at + 4], "big")
     (number,) = struct.unpack_from(">I", moof, at + 4)
-    track = film.tracks.get(number, Track())
+    track = film.tracks.get(number, Mp4Track())
     told = [track.default_duration, 0, track.default_flags]
     at += 8 + (8 if present & 1 else 0) + (4 if present & 2 else 0)
     place = at if present & 8 else None
@@ -136,7 +136,7 @@ class Samples:
         self.durations += columns.get(0x100) or [duration] * count
         self.offsets += columns.get(0x800) or [0] * count
 
-    def usual_duration(self, track: Track) -> int:
+    def usual_duration(self, track: Mp4Track) -> int:
         """What a sample lasts: as the others here, else as those before, else a second at most."""
         if len(self.durations) > 1:
             return max(self.durations[:-1])
@@ -151,10 +151,10 @@ class Samples:
         *,
         is_placed: bool,
         usual_duration: int,
-    ) -> Run:
+    ) -> SampleRun:
         """The samples as one run of a track; there is at least one."""
         times = map(add, accumulate(self.durations, initial=decoded), self.offsets)
-        return Run(
+        return SampleRun(
             track=track,
             decoded=decoded,
             duration=sum(self.durations),
@@ -176,12 +176,12 @@ def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
     return {field: numbers[index :: len(fields)].tolist() for index, field in enumerate(fields)}
 
 
-def atom_of(offset: int, runs: Sequence[Run], film: Film) -> Atom:
+def atom_of(offset: int, runs: Sequence[SampleRun], film: Movie) -> MediaUnit:
     """The fragment at `offset` with these samples; its size is known when it ends."""
     main = next((run for run in runs if run.track == film.main), None)
     is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
     ordered = sorted(runs, key=lambda run: run is not main)
-    return Atom(
+    return MediaUnit(
         offset=offset,
         size=0,
         spans=tuple(_span(run, film) for run in ordered),
@@ -192,13 +192,13 @@ def atom_of(offset: int, runs: Sequence[Run], film: Film) -> Atom:
     )
 
 
-def _span(run: Run, film: Film) -> Span:
+def _span(run: SampleRun, film: Movie) -> TrackSpan:
     start, end = shown(run, film)
     stays = run.stays / film.tracks[run.track].timescale
     place = (run.last_length[0], 4, run.last_length[1]) if run.last_length else None
-    return Span(run.track, start, start, end - stays, stays, place)
+    return TrackSpan(run.track, start, start, end - stays, stays, place)
 
 
-def _stamp(run: Run, track: Track) -> Stamp:
+def _stamp(run: SampleRun, track: Mp4Track) -> TimestampField:
     ticks = run.decoded - track.skipped + track.shown_lag
-    return Stamp(*run.stamp, ticks, track.timescale, track.delay_seconds, run.track)
+    return TimestampField(*run.stamp, ticks, track.timescale, track.delay_seconds, run.track)

@@ -30,7 +30,7 @@ _NOT_LISTED = re.compile(r"^codec \(\w+\) not on whitelist", re.IGNORECASE)
 """Often of a track that is left out; a cause only where nothing else is said."""
 
 
-class Words:
+class FfmpegLog:
     """What a process said, read by a thread so it never waits.
 
     Kept are the last 64 KiB, and the first 64 KiB of the lines that `keeps` finds the beginning

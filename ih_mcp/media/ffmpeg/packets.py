@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.admission import Source
+from ih_mcp.media.admission import OpenedFile
 from ih_mcp.media.jumps import PacketClock
 
 from . import commands
-from .process import Means, running
+from .process import ProcessLimits, running
 from .program import Ffmpeg
 
 
 async def look_through(
     clock: PacketClock,
     ffmpeg: Ffmpeg,
-    source: Source,
+    source: OpenedFile,
     *,
     tracks: Sequence[str],
-    means: Means,
+    means: ProcessLimits,
     start_seconds: float = 0.0,
 ) -> PacketClock:
     """Let a clock see all packets of some tracks, as far as they can be read; gives the clock."""

@@ -17,10 +17,10 @@ import anyio.to_thread
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media import signatures
-from ih_mcp.media.admission import Source, opened
+from ih_mcp.media.admission import OpenedFile, opened
 from ih_mcp.media.changes import changing_tracks
 from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
-from ih_mcp.media.entries import Entries, look
+from ih_mcp.media.entries import HeaderFacts, read_header_facts
 from ih_mcp.media.ffmpeg.packets import look_through
 from ih_mcp.media.jumps import PacketClock, max_pause_seconds
 
@@ -71,11 +71,11 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = _LOOK_SE
         raise failure.about(path.name) from None
 
 
-async def _probe(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Facts:
+async def _probe(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
     return await _believed(ffmpeg, source, await _told(ffmpeg, source, packets_seconds))
 
 
-async def _believed(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
+async def _believed(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
     """The facts, with a duration that so few bytes can have: the clock may jump in between."""
     seconds = facts.duration_seconds or 0.0
     if seconds < _DOUBTED_SECONDS or source.size >= seconds * _DOUBTED_BYTES_PER_SECOND:
@@ -93,7 +93,7 @@ async def _believed(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
     return replace(facts, duration_seconds=clock.media_seconds, jumps_seconds=jumps_seconds)
 
 
-async def _told(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> Facts:
+async def _told(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
     entries = await anyio.to_thread.run_sync(_look, source.descriptor)
     _refuse_entries(entries)
     seen = await _seen(ffmpeg, source, packets_seconds)
@@ -121,7 +121,7 @@ class _Seen:
     is_protected: bool
 
 
-async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen:
+async def _seen(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> _Seen:
     """What ffmpeg says, of both tracks or, where it fails over the sound, of the picture."""
     tracks: Sequence[str] = TRACKS
     unsent: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ async def _seen(ffmpeg: Ffmpeg, source: Source, packets_seconds: float) -> _Seen
     return _Seen(facts, words, _PROTECTED.search(words) is not None)
 
 
-async def _with_picture(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
+async def _with_picture(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
     """The facts, with what is so where the look found no key frame at the beginning."""
     keys = facts.key_frames_seconds
     if facts.video is None or (keys and keys[0] < _LATE_SECONDS):
@@ -168,7 +168,7 @@ async def _with_picture(ffmpeg: Ffmpeg, source: Source, facts: Facts) -> Facts:
     return facts
 
 
-async def _first_seconds(ffmpeg: Ffmpeg, source: Source, *, decodes: bool) -> float | None:
+async def _first_seconds(ffmpeg: Ffmpeg, source: OpenedFile, *, decodes: bool) -> float | None:
     """When the first picture is shown; None where none can be read."""
     allowance = ffmpeg.allowance
     command = commands.first_picture(
@@ -185,7 +185,7 @@ async def _first_seconds(ffmpeg: Ffmpeg, source: Source, *, decodes: bool) -> fl
 
 
 async def _run(
-    ffmpeg: Ffmpeg, source: Source, packets_seconds: float, tracks: Sequence[str]
+    ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float, tracks: Sequence[str]
 ) -> tuple[str, str, str]:
     """The two outputs of a run over some tracks, and the mark in the second."""
     mark = secrets.token_hex(16)
@@ -213,9 +213,9 @@ async def _run(
     return lines.decode(errors="replace"), child.words.text(), mark
 
 
-def _look(descriptor: int) -> Entries:
+def _look(descriptor: int) -> HeaderFacts:
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return look(file)
+        return read_header_facts(file)
 
 
 def _named(descriptor: int) -> str:
@@ -233,7 +233,7 @@ def _changing(descriptor: int, container: str) -> frozenset[str]:
         return changing_tracks(file, container, anyio.from_thread.check_cancelled)
 
 
-def _refuse_entries(entries: Entries) -> None:
+def _refuse_entries(entries: HeaderFacts) -> None:
     if entries.is_photo:
         raise MediaError(
             "the file is a picture (HEIF or AVIF)",

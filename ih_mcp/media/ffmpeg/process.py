@@ -25,7 +25,7 @@ import anyio.to_thread
 
 from ih_mcp.errors import MediaError
 
-from .ffmpeg_log import Words, failure
+from .ffmpeg_log import FfmpegLog, failure
 
 _END_SECONDS = 2.0
 _READ_BYTES = 1 << 18
@@ -39,7 +39,7 @@ _ENVIRONMENT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class ProcessLimits:
     """What one process may take."""
 
     memory_bytes: int = 256 << 20
@@ -61,7 +61,9 @@ class Child:
     another task, since ffmpeg waits while nobody reads.
     """
 
-    def __init__(self, process: anyio.abc.Process, stdout: int, words: Words, means: Means) -> None:
+    def __init__(
+        self, process: anyio.abc.Process, stdout: int, words: FfmpegLog, means: ProcessLimits
+    ) -> None:
         self._process = process
         self._stdout = stdout
         self._words = words
@@ -73,7 +75,7 @@ class Child:
         return self._process.pid
 
     @property
-    def words(self) -> Words:
+    def words(self) -> FfmpegLog:
         """What it said on standard error; complete after `finish`."""
         return self._words
 
@@ -139,7 +141,7 @@ class Child:
         return failure(self._words.last_useful(), what=what)
 
 
-_USUAL = Means()
+_USUAL = ProcessLimits()
 _KILLED = -9  # SIGKILL, on POSIX
 _KILLERS = "it took more processor time than it may, the machine lacks memory, or somebody did it"
 
@@ -150,7 +152,7 @@ async def running(
     *,
     takes_input: bool = False,
     descriptors: Sequence[int] = (),
-    means: Means = _USUAL,
+    means: ProcessLimits = _USUAL,
     keeps: re.Pattern[bytes] | None = None,
 ) -> AsyncIterator[Child]:
     """Run `command` while the block lasts; when it ends the process is gone and reaped.
@@ -160,7 +162,7 @@ async def running(
         takes_input: Whether `Child.write` is used; otherwise standard input is closed.
         descriptors: Open files the process inherits.
         means: What it may take; bounds on memory and processor time hold on Linux alone.
-        keeps: Which lines of what it says are kept from the beginning; see `Words`.
+        keeps: Which lines of what it says are kept from the beginning; see `FfmpegLog`.
 
     Raises:
         MediaError: It cannot be started.
@@ -186,7 +188,7 @@ async def _start(
     takes_input: bool,
     descriptors: Sequence[int],
     keeps: re.Pattern[bytes] | None,
-) -> tuple[int, Words, anyio.abc.Process]:
+) -> tuple[int, FfmpegLog, anyio.abc.Process]:
     stdout, stdout_writer = os.pipe()
     stderr, stderr_writer = os.pipe()
     _widen(stdout)
@@ -215,7 +217,7 @@ async def _start(
     finally:
         os.close(stdout_writer)
         os.close(stderr_writer)
-    return stdout, Words(stderr, keeps), process
+    return stdout, FfmpegLog(stderr, keeps), process
 
 
 async def _end(process: anyio.abc.Process) -> None:
@@ -240,7 +242,7 @@ if sys.platform == "win32":
     def _widen(descriptor: int) -> None:
         """Its size is the system's."""
 
-    def _bound(_pid: int, _means: Means) -> None:
+    def _bound(_pid: int, _means: ProcessLimits) -> None:
         """No bounds here."""
 
     async def _read(descriptor: int) -> bytes:
@@ -262,7 +264,7 @@ else:
             with suppress(OSError):  # refused beyond the user's quota: the usual size serves too
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def _bound(pid: int, means: Means) -> None:
+    def _bound(pid: int, means: ProcessLimits) -> None:
         if sys.platform == "linux":
             import resource  # noqa: PLC0415 - not on every platform
 

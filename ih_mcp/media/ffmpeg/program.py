@@ -14,7 +14,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.files import find_program
 
 from .commands import MAX_PIXELS
-from .process import Means, environment
+from .process import ProcessLimits, environment
 
 OLDEST_VERSION = (5, 1)  # chosen: the first with -fps_mode; Debian 12 has it
 
@@ -36,7 +36,7 @@ _DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
+class FfmpegLimits:
     """What ffmpeg may take, as the settings say; memory is bounded on Linux alone."""
 
     max_bytes: int = 2 << 30
@@ -47,27 +47,27 @@ class Allowance:
     max_silent_seconds: float = 30.0
     """How long its output is waited for."""
 
-    def to_look(self, size: int) -> Means:
+    def to_look(self, size: int) -> ProcessLimits:
         """For a look at a file of `size` bytes."""
         return self._means(self._index_bytes(size), _LOOK_SECONDS)
 
-    def to_copy(self, size: int, seconds: float | None) -> Means:
+    def to_copy(self, size: int, seconds: float | None) -> ProcessLimits:
         """To copy a file of `size` bytes and, as far as is known, `seconds`."""
         return self._means(self._index_bytes(size), 2 * (seconds or _DAY_SECONDS))
 
-    def to_encode(self, seconds: float | None) -> Means:
+    def to_encode(self, seconds: float | None) -> ProcessLimits:
         """To decode or encode pictures."""
         return self._means(self.max_bytes, 16 * (seconds or _DAY_SECONDS))
 
-    def to_decode(self) -> Means:
+    def to_decode(self) -> ProcessLimits:
         """A stream that goes on as long as it does."""
-        return Means(memory_bytes=self.max_bytes, silent_seconds=self.max_silent_seconds)
+        return ProcessLimits(memory_bytes=self.max_bytes, silent_seconds=self.max_silent_seconds)
 
     def _index_bytes(self, size: int) -> int:
         return min(self.max_bytes, _LEAST_BYTES + size // _INDEX_SHARE)
 
-    def _means(self, memory_bytes: int, seconds: float) -> Means:
-        return Means(
+    def _means(self, memory_bytes: int, seconds: float) -> ProcessLimits:
+        return ProcessLimits(
             memory_bytes=memory_bytes,
             processor_seconds=_LEAST_SECONDS + seconds,
             silent_seconds=self.max_silent_seconds,
@@ -83,13 +83,13 @@ class Ffmpeg:
     version: str
     found_by: str
     """`IH_MCP_FFMPEG`, `PATH` or `imageio-ffmpeg`."""
-    allowance: Allowance = Allowance()
+    allowance: FfmpegLimits = FfmpegLimits()
 
 
-_USUAL = Allowance()
+_USUAL = FfmpegLimits()
 
 
-def find_ffmpeg(explicit: str | None = None, allowance: Allowance = _USUAL) -> Ffmpeg:
+def find_ffmpeg(explicit: str | None = None, allowance: FfmpegLimits = _USUAL) -> Ffmpeg:
     """Find the ffmpeg to use: the explicit one, else the first that serves.
 
     Starts each candidate once, so it blocks for some milliseconds: call it in a thread.
@@ -130,7 +130,7 @@ def _candidates() -> Iterator[tuple[str, str]]:
         yield str(path), "imageio-ffmpeg"
 
 
-def _serving(path: str, found_by: str, allowance: Allowance) -> Ffmpeg:
+def _serving(path: str, found_by: str, allowance: FfmpegLimits) -> Ffmpeg:
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed argument list, no shell
             [path, "-nostdin", "-version"],

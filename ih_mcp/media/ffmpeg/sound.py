@@ -45,7 +45,7 @@ async def sound(
     facts = await probe(ffmpeg, source)
     require_tracks(facts, video=False, audio=True)
     jumps = await _jumps(source, ffmpeg, facts)
-    pieces = Pieces(hertz, piece_seconds, jumps)
+    pieces = SoundPieces(hertz, piece_seconds, jumps)
     said = list[str]()
     async with aclosing(_samples(source, ffmpeg, facts, hertz, jumps, said)) as samples:
         async for data in samples:
@@ -57,7 +57,7 @@ async def sound(
     refuse_early_end(facts, _declared(facts), ends, "".join(said))
 
 
-class Pieces:
+class SoundPieces:
     """Cuts samples into pieces of one length.
 
     Args:
