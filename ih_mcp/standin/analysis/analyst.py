@@ -1,8 +1,10 @@
-"""The seam for readings: who looks at the media and says what is in a window.
+"""The interface of an analyst, which looks at media and says what it observes in a window.
 
-An analyst is made per session and sees decoded media only. It never makes messages: lives,
-windows, coverage and quality are the stand-in's, so every analyst obeys the same protocol. A
-package offers one through the entry-point group `ih_mcp.analysts`: a name, and a callable
+The stand-in makes one analyst for each session and gives it decoded media. An analyst never makes
+messages: windows, coverage, quality, and when a signal begins and ends, are the stand-in's work.
+So every analyst obeys the same protocol.
+
+A package offers one through the entry-point group `ih_mcp.analysts`: a name, and a callable
 without arguments that makes an `Analyst`.
 """
 
@@ -26,10 +28,10 @@ ENGAGEMENT = ("engaged", "neutral", "disengaged")  # docs: social-signals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Senses:
-    """What decoded media an analyst wants to be fed."""
+    """The format of the decoded media that an analyst asks for."""
 
     pictures_per_second: float = 5.0
-    """More than one, for a second without a picture counts as a gap."""
+    """At least one: a second without a picture counts as a gap."""
     picture_width: int = 32
     picture_height: int = 18
     sound_hertz: int = 16000
@@ -39,7 +41,7 @@ class Senses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What an analyst says of itself; `GET /` tells it."""
+    """What an analyst says about itself; `GET /` shows it."""
 
     name: str
     version: str
@@ -47,32 +49,32 @@ class Description:
     signals: tuple[str, ...]
     """The signal types it can report; any other is refused."""
     never: tuple[str, ...] = ()
-    """Published signal types it will not report, and says so."""
+    """Published signal types that it will never report."""
     sends_data_away: bool
-    """Whether media or what is drawn from it leaves this machine."""
+    """Whether media, or data made from it, leaves this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation(PresentSignal):
-    """A signal seen in a window, with the figures its rationale stands on."""
+    """A signal that was observed in a window, with the figures behind its rationale."""
 
     evidence: Mapping[str, float] = field(default_factory=dict)
     start_seconds: float | None = None
-    """Where in the window it showed; None for all of it."""
+    """Where in the window the signal was; None for all of the window."""
     end_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
-    """What is in one window."""
+    """Everything that was observed in one window."""
 
     signals: Sequence[Observation] = ()
     engagement: str | None = None
-    """`engaged`, `neutral`, `disengaged`; None where nothing can be said."""
+    """`engaged`, `neutral`, `disengaged`; None if nothing can be said."""
 
 
 class Analyst(Protocol):
-    """Looks at one session.
+    """Looks at the media of one session.
 
     Both kinds of media come in order of their time, each on its own; times are the session's.
     `observe` is called in order of the windows' start, each when everything in it has been fed,
@@ -82,19 +84,19 @@ class Analyst(Protocol):
     """
 
     def describe(self) -> Description:
-        """Who it is; the same each time."""
+        """What the analyst is; the same each time."""
         ...
 
     async def feed(self, item: Picture | Sound) -> None:
-        """Take decoded media in."""
+        """Receive the next decoded picture or sound."""
         ...
 
     async def observe(self, window: Window) -> Observations:
-        """What is in this window."""
+        """What the analyst observes in this window."""
         ...
 
     async def aclose(self) -> None:
-        """The session is over; called once, also when it was cut short."""
+        """Release everything; called once when the session is over, also if it was cancelled."""
         ...
 
 
@@ -102,7 +104,7 @@ MakeAnalyst = Callable[[], Analyst]
 
 
 class AnalystError(IhMcpError):
-    """An analyst reported what it may not; its window counts as not analysed."""
+    """Raised when an analyst fails or reports what it may not; the window is not analysed."""
 
     default_code = "bad_analyst"
 
@@ -110,7 +112,7 @@ class AnalystError(IhMcpError):
 def check_observations(
     observations: Observations, description: Description, window: Window
 ) -> Observations:
-    """The observations, if an analyst of this description may report them for this window.
+    """The same observations, if an analyst of this description may report them for this window.
 
     Raises:
         AnalystError: An undeclared signal, the same one twice, an unknown label, a time outside
@@ -137,7 +139,7 @@ def check_observations(
 
 
 def find_analyst(name: str) -> MakeAnalyst:
-    """The analyst a package offers under this name.
+    """The analyst that an installed package offers under this name.
 
     Raises:
         ConfigurationError: No package offers it.

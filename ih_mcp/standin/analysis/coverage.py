@@ -1,4 +1,4 @@
-"""Stretches of media time and what is left between them. Pure."""
+"""Sets of media time: stretches, and what is missing between them. Pure."""
 
 from __future__ import annotations
 

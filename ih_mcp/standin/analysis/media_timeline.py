@@ -1,4 +1,4 @@
-"""One line of media time over everything a session sends: clips, their continuations, raw PCM.
+"""One timeline over all media that a session sends: clips, their continuations, raw PCM.
 
 skill v2 and docs agree once read together: a binary message that begins with a container header
 opens a new clip, any other continues the clip before; the service keeps the header of a
@@ -45,7 +45,7 @@ TakeMedia = Callable[[Picture | Sound], Awaitable[None]]
 
 @dataclass(slots=True)
 class _DecodedTrack:
-    """How far one kind of media is known, and where it is."""
+    """Where one kind of media is present, and up to where it is known."""
 
     ranges: Ranges = field(default_factory=lambda: Ranges(join_seconds=_GAP_SECONDS))
     end_seconds: float | None = None
@@ -67,13 +67,13 @@ class _Clip:
 
 
 class MediaTimeline:
-    """Binary messages in, decoded media with session times out.
+    """Decodes binary messages into media with the times of the session.
 
     Args:
         tasks: Owns the decoders.
         take: Called for each picture and sound, in the order they are decoded; while it works
             nothing more is decoded, and `feed` waits.
-        min_clip_seconds: A clip that is shorter is complained about.
+        min_clip_seconds: A clip that is shorter gets an error.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class MediaTimeline:
         self.present = Ranges(join_seconds=_GAP_SECONDS)
         """Where there is any media."""
         self.hears_only = False
-        """Pictures are left aside, and not waited for."""
+        """Whether pictures are ignored."""
 
     @property
     def end_seconds(self) -> float:
@@ -117,10 +117,10 @@ class MediaTimeline:
         return max(min(ends), max(ends) - _MAX_LAG_SECONDS)
 
     async def feed(self, data: bytes, *, segment: int, opens: bool | None = None) -> None:
-        """Take in the next binary message; waits while the analysis has enough to do.
+        """Decode the next binary message; waits while the analysis is busy.
 
         Args:
-            opens: Whether it opens a clip; told by its first bytes where not said.
+            opens: Whether it opens a clip; by default its first bytes decide.
 
         Raises:
             MediaError: It, or the clip it follows, cannot be decoded; `code` is the id that says
@@ -169,7 +169,7 @@ class MediaTimeline:
         clip, self._clip = self._clip, None
         if clip is None:
             return None
-        with suppress(MediaError):  # the clip's own task tells
+        with suppress(MediaError):  # the task of the clip reports it
             await clip.decoder.finish()
         await clip.done.wait()
         self._base_seconds = self.end_seconds

@@ -1,8 +1,8 @@
-"""From what was seen in each window to the messages of a session. Pure; windows come in order.
+"""Makes the messages of a session from what was observed in each window. Pure.
 
-Per window: first what nobody covered before it, then the lives of signals, engagement, quality,
-feedback. Only media that was analysed and delivered is billed, each second once (docs: launch
-blog; sdk 1.3.4: dropped seconds are not billed, degraded ones are).
+For each window: first the media before it that was not analysed, then signals, engagement,
+quality and feedback. Windows come in order. Only media that was analysed and delivered is billed,
+each second once (docs: launch blog; sdk 1.3.4: dropped seconds are not billed, degraded ones are).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MessageBuilder:
     """The messages of one session, made as its windows are done.
 
     Args:
-        min_window_seconds: The shortest last period of quality worth telling.
+        min_window_seconds: The shortest last period that gets a quality score.
     """
 
     def __init__(self, dialect: Dialect, *, min_window_seconds: float) -> None:
@@ -37,7 +37,7 @@ class MessageBuilder:
         self._emission = SignalMessages(dialect)
         self._quality = Quality()
         self._covered_seconds = 0.0
-        """Before this, whatever was not covered has been told."""
+        """Up to here, all media that was not analysed has been reported as dropped."""
         self.billed = Ranges()
         self.dropped = Ranges()
 
@@ -67,7 +67,7 @@ class MessageBuilder:
         return messages + self._window_messages(window, observations, config, published)
 
     def finish(self, end_seconds: float, *, config: Config) -> list[Reading]:
-        """What is left to say when the media has ended."""
+        """The last messages, when the media has ended."""
         return self._report_dropped(end_seconds) + self._closing_messages(end_seconds, config)
 
     def _window_messages(
@@ -141,5 +141,5 @@ def _span(item: MediaRange) -> Mapping[str, float]:
 
 
 def round_seconds(seconds: float) -> float:
-    """Milliseconds are enough for anyone who reads them."""
+    """The time in milliseconds, which is exact enough for a reader."""
     return round(seconds, 3)

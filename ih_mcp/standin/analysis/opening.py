@@ -1,8 +1,8 @@
 """Whether the first bytes of a clip can begin one that a decoder reads as it comes.
 
 Seen, June 2026: a message that cannot be decoded is answered at once, without another one. A
-decoder is no help with that, for it waits for more; so what cannot become media is told by the
-first elements of Matroska and the first boxes of MP4. Anything else is left to the decoder.
+decoder does not help, because it waits for more bytes. So the first elements of Matroska and the
+first boxes of MP4 are checked here. Everything else is left to the decoder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IN_CLUSTER = {Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK_GROUP, _VOID, _CRC} | {
 
 @dataclass(slots=True)
 class CheckedDecoder:
-    """A decoder whose clip is looked at until it is known to begin well."""
+    """A decoder that first checks that its clip begins as media can."""
 
     decoder: ClipDecoder
     _first: bytes = b""

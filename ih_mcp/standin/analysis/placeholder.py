@@ -1,4 +1,4 @@
-"""The analyst that measures nothing: it makes events up from how loud and how lively media is.
+"""The analyst that measures nothing about people: it makes events up from loudness and movement.
 
 It exists so that a client sees every kind of event on any media, the same ones each time, however
 the bytes were cut. What it says about people is invented, and each rationale begins with that.

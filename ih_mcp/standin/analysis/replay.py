@@ -76,8 +76,9 @@ class Scenario:
 class Replay:
     """Plays a scenario against media time; see `Analyst`.
 
-    A window tells a signal while one of its scenes covers the window's newest part, from the
-    window before on; so a scene is told once it began, and ends with the first window after it.
+    A window has a signal if one of its scenes overlaps the newest part of the window, which the
+    window before did not have. So a scene shows once it began, and ends with the first window
+    after it.
     """
 
     scenario: Scenario
@@ -93,7 +94,7 @@ class Replay:
         )
 
     async def feed(self, item: Picture | Sound) -> None:
-        """Media only moves the clock, and the stand-in has that."""
+        """Ignore the media: only the times of the windows count."""
 
     async def observe(self, window: Window) -> Observations:
         newest = max(window.start_seconds, self._reached_seconds)
@@ -115,7 +116,7 @@ class Replay:
         )
 
     async def aclose(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing has to be released."""
 
 
 def make_replay(path: Path) -> MakeAnalyst:

@@ -1,4 +1,4 @@
-"""Sliding windows over media time: which are complete, analysed side by side, told in order.
+"""Sliding windows over media time: analysed at the same time, with results in order.
 
 docs: launch blog: 8 s windows every 3 s, analysed concurrently, results strictly in media order,
 redundant windows shed under backlog.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of media that is analysed at once."""
+    """A stretch of media that is analysed as one."""
 
     index: int
     start_seconds: float
@@ -27,7 +27,7 @@ class Window:
 
 
 class WindowGrid:
-    """Windows as media time goes on.
+    """The windows that become complete as media time goes on.
 
     Args:
         min_seconds: The shortest last window worth analysing.
@@ -40,7 +40,7 @@ class WindowGrid:
         self._hop_seconds = hop_seconds
         self._min_seconds = min_seconds
         self.windows = 0
-        """How many there were so far."""
+        """How many windows there were so far."""
 
     def reach(self, until_seconds: float) -> list[Window]:
         """The windows that are complete now that all media before `until_seconds` is known."""
@@ -70,14 +70,14 @@ class WindowGrid:
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """What the analysis of one session has taken."""
+    """How much work the analysis of one session took."""
 
     windows: int = 0
-    """How many were analysed."""
+    """How many windows were analysed."""
     shed: int = 0
-    """How many were not."""
+    """How many windows were not analysed."""
     seconds: float = 0.0
-    """Under analysis, all windows together; waiting for a turn is none."""
+    """The time of analysis of all windows, without the time that they waited."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class _Slot(Generic[T]):
 
 
 class WindowQueue(Generic[T]):
-    """Windows on their way: a few analysed at a time, a few waiting, results in order.
+    """A queue of windows: a few are analysed at a time, a few wait, results come in order.
 
     `submit` makes the caller wait while too many are on their way, or sheds the window where
     shedding is on: a shed one keeps its place and has the result None. Made by `open_window_queue`.
@@ -114,7 +114,7 @@ class WindowQueue(Generic[T]):
         self._send, self._receive = anyio.create_memory_object_stream[_Slot[T]](10**6)
 
     async def submit(self, window: Window, *, sheds: bool = False) -> None:
-        """Put a window on its way; in ascending order.
+        """Add a window to the queue; call it in ascending order.
 
         Args:
             sheds: Do not analyse this one.
@@ -125,7 +125,7 @@ class WindowQueue(Generic[T]):
         else:
             self._work.shed += 1
             slot.done.set()
-        with suppress(anyio.BrokenResourceError):  # the session is cut off: nobody tells it
+        with suppress(anyio.BrokenResourceError):  # the session was cancelled: nobody reads
             self._send.send_nowait(slot)
 
     def end(self) -> None:
@@ -133,12 +133,12 @@ class WindowQueue(Generic[T]):
         self._send.close()
 
     async def results(self) -> AsyncIterator[tuple[Window, T | None]]:
-        """Windows and what was found, in order; None for one that was not analysed."""
+        """The windows and their results, in order; None for a window that was not analysed."""
         async with self._receive:
             async for slot in self._receive:
                 await slot.done.wait()
                 yield slot.window, slot.result
-                if slot.holds_place:  # only now: who reads slowly is waited for too
+                if slot.holds_place:  # only now, so that a slow reader holds up the queue
                     self._places.release()
 
     async def _take_place(self) -> bool:
@@ -169,7 +169,7 @@ async def open_window_queue(
     sheds: bool = False,
     work: Work | None = None,
 ) -> AsyncIterator[WindowQueue[T]]:
-    """Run a pipeline; leaving cancels what is on its way.
+    """Run a queue while this is open; leaving cancels unfinished windows.
 
     Args:
         analyse: Called in ascending order of the windows.
@@ -178,7 +178,7 @@ async def open_window_queue(
         work: Where to note what it takes.
     """
     async with anyio.create_task_group() as tasks:
-        line: WindowQueue[T] = WindowQueue(
+        queue: WindowQueue[T] = WindowQueue(
             analyse,
             tasks,
             max_concurrent=max_concurrent,
@@ -186,6 +186,6 @@ async def open_window_queue(
             sheds=sheds,
             work=work,
         )
-        with line._send, line._receive:  # noqa: SLF001 - its maker owns its streams
-            yield line
+        with queue._send, queue._receive:  # noqa: SLF001 - its maker owns its streams
+            yield queue
             tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""What a speaker's voice is usually like: the running median of earlier stretches of speech."""
+"""What is usual for a speaker's voice: the running median over earlier stretches of speech."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SpeechHistory:
         self._next = 0
 
     def measure(self, frames: FrameStore, events: Events, until_seconds: float) -> None:
-        """Take in the stretches that are known up to here."""
+        """Measure the stretches that are complete up to here."""
         while (self._next + 1) * STRETCH_SECONDS <= until_seconds:
             start = self._next * STRETCH_SECONDS
             self._next += 1

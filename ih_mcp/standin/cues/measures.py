@@ -176,10 +176,10 @@ def measure_head(sight: Sight, window: Window, listening: ListeningFilter) -> He
 
 
 class ListeningFilter:
-    """Whether someone listens: people beat with their head while they talk.
+    """Says whether somebody listens during a gesture: people also move the head while they talk.
 
     Args:
-        voice: None where no voice can be told from silence; then it stays shut.
+        voice: None if no voice can be detected; then no gesture is accepted.
         until_seconds: Up to where speech is known.
     """
 

@@ -118,7 +118,7 @@ class Events:
             self.breaks.append(at)
 
     def forget(self, before_seconds: float) -> None:
-        """Let go of small events; phrases stay, for a speaker's habits are among them."""
+        """Forget small events. Phrases stay, because they hold the habits of the speaker."""
         for kept in (self.syllables, self.fillers):
             while kept and kept[0].known_seconds < before_seconds:
                 kept.popleft()

@@ -97,14 +97,14 @@ class _Resampler:
         self._waiting = np.zeros(0)
 
     def resample(self, samples: Floats, start: int) -> tuple[int, Floats]:
-        """What can be told so far, and the number of its first sample."""
+        """The samples that are complete so far, and the number of the first one."""
         start -= round(len(self._waiting) * 2 / 3)
         self._waiting = np.concatenate([self._waiting, samples])
-        told = []
+        blocks = []
         while len(self._waiting) >= self._IN:
-            told.append(self._third(self._waiting[: self._IN]))
+            blocks.append(self._third(self._waiting[: self._IN]))
             self._waiting = self._waiting[self._IN :]
-        return start, np.concatenate(told) if told else np.zeros(0)
+        return start, np.concatenate(blocks) if blocks else np.zeros(0)
 
     def _third(self, samples: Floats) -> Floats:
         doubled = np.zeros(2 * len(samples))

@@ -1,4 +1,4 @@
-"""The signals the cue engine tells, and those it never tells; a row each, without their code.
+"""The signals that the cue engine reports, a row each, and those that it never reports.
 
 The grounds are the literature a rule leans on, not a proof of it: no rule knows words, faces or
 gaze. The table in `docs/local-engine.md` is drawn from these rows.
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NEVER = ("confusion", "frustration", "interest", "skepticism")
-"""Signals that hang on words, brows or gaze, which nothing here measures."""
+"""Signals that need words, brows or gaze, which nothing here measures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalRow:
-    """How one signal is told."""
+    """How one signal is reported."""
 
     signal: str
     cap: str
-    """The highest probability that may be said."""
+    """The highest probability that is ever reported."""
     modality: tuple[str, ...]
     """Of the message on v1; docs: stream-analyze v1: `audio`, `video`."""
     cues: str
@@ -32,7 +32,7 @@ def select_rows(*, reports_stress: bool) -> tuple[SignalRow, ...]:
 
 
 def list_never_reported(*, reports_stress: bool) -> tuple[str, ...]:
-    """What is not told then."""
+    """The signals that are then never reported."""
     return NEVER if reports_stress else (*NEVER, *(row.signal for row in ROWS if row.is_opt_in))
 
 

@@ -1,4 +1,4 @@
-r"""Faults by order: what the stand-in does besides, or instead of, what the API would do.
+r"""Scripts of faults: what the stand-in does besides, or instead of, what the API does.
 
 A script is a list of steps. Each names a point of a session and one action, as JSON::
 
@@ -70,7 +70,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class CloseWith:
-    """Close with this code, without a word before."""
+    """Close with this code, without a message before."""
 
     code: int
     reason: str = ""
@@ -89,7 +89,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Do nothing any more, with the connection open."""
+    """Stop reading or sending, but keep the connection open."""
 
     what: str
     """`reading`: read nothing more; `telling`: send nothing more."""
@@ -101,7 +101,7 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class DelayJob:
-    """Answer that a job is queued this often, then that it runs this often, before what is so."""
+    """Answer this often that a job is queued, then as often that it runs."""
 
     answers: int
 
@@ -140,7 +140,7 @@ class AnswerWith:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Change messages that are about to leave; their text is written anew."""
+    """Change messages that are about to be sent; their JSON is written again."""
 
     type: str | None = None
     """Only messages of this type; each where left out."""
@@ -220,7 +220,7 @@ class Script:
         """Read steps from decoded JSON.
 
         Raises:
-            ConfigurationError: A step that cannot be understood; its position is told.
+            ConfigurationError: A step cannot be understood; the text names its position.
         """
         if not isinstance(steps, list):
             raise ConfigurationError("a script is a JSON list of steps", code="bad_script")
@@ -318,7 +318,7 @@ def _parse_step(number: int, step: object) -> ScriptStep:
 
 
 def _require_effect(step: ScriptStep) -> None:
-    """Refuse what would never happen: who orders it would take its absence for an answer."""
+    """Refuse a step that can never act: its author would wait for it."""
     actions, counts, is_of_session = _POINTS[step.at]
     if not isinstance(step.action, actions):
         known = ", ".join(_NAMES[action] for action in actions)
@@ -362,7 +362,7 @@ def _parse_fields(
 
 
 def _is_kind(value: object, kind: type | tuple[type, ...]) -> bool:
-    """Truth is no number; and a switch is on, or is left out."""
+    """Whether the value has the type. A boolean is no number; a switch is `true` or left out."""
     if kind is bool or isinstance(value, bool):
         return kind is bool and value is True
     return isinstance(value, kind)

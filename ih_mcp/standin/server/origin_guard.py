@@ -1,8 +1,8 @@
 """Guards a stand-in on this machine against pages of other sites.
 
-A page whose name was rebound to this machine (DNS rebinding) could else read what is recorded
-here. The API's own paths answer pages of any origin, as the service does, except where the
-stand-in belongs to one process; the stand-in's own answer pages of this machine alone.
+Without it, a page whose name was rebound to this machine (DNS rebinding) could read the record.
+The API's own paths answer pages of any origin, as the service does, unless the stand-in belongs
+to one process. The stand-in's own paths answer pages of this machine alone.
 """
 
 from __future__ import annotations

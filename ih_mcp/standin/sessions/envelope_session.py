@@ -41,10 +41,10 @@ _LATE_MEDIA = "Media after session.close is not accepted."
 
 
 class EnvelopeSession(ServerSession):
-    """Greeting, configuration, one line of media, drain.
+    """A session with a greeting, a configuration, one media timeline and a drain.
 
     Args:
-        open_decoder: Makes a decoder for the senses of the analyst.
+        open_decoder: Makes a decoder for the media format that the analyst asks for.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class EnvelopeSession(ServerSession):
         return MessageBuilder(self._call.dialect, min_window_seconds=least)
 
     def _config(self) -> Config:
-        """What holds for the windows that are told now."""
+        """The configuration that applies to the messages of the next window."""
         return self._setup.config
 
     # --- opening
 
     async def _admit(self) -> None:
-        """Refusals a client meets after the handshake, before any greeting (skill v2)."""
+        """Refuse a client after the handshake, before any greeting (skill v2)."""
         try:
             self._call.grant.allow(self._call.dialect.scope)
             self._call.grant.spend()
@@ -159,7 +159,7 @@ class EnvelopeSession(ServerSession):
                 raise AssertionError(message)
 
     def _receive_transcript(self, segments: Sequence[Mapping[str, object]]) -> None:
-        """Only where the dialect takes them; others do not come this far."""
+        """Overridden by the dialect that has transcripts; the codec refuses them elsewhere."""
         raise AssertionError(segments)
 
     async def _configure(self, asked: Config) -> None:
@@ -253,7 +253,7 @@ class EnvelopeSession(ServerSession):
         return bool(by_order) or self._missing_track() is not None
 
     def _missing_track(self) -> str | None:
-        """skill v2: `inter-2` needs picture and sound; older pages do not mind."""  # noqa: D403
+        """skill v2: `inter-2` needs picture and sound; older pages do not say so."""  # noqa: D403
         timeline = self._analysis.timeline
         if not (self._options.strict and self._call.dialect.needs_audio):
             return None
@@ -282,7 +282,7 @@ class EnvelopeSession(ServerSession):
 
 
 def _unwrap(text: str) -> str:
-    """The blog wraps a configuration in `{"type": "session.configure"}`; nothing else does."""
+    """The message without its type: the launch blog alone sends `"session.configure"`."""
     try:
         frame: object = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Messages as older pages and clients had them, for readers that have to bear both.
+"""Messages in the shapes of older documentation, for clients that must read both.
 
 Only what the newest sources dropped: `end` in a detection (a v1 quickstart), the minimum duration
 in the greeting (docs: stream-analyze v1), and the first shapes of v0 (docs: its quickstart).
@@ -15,7 +15,7 @@ _MIN_SECONDS = 3  # docs: stream-analyze v1
 
 
 def to_legacy(text: str) -> str:
-    """The same message in its older shape."""
+    """The same message in its older shape, if it had one."""
     frame: Json = json.loads(text)
     change = _CHANGES.get(str(frame.get("type", frame.get("status"))))
     return json.dumps(change(frame)) if change else text

@@ -1,7 +1,7 @@
 """The server side of one realtime session: analyses to choose from, transcripts, recommendations.
 
 All of it: sdk 1.3.4, `realtime`, which still has the endpoint; the documentation no longer names
-it. Nothing here recognises words or gives advice, so both are told as what they are: made up.
+it. Nothing here recognises words or gives advice: both texts say that they are made up.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RealtimeSession(EnvelopeSession):
         return RealtimeMessageBuilder(self._call.dialect, min_window_seconds=least)
 
     def _config(self) -> Config:
-        """Without the analysis of a sound that is not there."""
+        """The configuration, without the analysis of sound if there is none."""
         config = self._setup.config
         if self._analysis.timeline.sounds.end_seconds is not None:
             return config
@@ -54,7 +54,7 @@ class RealtimeSession(EnvelopeSession):
         return replace(config, analysis_groups=groups)
 
     def _missing_track(self) -> str | None:
-        """A picture that is missing stops everything, until `visual` is left out (sdk 1.3.4)."""
+        """A missing picture stops the analysis until `visual` is left out (sdk 1.3.4)."""
         lacks_picture = self._analysis.timeline.pictures.end_seconds is None
         return "ih5001" if lacks_picture and not self._setup.hears_only else None
 
@@ -113,7 +113,7 @@ class RealtimeMessageBuilder(MessageBuilder):
         self._advised_seconds = 0.0
         self._is_eventful = False
         self.transcript: Sequence[Mapping[str, object]] = ()
-        """What the client last said was said."""
+        """The latest transcript that the client sent."""
 
     def _window_messages(
         self,

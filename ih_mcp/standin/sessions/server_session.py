@@ -1,4 +1,4 @@
-"""What every API session of the stand-in does, whatever its messages look like.
+"""What every API session of the stand-in does, whatever the shape of its messages.
 
 Reading, writing, recording, refusing, ending, limits, and the faults a script orders. One task
 reads, others tell; whoever ends the session closes the socket and cancels the rest.
@@ -41,21 +41,21 @@ from ih_mcp.wire.session import Session, Side, State
 from .client_socket import FAR_ABOVE, ClientSocket
 from .legacy import to_legacy
 
-_LAST_WORD_SECONDS = 5.0  # chosen: for a client that reads late to be told why it is over
+_LAST_WORD_SECONDS = 5.0  # chosen: a client that reads slowly still gets the last message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
-    """What one handshake asked for."""
+    """What the handshake of one session asked for."""
 
     dialect: Dialect
     grant: Grant
     model: str | None = None
-    """Of the URL's query (v2)."""
+    """The model in the URL's query (v2)."""
     includes: tuple[str, ...] = ()
-    """Of the URL's query (v0)."""
+    """The sections in the URL's query (v0)."""
     by_subprotocol: bool = False
-    """Whether the credential came as a subprotocol, as from a browser."""
+    """Whether the credential was sent as a subprotocol, as browsers do."""
 
 
 class ServerSession(ABC):
@@ -82,7 +82,7 @@ class ServerSession(ABC):
         self._idle_deadline = 0.0
 
     async def run(self) -> None:
-        """Hold the session until either end is done with it."""
+        """Run the session until the client or the stand-in ends it."""
         self._call.grant.sessions += 1
         try:
             with self._scope:
@@ -98,7 +98,7 @@ class ServerSession(ABC):
 
     @abstractmethod
     async def _run_session(self, tasks: TaskGroup) -> None:
-        """Open, then `_receive_messages`."""
+        """Open the session, then call `_receive_messages`."""
 
     @abstractmethod
     async def _on_text(self, text: str) -> None: ...
@@ -126,7 +126,7 @@ class ServerSession(ABC):
         raise AssertionError("idleness ends the session")
 
     async def _is_acceptable(self, data: bytes, number: int) -> bool:
-        """Whether a binary message may be looked at; otherwise it has been answered."""
+        """Whether a binary message may be analysed; if not, an error has been sent."""
         try:
             self._call.grant.spend(received_bytes=len(data))
         except RefusedError as refused:
@@ -144,7 +144,7 @@ class ServerSession(ABC):
 
     async def _send_message(self, message: ServerMessage) -> None:
         async with self._writing:
-            if self._session.state is State.ENDED:  # nothing follows the last word
+            if self._session.state is State.ENDED:  # nothing follows the last message
                 return
             text = self._session.send(message, timestamp=_now())
             texts = [to_legacy(text) if self._options.has_older_shapes else text]
@@ -198,7 +198,7 @@ class ServerSession(ABC):
         segment: int | None = None,
         close_code: int | None = None,
     ) -> None:
-        """Complain; end the session where the catalog says it is over."""
+        """Send an error; end the session if the catalog says that this error ends it."""
         await self._send_error(code, message, segment=segment)
         row = catalog.find_error(code)
         if row.ends_session or close_code is not None:
@@ -209,7 +209,7 @@ class ServerSession(ABC):
             )
 
     async def _bill(self, present: Ranges) -> None:
-        """Bill media that was analysed and whose messages have left."""
+        """Bill media that was analysed and whose messages were sent."""
         before = self._record.billed.seconds
         for item in present:
             self._record.billed.add(item.start_seconds, item.end_seconds)
@@ -253,7 +253,7 @@ class ServerSession(ABC):
         self._record.ended(how, closed.code)
 
     def _restart_idle_timer(self) -> None:
-        """Only media counts against idling (chosen; not published)."""
+        """Start the idle timeout again; only media does so (chosen; not published)."""
         self._idle_deadline = anyio.current_time() + self._options.max_idle_seconds
 
     # --- faults by order
@@ -262,7 +262,7 @@ class ServerSession(ABC):
         return self._options.script.actions(at, n=n, session=self._record.number)
 
     async def _run_actions(self, at: At, n: int | None = None) -> bool:
-        """Do what the script says here; whether it stands in for what would happen."""
+        """Do what the script orders here; returns whether that replaces the normal answer."""
         actions = self._actions_at(at, n)
         for action in actions:
             await self._run_action(action, n)

@@ -125,7 +125,7 @@ class SessionAnalysis:
         await self._queue.submit(window, sheds=is_shed)
 
     def _degraded(self, present: Ranges) -> Ranges:
-        """Where a session that has pictures misses them for long, while there is sound."""
+        """Where the pictures of the session are missing for long, although there is sound."""
         pictures = self.timeline.pictures.ranges
         if not list(pictures):
             return Ranges()
@@ -176,7 +176,7 @@ async def run_analysis(
 
 
 class _AnalysisPace:
-    """How long the analysis of a window takes at least; windows come in order."""
+    """The least time that the analysis of each window takes; windows come in order."""
 
     def __init__(self, ratio: float, speed: float | None) -> None:
         self._ratio = ratio
@@ -184,7 +184,7 @@ class _AnalysisPace:
         self._until_seconds = 0.0
 
     def seconds(self, window: Window) -> float:
-        """Of wall time; only media that no window before showed counts for the speed."""
+        """In wall time. Media that an earlier window had does not count for the speed."""
         start, end = window.start_seconds, window.end_seconds
         new = end - max(start, self._until_seconds)
         self._until_seconds = end

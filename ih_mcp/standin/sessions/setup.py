@@ -1,4 +1,4 @@
-"""What a session is set to, and which changes of it are allowed. Pure."""
+"""The configuration of a session, and which changes of it are allowed. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AUDIO_SIGNALS = (  # sdk 1.3.4: those it can hear
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSetup:
-    """The configuration of a session, with what may be asked of it."""
+    """The configuration of a session, with the changes that it allows."""
 
     dialect: Dialect
     served: tuple[str, ...]
@@ -44,14 +44,14 @@ class SessionSetup:
 
     @property
     def acknowledged(self) -> Config:
-        """What `session.updated` says."""
+        """The configuration that `session.updated` acknowledges."""
         return self.config
 
     def with_model(self, model: str | None) -> SessionSetup:
-        """With the model the URL names.
+        """The set-up with the model that the URL names.
 
         Raises:
-            RefusedError: `ih4005`, it is unknown; `ih1003`, nothing serves it.
+            RefusedError: `ih4005` if the model is unknown; `ih1003` if it has no backend.
         """
         if not self.dialect.models:
             return self
@@ -61,10 +61,10 @@ class SessionSetup:
         return replace(self, config=replace(self.config, model=self._served(model)))
 
     def with_config(self, asked: Config, *, has_media: bool) -> SessionSetup:
-        """With the configuration a client asks for.
+        """The set-up with the configuration that a client asks for.
 
         Args:
-            has_media: Whether media came already; then model and audio format are fixed.
+            has_media: Whether media was received already; then model and audio format are fixed.
 
         Raises:
             RefusedError: `ih6001`, and the old configuration holds; `ih1003`, and the session is
@@ -104,7 +104,7 @@ class SessionSetup:
 
 
 def select_known(asked: tuple[str, ...] | None, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the values that are asked for; unknown ones are ignored (docs: v1 skill)."""
+    """The values that are asked for; unknown ones are ignored (docs: v1 skill)."""
     return tuple(name for name in values if name in (asked or ()))
 
 

@@ -1,4 +1,4 @@
-"""Whole files: what one is, its bytes in an order a decoder can read, and what is in its windows.
+"""Whole files: their facts, their bytes in an order that can be decoded, and their analysis.
 
 Uploads and the segments of v0 are files of their own; some keep their index at the end, which a
 stream cannot be read with, so those are written anew first.
@@ -91,7 +91,7 @@ def _is_in_order(first: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TemporaryFolder:
-    """A temporary folder, made and removed beside the loop."""
+    """A temporary folder, created and removed in a thread."""
 
     _made: tempfile.TemporaryDirectory[str]
 
@@ -104,7 +104,7 @@ class TemporaryFolder:
         return cls(await anyio.to_thread.run_sync(_made_folder))
 
     async def remove(self) -> None:
-        """With everything in it; not cut short by a cancellation."""
+        """Remove the folder with everything in it, also during a cancellation."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._made.cleanup)
 
@@ -134,7 +134,7 @@ async def temporary_file(data: bytes) -> AsyncIterator[Path]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileAnalysis:
-    """What an analyst saw in a file."""
+    """What an analyst observed in a file."""
 
     duration_seconds: float
     windows: Sequence[tuple[Window, Observations]]

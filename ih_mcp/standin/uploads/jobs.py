@@ -1,4 +1,4 @@
-"""Upload jobs: made at once, worked on in turn, readable for an hour. skill: v2 upload."""
+"""Upload jobs: created at once, run one after the other, readable for an hour. skill: v2 upload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StandinJob:
     created: datetime
     expires: datetime
     delays: int = 0
-    """How many more answers say `queued`, and then `running`, whatever is so."""
+    """How many answers say `queued`, and then `running`, whatever the real status is."""
     job_id: str = field(default_factory=lambda: secrets.token_hex(_ID_BYTES))
     result: Mapping[str, object] | None = None
     error: Mapping[str, object] | None = None

@@ -1,4 +1,4 @@
-"""What was seen in a file, in the shapes of the three API versions. Pure."""
+"""What was observed in a file, in the shapes of the three API versions. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_v0_segment(
     """The fields of a v0 `result`. docs: stream-analyze (late v0); asyncapi 2026-05-07.
 
     Args:
-        quality: Of the session so far; this segment is taken in.
+        quality: Of the session so far; this segment is added to it.
         base_seconds: Where the segment begins.
     """
     start, end = round(base_seconds, 3), round(base_seconds + seen.duration_seconds, 3)
