@@ -12,7 +12,7 @@ from anyio import to_thread
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Journal, follow, open_journal
 from ih_mcp.settings import Settings
-from ih_mcp.streams.registry import PREFIX
+from ih_mcp.streams.ids import IdKind
 
 from .options import add_local, add_raw, add_stream_id
 from .stream import write_messages
@@ -50,7 +50,7 @@ async def newest_stream_id(journal: Journal) -> str:
     Raises:
         UnknownStreamError: The journal keeps none.
     """
-    streams = [row.id for row in await journal.list_streams() if row.id.startswith(PREFIX)]
+    streams = [row.id for row in await journal.list_streams() if IdKind.STREAM.has(row.id)]
     if not streams:
         raise UnknownStreamError(
             "the journal keeps no stream", help="IH_MCP_DATA_DIR says where it is looked for."

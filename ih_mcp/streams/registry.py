@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,13 +18,13 @@ from ih_mcp.net.socket import Opener
 
 from .config import StreamConfig
 from .facts import Feeder, StreamState
+from .ids import IdKind
 from .leg import SessionTimeouts
 from .outbox import DEFAULT_MAX_BYTES, QueueBudget
 from .status import StreamStatus
 from .stream import Stream
 
 DEFAULT_MAX_STREAMS = 16
-PREFIX = "st_"
 
 Feed = Callable[[Stream], Coroutine[object, object, None]]
 """Sends something into a stream, beside it."""
@@ -78,7 +77,7 @@ class Registry:
                 help="End one with end_stream, or raise IH_MCP_MAX_STREAMS.",
                 facts={"live": self.live_ids},
             )
-        stream_id = f"{PREFIX}{secrets.token_hex(16)}"
+        stream_id = IdKind.STREAM.make_id()
         self._starting += 1
         try:
             log = await self._journal.begin(stream_id, {"state": "connecting"})
@@ -190,7 +189,7 @@ class Registry:
         """The status of every stream that is known, by id, the newest first."""
         rows = await self._journal.list_streams()
         known = {
-            row.id: self._kept_status(row) for row in reversed(rows) if row.id.startswith(PREFIX)
+            row.id: self._kept_status(row) for row in reversed(rows) if IdKind.STREAM.has(row.id)
         }
         for stream in self._streams.values():
             known[stream.id] = live_status(stream)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
 from typing import Annotated, ClassVar
 
 from pydantic import PlainValidator, TypeAdapter, ValidationError
@@ -150,16 +149,14 @@ class StreamStatus(_AsJson):
         A value that this version does not know, or cannot read, is left out.
         """
         try:
-            return _reader().validate_python(record)
+            return _READER.validate_python(record)
         except ValidationError as exc:
             unread = {error["loc"][0] for error in exc.errors() if error["loc"]}
             known = {name: value for name, value in record.items() if name not in unread}
-            return _reader().validate_python(known)
+            return _READER.validate_python(known)
 
 
-@cache
-def _reader() -> TypeAdapter[StreamStatus]:
-    return TypeAdapter(StreamStatus)
+_READER = TypeAdapter(StreamStatus)  # made here, for it looks at files: nothing for the event loop
 
 
 def error_to_json(failure: IhMcpError) -> dict[str, object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,12 +33,12 @@ from ih_mcp.wire.rest import (
     require_job_id,
 )
 
+from .ids import IdKind
 from .status import error_to_json
 
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0
 _MOST_ASKED_SECONDS = 600.0  # chosen: a job is kept for an hour
-PREFIX = "an_"
 Reach = Callable[[], Awaitable[tuple[str, Credential]]]
 """Gives the base URL of the service, and what it is asked with."""
 
@@ -107,7 +106,7 @@ class UploadRegistry:
         }
         if request.notes:
             facts["notes"] = request.notes
-        analysis_id = f"{PREFIX}{secrets.token_hex(16)}"
+        analysis_id = IdKind.UPLOAD.make_id()
         log = await self._journal.begin(analysis_id, facts)
         analysis = UploadAnalysis(analysis_id, log, facts, notes=request.notes, size=request.size)
         self._live[analysis_id] = analysis
@@ -160,14 +159,14 @@ class UploadRegistry:
 
     async def records(self) -> dict[str, dict[str, object]]:
         """What is kept of uploads by id, newest first; of those that go on, what is so now."""
-        rows = [row for row in await self._journal.list_streams() if row.id.startswith(PREFIX)]
+        rows = [row for row in await self._journal.list_streams() if IdKind.UPLOAD.has(row.id)]
         known: dict[str, dict[str, object]] = {row.id: json.loads(row.record) for row in rows[::-1]}
         live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}
         return {analysis_id: live.get(analysis_id, known[analysis_id]) for analysis_id in known}
 
     async def _row(self, analysis_id: str) -> StreamRow:
         with suppress(UnknownStreamError):
-            if analysis_id.startswith(PREFIX):
+            if IdKind.UPLOAD.has(analysis_id):
                 return await self._journal.find_stream(analysis_id)
         raise UnknownStreamError(
             f"there is no analysis {analysis_id}",
