@@ -1,4 +1,6 @@
-"""What the environment says, read once by a door into a frozen object; below, all is arguments.
+"""The settings of a process: an entry point reads them once from the environment.
+
+Lower layers do not read settings: they get what they need as arguments.
 
 Every setting is an environment variable and stands in the README; a test compares both.
 """
@@ -55,23 +57,24 @@ class Settings(BaseSettings):
     key_id: str | None = Field(
         None,
         validation_alias="INTERHUMAN_KEY_ID",
-        description="Legacy key pair, used where no API key is set: its id.",
+        description="Id of a legacy key pair, which is used where no API key is set.",
     )
     key_secret: SecretStr | None = Field(
         None,
         validation_alias="INTERHUMAN_KEY_SECRET",
-        description="Legacy key pair: its secret.",
+        description="Secret of the legacy key pair.",
     )
     access_token: SecretStr | None = Field(
         None,
         validation_alias="INTERHUMAN_ACCESS_TOKEN",
-        description="A ready token, used where neither key nor pair is set.",
+        description="An access token that is ready to use; it is used where neither key nor pair "
+        "is set.",
     )
     auth: Literal["header", "subprotocol"] = Field(
         "header",
         validation_alias="IH_MCP_AUTH",
-        description="Where a stream's credential travels: `header`, or `subprotocol` for "
-        "endpoints that need it.",
+        description="How a stream's credential travels: `header`, or `subprotocol` for endpoints "
+        "that need it.",
     )
     endpoint: str = Field(
         "production",
@@ -81,13 +84,14 @@ class Settings(BaseSettings):
     analyst: str | None = Field(
         None,
         validation_alias="IH_MCP_ANALYST",
-        description="Who analyses for the stand-in: `cues`, `placeholder`, `replay`, or an "
+        description="The analyst of the stand-in: `cues`, `placeholder`, `replay`, or an "
         "installed one.",
     )
     scenario: Path | None = Field(
         None,
         validation_alias="IH_MCP_SCENARIO",
-        description="The file that `replay` plays: JSON lines, or YAML by its name's ending.",
+        description="The file that `replay` plays: JSON lines, or YAML where its name ends in "
+        "`.yaml` or `.yml`.",
     )
     api: str = Field(
         "v1", validation_alias="IH_MCP_API", description="Version of the streaming API."
@@ -95,8 +99,8 @@ class Settings(BaseSettings):
     media_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),
         validation_alias="IH_MCP_MEDIA_DIRS",
-        description="Folders files may be read from, separated like PATH; "
-        "else `CLAUDE_PROJECT_DIR`.",
+        description="Folders from which files may be read, separated like PATH; else "
+        "`CLAUDE_PROJECT_DIR`.",
     )
     disable: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -107,13 +111,13 @@ class Settings(BaseSettings):
         default_factory=_state_folder,
         validate_default=True,
         validation_alias="IH_MCP_DATA_DIR",
-        description="Where the journal is kept; else the user's state folder.",
+        description="Folder of the journal; else the user's state folder.",
     )
     mirror_dir: Path | None = Field(
         None,
         validation_alias="IH_MCP_MIRROR_DIR",
-        description="A folder that gets each stream's messages as a file too, for agents that "
-        "watch files.",
+        description="A folder in which each stream's messages are also written to a file, for "
+        "agents that watch files.",
     )
     ffmpeg: str | None = Field(
         None,
@@ -123,56 +127,58 @@ class Settings(BaseSettings):
     reconnect: bool = Field(
         True,
         validation_alias="IH_MCP_RECONNECT",
-        description="Go on in another API session after a lost connection, and before the service "
-        "ends a long one.",
+        description="Whether a stream goes on in another API session after a lost connection, and "
+        "before the service ends a long one.",
     )
     resend: bool = Field(
         False,
         validation_alias="IH_MCP_RESEND",
-        description="After a lost connection, send segments of unknown fate again; they may be "
-        "analysed and billed twice.",
+        description="Whether segments of unknown fate are sent again after a lost connection; "
+        "they may be analysed and billed twice.",
     )
     one_frame: bool = Field(
         False,
         validation_alias="IH_MCP_ONE_FRAME",
-        description="Send each segment as one WebSocket frame, for an endpoint that takes no "
-        "fragments.",
+        description="Whether each segment is sent as one WebSocket frame, for an endpoint that "
+        "does not accept fragments.",
     )
     capture_host: str = Field(
         "127.0.0.1",
         validation_alias="IH_MCP_CAPTURE_HOST",
-        description="Where the capture page listens; beyond this machine only behind HTTPS.",
+        description="Address on which the capture page listens; others can reach it only behind "
+        "HTTPS.",
     )
     capture_port: int = Field(
         0,
         ge=0,
         le=65_535,
         validation_alias="IH_MCP_CAPTURE_PORT",
-        description="Its port; 0 takes a free one.",
+        description="Port of the capture page; 0 takes a free one.",
     )
     capture_origin: str | None = Field(
         None,
         validation_alias="IH_MCP_CAPTURE_ORIGIN",
-        description="Where people reach it, if not there: `https://...` of a proxy.",
+        description="Address at which people reach the capture page, if it differs: `https://...` "
+        "of a proxy.",
     )
     ffmpeg_max_bytes: int = Field(
         2 * 2**30,
         ge=2**28,
         validation_alias="IH_MCP_FFMPEG_MAX_BYTES",
-        description="Memory of an ffmpeg that encodes, on Linux; one that only looks or copies "
-        "gets 256 MiB and an eighth of the file's size, at most this.",
+        description="Memory limit of an ffmpeg that encodes, on Linux; one that only inspects or "
+        "copies gets 256 MiB and an eighth of the file's size, at most this.",
     )
     ffmpeg_max_pixels: int = Field(
         7680 * 4320,
         ge=1,
         validation_alias="IH_MCP_FFMPEG_MAX_PIXELS",
-        description="Of one picture; larger ones are refused.",
+        description="Largest size of one picture; files with larger ones are refused.",
     )
     ffmpeg_max_silent_seconds: float = Field(
         30.0,
         gt=0,
         validation_alias="IH_MCP_FFMPEG_MAX_SILENT_SECONDS",
-        description="How long ffmpeg may give nothing while it is waited for.",
+        description="How long to wait for output of ffmpeg before it is stopped.",
     )
     capture_input: str | None = Field(
         None,
@@ -181,58 +187,65 @@ class Settings(BaseSettings):
         "`-f v4l2 -i /dev/video0`, or an address such as `rtsp://...`.",
     )
     max_streams: int = Field(
-        16, ge=1, le=1000, validation_alias="IH_MCP_MAX_STREAMS", description="Live at a time."
+        16,
+        ge=1,
+        le=1000,
+        validation_alias="IH_MCP_MAX_STREAMS",
+        description="How many streams may be live at a time.",
     )
     max_outbox_bytes: int = Field(
         64 * 2**20,
         ge=2**20,
         validation_alias="IH_MCP_MAX_OUTBOX_BYTES",
-        description="Waiting to be sent, per stream.",
+        description="How much media may wait to be sent in one stream.",
     )
     max_queued_bytes: int = Field(
         64 * 2**20,
         ge=2**20,
         validation_alias="IH_MCP_MAX_QUEUED_BYTES",
-        description="Waiting to be sent, of all streams together; each may hold one segment more.",
+        description="How much media may wait to be sent in all streams together; each may hold "
+        "one segment more.",
     )
     max_segment_bytes: int = Field(
         32 * 2**20,
         ge=2**16,
         validation_alias="IH_MCP_MAX_SEGMENT_BYTES",
-        description="Of one pushed segment; the service may take less.",
+        description="Largest segment that `push_segment` accepts; the service may accept less.",
     )
     max_call_bytes: int = Field(
         4 * 2**20,
         ge=2**16,
         validation_alias="IH_MCP_MAX_CALL_BYTES",
-        description="Of a segment inside a call (`data_base64`), decoded.",
+        description="Largest segment inside a call (`data_base64`), decoded.",
     )
     journal_max_bytes: int = Field(
         2**30,
         ge=2**20,
         validation_alias="IH_MCP_JOURNAL_MAX_BYTES",
-        description="Of all kept messages; the streams that ended first go first.",
+        description="Disk space of all kept messages; beyond it the streams that ended first are "
+        "removed.",
     )
     journal_max_days: float = Field(
         30.0,
         gt=0,
         validation_alias="IH_MCP_JOURNAL_MAX_DAYS",
-        description="After its end a stream is kept so long.",
+        description="How long a stream is kept after its end.",
     )
     journal_max_stream_bytes: int = Field(
         256 * 2**20,
         ge=2**16,
         validation_alias="IH_MCP_JOURNAL_MAX_STREAM_BYTES",
-        description="Of one stream's messages; beyond it the oldest quarter of them goes.",
+        description="Disk space of one stream's messages; beyond it their oldest quarter is "
+        "removed.",
     )
     journal_strict: bool = Field(
         default=False,
         validation_alias="IH_MCP_JOURNAL_STRICT",
-        description="`true`: what is shown survives a power failure too; else up to its last "
-        "second.",
+        description="`true`: what was shown survives a power failure too; else the last second of "
+        "it may be lost.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "warning", validation_alias="IH_MCP_LOG", description="Of the log on standard error."
+        "warning", validation_alias="IH_MCP_LOG", description="Level of the log on standard error."
     )
 
     @model_validator(mode="before")
@@ -349,7 +362,7 @@ def _absolute(path: Path) -> Path:
         return path.absolute()
     except OSError:
         raise ValueError(
-            "is relative to a working folder that is gone; give the whole path"
+            "is relative to a working folder that does not exist any more; give the whole path"
         ) from None
 
 
