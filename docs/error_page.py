@@ -8,10 +8,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ih_mcp import errors
-from ih_mcp.wire.endings import ENDINGS
+from ih_mcp.wire import endings
 from ih_mcp.wire.error_catalog import ROWS
 
 _PACKAGE = Path(errors.__file__).parent
@@ -42,20 +43,16 @@ class _Case:
 
 
 def errors_page() -> str:
-    """Our own codes, then the ids of the service."""
+    """Our own codes, the ends of a session, then the ids of the service."""
     cases: defaultdict[str, list[_Case]] = defaultdict(list)
     for path in sorted(_PACKAGE.rglob("*.py")):
         if _OTHER_END not in path.parents:
             for case in _cases(ast.parse(path.read_text(encoding="utf-8"))):
                 if case not in cases[case.code] and not _SERVICE_ID.match(case.code):
                     cases[case.code].append(case)
-    for reason, row in ENDINGS.items():
-        if row.what:
-            retry = "yes" if row.retry else "no"
-            cases[reason.value].append(_Case(reason.value, row.what, row.help, retry))
     head = "| code | what happened | what helps | retry |\n|---|---|---|---|\n"
     lines = [_line(case) for code in sorted(cases) for case in cases[code]]
-    return f"{_INTRO}## Of ih-mcp\n\n{head}{''.join(lines)}\n{_service()}"
+    return f"{_INTRO}## Of ih-mcp\n\n{head}{''.join(lines)}\n{_endings()}\n{_service()}"
 
 
 def _line(case: _Case) -> str:
@@ -129,6 +126,39 @@ def _retry(node: ast.expr | None) -> str:
         case ast.Constant(value=bool(value)):
             return "yes" if value else "no"
     return "it depends"
+
+
+def _endings() -> str:
+    head = """## How an API session ends
+
+The `reason` in a stream's status; where the stream fails with it, also its `code`. **goes on** says whether ih-mcp tries to continue in
+another session before the stream fails.
+
+| reason | in order | what happened | what helps | goes on |
+|---|---|---|---|---|
+"""
+    meanings = _meanings(ast.parse(Path(endings.__file__).read_text(encoding="utf-8")))
+    rows = [
+        f"| `{reason.value}` | {_yes(row.in_order)} | {_cell(row.what or meanings[reason.value])} "
+        f"| {_cell(row.help)} | {_yes(row.retry is not None)} |\n"
+        for reason, row in endings.ENDINGS.items()
+    ]
+    return head + "".join(rows)
+
+
+def _meanings(tree: ast.Module) -> dict[str, str]:
+    """The docstring below each constant of a class, by the constant's value."""
+    return {
+        ast.literal_eval(constant.value): ast.literal_eval(text.value)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for constant, text in pairwise(node.body)
+        if isinstance(constant, ast.Assign) and isinstance(text, ast.Expr)
+    }
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
 
 
 def _service() -> str:

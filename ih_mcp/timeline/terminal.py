@@ -61,7 +61,7 @@ def _foot(drawing: Drawing) -> str:
     assert isinstance(receipts, dict)
     lost = drawing["lost"]
     assert isinstance(lost, dict)
-    gone = f", {lost['let_go_s']} s let go of" if lost.get("let_go_s") else ""
+    gone = f", {lost['let_go_s']} s dropped" if lost.get("let_go_s") else ""
     counts = ", ".join(f"{count} {name}" for name, count in receipts.items())
     return (
         f"{clock(float(str(drawing['seconds'])))} of media, {drawing['messages']} messages"

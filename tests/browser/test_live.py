@@ -114,7 +114,7 @@ async def test_a_reload_in_the_middle_goes_on_with_a_new_header(
         await record(tab, seconds=7)
         before = await tab.page.eval_on_selector_all("#messages li", "items => items.length")
         await tab.page.reload()
-        await tab.says("#said", "loaded anew and records again")
+        await tab.says("#said", "reloaded and records again")
         await anyio.sleep(4)
         assert (
             await tab.page.eval_on_selector_all("#messages li", "items => items.length") >= before

@@ -127,7 +127,7 @@ async def test_a_server_that_hangs_costs_the_oldest_chunks_and_that_is_told(
             tab = await open_tab(context, link, only=VP8)
             await record(tab, seconds=7)
             os.kill(process.pid, signal.SIGSTOP)
-            await tab.says("#trouble", "were let go of. Recording goes on", seconds=60)
+            await tab.says("#trouble", "were dropped. Recording goes on", seconds=60)
             os.kill(process.pid, signal.SIGCONT)
             await tab.says("#waiting", "^nothing$", seconds=30)
             assert float((await tab.text("#dropped")).split()[0]) >= 20

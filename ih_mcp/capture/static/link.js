@@ -1,10 +1,10 @@
-// The connection to the server: words out, words in, anew where it is lost.
+// The connection to the server: messages out and in; opened again where it is lost.
 
 const DELAYS = [300, 600, 1200, 2500, 5000];
 const UNKNOWN_KEY = 4401;
 
 export class Link {
-  /** `hello` gives the first word of each connection; `on` has a function for each word of the server. */
+  /** `hello` gives the first message of each connection; `on` has a function for each message of the server. */
   constructor({ hello, on, onOpen, onLost, onRefused }) {
     Object.assign(this, { hello, on, onOpen, onLost, onRefused });
     this.tries = 0;
@@ -17,12 +17,12 @@ export class Link {
     this.socket = socket;
     socket.addEventListener("open", () => socket.send(JSON.stringify(this.hello())));
     socket.addEventListener("message", ({ data }) => {
-      const { type, ...word } = JSON.parse(data);
+      const { type, ...message } = JSON.parse(data);
       if (type === "welcome") {
         this.tries = 0;
         this.isReady = true;
       }
-      this.on[type]?.(word);
+      this.on[type]?.(message);
     });
     socket.addEventListener("close", ({ code, reason }) => {
       if (this.socket !== socket) return;
@@ -41,7 +41,7 @@ export class Link {
     return this.isReady;
   }
 
-  /** A word and the bytes that belong to it; a Blob keeps its place among what is sent. */
+  /** Send a message and the bytes that belong to it; a Blob keeps its place in the order. */
   sayWith(type, values, blob) {
     if (!this.say(type, values)) return false;
     this.socket.send(blob);

@@ -1,4 +1,4 @@
-// The page: a ticket becomes a key, the key a connection; a person records, everybody sees.
+// The page: exchanges its ticket for a key, connects with it, records, and shows the timeline.
 
 import { Link } from "/static/link.js";
 import { Recorder, openCamera, trouble } from "/static/recorder.js";
@@ -25,7 +25,7 @@ function median(list, value) {
   list.push(value);
   if (list.length > MAX_MEASURED) list.shift();
   const sorted = [...list].sort((a, b) => a - b);
-  return `${sorted[Math.floor(sorted.length / 2)].toFixed(1)} ms (half of ${list.length} took less)`;
+  return `${sorted[Math.floor(sorted.length / 2)].toFixed(1)} ms (median of ${list.length})`;
 }
 
 // --- recording ---------------------------------------------------------------------------------
@@ -33,17 +33,17 @@ function median(list, value) {
 const sender = new Sender({
   send: ({ recording, seq, blob, at }) => link.sayWith("chunk", { recording, seq, at }, blob),
   onOverflow: ({ seconds, bytes }) => {
-    letGo(seconds);
-    complain(`The connection is too slow: ${seconds.toFixed(0)} s (${size(bytes)}) were let go of. Recording goes on with half the bit rate.`);
+    noteDropped(seconds);
+    complain(`The connection is too slow: ${seconds.toFixed(0)} s (${size(bytes)}) were dropped. Recording goes on with half the bit rate.`);
     state.recorder?.restart({ abandon: true, slower: true });
   },
 });
 
-function letGo(seconds) {
+function noteDropped(seconds) {
   state.droppedSeconds += seconds;
   show("dropped", `${state.droppedSeconds.toFixed(1)} s`);
-  if (state.isOver) return; // nobody takes it down any more
-  if (!link.say("dropped", { seconds })) state.untold = (state.untold ?? 0) + seconds;
+  if (state.isOver) return; // nothing counts it any more
+  if (!link.say("dropped", { seconds })) state.unreported = (state.unreported ?? 0) + seconds;
 }
 
 /** Whether a recording may begin. */
@@ -66,7 +66,7 @@ async function start({ takesOver = false } = {}) {
       wholeMs: state.welcome.whole ? state.welcome.target_seconds * 1000 : 0,
       minMs: (state.welcome.min_seconds ?? 0) * 1000,
       onChunk: (chunk) => { sender.put(chunk); showQueue(); },
-      onShort: (seconds) => { letGo(seconds); say(`The last ${seconds.toFixed(1)} s were too short to be analysed.`); },
+      onShort: (seconds) => { noteDropped(seconds); say(`The last ${seconds.toFixed(1)} s were too short to be analysed.`); },
       onError: (error) => { complain(trouble(error)); stop(); },
     });
   } catch (error) {
@@ -87,14 +87,14 @@ async function start({ takesOver = false } = {}) {
   showButtons();
 }
 
-async function stop(words = "Stopped.") {
+async function stop(text = "Stopped.") {
   sessionStorage.removeItem("recording");
   const { recorder } = state;
   state.recorder = null;
   $("preview").srcObject = null;
   showButtons();
   await recorder?.stop();
-  if (words) say(words);
+  if (text) say(text);
   finish();
 }
 
@@ -103,7 +103,7 @@ function forget() {
   const { seconds } = sender;
   sender.queue.length = 0;
   sender.lost();
-  if (seconds) letGo(seconds);
+  if (seconds) noteDropped(seconds);
 }
 
 async function end() {
@@ -137,30 +137,30 @@ function showQueue() {
   show("sent", state.sentChunks ? `${state.sentChunks} chunks, ${clock(state.sentSeconds)}` : "nothing yet");
 }
 
-// --- what the server says ------------------------------------------------------------------------
+// --- messages of the server ----------------------------------------------------------------------
 
-const words = {
-  welcome(word) {
-    state.welcome = word;
+const handlers = {
+  welcome(message) {
+    state.welcome = message;
     state.quickest = Infinity;
     for (let round = 0; round < CLOCK_ROUNDS; round += 1) {
       setTimeout(() => link.say("clock", { page: performance.now() }), round * 300);
     }
     complain("");
-    $("camera").hidden = !word.may_record;
-    show("where", `${word.stream_id}${word.endpoint ? ` · ${word.endpoint === "local" ? "the local stand-in, which is not Interhuman" : word.endpoint}` : ""}`);
-    if (state.untold && link.say("dropped", { seconds: state.untold })) state.untold = 0;
+    $("camera").hidden = !message.may_record;
+    show("where", `${message.stream_id}${message.endpoint ? ` · ${message.endpoint === "local" ? "the local stand-in, which is not Interhuman" : message.endpoint}` : ""}`);
+    if (state.unreported && link.say("dropped", { seconds: state.unreported })) state.unreported = 0;
     if (state.recorder || sender.queue.length) link.say("claim");
-    if (state.isEnding) { // it may have been said into a connection that was lost
+    if (state.isEnding) { // the request may have gone into a connection that was lost
       state.hasEnded = false;
       finish();
     }
     const before = sessionStorage.getItem("recording");
-    if (before !== null && word.may_record && !state.recorder) {
+    if (before !== null && message.may_record && !state.recorder) {
       sessionStorage.removeItem("recording");
-      letGo(Number(before) || 0);
+      noteDropped(Number(before) || 0);
       start().then(() => {
-        if (state.recorder) say(`The page was loaded anew and records again; ${Number(before).toFixed(1)} s between were not sent.`);
+        if (state.recorder) say(`The page was reloaded and records again; ${Number(before).toFixed(1)} s in between were not sent.`);
       });
     }
     showButtons();
@@ -171,14 +171,14 @@ const words = {
     state.quickest = took;
     state.clockDifference = server - (performance.timeOrigin + asked + took / 2);
   },
-  seated(word) {
+  seated(message) {
     $("over").hidden = true;
-    sender.seated(word);
+    sender.seated(message);
     showQueue();
     finish(); // it may have stopped meanwhile
   },
-  taken(word) {
-    const chunk = sender.settled(word);
+  taken(message) {
+    const chunk = sender.settled(message);
     if (chunk) {
       state.sentChunks += 1;
       state.sentSeconds += chunk.seconds;
@@ -187,12 +187,12 @@ const words = {
     showQueue();
     finish();
   },
-  written({ at, server }) { // from the recorder's hand to the wire; the way of this word does not count
+  written({ at, server }) { // from the recorder's hand to the wire; the way of this message does not count
     show("to-wire", median(state.toWire, Math.max(0, server - state.clockDifference - performance.timeOrigin - at)));
   },
   full({ waiting_bytes: waiting }) {
     $("said").dataset.full = "1";
-    say(`The connection is slower than the video: ${size(waiting)} wait to be sent. Chunks are held back.`);
+    say(`The connection is slower than the video: ${size(waiting)} wait to be sent. The page keeps its chunks until then.`);
   },
   restart() { state.recorder?.restart(); },
   left({ why }) {
@@ -200,7 +200,7 @@ const words = {
     if (why === "taken_over") stop("Another page records now; this one only shows.").then(forget);
   },
   refused({ code, what, help }) {
-    if (state.isOver || code === "not_seated") return; // the end, or who sits now, is told
+    if (state.isOver || code === "not_seated") return; // the page is over, or another one records; it knows both already
     if (code === "busy") {
       $("over").hidden = false;
       complain("Another page records into this stream.");
@@ -237,7 +237,7 @@ function over() {
   sender.lost();
   const { error } = state.drawing;
   if (error) complain(`${error.what}. ${error.help}`);
-  stop(error ? "" : "The session has ended; all of it is shown below.").then(forget);
+  stop(error ? "" : "The session has ended; all its messages are shown below.").then(forget);
 }
 
 function showMessage(entry) {
@@ -261,9 +261,9 @@ function measureDrawing(arrived) {
 }
 
 function showStatus() {
-  const { receipts = {}, messages = 0, state: word = "", lost = {} } = state.drawing;
+  const { receipts = {}, messages = 0, state: name = "", lost = {} } = state.drawing;
   const counts = Object.entries(receipts).map(([name, count]) => `${count} ${name}`).join(", ");
-  show("receipts", `${word}${counts ? ` · segments: ${counts}` : ""}`);
+  show("receipts", `${name}${counts ? ` · segments: ${counts}` : ""}`);
   show("count", String(messages));
   if (lost.let_go_s) show("dropped", `${lost.let_go_s.toFixed(1)} s`);
   showQueue();
@@ -275,11 +275,11 @@ const link = new Link({
     state.openedAt = performance.timeOrigin + performance.now();
     return { type: "hello", key: sessionStorage.getItem("key"), page, cursor: state.cursor };
   },
-  on: words,
+  on: handlers,
   onLost: () => {
     sender.lost();
-    if (state.isOver) return false; // all was told
-    state.drawing = {}; // a new connection tells all of it again
+    if (state.isOver) return false; // the page has everything
+    state.drawing = {}; // a new connection sends all of it again
     complain("The connection to ih-mcp is lost; trying again. Recording goes on, and is sent later.");
     return true;
   },

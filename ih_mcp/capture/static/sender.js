@@ -5,7 +5,7 @@ const MAX_BYTES = 16 * 2 ** 20;
 const MAX_SECONDS = 30;
 
 export class Sender {
-  /** `send` sends a chunk if there is a connection; `onOverflow` is told what was let go of. */
+  /** `send` sends a chunk if there is a connection; `onOverflow` gets what was dropped. */
   constructor({ send, onOverflow }) {
     Object.assign(this, { send, onOverflow });
     this.queue = [];
@@ -18,7 +18,7 @@ export class Sender {
 
   put(chunk) {
     this.queue.push(chunk);
-    if (this.bytes > MAX_BYTES || this.seconds > MAX_SECONDS) this.#letGo();
+    if (this.bytes > MAX_BYTES || this.seconds > MAX_SECONDS) this.#dropWaiting();
     this.pump();
   }
 
@@ -54,8 +54,8 @@ export class Sender {
     this.pump();
   }
 
-  /** Keep what is on its way, for it may have arrived; let go of the rest. */
-  #letGo() {
+  /** Keep the chunks that are on their way, for they may have arrived; drop the rest. */
+  #dropWaiting() {
     const gone = this.queue.splice(this.inFlight);
     this.onOverflow({
       seconds: gone.reduce((sum, chunk) => sum + chunk.seconds, 0),
