@@ -39,23 +39,23 @@ _COMMANDS = {
 `run(options, settings)`, which gives the exit code."""
 _EXAMPLES = """\
 examples:
-  ih-mcp                                  the MCP server over stdio, as hosts start it
-  ih-mcp stream talk.mp4                  a file's messages on stdout, one a line
+  ih-mcp                                  run the MCP server over stdio; MCP hosts start it so
+  ih-mcp stream talk.mp4                  print the messages about a file, one a line
   ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
-  ih-mcp messages                         the newest stream again, from the journal
+  ih-mcp messages                         print the newest stream again, from the journal
   ih-mcp capture                          record a person live, in a page of the browser
-  ih-mcp watch                            the newest stream's live timeline, in the terminal
-  ih-mcp timeline -o talk.html            the newest stream's timeline as a file to mail
-  ih-mcp analyze talk.mp4                 upload a file whole; one result about all of it
-  ih-mcp token --max-video-seconds 600    a capped token for a browser
-  ih-mcp check                            what is missing, and how to fix it
-  ih-mcp check talk.mp4                   what a file is, too
-  ih-mcp install cursor --dry-run         what would be put into an MCP host's configuration
-  ih-mcp standin --port 8080              the stand-in alone, for any client of the API
+  ih-mcp watch                            show the newest stream's timeline in the terminal
+  ih-mcp timeline -o talk.html            save the newest stream's timeline as one file
+  ih-mcp analyze talk.mp4                 upload a file whole; get one result about all of it
+  ih-mcp token --max-video-seconds 600    mint a token with a cap, for a browser
+  ih-mcp check                            show what is missing, and how to fix it
+  ih-mcp check talk.mp4                   the same, and what is in a file
+  ih-mcp install cursor --dry-run         show what would be put into Cursor's configuration
+  ih-mcp standin --port 8080              run the stand-in alone, for any client of the API
 
-A key comes from INTERHUMAN_API_KEY. Exit codes: 0 all in order, 1 the stream did not end in
-order, 2 it could not start.
+The API key is read from INTERHUMAN_API_KEY. Exit codes: 0 if the stream ended in order, 1 if it did
+not, 2 if it could not start.
 """
 
 

@@ -21,15 +21,17 @@ from .progress import ProgressStep, showing
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = "Upload a recorded file and print the service's result, as it came."
     add_local(parser)
-    parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--api", choices=[*UPLOADS], default="v2", help="default: v2")
+    parser.add_argument("file", metavar="FILE", help="3 s to 32 MiB of video or sound")
+    parser.add_argument(
+        "--api", choices=[*UPLOADS], default="v2", help="version of the API; default: v2"
+    )
     add_model(parser)
     parser.add_argument(
         "--include",
         action="append",
         default=[],
         choices=["signals", *QUALITY_SECTIONS],
-        help="a section to get; may be repeated",
+        help="a section to receive; may be repeated",
     )
     add_raw(parser)
 

@@ -20,7 +20,7 @@ from .options import add_local
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_local(parser)
-    parser.add_argument("file", metavar="FILE", nargs="?", help="look at this file too")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="a file to check, too")
     parser.set_defaults(show_error=_show_error)
 
 

@@ -22,7 +22,9 @@ def add_local(parser: ArgumentParser) -> None:
 
 def add_stream_id(parser: ArgumentParser) -> None:
     """`STREAM`, which may be left out."""
-    parser.add_argument("stream_id", metavar="STREAM", nargs="?", help="default: the newest")
+    parser.add_argument(
+        "stream_id", metavar="STREAM", nargs="?", help="the id of the stream; default: the newest"
+    )
 
 
 def add_raw(parser: ArgumentParser) -> None:
@@ -37,15 +39,17 @@ def add_raw(parser: ArgumentParser) -> None:
 
 def add_stream_options(parser: ArgumentParser) -> None:
     """How a new stream is opened: `--api`, `--model`, `--include`."""
-    parser.add_argument("--api", choices=[*DIALECTS], help="default: IH_MCP_API, v1")
+    parser.add_argument(
+        "--api", choices=[*DIALECTS], help="version of the API; default: IH_MCP_API, else v1"
+    )
     add_model(parser)
     parser.add_argument(
         "--include",
         action="append",
         choices=QUALITY_SECTIONS,
-        help="a section to get; may be repeated",
+        help="a section to receive as well; may be repeated",
     )
 
 
 def add_model(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", help="v2 only: inter-2 or inter-2-audio")
+    parser.add_argument("--model", help="for v2 only: inter-2 or inter-2-audio")

@@ -21,27 +21,34 @@ from ih_mcp.standin.server.serve import serve
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.description = "A local server that speaks the API. It is no measurement, and says so."
+    parser.description = (
+        "Run a local server that speaks the API. Its readings do not come from Interhuman, and "
+        "each of them says so."
+    )
     parser.add_argument("--port", type=_port, default=0, help="default: any free port")
-    parser.add_argument("--record", metavar="FILE", help="write down every text frame it sends")
-    parser.add_argument("--script", metavar="FILE", help="ordered faults, as JSON")
     parser.add_argument(
-        "--strict", action="store_true", help="accept only what the newest sources of the API say"
+        "--record", metavar="FILE", help="append every text frame it sends to this file"
     )
+    parser.add_argument("--script", metavar="FILE", help="faults to play, and when, as JSON")
     parser.add_argument(
-        "--feedback", action="store_true", help="let goals be set on v1 and v2 streams"
+        "--strict",
+        action="store_true",
+        help="accept only what the API's newest documentation allows",
     )
+    parser.add_argument("--feedback", action="store_true", help="accept goals on v1 and v2 streams")
     parser.add_argument(
         "--analysis-speed",
         type=_speed,
         metavar="X",
         help="analyse X seconds of video a second, and drop what is too far behind",
     )
-    parser.add_argument("--analyst", help="cues, placeholder, replay, or an installed one")
+    parser.add_argument(
+        "--analyst", help="who makes the readings: cues, placeholder, replay, or an installed one"
+    )
     parser.add_argument(
         "--scenario",
         metavar="FILE",
-        help="what replay plays: JSON lines, or YAML by its name's ending",
+        help="what the analyst `replay` plays: JSON lines, or YAML by its name's ending",
     )
 
 

@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.epilog = _NOTES
     parser.formatter_class = RawDescriptionHelpFormatter
     add_local(parser)
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", help="a video or sound file")
     add_stream_options(parser)
     parser.add_argument(
         "--pace",
@@ -50,8 +50,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="auto",
         help="auto (default): nothing is dropped; fast: the service may drop seconds",
     )
-    parser.add_argument("--analyst", help="of the stand-in, with --local; see `standin --help`")
-    parser.add_argument("--scenario", metavar="FILE", help="what the analyst replay plays")
+    parser.add_argument(
+        "--analyst", help="analyst of the stand-in, with --local; see `standin --help`"
+    )
+    parser.add_argument(
+        "--scenario", metavar="FILE", help="the recorded session that the analyst `replay` plays"
+    )
     add_raw(parser)
 
 
