@@ -29,12 +29,12 @@ format: $(VENV)/.dev ## let ruff put it right
 bench: $(VENV)/.dev ## our figures beside their floors
 	$(BIN)/python -m bench
 
-# Splitting beside a plain remux, up to 4 h; and the whole zoo of odd files, both kinds of segments.
+# Splitting beside a plain remux, up to 4 h; and all sample files, both kinds of segments.
 bench-media: $(VENV)/.dev ## splitting beside a plain remux, up to 4 h
 	$(BIN)/python -m bench.bench_media --longest 4h
 
-test-media-zoo: $(VENV)/.dev ## the whole zoo of odd files, both kinds of segments
-	$(BIN)/python -m pytest --timeout 120 tests/media/zoo_all.py
+test-media-samples: $(VENV)/.dev ## all sample files, both kinds of segments
+	$(BIN)/python -m pytest --timeout 120 tests/media/sample_files_all.py
 
 # make field DIR="FOLDER ...": right, refused or wrong, a line each; fails where one is wrong.
 field: $(VENV)/.dev ## any folder of files through check, v0, v1 and v2, judged by PyAV
@@ -79,7 +79,7 @@ coverage: $(VENV)/.dev ## fails where a branch of what must not be wrong is not 
 		'coverage needs Python 3.12 or newer: make coverage PYTHON=python3.13 VENV=.venv-coverage')"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOF) --cov --cov-config=tests/reliability/coverage.toml
 
-PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_admission.py tests/media/test_names.py tests/streams tests/net/test_retry.py
+PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_file_admission.py tests/media/test_file_names.py tests/streams tests/net/test_retry.py
 
 nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with one table; QUICK=--quick for small budgets
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'

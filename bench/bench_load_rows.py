@@ -25,7 +25,7 @@ import anyio.to_thread
 from websockets.asyncio.client import connect
 
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
-from ih_mcp.media.admission import read
+from ih_mcp.media.file_admission import read
 from ih_mcp.net.opener import open_socket
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueuedSegment

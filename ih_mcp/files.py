@@ -1,6 +1,6 @@
 """The file that was meant, and no other: what a name says, the open file, and programs.
 
-Nothing here decides which files may be read; that is `ih_mcp.media.admission`.
+Nothing here decides which files may be read; that is `ih_mcp.media.file_admission`.
 """
 
 from __future__ import annotations

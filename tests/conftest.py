@@ -67,7 +67,12 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
     they are. The HTTP library reads an upload's file itself, 64 KiB at a time.
     """
     with blockbuster_ctx(
-        "ih_mcp", excluded_modules=["ih_mcp.media.admission", "ih_mcp.media.search", "ih_mcp.files"]
+        "ih_mcp",
+        excluded_modules=[
+            "ih_mcp.media.file_admission",
+            "ih_mcp.media.file_search",
+            "ih_mcp.files",
+        ],
     ) as blocking:
         reading = blocking.functions["io.BufferedReader.read"]
         reading.can_block_in("httpx2/_multipart.py", {"render_data"})

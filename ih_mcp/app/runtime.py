@@ -43,9 +43,9 @@ from .disk_calls import DiskCalls
 from .mirror import Mirror, open_mirror
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
-    from ih_mcp.media.admission import Admitted
     from ih_mcp.media.ffmpeg.devices import Input
     from ih_mcp.media.ffmpeg.program import Ffmpeg
+    from ih_mcp.media.file_admission import Admitted
     from ih_mcp.net.socket import Socket
     from ih_mcp.net.token import Credential
     from ih_mcp.standin.analyst_selection import AnalystChoice
@@ -212,7 +212,7 @@ class Runtime:
         Raises:
             PathError: It may not, or is not there; says what may.
         """
-        from ih_mcp.media import admission as admit  # noqa: PLC0415
+        from ih_mcp.media import file_admission as admit  # noqa: PLC0415
 
         folders = None if self.is_trusted else self.settings.folders
         if folders == ():
@@ -230,7 +230,7 @@ class Runtime:
             PathError: As `find_file`.
             MediaError: It is larger than a segment may be, or a text.
         """
-        from ih_mcp.media.admission import read, require_no_text  # noqa: PLC0415
+        from ih_mcp.media.file_admission import read, require_no_text  # noqa: PLC0415
 
         found = await self.find_file(path)
         most = self.settings.max_segment_bytes

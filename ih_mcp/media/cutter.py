@@ -13,8 +13,8 @@ from io import BytesIO
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
+from .clock_jumps import ClockJump, Jumps
 from .containers.container import HeaderTemplate, MediaUnit, Reader, TimestampField
-from .jumps import ClockJump, Jumps
 from .planner import Bounds, Cut, OversizeError, Packer
 
 
@@ -163,7 +163,7 @@ class Cutter:
         framing: What the segments are to each other.
         begin_seconds: Where the stream begins, in the time of segments.
         skipped_seconds: How much of the source's clock was left out before it.
-        max_pause_seconds: Of all tracks at once; what is longer is left out. See `jumps`.
+        max_pause_seconds: Of all tracks at once; what is longer is left out. See `clock_jumps`.
         max_stay_seconds: How much longer than its neighbours the last picture may last.
         known_jumps: What was left out of the stream when it was made.
         is_live: Whether segments are given at once, so that a short rest joins nothing.

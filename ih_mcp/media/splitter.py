@@ -15,7 +15,7 @@ from pathlib import Path
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing, Limits
 
-from .admission import opened
+from .clock_jumps import MAX_STILL_SECONDS, ClockJump, PacketClock, max_pause_seconds
 from .containers.container import READERS
 from .cutter import Cutter, Segment
 from .ffmpeg import commands
@@ -27,7 +27,7 @@ from .ffmpeg.probe import probe
 from .ffmpeg.process import ProcessLimits, running
 from .ffmpeg.program import Ffmpeg
 from .ffmpeg.recipes import Recipe, next_encoder, recipe
-from .jumps import MAX_STILL_SECONDS, ClockJump, PacketClock, max_pause_seconds
+from .file_admission import opened
 from .planner import Bounds, OversizeError, bounds
 
 __all__ = ["Segment", "split"]

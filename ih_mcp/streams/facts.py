@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import StreamLog
-from ih_mcp.media.jumps import ClockJump
+from ih_mcp.media.clock_jumps import ClockJump
 from ih_mcp.net.retry import RetryAttempt
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.dialects import Dialect, Limits

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ih_mcp.media.clock_jumps import ClockJump
 from ih_mcp.media.containers.container_types import TimeJump
-from ih_mcp.media.jumps import ClockJump
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.messages import Close, Configure
 

@@ -19,10 +19,10 @@ from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing, Limits
 
 from . import oracle
 from .oracle import Media, digests
-from .zoo import ZOO, Beast, Zoo
+from .sample_files import SAMPLE_FILES, SampleFile, SampleFolder
 
 DIALECTS = {Framing.WHOLE: V0, Framing.CONTINUED: V1}
-FRAME_SECONDS = 0.1  # the slowest beast shows ten pictures a second
+FRAME_SECONDS = 0.1  # the slowest file shows ten pictures a second
 MAX_SHIFT_SECONDS = 0.02
 ROUNDED_SECONDS = 0.0015  # clocks of some containers count milliseconds
 
@@ -76,19 +76,21 @@ def read_all(segments: Sequence[Segment], framing: Framing) -> list[Media]:
     return [oracle.read(b"".join(segment.data for segment in segments))]
 
 
-async def check_beast(name: str, zoo: Zoo, ffmpeg: Ffmpeg, framing: Framing) -> None:
+async def check_sample(name: str, sample: SampleFolder, ffmpeg: Ffmpeg, framing: Framing) -> None:
     """Everything the issue asks of one file and one framing."""
-    beast, path, dialect = ZOO[name], zoo(name), DIALECTS[framing]
+    sample_file, path, dialect = SAMPLE_FILES[name], sample(name), DIALECTS[framing]
     outcome = await cut(path, ffmpeg, dialect)
-    assert outcome.code == beast.ends
+    assert outcome.code == sample_file.ends
     if outcome.segments:
         source = oracle.read(path)
         parts = read_all(outcome.segments, framing)
-        check_media(source, parts, beast)
-        check_times(outcome.segments, parts, beast, framing)
-        if "video" in beast.encodes and path.suffix[1:] not in RAW_PICTURES:  # those have no times
+        check_media(source, parts, sample_file)
+        check_times(outcome.segments, parts, sample_file, framing)
+        if (
+            "video" in sample_file.encodes and path.suffix[1:] not in RAW_PICTURES
+        ):  # those have no times
             check_picture_times(source, outcome.segments, parts)
-        check_limits(outcome.segments, dialect.limits, beast, framing)
+        check_limits(outcome.segments, dialect.limits, sample_file, framing)
         check_heads(outcome.segments, framing)
 
 
@@ -112,12 +114,12 @@ def sound(*parts: Media) -> list[bytes]:
     return [digest for part in parts for digest in digests(part.sound)]
 
 
-async def check_begun_anew(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def check_begun_anew(name: str, sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
     """At key segments a stream ends and another begins, and nothing is lost or twice.
 
     Where there are many, the first, the second, one in the middle and the last are looked at.
     """
-    segments = (await cut(zoo(name), ffmpeg, V2, target_seconds=1.0)).segments
+    segments = (await cut(sample(name), ffmpeg, V2, target_seconds=1.0)).segments
     whole = oracle.read(joined(segments))
     keys = [index for index, segment in enumerate(segments) if segment.is_key]
     assert keys[0] == 0
@@ -128,24 +130,24 @@ async def check_begun_anew(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
         assert 0 <= lost <= (4 if segments[index].has_leading else 0)
         assert pictures(*before, later) == pictures(whole) or lost
         assert sound(*before, later) == sound(whole)
-        assert lost or ZOO[name].is_damaged or not later.errors
+        assert lost or SAMPLE_FILES[name].is_damaged or not later.errors
         assert abs(later.start) <= 0.03
         assert oracle.shift_seconds(whole, [later]) <= MAX_SHIFT_SECONDS
         lasts = segments[-1].end_seconds - segments[index].start_seconds
-        assert abs(later.end - lasts) <= ZOO[name].slack_seconds + FRAME_SECONDS
+        assert abs(later.end - lasts) <= SAMPLE_FILES[name].slack_seconds + FRAME_SECONDS
 
 
-def check_media(source: Media, parts: Sequence[Media], beast: Beast) -> None:
+def check_media(source: Media, parts: Sequence[Media], sample_file: SampleFile) -> None:
     """Copied tracks are the same, byte for byte and in order; of others nothing is missing."""
     pictures = [digest for part in parts for digest in digests(part.pictures)]
     sound = [digest for part in parts for digest in digests(part.sound)]
-    encodes = beast.encodes | beast.hides
+    encodes = sample_file.encodes | sample_file.hides
     if "video" in encodes:
         assert len(pictures) == len(source.pictures)
         assert all(part.codecs["video"] == "h264" for part in parts)
         assert all(part.pixel_format == "yuv420p" for part in parts)
         assert all(part.width % 2 == part.height % 2 == 0 for part in parts)
-    elif not beast.is_damaged:
+    elif not sample_file.is_damaged:
         assert pictures == digests(source.pictures)
     if "audio" in encodes:
         assert all(part.codecs["audio"] == "aac" for part in parts)
@@ -155,24 +157,24 @@ def check_media(source: Media, parts: Sequence[Media], beast: Beast) -> None:
         assert abs(heard - wanted) < 0.1 * (len(parts) + 1)  # packets are longer in some codecs
     else:
         assert sound == digests(source.sound)
-    assert beast.is_damaged or not any(part.errors for part in parts)
+    assert sample_file.is_damaged or not any(part.errors for part in parts)
     assert oracle.shift_seconds(source, parts) <= MAX_SHIFT_SECONDS
 
 
 def check_times(
-    segments: Sequence[Segment], parts: Sequence[Media], beast: Beast, framing: Framing
+    segments: Sequence[Segment], parts: Sequence[Media], sample_file: SampleFile, framing: Framing
 ) -> None:
     """Segments join without a gap, add up to the whole, and declare what they are."""
     for before, after in pairwise(segments):
         assert abs(before.end_seconds - after.start_seconds) <= FRAME_SECONDS
     total = sum(segment.end_seconds - segment.start_seconds for segment in segments)
-    allowed = beast.slack_seconds + FRAME_SECONDS * (len(segments) - 1)
-    assert abs(total - beast.seconds) <= allowed
+    allowed = sample_file.slack_seconds + FRAME_SECONDS * (len(segments) - 1)
+    assert abs(total - sample_file.seconds) <= allowed
     if framing is Framing.WHOLE:
         for segment, part in zip(segments, parts, strict=True):
             seconds = segment.end_seconds - segment.start_seconds
             assert abs(part.start) <= 0.05
-            assert abs(part.end - part.start - seconds) <= beast.slack_seconds + FRAME_SECONDS
+            assert abs(part.end - part.start - seconds) <= sample_file.slack_seconds + FRAME_SECONDS
             # PyAV counts a track of fragments from 0, and adds where it begins once more.
             late = part.pictures[0].time - part.start if part.pictures else 0.0
             over = part.declared_seconds - (part.end - part.start)
@@ -193,14 +195,14 @@ def check_picture_times(source: Media, segments: Sequence[Segment], parts: Seque
 
 
 def check_limits(
-    segments: Sequence[Segment], limits: Limits, beast: Beast, framing: Framing
+    segments: Sequence[Segment], limits: Limits, sample_file: SampleFile, framing: Framing
 ) -> None:
     for segment in segments:
         seconds = segment.end_seconds - segment.start_seconds
         assert limits.min_segment_bytes <= len(segment.data) <= limits.max_segment_bytes
         assert seconds >= (limits.min_segment_seconds or 0) - 1e-3
-        longest = 8.0 if framing is Framing.CONTINUED else beast.whole_of or 8.6
-        assert seconds <= longest + beast.slack_seconds
+        longest = 8.0 if framing is Framing.CONTINUED else sample_file.whole_of or 8.6
+        assert seconds <= longest + sample_file.slack_seconds
 
 
 def check_heads(segments: Sequence[Segment], framing: Framing) -> None:

@@ -1,4 +1,4 @@
-"""What tests of media share: the zoo, made once a session, and limits of the API."""
+"""What tests of media share: sample files, made when a test asks for one, and limits of the API."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from . import zoo as zoo_recipes
-from .zoo import Zoo
+from . import sample_files
+from .sample_files import SampleFolder
 
-_SECONDS = 60  # the first test that asks for a beast waits until it is made
+_SECONDS = 60  # the first test that asks for a sample file waits until it is made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,21 +22,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def zoo(pytestconfig: pytest.Config) -> Zoo:
-    """Makes a beast when a test asks for it; always with the wheel's ffmpeg, which has it all.
+def sample(pytestconfig: pytest.Config) -> SampleFolder:
+    """Makes a sample file when a test asks for it, with the ffmpeg of the wheel, which has it all.
 
     They stay in the cache of pytest until their recipes or that ffmpeg change.
     """
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-    recipes = Path(zoo_recipes.__file__).read_bytes() + Path(ffmpeg).name.encode()
-    folder = pytestconfig.cache.mkdir(f"zoo-{hashlib.sha256(recipes).hexdigest()[:16]}")
-    return Zoo(ffmpeg, folder.resolve())
+    recipes = Path(sample_files.__file__).read_bytes() + Path(ffmpeg).name.encode()
+    folder = pytestconfig.cache.mkdir(f"samples-{hashlib.sha256(recipes).hexdigest()[:16]}")
+    return SampleFolder(ffmpeg, folder.resolve())
 
 
 @pytest.fixture(scope="session")
-def base(zoo: Zoo) -> Path:
+def base(sample: SampleFolder) -> Path:
     """Twelve seconds of H.264 and AAC with a key frame every second."""
-    return zoo("base")
+    return sample("base")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V2
 
 from .checks import cut
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 EXAMPLES = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -35,12 +35,12 @@ class Streams(dict[str, bytes]):
 
 
 @pytest.fixture(scope="session")
-def streams(zoo: Zoo, ffmpeg: Ffmpeg) -> Streams:
+def streams(sample: SampleFolder, ffmpeg: Ffmpeg) -> Streams:
     """A short continued stream of each container, as ffmpeg writes it."""
     import anyio  # noqa: PLC0415 - a fixture of the session cannot be asynchronous here
 
     async def joined(name: str) -> bytes:
-        outcome = await cut(zoo(name), ffmpeg, V2)
+        outcome = await cut(sample(name), ffmpeg, V2)
         return b"".join(segment.data for segment in outcome.segments)
 
     return Streams(mp4=anyio.run(joined, "short_2s"), webm=anyio.run(joined, "vp8"))
@@ -246,8 +246,8 @@ def test_a_plain_mp4_has_no_atoms_and_tells_its_length(base: Path) -> None:
         ("audio_only_ogg", "ogg"),
     ],
 )
-def test_a_header_tells_its_container(name: str, container: str, zoo: Zoo) -> None:
-    with zoo(name).open("rb") as file:
+def test_a_header_tells_its_container(name: str, container: str, sample: SampleFolder) -> None:
+    with sample(name).open("rb") as file:
         assert container_of(file.read(1_000)) == container
 
 

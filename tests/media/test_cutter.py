@@ -10,27 +10,31 @@ from ih_mcp.wire.dialects import V0, V1, V2, Framing
 from . import oracle
 from .checks import begun_anew, check_begun_anew, check_heads, cut, joined, pictures, sound
 from .oracle import digests
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 
 @pytest.mark.parametrize("name", ["base", "late_audio", "variable_rate", "vp8", "audio_only"])
-async def test_a_stream_begins_anew_at_any_key_segment(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    await check_begun_anew(name, zoo, ffmpeg)
+async def test_a_stream_begins_anew_at_any_key_segment(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    await check_begun_anew(name, sample, ffmpeg)
 
 
-async def test_it_begins_anew_again_and_again(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    segments = (await cut(zoo("base"), ffmpeg, V2, target_seconds=1.0)).segments
+async def test_it_begins_anew_again_and_again(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(sample("base"), ffmpeg, V2, target_seconds=1.0)).segments
     edges = [index for index, segment in enumerate(segments) if segment.is_key]
     legs = [segments[a:b] for a, b in zip(edges, [*edges[1:], len(segments)], strict=True)]
     parts = [oracle.read(begun_anew(leg)) for leg in legs]
-    source = oracle.read(zoo("base"))
+    source = oracle.read(sample("base"))
     assert pictures(*parts) == digests(source.pictures)
     assert sound(*parts) == digests(source.sound)
     assert max(abs(part.start) for part in parts) <= 0.03
 
 
-async def test_it_begins_anew_where_the_source_was_begun_late(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    segments = (await cut(zoo("base"), ffmpeg, V1, start_seconds=4.0)).segments
+async def test_it_begins_anew_where_the_source_was_begun_late(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    segments = (await cut(sample("base"), ffmpeg, V1, start_seconds=4.0)).segments
     whole, later = oracle.read(joined(segments)), oracle.read(begun_anew(segments[1:]))
     assert segments[1].is_key
     assert 0 < len(later.pictures) < len(whole.pictures)
@@ -39,9 +43,9 @@ async def test_it_begins_anew_where_the_source_was_begun_late(zoo: Zoo, ffmpeg: 
 
 
 async def test_the_clocks_of_a_segment_are_counted_from_the_origin(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    segments = (await cut(zoo("vp9"), ffmpeg, V2, target_seconds=1.0)).segments
+    segments = (await cut(sample("vp9"), ffmpeg, V2, target_seconds=1.0)).segments
     origin = segments[2].first_seconds
     data = segments[2].rebased(origin, headed=True) + segments[4].rebased(origin, headed=False)
     times = [item.time for item in oracle.read(data).pictures]
@@ -49,22 +53,26 @@ async def test_the_clocks_of_a_segment_are_counted_from_the_origin(
     assert times[-1] == pytest.approx(segments[4].end_seconds - origin, abs=0.05)
 
 
-async def test_an_origin_after_its_beginning_is_a_mistake(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    segments = (await cut(zoo("base"), ffmpeg, V2, target_seconds=1.0)).segments
+async def test_an_origin_after_its_beginning_is_a_mistake(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    segments = (await cut(sample("base"), ffmpeg, V2, target_seconds=1.0)).segments
     late = segments[1].first_seconds + 0.5
     with pytest.raises(ValueError, match="before"):
         segments[1].rebased(late, headed=True)
 
 
-async def test_a_first_segment_is_left_as_it_is(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    segments = (await cut(zoo("base"), ffmpeg, V2, target_seconds=1.0)).segments
+async def test_a_first_segment_is_left_as_it_is(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(sample("base"), ffmpeg, V2, target_seconds=1.0)).segments
     before = segments[0].data
     segments[0].rebased(segments[0].first_seconds, headed=True)
     assert segments[0].data is before
     check_heads(segments, Framing.CONTINUED)
 
 
-async def test_what_stands_alone_begins_anew_by_itself(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    segments = (await cut(zoo("base"), ffmpeg, V0)).segments
+async def test_what_stands_alone_begins_anew_by_itself(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    segments = (await cut(sample("base"), ffmpeg, V0)).segments
     assert all(segment.is_key for segment in segments)
     assert segments[1].rebased(segments[1].first_seconds, headed=True) is segments[1].data

@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.changes import changing_tracks
-from ih_mcp.media.entries import read_header_facts
+from ih_mcp.media.containers.header_facts import read_header_facts
+from ih_mcp.media.containers.parameter_changes import changing_tracks
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.process import environment
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, Dialect, Framing
 
 from . import oracle
-from .checks import check_beast, cut, joined, pictures, read_all
-from .zoo import Zoo
+from .checks import check_sample, cut, joined, pictures, read_all
+from .sample_files import SampleFolder
 
 HERTZ = 440.0
 NEW = ("camera", "camera_422", "sound_empty", "sound_unknown")
@@ -37,8 +37,10 @@ CONTAINERS = (
 
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", [*NEW, *CONTAINERS])
-async def test_a_beast_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    await check_beast(name, zoo, ffmpeg, framing)
+async def test_a_sample_file_is_cut_right(
+    name: str, framing: Framing, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    await check_sample(name, sample, ffmpeg, framing)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +65,10 @@ async def test_a_beast_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpe
     ],
 )
 async def test_what_cannot_be_sent_is_refused_by_its_name_before_a_session(
-    name: str, code: str, says: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, code: str, says: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     with pytest.raises(MediaError) as caught:
-        await probe(ffmpeg, zoo(name))
+        await probe(ffmpeg, sample(name))
     assert caught.value.code == code
     assert caught.value.what.startswith(says)
     assert caught.value.help
@@ -75,8 +77,12 @@ async def test_what_cannot_be_sent_is_refused_by_its_name_before_a_session(
     assert "status" not in text
 
 
-async def test_a_picture_is_sent_without_a_sound_that_cannot_be(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    unknown, empty = [await probe(ffmpeg, zoo(name)) for name in ("sound_unknown", "sound_empty")]
+async def test_a_picture_is_sent_without_a_sound_that_cannot_be(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    unknown, empty = [
+        await probe(ffmpeg, sample(name)) for name in ("sound_unknown", "sound_empty")
+    ]
     assert unknown.notes() == (
         "The sound of the file (mpegh_3d_audio) cannot be decoded; it is not sent.",
     )
@@ -89,12 +95,17 @@ async def test_a_picture_is_sent_without_a_sound_that_cannot_be(zoo: Zoo, ffmpeg
 @pytest.mark.parametrize("kind", ["ts", "aac", "flv", "mp3", "ac3", "latm"])
 @pytest.mark.parametrize("dialect", [V0, V1])
 async def test_a_tone_stays_the_same_over_a_change_of_rate_and_channels(
-    dialect: Dialect, kind: str, order: Sequence[str], zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    dialect: Dialect,
+    kind: str,
+    order: Sequence[str],
+    sample: SampleFolder,
+    ffmpeg: Ffmpeg,
+    folder: Path,
 ) -> None:
     """As in recordings with adverts: 44.1 kHz mono, then 48 kHz stereo, and the other way."""
     path = folder / f"changes.{kind if kind in {'aac', 'flv'} else 'ts'}"
     ending = {"ts": "", "aac": "_sound", "flv": "_flash"}.get(kind, f"_{kind}")
-    parts = [zoo(f"rate_{rate}{ending}").read_bytes() for rate in order]
+    parts = [sample(f"rate_{rate}{ending}").read_bytes() for rate in order]
     path.write_bytes(flash_joined(*parts) if kind == "flv" else b"".join(parts))
     facts = await probe(ffmpeg, path)
     assert facts.changing >= {"audio"} or kind == "latm"  # which is always encoded
@@ -142,17 +153,19 @@ def peak(second: np.ndarray, hertz: int) -> float:
 
 
 @pytest.mark.parametrize("name", ["transport", "audio_only_adts", "flv", "scratched_transport"])
-async def test_sound_that_stays_the_same_is_copied(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    assert (await probe(ffmpeg, zoo(name))).changing == frozenset()
+async def test_sound_that_stays_the_same_is_copied(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    assert (await probe(ffmpeg, sample(name))).changing == frozenset()
 
 
 def test_a_change_is_found_however_the_bytes_are_read(
-    zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+    sample: SampleFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = zoo("rate_44100").read_bytes()
-    data = first + zoo("rate_48000").read_bytes()
+    first = sample("rate_44100").read_bytes()
+    data = first + sample("rate_48000").read_bytes()
     for size in (1_000, 1_317, 4_096, 1 << 20):
-        monkeypatch.setattr("ih_mcp.media.changes._READ_BYTES", size)
+        monkeypatch.setattr("ih_mcp.media.containers.parameter_changes._READ_BYTES", size)
         assert changing_tracks(io.BytesIO(data), "mpegts") == {"audio"}
         assert changing_tracks(io.BytesIO(first), "mpegts") == frozenset()
 
@@ -166,18 +179,20 @@ def test_bytes_of_any_kind_are_passed_over(data: bytes, container: str) -> None:
         read_header_facts(io.BytesIO(made))
 
 
-def test_one_damaged_header_is_no_change(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = zoo("rate_44100").read_bytes()
+def test_one_damaged_header_is_no_change(
+    sample: SampleFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = sample("rate_44100").read_bytes()
     at = data.index(b"\xff\xf1", len(data) // 2)
     damaged = data[: at + 2] + bytes((data[at + 2] ^ 0x3C,)) + data[at + 3 :]
     for size in (188, 1_000, 1 << 20):
-        monkeypatch.setattr("ih_mcp.media.changes._READ_BYTES", size)
+        monkeypatch.setattr("ih_mcp.media.containers.parameter_changes._READ_BYTES", size)
         assert changing_tracks(io.BytesIO(damaged), "mpegts") == frozenset()
 
 
-def test_several_sample_entries_are_a_change(zoo: Zoo) -> None:
+def test_several_sample_entries_are_a_change(sample: SampleFolder) -> None:
     """MP4 names one for each set of parameters; two that are alike are none."""
-    data = zoo("base").read_bytes()
+    data = sample("base").read_bytes()
     assert read_header_facts(io.BytesIO(data)).changing == frozenset()
     alike, other = with_entries(data, lambda e: e), with_entries(data, lambda e: e[:-1] + b"!")
     assert read_header_facts(io.BytesIO(alike)).changing == frozenset()
@@ -196,11 +211,13 @@ def with_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
 
 @pytest.mark.parametrize("dialect", [V0, V1])
 async def test_pictures_of_two_sample_entries_are_encoded_to_one(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg, folder: Path
 ) -> None:
     """Behind the change a copy had the header of what came before, and nobody could decode it."""
     path = folder / "entries.mp4"
-    path.write_bytes(two_entries(zoo("wide_plain").read_bytes(), zoo("tall_plain").read_bytes()))
+    path.write_bytes(
+        two_entries(sample("wide_plain").read_bytes(), sample("tall_plain").read_bytes())
+    )
     assert (await probe(ffmpeg, path)).changing == {"video"}
     outcome = await cut(path, ffmpeg, dialect)
     parts = read_all(outcome.segments, dialect.framing)
@@ -210,7 +227,7 @@ async def test_pictures_of_two_sample_entries_are_encoded_to_one(
     whole = dialect.framing is Framing.WHOLE
     sent = [s.data for s in outcome.segments] if whole else [joined(outcome.segments)]
     shown = [grey(segment) for segment in (sent[0], sent[-1])]
-    first, last = (grey(zoo(name).read_bytes()) for name in ("wide_plain", "tall_plain"))
+    first, last = (grey(sample(name).read_bytes()) for name in ("wide_plain", "tall_plain"))
     assert np.abs(reduced(shown[0][0]) - reduced(first[0])).mean() < 12
     fitted = shown[1][-1]
     fitted = fitted[:, fitted.max(axis=0) > 40]  # the tall ones stand between black edges
@@ -218,10 +235,12 @@ async def test_pictures_of_two_sample_entries_are_encoded_to_one(
 
 
 async def test_fragments_of_two_sample_entries_are_refused(
-    zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    sample: SampleFolder, ffmpeg: Ffmpeg, folder: Path
 ) -> None:
     path = folder / "fragments.mp4"
-    path.write_bytes(two_entries_by_fragments(zoo("wide").read_bytes(), zoo("tall").read_bytes()))
+    path.write_bytes(
+        two_entries_by_fragments(sample("wide").read_bytes(), sample("tall").read_bytes())
+    )
     with pytest.raises(MediaError) as caught:
         await probe(ffmpeg, path)
     assert caught.value.code == "not_decodable"
@@ -240,11 +259,11 @@ def reduced(picture: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("dialect", [V0, V1])
 async def test_pictures_in_mpeg_ts_that_change_their_size_all_decode(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg, folder: Path
 ) -> None:
     """Each key frame there has its own parameters, which a copy keeps."""
     path = folder / "sizes.ts"
-    path.write_bytes(zoo("wide_ts").read_bytes() + zoo("tall_ts").read_bytes())
+    path.write_bytes(sample("wide_ts").read_bytes() + sample("tall_ts").read_bytes())
     outcome = await cut(path, ffmpeg, dialect)
     parts = read_all(outcome.segments, dialect.framing)
     assert outcome.error is None
@@ -367,10 +386,10 @@ async def test_a_voice_note_of_a_phone_is_sent(ffmpeg: Ffmpeg, folder: Path) -> 
 @pytest.mark.parametrize("name", ["base", "flv", "mkv"])
 @pytest.mark.parametrize("dialect", [V0, V1])
 async def test_the_short_rest_of_a_torn_file_is_called_incomplete(
-    name: str, dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    name: str, dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg, folder: Path
 ) -> None:
     """And not too short: a longer file of the same kind would be torn as well."""
-    data = zoo(name).read_bytes()
+    data = sample(name).read_bytes()
     path = folder / f"rest.{name}"
     path.write_bytes(data[: len(data) // 7])
     outcome = await cut(path, ffmpeg, dialect)
@@ -382,16 +401,16 @@ async def test_the_short_rest_of_a_torn_file_is_called_incomplete(
 
 @pytest.mark.parametrize("name", ["protected", "header_alone", "photo", "dolby_av1"])
 async def test_nothing_is_opened_for_a_file_that_cannot_be_sent(
-    name: str, zoo: Zoo, tmp_path: Path
+    name: str, sample: SampleFolder, tmp_path: Path
 ) -> None:
-    words = ["stream", str(zoo(name)), "--local", "--analyst", "placeholder"]
+    words = ["stream", str(sample(name)), "--local", "--analyst", "placeholder"]
     done = await anyio.run_process(
         [sys.executable, "-m", "ih_mcp", *words],
         check=False,
         env={**environment(), "IH_MCP_DATA_DIR": str(tmp_path)},
     )
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.startswith(f"ih-mcp: {zoo(name).name}: the ".encode())
+    assert done.stderr.startswith(f"ih-mcp: {sample(name).name}: the ".encode())
 
 
 async def test_inputs_of_the_field_are_sent_or_refused_as_they_should_be(
@@ -415,19 +434,19 @@ async def test_inputs_of_the_field_are_sent_or_refused_as_they_should_be(
 
 
 async def test_a_file_that_ends_in_its_first_picture_is_refused_at_the_first_look(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     with pytest.raises(MediaError, match="ends before its first picture") as refused:
-        await probe(ffmpeg, zoo("torn_in_its_first_picture"))
+        await probe(ffmpeg, sample("torn_in_its_first_picture"))
     assert refused.value.code == "incomplete_file"
 
 
 async def test_a_picture_that_is_announced_and_not_there_leaves_the_sound(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    facts = await probe(ffmpeg, zoo("picture_announced_but_empty"))
+    facts = await probe(ffmpeg, sample("picture_announced_but_empty"))
     assert facts.video is None
     assert any("Nothing can be read of the track of pictures" in note for note in facts.notes())
-    outcome = await cut(zoo("picture_announced_but_empty"), ffmpeg, V1)
+    outcome = await cut(sample("picture_announced_but_empty"), ffmpeg, V1)
     assert outcome.error is None
     assert outcome.segments[-1].end_seconds == pytest.approx(12.0, abs=0.1)

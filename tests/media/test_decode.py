@@ -16,7 +16,7 @@ from ih_mcp.wire.dialects import V2
 
 from . import oracle
 from .checks import cut
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 ALL_PICTURES = 1_000.0  # per second: each has a place of its own on the grid
 
@@ -48,12 +48,12 @@ def sounds(items: Sequence[Picture | Sound]) -> list[Sound]:
 
 @pytest.mark.parametrize("name", ["fragmented", "mkv", "transport", "av1"])
 async def test_a_stream_gives_pictures_and_sound_in_order(
-    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     if name == "av1":
-        data = b"".join(s.data for s in (await cut(zoo(name), ffmpeg, V2)).segments)
+        data = b"".join(s.data for s in (await cut(sample(name), ffmpeg, V2)).segments)
     else:
-        data = await anyio.Path(zoo(name)).read_bytes()
+        data = await anyio.Path(sample(name)).read_bytes()
     items = await decoded(ffmpeg, [data])
     assert len(pictures(items)) == pytest.approx(60, abs=1)
     assert {(p.width, p.height, len(p.gray)) for p in pictures(items)} == {(64, 48, 64 * 48)}
@@ -69,9 +69,9 @@ async def test_a_stream_gives_pictures_and_sound_in_order(
 
 @pytest.mark.parametrize("name", ["fragmented", "vp8", "transport"])
 async def test_the_same_bytes_give_the_same_items_however_they_were_cut(
-    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    data = await anyio.Path(zoo(name)).read_bytes()
+    data = await anyio.Path(sample(name)).read_bytes()
     chance = random.Random(3)  # noqa: S311 - no secret
     pieces, at = list[bytes](), 0
     while at < len(data):
@@ -81,18 +81,20 @@ async def test_the_same_bytes_give_the_same_items_however_they_were_cut(
     assert await decoded(ffmpeg, pieces) == await decoded(ffmpeg, [data])
 
 
-async def test_sound_alone_and_pictures_alone_are_decoded(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    alone = await decoded(ffmpeg, [await anyio.Path(zoo("audio_only_webm")).read_bytes()])
+async def test_sound_alone_and_pictures_alone_are_decoded(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    alone = await decoded(ffmpeg, [await anyio.Path(sample("audio_only_webm")).read_bytes()])
     assert pictures(alone) == []
     assert sounds(alone)
-    silent = (await cut(zoo("no_audio"), ffmpeg, V2)).segments
+    silent = (await cut(sample("no_audio"), ffmpeg, V2)).segments
     items = await decoded(ffmpeg, [segment.data for segment in silent])
     assert sounds(items) == []
     assert pictures(items)
 
 
-async def test_pictures_come_while_the_stream_goes_on(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    segments = (await cut(zoo("base"), ffmpeg, V2)).segments
+async def test_pictures_come_while_the_stream_goes_on(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    segments = (await cut(sample("base"), ffmpeg, V2)).segments
     async with Decoder(ffmpeg, pictures_per_second=5.0) as decoder:
         await decoder.feed(segments[0].data)
         with anyio.fail_after(10):  # nothing more is fed before most of three seconds came
@@ -111,8 +113,10 @@ async def test_what_is_not_media_is_an_error_with_the_reason(ffmpeg: Ffmpeg) -> 
     assert caught.value.code in {"not_media", "format_not_allowed"}
 
 
-async def test_a_stream_that_is_cut_off_gives_what_came(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    data = await anyio.Path(zoo("vp8")).read_bytes()
+async def test_a_stream_that_is_cut_off_gives_what_came(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    data = await anyio.Path(sample("vp8")).read_bytes()
     items = await decoded(ffmpeg, [data[: len(data) // 2]])
     assert 3.0 < pictures(items)[-1].time_seconds < 9.0
 

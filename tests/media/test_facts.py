@@ -11,7 +11,7 @@ from ih_mcp.media.ffmpeg.facts import AudioTrack, VideoTrack, parse, require_tra
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 
 async def test_a_file_is_told_by_its_tracks_and_length(base: Path, ffmpeg: Ffmpeg) -> None:
@@ -30,28 +30,30 @@ async def test_key_frames_are_told_where_asked(base: Path, ffmpeg: Ffmpeg) -> No
     assert facts.key_frames_seconds == pytest.approx((0.0, 1.0, 2.0, 3.0), abs=0.01)
 
 
-async def test_rotation_of_a_phone_is_told(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    facts = await probe(ffmpeg, zoo("rotated"))
+async def test_rotation_of_a_phone_is_told(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    facts = await probe(ffmpeg, sample("rotated"))
     assert facts.video is not None
     assert abs(facts.video.rotation_degrees) == 90.0
 
 
-async def test_the_tracks_told_are_those_that_are_sent(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    cover = await probe(ffmpeg, zoo("cover"))
+async def test_the_tracks_told_are_those_that_are_sent(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    cover = await probe(ffmpeg, sample("cover"))
     assert cover.video is not None
     assert cover.video.codec == "h264"
-    several = await probe(ffmpeg, zoo("two_audio_subtitles"))
+    several = await probe(ffmpeg, sample("two_audio_subtitles"))
     assert several.audio is not None
     assert several.audio.codec == "ac3"
 
 
-async def test_missing_sound_or_picture_is_said(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    silent = await probe(ffmpeg, zoo("no_audio"))
+async def test_missing_sound_or_picture_is_said(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    silent = await probe(ffmpeg, sample("no_audio"))
     assert silent.notes() == ("The file has no sound.",)
     with pytest.raises(MediaError) as caught:
         require_tracks(silent, video=True, audio=True)
     assert caught.value.code == "no_audio"
-    blind = await probe(ffmpeg, zoo("audio_only"))
+    blind = await probe(ffmpeg, sample("audio_only"))
     assert blind.notes() == ("The file has no picture.",)
     with pytest.raises(MediaError) as caught:
         require_tracks(blind, video=True, audio=True)
@@ -59,9 +61,9 @@ async def test_missing_sound_or_picture_is_said(zoo: Zoo, ffmpeg: Ffmpeg) -> Non
 
 
 async def test_a_length_computed_from_a_bit_rate_is_called_estimated(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    facts = await probe(ffmpeg, zoo("audio_only_adts"))
+    facts = await probe(ffmpeg, sample("audio_only_adts"))
     assert facts.is_estimated
 
 
@@ -111,7 +113,7 @@ def test_nothing_that_can_be_sent_is_an_error() -> None:
     assert caught.value.code == "no_media"
 
 
-async def test_subtitles_alone_are_no_media(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_subtitles_alone_are_no_media(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
     with pytest.raises(MediaError) as caught:
-        await probe(ffmpeg, zoo("words_only"))
+        await probe(ffmpeg, sample("words_only"))
     assert caught.value.code == "no_media"

@@ -12,7 +12,7 @@ import pytest
 
 from bench.field import files_of, verdict
 
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -27,14 +27,16 @@ REPOSITORY = Path(__file__).parents[2]
     ],
 )
 def test_a_file_gets_one_word_and_what_is_to_be_said(
-    name: str, word: str, says: str, zoo: Zoo
+    name: str, word: str, says: str, sample: SampleFolder
 ) -> None:
-    found, text = verdict(zoo(name), with_cli=name == "base")
+    found, text = verdict(sample(name), with_cli=name == "base")
     assert found == word
     assert says in text
 
 
-def test_lost_pictures_are_wrong(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_lost_pictures_are_wrong(
+    sample: SampleFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The judge sees what it is there for: a splitter that loses a segment."""
     spoiled = tmp_path / "sitecustomize.py"
     spoiled.write_text(
@@ -43,13 +45,13 @@ def test_lost_pictures_are_wrong(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, tmp_
         "cutter.Cutter.finish = lambda self: iter([*honest(self)][1:])\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    word, text = verdict(zoo("base"), with_cli=False)
+    word, text = verdict(sample("base"), with_cli=False)
     assert word == "wrong"
     assert "pictures" in text
 
 
-def test_one_that_takes_too_long_is_ended(zoo: Zoo) -> None:
-    word, text = verdict(zoo("base"), seconds=0.01, with_cli=False)
+def test_one_that_takes_too_long_is_ended(sample: SampleFolder) -> None:
+    word, text = verdict(sample("base"), seconds=0.01, with_cli=False)
     assert (word, text) == ("unsure", "the judge took longer than 0.01 s")
 
 

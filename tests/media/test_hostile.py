@@ -19,16 +19,16 @@ import pytest
 
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media import splitter as split
-from ih_mcp.media.admission import admit
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.ebml import Id
 from ih_mcp.media.ffmpeg import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg, FfmpegLimits
+from ih_mcp.media.file_admission import admit
 from ih_mcp.wire.dialects import Framing
 
 from . import oracle
 from .checks import cut, read_all
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 MAX_SECONDS = 1.0
 
@@ -154,9 +154,9 @@ async def test_what_only_looks_like_media_is_refused(
 
 @pytest.mark.parametrize("name", ["red", "words", "chapter_list", "bomb", "torn_index_last"])
 async def test_what_is_no_video_of_a_sane_size_is_refused(
-    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    await refused(zoo(name), ffmpeg)
+    await refused(sample(name), ffmpeg)
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ async def test_a_second_with_millions_of_packets_is_looked_at_in_part(
 
 
 async def test_a_data_reference_to_another_file_is_not_followed(
-    zoo: Zoo, ffmpeg: Ffmpeg, folder: Path
+    sample: SampleFolder, ffmpeg: Ffmpeg, folder: Path
 ) -> None:
-    honest = zoo("rotated")
+    honest = sample("rotated")
     data = bytearray(await anyio.Path(honest).read_bytes())
     while (at := data.find(b"url \x00\x00\x00\x01")) >= 0:
         data[at + 7] = 0  # "not in this file"
@@ -252,9 +252,9 @@ print(outcome.code, len(outcome.segments), peak, took)
     ("name", "expected"), [("bomb", "picture_too_large"), ("vast", "picture_too_large")]
 )
 async def test_a_bomb_takes_little_time_and_memory(
-    name: str, expected: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, expected: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    path = zoo(name)
+    path = sample(name)
     command = [sys.executable, "-c", REFUSING, ffmpeg.path, str(path)]
     took = []
     for _ in range(3):  # other load on the machine is no fault of the file's
@@ -269,21 +269,21 @@ async def test_a_bomb_takes_little_time_and_memory(
 
 
 async def test_more_memory_than_allowed_is_an_error_that_tells_what_helps(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     if sys.platform != "linux":
         pytest.skip("memory is bounded on Linux alone")
     small = replace(ffmpeg, allowance=FfmpegLimits(max_bytes=160 << 20))
-    outcome = await cut(zoo("large_mjpeg"), small)
+    outcome = await cut(sample("large_mjpeg"), small)
     assert (outcome.code, outcome.segments) == ("too_demanding", [])
     assert outcome.error is not None
     assert "IH_MCP_FFMPEG_MAX_BYTES" in outcome.error.help
 
 
 async def test_large_pictures_are_encoded_smaller_within_the_allowance(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("large_mjpeg"), ffmpeg)
+    outcome = await cut(sample("large_mjpeg"), ffmpeg)
     assert outcome.error is None
     part = oracle.read(outcome.segments[0].data)
     assert (part.width, part.height) == (1920, 1080)
@@ -291,10 +291,10 @@ async def test_large_pictures_are_encoded_smaller_within_the_allowance(
 
 @pytest.mark.parametrize(("max_pixels", "code"), [(57_600, ""), (57_599, "picture_too_large")])
 async def test_how_large_a_picture_may_be_can_be_set(
-    max_pixels: int, code: str, zoo: Zoo, ffmpeg: Ffmpeg
+    max_pixels: int, code: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     small = replace(ffmpeg, allowance=FfmpegLimits(max_pixels=max_pixels))
-    assert (await cut(zoo("base"), small)).code == code
+    assert (await cut(sample("base"), small)).code == code
 
 
 async def refused(path: Path, ffmpeg: Ffmpeg) -> None:

@@ -15,8 +15,8 @@ from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import Framing
 
-from .checks import check_beast
-from .zoo import ZOO, Zoo, edited
+from .checks import check_sample
+from .sample_files import SAMPLE_FILES, SampleFolder, edited
 
 HIDING = ("edit_list", "trimmed_end", "cut_in_the_middle")
 
@@ -24,16 +24,18 @@ HIDING = ("edit_list", "trimmed_end", "cut_in_the_middle")
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", HIDING)
 async def test_what_was_cut_out_is_not_sent(
-    name: str, framing: Framing, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, framing: Framing, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    await check_beast(name, zoo, ffmpeg, framing)
+    await check_sample(name, sample, ffmpeg, framing)
 
 
 @pytest.mark.parametrize("name", HIDING)
-async def test_a_probe_tells_what_is_hidden(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    facts = await probe(ffmpeg, zoo(name))
+async def test_a_probe_tells_what_is_hidden(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, sample(name))
     assert facts.hidden == {"video", "audio"}
-    assert facts.duration_seconds == pytest.approx(ZOO[name].seconds, abs=0.05)
+    assert facts.duration_seconds == pytest.approx(SAMPLE_FILES[name].seconds, abs=0.05)
     assert "An edit list hides parts of the file; they are not sent." in facts.notes()
 
 
@@ -41,9 +43,9 @@ async def test_a_probe_tells_what_is_hidden(name: str, zoo: Zoo, ffmpeg: Ffmpeg)
     "name", ["base", "late_audio", "long_audio", "audio_only", "no_audio", "rotated", "fragmented"]
 )
 async def test_delays_reordering_and_priming_hide_nothing(
-    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    assert (await probe(ffmpeg, zoo(name))).hidden == frozenset()
+    assert (await probe(ffmpeg, sample(name))).hidden == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,8 @@ async def test_real_clips_hide_nothing(name: str, shared_media: Path, ffmpeg: Ff
     assert (await probe(ffmpeg, (shared_media / name).resolve())).hidden == frozenset()
 
 
-def test_a_part_at_the_end_may_be_as_short_as_encoders_pad(zoo: Zoo) -> None:
-    data = zoo("gop_2s").read_bytes()
+def test_a_part_at_the_end_may_be_as_short_as_encoders_pad(sample: SampleFolder) -> None:
+    data = sample("gop_2s").read_bytes()
     assert hidden_tracks(io.BytesIO(edited(data, (11.9, 0.067)))) == {}
     assert hidden_tracks(io.BytesIO(edited(data, (11.8, 0.067)))) == {"video": 11.8}
     both = hidden_tracks(io.BytesIO(edited(data, (11.6, 0.067))))
@@ -77,8 +79,8 @@ class Counting(io.BytesIO):
         return super().read(size)
 
 
-def test_only_what_tells_is_read(zoo: Zoo) -> None:
-    file = Counting(zoo("trimmed_end").read_bytes())
+def test_only_what_tells_is_read(sample: SampleFolder) -> None:
+    file = Counting(sample("trimmed_end").read_bytes())
     assert hidden_tracks(file)
     assert 0 < file.asked < 2_000
 
@@ -96,8 +98,8 @@ def test_damage_hides_nothing_and_breaks_nothing(
 
 
 @pytest.fixture(scope="session")
-def damaged(zoo: Zoo) -> bytes:
-    return zoo("cut_in_the_middle").read_bytes()
+def damaged(sample: SampleFolder) -> bytes:
+    return sample("cut_in_the_middle").read_bytes()
 
 
 def test_boxes_without_end_are_left_after_a_while() -> None:

@@ -29,9 +29,9 @@ from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle
-from .checks import Outcome, check_beast, cut, pictures, read_all
+from .checks import Outcome, check_sample, cut, pictures, read_all
 from .oracle import digests
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 Chunks = Callable[[str], list[bytes]]
 
@@ -60,8 +60,10 @@ async def facts_of(data: bytes, ffmpeg: Ffmpeg, folder: Path) -> Facts:
     return await probe(ffmpeg, Path(path))
 
 
-async def test_01_the_first_packet_of_sound_is_not_displaced(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("late_audio")
+async def test_01_the_first_packet_of_sound_is_not_displaced(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    path = sample("late_audio")
     whole = read_all((await cut(path, ffmpeg)).segments, Framing.WHOLE)
     source = oracle.read(path)
     assert whole[0].sound[0].time == pytest.approx(source.sound[0].time, abs=0.002)
@@ -70,9 +72,9 @@ async def test_01_the_first_packet_of_sound_is_not_displaced(zoo: Zoo, ffmpeg: F
 
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
 async def test_02_sound_in_adts_frames_does_not_end_the_copy_early(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("transport"), ffmpeg, dialect)
+    outcome = await cut(sample("transport"), ffmpeg, dialect)
     assert outcome.error is None
     assert outcome.segments[-1].end_seconds == pytest.approx(12.0, abs=0.05)
 
@@ -82,32 +84,32 @@ async def test_03_what_is_read_to_know_a_stream_is_not_dropped() -> None:
     assert "-fflags" not in command  # that nothing is lost is shown in test_decode
 
 
-async def test_04_copies_neither_overlap_nor_lose(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("transport_wrapped")
+async def test_04_copies_neither_overlap_nor_lose(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    path = sample("transport_wrapped")
     parts = read_all((await cut(path, ffmpeg)).segments, Framing.WHOLE)
     assert pictures(*parts) == digests(oracle.read(path).pictures)
 
 
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
 async def test_05_no_segment_is_shorter_than_the_minimum(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("tail_11s"), ffmpeg, dialect, target_seconds=3.0)
+    outcome = await cut(sample("tail_11s"), ffmpeg, dialect, target_seconds=3.0)
     assert outcome.error is None
     assert min(seconds(outcome)) >= 3.0
 
 
 async def test_06_a_still_picture_makes_longer_segments_not_smaller_ones(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("still"), ffmpeg, min_segment_bytes=6_000)
+    outcome = await cut(sample("still"), ffmpeg, min_segment_bytes=6_000)
     assert outcome.error is None
     assert min(len(segment.data) for segment in outcome.segments) >= 6_000
     assert sum(seconds(outcome)) == pytest.approx(70.0, abs=0.2)
 
 
-async def test_07_a_gop_of_too_many_bytes_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("fat")
+async def test_07_a_gop_of_too_many_bytes_is_encoded(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    path = sample("fat")
     outcome = await cut(path, ffmpeg, max_segment_bytes=4 << 20)
     parts = read_all(outcome.segments, Framing.WHOLE)
     assert outcome.error is None
@@ -115,8 +117,8 @@ async def test_07_a_gop_of_too_many_bytes_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -
     assert len(pictures(*parts)) == len(oracle.read(path).pictures)
 
 
-async def test_07_a_gop_that_is_too_long_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("gop_whole")
+async def test_07_a_gop_that_is_too_long_is_encoded(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    path = sample("gop_whole")
     outcome = await cut(path, ffmpeg, max_segment_seconds=6.0)
     assert outcome.error is None
     assert max(seconds(outcome)) <= 6.1
@@ -124,8 +126,10 @@ async def test_07_a_gop_that_is_too_long_is_encoded(zoo: Zoo, ffmpeg: Ffmpeg) ->
     assert len(pictures(*parts)) == len(oracle.read(path).pictures)
 
 
-async def test_07_only_from_the_long_gop_on_and_no_picture_twice(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("long_gop_later")
+async def test_07_only_from_the_long_gop_on_and_no_picture_twice(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    path = sample("long_gop_later")
     source = oracle.read(path)
     outcome = await cut(path, ffmpeg, target_seconds=3.0, max_segment_seconds=4.5)
     assert outcome.error is None
@@ -137,29 +141,29 @@ async def test_07_only_from_the_long_gop_on_and_no_picture_twice(zoo: Zoo, ffmpe
 
 
 async def test_07_a_continued_stream_that_cannot_fit_is_encoded_from_its_beginning(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("fat"), ffmpeg, V1, max_segment_bytes=3 << 20)
+    outcome = await cut(sample("fat"), ffmpeg, V1, max_segment_bytes=3 << 20)
     assert outcome.error is None
     assert [segment.headed for segment in outcome.segments].count(True) == 1
     joined = read_all(outcome.segments, Framing.CONTINUED)[0]
     assert len(joined.pictures) == 240
 
 
-async def test_08_a_fat_gop_comes_in_small_fragments(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("fat")
+async def test_08_a_fat_gop_comes_in_small_fragments(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    path = sample("fat")
     data = await written(await probe(ffmpeg, path), path, ffmpeg)
     atoms = READERS["mp4"]().feed(data)
     assert len(data) > 2 * FRAGMENT_BYTES
     assert max(atom.size for atom in atoms) < FRAGMENT_BYTES * 1.5
 
 
-async def test_09_an_open_gop_is_seen_and_not_cut(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("open_gop")
+async def test_09_an_open_gop_is_seen_and_not_cut(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    path = sample("open_gop")
     atoms = READERS["mp4"]().feed(await written(await probe(ffmpeg, path), path, ffmpeg))
     assert sum(atom.has_leading for atom in atoms) > len(atoms) / 2
     closed = READERS["mp4"]().feed(
-        await written(await probe(ffmpeg, zoo("base")), zoo("base"), ffmpeg)
+        await written(await probe(ffmpeg, sample("base")), sample("base"), ffmpeg)
     )
     assert not any(atom.has_leading for atom in closed)
     outcome = await cut(path, ffmpeg, target_seconds=3.0)
@@ -168,9 +172,9 @@ async def test_09_an_open_gop_is_seen_and_not_cut(zoo: Zoo, ffmpeg: Ffmpeg) -> N
 
 @pytest.mark.parametrize("name", ["open_gop", "hevc_open_gop"])
 async def test_09_open_gops_beyond_the_maximum_are_encoded_and_no_picture_is_lost(
-    name: str, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    path = zoo(name)
+    path = sample(name)
     outcome = await cut(path, ffmpeg, target_seconds=3.0, max_segment_seconds=5.0)
     assert outcome.error is None
     assert len(outcome.segments) > 1
@@ -180,25 +184,27 @@ async def test_09_open_gops_beyond_the_maximum_are_encoded_and_no_picture_is_los
 
 
 async def test_09_a_continued_stream_tells_what_beginning_in_an_open_gop_costs(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    opened = (await cut(zoo("open_gop"), ffmpeg, V2)).segments
-    closed = (await cut(zoo("base"), ffmpeg, V2)).segments
+    opened = (await cut(sample("open_gop"), ffmpeg, V2)).segments
+    closed = (await cut(sample("base"), ffmpeg, V2)).segments
     assert any(segment.is_key and segment.has_leading for segment in opened[1:])
     assert not any(segment.has_leading for segment in closed)
 
 
-async def test_10_a_webm_segment_declares_its_own_length(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    outcome = await cut(zoo("vp9"), ffmpeg)
+async def test_10_a_webm_segment_declares_its_own_length(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample("vp9"), ffmpeg)
     parts = read_all(outcome.segments, Framing.WHOLE)
     declared = [part.declared_seconds for part in parts]
     assert declared == pytest.approx(seconds(outcome), abs=0.1)
 
 
 async def test_11_a_track_that_starts_late_does_not_shift_later_segments(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("late_audio"), ffmpeg)
+    outcome = await cut(sample("late_audio"), ffmpeg)
     parts = read_all(outcome.segments, Framing.WHOLE)
     assert [part.start for part in parts] == pytest.approx([0.0] * len(parts), abs=0.03)
     assert parts[1].sound[0].time < 0.05
@@ -206,10 +212,10 @@ async def test_11_a_track_that_starts_late_does_not_shift_later_segments(
 
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
 async def test_12_where_a_phone_was_stays_private_and_its_rotation_is_kept(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
-    assert b"+55.6761" in await anyio.Path(zoo("rotated")).read_bytes()
-    segments = (await cut(zoo("rotated"), ffmpeg, dialect)).segments
+    assert b"+55.6761" in await anyio.Path(sample("rotated")).read_bytes()
+    segments = (await cut(sample("rotated"), ffmpeg, dialect)).segments
     assert not any(b"+55.6761" in segment.data for segment in segments)
     facts = await facts_of(segments[0].data, ffmpeg, tmp_path)
     assert facts.video is not None
@@ -218,9 +224,9 @@ async def test_12_where_a_phone_was_stays_private_and_its_rotation_is_kept(
 
 @pytest.mark.parametrize("name", ["cover", "two_audio_subtitles", "chapters"])
 async def test_13_one_picture_and_one_sound_track_are_sent(
-    name: str, zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
-    data = (await cut(zoo(name), ffmpeg)).segments[0].data
+    data = (await cut(sample(name), ffmpeg)).segments[0].data
     with av.open(io.BytesIO(data), "r") as container:
         assert len(container.streams) == 2
     facts = await facts_of(data, ffmpeg, tmp_path)
@@ -229,8 +235,10 @@ async def test_13_one_picture_and_one_sound_track_are_sent(
 
 
 @pytest.mark.parametrize("name", ["prores_pcm", "four_four_four", "odd_size"])
-async def test_14_what_few_decoders_read_is_encoded(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    await check_beast(name, zoo, ffmpeg, Framing.WHOLE)
+async def test_14_what_few_decoders_read_is_encoded(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    await check_sample(name, sample, ffmpeg, Framing.WHOLE)
 
 
 def test_15_a_header_may_be_split_and_chunks_cut_anywhere(chunks: Chunks) -> None:
@@ -265,10 +273,10 @@ def recut(pieces: Sequence[bytes]) -> list[bytes]:
 
 
 async def test_17_a_slow_sender_fills_neither_disk_nor_memory(
-    zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    path = zoo("fat")
+    path = sample("fat")
     segments = split(path, ffmpeg=ffmpeg, limits=V2.limits, framing=V2.framing, target_seconds=1.0)
     taken = 0
     async with aclosing(segments):
@@ -292,8 +300,8 @@ def written_by_children() -> list[int]:
     return [int(text.split("wchar: ")[1].split()[0]) for text in counts]
 
 
-async def test_18_a_talkative_ffmpeg_does_not_stop(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    url = f"file:{zoo('scratched')}"
+async def test_18_a_talkative_ffmpeg_does_not_stop(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    url = f"file:{sample('scratched')}"
     command = [ffmpeg.path, "-nostdin", "-v", "debug", "-i", url, "-f", "null", "-"]
     async with running(command) as child:
         assert await child.read() == b""
@@ -312,12 +320,12 @@ async def test_19_one_that_waits_for_a_pipe_to_open_is_gone(ffmpeg: Ffmpeg, tmp_
 
 
 async def test_20_a_playlist_or_a_picture_under_another_name_is_not_read(
-    zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+    sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
     names = {
-        "list.mp4": f"#EXTM3U\n#EXTINF:10,\n{zoo('base')}\n#EXT-X-ENDLIST\n".encode(),
-        "concat.mp4": f"ffconcat version 1.0\nfile '{zoo('base')}'\n".encode(),
-        "picture.mp4": zoo("red").read_bytes(),
+        "list.mp4": f"#EXTM3U\n#EXTINF:10,\n{sample('base')}\n#EXT-X-ENDLIST\n".encode(),
+        "concat.mp4": f"ffconcat version 1.0\nfile '{sample('base')}'\n".encode(),
+        "picture.mp4": sample("red").read_bytes(),
         "words.txt": b"words " * 1_000,
     }
     for name, data in names.items():
@@ -329,25 +337,27 @@ async def test_20_a_playlist_or_a_picture_under_another_name_is_not_read(
 
 
 async def test_21_a_file_cut_off_in_its_media_is_told_with_where_it_ends(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("torn"), ffmpeg)
+    outcome = await cut(sample("torn"), ffmpeg)
     assert isinstance(outcome.error, MediaError)
     assert "ends at 8.2 of 12.0 s" in str(outcome.error)
     assert outcome.segments
 
 
-async def test_22_a_file_without_its_index_is_called_incomplete(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    outcome = await cut(zoo("torn_index_last"), ffmpeg)
+async def test_22_a_file_without_its_index_is_called_incomplete(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample("torn_index_last"), ffmpeg)
     assert isinstance(outcome.error, MediaError)
     assert outcome.code == "incomplete_file"
     assert "still being recorded" in outcome.error.help
 
 
 async def test_22_a_matroska_file_that_still_grows_is_read_as_far_as_it_is(
-    zoo: Zoo, ffmpeg: Ffmpeg, tmp_path: Path
+    sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
-    data = await anyio.Path(zoo("mkv")).read_bytes()
+    data = await anyio.Path(sample("mkv")).read_bytes()
     path = await anyio.Path(tmp_path / "growing.mkv").resolve()
     await path.write_bytes(data[: len(data) // 2])
     outcome = await cut(Path(path), ffmpeg)
@@ -355,17 +365,21 @@ async def test_22_a_matroska_file_that_still_grows_is_read_as_far_as_it_is(
     assert sum(seconds(outcome)) == pytest.approx(6.0, abs=1.0)
 
 
-async def test_23_times_that_jump_back_in_joined_files_are_mended(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_23_times_that_jump_back_in_joined_files_are_mended(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
     for name in ("matroska_joined", "transport_joined"):
-        outcome = await cut(zoo(name), ffmpeg)
+        outcome = await cut(sample(name), ffmpeg)
         assert outcome.error is None
         assert sum(seconds(outcome)) == pytest.approx(24.0, abs=0.2)
         parts = read_all(outcome.segments, Framing.WHOLE)
         assert len(pictures(*parts)) == 720
 
 
-async def test_24_pictures_at_varying_rates_are_not_repeated(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    path = zoo("variable_rate")
+async def test_24_pictures_at_varying_rates_are_not_repeated(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    path = sample("variable_rate")
     data = await written(await probe(ffmpeg, path), path, ffmpeg, "video")
     assert len(oracle.read(data).pictures) == len(oracle.read(path).pictures)
 
@@ -376,14 +390,14 @@ async def test_24_pictures_at_varying_rates_are_not_repeated(zoo: Zoo, ffmpeg: F
     ["begins_unmarked", "begins_unmarked_fragmented", "never_marked", "never_marked_silent"],
 )
 async def test_no_picture_before_the_first_marked_key_frame_is_lost(
-    name: str, dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    facts = await probe(ffmpeg, zoo(name))
+    facts = await probe(ffmpeg, sample(name))
     assert any("does not begin with a key frame" in note for note in facts.notes())
-    outcome = await cut(zoo(name), ffmpeg, dialect)
+    outcome = await cut(sample(name), ffmpeg, dialect)
     assert outcome.error is None
     parts = read_all(outcome.segments, dialect.framing)
-    source = oracle.read(zoo(name))
+    source = oracle.read(sample(name))
     assert len(pictures(*parts)) == len(source.pictures)
     assert outcome.segments[0].start_seconds == pytest.approx(0.0, abs=0.1)
     assert outcome.segments[-1].end_seconds == pytest.approx(source.end - source.start, abs=0.2)
@@ -391,12 +405,12 @@ async def test_no_picture_before_the_first_marked_key_frame_is_lost(
 
 @pytest.mark.parametrize(("name", "lasts"), [("joined_in_a_gop", 9.6), ("late_picture", 15.0)])
 async def test_where_the_picture_begins_late_it_is_copied_and_its_sound_counts(
-    name: str, lasts: float, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, lasts: float, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    facts = await probe(ffmpeg, zoo(name))
+    facts = await probe(ffmpeg, sample(name))
     assert facts.unmarked == frozenset()
     for dialect in (V0, V1):
-        outcome = await cut(zoo(name), ffmpeg, dialect)
+        outcome = await cut(sample(name), ffmpeg, dialect)
         assert outcome.error is None
         assert sum(seconds(outcome)) == pytest.approx(lasts, abs=0.3)
         assert outcome.segments[0].start_seconds == pytest.approx(0.0, abs=0.1)

@@ -14,10 +14,10 @@ from types import ModuleType, SimpleNamespace
 import anyio
 import pytest
 
-from ih_mcp.media import admission as admit
-from ih_mcp.media.admission import OpenedFile
+from ih_mcp.media import file_admission as admit
 from ih_mcp.media.ffmpeg import process
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.file_admission import OpenedFile
 
 from .checks import cut
 
@@ -34,7 +34,9 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`process` as it is loaded on Windows, but for the flags only Windows knows."""
     assert process.__file__
     monkeypatch.setattr(sys, "platform", "win32")
-    spec = importlib.util.spec_from_file_location("ih_mcp.media.on_windows", process.__file__)
+    spec = importlib.util.spec_from_file_location(
+        "ih_mcp.media.ffmpeg.on_windows", process.__file__
+    )
     assert spec and spec.loader  # noqa: PT018
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
@@ -73,7 +75,7 @@ async def test_a_process_is_gone_without_signals_of_posix(windows: ModuleType) -
 
 
 async def test_a_silent_process_is_given_up_though_a_thread_reads_it(windows: ModuleType) -> None:
-    means = windows.Means(silent_seconds=0.1)
+    means = windows.ProcessLimits(silent_seconds=0.1)
     with anyio.fail_after(5):
         async with windows.running(python(WAIT), means=means) as child:
             await child.read()
@@ -94,7 +96,7 @@ async def test_a_file_is_named_by_its_path_where_descriptors_have_no_names(
             yield source
 
     monkeypatch.setattr(admit, "os", SimpleNamespace(**{**vars(os), "name": "nt"}))
-    for user in ("probe", "split"):
+    for user in ("ffmpeg.probe", "splitter"):
         monkeypatch.setattr(f"ih_mcp.media.{user}.opened", watched)
     outcome = await cut(base, ffmpeg)
     assert outcome.error is None

@@ -22,7 +22,7 @@ from ih_mcp.wire.dialects import V0, V2
 from . import oracle
 from .checks import limited
 from .oracle import digests
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 Chunks = Callable[[str], list[bytes]]
 RECORDINGS = (
@@ -193,8 +193,8 @@ def test_a_recording_that_ends_before_it_can_be_told_is_an_error() -> None:
         recording.finish()
 
 
-def test_clips_that_each_have_a_header_are_each_a_recording(zoo: Zoo) -> None:
-    clip = zoo("short_2s").read_bytes()
+def test_clips_that_each_have_a_header_are_each_a_recording(sample: SampleFolder) -> None:
+    clip = sample("short_2s").read_bytes()
     sent = passed([clip, clip])
     assert [chunk.headed for chunk in sent] == [True, True]
     assert [chunk.data for chunk in sent] == [clip, clip]
@@ -251,8 +251,8 @@ def test_a_recording_that_never_comes_to_media_is_refused() -> None:
         list(more)
 
 
-def test_other_containers_pass_without_times(zoo: Zoo) -> None:
-    data = zoo("transport").read_bytes()
+def test_other_containers_pass_without_times(sample: SampleFolder) -> None:
+    data = sample("transport").read_bytes()
     sent = passed([data[:50_000], data[50_000:]])
     assert [chunk.headed for chunk in sent] == [True, False]
     assert sent[0].seconds is None
@@ -295,8 +295,8 @@ def test_what_only_the_next_chunk_can_tell_is_not_said(chunks: Chunks) -> None:
         assert after.key_offset > 100_000
 
 
-def test_fragments_that_say_where_their_media_is_are_not_moved(zoo: Zoo) -> None:
-    data = zoo("fragmented").read_bytes()
+def test_fragments_that_say_where_their_media_is_are_not_moved(sample: SampleFolder) -> None:
+    data = sample("fragmented").read_bytes()
     recording = Recording()
     places = [at for at in range(len(data)) if data.startswith(b"moof", at + 4)]
     edges = [0, *places[1:], len(data)]
@@ -307,15 +307,17 @@ def test_fragments_that_say_where_their_media_is_are_not_moved(zoo: Zoo) -> None
     assert recut([data]) == ([], "bad_container")
 
 
-def test_the_sound_alone_can_be_begun_at_every_cluster(zoo: Zoo) -> None:
-    data = zoo("audio_only_webm").read_bytes()
+def test_the_sound_alone_can_be_begun_at_every_cluster(sample: SampleFolder) -> None:
+    data = sample("audio_only_webm").read_bytes()
     sent = passed([data[at : at + 20_000] for at in range(0, len(data), 20_000)])
     assert sum(chunk.key_offset is not None for chunk in sent) >= 2
 
 
 @pytest.mark.parametrize("container", ["mp4", "webm"])
-def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(container: str, zoo: Zoo) -> None:
-    data = zoo({"mp4": "movable", "webm": "vp9"}[container]).read_bytes()
+def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(
+    container: str, sample: SampleFolder
+) -> None:
+    data = sample({"mp4": "movable", "webm": "vp9"}[container]).read_bytes()
     (plain,) = passed([data])
     padding = bytes(1 << 20)
     if container == "mp4":

@@ -12,7 +12,7 @@ from ih_mcp.media.ffmpeg.decode import Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.ffmpeg.sound import sound
 
-from .zoo import Zoo
+from .sample_files import SampleFolder
 
 
 async def heard(path: Path, ffmpeg: Ffmpeg, hertz: int = 16_000) -> list[Sound]:
@@ -32,28 +32,28 @@ async def test_samples_come_in_whole_seconds_at_the_rate_asked(
 
 
 @pytest.mark.parametrize("name", ["vp8", "transport", "two_audio_subtitles", "audio_only_mp3"])
-async def test_any_file_with_sound_serves(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    pieces = await heard(zoo(name), ffmpeg)
+async def test_any_file_with_sound_serves(name: str, sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    pieces = await heard(sample(name), ffmpeg)
     assert sum(len(piece.samples) for piece in pieces) / 32_000 == pytest.approx(12.0, abs=0.1)
     assert any(any(piece.samples) for piece in pieces)
 
 
-async def test_late_sound_has_silence_before_it(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    pieces = await heard(zoo("late_audio"), ffmpeg)
+async def test_late_sound_has_silence_before_it(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    pieces = await heard(sample("late_audio"), ffmpeg)
     assert not any(byte for piece in pieces[:4] for byte in piece.samples)
     assert any(pieces[5].samples)
 
 
-async def test_a_file_without_sound_is_refused(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_a_file_without_sound_is_refused(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
     with pytest.raises(MediaError) as caught:
-        await heard(zoo("no_audio"), ffmpeg)
+        await heard(sample("no_audio"), ffmpeg)
     assert caught.value.code == "no_audio"
 
 
 async def test_silence_that_a_file_only_claims_is_left_out_and_told(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    pieces = await heard(zoo("sparse_sound"), ffmpeg)
+    pieces = await heard(sample("sparse_sound"), ffmpeg)
     total = sum(len(piece.samples) for piece in pieces) / 32_000
     assert total == pytest.approx(20.0, abs=0.2)
     [jump] = [jump for piece in pieces for jump in piece.jumps]
@@ -63,20 +63,22 @@ async def test_silence_that_a_file_only_claims_is_left_out_and_told(
 
 
 async def test_a_shorter_silence_is_kept_since_the_position_tells_the_time(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    pieces = await heard(zoo("silent_for_half_a_minute"), ffmpeg)
+    pieces = await heard(sample("silent_for_half_a_minute"), ffmpeg)
     assert sum(len(piece.samples) for piece in pieces) / 32_000 == pytest.approx(50.0, abs=0.2)
     assert not any(any(piece.samples) for piece in pieces[12:38])
     assert not any(piece.jumps for piece in pieces)
 
 
 @pytest.mark.parametrize("name", ["torn", "torn_webm"])
-async def test_sound_that_ends_early_is_told(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_sound_that_ends_early_is_told(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
     pieces = list[Sound]()
 
     async def listen() -> None:
-        async with aclosing(sound(zoo(name), ffmpeg=ffmpeg)) as found:
+        async with aclosing(sound(sample(name), ffmpeg=ffmpeg)) as found:
             async for piece in found:
                 pieces.append(piece)
 

@@ -1,4 +1,4 @@
-"""Files become segments; PyAV says whether they are right. All beasts: `zoo_all.py`."""
+"""Files become segments; PyAV says whether they are right. All of them: `sample_files_all.py`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle
-from .checks import DIALECTS, check_beast, check_heads, check_limits, check_times, cut, read_all
+from .checks import DIALECTS, check_heads, check_limits, check_sample, check_times, cut, read_all
 from .oracle import digests
-from .zoo import ZOO, Beast, Zoo
+from .sample_files import SAMPLE_FILES, SampleFile, SampleFolder
 
 SHORT = (
     "base",
@@ -38,19 +38,21 @@ SHORT = (
     "torn",
 )
 REAL = {
-    "film-dialogue-6s.mp4": Beast("mp4", seconds=6.17),
-    "portrait-noaudio-22s.mp4": Beast("mp4", seconds=22.0, whole_of=12.0),
-    "talking-head-5s.mp4": Beast("mp4", seconds=4.88),
-    "talking-head-longgop-6s.mp4": Beast("mp4", seconds=6.63),
-    "talking-head-mpeg4-8s.mp4": Beast("mp4", seconds=8.0, encodes=frozenset({"video"})),
-    "flower-vp8-vorbis-5s.webm": Beast("webm", seconds=5.01),
+    "film-dialogue-6s.mp4": SampleFile("mp4", seconds=6.17),
+    "portrait-noaudio-22s.mp4": SampleFile("mp4", seconds=22.0, whole_of=12.0),
+    "talking-head-5s.mp4": SampleFile("mp4", seconds=4.88),
+    "talking-head-longgop-6s.mp4": SampleFile("mp4", seconds=6.63),
+    "talking-head-mpeg4-8s.mp4": SampleFile("mp4", seconds=8.0, encodes=frozenset({"video"})),
+    "flower-vp8-vorbis-5s.webm": SampleFile("webm", seconds=5.01),
 }
 
 
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", SHORT)
-async def test_a_file_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    await check_beast(name, zoo, ffmpeg, framing)
+async def test_a_file_is_cut_right(
+    name: str, framing: Framing, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    await check_sample(name, sample, ffmpeg, framing)
 
 
 @pytest.mark.parametrize("framing", Framing)
@@ -58,32 +60,32 @@ async def test_a_file_is_cut_right(name: str, framing: Framing, zoo: Zoo, ffmpeg
 async def test_a_real_clip_is_cut_right(
     name: str, framing: Framing, shared_media: Path, ffmpeg: Ffmpeg
 ) -> None:
-    beast, path, dialect = REAL[name], (shared_media / name).resolve(), DIALECTS[framing]
+    sample_file, path, dialect = REAL[name], (shared_media / name).resolve(), DIALECTS[framing]
     outcome = await cut(path, ffmpeg, dialect)
     assert outcome.error is None
     source, parts = oracle.read(path), read_all(outcome.segments, framing)
     pictures = [digest for part in parts for digest in digests(part.pictures)]
-    if beast.encodes:
+    if sample_file.encodes:
         assert len(pictures) == len(source.pictures)
     else:
         assert pictures == digests(source.pictures)
     assert [d for part in parts for d in digests(part.sound)] == digests(source.sound)
-    check_times(outcome.segments, parts, beast, framing)
-    check_limits(outcome.segments, dialect.limits, beast, framing)
+    check_times(outcome.segments, parts, sample_file, framing)
+    check_limits(outcome.segments, dialect.limits, sample_file, framing)
     check_heads(outcome.segments, framing)
 
 
 async def test_a_continued_stream_has_short_segments_from_one_long_gop(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("gop_whole"), ffmpeg, V2, target_seconds=2.0)
+    outcome = await cut(sample("gop_whole"), ffmpeg, V2, target_seconds=2.0)
     assert [round(s.end_seconds - s.start_seconds, 1) for s in outcome.segments] == [2.0] * 6
 
 
 async def test_a_rest_under_a_second_joins_where_no_minimum_is_declared(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("tail_11s"), ffmpeg, V2, target_seconds=2.1)
+    outcome = await cut(sample("tail_11s"), ffmpeg, V2, target_seconds=2.1)
     lengths = [s.end_seconds - s.start_seconds for s in outcome.segments]
     assert min(lengths) >= 1.0
     assert abs(sum(lengths) - 11.07) < 0.1
@@ -136,10 +138,10 @@ async def test_ffmpeg_is_gone_when_the_consumer_is_cancelled(base: Path, ffmpeg:
     assert children() == before
 
 
-async def test_the_death_of_ffmpeg_is_one_clear_error(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_the_death_of_ffmpeg_is_one_clear_error(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
     before = children()
     segments = split(
-        zoo("fat"), ffmpeg=ffmpeg, limits=V2.limits, framing=V2.framing, target_seconds=1.0
+        sample("fat"), ffmpeg=ffmpeg, limits=V2.limits, framing=V2.framing, target_seconds=1.0
     )
     async with aclosing(segments):
         await anext(segments)
@@ -169,21 +171,26 @@ def lacking(lacks: str, folder: Path) -> Ffmpeg:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell script")
-async def test_a_build_without_libx264_encodes_with_another(zoo: Zoo, tmp_path: Path) -> None:
-    outcome = await cut(zoo("mjpeg"), lacking("libx264", tmp_path), target_seconds=3.0)
+async def test_a_build_without_libx264_encodes_with_another(
+    sample: SampleFolder, tmp_path: Path
+) -> None:
+    outcome = await cut(sample("mjpeg"), lacking("libx264", tmp_path), target_seconds=3.0)
     assert outcome.error is None
     parts = read_all(outcome.segments, Framing.WHOLE)
     assert sum(len(part.pictures) for part in parts) == 150
     assert {part.codecs["video"] for part in parts} == {"h264"}
     gop = await cut(
-        zoo("gop_whole"), lacking("libx264", tmp_path), max_segment_seconds=5.0, target_seconds=3.0
+        sample("gop_whole"),
+        lacking("libx264", tmp_path),
+        max_segment_seconds=5.0,
+        target_seconds=3.0,
     )
     assert len(gop.segments) == 4
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell script")
-async def test_a_build_without_any_encoder_is_told(zoo: Zoo, tmp_path: Path) -> None:
-    outcome = await cut(zoo("mjpeg"), lacking("libx264|libopenh264", tmp_path))
+async def test_a_build_without_any_encoder_is_told(sample: SampleFolder, tmp_path: Path) -> None:
+    outcome = await cut(sample("mjpeg"), lacking("libx264|libopenh264", tmp_path))
     assert (outcome.code, outcome.segments) == ("encoder_missing", [])
 
 
@@ -198,14 +205,14 @@ async def test_a_first_segment_may_be_taken_under_a_deadline(base: Path, ffmpeg:
 
 
 async def test_a_file_without_media_for_the_limits_is_refused_before_a_segment(
-    zoo: Zoo, ffmpeg: Ffmpeg
+    sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("short_2s"), ffmpeg)
+    outcome = await cut(sample("short_2s"), ffmpeg)
     assert (outcome.segments, outcome.code) == ([], "too_short")
 
 
-async def test_an_error_names_what_helps(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    outcome = await cut(zoo("torn_index_last"), ffmpeg)
+async def test_an_error_names_what_helps(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
+    outcome = await cut(sample("torn_index_last"), ffmpeg)
     assert isinstance(outcome.error, MediaError)
     assert "still being recorded" in outcome.error.help
 
@@ -225,8 +232,10 @@ def _children_of(task: Path) -> list[str]:
         return []
 
 
-def test_the_short_form_is_of_the_zoo() -> None:
-    assert set(SHORT) <= {name for name, beast in ZOO.items() if beast.is_media}
+def test_the_short_list_is_of_sample_files() -> None:
+    assert set(SHORT) <= {
+        name for name, sample_file in SAMPLE_FILES.items() if sample_file.is_media
+    }
 
 
 def test_the_dialects_have_the_framings_that_are_checked() -> None:

@@ -1,6 +1,6 @@
 """Times are not believed without bounds: pictures that stay, clocks that jump, tracks that differ.
 
-The twins stand in `zoo.py`; where the field's own files are at hand, they are tried too.
+The twins stand in `sample_files.py`; where the field's own files are at hand, they are tried too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 from . import oracle
 from .checks import Outcome, cut, pictures, read_all, sound
 from .oracle import Item, Media, digests
-from .zoo import ZOO, Zoo
+from .sample_files import SAMPLE_FILES, SampleFolder
 
 LONGEST_SECONDS = {Framing.WHOLE: 30.5, Framing.CONTINUED: 8.0}
 dialects = pytest.mark.parametrize("dialect", [V0, V1, V2], ids=lambda d: d.name)
@@ -26,10 +26,10 @@ FIELD = {"stays": "still-picture-70s.mp4", "jumps": "clock-jumps-10h.flv"}
 
 
 @pytest.fixture
-def path(name: str, zoo: Zoo, request: pytest.FixtureRequest) -> Path:
-    """A beast, or a file of the field."""
+def path(name: str, sample: SampleFolder, request: pytest.FixtureRequest) -> Path:
+    """A sample file, or a file of the field."""
     if "." not in name:
-        return zoo(name)
+        return sample(name)
     folder: Path = request.getfixturevalue("shared_field")
     return (folder / name).resolve()
 
@@ -69,7 +69,7 @@ async def test_while_a_picture_stays_sound_goes_on_at_its_pace(
 ) -> None:
     outcome = await cut(path, ffmpeg, dialect)
     source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
-    check_joined(outcome, dialect, ZOO[name].seconds if name in ZOO else 75.0)
+    check_joined(outcome, dialect, SAMPLE_FILES[name].seconds if name in SAMPLE_FILES else 75.0)
     check_sound(source, parts)
     found = times(outcome, parts)
     shown = [item.time - source.pictures[0].time + found[0] for item in source.pictures]
@@ -84,19 +84,21 @@ async def test_while_a_picture_stays_sound_goes_on_at_its_pace(
 
 @dialects
 async def test_one_picture_for_minutes_is_sent_with_all_its_sound(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("one_picture"), ffmpeg, dialect)
+    outcome = await cut(sample("one_picture"), ffmpeg, dialect)
     check_joined(outcome, dialect, 394.0)
-    check_sound(oracle.read(zoo("one_picture")), read_all(outcome.segments, dialect.framing))
+    check_sound(oracle.read(sample("one_picture")), read_all(outcome.segments, dialect.framing))
 
 
-async def test_slides_without_sound_stay_as_long_as_they_do(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    outcome = await cut(zoo("slides_silent"), ffmpeg, V0)
+async def test_slides_without_sound_stay_as_long_as_they_do(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample("slides_silent"), ffmpeg, V0)
     parts = read_all(outcome.segments, Framing.WHOLE)
     check_joined(outcome, V0, 120.5, slack=0.6)  # the last one is shown to the second
     assert all(part.pictures for part in parts)
-    continued = await cut(zoo("slides_silent"), ffmpeg, V1)
+    continued = await cut(sample("slides_silent"), ffmpeg, V1)
     assert [s.start_seconds for s in continued.segments] == pytest.approx([0, 40, 80])
     assert continued.error is None
 
@@ -121,7 +123,7 @@ async def test_where_the_clock_jumps_media_goes_on_at_once(
 ) -> None:
     outcome = await cut(path, ffmpeg, dialect)
     source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
-    check_joined(outcome, dialect, ZOO[name].seconds if name in ZOO else 12.0)
+    check_joined(outcome, dialect, SAMPLE_FILES[name].seconds if name in SAMPLE_FILES else 12.0)
     check_sound(source, parts)
     if "mpeg4" in name:
         assert len(pictures(*parts)) == len(source.pictures)
@@ -154,14 +156,14 @@ async def test_where_the_clock_jumps_media_goes_on_at_once(
     ],
 )
 async def test_where_the_clock_was_set_back_times_go_on(
-    name: str, path: Path, dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+    name: str, path: Path, dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     outcome = await cut(path, ffmpeg, dialect)
     # PyAV does not find all packets of such fragments.
-    source = oracle.read(zoo("movable") if name == "jumps_back_fragmented" else path)
+    source = oracle.read(sample("movable") if name == "jumps_back_fragmented" else path)
     parts = read_all(outcome.segments, dialect.framing)
     check_joined(outcome, dialect, 12.0)
-    if ZOO[name].encodes:
+    if SAMPLE_FILES[name].encodes:
         assert len(pictures(*parts)) == len(source.pictures)
     else:
         check_sound(source, parts)
@@ -188,9 +190,9 @@ async def test_where_one_track_jumps_nothing_is_lost_and_it_is_told(
 
 @dialects
 async def test_no_sample_lasts_as_long_as_the_clock_jumps(
-    dialect: Dialect, zoo: Zoo, ffmpeg: Ffmpeg
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(zoo("jumps_mp4"), ffmpeg, dialect)
+    outcome = await cut(sample("jumps_mp4"), ffmpeg, dialect)
     for part in read_all(outcome.segments, dialect.framing):
         assert part.end - part.start < 12.2
         assert max(item.seconds for item in (*part.pictures, *part.sound)) < 0.2
@@ -213,22 +215,26 @@ async def test_a_file_is_whole_where_the_tracks_that_are_sent_are(
 ) -> None:
     outcome = await cut(path, ffmpeg, dialect)
     source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
-    check_joined(outcome, dialect, ZOO[name].seconds if name in ZOO else 8.0)
+    check_joined(outcome, dialect, SAMPLE_FILES[name].seconds if name in SAMPLE_FILES else 8.0)
     assert pictures(*parts) == digests(source.pictures)
     check_sound(source, parts)
 
 
 @pytest.mark.parametrize("name", ["torn", "torn_webm", "torn_with_subtitles", "torn_starts_late"])
-async def test_a_torn_file_is_told_all_the_same(name: str, zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_a_torn_file_is_told_all_the_same(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
     for dialect in (V0, V1):
-        assert (await cut(zoo(name), ffmpeg, dialect)).code == "ends_early"
+        assert (await cut(sample(name), ffmpeg, dialect)).code == "ends_early"
 
 
-async def test_a_track_that_is_not_sent_and_lasts_longer_is_noted(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
-    facts = await probe(ffmpeg, zoo("second_sound_outlasts"))
+async def test_a_track_that_is_not_sent_and_lasts_longer_is_noted(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, sample("second_sound_outlasts"))
     assert facts.sent_seconds == pytest.approx(8.0, abs=0.15)
     assert "A track that is not sent lasts longer than those that are." in facts.notes()
-    assert "A track" not in " ".join((await probe(ffmpeg, zoo("base"))).notes())
+    assert "A track" not in " ".join((await probe(ffmpeg, sample("base"))).notes())
 
 
 @pytest.mark.parametrize(
@@ -239,14 +245,16 @@ async def test_a_look_at_a_file_says_how_long_its_media_is_and_that_its_clock_ju
 ) -> None:
     facts = await probe(ffmpeg, path)
     assert facts.duration_seconds == pytest.approx(
-        ZOO[name].seconds if name in ZOO else 12, abs=0.3
+        SAMPLE_FILES[name].seconds if name in SAMPLE_FILES else 12, abs=0.3
     )
     assert facts.jumps_seconds >= 36_000 - 1
     assert any(f"jumps by {facts.jumps_seconds:.0f} s" in note for note in facts.notes())
 
 
-async def test_a_picture_that_stays_is_no_jump_to_a_look(zoo: Zoo, ffmpeg: Ffmpeg) -> None:
+async def test_a_picture_that_stays_is_no_jump_to_a_look(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
     for name in ("stays", "one_picture", "slides_silent"):
-        facts = await probe(ffmpeg, zoo(name))
+        facts = await probe(ffmpeg, sample(name))
         assert facts.jumps_seconds == 0
-        assert facts.duration_seconds == pytest.approx(ZOO[name].seconds, abs=1.1)
+        assert facts.duration_seconds == pytest.approx(SAMPLE_FILES[name].seconds, abs=1.1)

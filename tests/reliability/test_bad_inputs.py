@@ -318,7 +318,7 @@ async def test_a_drive_that_hangs_is_left_behind(
     """As a network mount does whose server is gone: the call ends, the thread is let go of."""
     hangs = threading.Event()
     monkeypatch.setattr("ih_mcp.app.disk_calls.DISK_SECONDS", 0.2)
-    monkeypatch.setattr("ih_mcp.media.admission.find", lambda *_, **__: hangs.wait(30))
+    monkeypatch.setattr("ih_mcp.media.file_admission.find", lambda *_, **__: hangs.wait(30))
     settings = read_settings(endpoint="local", data_dir=tmp_path / "d", media_dirs=(tmp_path,))
     async with open_runtime(settings) as runtime:
         with anyio.fail_after(10), pytest.raises(PathError, match="could not be read") as told:

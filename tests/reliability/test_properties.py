@@ -28,7 +28,7 @@ from ih_mcp.errors import (
     TransportError,
 )
 from ih_mcp.journal import FILE_NAME, open_journal
-from ih_mcp.media.admission import admit
+from ih_mcp.media.file_admission import admit
 from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.net.opener import open_socket
 from ih_mcp.settings import read_settings

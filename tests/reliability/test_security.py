@@ -25,8 +25,8 @@ from anyio import to_thread
 
 from ih_mcp.errors import ConfigurationError, IhMcpError, MediaError, PathError
 from ih_mcp.mcp_server.server import make_tools
-from ih_mcp.media.admission import admit, opened, read
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.file_admission import admit, opened, read
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script

@@ -22,9 +22,9 @@ from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.files import open_file, program_places
 from ih_mcp.journal import Retention, open_journal
-from ih_mcp.media.admission import admit, beneath, read
 from ih_mcp.media.containers.container import is_text
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.file_admission import admit, beneath, read
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server.serve import serve

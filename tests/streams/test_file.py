@@ -23,7 +23,7 @@ from ih_mcp.streams.sources.file import RAW_HERTZ, FileSource, send_file
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1, V2
 from ih_mcp.wire.messages import Config, Reading, pcm_format
-from tests.media.zoo import Zoo
+from tests.media.sample_files import SampleFolder
 
 from .test_legs import Services
 
@@ -219,19 +219,19 @@ async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
 
 
 @pytest.fixture
-def zoo(tmp_path: Path) -> Zoo:
-    return Zoo(imageio_ffmpeg.get_ffmpeg_exe(), tmp_path.resolve())
+def sample(tmp_path: Path) -> SampleFolder:
+    return SampleFolder(imageio_ffmpeg.get_ffmpeg_exe(), tmp_path.resolve())
 
 
-async def made_of(ffmpeg: Ffmpeg, zoo: Zoo, name: str) -> FileSource:
-    path = zoo(name)
+async def made_of(ffmpeg: Ffmpeg, sample: SampleFolder, name: str) -> FileSource:
+    path = sample(name)
     return FileSource(path, await probe(ffmpeg, path), ffmpeg)
 
 
 async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
-    journal: Journal, ffmpeg: Ffmpeg, zoo: Zoo
+    journal: Journal, ffmpeg: Ffmpeg, sample: SampleFolder
 ) -> None:
-    source = await made_of(ffmpeg, zoo, "jumps")
+    source = await made_of(ffmpeg, sample, "jumps")
     services = Services()
     async with feeding(journal, services, source, PaceName.AUTO) as stream:
         first = await services.session(0)
@@ -255,9 +255,9 @@ async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
 
 
 async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
-    journal: Journal, ffmpeg: Ffmpeg, zoo: Zoo
+    journal: Journal, ffmpeg: Ffmpeg, sample: SampleFolder
 ) -> None:
-    source = await made_of(ffmpeg, zoo, "slides_silent")
+    source = await made_of(ffmpeg, sample, "slides_silent")
     services = Services(V1)
     async with feeding(journal, services, source, PaceName.REALTIME) as stream:
         first = await services.session(0)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import ffmpeg as builder
 
-from ih_mcp.media.jumps import MAX_STILL_SECONDS, ClockJump, left_out
+from ih_mcp.media.clock_jumps import MAX_STILL_SECONDS, ClockJump, left_out
 
 from .decoders import WHITELIST
 from .devices import Input

@@ -16,10 +16,10 @@ from typing import Self
 import anyio
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.clock_jumps import ClockJump
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.ebml import ALL, Element, Elements, Id
 from ih_mcp.media.containers.matroska_clusters import block_of
-from ih_mcp.media.jumps import ClockJump
 
 from . import commands
 from .process import Child, running

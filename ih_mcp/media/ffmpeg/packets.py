@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.admission import OpenedFile
-from ih_mcp.media.jumps import PacketClock
+from ih_mcp.media.clock_jumps import PacketClock
+from ih_mcp.media.file_admission import OpenedFile
 
 from . import commands
 from .process import ProcessLimits, running

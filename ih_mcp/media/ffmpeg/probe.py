@@ -16,13 +16,13 @@ import anyio.from_thread
 import anyio.to_thread
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media import signatures
-from ih_mcp.media.admission import OpenedFile, opened
-from ih_mcp.media.changes import changing_tracks
+from ih_mcp.media.clock_jumps import PacketClock, max_pause_seconds
+from ih_mcp.media.containers import file_signatures
+from ih_mcp.media.containers.header_facts import HeaderFacts, read_header_facts
 from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
-from ih_mcp.media.entries import HeaderFacts, read_header_facts
+from ih_mcp.media.containers.parameter_changes import changing_tracks
 from ih_mcp.media.ffmpeg.packets import look_through
-from ih_mcp.media.jumps import PacketClock, max_pause_seconds
+from ih_mcp.media.file_admission import OpenedFile, opened
 
 from . import commands
 from .decoders import DECODERS
@@ -220,7 +220,7 @@ def _look(descriptor: int) -> HeaderFacts:
 
 def _named(descriptor: int) -> str:
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return signatures.named(file)
+        return file_signatures.named(file)
 
 
 def _tracks(descriptor: int) -> tuple[dict[str, float], dict[str, float]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ih_mcp.media.jumps import ClockJump, left_out
+from ih_mcp.media.clock_jumps import ClockJump, left_out
 from ih_mcp.wire.dialects import Framing
 
 from .facts import AudioTrack, Facts, VideoTrack

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from ih_mcp.media.admission import opened
+from ih_mcp.media.clock_jumps import ClockJump, PacketClock
 from ih_mcp.media.ffmpeg.packets import look_through
-from ih_mcp.media.jumps import ClockJump, PacketClock
+from ih_mcp.media.file_admission import opened
 
 from . import commands
 from .decode import BYTES_PER_SAMPLE, Sound

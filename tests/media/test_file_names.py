@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from ih_mcp.errors import PathError
-from ih_mcp.media.names import MAX_PATH_BYTES, alike, explained, near_misses, path_of, shown
+from ih_mcp.media.file_names import MAX_PATH_BYTES, alike, explained, near_misses, path_of, shown
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""Which tracks change their parameters in the middle, as where an advert was put into a recording.
+"""Finds tracks whose parameters change in the middle, as where an advert was put into a recording.
 
-A copy has one header, made of what stood first: what comes behind a change would play at the
-wrong rate, or not at all. AAC, MP3 and AC-3 in MPEG-TS, AAC in files of its own and in FLV, and
-H.264 in FLV can change so; pictures in MPEG-TS carry their parameters with them. MP4 says it in
-its header, see `entries`. All of the file is read once, which takes about a second for an hour of
-MPEG-TS.
+A copy has one header, made from the first parameters: what follows a change would play at the wrong
+rate, or not at all. AAC, MP3 and AC-3 in MPEG-TS, AAC in files of its own and in FLV, and H.264 in
+FLV can change so; pictures in MPEG-TS carry their parameters with them. MP4 names them in its
+header, see `header_facts`. The whole file is read once, about a second for an hour of MPEG-TS.
 """
 
 from __future__ import annotations

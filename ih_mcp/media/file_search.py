@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from ih_mcp.errors import PathError
 from ih_mcp.files import named, normal, require_media
 
-from .names import alike, explained, folded, near_misses, path_of, shown
+from .file_names import alike, explained, folded, near_misses, path_of, shown
 
 _MAX_SCANNED = 20_000  # entries of a folder that are compared with a name
 _HOW_TO_ALLOW = "Set IH_MCP_MEDIA_DIRS to the folders that may be read, or move the file into one."

@@ -1,7 +1,7 @@
-"""The zoo: small files of every kind that people bring, made with ffmpeg when a test asks for one.
+"""Sample files: small ones of every kind that people bring, each made when a test asks for it.
 
-`python -m tests.media.zoo FOLDER` makes all of them. A beast is a list of ffmpeg's arguments;
-`{name}` stands for another beast. What no ffmpeg makes is made by a function of bytes.
+`python -m tests.media.sample_files FOLDER` makes all of them. A sample file is a list of arguments
+of ffmpeg; `{name}` stands for another one. What no ffmpeg makes is made by a function of bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPUS = "-c:a libopus -b:a 48k"
 
 
 @dataclass(frozen=True, slots=True)
-class Beast:
+class SampleFile:
     """How a file is made, and what is special about splitting it."""
 
     suffix: str
@@ -206,41 +206,47 @@ def scratched(data: bytes) -> bytes:
     return bytes(damaged)
 
 
-ZOO: Mapping[str, Beast] = {
+SAMPLE_FILES: Mapping[str, SampleFile] = {
     # the usual
-    "base": Beast("mp4", lavfi(12, f"{X264} {AAC} -movflags +faststart")),
-    "mkv": Beast("mkv", "-i {base} -c copy"),
-    "flv": Beast("flv", "-i {base} -c copy"),
-    "fragmented": Beast("mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov"),
-    "movable": Beast(
+    "base": SampleFile("mp4", lavfi(12, f"{X264} {AAC} -movflags +faststart")),
+    "mkv": SampleFile("mkv", "-i {base} -c copy"),
+    "flv": SampleFile("flv", "-i {base} -c copy"),
+    "fragmented": SampleFile("mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov"),
+    "movable": SampleFile(
         "mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov+default_base_moof"
     ),
     # tracks
-    "no_audio": Beast("mp4", "-i {base} -an -c copy"),
-    "audio_only": Beast("m4a", "-i {base} -vn -c copy"),
-    "audio_only_webm": Beast("webm", f"-i {{base}} -vn {OPUS}"),
-    "audio_only_mp3": Beast("mp3", "-i {base} -vn -c:a libmp3lame -b:a 64k"),
-    "audio_only_wav": Beast("wav", "-i {base} -vn -c:a pcm_s16le -ar 16000 -ac 1", encodes=AUDIO),
-    "audio_only_adts": Beast("aac", "-i {base} -vn -c copy"),
-    "audio_only_ogg": Beast("ogg", f"-i {{base}} -vn {OPUS}"),
-    "audio_only_flac": Beast("flac", "-i {base} -vn -c:a flac -ac 1 -ar 16000", encodes=AUDIO),
-    "audio_first": Beast("mp4", "-i {base} -map 0:a -map 0:v -c copy"),
-    "late_audio": Beast(
+    "no_audio": SampleFile("mp4", "-i {base} -an -c copy"),
+    "audio_only": SampleFile("m4a", "-i {base} -vn -c copy"),
+    "audio_only_webm": SampleFile("webm", f"-i {{base}} -vn {OPUS}"),
+    "audio_only_mp3": SampleFile("mp3", "-i {base} -vn -c:a libmp3lame -b:a 64k"),
+    "audio_only_wav": SampleFile(
+        "wav", "-i {base} -vn -c:a pcm_s16le -ar 16000 -ac 1", encodes=AUDIO
+    ),
+    "audio_only_adts": SampleFile("aac", "-i {base} -vn -c copy"),
+    "audio_only_ogg": SampleFile("ogg", f"-i {{base}} -vn {OPUS}"),
+    "audio_only_flac": SampleFile("flac", "-i {base} -vn -c:a flac -ac 1 -ar 16000", encodes=AUDIO),
+    "audio_first": SampleFile("mp4", "-i {base} -map 0:a -map 0:v -c copy"),
+    "late_audio": SampleFile(
         "mp4", "-i {base} -itsoffset 4.2 -i {base} -map 0:v -map 1:a -t 12 -c copy"
     ),
-    "long_audio": Beast("mp4", "-t 4 -i {base} -i {base} -map 0:v -map 1:a -c copy", whole_of=12.0),
-    "two_audio_subtitles": Beast(
+    "long_audio": SampleFile(
+        "mp4", "-t 4 -i {base} -i {base} -map 0:v -map 1:a -c copy", whole_of=12.0
+    ),
+    "two_audio_subtitles": SampleFile(
         "mkv",
         "-i {base} -i {words} -map 0:v -map 0:a -map 0:a -map 1 -c:v copy -c:a:0 ac3 -c:s srt",
     ),
-    "words": Beast(
+    "words": SampleFile(
         "srt", change=lambda _: b"1\n00:00:01,000 --> 00:00:04,000\nhello\n", is_media=False
     ),
-    "words_only": Beast("mkv", "-i {words} -c copy", is_media=False),
-    "cover": Beast("mp4", "-i {base} -i {red} -map 0 -map 1 -c copy -disposition:v:1 attached_pic"),
-    "red": Beast("jpg", "-f lavfi -i color=red:s=64x64 -frames:v 1", is_media=False),
-    "chapters": Beast("mkv", "-i {base} -i {chapter_list} -map_metadata 1 -c copy"),
-    "chapter_list": Beast(
+    "words_only": SampleFile("mkv", "-i {words} -c copy", is_media=False),
+    "cover": SampleFile(
+        "mp4", "-i {base} -i {red} -map 0 -map 1 -c copy -disposition:v:1 attached_pic"
+    ),
+    "red": SampleFile("jpg", "-f lavfi -i color=red:s=64x64 -frames:v 1", is_media=False),
+    "chapters": SampleFile("mkv", "-i {base} -i {chapter_list} -map_metadata 1 -c copy"),
+    "chapter_list": SampleFile(
         "txt",
         change=lambda _: (
             b";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=5\ntitle=one\n"
@@ -249,13 +255,13 @@ ZOO: Mapping[str, Beast] = {
         is_media=False,
     ),
     # time
-    "variable_rate": Beast(
+    "variable_rate": SampleFile(
         "mp4",
         "-i {base} -vf select='lt(mod(n\\,37)\\,20)+not(mod(n\\,3))' -fps_mode vfr "
         f"{X264} -c:a copy",
         slack_seconds=0.2,
     ),
-    "variable_rate_in_milliseconds": Beast(  # as of phones and screen recorders; ffmpeg guesses 1/9
+    "variable_rate_in_milliseconds": SampleFile(  # as of phones; ffmpeg guesses a rate of 1/9
         "mkv",
         "-f lavfi -i testsrc2=s=320x180:r=60:d=12 -i {base} -map 0:v -map 1:a "
         "-vf select='lt(mod(n\\,97)\\,9)+not(mod(n\\,13))',setpts='floor(PTS*TB*1000+2)/(1000*TB)' "
@@ -263,64 +269,64 @@ ZOO: Mapping[str, Beast] = {
         encodes=VIDEO,
         slack_seconds=0.25,
     ),
-    "stays": Beast(  # as a shared screen: one picture for over a minute, while people talk
+    "stays": SampleFile(  # as a shared screen: one picture for over a minute, while people talk
         "mp4",
         f"-f lavfi -i testsrc2=s=320x180:r=5:d=75 -f lavfi -i {VOICE.format(seconds=75)} "
         f"-vf select='lt(t\\,2)+gte(t\\,72)' -fps_mode vfr {X264} -g 999 {AAC}",
         seconds=75.0,
     ),
-    "stays_vp8": Beast(
+    "stays_vp8": SampleFile(
         "webm",
         "-i {stays} -t 75 -fps_mode passthrough -c:v libvpx -deadline realtime -b:v 100k -g 999 "
         "-c:a libopus -b:a 32k",
         seconds=75.0,
     ),
-    "stays_transport": Beast("ts", "-i {stays} -c copy", seconds=75.0),
-    "stays_mpeg4": Beast(
+    "stays_transport": SampleFile("ts", "-i {stays} -c copy", seconds=75.0),
+    "stays_mpeg4": SampleFile(
         "mkv",
         "-i {stays} -fps_mode passthrough -c:v mpeg4 -g 999 -bsf:v setts=duration=200 -c:a copy",
         seconds=75.0,
         encodes=VIDEO,
     ),
-    "slides": Beast(  # one every 40 s
+    "slides": SampleFile(  # one every 40 s
         "mp4",
         f"-f lavfi -i testsrc2=s=320x180:r=1:d=121 -f lavfi -i {VOICE.format(seconds=121)} "
         f"-vf select='not(mod(n\\,40))' -fps_mode vfr {X264} -bf 0 -g 999 {AAC}",
         seconds=121.0,
     ),
-    "slides_silent": Beast("mp4", "-i {slides} -an -c copy", seconds=121.0),
-    "one_picture": Beast(  # shown from the beginning, and for as long as there is sound
+    "slides_silent": SampleFile("mp4", "-i {slides} -an -c copy", seconds=121.0),
+    "one_picture": SampleFile(  # shown from the beginning, and for as long as there is sound
         "mp4",
         f"-f lavfi -i testsrc2=s=320x180:r=1:d=1 -f lavfi -i {VOICE.format(seconds=394)} "
         f"{X264} {AAC}",
         seconds=394.0,
     ),
-    "sparse_sound": Beast(  # as a file of 65 KB that claims 80,000 s
+    "sparse_sound": SampleFile(  # as a file of 65 KB that claims 80,000 s
         "mkv",
         "-f lavfi -i sine=440:r=16000:d=20 -c:a aac -b:a 16k "
         "-bsf:a setts=ts='TS+gte(TS*TB\\,10)*80000/TB'",
         seconds=20.0,
     ),
-    "silent_for_half_a_minute": Beast(
+    "silent_for_half_a_minute": SampleFile(
         "mkv",
         "-f lavfi -i sine=440:r=16000:d=20 -c:a aac -b:a 16k "
         "-bsf:a setts=ts='TS+gte(TS*TB\\,10)*30/TB'",
         seconds=50.0,
     ),
-    "starts_late": Beast("mkv", "-i {base} -c copy -output_ts_offset 5 -copyts"),
-    "starts_late_fragmented": Beast(
+    "starts_late": SampleFile("mkv", "-i {base} -c copy -output_ts_offset 5 -copyts"),
+    "starts_late_fragmented": SampleFile(
         "mp4", "-i {base} -c copy -output_ts_offset 10 -movflags +frag_keyframe+empty_moov"
     ),
-    "second_sound_outlasts": Beast(
+    "second_sound_outlasts": SampleFile(
         "mp4", "-t 8 -i {base} -i {base} -map 0:v -map 0:a -map 1:a -c copy", seconds=8.0
     ),
-    "subtitles_outlast": Beast(
+    "subtitles_outlast": SampleFile(
         "mkv", "-t 8 -i {base} -i {late_words} -map 0 -map 1 -c copy", seconds=8.0
     ),
-    "late_words": Beast(
+    "late_words": SampleFile(
         "srt", change=lambda _: b"1\n00:00:11,000 --> 00:00:19,000\nhello\n", is_media=False
     ),
-    "torn_with_subtitles": Beast(
+    "torn_with_subtitles": SampleFile(
         "mkv",
         made_of="subtitles_outlast",
         change=torn,
@@ -328,7 +334,7 @@ ZOO: Mapping[str, Beast] = {
         ends="ends_early",
         slack_seconds=0.3,
     ),
-    "torn_starts_late": Beast(
+    "torn_starts_late": SampleFile(
         "mkv",
         made_of="starts_late",
         change=torn,
@@ -336,37 +342,37 @@ ZOO: Mapping[str, Beast] = {
         ends="ends_early",
         slack_seconds=0.3,
     ),
-    "jumps": Beast("flv", made_of="flv", change=lambda data: jumped(data, (6.0, 36_000.0))),
-    "jumps_matroska": Beast("mkv", "-i {jumps_in_order} -c copy"),
-    "jumps_mp4": Beast("mp4", "-i {jumps} -c copy"),
-    "jumps_in_order": Beast(  # without B-frames, for Matroska writes no decoding times
+    "jumps": SampleFile("flv", made_of="flv", change=lambda data: jumped(data, (6.0, 36_000.0))),
+    "jumps_matroska": SampleFile("mkv", "-i {jumps_in_order} -c copy"),
+    "jumps_mp4": SampleFile("mp4", "-i {jumps} -c copy"),
+    "jumps_in_order": SampleFile(  # without B-frames, for Matroska writes no decoding times
         "flv", made_of="in_order", change=lambda data: jumped(data, (6.0, 36_000.0))
     ),
-    "in_order": Beast("flv", f"-i {{base}} {X264} -bf 0 -c:a copy"),
-    "jumps_mpeg4": Beast(
+    "in_order": SampleFile("flv", f"-i {{base}} {X264} -bf 0 -c:a copy"),
+    "jumps_mpeg4": SampleFile(
         "mkv",
         "-copyts -i {jumps_in_order} -fps_mode passthrough -enc_time_base 1:1000 -c:v mpeg4 -g 30 "
         "-c:a copy",
         encodes=VIDEO,
     ),
-    "jumps_back": Beast("flv", made_of="flv", change=lambda data: jumped(data, (6.0, -5.0))),
-    "jumps_to_and_fro": Beast(
+    "jumps_back": SampleFile("flv", made_of="flv", change=lambda data: jumped(data, (6.0, -5.0))),
+    "jumps_to_and_fro": SampleFile(
         "flv", made_of="flv", change=lambda data: jumped(data, (3.0, 600.0), (9.0, -605.0))
     ),
-    "jumps_back_encoded": Beast(  # neither 4:2:2 nor PCM is copied
+    "jumps_back_encoded": SampleFile(  # neither 4:2:2 nor PCM is copied
         "flv",
         made_of="high_flv",
         change=lambda data: jumped(data, (6.0, -5.0)),
         encodes=BOTH,
     ),
-    "high_flv": Beast(
+    "high_flv": SampleFile(
         "flv", f"-i {{base}} {X264} -pix_fmt yuv422p -c:a pcm_s16le -ar 44100 -ac 1", encodes=BOTH
     ),
-    "jumps_back_fragmented": Beast(
+    "jumps_back_fragmented": SampleFile(
         "mp4", made_of="movable", change=lambda data: fragments_set_back(data, 6.0, 5.0)
     ),
     **{
-        f"{name}_{track}_track": Beast(
+        f"{name}_{track}_track": SampleFile(
             "flv",
             made_of="flv",
             change=one_track_jumped(far, kind),
@@ -374,47 +380,49 @@ ZOO: Mapping[str, Beast] = {
         for name, far in (("jumps", 36_000.0), ("jumps_back", -5.0))
         for track, kind in (("sound", b"\x08"), ("picture", b"\x09"))
     },
-    "jumps_sound_alone": Beast("m4a", "-i {jumps} -vn -c copy"),
-    "jumps_by_half_a_minute": Beast(
+    "jumps_sound_alone": SampleFile("m4a", "-i {jumps} -vn -c copy"),
+    "jumps_by_half_a_minute": SampleFile(
         "flv", made_of="flv", change=lambda data: jumped(data, (6.0, 30.0))
     ),
-    "jumps_thrice": Beast(
+    "jumps_thrice": SampleFile(
         "flv",
         made_of="flv",
         change=lambda data: jumped(data, (2.0, 20.0), (3.0, 3_600.0), (9.0, 36_000.0)),
     ),
-    "jumps_while_it_stays": Beast(
+    "jumps_while_it_stays": SampleFile(
         "flv", made_of="stays_flv", change=lambda data: jumped(data, (30.0, 36_000.0)), seconds=75.0
     ),
-    "stays_flv": Beast("flv", "-i {stays} -c copy", seconds=75.0),
-    "slideshow": Beast(
+    "stays_flv": SampleFile("flv", "-i {stays} -c copy", seconds=75.0),
+    "slideshow": SampleFile(
         "mp4",
         "-i {base} -vf select='not(mod(n\\,100))' -fps_mode vfr -c:v libx264 -g 9999 -c:a copy",
         whole_of=12.0,
         slack_seconds=0.4,
     ),
-    "edit_list": Beast(
+    "edit_list": SampleFile(
         "mp4", "-ss 1.5 -i {base} -c copy", seconds=10.5, hides=BOTH, slack_seconds=0.15
     ),
-    "trimmed_end": Beast(
+    "trimmed_end": SampleFile(
         "mp4",
         made_of="gop_2s",
         change=lambda data: edited(data, (5.2, 0.067)),
         seconds=5.2,
         hides=BOTH,
     ),
-    "cut_in_the_middle": Beast(
+    "cut_in_the_middle": SampleFile(
         "mp4",
         made_of="gop_2s",
         change=lambda data: edited(data, (3.0, 0.067), (3.0, 6.5)),
         seconds=6.0,
         hides=BOTH,
     ),
-    "short_2s": Beast("mp4", "-i {base} -t 2 -c copy", seconds=2.07, ends="too_short"),
-    "tail_11s": Beast("mp4", "-i {gop_2s} -t 11 -c copy", seconds=11.07),
-    "gop_2s": Beast("mp4", lavfi(12, f"{X264} -g 60 -keyint_min 60 {AAC}")),
-    "gop_whole": Beast("mp4", lavfi(12, f"{X264} -g 9999 -keyint_min 9999 {AAC}"), whole_of=12.0),
-    "long_gop_later": Beast(
+    "short_2s": SampleFile("mp4", "-i {base} -t 2 -c copy", seconds=2.07, ends="too_short"),
+    "tail_11s": SampleFile("mp4", "-i {gop_2s} -t 11 -c copy", seconds=11.07),
+    "gop_2s": SampleFile("mp4", lavfi(12, f"{X264} -g 60 -keyint_min 60 {AAC}")),
+    "gop_whole": SampleFile(
+        "mp4", lavfi(12, f"{X264} -g 9999 -keyint_min 9999 {AAC}"), whole_of=12.0
+    ),
+    "long_gop_later": SampleFile(
         "mp4",
         lavfi(
             12,
@@ -423,68 +431,70 @@ ZOO: Mapping[str, Beast] = {
         ),
         whole_of=12.0,
     ),
-    "open_gop": Beast(
+    "open_gop": SampleFile(
         "mp4",
         f"-i {{base}} {X264} -preset veryfast -x264-params "
         "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3 -c:a copy",
         whole_of=12.0,
     ),
-    "open_gop_later_idr": Beast(
+    "open_gop_later_idr": SampleFile(
         "mp4",
         "-i {base} -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames 6.5 "
         "-forced-idr 1 -x264-params open-gop=1:keyint=60:min-keyint=60:scenecut=0:bframes=3 "
         "-c:a copy",
         whole_of=12.0,
     ),
-    "begins_unmarked": Beast(  # cut out of it, and no recovery point is told: an IDR comes at 4.5 s
+    "begins_unmarked": SampleFile(  # without recovery points; an IDR comes at 4.5 s
         "mkv",
         "-ss 2.0 -i {open_gop_later_idr} -t 8 -c copy -bsf:v filter_units=remove_types=6",
         seconds=8.0,
         encodes=VIDEO,
         slack_seconds=0.15,
     ),
-    "begins_unmarked_fragmented": Beast(
+    "begins_unmarked_fragmented": SampleFile(
         "mp4",
         "-i {begins_unmarked} -c copy -copyinkf -movflags +frag_keyframe+empty_moov",
         seconds=8.0,
         encodes=VIDEO,
         slack_seconds=0.15,
     ),
-    "joined_in_a_gop": Beast("ts", made_of="transport_2s", change=joined_late, is_damaged=True),
-    "transport_2s": Beast("ts", "-i {gop_2s} -c copy"),
-    "late_picture": Beast(
+    "joined_in_a_gop": SampleFile(
+        "ts", made_of="transport_2s", change=joined_late, is_damaged=True
+    ),
+    "transport_2s": SampleFile("ts", "-i {gop_2s} -c copy"),
+    "late_picture": SampleFile(
         "mp4", "-itsoffset 3 -i {base} -i {base} -map 0:v -map 1:a -c copy", seconds=15.0
     ),
-    "never_marked": Beast(
+    "never_marked": SampleFile(
         "mkv", "-i {begins_unmarked} -t 4 -c copy -copyinkf", seconds=4.0, encodes=VIDEO
     ),
-    "never_marked_silent": Beast(
+    "never_marked_silent": SampleFile(
         "mkv", "-i {never_marked} -an -c copy -copyinkf", seconds=4.0, encodes=VIDEO
     ),
-    "torn_in_its_first_picture": Beast(
+    "torn_in_its_first_picture": SampleFile(
         "webm",
         made_of="vp9",
         change=lambda data: data[: data.index(b"\x1f\x43\xb6\x75") + 2_000],
         is_media=False,
     ),
-    "picture_announced_but_empty": Beast("ts", made_of="transport", change=without_pictures),
-    "transport": Beast("ts", "-i {base} -c copy"),
-    "transport_wrapped": Beast("ts", "-i {base} -c copy -output_ts_offset 95437"),
-    "transport_joined": Beast(
+    "picture_announced_but_empty": SampleFile("ts", made_of="transport", change=without_pictures),
+    "transport": SampleFile("ts", "-i {base} -c copy"),
+    "transport_wrapped": SampleFile("ts", "-i {base} -c copy -output_ts_offset 95437"),
+    "transport_joined": SampleFile(
         "ts", made_of="transport", change=lambda data: data + data, seconds=24.0
     ),
-    "matroska_joined": Beast("mkv", "-stream_loop 1 -i {base} -c copy", seconds=24.0),
+    "matroska_joined": SampleFile("mkv", "-stream_loop 1 -i {base} -c copy", seconds=24.0),
     # phones
-    "rotated": Beast(
+    "rotated": SampleFile(
         "mov",
         "-display_rotation:v:0 -90 -i {base} -c copy -metadata location=+55.6761+012.5683/",
     ),
-    "hevc": Beast(
+    "hevc": SampleFile(
         "mov",
         "-i {base} -c:v libx265 -preset ultrafast -x265-params "
         "log-level=error:keyint=30:min-keyint=30:scenecut=0:open-gop=0 -tag:v hvc1 -c:a copy",
     ),
-    "hevc_open_gop": Beast(  # as x265 makes it when nothing else is asked
+    "hevc_open_gop": SampleFile(  # as x265 makes it when nothing else is asked
         "mp4",
         "-i {base} -t 9 -c:v libx265 -preset ultrafast -x265-params "
         "log-level=error:keyint=30:min-keyint=30:scenecut=0:open-gop=1:bframes=3 -tag:v hvc1 "
@@ -492,125 +502,127 @@ ZOO: Mapping[str, Beast] = {
         seconds=9.0,
         whole_of=9.0,
     ),
-    "hevc_10_hdr": Beast(
+    "hevc_10_hdr": SampleFile(
         "mkv",
         "-i {base} -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params "
         "log-level=error:keyint=30:open-gop=0:colorprim=bt2020:transfer=smpte2084:"
         "colormatrix=bt2020nc -c:a copy",
     ),
     # the web
-    "av1": Beast("mp4", f"-i {{base}} -c:v libsvtav1 -preset 12 -g 30 {OPUS}"),
-    "vp9": Beast(
+    "av1": SampleFile("mp4", f"-i {{base}} -c:v libsvtav1 -preset 12 -g 30 {OPUS}"),
+    "vp9": SampleFile(
         "webm", f"-i {{base}} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 300k -g 30 {OPUS}"
     ),
-    "vp8": Beast(
+    "vp8": SampleFile(
         "webm",
         "-i {base} -c:v libvpx -deadline realtime -cpu-used 16 -b:v 300k -g 30 -c:a libvorbis",
     ),
     # the old world
-    "h264_in_avi": Beast("avi", f"-i {{base}} {X264} -bf 0 -c:a libmp3lame", encodes=VIDEO),
-    "mpeg4_in_avi": Beast(
+    "h264_in_avi": SampleFile("avi", f"-i {{base}} {X264} -bf 0 -c:a libmp3lame", encodes=VIDEO),
+    "mpeg4_in_avi": SampleFile(
         "avi", "-i {base} -c:v mpeg4 -q:v 5 -g 30 -bf 0 -c:a libmp3lame", encodes=VIDEO
     ),
-    "packed_b_in_avi": Beast(
+    "packed_b_in_avi": SampleFile(
         "avi", "-i {base} -c:v mpeg4 -vtag XVID -q:v 5 -g 30 -bf 2 -c:a libmp3lame", encodes=VIDEO
     ),
-    "mjpeg": Beast(
+    "mjpeg": SampleFile(
         "avi", "-i {base} -t 5 -c:v mjpeg -q:v 8 -c:a pcm_s16le", encodes=BOTH, seconds=5.0
     ),
-    "wmv": Beast("wmv", "-i {base} -c:v wmv2 -b:v 400k -c:a wmav2", encodes=BOTH),
-    "mpeg2": Beast("mpg", "-i {base} -c:v mpeg2video -b:v 800k -g 30 -bf 2 -c:a mp2", encodes=BOTH),
-    "interlaced": Beast(
+    "wmv": SampleFile("wmv", "-i {base} -c:v wmv2 -b:v 400k -c:a wmav2", encodes=BOTH),
+    "mpeg2": SampleFile(
+        "mpg", "-i {base} -c:v mpeg2video -b:v 800k -g 30 -bf 2 -c:a mp2", encodes=BOTH
+    ),
+    "interlaced": SampleFile(
         "mpg",
         "-i {base} -vf interlace,setfield=tff -r 15 -c:v mpeg2video -flags +ildct+ilme "
         "-b:v 800k -g 15 -c:a mp2",
         encodes=BOTH,
     ),
-    "prores_pcm": Beast(
+    "prores_pcm": SampleFile(
         "mov",
         "-i {base} -t 5 -c:v prores_ks -profile:v 0 -c:a pcm_s16le",
         encodes=BOTH,
         seconds=5.0,
     ),
-    "h264_pcm": Beast("mov", "-i {base} -c:v copy -c:a pcm_s16le", encodes=AUDIO),
-    "eac3": Beast("mkv", "-i {base} -c:v copy -c:a eac3", encodes=AUDIO),
-    "four_four_four": Beast(
+    "h264_pcm": SampleFile("mov", "-i {base} -c:v copy -c:a pcm_s16le", encodes=AUDIO),
+    "eac3": SampleFile("mkv", "-i {base} -c:v copy -c:a eac3", encodes=AUDIO),
+    "four_four_four": SampleFile(
         "mkv",
         "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv444p -g 30 -c:a copy",
         encodes=VIDEO,
     ),
-    "ten_bit": Beast(
+    "ten_bit": SampleFile(
         "mkv",
         "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv420p10le -g 30 -c:a copy",
         encodes=VIDEO,
     ),
-    "odd_size": Beast(
+    "odd_size": SampleFile(
         "mkv", "-i {base} -t 5 -vf scale=321:179 -c:v ffv1 -c:a copy", encodes=VIDEO, seconds=5.0
     ),
     # too much
-    "fat": Beast(
+    "fat": SampleFile(
         "mp4",
         "-f lavfi -i color=gray:s=320x180:r=30:d=8,noise=alls=100:allf=t -f lavfi -i "
         f"sine=440:d=8 -c:v libx264 -preset ultrafast -qp 16 -g 999 -pix_fmt yuv420p {AAC}",
         seconds=8.0,
         whole_of=8.0,
     ),
-    "still": Beast(
+    "still": SampleFile(
         "mp4",
         f"-f lavfi -i color=black:s=320x180:r=10:d=70 {X264} -g 40 -keyint_min 40",
         seconds=70.0,
         whole_of=70.0,
     ),
-    "bomb": Beast(
+    "bomb": SampleFile(
         "mp4",
         "-f lavfi -i color=black:s=8192x4352:r=1:d=1 -c:v libx264 -preset ultrafast "
         "-pix_fmt yuv420p",
         ends="picture_too_large",
     ),
-    "vast": Beast(  # 0.1 MB of pictures that take a gigabyte to decode
+    "vast": SampleFile(  # 0.1 MB of pictures that take a gigabyte to decode
         "avi",
         "-f lavfi -i color=black:s=16384x8192:r=1:d=1 -c:v mjpeg",
         ends="picture_too_large",
     ),
-    "large_mjpeg": Beast(
+    "large_mjpeg": SampleFile(
         "avi",
         "-f lavfi -i testsrc2=s=3840x2160:r=2:d=4 -c:v mjpeg -q:v 20",
         encodes=VIDEO,
         seconds=4.0,
     ),
     # what is sent can be decoded
-    "camera": Beast(
+    "camera": SampleFile(
         "mov",
         f"-i {{base}} -an {X264} -t 6 -timecode 01:00:00:00",
         seconds=6.0,
         encodes=frozenset(),
     ),
-    "camera_422": Beast(
+    "camera_422": SampleFile(
         "mov",
         "-i {base} -t 6 -c:v libx264 -preset ultrafast -pix_fmt yuv422p10le -g 30 -c:a copy "
         "-timecode 01:00:00:00",
         seconds=6.0,
         encodes=VIDEO,
     ),
-    "sound_empty": Beast("ts", made_of="transport", change=without_packets),
-    "sound_unknown": Beast("mp4", made_of="base", change=unheard),
-    "picture_unknown": Beast(
+    "sound_empty": SampleFile("ts", made_of="transport", change=without_packets),
+    "sound_unknown": SampleFile("mp4", made_of="base", change=unheard),
+    "picture_unknown": SampleFile(
         "mp4", made_of="base", change=lambda data: data.replace(b"avc1", b"zzzz"), is_media=False
     ),
-    "dolby_av1": Beast(
+    "dolby_av1": SampleFile(
         "mp4", made_of="av1", change=lambda data: data.replace(b"av01", b"dav1"), is_media=False
     ),
-    "protected": Beast(
+    "protected": SampleFile(
         "mp4",
         "-i {base} -t 4 -c copy -encryption_scheme cenc-aes-ctr "
         "-encryption_key 00112233445566778899aabbccddeeff "
         "-encryption_kid 112233445566778899aabbccddeeff00",
         is_media=False,
     ),
-    "scrambled_ts": Beast("ts", made_of="transport", change=scrambled, is_media=False),
-    "protected_web": Beast("mkv", made_of="mkv", change=with_key_id, is_media=False),
+    "scrambled_ts": SampleFile("ts", made_of="transport", change=scrambled, is_media=False),
+    "protected_web": SampleFile("mkv", made_of="mkv", change=with_key_id, is_media=False),
     **{
-        f"{name}{ending}": Beast(
+        f"{name}{ending}": SampleFile(
             container,
             f"-f lavfi -i testsrc2=s={size}:r=10:d=6 -c:v libx264 -preset ultrafast -bf 0 -g 10 "
             f"-pix_fmt yuv420p -video_track_timescale 15360 {options}",
@@ -623,20 +635,20 @@ ZOO: Mapping[str, Beast] = {
             ("_ts", "ts", f"-output_ts_offset {offset}"),
         )
     },
-    "rate_44100": Beast(
+    "rate_44100": SampleFile(
         "ts",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=44100:d=6 "
         "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 1",
         seconds=6.0,
     ),
-    "rate_48000": Beast(
+    "rate_48000": SampleFile(
         "ts",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=48000:d=6 "
         "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 2 -output_ts_offset 6",
         seconds=6.0,
     ),
     **{
-        f"rate_{rate}_{name}": Beast("ts", f"-i {{rate_{rate}}} -c:v copy {how}", seconds=6.0)
+        f"rate_{rate}_{name}": SampleFile("ts", f"-i {{rate_{rate}}} -c:v copy {how}", seconds=6.0)
         for rate in (44_100, 48_000)
         for name, how in (
             ("mp3", "-c:a libmp3lame"),
@@ -644,64 +656,66 @@ ZOO: Mapping[str, Beast] = {
             ("latm", "-c:a copy -mpegts_flags +latm"),
         )
     },
-    "rate_44100_sound": Beast("aac", "-i {rate_44100} -vn -c copy", seconds=6.0),
-    "rate_48000_sound": Beast("aac", "-i {rate_48000} -vn -c copy", seconds=6.0),
-    "rate_44100_flash": Beast("flv", "-i {rate_44100} -c copy", seconds=6.0),
-    "rate_48000_flash": Beast("flv", "-i {rate_48000} -c copy", seconds=6.0),
-    "header_alone": Beast("mp4", made_of="movable", change=header_alone, is_media=False),
-    "fragment_alone": Beast("m4s", made_of="movable", change=fragment_alone, is_media=False),
-    "photo": Beast(
+    "rate_44100_sound": SampleFile("aac", "-i {rate_44100} -vn -c copy", seconds=6.0),
+    "rate_48000_sound": SampleFile("aac", "-i {rate_48000} -vn -c copy", seconds=6.0),
+    "rate_44100_flash": SampleFile("flv", "-i {rate_44100} -c copy", seconds=6.0),
+    "rate_48000_flash": SampleFile("flv", "-i {rate_48000} -c copy", seconds=6.0),
+    "header_alone": SampleFile("mp4", made_of="movable", change=header_alone, is_media=False),
+    "fragment_alone": SampleFile("m4s", made_of="movable", change=fragment_alone, is_media=False),
+    "photo": SampleFile(
         "avif",
         "-f lavfi -i testsrc2=s=320x240 -frames:v 1 -c:v libaom-av1 -cpu-used 8 -still-picture 1",
         is_media=False,
     ),
-    "phone_photo": Beast(
+    "phone_photo": SampleFile(
         "heic",
         made_of="photo",
         change=lambda data: data.replace(b"avif", b"heic", 1),
         is_media=False,
     ),
-    "tiny": Beast(
+    "tiny": SampleFile(
         "avi", "-f lavfi -i testsrc2=s=2x2:r=10:d=4 -c:v ffv1 -pix_fmt yuv444p", is_media=False
     ),
     # containers of cameras, phones and broadcasters
-    "material": Beast("mxf", "-i {base} -c:v mpeg2video -b:v 1M -c:a pcm_s16le", encodes=BOTH),
-    "tape": Beast(
+    "material": SampleFile("mxf", "-i {base} -c:v mpeg2video -b:v 1M -c:a pcm_s16le", encodes=BOTH),
+    "tape": SampleFile(
         "dv",
         "-i {base} -t 5 -vf scale=720:576 -r 25 -pix_fmt yuv420p -c:a pcm_s16le -ar 48000 "
         "-ac 2 -target pal-dv",
         encodes=BOTH,
         seconds=5.0,
     ),
-    "bare_h264": Beast("h264", f"-i {{base}} -an {X264} -r 25", encodes=VIDEO),
-    "bare_hevc": Beast("hevc", "-i {hevc} -t 5 -an -c copy", encodes=VIDEO, seconds=5.07),
-    "bare_vp9": Beast("ivf", "-i {vp9} -an -c copy"),
-    "voice_note": Beast("aiff", "-i {base} -vn -c:a pcm_s16be", encodes=AUDIO),
-    "voice_caf": Beast("caf", "-i {base} -vn -c:a alac", encodes=AUDIO),
-    "broadcast_ac3": Beast("ac3", "-i {base} -vn -c:a ac3"),
+    "bare_h264": SampleFile("h264", f"-i {{base}} -an {X264} -r 25", encodes=VIDEO),
+    "bare_hevc": SampleFile("hevc", "-i {hevc} -t 5 -an -c copy", encodes=VIDEO, seconds=5.07),
+    "bare_vp9": SampleFile("ivf", "-i {vp9} -an -c copy"),
+    "voice_note": SampleFile("aiff", "-i {base} -vn -c:a pcm_s16be", encodes=AUDIO),
+    "voice_caf": SampleFile("caf", "-i {base} -vn -c:a alac", encodes=AUDIO),
+    "broadcast_ac3": SampleFile("ac3", "-i {base} -vn -c:a ac3"),
     # damaged
-    "torn": Beast(
+    "torn": SampleFile(
         "mp4", made_of="base", change=torn, seconds=8.17, ends="ends_early", is_damaged=True
     ),
-    "torn_index_last": Beast("mp4", made_of="edit_list", change=torn, ends="incomplete_file"),
-    "torn_header": Beast("mp4", made_of="base", change=lambda data: data[:4096], is_media=False),
-    "torn_material": Beast(
+    "torn_index_last": SampleFile("mp4", made_of="edit_list", change=torn, ends="incomplete_file"),
+    "torn_header": SampleFile(
+        "mp4", made_of="base", change=lambda data: data[:4096], is_media=False
+    ),
+    "torn_material": SampleFile(
         "mxf", made_of="material", change=lambda data: data[:4096], is_media=False
     ),
-    "torn_voice": Beast("caf", made_of="voice_caf", change=torn, is_media=False),
-    "torn_webm": Beast("webm", made_of="vp9", change=torn, seconds=8.37, ends="ends_early"),
-    "torn_transport": Beast(
+    "torn_voice": SampleFile("caf", made_of="voice_caf", change=torn, is_media=False),
+    "torn_webm": SampleFile("webm", made_of="vp9", change=torn, seconds=8.37, ends="ends_early"),
+    "torn_transport": SampleFile(
         "ts", made_of="transport", change=torn, seconds=8.27, slack_seconds=0.1
     ),
-    "scratched": Beast("mp4", made_of="base", change=scratched, is_damaged=True),
-    "scratched_webm": Beast("webm", made_of="vp9", change=scratched, is_damaged=True),
-    "scratched_transport": Beast("ts", made_of="transport", change=scratched, is_damaged=True),
+    "scratched": SampleFile("mp4", made_of="base", change=scratched, is_damaged=True),
+    "scratched_webm": SampleFile("webm", made_of="vp9", change=scratched, is_damaged=True),
+    "scratched_transport": SampleFile("ts", made_of="transport", change=scratched, is_damaged=True),
 }
 
 
 @dataclass(slots=True)
-class Zoo:
-    """Makes beasts in a folder, each once; processes and runs may share the folder."""
+class SampleFolder:
+    """Makes sample files in a folder, each once; processes and runs may share the folder."""
 
     ffmpeg: str
     folder: Path
@@ -709,19 +723,19 @@ class Zoo:
 
     def __call__(self, name: str) -> Path:
         if name not in self.made:
-            self.made[name] = self._make(name, ZOO[name])
+            self.made[name] = self._make(name, SAMPLE_FILES[name])
         return self.made[name]
 
-    def _make(self, name: str, beast: Beast) -> Path:
-        path = self.folder / f"{name}.{beast.suffix}"
+    def _make(self, name: str, sample_file: SampleFile) -> Path:
+        path = self.folder / f"{name}.{sample_file.suffix}"
         if path.exists():
             return path
         partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
-        if beast.change:
-            before = self(beast.made_of).read_bytes() if beast.made_of else b""
-            partial.write_bytes(beast.change(before))
+        if sample_file.change:
+            before = self(sample_file.made_of).read_bytes() if sample_file.made_of else b""
+            partial.write_bytes(sample_file.change(before))
         else:
-            self._run([self._word(word) for word in beast.arguments.split()], partial)
+            self._run([self._word(word) for word in sample_file.arguments.split()], partial)
         return partial.rename(path)
 
     def _word(self, word: str) -> str:
@@ -737,9 +751,9 @@ def main() -> None:
 
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    zoo = Zoo(find_ffmpeg().path, folder.resolve())
-    for name in ZOO:
-        zoo(name)
+    sample = SampleFolder(find_ffmpeg().path, folder.resolve())
+    for name in SAMPLE_FILES:
+        sample(name)
 
 
 if __name__ == "__main__":

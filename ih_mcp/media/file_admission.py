@@ -20,7 +20,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.files import named, open_file
 
 from .containers.container import is_text
-from .search import Admitted, beneath, find
+from .file_search import Admitted, beneath, find
 
 __all__ = [
     "Admitted",

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .containers.mp4_edits import boxes
+from .mp4_edits import boxes
 
 _ENTERED = {
     b"": {b"moov", b"meta", b"moof"},

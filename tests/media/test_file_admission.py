@@ -11,7 +11,7 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.errors import MediaError, PathError
-from ih_mcp.media.admission import admit, beneath, find, opened, read, require_no_text
+from ih_mcp.media.file_admission import admit, beneath, find, opened, read, require_no_text
 from tests.test_files import open_descriptors
 
 
