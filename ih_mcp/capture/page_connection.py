@@ -232,14 +232,14 @@ class PageConnection:
         stream = self._require_recorder()
         if head is None:
             raise _not_recording()
-        if not stream.outbox.has_room(len(data)):
-            await self._send("full", waiting_bytes=stream.outbox.bytes)
+        if not stream.has_room(len(data)):
+            await self._send("full", waiting_bytes=stream.waiting_bytes)
         goal = await self._push_chunk(stream, head, data)
         await self._send(
             "taken",
             recording=head.recording,
             seq=head.seq,
-            waiting_bytes=stream.outbox.bytes,
+            waiting_bytes=stream.waiting_bytes,
         )
         if goal is not None:
             tasks.start_soon(self._publish_written, stream, goal, head.at)
@@ -257,7 +257,7 @@ class PageConnection:
                         return None
                     segment = await source.push(data, seconds=_TURN_SECONDS, feeder=Feeder.PAGE)
                     self._lock.confirm(head.recording, head.seq)
-                    return _sent_segments(stream) + stream.outbox.segments if segment else None
+                    return stream.sent_segments + stream.waiting_segments if segment else None
             except CallerError as exc:
                 if not exc.retry:
                     raise
@@ -277,14 +277,14 @@ class PageConnection:
             self._server.published.notify()
 
     async def _publish_written(self, stream: Stream, goal: int, at: float) -> None:
-        await stream.until(lambda: _sent_segments(stream) >= goal)
+        await stream.until(lambda: stream.sent_segments >= goal)
         await self._send("written", at=at, server=time.time() * 1000)
 
     async def _publish_restarts(self) -> None:
         """A new leg begins with a header: the recorder of this page has to give one."""
         stream = self._stream
         while stream is not None and not stream.is_over:
-            legs = len(stream.legs)
+            legs = stream.sessions
             await stream.until(partial(_has_more_legs, stream, legs))
             if legs and self._is_recorder and not stream.is_over:
                 await self._send("restart")
@@ -302,9 +302,4 @@ def _not_recording() -> CallerError:
 
 
 def _has_more_legs(stream: Stream, legs: int) -> bool:
-    return len(stream.legs) > legs
-
-
-def _sent_segments(stream: Stream) -> int:
-    """How many segments of a stream were written to the wire."""
-    return sum(len(leg.receipts) for leg in stream.legs)
+    return stream.sessions > legs

@@ -10,7 +10,6 @@ import base64
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
 import anyio
@@ -89,7 +88,7 @@ class TimelinePublisher:
                 self._segments = _segments(stream)
             draw = partial(self._draw, timeline, status, page)
             drawing = await to_thread.run_sync(draw, limiter=self._server.drawing)
-            drawing["waiting_bytes"] = stream.outbox.bytes if stream else 0
+            drawing["waiting_bytes"] = stream.waiting_bytes if stream else 0
             compare = partial(changes, self._drawn, drawing)
             changed = await to_thread.run_sync(compare, limiter=self._server.drawing)
             entries = [_entry_to_json(entry) for entry in fresh]
@@ -109,8 +108,7 @@ class TimelinePublisher:
 
 def _shown_facts(stream: Stream) -> tuple[object, ...]:
     """What a page shows of a stream besides messages."""
-    counts = tuple(tuple(leg.receipts.counts().items()) for leg in stream.legs)
-    return stream.state, counts, stream.outbox.bytes, stream.let_go_seconds
+    return stream.state, stream.count_receipts(), stream.waiting_bytes, stream.let_go_seconds
 
 
 def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:
@@ -119,22 +117,16 @@ def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:
 
 def _segments(stream: Stream) -> list[Mapping[str, object]]:
     """The newest segments, as JSON; their seconds are media time of the stream."""
-    newest_first = (
-        (leg.shift_seconds, leg.receipts.line(number))
-        for leg in reversed(stream.legs)
-        for number in range(len(leg.receipts), 0, -1)
-    )
-    as_json: list[Mapping[str, object]] = [
+    return [
         {
-            "number": line.number,
-            "start": None if line.start_seconds is None else line.start_seconds + shift,
-            "end": None if line.end_seconds is None else line.end_seconds + shift,
-            "bytes": line.size,
-            "receipt": line.receipt.value,
+            "number": segment.number,
+            "start": segment.start_seconds,
+            "end": segment.end_seconds,
+            "bytes": segment.size,
+            "receipt": segment.receipt.value,
         }
-        for shift, line in islice(newest_first, _MOST_SEGMENTS)
+        for segment in stream.newest_receipts(_MOST_SEGMENTS)
     ]
-    return as_json[::-1]
 
 
 def _entry_to_json(entry: Entry) -> Mapping[str, object]:

@@ -117,11 +117,10 @@ def _pushed_status(pushed: PushResult) -> dict[str, object]:
 
 def _count_segments(stream: Stream, source: PushedSource) -> dict[str, object]:
     """How much was pushed, sent, and waits to be sent."""
-    sent = sum(len(leg.receipts) for leg in stream.legs)
     return {
         "pushed": {"segments": source.next_seq - 1, "bytes": source.pushed_bytes},
-        "sent": {"segments": sent, "bytes": sum(leg.bytes_sent for leg in stream.legs)},
-        "waiting": {"segments": stream.outbox.segments, "bytes": stream.outbox.bytes},
+        "sent": {"segments": stream.sent_segments, "bytes": stream.sent_bytes},
+        "waiting": {"segments": stream.waiting_segments, "bytes": stream.waiting_bytes},
     }
 
 

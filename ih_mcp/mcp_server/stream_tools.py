@@ -98,15 +98,8 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
         await stream.opened()
-    leg = stream.leg
-    updates = leg.updates if leg else 0
     stream.configure(call.arguments.config())
-    confirmed = False
-    if leg:
-        error = leg.session.last_error
-        with anyio.move_on_after(_CONFIRM_SECONDS):
-            await stream.until(lambda: leg.updates > updates or leg.session.last_error is not error)
-        confirmed = leg.updates > updates
+    confirmed = await stream.confirmed(_CONFIRM_SECONDS)
     return answer(short_status(stream) | {"confirmed": confirmed} | _THEN_POLL)
 
 

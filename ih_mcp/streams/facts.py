@@ -5,10 +5,12 @@ The runner and the sources of the stream write it; its status and its callers re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Protocol
 
 from ih_mcp.errors import IhMcpError
@@ -22,6 +24,7 @@ from .config import StreamConfig
 from .leg import Leg, LegEnd
 from .outbox import Outbox, QueuedSegment
 from .pacing import HeldSegment
+from .receipts import SegmentReceipt
 
 
 class StreamState(StrEnum):
@@ -150,7 +153,7 @@ class StreamFacts:
     @property
     def was_sent(self) -> bool:
         """Whether any media left us."""
-        return any(len(leg.receipts) for leg in self.legs)
+        return self.sent_segments > 0
 
     @property
     def answered_seconds(self) -> float:
@@ -181,6 +184,45 @@ class StreamFacts:
     def dropped_seconds(self) -> float:
         """How much media the service said it never analysed."""
         return sum(leg.receipts.dropped_seconds for leg in self.legs)
+
+    @property
+    def sent_segments(self) -> int:
+        """How many segments were written to a connection."""
+        return sum(len(leg.receipts) for leg in self.legs)
+
+    @property
+    def sent_bytes(self) -> int:
+        return sum(leg.bytes_sent for leg in self.legs)
+
+    @property
+    def waiting_segments(self) -> int:
+        """How many segments were accepted and wait to be sent."""
+        return self.outbox.segments
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.outbox.bytes
+
+    @property
+    def sessions(self) -> int:
+        """How many API sessions were begun."""
+        return len(self.legs)
+
+    def count_receipts(self) -> Counter[str]:
+        """How many segments have each receipt, over all legs."""
+        counts = Counter[str]()
+        for leg in self.legs:
+            counts.update(leg.receipts.counts())
+        return counts
+
+    def newest_receipts(self, most: int) -> list[SegmentReceipt]:
+        """What is known of the newest sent segments, in order, in media time of the stream."""
+        newest = (
+            leg.receipts.line(number).moved(leg.shift_seconds)
+            for leg in reversed(self.legs)
+            for number in range(len(leg.receipts), 0, -1)
+        )
+        return list(islice(newest, most))[::-1]
 
     @property
     def is_open(self) -> bool:

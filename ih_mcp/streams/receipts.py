@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ih_mcp.wire.messages import (
@@ -53,13 +53,22 @@ _PLACES = {receipt: place for place, receipt in enumerate(_KINDS)}
 
 @dataclass(frozen=True, slots=True)
 class SegmentReceipt:
-    """One segment; seconds are the leg's own media time."""
+    """What is known of one sent segment; its seconds are media time of the leg."""
 
     number: int
     size: int
     start_seconds: float | None
     end_seconds: float | None
     receipt: Receipt
+
+    def moved(self, seconds: float) -> SegmentReceipt:
+        """The same with its media times moved, such as to those of the stream."""
+        start, end = self.start_seconds, self.end_seconds
+        return replace(
+            self,
+            start_seconds=None if start is None else start + seconds,
+            end_seconds=None if end is None else end + seconds,
+        )
 
 
 class SegmentLedger:

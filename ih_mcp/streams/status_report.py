@@ -5,7 +5,6 @@ Nothing here decides anything.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,7 +41,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         messages=sum(leg.messages for leg in stream.legs),
         irregular_messages=sum(leg.irregular for leg in stream.legs),
         segments=_segments(stream),
-        bytes_sent=sum(leg.bytes_sent for leg in stream.legs),
+        bytes_sent=stream.sent_bytes,
         media_seconds=round(stream.media_seconds, 3),
         correlation_id=quoted(leg.session.correlation_id if leg else ""),
         clock_jumps=tuple(
@@ -111,11 +110,9 @@ def _notes(leg: Leg | None) -> Iterator[str]:
 
 def _segments(stream: StreamFacts) -> dict[str, int]:
     """How many segments have each receipt, over all legs."""
-    counts = Counter[str]()
-    for leg in stream.legs:
-        counts.update(leg.receipts.counts())
-        if leg.left_out:
-            counts["left_out"] += leg.left_out
+    counts = stream.count_receipts()
+    if left_out := sum(leg.left_out for leg in stream.legs):
+        counts["left_out"] = left_out
     if waiting := stream.outbox.segments:
         counts["waiting"] = waiting
     if stream.unsent:
@@ -128,7 +125,7 @@ def _lost(stream: StreamFacts) -> LossStatus | None:
     last = stream.leg
     if last and stream.is_over and (span := _unanswered(stream, last)):
         media.append(span)
-    unknown = sum(leg.receipts.counts().get(Receipt.UNKNOWN.value, 0) for leg in stream.legs)
+    unknown = stream.count_receipts()[Receipt.UNKNOWN.value]
     left_out = sum(leg.left_out for leg in stream.legs) + stream.unsent
     lost = LossStatus(
         media_s=tuple(media),

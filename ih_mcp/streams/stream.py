@@ -60,6 +60,10 @@ class Stream(StreamFacts):
 
     # --- media ---------------------------------------------------------------------------------
 
+    def has_room(self, size: int) -> bool:
+        """Whether a segment of `size` bytes may be put now."""
+        return self.outbox.has_room(size)
+
     async def room(self, size: int) -> None:
         """Wait until a segment of `size` bytes may be put.
 
@@ -114,6 +118,19 @@ class Stream(StreamFacts):
                 help="Start a new stream with these options.",
             )
         self.outbox.put(Configure(config))
+
+    async def confirmed(self, seconds: float) -> bool:
+        """Wait until the service confirms the configuration that was put last, or sends an error.
+
+        Call it right after `configure`. Gives False where neither comes in so many seconds.
+        """
+        leg = self.leg
+        if leg is None:
+            return False
+        updates, error = leg.updates, leg.session.last_error
+        with anyio.move_on_after(seconds):
+            await self.until(lambda: leg.updates > updates or leg.session.last_error is not error)
+        return leg.updates > updates
 
     def ask_to_end(self, *, stops: bool = True) -> bool:
         """End in order once all segments are sent; gives False where that was asked before.

@@ -106,12 +106,10 @@ def _seconds(segment: Segment) -> float:
 
 
 async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments) -> None:
-    leg = stream.leg
-    assert leg is not None  # an open stream has one
     recording = record(
         camera.inputs,
         ffmpeg=camera.ffmpeg,
-        limits=leg.session.limits,
+        limits=stream.limits,
         framing=stream.dialect.framing,
         target_seconds=stream.dialect.target_segment_seconds,
         max_seconds=camera.max_seconds,
@@ -125,6 +123,6 @@ async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments)
 
 async def _send(stream: Stream, waiting: NewestSegments) -> None:
     while await waiting.head() is not None:
-        await stream.until(lambda: stream.outbox.segments < _IN_OUTBOX)
+        await stream.until(lambda: stream.waiting_segments < _IN_OUTBOX)
         segment = waiting.take()  # the oldest by now
         await stream.put(queued_segment(segment))

@@ -65,12 +65,10 @@ async def send_file(stream: Stream, source: FileSource, *, pace: PaceName) -> No
 
 
 async def _segments(stream: Stream, source: FileSource) -> AsyncGenerator[QueuedSegment]:
-    leg = stream.leg
-    assert leg is not None  # an open stream has one
     cut = split(
         source.path,
         ffmpeg=source.ffmpeg,
-        limits=leg.session.limits,
+        limits=stream.limits,
         framing=stream.dialect.framing,
         target_seconds=stream.dialect.target_segment_seconds,
         facts=source.facts,
@@ -122,7 +120,7 @@ class _Turns:
         self._stream = stream
         self._clock = Pacer(pace, now=anyio.current_time())
         self._needs_no_clock = stream.plan.drops_nothing and pace is PaceName.AUTO
-        self._leg = stream.leg
+        self._session = stream.sessions
 
     async def wait(self, segment: QueuedSegment) -> None:
         """Return when the clock or an answer says so, or the stream is over.
@@ -141,8 +139,8 @@ class _Turns:
         stream, clock = self._stream, self._clock
         while not stream.is_over:
             now = anyio.current_time()
-            if stream.leg is not self._leg:
-                self._leg = stream.leg
+            if stream.sessions != self._session:
+                self._session = stream.sessions
                 clock.begin_anew(at=segment.start_seconds or 0.0, now=now)
             seen = self._seen()
             clock.learn(answered=stream.window_seconds, dropped=stream.dropped_seconds, now=now)
@@ -155,4 +153,4 @@ class _Turns:
 
     def _seen(self) -> tuple[object, ...]:
         stream = self._stream
-        return stream.leg, stream.window_seconds, stream.dropped_seconds
+        return stream.sessions, stream.window_seconds, stream.dropped_seconds

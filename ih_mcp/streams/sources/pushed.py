@@ -96,7 +96,7 @@ class PushedSource:
                 retry=True,
                 help="The connection is slower than the video. Wait, then push the same segment "
                 "again.",
-                facts={"stream_id": self._stream.id, "waiting_bytes": self._stream.outbox.bytes},
+                facts={"stream_id": self._stream.id, "waiting_bytes": self._stream.waiting_bytes},
             )
         try:
             yield
@@ -222,19 +222,19 @@ class PushedSource:
         stream = self._stream
         if stream.pending_reconnect:
             return CallerError(
-                f"there is no connection now; {stream.outbox.segments} segments wait, and this one "
-                "was not accepted",
+                f"there is no connection now; {stream.waiting_segments} segments wait, and this "
+                "one was not accepted",
                 code="reconnecting",
                 retry=True,
                 help="Push the same segment again when state is open; or leave it out.",
                 facts={"stream_id": stream.id, "reason": stream.pending_reconnect.failure.code},
             )
         return CallerError(
-            f"{stream.outbox.bytes:_} bytes wait to be sent; there was no room for this segment",
+            f"{stream.waiting_bytes:_} bytes wait to be sent; there was no room for this segment",
             code="outbox_full",
             retry=True,
             help="The connection is slower than the video. Wait, then push the same segment again.",
-            facts=self._room_facts(stream.outbox.bytes, size),
+            facts=self._room_facts(stream.waiting_bytes, size),
         )
 
     def _room_facts(self, waiting_bytes: int, size: int) -> dict[str, object]:
