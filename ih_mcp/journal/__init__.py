@@ -1,4 +1,4 @@
-"""What arrived, in order, durable before it is shown."""
+"""The journal: messages are durable, in order, before anybody can read them."""
 
 from .follow import follow
 from .journal import FILE_NAME, Journal, Page, Retention, StreamLog, open_journal

@@ -1,4 +1,4 @@
-"""Whether what is read is what was written: SQLite itself would not notice a bit that flipped."""
+"""Detects damaged entries: SQLite itself does not notice a bit that flipped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compute_checksums(rows: Sequence[tuple[int, int, int, str | bytes]]) -> Iter
 
 
 def is_whole(fields: Sequence[object], written: object) -> bool:
-    """Whether an entry is as it was written; a damaged file may give values of any type."""
+    """Whether an entry is unchanged. A damaged file may give values of any type."""
     place, leg, received_at, body = fields
     if not isinstance(place, int) or not isinstance(leg, int) or not isinstance(received_at, int):
         return False
@@ -40,7 +40,7 @@ def is_whole(fields: Sequence[object], written: object) -> bool:
 
 
 def damaged_error(stream_id: str, cursor: int) -> JournalError:
-    """What to tell of an entry that cannot be read as it was written."""
+    """The error for an entry that differs from what was written."""
     return JournalError(
         f"the journal is damaged: message {cursor} of {stream_id} is not as it was written",
         code="journal_damaged",
@@ -50,7 +50,7 @@ def damaged_error(stream_id: str, cursor: int) -> JournalError:
 
 
 def record_or_damaged(record: object) -> str:
-    """The record of a stream; where it is damaged, one that says so."""
+    """The record of a stream; where it is damaged, a record of that failure."""
     try:
         known = json.loads(record) if isinstance(record, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the journal asks of the file system, beside what SQLite does."""
+"""What the journal does with the file system itself, beside SQLite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIDE_FILES = ("", "-wal", "-shm")  # what SQLite opens by the name of the file
 
 
 def file_identity(path: Path) -> tuple[int, int]:
-    """Which file it is; another one of the same name differs."""
+    """Identify a file: another file of the same name has another identity."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
@@ -46,11 +46,11 @@ def is_read_only_journal(path: Path) -> bool:
 
 
 def make_private(path: Path) -> None:
-    """The folder for the user alone, the file too; SQLite gives its side files the same mode.
+    """Create the folder and the file for this user alone; SQLite copies the mode to its side files.
 
     Raises:
-        OSError: It cannot be made, or the folder is a link, which somebody else may have set.
-        ConfigurationError: It is there, and another user can change it.
+        OSError: They cannot be created, or the folder is a link, which another user may have set.
+        ConfigurationError: The folder or a file exists, and another user can change it.
     """
     if path.parent.is_symlink():
         raise NotADirectoryError(f"{path.parent.name} is a link; name the folder itself")
@@ -62,10 +62,10 @@ def make_private(path: Path) -> None:
 
 
 def _require_own_files(path: Path) -> None:
-    """Let messages go into no folder and no file that another user made or can change.
+    """Refuse a folder or a file that another user made or can change.
 
-    A folder that we cannot write to may be anybody's: it is only read. Root may use the folder of
-    a user, as a container does that a folder of its host is mounted into, but no file of another.
+    A folder that this user cannot write to may belong to anybody, because it is only read. Root may
+    use the folder of a user (a container whose host mounts a folder), but no file of another user.
 
     Raises:
         ConfigurationError: Says what to do.

@@ -1,9 +1,8 @@
-"""What arrived, in order, kept before it is shown.
+"""Keeps the messages of all streams, in order, before anybody can read them.
 
-One task writes: whatever came in while the last commit was on its way goes into the next one
-(group commit). An entry can be read once it is committed, never before, so what a caller was
-shown survives the death of the process. At most a second later it survives a power failure too;
-with `Retention.strict`, before it can be read.
+One task writes. All entries that arrive during one commit go into the next one (group commit). An
+entry can be read only after its commit, and therefore survives the death of the process. At most a
+second later it survives a power failure too; with `Retention.strict`, before it can be read.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ FILE_NAME = "journal.db"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long and how much is kept. Live streams are never removed."""
+    """How long and how many messages are kept. Live streams are never removed."""
 
     max_bytes: int = 1 * 2**30
-    """Of all messages on the disk; the streams that ended first go first, live ones stay."""
+    """Of all messages on the disk. The streams that ended first are removed first."""
     max_stream_bytes: int = 256 * 2**20
-    """Of one stream's messages on the disk; beyond it the oldest quarter of them goes."""
+    """Of one stream's messages on the disk; beyond it their oldest quarter is removed."""
     max_age_seconds: float = 30 * 86_400
     """Since a stream's end."""
     strict: bool = False
-    """Whether what is shown survives a power failure too, at the cost of a sync per commit."""
+    """Whether an entry survives a power failure before it can be read; costs a sync per commit."""
     orphaned: Mapping[str, object] = field(default_factory=dict)
     """Written into the record of a stream whose process died."""
 
@@ -58,7 +57,7 @@ class Page:
 
     entries: tuple[Entry, ...]
     cursor: int
-    """Where to read on: of the newest of these entries, or where the stream has come."""
+    """Where to read on: at the newest of these entries, or at the newest one of the stream."""
     last: int
     """The newest cursor there is."""
     ended: bool
@@ -95,11 +94,11 @@ class StreamLog:
         self.last = last
         """The newest cursor that is committed."""
         self.failure: JournalError | None = None
-        """Set when the journal could not keep an entry; nothing is taken after that."""
+        """Set when the journal could not write an entry; no entry is accepted after that."""
         self.oldest = oldest
         """The oldest cursor that is kept."""
         self.size = size
-        """Of what is kept, in bytes, without their rows."""
+        """Bytes of the messages that are kept, without their rows."""
         self._given = last
         self._pending: list[EntryRow] = []
         self._pending_size = 0
@@ -107,10 +106,10 @@ class StreamLog:
         self._failed = Notifier()
 
     def append(self, body: str | bytes, *, leg: int) -> int:
-        """Take a message as it came; gives its cursor. It can be read after the next commit.
+        """Append a message as it came, and return its cursor. The next commit makes it readable.
 
         Raises:
-            JournalError: The journal failed before; nothing more is taken.
+            JournalError: The journal failed before, and accepts no more.
         """
         if self.failure:
             raise self.failure
@@ -122,19 +121,19 @@ class StreamLog:
 
     @property
     def disk_bytes(self) -> int:
-        """What its messages take on the disk."""
+        """Disk space of its messages."""
         return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for the disk that `flush()` should be awaited first."""
+        """Whether so many bytes wait for the disk that the caller should await `flush()`."""
         return self._pending_size > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING_ROWS
 
     async def flush(self) -> None:
-        """Wait until all that was taken is committed.
+        """Wait until every appended entry is committed.
 
         Raises:
-            JournalError: It could not be kept.
+            JournalError: An entry could not be written.
         """
         goal = self._given
         while self.last < goal:
@@ -147,16 +146,16 @@ class StreamLog:
         await self._moved.wait()
 
     async def wait_for_failure(self) -> None:
-        """Wait until the journal cannot keep this stream any more."""
+        """Wait until the journal cannot write entries of this stream any more."""
         while not self.failure:
             await self._failed.wait()
 
     async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:
-        """Keep what is to be said of the stream; after `ended` nothing follows."""
+        """Write the status record of the stream; after `ended` nothing follows."""
         await self._journal.write_record(self, record, ended=ended)
 
     def take_batch(self) -> Batch | None:
-        """For the journal's writer: what waits to be committed, if anything does."""
+        """For the writer of the journal: the entries that wait for a commit."""
         if not self._pending:
             return None
         batch = Batch(self.no, self._pending, self._pending_size)
@@ -164,15 +163,15 @@ class StreamLog:
         return batch
 
     def mark_committed(self, batch: Batch) -> None:
-        """For the journal's writer: this is committed."""
+        """For the writer of the journal: these entries are committed."""
         self.last = batch.last
         self.size += batch.size
         self.notify_readers()
 
     def fail(self, error: JournalError) -> None:
-        """For the journal's writer: what waited is lost to the disk; say so to everybody.
+        """For the writer of the journal: the waiting entries could not be written.
 
-        So is what came meanwhile: kept alone it would leave a hole before it.
+        Entries that arrived meanwhile are dropped too: alone they would follow a gap.
         """
         self.failure = error
         self._pending, self._pending_size = [], 0
@@ -193,9 +192,9 @@ class Journal:
         self._retention = retention
         self._logs: dict[str, StreamLog] = {}
         self._failed: dict[str, JournalError] = {}
-        """Streams of this process whose end the disk did not take; the file thinks they live."""
+        """Streams whose final record failed to write; the database still lists them as live."""
         self._dead: set[str] = set()
-        """Owners that are gone; the file thinks that their streams live until it is tidied."""
+        """Owners whose process is dead; `clean_up` ends their streams in the database."""
         self._appended = Notifier()
         self._has_work = False
         self._committing = Lock()
@@ -210,7 +209,7 @@ class Journal:
         """Open the log of a new stream.
 
         Raises:
-            JournalError: The disk does not take it.
+            JournalError: The disk refuses it.
         """
         no = await self._run_write(
             partial(self._store.begin_stream, stream_id, self._owner.name, _record_to_json(record))
@@ -219,10 +218,10 @@ class Journal:
         return log
 
     async def adopt(self, stream_id: str) -> StreamLog:
-        """Go on with the log of a process that is gone.
+        """Continue the log of a process that is dead.
 
         Raises:
-            UnknownStreamError: It is not there.
+            UnknownStreamError: There is no such stream.
         """
         row = await self._run_write(partial(self._store.adopt_stream, stream_id, self._owner.name))
         if row is None:
@@ -233,7 +232,7 @@ class Journal:
         return log
 
     def release(self, log: StreamLog) -> None:
-        """Forget a log whose stream is over; it is read from the file from now on."""
+        """Release the log of a stream that is over; the database has all of it."""
         self._logs.pop(log.stream_id, None)
         if log.failure:
             self._failed[log.stream_id] = log.failure
@@ -252,23 +251,23 @@ class Journal:
             raise
 
     def wake(self) -> None:
-        """For a log: something waits to be committed."""
+        """For a log: an entry waits for a commit."""
         self._has_work = True
         self._appended.notify()
 
     # --- reading -------------------------------------------------------------------------------
 
     async def read_page(self, stream_id: str, after: int, *, limit: int, max_chars: int) -> Page:
-        """Entries after a cursor; reading consumes nothing, so the same cursor reads the same.
+        """Read entries after a cursor; the same cursor gives the same page again.
 
         Args:
-            limit: At most so many entries.
-            max_chars: At most so much text; at least one entry is always whole.
+            limit: The most entries of the page.
+            max_chars: The most text of the page; a single entry is never cut.
 
         Raises:
-            UnknownStreamError: Neither this nor an earlier process had it, or it fell off.
-            ExpiredCursorError: Entries after `after` were removed; names the oldest cursor left.
-            JournalError: What came after could not be kept, or is damaged.
+            UnknownStreamError: No process had this stream, or it was removed.
+            ExpiredCursorError: Entries after `after` were removed; names the oldest cursor.
+            JournalError: A later entry could not be written, or is damaged.
         """
         log = self._logs.get(stream_id)
         if log and after >= log.last:
@@ -297,15 +296,15 @@ class Journal:
             if log.last > after or log.failure:
                 return
             await log.wait_for_commit()
-        # another process writes it: no event of its can reach us
+        # another process writes it and cannot notify us
         while (row := await self.find_stream(stream_id)).last <= after and row.ended_at is None:  # noqa: ASYNC110
             await anyio.sleep(_FOREIGN_SECONDS)
 
     async def find_stream(self, stream_id: str) -> StreamRow:
-        """What the file knows of a stream.
+        """The row of a stream.
 
         Raises:
-            UnknownStreamError: It is not there.
+            UnknownStreamError: There is no such stream.
         """
         row = await self._run_read(partial(self._reader.find_stream, stream_id))
         if row is None:
@@ -314,7 +313,7 @@ class Journal:
         return known
 
     def process_writing(self, row: StreamRow) -> Process | None:
-        """The other process that writes a stream now; None where none does."""
+        """The other process that writes this stream now, if there is one."""
         is_elsewhere = row.ended_at is None and row.owner != self._owner.name
         return parse_owner(row.owner) if is_elsewhere else None
 
@@ -323,7 +322,7 @@ class Journal:
         return await self._with_known_ends(*await self._run_read(self._reader.list_streams))
 
     async def _with_known_ends(self, *rows: StreamRow) -> list[StreamRow]:
-        """Rows as the file has them; a stream whose end is not in it, as we know it."""
+        """The rows of the database, corrected where we know an end that it does not have."""
         owners = {row.owner for row in rows if row.ended_at is None} - self._dead
         if owners - {self._owner.name}:
             self._dead |= await self._run_read(partial(self._owner.find_dead, owners))
@@ -349,12 +348,12 @@ class Journal:
             while not self._has_work:
                 await self._appended.wait()
             self._has_work = False
-            with anyio.CancelScope(shield=True):  # what was taken is committed, come what may
+            with anyio.CancelScope(shield=True):  # what was appended is committed
                 await self.commit()
 
     async def commit(self) -> None:
-        """Write down everything taken so far, of all streams."""
-        async with self._committing:  # what one could not keep, no later one may follow
+        """Commit every appended entry, of all streams."""
+        async with self._committing:  # after a failed commit no later one of that log may succeed
             await self._commit()
 
     async def _commit(self) -> None:
@@ -364,7 +363,7 @@ class Journal:
         try:
             await self._append([batch for _, batch in taken])
         except JournalError:
-            for log, batch in taken:  # each on its own: what one cannot keep harms no other
+            for log, batch in taken:  # each on its own: the failure of one log harms no other
                 await self._append_alone(log, batch)
         else:
             for log, batch in taken:
@@ -391,7 +390,7 @@ class Journal:
         await self._trim(log)
 
     async def sync_forever(self) -> None:
-        """Soon after a commit, see to it that the disk has it."""
+        """Sync the disk soon after each commit."""
         while True:
             while not self._has_unsynced:
                 await self._committed.wait()
@@ -399,7 +398,7 @@ class Journal:
             await self.sync()
 
     async def sync(self) -> None:
-        """Wait until the disk has all that was committed; where it fails, every stream does."""
+        """Wait until the disk has every commit; a failure is the failure of every stream."""
         self._has_unsynced = False
         try:
             await to_thread.run_sync(self._store.sync, limiter=self._syncing)
@@ -408,7 +407,7 @@ class Journal:
                 log.fail(exc)
 
     async def _trim(self, log: StreamLog) -> None:
-        """Keep a stream within its bound."""
+        """Remove the oldest entries of a stream that exceeds its bound."""
         while log.disk_bytes > self._retention.max_stream_bytes and log.oldest <= log.last:
             oldest = log.oldest + max(1, (log.last - log.oldest) // 4)
             try:
@@ -428,11 +427,11 @@ class Journal:
 
     @property
     def is_read_only(self) -> bool:
-        """Whether what is kept can be read, and no stream begin."""
+        """Whether kept entries can be read and no stream can begin."""
         return self._store.is_read_only
 
     async def clean_up(self) -> None:
-        """Mark the streams of dead processes as over; let go of what is too old or too much."""
+        """End the streams of dead processes, and remove what retention does not keep."""
         if not self.is_read_only:
             await self._run_write(self._clean_up)
 
@@ -449,12 +448,12 @@ def _expired_streams(rows: Sequence[StreamRow], retention: Retention, now: float
     """Numbers of the ended streams that are too old, or over the total, oldest first."""
     ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
     kept = sum(row.disk_bytes for row in rows)
-    gone = []
+    expired = []
     for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
         if now - ended_at > retention.max_age_seconds or kept > retention.max_bytes:
-            gone.append(row.no)
+            expired.append(row.no)
             kept -= row.disk_bytes
-    return gone
+    return expired
 
 
 def _as_journal_error(exc: Exception) -> JournalError:
@@ -473,13 +472,13 @@ async def _close(opened: Store | Owner) -> None:
 
 
 def _record_to_json(record: Mapping[str, object]) -> str:
-    """A record for the disk; it is ours, so no secret may stand in it."""
+    """A record for the disk, without secrets: we wrote its texts."""
     return redact(json.dumps(record))
 
 
 @asynccontextmanager
 async def open_journal(folder: Path, retention: Retention | None = None) -> AsyncIterator[Journal]:
-    """The journal in `folder`; what was taken is committed before it closes.
+    """Open the journal in `folder`; it commits every appended entry before it closes.
 
     Raises:
         JournalError: The folder cannot be used.

@@ -1,8 +1,8 @@
-"""Which process owns a stream, and whether it still lives.
+"""Tells which process owns a stream, and whether that process is alive.
 
-Each process holds a lock on a file of its own for as long as it runs; the system lets go of the
-lock when the process dies, however it dies. So a stream whose owner's lock can be taken was left
-behind. The locks are SQLite's, which are the same on every platform; the files stay empty.
+Each process holds a lock on a file of its own while it runs. The system releases the lock when the
+process dies, however it dies. A stream is orphaned where the lock of its owner can be acquired.
+The locks are those of SQLite, which work alike on every platform; the files stay empty.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ih_mcp.errors import JournalError
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that owns streams, as its name tells it."""
+    """A process that owns streams, as far as its name identifies it."""
 
     pid: int | None = None
-    """None where an older version of ours named it."""
+    """None where an older version of ih-mcp wrote the name."""
     host: str = ""
     """The computer or container it runs on."""
 
@@ -35,7 +35,7 @@ class Process:
 
 
 def parse_owner(owner: str) -> Process:
-    """Which process an owner is."""
+    """Parse the name of an owner."""
     found = _NAME.fullmatch(owner)
     return Process(int(found[1]), found[2]) if found else Process()
 
@@ -45,17 +45,17 @@ _MAX_HOST_CHARS = 63  # docs: RFC 1035, of one label
 
 
 class Owner:
-    """This process, as the journal knows it. `close()` when the process is done."""
+    """This process as an owner of streams. Call `close()` when the process ends."""
 
     def __init__(self, folder: Path, *, is_read_only: bool = False) -> None:
-        """Take the lock of this process.
+        """Acquire the lock of this process.
 
         Args:
-            folder: Of the locks of all processes.
-            is_read_only: Whether nothing can be written there: this process owns nothing then.
+            folder: Holds the locks of all processes.
+            is_read_only: Whether the folder cannot be written; this process then owns no stream.
 
         Raises:
-            JournalError: The folder does not take a file, as on a full disk.
+            JournalError: The lock cannot be created, as on a full disk.
         """
         self._folder = folder
         self._is_read_only = is_read_only
@@ -84,7 +84,7 @@ class Owner:
         _remove_file(self._path(self.name))
 
     def find_dead(self, names: Iterable[str]) -> set[str]:
-        """Those of `names` whose process is gone."""
+        """Return those of `names` whose process is dead."""
         return {name for name in set(names) - {self.name} if self._is_dead(name)}
 
     def _is_dead(self, name: str) -> bool:
@@ -94,9 +94,9 @@ class Owner:
         try:
             with closing(_open_lock(path, is_read_only=self._is_read_only)) as lock:
                 _hold_lock(lock, shared=self._is_read_only)
-        except sqlite3.OperationalError:  # it is held, or not ours to look at
+        except sqlite3.OperationalError:  # another process holds it, or we may not open it
             return False
-        except sqlite3.DatabaseError:  # damaged: who holds a lock is told before what is in it
+        except sqlite3.DatabaseError:  # damaged, and not locked: a lock is reported first
             pass
         _remove_file(path)
         return True
@@ -106,7 +106,7 @@ class Owner:
 
 
 def _remove_file(path: Path) -> None:
-    """As far as it goes: Windows keeps a file another process is looking at."""
+    """Remove a file if possible: Windows keeps a file that another process has open."""
     with suppress(OSError):
         path.unlink()
 
@@ -119,10 +119,10 @@ def _open_lock(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
 
 
 def _hold_lock(connection: sqlite3.Connection, *, shared: bool = False) -> None:
-    """Take the file's lock until the connection closes, or fail at once.
+    """Acquire the file's lock until the connection closes, or fail at once.
 
     Args:
-        shared: Only beside others that share it, as can be asked of a file that is only read.
+        shared: Whether to share the lock with other readers, where the file is only read.
     """
     if shared:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -7,8 +7,8 @@ Durability: WAL with `synchronous=NORMAL`. A committed row survives the death of
 (`kill -9` included). A power failure may take what was committed since the last `sync`, never a
 part in the middle; where `strict` is asked for, each commit is on the disk before it returns.
 
-SQLite has no checksums of its own beyond the WAL: each entry has one, and entries have to be
-dense, so that a damaged file is told and never read as if it were whole.
+SQLite has no checksums of its own beyond the WAL. Here each entry has one, and cursors have no
+gaps; a damaged file is reported instead of read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS streams(
     last INTEGER NOT NULL DEFAULT 0,    -- newest cursor
     oldest INTEGER NOT NULL DEFAULT 1,  -- oldest cursor still kept
     size INTEGER NOT NULL DEFAULT 0,    -- of its messages, in bytes; once in characters
-    record TEXT NOT NULL            -- JSON: what the owner last said of it
+    record TEXT NOT NULL            -- JSON: the newest status record
 );
 CREATE TABLE IF NOT EXISTS entries(
     place INTEGER PRIMARY KEY,      -- no << 32 | cursor
@@ -72,18 +72,18 @@ class Entry(NamedTuple):
 
 
 EntryRow = tuple[int, int, int, str | bytes]
-"""An `Entry` on its way to the disk, its place for its cursor: the cheapest thing there is."""
+"""An `Entry` on its way to the disk, with its place instead of its cursor; cheaper than a class."""
 
 
 def count_body_bytes(body: str | bytes) -> int:
-    """What a message takes in the file, without its row."""
+    """Bytes of a message in the file, without its row."""
     if isinstance(body, bytes) or body.isascii():  # known without a look at it
         return len(body)
-    return len(body.encode(errors="surrogatepass"))  # what cannot be written fails there
+    return len(body.encode(errors="surrogatepass"))  # an unwritable text fails at the write
 
 
 def estimate_disk_bytes(size: int, rows: int) -> int:
-    """What messages of `size` bytes take on the disk: an empty one takes a row, too."""
+    """Disk space of messages of `size` bytes; each takes a row as well."""
     return size + _ROW_BYTES * rows
 
 
@@ -104,7 +104,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """A stream as the file knows it."""
+    """A stream as the database has it."""
 
     no: int
     id: str
@@ -119,7 +119,7 @@ class StreamRow:
 
     @property
     def disk_bytes(self) -> int:
-        """What its messages take on the disk."""
+        """Disk space of its messages."""
         return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
 
 
@@ -143,13 +143,13 @@ class Store:
         """
         self.path = path
         self.is_read_only = False
-        """Whether what is kept can be read, and nothing be written."""
+        """Whether the file can be read and not written."""
         with self._translating_errors("open"), ExitStack() as undo:
             self.is_read_only = is_read_only_journal(path)
             if not self.is_read_only:
                 make_private(path)
             self._db = self._connect()
-            undo.callback(self.close)  # who is told to move the file away can do so at once
+            undo.callback(self.close)  # the error may ask the user to move the file
             if self.is_read_only:
                 self._check_readable()
             else:
@@ -171,10 +171,10 @@ class Store:
         )
 
     def _check_readable(self) -> None:
-        """See whether a file that cannot be written can be read.
+        """Check that a file that cannot be written can be read.
 
-        SQLite wants a WAL beside it, and makes one where it can; without one nobody writes, and
-        what is in the file is all there is.
+        SQLite needs a WAL beside it, and creates one where it can. Without a WAL no process writes,
+        and the file is complete.
         """
         try:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -214,7 +214,7 @@ class Store:
     # --- writing -------------------------------------------------------------------------------
 
     def begin_stream(self, stream_id: str, owner: str, record: str) -> int:
-        """Write down a new stream; gives its number."""
+        """Insert a new stream, and return its number."""
         with self._translating_errors("write"):
             cursor = self._db.execute(
                 "INSERT INTO streams(id, owner, created_at, record) VALUES (?,?,?,?)",
@@ -240,12 +240,12 @@ class Store:
                 )
 
     def sync(self) -> None:
-        """Wait until all that was committed so far is on the disk.
+        """Wait until every commit is on the disk.
 
-        May run beside a call of another thread.
+        Another thread may call the store meanwhile.
 
         Raises:
-            JournalError: The disk failed, or the file is not there any more.
+            JournalError: The disk failed, or the file was removed.
         """
         with self._translating_errors("write"):
             if file_identity(self.path) != self._identity:
@@ -254,7 +254,7 @@ class Store:
                 sync_file(Path(f"{self.path}-wal"))
 
     def write_record(self, no: int, record: str, *, ended: bool) -> None:
-        """Replace what is said of a stream; `ended` also notes the time of its end, once."""
+        """Replace the record of a stream; `ended` also sets the time of its end, once."""
         with self._translating_errors("write"):
             self._db.execute(
                 "UPDATE streams SET record=?, ended_at=coalesce(ended_at, ?) "
@@ -263,7 +263,7 @@ class Store:
             )
 
     def adopt_stream(self, stream_id: str, owner: str) -> StreamRow | None:
-        """Take over a stream that its owner left behind; it lives again."""
+        """Give an orphaned stream a new owner; it is live again."""
         with self._translating_errors("write"):
             self._db.execute(
                 "UPDATE streams SET owner=?, ended_at=NULL WHERE id=?", (owner, stream_id)
@@ -271,7 +271,7 @@ class Store:
         return self.find_stream(stream_id)
 
     def remove_streams(self, numbers: Iterable[int]) -> None:
-        """Forget streams and their entries."""
+        """Remove streams and their entries."""
         with self._translating_errors("write"), self._transaction():
             for no in numbers:
                 self._db.execute(
@@ -281,7 +281,7 @@ class Store:
                 self._db.execute("DELETE FROM streams WHERE no=?", (no,))
 
     def trim_stream(self, no: int, below: int) -> int:
-        """Forget the entries of a stream before cursor `below`; gives the bytes of them."""
+        """Remove the entries of a stream before cursor `below`, and return their bytes."""
         range_ = (no << 32, (no << 32 | below) - 1)
         with self._translating_errors("write"), self._transaction():
             (size,) = self._db.execute(
@@ -310,7 +310,7 @@ class Store:
     def read_page(
         self, stream_id: str, after: int, *, limit: int, max_chars: int
     ) -> tuple[StreamRow, list[Entry]] | None:
-        """A stream, and its entries after a cursor in order; None where there is no such stream.
+        """Read a stream and its entries after a cursor, in order; None if it is unknown.
 
         At most `limit` entries and `max_chars` characters, but at least one entry. A page ends
         before a damaged entry.
@@ -359,7 +359,7 @@ class Store:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        """Several reads of one and the same state; another connection may write meanwhile."""
+        """Read one state several times, while another connection may write."""
         self._db.execute("BEGIN")
         try:
             yield
@@ -380,7 +380,7 @@ class Store:
 
     @contextmanager
     def _translating_errors(self, verb: str) -> Iterator[None]:
-        """Make the database's errors ours, in one place."""
+        """Translate the errors of the database into ours."""
         try:
             yield
         except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as exc:

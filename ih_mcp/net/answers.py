@@ -1,7 +1,7 @@
-"""What an HTTP answer means that is not what was asked for, whichever library it came through.
+"""Turns an HTTP answer that is not the expected one into an error, whichever library gave it.
 
-Not every answer is the service's: a network that wants a sign-in, a proxy or a firewall answers
-in its place, and what helps is then something else.
+Not every answer comes from the service: a network that wants a sign-in, a proxy or a firewall may
+answer instead, and then something else helps.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _SIGN_IN = (
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP answer: what both libraries give of it."""
+    """An HTTP answer, as far as both libraries give it."""
 
     status: int
     headers: Mapping[str, str]
-    """Names in lower case; what came several times is joined by commas."""
+    """Names in lower case; the values of a repeated name are joined by commas."""
     body: bytes
 
     @classmethod
     def from_headers(
         cls, status: int, headers: Iterable[tuple[str, str]], body: bytes
     ) -> HttpAnswer:
-        """An answer with headers as they came."""
+        """Make an answer of headers as they came."""
         joined: dict[str, str] = {}
         for name, value in headers:
             key = name.lower()
@@ -44,22 +44,22 @@ class HttpAnswer:
 
     @property
     def is_page(self) -> bool:
-        """Whether it is for a browser; the service answers with JSON."""
+        """Whether it is a page for a browser; the service answers with JSON."""
         kind = self.headers.get("content-type", "").lower()
         return "html" in kind or self.body.lstrip()[:1] == b"<"
 
 
 def host_of(url: str) -> str:
-    """The name an address has for people."""
+    """The host of an address, for a text."""
     return urlsplit(url).hostname or "the endpoint"
 
 
 def error_of_answer(asked: str, url: str, answer: HttpAnswer) -> IhMcpError:
-    """Why an answer is not what was asked for.
+    """The error that an unexpected answer means.
 
     Args:
         asked: What the service refused, as a fragment: `the connection`, `POST /v1/auth`.
-        url: What was asked.
+        url: The address that was asked.
     """
     if answer.status < 300 or answer.status == 511:  # RFC 6585: the network wants a sign-in
         return _other_host_error(url, answer)

@@ -1,4 +1,4 @@
-"""Serve an ASGI application on a port, in the caller's event loop, until the block ends."""
+"""Serves an ASGI application on a port, in the event loop of the caller, until a block ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_CONNECTIONS = 512  # chosen: WebSockets are counted
 
 @contextmanager
 def open_listener(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket: from here on connections wait, even before the server looks.
+    """Open a listening socket; connections wait in it until the server accepts them.
 
     Raises:
         OSError: The port is taken, or there is no such address.
@@ -40,7 +40,7 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def address_option() -> int:
-    """How the port is claimed: for this process alone.
+    """The socket option that claims a port for this process alone.
 
     With `SO_REUSEADDR` a POSIX system gives a port again whose last connections still close;
     Windows would let any other process listen on the very same port.
@@ -60,7 +60,7 @@ def url_of(listener: socket.socket) -> str:
 async def serve_app(
     app: ASGIApp, listener: socket.socket, *, max_message_bytes: int, **settings: object
 ) -> AsyncIterator[None]:
-    """Answer requests while this is open; connections still open at the end are cut off.
+    """Answer requests while this block is open; its end cuts off open connections.
 
     Args:
         max_message_bytes: Of one WebSocket message; a larger one ends its connection.
@@ -96,11 +96,11 @@ async def _serve_until_stopped(server: _Server, listener: socket.socket) -> None
 
 
 class _BoundedHttp(H11Protocol):
-    """Closes connections that clients hold and do not use.
+    """Drops clients that hold a connection without using it.
 
-    Such are half heads, bodies that trickle or go on after their answer, and answers that nobody
-    reads. They are closed after two checks without progress; where there are too many connections,
-    the oldest of them is closed at once. Calls that the application works on stay open.
+    Such clients send half a head or a slow body, go on with a body after its answer, or do not read
+    their answer. They are dropped after two checks without progress; with too many connections the
+    oldest of them is dropped at once. Calls that the application works on stay.
     """
 
     def __init__(self, **given: object) -> None:
@@ -140,7 +140,7 @@ class _BoundedHttp(H11Protocol):
             self._next_check = self.loop.call_later(_CHECK_SECONDS, self._check_progress)
 
     def waits_for(self) -> tuple[object, ...] | None:
-        """What the client has to do next, the same while it does nothing; None: it is our turn."""
+        """What the client has to do next, equal while it does nothing; None in our turn."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
             return "answer", self._drains, unsent
@@ -156,7 +156,7 @@ class _BoundedHttp(H11Protocol):
 
     def drop(self) -> None:
         """End the connection at once."""
-        self.connections.discard(self)  # not counted from here on; `connection_lost` comes later
+        self.connections.discard(self)  # it does not count any more; `connection_lost` comes later
         self._next_check.cancel()
         self.transport.abort()
 
@@ -170,7 +170,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """The process's signals are not this server's."""
+        """Leave the signals of the process alone."""
         yield
 
     async def main_loop(self) -> None:

@@ -131,7 +131,7 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
-# --- what a variable says ------------------------------------------------------------------------
+# --- values of variables --------------------------------------------------------------------------
 
 
 def _parse_proxy(value: str, kind: str) -> Proxy:

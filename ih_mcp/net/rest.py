@@ -32,7 +32,7 @@ MAX_ANSWER_BYTES = 32 * 2**20  # chosen: half an hour of windows has about one
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that is no refusal."""
+    """An answer of the service that is not a refusal."""
 
     status: int
     body: bytes
@@ -240,5 +240,5 @@ def _make_client(route: Route) -> httpx2.AsyncClient:
         proxy=httpx2.Proxy(proxy.url, ssl_context=route.tls if route.has_tls_to_proxy else None)
         if proxy
         else None,
-        verify=route.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # it trusts nobody
+        verify=route.tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # it trusts no certificate
     )

@@ -39,7 +39,7 @@ _CLOSES: Mapping[int, RetryPolicy] = {1011: RetryPolicy(max_attempts=2), 1013: _
 
 
 def find_policy(failure: IhMcpError) -> RetryPolicy | None:
-    """How a failure of a session is answered; None where another try cannot help."""
+    """The policy for a failure of a session; None where another attempt cannot help."""
     match failure:
         case ServiceError():
             return _policy_of_refusal(failure)
@@ -63,26 +63,26 @@ def _policy_of_refusal(failure: ServiceError) -> RetryPolicy | None:
     usual_wait = _DEFAULT_WAIT_SECONDS if said.retry is Retry.AFTER_WAIT else 0.0
     wait = facts.get("retry_after_s", usual_wait)
     if not isinstance(wait, int | float) or wait > MAX_WAIT_SECONDS:
-        return None  # too long to sit and wait for
+        return None  # too long to wait for
     max_outage_seconds = DEFAULT_POLICY.max_outage_seconds + wait
     return replace(DEFAULT_POLICY, min_seconds=float(wait), max_outage_seconds=max_outage_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryAttempt:
-    """Another try."""
+    """The next attempt to open a session."""
 
     seconds: float
     """From now on."""
     number: int
-    """Of the try, from 1."""
+    """Which attempt it is, from 1."""
     max_attempts: int
-    """How many there will be at most."""
+    """The most attempts of this outage."""
     waits_for_media: bool = False
 
 
 class RetryBudget:
-    """The budget of one stream.
+    """The budget of attempts of one stream.
 
     Args:
         chance: Gives a number from 0 to 1 each time.
@@ -102,7 +102,7 @@ class RetryBudget:
         return len(self._sessions_opened) >= self._per_hour
 
     def next_attempt(self, failure: IhMcpError, *, now: float) -> RetryAttempt | None:
-        """What to do after a failure; None means give up.
+        """The next attempt after a failure; None means that the stream gives up.
 
         Args:
             now: Monotonic, in seconds.
@@ -145,5 +145,5 @@ class RetryBudget:
             self._sessions_opened.popleft()
 
     def reset(self) -> None:
-        """A session proved good: the next failure is the first of a new outage."""
+        """Begin a new outage with the next failure, because a session proved good."""
         self._number, self._outage_began = 0, None

@@ -1,4 +1,4 @@
-"""How an address is reached: through which proxy, and whose certificates are believed.
+"""Finds how an address is reached: through which proxy, and which certificates are trusted.
 
 All that the environment has to say of it is read and checked here, before a library sees it, so
 that streams, calls and the set-up check go the same way and fail with the same sentence.
@@ -88,7 +88,7 @@ class Route:
         )
 
     def failed_at_proxy(self, said: str) -> IhMcpError:
-        """A proxy that said no in another way, or that is none; `said` is the library's text."""
+        """The error for a proxy that failed in another way; `said` is the text of the library."""
         for sign, status in _SOCKS_SAYS:
             if re.search(sign, said, re.IGNORECASE):
                 return self.refused_by_proxy(status, said)
@@ -108,7 +108,7 @@ class Route:
 
     @property
     def through(self) -> str:
-        """What to say of the proxy after the name of the address, if there is one."""
+        """The proxy as a part of a text, after the address; empty without a proxy."""
         return f" through {self.proxy}" if self.proxy else ""
 
     @property
@@ -144,7 +144,7 @@ def _find(url: str) -> Route:
 
 
 def _trusted() -> ssl.SSLContext:
-    """Whose certificates are believed: the system's, or those of `SSL_CERT_FILE` or `_DIR`."""
+    """The trusted certificates: those of the system, or of `SSL_CERT_FILE` or `SSL_CERT_DIR`."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log:

@@ -15,7 +15,7 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
 
     Args:
         code: The other end's close code; None where the connection was lost without one.
-        reason: The other end's words, or what the system said of the loss.
+        reason: The reason that the other end gave, or the error of the system.
         by_us: Whether we closed first.
         loss: How it was lost, where there is no code.
     """

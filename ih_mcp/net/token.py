@@ -1,4 +1,4 @@
-"""The credential of a call: fixed, or minted from a key pair, kept, and renewed in time."""
+"""The credential of a call: a fixed one, or a token that is minted, cached and renewed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ RENEW_SECONDS = 30.0  # sdk 1.3.4: so long before it expires
 
 
 class Credential(Protocol):
-    """Gives the bearer of the next call."""
+    """Provides the bearer of the next call."""
 
     async def bearer(self) -> str:
         """The credential itself.
 
         Raises:
-            ServiceError: It could not be minted: the pair was refused.
-            TransportError: Nobody answered.
+            ServiceError: The service refused the key pair.
+            TransportError: The service did not answer.
             RemoteProtocolError: The answer holds no token that can be sent.
         """
 
 
 class FixedCredential:
-    """An API key, or a token somebody else minted."""
+    """An API key, or a token that somebody else minted."""
 
     def __init__(self, bearer: str) -> None:
         register(bearer)
@@ -41,7 +41,7 @@ class FixedCredential:
 
 
 class MintedCredential:
-    """Access tokens from a legacy key pair; concurrent callers share one mint."""
+    """Mints access tokens from a legacy key pair; concurrent callers share one request."""
 
     def __init__(
         self,
