@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from .container_types import MAX_TRACKS, bad_container, too_many_tracks
+from .mp4_fields import read_clock, read_edit_entries
 
 
 @dataclass(slots=True)
@@ -74,8 +75,10 @@ def film_of(moov: bytes) -> Movie:
     film = Movie()
     for kind, start, end in children(moov, 8, len(moov)):
         if kind == b"mvhd":
-            film.timescale, duration = _film_header(moov, start, film)
-            film.seconds = 0.0 if duration in _UNKNOWN else duration / film.timescale
+            clock = read_clock(moov, start)
+            film.timescale = clock.timescale or 1
+            film.lengths.append((clock.duration_offset, clock.width, film.timescale))
+            film.seconds = 0.0 if clock.duration in _UNKNOWN else clock.duration / film.timescale
         elif kind == b"trak":
             _track(moov, start, end, film)
     for kind, start, end in children(moov, 8, len(moov)):
@@ -90,21 +93,6 @@ def film_of(moov: bytes) -> Movie:
 _UNKNOWN = frozenset({(1 << 32) - 1, (1 << 64) - 1})
 
 
-def _film_header(moov: bytes, start: int, film: Movie) -> tuple[int, int]:
-    """Timescale and duration of `mvhd`; notes where the duration stands."""
-    at = start + (20 if moov[start] else 12)
-    width = 8 if moov[start] else 4
-    timescale = int.from_bytes(moov[at : at + 4], "big") or 1
-    film.lengths.append((at + 4, width, timescale))
-    return timescale, int.from_bytes(moov[at + 4 : at + 4 + width], "big")
-
-
-def _timescale(moov: bytes, start: int) -> int:
-    """Of a `mdhd`. Its duration stays 0: fragments tell how long a track is."""
-    at = start + (20 if moov[start] else 12)
-    return int.from_bytes(moov[at : at + 4], "big") or 1
-
-
 def _track(moov: bytes, start: int, end: int, film: Movie) -> None:
     track, number = Mp4Track(), 0
     edits: list[tuple[int, int]] = []
@@ -116,7 +104,8 @@ def _track(moov: bytes, start: int, end: int, film: Movie) -> None:
             elif kind == b"tkhd":
                 number = _track_header(moov, at, film)
             elif kind == b"mdhd":
-                track.timescale = _timescale(moov, at)
+                # Its duration stays 0: fragments tell how long a track is.
+                track.timescale = read_clock(moov, at).timescale or 1
             elif kind == b"hdlr":
                 track.kind = moov[at + 8 : at + 12]
             elif kind == b"elst":
@@ -135,17 +124,14 @@ def _track_header(moov: bytes, at: int, film: Movie) -> int:
 
 
 def _edit_list(moov: bytes, at: int, end: int, number: int, track: Mp4Track, film: Movie) -> None:
-    entry = struct.Struct(">Qqi" if moov[at] else ">Iii")
-    (entries,) = struct.unpack_from(">I", moov, at + 4)
-    for offset in range(at + 8, min(at + 8 + entries * entry.size, end), entry.size):
-        duration, media_time, _ = entry.unpack_from(moov, offset)
-        width = 8 if moov[at] else 4
-        if media_time == -1:
-            track.delay_seconds += duration / film.timescale
-            film.edits.append(Edit(number, offset, width, is_empty=True))
+    for entry in read_edit_entries(moov, at, end):
+        is_empty = entry.media_time == -1
+        if is_empty:
+            track.delay_seconds += entry.duration / film.timescale
         else:
-            track.skipped = media_time
-            film.edits.append(Edit(number, offset + width, width, is_empty=False))
+            track.skipped = entry.media_time
+        place = entry.offset if is_empty else entry.offset + entry.width
+        film.edits.append(Edit(number, place, entry.width, is_empty=is_empty))
 
 
 def _defaults(moov: bytes, start: int, end: int, film: Movie) -> None:

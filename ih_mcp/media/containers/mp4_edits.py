@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from .mp4_fields import LONG_HEADER_BYTES, read_box_header, read_clock, read_edit_entries
+
 _ENTERED = {b"": {b"moov"}, b"moov": {b"trak"}, b"trak": {b"mdia", b"edts"}}
 _TELLING = {b"moov": {b"mvhd", b"mvex"}, b"mdia": {b"mdhd", b"hdlr"}, b"edts": {b"elst"}}
 _KINDS = {b"vide": "video", b"soun": "audio"}
@@ -73,7 +75,7 @@ def _tracks(file: BinaryIO) -> tuple[list[_Track], int]:
             if kind == b"trak":
                 tracks.append(_Track())
             elif kind == b"mvhd":
-                timescale, _ = _clock(box)
+                timescale = read_clock(box).timescale
             elif kind == b"mvex":
                 return [], 0  # fragments come later; ffmpeg hides nothing in those
             elif tracks:
@@ -96,20 +98,12 @@ def _take(track: _Track, kind: bytes, box: bytes) -> None:
     if kind == b"hdlr":
         track.kind = track.kind or _KINDS.get(box[8:12], "")
     elif kind == b"mdhd":
-        track.timescale, track.duration = _clock(box)
+        clock = read_clock(box)
+        track.timescale, track.duration = clock.timescale, clock.duration
     elif kind == b"elst":
-        entry = struct.Struct(">Qqi" if box[0] else ">Iii")
-        (count,) = struct.unpack_from(">I", box, 4)
-        whole = box[8 : 8 + min(count, len(box) // entry.size) * entry.size]
-        entries = [*entry.iter_unpack(whole)]
-        track.edits = [(told[0], told[1]) for told in entries if told[1] >= 0]
-        track.delay = sum(told[0] for told in entries if told[1] < 0)
-
-
-def _clock(box: bytes) -> tuple[int, int]:
-    """Timescale and duration of a `mvhd` or `mdhd`."""
-    timescale, duration = struct.unpack_from(">IQ" if box[0] else ">II", box, 20 if box[0] else 12)
-    return int(timescale), int(duration)
+        entries = [*read_edit_entries(box, 0, len(box))]
+        track.edits = [(e.duration, e.media_time) for e in entries if e.media_time >= 0]
+        track.delay = sum(e.duration for e in entries if e.media_time < 0)
 
 
 def boxes(
@@ -135,7 +129,11 @@ def boxes(
             return
         parent, at, end = inside.pop()
         file.seek(at)
-        content, kind, over = _header(file.read(16), at, end)
+        header = read_box_header(file.read(LONG_HEADER_BYTES))
+        if header is None:
+            return  # the file was cut off there
+        kind, content = header.kind, at + header.header_bytes
+        over = end if header.size is None else max(content, min(at + header.size, end))
         inside.append((parent, over, end))
         if kind in telling.get(parent, ()):
             file.seek(content)
@@ -144,14 +142,3 @@ def boxes(
             inside.append((kind, content + _VERSION_BYTES.get(kind, 0), over))
             if kind == b"trak":
                 yield kind, b""
-
-
-def _header(header: bytes, at: int, end: int) -> tuple[int, bytes, int]:
-    """Where the content of a box begins, its kind, and where it ends."""
-    size, kind = struct.unpack_from(">I4s", header)
-    content = at + 8
-    if size == 1:
-        (size,) = struct.unpack_from(">Q", header, 8)
-        content += 8
-    over = end if size == 0 else at + size
-    return content, kind, max(content, min(over, end))

@@ -18,6 +18,7 @@ from .container_types import (
 )
 from .incremental_reader import IncrementalReader
 from .mp4_boxes import Movie, film_of
+from .mp4_fields import LONG_HEADER_BYTES, SHORT_HEADER_BYTES, read_box_header
 from .mp4_samples import SampleRun, atom_of, runs_of, shown
 
 _KEPT = frozenset({b"ftyp", b"moov", b"moof"})
@@ -125,17 +126,12 @@ class Mp4Reader:
 
     def _box_header(self) -> tuple[bytes, int] | None:
         """Kind and size of the next box; None until they can be told."""
-        length = 8
-        if not self._pieces.has(length):
+        known = LONG_HEADER_BYTES if self._pieces.has(LONG_HEADER_BYTES) else SHORT_HEADER_BYTES
+        header = read_box_header(self._pieces.peek(0, known)) if self._pieces.has(known) else None
+        if header is None:
             return None
-        size, kind = struct.unpack(">I4s", self._pieces.peek(0, length))
-        if size == 1:
-            length = 16
-            if not self._pieces.has(length):
-                return None
-            (size,) = struct.unpack(">Q", self._pieces.peek(8, length))
-        elif size == 0:  # to the end of the stream
-            size = sys.maxsize
+        kind, length = header.kind, header.header_bytes
+        size = sys.maxsize if header.size is None else header.size
         if not kind.isalnum():
             raise bad_container(f"byte {self._pieces.position} of the MP4 stream is no box")
         if size < length or (kind not in _MAY_BE_LARGE and size > _MAX_KEPT_BYTES):
