@@ -312,7 +312,7 @@ class Runtime:
         except UnicodeDecodeError:
             raise RemoteProtocolError(
                 "a token answer that is not UTF-8",
-                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
+                help="This is not an answer of this API. Check IH_MCP_ENDPOINT.",
             ) from None
 
     # --- made on first use ---------------------------------------------------------------------

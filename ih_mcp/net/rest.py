@@ -114,7 +114,7 @@ class Rest:
                 f"{host_of(url)} answered {method} {path} with more than "
                 f"{MAX_ANSWER_BYTES >> 20} MiB",
                 code="message_too_big",
-                help="That is no answer of this API. Check IH_MCP_ENDPOINT.",
+                help="This is not an answer of this API. Check IH_MCP_ENDPOINT.",
             )
         answer = HttpAnswer.from_headers(response.status_code, response.headers.multi_items(), body)
         if response.is_success and not answer.is_page:

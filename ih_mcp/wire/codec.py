@@ -34,9 +34,9 @@ from .messages import (
 
 Fields = Mapping[str, object]
 MAX_READ_CHARS = 256 * 2**10
-"""A longer message is not read: the whole process waits while JSON is parsed.
+"""A longer message is not decoded, because the whole process waits while JSON is parsed.
 
-What the API documents stays far below: an hour of quality periods takes some 100,000 characters.
+Documented messages stay far below: an hour of quality periods takes some 100,000 characters.
 """
 MAX_READ_CONTAINERS = 20_000
 """Nor is one with more lists and objects, which cost more than all else in a message."""
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 def decode_server(text: str, dialect: Dialect) -> ServerMessage:
-    """What a text frame of the server means.
+    """Decode a text frame of the server.
 
     Fields that are missing or of another kind than documented read as "not said"; an unknown
     type is a `Reading`.
@@ -84,7 +84,7 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
 def encode_server(
     message: ServerMessage, dialect: Dialect, *, correlation_id: str, timestamp: str
 ) -> str:
-    """The text frame that says `message`.
+    """Encode `message` as a text frame.
 
     Args:
         timestamp: ISO 8601, UTC, with microseconds and `Z`; used by envelopes only.
@@ -103,7 +103,7 @@ def encode_server(
 
 
 def encode_client(message: ClientMessage) -> str:
-    """The text frame that says `message`: config goes bare, without `type` (docs, sdk 1.3.4)."""
+    """Encode `message` as a text frame; a config goes bare, without `type` (docs, sdk 1.3.4)."""
     match message:
         case Close():
             return '{"type":"session.close"}'
@@ -114,7 +114,7 @@ def encode_client(message: ClientMessage) -> str:
 
 
 def decode_client(text: str, dialect: Dialect) -> ClientMessage:
-    """What a text frame of a client means.
+    """Decode a text frame of a client.
 
     Raises:
         RemoteProtocolError: Broken JSON (`code="ih4006"`), or a shape the protocol does not know

@@ -1,6 +1,6 @@
-"""One row per version of the streaming endpoint: where it is, how it speaks, what it allows.
+"""One row per API version of the streaming endpoint: its address, its messages, its limits.
 
-What differs between versions stands here and nowhere else. A new version is a new row.
+Whatever differs between versions stands here and nowhere else. A new version is a new row.
 
 Sources of facts, as everywhere in this package: **docs** (a page of the vendor's
 documentation), **sdk** (the vendor's Python SDK, version), **skill** (the vendor's published
@@ -21,7 +21,7 @@ from .rest import REALTIME_SCOPE, STREAM_SCOPE
 
 
 class MessageFormat(StrEnum):
-    """How server messages are told apart."""
+    """The form of server messages, and the field that distinguishes them."""
 
     ENVELOPE = "envelope"
     """`{"type", "timestamp", "correlation_id", "data"}`."""
@@ -30,7 +30,7 @@ class MessageFormat(StrEnum):
 
 
 class Framing(StrEnum):
-    """What the segments of one API session are to each other."""
+    """How the segments of one API session relate to each other."""
 
     CONTINUED = "continued"
     """One container stream cut in pieces: the first carries the header, joined they play."""
@@ -48,10 +48,10 @@ class ConfigPlace(StrEnum):
 
 
 class Acknowledgement(StrEnum):
-    """What a server says about a segment it took."""
+    """How a server acknowledges a segment."""
 
     DELIVERY = "delivery"
-    """Nothing: only a pong after it proves that it arrived."""
+    """Not at all: only a pong after a segment proves that it arrived."""
     PER_SEGMENT = "per_segment"
     """`processing`, then `completed` or `error`, each with the segment's number."""
 
@@ -71,7 +71,7 @@ MAX_SEGMENT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of one API session; what `session.ready` says wins over a table."""
+    """Bounds of one API session. Those that `session.ready` declares win over a table."""
 
     min_segment_bytes: int
     max_segment_bytes: int
@@ -80,15 +80,15 @@ class Limits:
     max_segment_seconds: float | None
     """Of the media in one segment; None where nothing is declared."""
     max_idle_seconds: float | None
-    """The service ends a session that received no media for so long."""
+    """The service ends a session that receives no media for this time."""
     max_session_seconds: float | None
     """The service ends a session of this age."""
 
     def bounded_by(self, table: Limits) -> Limits:
-        """What a client goes by, of what a service declared.
+        """The limits that a client uses, where a service declared these.
 
-        0 is no bound, as some services write it; of a segment's size, that of `table` holds then.
-        A segment is held in memory, so no more is believed than `MAX_SEGMENT_BYTES`.
+        0 means no bound, as some services write it; for the size of a segment, `table` holds then.
+        A segment is held in memory, so a larger size than `MAX_SEGMENT_BYTES` is not used.
         """
         most = self.max_segment_bytes or table.max_segment_bytes
         return replace(
@@ -103,14 +103,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coaching:
-    """What a session that advises its caller can be asked for; all of it: sdk 1.3.4, realtime.
+    """The options of a session that advises its caller; sdk 1.3.4, realtime.
 
-    Such a session takes transcripts, tells its own, and gives recommendations; it has neither
+    Such a session accepts transcripts, sends its own, and gives recommendations; it has neither
     engagement nor quality, and its signals have no rationale.
     """
 
     groups: tuple[str, ...]
-    """Analyses that can be chosen; all where none is."""
+    """Analyses that can be chosen; all run where none is chosen."""
     frequencies: Mapping[str, float]
     """How often recommendations come, and the seconds of video between two."""
 
@@ -124,7 +124,7 @@ class Dialect:
     auth_path: str
     """Where a key pair is exchanged for an access token."""
     scope: str = STREAM_SCOPE
-    """What a credential has to hold."""
+    """The scope that a credential needs."""
     message_format: MessageFormat
     greets: bool
     """Whether the server speaks first, with `session.ready`; media before it is refused locally."""
@@ -133,7 +133,7 @@ class Dialect:
     drain: Drain
     framing: Framing
     limits: Limits
-    """What holds until the server declares its own."""
+    """They hold until the server declares others."""
     target_segment_seconds: float
     """How long our segments aim to be."""
     models: tuple[str, ...]
@@ -159,7 +159,7 @@ class Dialect:
     def address(
         self, base_url: str, *, include: Iterable[str] = (), model: str | None = None
     ) -> str:
-        """Where to connect: the WebSocket form of an `http:` or `https:` base.
+        """The address to connect to: the WebSocket form of an `http:` or `https:` base.
 
         A path prefix of the base is kept and its trailing slash cut (sdk 1.3.4, config).
         """
@@ -172,7 +172,7 @@ class Dialect:
         return f"{base}{self.path}{'?' if query else ''}{urlencode(query)}"
 
     def model_or_default(self, model: str | None) -> str | None:
-        """The model to ask for.
+        """The model to request.
 
         Raises:
             CallerError: This dialect does not know `model`.

@@ -1,7 +1,7 @@
 """The messages that steer a session, typed; every other message is a `Reading`, carried whole.
 
-Understand what steers, carry what informs: an event type or a field nobody knows today needs
-no code here and loses nothing, because the relay hands on the text as it came.
+A new event type or field that only informs needs no code here and loses nothing, because the relay
+hands on the text as it came.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .dialects import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a session is asked to report; None means "not said".
+    """What a session is asked to report; None leaves a field out.
 
-    `include` and `goal_dimensions` replace what was set before, also when not said (then the
-    default, none, holds again); `model` and `audio_format` stay as they are when not said.
+    `include` and `goal_dimensions` replace what was set before, also when they are left out (then
+    the default, none, holds again); `model` and `audio_format` stay as they are when left out.
     docs: stream-analyze v1; sdk 1.3.4.
     """
 
@@ -52,7 +52,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Realtime: what was said so far, in place of any transcript before. `transcript.updated`."""
+    """Realtime: the transcript so far, which replaces any earlier one. `transcript.updated`."""
 
     segments: Sequence[Mapping[str, object]]
     """Each with `start`, `end`, `text` and `speaker`."""
@@ -68,7 +68,7 @@ class Ready:
     """The session is open; these limits hold. First and once. `session.ready`."""
 
     limits: Limits
-    """What was declared, over the dialect's table where something was not."""
+    """The declared limits; the table of the dialect fills those that are missing."""
     includes: tuple[str, ...] = ()
     goal_dimensions: tuple[str, ...] | None = None
     """None where feedback is not on."""
@@ -85,7 +85,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """`Close` was heard; wait at most this long for `Ended`. `session.closing`."""
+    """The server received `Close`; wait at most this long for `Ended`. `session.closing`."""
 
     max_drain_seconds: float
 
@@ -99,7 +99,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Error:
-    """Something was refused. It ends nothing by itself: only a close does."""
+    """The server refused something. This alone does not end the session: only a close does."""
 
     code: str
     """The service's id, such as `ih6002`; empty where it gave none."""
@@ -128,7 +128,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A message that informs: signals, engagement, quality, coverage, and what nobody knows yet."""
+    """A message that informs: signals, engagement, quality, coverage, and unknown types."""
 
     kind: str
     """The value of the family's discriminator."""

@@ -1,7 +1,7 @@
-"""How far into the media a message speaks: what is known of the progress of an analysis.
+"""The progress of an analysis, read from the media times that messages name.
 
-Results leave in the order of media time (docs: launch blog), so a message about some second
-says that what lies before it has been looked at. Where nothing is found nothing is said.
+Results leave in the order of media time (docs: launch blog), so a message about a second shows that
+the analysis has passed everything before it. A service that finds nothing sends no message.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ HOP_SECONDS = 3.0  # docs: launch blog, from one window to the next
 _MOST_SECONDS = 1e9  # thirty years
 _LISTS = ("ranges", "timeline")  # coverage.*, conversation_quality.updated
 MAX_ITEMS = 2000
-"""Of a list in one message, the newest so many are learned from.
+"""Of a list in one message, only this many of the newest items are read.
 
-An hour told every 3 seconds has 1,200.
+An hour with an item for every 3 seconds has 1,200.
 """
 
 
@@ -27,9 +27,9 @@ class Progress(NamedTuple):
     """Seconds of the session's media."""
 
     until_seconds: float
-    """The last one a message speaks of."""
+    """The last second that a message names."""
     window_seconds: float
-    """Where the analysis window began that it is about, at least."""
+    """The earliest second at which the analysis window of the message can have begun."""
 
 
 def read_progress(reading: Reading) -> Progress | None:
@@ -47,12 +47,12 @@ def read_progress(reading: Reading) -> Progress | None:
 
 
 def is_media_time(seconds: float) -> bool:
-    """Whether a number can be media time: the service may say any, NaN and 1e999 too."""
+    """Whether a number can be media time; the service may send any, NaN and 1e999 too."""
     return -_MOST_SECONDS < seconds < _MOST_SECONDS
 
 
 def newest_items(items: object) -> list[Mapping[str, object]]:
-    """The objects of a list that are learned from; none where it is no list."""
+    """The newest objects of a list; none where it is no list."""
     if not isinstance(items, list):
         return []
     return [item for item in items[-MAX_ITEMS:] if isinstance(item, dict)]

@@ -1,4 +1,4 @@
-"""What the service refused, as an error that keeps its words and says what helps."""
+"""Makes an error of a refusal: it keeps the service's words and says what helps."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def refusal_error(
     retry_after: str | None = None,
     date: str | None = None,
 ) -> ServiceError:
-    """An error from whatever the service said.
+    """The error for a refusal of the service.
 
-    The id is believed first, then the HTTP status, then the close code; what is not known is read
-    by its first digit (`error_catalog`).
+    The error id decides first, then the HTTP status, then the close code; an unknown id is
+    classified by its first digit (`error_catalog`).
 
     Args:
         what: What was asked, as a lower-case fragment.
@@ -83,14 +83,14 @@ def refusal_error(
 def classify_refusal(
     error_id: str = "", *, status: int | None = None, close_code: int | None = None
 ) -> ErrorRow | StatusRow:
-    """The row that holds for what the service said; see `refusal_error` for the order of belief."""
+    """The row for a refusal; `refusal_error` describes which of the values decides."""
     if error_id in CATALOG or (error_id and status is None and close_code is None):
         return find_error(error_id)
     return find_http_status(status) if status is not None else find_close_code(close_code or 1006)
 
 
 def parse_retry_after(retry_after: str | None, *, date: str | None = None) -> float | None:
-    """How long `Retry-After` asks to wait; None where it says nothing that can be waited for.
+    """How long `Retry-After` asks to wait, in seconds; None where it names no usable time.
 
     It is a number of seconds, or an HTTP date in one of three forms, which counts from the answer's
     own `Date`, so that a wrong clock here changes nothing (RFC 9110, 10.2.3 and 5.6.7).

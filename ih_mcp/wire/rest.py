@@ -1,7 +1,7 @@
 """Shapes of token, upload and job requests and answers, for both ends.
 
-An answer is relayed as it came; what is read here is what steers: a token and its lifetime, a
-job's state, an error's id.
+An answer is relayed as it came. Only what the client acts on is read here: a token and its
+lifetime, the state of a job, the id of an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_READ_BYTES = 256 * 2**10
 """Of a JSON body that is read whole; more would hold up the event loop. chosen."""
 _MAX_LIFETIME_SECONDS = 366 * 86_400  # chosen: no clock here goes further
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # chosen: seen are UUIDs and words with a number
-_NO_ANSWER = "That is no answer of this API. Check IH_MCP_ENDPOINT."
+_NO_ANSWER = "This is not an answer of this API. Check IH_MCP_ENDPOINT."
 
 # --- tokens ------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ class KeyPair:
 
     @classmethod
     def from_body(cls, body: bytes) -> KeyPair:
-        """What a request asks for.
+        """Parse the body of a request.
 
         Raises:
             RemoteProtocolError: `code` is the id that answers it: `ih4006` no JSON, `ih2005` no
@@ -75,7 +75,7 @@ class ClientTokenRequest:
     api_key: str = field(repr=False)
     scopes: tuple[str, ...] | None = None
     expires_in: int | None = None
-    """In seconds; clamped to 60 to 3600 by the service, 300 where not said."""
+    """In seconds; the service clamps it to 60 to 3600 and uses 300 where it is left out."""
     max_duration_seconds: int | None = None
     max_bytes: int | None = None
     max_concurrent: int | None = None
@@ -87,7 +87,7 @@ class ClientTokenRequest:
 
     @classmethod
     def from_body(cls, body: bytes) -> ClientTokenRequest:
-        """What a request asks for.
+        """Parse the body of a request.
 
         Raises:
             RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
@@ -119,7 +119,7 @@ class Revocation:
 
     @classmethod
     def from_body(cls, body: bytes) -> Revocation:
-        """What a request asks for.
+        """Parse the body of a request.
 
         Raises:
             RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
@@ -138,11 +138,11 @@ class Token:
     expires_in: float
     """In seconds, from the answer on."""
     scope: str = ""
-    """What was granted, separated by spaces; it is authoritative (docs: authentication)."""
+    """The granted scopes, separated by spaces; they are authoritative (docs: authentication)."""
 
     @classmethod
     def from_body(cls, body: bytes) -> Token:
-        """What an answer grants.
+        """Parse the body of an answer.
 
         Raises:
             RemoteProtocolError: It names no token that a header can hold, or no lifetime.
@@ -260,10 +260,10 @@ def job_path(job_id: str) -> str:
 
 
 def require_job_id(job_id: str) -> None:
-    """Let no text of the service but an id become part of a path.
+    """Require an id that can be part of a path.
 
     Raises:
-        RemoteProtocolError: It is none.
+        RemoteProtocolError: The text is not a job id.
     """
     if not _JOB_ID.fullmatch(job_id):
         raise RemoteProtocolError(
@@ -286,7 +286,7 @@ class UploadJob:
 
     job_id: str
     status: str
-    """A `JobStatus`, or what nobody knows yet."""
+    """A `JobStatus`, or an unknown one."""
     error: ErrorBody | None = None
     """Why it failed."""
 
@@ -333,7 +333,7 @@ class ErrorBody:
 
     @classmethod
     def from_body(cls, body: bytes) -> ErrorBody:
-        """What an answer says; empty where it is none of the service's (sdk 1.3.4)."""
+        """Parse the body of an error; empty where the service did not write it (sdk 1.3.4)."""
         try:
             return cls.from_fields(_object(body))
         except RemoteProtocolError:

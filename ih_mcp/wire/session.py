@@ -105,14 +105,14 @@ class Session:
         self.side = side
         self.state = State.GREETING if dialect.greets else State.OPEN
         self.limits: Limits = dialect.limits
-        """The table's, until `Ready` declares others; a client believes only so much of them."""
+        """Those of the dialect until `Ready` declares others, which a client bounds."""
         self.config = Config()
-        """What the server last confirmed."""
+        """The configuration that the server confirmed last."""
         self.correlation_id = correlation_id
         self.segments = 0
         """Binary messages so far; the last one's number."""
         self.unsettled: set[int] = set()
-        """Segments without `Completed` or `Error`, on a dialect that says so per segment."""
+        """Segments without `Completed` or `Error`, on a dialect that acknowledges each segment."""
         self.max_drain_seconds: float | None = None
         """How long to wait for `Ended`, once `Closing` came."""
         self.last_error: Error | None = None
@@ -159,7 +159,7 @@ class Session:
         return self._count_segment()
 
     def receive(self, text: str) -> ServerMessage | ClientMessage:
-        """What a text frame of the other end means.
+        """Decode a text frame of the other end, and move to the next state.
 
         Raises:
             RemoteProtocolError: It cannot be read, or has no place in this state. The session

@@ -64,7 +64,7 @@ class MediaRange:
 
 
 class Lifecycle:
-    """What the messages of one stream add up to.
+    """The signals, engagement and quality that the messages of one stream add up to.
 
     Feed every message to `receive` in order of arrival, then `close` once. Older forms of the
     messages are understood too: fields beside `data` instead of inside, several signals in one
