@@ -11,8 +11,6 @@ import anyio
 from ih_mcp.redaction import register
 from ih_mcp.wire.rest import KeyPair, Token
 
-from .rest import open_rest
-
 RENEW_SECONDS = 30.0  # sdk 1.3.4: so long before it expires
 
 
@@ -62,6 +60,8 @@ class MintedCredential:
         self._renew_at: tuple[float, ...] = ()
 
     async def bearer(self) -> str:
+        from .rest import open_rest  # noqa: PLC0415 - the server must start fast
+
         async with self._minting:
             if not self._token or self._is_due():
                 asked_at = [clock() for clock in self._clocks]

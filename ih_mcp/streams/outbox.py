@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ih_mcp.media.clock_jumps import ClockJump
-from ih_mcp.media.containers.container_types import TimeJump
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.messages import Close, Configure
+
+if TYPE_CHECKING:
+    from ih_mcp.media.containers.container_types import TimeJump
 
 DEFAULT_MAX_BYTES = 64 * 2**20
 AWAY_SEGMENTS, AWAY_BYTES = 2, 8 * 2**20

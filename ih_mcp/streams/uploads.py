@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
@@ -19,7 +20,6 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStreamError
 from ih_mcp.journal import Journal, StreamLog, StreamRow
-from ih_mcp.net.rest import Reply, Rest, open_rest
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.endings import EndReason
@@ -35,6 +35,9 @@ from ih_mcp.wire.rest import (
 
 from .ids import IdKind
 from .status import error_to_json
+
+if TYPE_CHECKING:
+    from ih_mcp.net.rest import Reply, Rest
 
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0
@@ -186,6 +189,8 @@ class UploadRegistry:
         base_url: str,
         work: Callable[[Rest], Awaitable[None]],
     ) -> None:
+        from ih_mcp.net.rest import open_rest  # noqa: PLC0415 - the server must start fast
+
         try:
             async with open_rest(base_url) as rest:
                 await work(rest)

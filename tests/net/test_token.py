@@ -8,7 +8,7 @@ import pytest
 
 from ih_mcp.errors import ServiceError
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.net import token
+from ih_mcp.net import rest
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import RENEW_SECONDS, FixedCredential, MintedCredential
 from ih_mcp.standin.server.serve import serve
@@ -39,7 +39,7 @@ class Mint:
 @pytest.fixture
 def mint(monkeypatch: pytest.MonkeyPatch) -> Mint:
     made = Mint()
-    monkeypatch.setattr(token, "open_rest", made.open)
+    monkeypatch.setattr(rest, "open_rest", made.open)
     return made
 
 

@@ -10,10 +10,15 @@ import pytest
 
 from ih_mcp.errors import IhMcpError, JournalError, TransportError, UnknownStreamError
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
+from ih_mcp.net import rest
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import FixedCredential
-from ih_mcp.streams import uploads as analysis
-from ih_mcp.streams.uploads import UploadRegistry, UploadRequest, open_analyses
+from ih_mcp.streams.uploads import (
+    UploadRegistry,
+    UploadRequest,
+    longer_pause,
+    open_analyses,
+)
 from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import UPLOADS
 from tests.facts import shows
@@ -72,7 +77,7 @@ class Service:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     made = Service()
-    monkeypatch.setattr(analysis, "open_rest", made.open)
+    monkeypatch.setattr(rest, "open_rest", made.open)
     return made
 
 
@@ -137,7 +142,7 @@ def test_a_busy_service_is_left_alone_as_long_as_it_asks(
     retry_after: str | None, pause: float, seconds: float
 ) -> None:
     busy = refusal_error("GET", error_id="ih3002", status=429, retry_after=retry_after)
-    assert analysis.longer_pause(pause, busy) == seconds
+    assert longer_pause(pause, busy) == seconds
 
 
 async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: Service) -> None:
