@@ -100,7 +100,7 @@ class TimelinePublisher:
 
     def _draw(self, timeline: Timeline, status: StreamStatus, page: Page | None) -> Drawing:
         """Fold in new entries and draw the timeline; blocks, and may take long."""
-        timeline.take_all(page.entries if page else (), status)
+        timeline.fold_all(page.entries if page else (), status)
         if page and page.is_final:
             timeline.close(status)
         return timeline.as_json(status, stream_id=self._stream_id, segments=self._segments)

@@ -1,6 +1,6 @@
-"""How much of a drawing a picture shows, and what it says of the rest.
+"""How much of a drawing a picture shows, and what it says about the rest.
 
-`timeline.js` holds the same for pages.
+`timeline.js` does the same for pages.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def bounded(drawing: Drawing) -> Drawing:
         return drawing
     most = share([*lengths.values(), *map(len, lanes.values())], MAX_MARKS)
     newest = {"spans": _newest(kept, most), **{name: lanes[name][-most:] for name in lanes}}
-    told = {
+    counts = {
         "signals": len(names) - len(shown),
         "entries": entries - sum(map(len, newest.values())),
     }
-    return {**drawing, **newest, "left_out": told}
+    return {**drawing, **newest, "left_out": counts}
 
 
 def share(lengths: Iterable[int], most: int) -> int:
@@ -54,7 +54,7 @@ def share(lengths: Iterable[int], most: int) -> int:
 
 
 def left_out(drawing: Drawing) -> list[str]:
-    """What a picture says of what it does not show, or shows at another place."""
+    """Lines about what a picture leaves out or shows at another place."""
     counts = bounded(drawing).get("left_out") or {}
     assert isinstance(counts, dict)
     lines = []
@@ -73,7 +73,7 @@ def left_out(drawing: Drawing) -> list[str]:
 
 
 def _newest(spans: Sequence[Any], most: int) -> list[Any]:
-    """Of each signal the last ones, in the order they have."""
+    """The last spans of each signal, in their order."""
     seen: Counter[str] = Counter()
     found = []
     for span in reversed(spans):

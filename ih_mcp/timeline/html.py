@@ -81,7 +81,8 @@ def _title(drawing: Drawing) -> str:
 def _notes(drawing: Drawing) -> str:
     notes = drawing["notes"]
     assert isinstance(notes, list)
-    lines = [*map(str, notes), *left_out(drawing)]
+    stand_in = [drawing["stand_in"]] if drawing["stand_in"] else []
+    lines = [*map(str, [*stand_in, *notes]), *left_out(drawing)]
     return "".join(f"<p>{html.escape(harmless(line))}</p>" for line in lines)
 
 

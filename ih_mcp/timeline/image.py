@@ -36,7 +36,7 @@ _CHARS_PER_WIDTH = 150  # of the small letters, across the whole picture
 
 
 def require_library() -> None:
-    """Tell early that there is nothing to draw with.
+    """Fail early where there is nothing to draw with.
 
     Raises:
         ConfigurationError: matplotlib is not installed.
@@ -86,7 +86,8 @@ def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"] or drawing["stream_id"]
     named = harmless(str(source)[:_MAX_TITLE_CHARS])
     head = f"{named} · {drawing['state']} · {drawing['messages']} messages"
-    return "\n".join([head, *left_out(drawing)])
+    notes = [str(drawing["stand_in"])] if drawing["stand_in"] else []
+    return "\n".join([head, *notes, *left_out(drawing)])
 
 
 def _frame(axes: Axes, found: list[Row], seconds: float) -> None:
@@ -141,7 +142,7 @@ def _mark(axes: Axes, mark: Mark, place: int, name: str) -> None:
 
 
 def _line(axes: Axes, row: Row, place: int) -> None:
-    told = [mark for mark in row.marks if mark.value is not None]
-    times = [at for mark in told for at in (mark.start_seconds, mark.end_seconds)]
-    heights = [place + 0.38 - 0.76 * (mark.value or 0.0) / 100 for mark in told for _ in range(2)]
+    known = [mark for mark in row.marks if mark.value is not None]
+    times = [at for mark in known for at in (mark.start_seconds, mark.end_seconds)]
+    heights = [place + 0.38 - 0.76 * (mark.value or 0.0) / 100 for mark in known for _ in range(2)]
     axes.plot(times, heights, color=_COLOURS["quality"], linewidth=2, zorder=2, gid="quality-line")

@@ -1,6 +1,6 @@
-"""What is drawn of a stream: its messages folded into lanes, as plain values ready for JSON.
+"""The timeline of a stream: its messages folded into lanes, as plain values ready for JSON.
 
-The fold is `wire/lifecycle`, the same for every picture; the messages themselves pass beside it.
+`wire/spans` folds them, the same for every picture; the messages themselves are not changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ih_mcp.wire.dialects import DIALECTS, Dialect
 from ih_mcp.wire.spans import MAX_MEDIA_SECONDS, EngagementSpan, Fields, Lifecycle, MediaRange, Span
 
 Drawing = dict[str, object]
-"""One timeline as plain values; `Timeline.as_json` tells its names."""
+"""One timeline as plain values, with the names that `Timeline.as_json` gives them."""
 
 LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
 """The names of a `Drawing` that hold lists, which grow and whose last items change."""
@@ -29,6 +29,7 @@ _MOST = 1e300
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 _MAX_PART = 2000
+_STAND_IN = "from the local stand-in, not from Interhuman"
 _SLACK_SECONDS = 60.0
 _MAX_NAME_CHARS = 100
 _MAX_TEXT_CHARS = 2000
@@ -36,21 +37,21 @@ T = TypeVar("T")
 
 
 class Timeline:
-    """The picture of one stream. Feed entries in order, then ask for the values."""
+    """The timeline of one stream: fold its entries in order, then ask for the drawing."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._lifecycle = Lifecycle()
         self._leg = 0
         self._is_closed = False
-        self._told: dict[str, list[tuple[object, object]]] = {}
-        """Items of lists as they were last given, each with what it was made of."""
+        self._known: dict[str, list[tuple[object, object]]] = {}
+        """The items of each list as `as_json` last gave them, each with its source."""
         self.messages = 0
         self.cursor = 0
-        """Of the newest entry that was taken."""
+        """The cursor of the newest entry that was folded in."""
 
-    def take_all(self, entries: Iterable[Entry], status: StreamStatus) -> None:
-        """Fold messages in; may take long, so call it in a thread.
+    def fold_all(self, entries: Iterable[Entry], status: StreamStatus) -> None:
+        """Fold entries in; may take long, so call it in a thread.
 
         Args:
             status: Of the stream, not older than the entries.
@@ -58,17 +59,17 @@ class Timeline:
         offsets = leg_offsets(status)
         self._lifecycle.until_seconds = _end_of_media(status)
         for entry in entries:
-            self.take(entry, offset_seconds=offsets.get(entry.leg, 0.0))
+            self.fold(entry, offset_seconds=offsets.get(entry.leg, 0.0))
 
-    def take(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
-        """Fold a message in; what cannot be read is counted and draws nothing.
+    def fold(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
+        """Fold an entry in; a message that cannot be read is counted and draws nothing.
 
         Args:
             offset_seconds: Where the entry's leg begins, in media time of the stream.
         """
         self.messages += 1
         self.cursor = entry.cursor
-        if entry.leg != self._leg:  # its session knows nothing of what was open in the last one
+        if entry.leg != self._leg:  # a new session knows no open spans of the last one
             self._leg = entry.leg
             self._lifecycle.close(max(offset_seconds, self._lifecycle.latest_seconds))
         if isinstance(entry.body, bytes):
@@ -80,7 +81,7 @@ class Timeline:
         self._lifecycle.receive(message, offset_seconds=offset_seconds)
 
     def close(self, status: StreamStatus) -> None:
-        """The stream is over: what is open ends with its media."""
+        """End all open spans with the media: the stream is over."""
         self._is_closed = True
         self._lifecycle.close(max(status.media_seconds, self._lifecycle.latest_seconds))
 
@@ -91,7 +92,7 @@ class Timeline:
         stream_id: str,
         segments: Sequence[Mapping[str, object]] = (),
     ) -> Drawing:
-        """The picture's values.
+        """The drawing.
 
         Args:
             status: Of the stream, as far as it is known.
@@ -103,6 +104,7 @@ class Timeline:
             "state": status.state,
             "ended": self._is_closed,
             "api": self._dialect.name,
+            "stand_in": _STAND_IN if status.endpoint == "local" else "",
             "label": status.label,
             "source": status.source,
             "notes": list(status.notes),
@@ -123,17 +125,17 @@ class Timeline:
             "segments": [dict(segment) for segment in segments],
         }
 
-    def _items(self, name: str, found: Sequence[T], tell: Callable[[T], object]) -> list[object]:
-        """The values of a list; what did not change since the last time is the same object."""
-        known = self._told.setdefault(name, [])
+    def _items(self, name: str, found: Sequence[T], to_json: Callable[[T], object]) -> list[object]:
+        """The items of a list; one that did not change since the last time is the same object."""
+        known = self._known.setdefault(name, [])
         for index, source in enumerate(found):
             if index >= len(known) or known[index][0] is not source:
-                known[index : index + 1] = [(source, tell(source))]
+                known[index : index + 1] = [(source, to_json(source))]
         return [item for _, item in known]
 
 
 def changes(before: Drawing, after: Drawing) -> Drawing:
-    """What to send to who has `before`, so that they have `after`.
+    """The difference that turns `before` into `after`.
 
     `set` replaces values; in `lists` each name has its new `length` and the `items` that differ,
     as `[index, item]`. Empty where nothing changed.
@@ -164,7 +166,7 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
 def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
     """The same changes as several, none of them large; `ended` comes with the last."""
     lists: Mapping[str, Any] = changed.get("lists", {})
-    large = {name: told for name, told in lists.items() if len(told["items"]) > _MAX_PART}
+    large = {name: change for name, change in lists.items() if len(change["items"]) > _MAX_PART}
     if not large:
         yield dict(changed)
         return
@@ -173,9 +175,9 @@ def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
     lengths = {name: len(_items(before.get(name))) for name in large}
     begun = {name: {"length": length, "items": []} for name, length in lengths.items()}
     yield {"set": values, "lists": {**lists, **begun}}
-    for name, told in large.items():
-        for at in range(0, len(told["items"]), _MAX_PART):
-            part = told["items"][at : at + _MAX_PART]
+    for name, change in large.items():
+        for at in range(0, len(change["items"]), _MAX_PART):
+            part = change["items"][at : at + _MAX_PART]
             length = max(lengths[name], part[-1][0] + 1)
             yield {"lists": {name: {"length": length, "items": part}}}
     if last:
@@ -213,15 +215,15 @@ def dialect_of(status: StreamStatus) -> Dialect:
 async def follow_timeline(
     journal: Journal, stream_id: str, *, on_read: Callable[[int, int], None] | None = None
 ) -> AsyncGenerator[Drawing]:
-    """The picture of a stream of whichever process, again after each commit, until it is over.
+    """The drawing of a stream of any process, again after each commit, until it is over.
 
-    The first one holds all that is kept; the last one says `ended`.
+    The first one holds all that is kept; the last one has `ended`.
 
     Args:
         on_read: Called with the newest cursor that was read, and with the newest there is.
 
     Raises:
-        UnknownStreamError: Nobody knows it.
+        UnknownStreamError: There is no such stream.
     """
     row = await journal.find_stream(stream_id)
     status = StreamStatus.from_json(json.loads(row.record))
@@ -231,7 +233,7 @@ async def follow_timeline(
         async for page in pages:
             row = await journal.find_stream(stream_id)
             status = StreamStatus.from_json(json.loads(row.record))
-            await to_thread.run_sync(timeline.take_all, page.entries, status)
+            await to_thread.run_sync(timeline.fold_all, page.entries, status)
             if on_read:
                 on_read(page.cursor, page.last)
             if not page.is_newest:
@@ -244,10 +246,10 @@ async def follow_timeline(
 async def read_timeline(
     journal: Journal, stream_id: str, *, on_read: Callable[[int, int], None] | None = None
 ) -> Drawing:
-    """The picture of a stream as far as the journal goes; arguments as `follow`.
+    """The drawing of a stream as the journal has it now; arguments as `follow_timeline`.
 
     Raises:
-        UnknownStreamError: Nobody knows it.
+        UnknownStreamError: There is no such stream.
     """
     async with aclosing(follow_timeline(journal, stream_id, on_read=on_read)) as drawings:
         async for drawing in drawings:
@@ -256,7 +258,7 @@ async def read_timeline(
 
 
 def _end_of_media(status: StreamStatus) -> float:
-    """No time of a message lies behind it.
+    """The latest time that a message can have.
 
     The status of a stream that did not end in order may be older than its last messages.
     """
@@ -275,7 +277,7 @@ def _period(entry: Fields) -> Mapping[str, object]:
 
 
 def _numbered(value: object) -> object:
-    """A value of a message as every reader of JSON has it: NaN, or 1e999, is null."""
+    """A value of a message that any JSON reader takes: NaN and 1e999 become null."""
     if isinstance(value, Mapping):
         return {name: _numbered(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -309,7 +311,7 @@ def _state(span: EngagementSpan) -> Mapping[str, object]:
 
 
 def _label(probability: object) -> object:
-    """A word or a number, as it came; whatever else it is, as a short text."""
+    """A text or number as it came; anything else as a short text."""
     value = _numbered(probability)
     if value is None or isinstance(value, int | float):
         return value

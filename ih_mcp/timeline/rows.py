@@ -1,6 +1,6 @@
-"""A drawing as rows of marks: what a terminal and a drawing library need of it.
+"""A drawing as rows of marks, for a terminal and for a drawing library.
 
-The page draws the same rows with its own script, where each can be pointed at.
+The page draws the same rows with its own script, so that each mark can be pointed at.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Mark:
     """`high`, `medium`, `low`, `engagement`, `quality`, `dropped`, `degraded` or `segment`."""
     text: str = ""
     more: str = ""
-    """What stands behind it, such as the rationale."""
+    """More about it, such as the rationale."""
     is_open: bool = False
-    """It goes on; its end is where the media is now."""
+    """Whether it has not ended; its end is then the newest media time."""
     value: float | None = None
-    """Of conversation quality, 0 to 100."""
+    """The index of conversation quality, 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Row:
 def rows(drawing: Drawing) -> list[Row]:
     """The rows of a drawing, from top to bottom; empty ones are left out.
 
-    There are no more of them, and of marks, than `bounded` leaves.
+    Their number and that of the marks are bounded; see `bounded`.
     """
     drawing = bounded(drawing)
     now = _number(drawing["seconds"])
@@ -82,7 +82,7 @@ def rows(drawing: Drawing) -> list[Row]:
 
 
 def shade(probability: object) -> str:
-    """One of three; a number of older versions falls into them too."""
+    """One of three shades; older API versions give a number instead of a word."""
     if isinstance(probability, int | float) and not isinstance(probability, bool):
         return _SHADES[0 if probability >= 0.75 else 1 if probability >= 0.5 else 2]
     return str(probability) if probability in _SHADES else "medium"

@@ -53,7 +53,8 @@ class TerminalTimeline:
 def _head(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
     named = f" · {harmless(str(source))}" if source else ""
-    return f"{drawing['stream_id']}{named} · {drawing['state']}"
+    stand_in = f" · {drawing['stand_in']}" if drawing["stand_in"] else ""
+    return f"{drawing['stream_id']}{named} · {drawing['state']}{stand_in}"
 
 
 def _foot(drawing: Drawing) -> str:

@@ -156,7 +156,7 @@ async def test_s21_no_message_grown_from_a_grammar_holds_the_loop_long(journal: 
                 await service.socket.send_text(text)
                 await arrived(stream, number + 2)
                 entry = Kept(number + 1, 0, 0, text)
-                await to_thread.run_sync(timeline.take_all, [entry], StreamStatus())
+                await to_thread.run_sync(timeline.fold_all, [entry], StreamStatus())
             scored.append((max(hold.loop_seconds, hold.process_seconds), grown))
             assert hold.loop_seconds < LONGEST_SECONDS, grown
     longest, grown = max(scored, key=lambda pair: pair[0])

@@ -451,7 +451,7 @@ def hostile_drawings(count: int, each: int) -> Iterator[Drawing]:
             assert isinstance(changed, dict)
             kind = chance.choice(KINDS) if chance.random() < 0.3 else changed["type"]
             messages.append(json.dumps({**changed, "type": kind}))
-        timeline.take_all(entries(messages), status)
+        timeline.fold_all(entries(messages), status)
         if state == "ended":
             timeline.close(status)
         yield timeline.as_json(status, stream_id="st_1")
@@ -492,7 +492,7 @@ def test_s38_times_outside_of_the_media_are_put_at_its_edge_and_that_is_told(
 ) -> None:
     timeline = Timeline(V1)
     status = replace(STATUS, state=state)
-    timeline.take_all(entries([*MESSAGES, message("coverage.dropped", ranges=ranges)]), status)
+    timeline.fold_all(entries([*MESSAGES, message("coverage.dropped", ranges=ranges)]), status)
     found = timeline.as_json(status, stream_id="st_1")
     (start, end) = found["dropped"][-1]  # type: ignore[index]  # a list of pairs
     longest = 100 if state == "ended" else MAX_MEDIA_SECONDS + 40

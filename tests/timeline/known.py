@@ -54,7 +54,7 @@ def entries(messages: Sequence[str] = MESSAGES) -> list[Entry]:
 def drawing() -> Drawing:
     timeline = Timeline(V1)
     for entry in entries():
-        timeline.take(entry)
+        timeline.fold(entry)
     timeline.close(STATUS)
     segments = [
         {"number": n, "start": 10.0 * (n - 1), "end": 10.0 * n, "bytes": 5, "receipt": "completed"}

@@ -55,7 +55,7 @@ def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str)
     quality = message("conversation_quality.updated", overall={"a": 0.5}, timeline=[period])
     signal = message("signal.detected", signal_type="stress", start=1.0, probability=0.5)
     for entry in entries([text.replace("0.5", number) for text in (quality, signal)]):
-        timeline.take(entry)
+        timeline.fold(entry)
     found: dict[str, Any] = timeline.as_json(STATUS, stream_id="st_1")
     json.dumps(found, allow_nan=False)
     assert found["quality"][0]["values"] == {"quality_index": None, "clarity": [None]}
@@ -66,7 +66,7 @@ def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str)
 def test_a_signal_that_goes_on_has_no_end_yet() -> None:
     timeline = Timeline(V1)
     for entry in entries():
-        timeline.take(entry)
+        timeline.fold(entry)
     found: dict[str, Any] = timeline.as_json(StreamStatus(state="open"), stream_id="st_1")
     assert [span["end"] for span in found["spans"]] == [9.0, None, None]
     assert found["ended"] is False
@@ -80,8 +80,8 @@ def test_a_new_leg_ends_what_was_open_and_counts_from_its_own_beginning() -> Non
     assert leg_offsets(as_recorded) == {}
     timeline = Timeline(V1)
     detected = message("signal.detected", signal_type="stress", start=4.0, probability="low")
-    timeline.take(Entry(1, 0, 0, detected))
-    timeline.take(Entry(2, 1, 0, detected), offset_seconds=30.0)
+    timeline.fold(Entry(1, 0, 0, detected))
+    timeline.fold(Entry(2, 1, 0, detected), offset_seconds=30.0)
     found: dict[str, Any] = timeline.as_json(StreamStatus(), stream_id="st_1")
     assert [(span["start"], span["end"]) for span in found["spans"]] == [(4.0, 30.0), (34.0, None)]
 

@@ -133,7 +133,7 @@ def odd_drawing() -> Drawing:
     text = message("signal.detected", signal_type=odd, start=1.0, probability=odd, rationale=odd)
     state = message("engagement.updated", state=odd, start=1.0)
     for entry in entries([text, state]):
-        timeline.take(entry)
+        timeline.fold(entry)
     return timeline.as_json(replace(STATUS, source=odd, notes=(odd,)), stream_id="st_1")
 
 
@@ -206,3 +206,18 @@ def test_the_rows_are_those_of_the_spans() -> None:
         for mark in row.marks
     ]
     assert sorted(found) == sorted(SPANS)
+
+
+@pytest.mark.parametrize(("endpoint", "is_said"), [("local", True), ("production", False)])
+def test_every_picture_of_the_stand_in_says_where_it_comes_from(
+    endpoint: str, is_said: bool
+) -> None:
+    timeline = Timeline(V1)
+    for entry in entries():
+        timeline.fold(entry)
+    made = timeline.as_json(replace(STATUS, endpoint=endpoint), stream_id="st_1")
+    console = Console(width=100, file=io.StringIO(), force_terminal=True)
+    with console.capture() as shown:
+        console.print(TerminalTimeline(made))
+    for text in (picture(made, "svg").decode(), file_page(made), shown.get()):
+        assert ("from the local stand-in, not from Interhuman" in text) is is_said

@@ -21,10 +21,11 @@ async function show(result) {
   if (!status?.stream_id) { said.textContent = text || "There is no stream in this answer."; return; }
   try {
     const { contents } = await ask("resources/read", { uri: `ih://streams/${status.stream_id}/timeline` });
-    view.draw(JSON.parse(contents[0].text));
-    said.textContent = `${status.stream_id}: ${status.state ?? ""}`;
+    const drawing = JSON.parse(contents[0].text);
+    view.draw(drawing);
+    said.textContent = `${status.stream_id}: ${status.state ?? ""}${drawing.stand_in ? `, ${drawing.stand_in}` : ""}`;
   } catch (error) {
-    said.textContent = `The host did not give the timeline (${error.message}); the messages stand in the answer.`;
+    said.textContent = `The host did not give the timeline (${error.message}); the answer has the messages.`;
   }
   const { scrollWidth: width, scrollHeight: height } = document.documentElement;
   send({ method: "ui/notifications/size-changed", params: { width, height } });
