@@ -116,7 +116,7 @@ async def held(url: str, count: int, *, strict: bool = False) -> AsyncIterator[H
                 streams.append(stream)
                 tasks.start_soon(stream.run)
             for stream in streams:
-                await stream.opened()
+                await stream.wait_until_open()
             yield Held(journal, streams)
             tasks.cancel_scope.cancel()
 
@@ -163,7 +163,7 @@ async def push(stream: Stream, data: bytes, every: float) -> None:
 async def end(held_: Held) -> tuple[int, int]:
     """End all in order; gives how many events the peer sent, and how many are missing or wrong."""
     for stream in held_.streams:
-        stream.ask_to_end()
+        stream.request_end()
     sent = wrong = 0
     for stream in held_.streams:
         await stream.until(lambda: False)

@@ -82,7 +82,7 @@ async def _first(ffmpeg: Ffmpeg, base: str, path: Path) -> float:
                 opener=partial(open_socket, bearer="k"),
             )
             tasks.start_soon(stream.run)
-            await stream.opened()
+            await stream.wait_until_open()
             began = time.perf_counter()
             tasks.start_soon(partial(send_file, stream, source, pace=PaceName.FAST))
             await stream.until(lambda: stream.leg is not None and stream.leg.bytes_sent > 0)

@@ -91,7 +91,7 @@ async def _ours(base: str) -> float:
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(stream.run)
-                await stream.opened()
+                await stream.wait_until_open()
                 began = time.perf_counter()
                 await stream.until(lambda: False)
             assert log.last == _COUNT + 1

@@ -194,12 +194,12 @@ class PageConnection:
             case RecordRequest(takes_over=takes_over):
                 await self._acquire_lock(takes_over=takes_over)
             case MediaDropped(seconds=seconds):
-                self._require_recorder().let_go(seconds)
+                self._require_recorder().note_skipped(seconds)
             case StopRecording():
                 self._is_recorder = False
                 self._lock.release(self._lose_lock)
             case EndRequest():
-                self._require_recorder().ask_to_end()
+                self._require_recorder().request_end()
             case Hello() | ClockRequest():
                 pass  # comes once, and is answered before
 
@@ -263,7 +263,7 @@ class PageConnection:
                     raise
                 size = exc.facts.get(NEEDED_BYTES)
             # others may have their turn meanwhile
-            await stream.room(size if isinstance(size, int) else len(data))
+            await stream.wait_for_room(size if isinstance(size, int) else len(data))
         raise _not_recording()
 
     async def _publish(self, publisher: TimelinePublisher, known: int) -> None:

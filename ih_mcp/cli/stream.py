@@ -112,7 +112,7 @@ async def _interruptible(stream: Stream) -> AsyncIterator[None]:
         async def listen() -> None:
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
-                    if not stream.ask_to_end():
+                    if not stream.request_end():
                         raise KeyboardInterrupt
 
         tasks.start_soon(listen)
@@ -158,7 +158,7 @@ def _step(stream: Stream) -> ProgressStep:
     now = f"{status.state}, {stream.sent_seconds:.1f} s sent, {status.messages} messages"
     if status.what_now:
         return ProgressStep(f"{now}. {status.what_now}")
-    return ProgressStep(now, stream.place_of(stream.sent_seconds) / total if total else None)
+    return ProgressStep(now, stream.place_in_file(stream.sent_seconds) / total if total else None)
 
 
 def _print_summary(console: Console, stream: Stream) -> int:

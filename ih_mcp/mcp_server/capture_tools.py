@@ -36,7 +36,7 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
     if stream is None:
         stream = await runtime.start_stream(StreamOptions(label="capture"))
         with anyio.move_on_after(READY_SECONDS):
-            await stream.opened()
+            await stream.wait_until_open()
         if stream.failure:
             raise stream.failure
         notes = await runtime.notes()

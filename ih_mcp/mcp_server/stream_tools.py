@@ -75,7 +75,7 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     """
     stream = await call.runtime.start_stream(call.arguments.opening())
     with anyio.move_on_after(READY_SECONDS):
-        await stream.opened()
+        await stream.wait_until_open()
     if stream.failure:
         raise stream.failure
     await stream.log.flush()
@@ -97,9 +97,9 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     """
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
-        await stream.opened()
+        await stream.wait_until_open()
     stream.configure(call.arguments.config())
-    confirmed = await stream.confirmed(_CONFIRM_SECONDS)
+    confirmed = await stream.wait_for_confirmation(_CONFIRM_SECONDS)
     return answer(short_status(stream) | {"confirmed": confirmed} | _THEN_POLL)
 
 
@@ -121,7 +121,7 @@ async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
         kept = await registry.require_over(stream_id)
         over = {"ended": True, "note": "it was over before", "next": "poll_events"}
         return answer({"stream_id": stream_id, **kept.to_json(), **over})
-    first = stream.ask_to_end()
+    first = stream.request_end()
     with anyio.move_on_after(call.arguments.wait_s):
         await stream.until(lambda: False)
     status = full_status(stream) | {"ended": stream.is_over, "next": "poll_events"}

@@ -43,7 +43,7 @@ The life of a segment
 2. A segment leaves the outbox after it was written to the socket, not before. Where the write
    breaks halfway, the segment counts as sent: some of it may have arrived.
 3. A segment is sent once. Only with `resends`, segments of unknown fate are put back before all
-   else; they count as `resent` in the earlier leg.
+   else; they count as `mark_resent` in the earlier leg.
 4. A full outbox makes the sender wait; it drops nothing. Only live sources drop media (a camera its
    oldest segments, the capture page what it cannot send), and the status says how much. Without a
    connection at most two segments wait.

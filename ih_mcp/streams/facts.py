@@ -109,7 +109,7 @@ class StreamFacts:
         """How much live media was recorded and never sent."""
         self.unsent = 0
         """How many segments were accepted and never sent, once the stream is over."""
-        self.is_asked_to_end = False
+        self.end_requested = False
         self.is_stopped = False
         """Whether the stream ends without another session when its connection is lost."""
         self.is_over = False
@@ -135,7 +135,7 @@ class StreamFacts:
             return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
         if not self.is_open:
             return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
-        if self.is_asked_to_end:
+        if self.end_requested:
             return StreamState.DRAINING
         return StreamState.SENDING if self.is_fed or self.outbox.segments else StreamState.OPEN
 
@@ -218,7 +218,7 @@ class StreamFacts:
     def newest_receipts(self, most: int) -> list[SegmentReceipt]:
         """What is known of the newest sent segments, in order, in media time of the stream."""
         newest = (
-            leg.receipts.line(number).moved(leg.shift_seconds)
+            leg.receipts.receipt_of(number).moved(leg.shift_seconds)
             for leg in reversed(self.legs)
             for number in range(len(leg.receipts), 0, -1)
         )
@@ -244,6 +244,6 @@ class StreamFacts:
         while not (condition() or self.is_over):
             await self.changed.wait()
 
-    def place_of(self, seconds: float) -> float:
+    def place_in_file(self, seconds: float) -> float:
         """Where in its file media stands that is at this second of what was sent."""
         return seconds + sum(j.seconds for j in self.clock_jumps if j.at_seconds <= seconds)

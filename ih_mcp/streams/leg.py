@@ -141,7 +141,7 @@ class Leg:
         self._phase: object = None
         self._entered_at = self._moved_at = 0.0
 
-    def hurry(self) -> None:
+    def stop_soon(self) -> None:
         """The end was asked for: a session that has not begun by now has little time to."""
         self._hurried_at = min(self._hurried_at, anyio.current_time())
         self._moved.notify()
@@ -222,7 +222,7 @@ class Leg:
             return
         if isinstance(message, Reading):  # nearly all are
             if (reached := read_progress(message)) is not None:
-                self.receipts.reached(reached.until_seconds, reached.window_seconds)
+                self.receipts.note_progress(reached.until_seconds, reached.window_seconds)
             if message.kind == DROPPED:
                 self.receipts.note(message)
         else:
@@ -256,7 +256,7 @@ class Leg:
                 if isinstance(item, QueuedSegment):
                     if self._is_due(item):
                         if item.entry and item.entry.offset:
-                            self._outbox.part_head()
+                            self._outbox.split_head()
                             continue
                         self.is_rotated = True
                         await self._send_close(socket)
@@ -265,10 +265,10 @@ class Leg:
                     await self._send_segment(socket, item)
                 elif isinstance(item, Configure):
                     await self._send_steering(socket, item)
-                    self._outbox.written()
+                    self._outbox.remove_written()
                 else:
                     await self._send_close(socket)
-                    self._outbox.written()
+                    self._outbox.remove_written()
                 self._move()
         except SocketClosed as exc:  # the receiver hears it too, and says why
             if exc.loss is EndReason.UPLOAD_STALLED:  # but this only the sender knows
@@ -284,7 +284,7 @@ class Leg:
 
     async def _send_segment(self, socket: Socket, item: QueuedSegment) -> None:
         was_begun = self.splice.is_begun
-        data = self.splice.fit(item)
+        data = self.splice.media_of(item)
         if data is None:
             self._leave_out()
             return
@@ -299,7 +299,7 @@ class Leg:
             await socket.send_segment(data)
         finally:  # also where it broke: some or all of it may have arrived
             self._note_sent(item, len(data))
-            self._outbox.written()
+            self._outbox.remove_written()
         if item.start_seconds is not None and item.end_seconds is not None:
             self.is_behind = self.sent_at - started_at > item.end_seconds - item.start_seconds
 
@@ -348,7 +348,7 @@ class Leg:
                 sent = len(self.receipts)
                 if sent > confirmed:
                     await socket.round_trip()
-                    self.receipts.delivered(sent)
+                    self.receipts.mark_delivered(sent)
                     confirmed = sent
                     self._on_change()
                 else:

@@ -57,7 +57,7 @@ class QueuedSegment:
     jump: TimeJump | None = None
     """Where its times do not go on from those before."""
 
-    def parted(self) -> tuple[QueuedSegment, QueuedSegment]:
+    def split_at_access_point(self) -> tuple[QueuedSegment, QueuedSegment]:
         """What belongs to the session before, and what the next can begin with."""
         assert self.entry is not None  # who asks has looked
         entry = self.entry
@@ -99,7 +99,7 @@ class QueueBudget:
         if size < 0:
             self._freed.notify()
 
-    async def freed(self) -> None:
+    async def wait_until_freed(self) -> None:
         """Wait until some of them went."""
         await self._freed.wait()
 
@@ -160,20 +160,20 @@ class Outbox:
         self._count(_size(item))
         self._changed.notify()
 
-    def is_crowded_out(self, size: int) -> bool:
+    def is_full_of_others(self, size: int) -> bool:
         """Whether it is what other streams hold that leaves no room for `size` bytes."""
         is_room_here = self.bytes + size <= self._max_bytes
         return bool(self.bytes) and is_room_here and not self.queued.has_room(size)
 
-    async def room(self, size: int) -> None:
+    async def wait_for_room(self, size: int) -> None:
         """Wait until a segment of `size` bytes fits."""
         while not self.has_room(size):
             if self.queued.has_room(size):
                 await self._changed.wait()
             else:
-                await self.queued.freed()
+                await self.queued.wait_until_freed()
 
-    def away(self, is_away: bool) -> None:
+    def set_away(self, is_away: bool) -> None:
         """There is a connection from now on, or there is none."""
         self.is_away = is_away
         self._changed.notify()
@@ -184,7 +184,7 @@ class Outbox:
             await self._changed.wait()
         return self._items[0]
 
-    def written(self) -> None:
+    def remove_written(self) -> None:
         """The oldest item is on the wire: let go of it."""
         item = self.leave_out()
         if self._keeps_sent and isinstance(item, QueuedSegment):
@@ -200,13 +200,13 @@ class Outbox:
         self._changed.notify()
         return item
 
-    def part_head(self) -> None:
+    def split_head(self) -> None:
         """Part the oldest segment where a session can begin: what is before it goes out alone."""
         item = self._items.popleft()
         assert isinstance(item, QueuedSegment)
-        self._items.extendleft(reversed(item.parted()))
+        self._items.extendleft(reversed(item.split_at_access_point()))
 
-    def settled(self, until_seconds: float) -> None:
+    def forget_settled(self, until_seconds: float) -> None:
         """Sent segments that end by then need not be sent again."""
         while self._sent and (self._sent[0].end_seconds or math.inf) <= until_seconds:
             self._forget()

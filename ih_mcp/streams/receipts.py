@@ -97,7 +97,7 @@ class SegmentLedger:
         """How many segments were written."""
         return len(self._receipts)
 
-    def line(self, number: int) -> SegmentReceipt:
+    def receipt_of(self, number: int) -> SegmentReceipt:
         """What is known of a segment that was written."""
         place = number - 1
         return SegmentReceipt(
@@ -120,7 +120,7 @@ class SegmentLedger:
         self._until_seconds = max(self._until_seconds, until)
         self._counts[Receipt.SENT] += 1
 
-    def delivered(self, up_to: int) -> None:
+    def mark_delivered(self, up_to: int) -> None:
         """Segments up to this number have been read by the other end."""
         for place in range(self._confirmed, up_to):
             if self._at(place) is Receipt.SENT:
@@ -146,11 +146,11 @@ class SegmentLedger:
             case Ended():
                 self._settle(Receipt.COMPLETED)
                 last = max((end for end in self._ends if not math.isnan(end)), default=0.0)
-                self.reached(last, last)
+                self.note_progress(last, last)
             case _:
                 pass
 
-    def reached(self, seconds: float, window_seconds: float) -> None:
+    def note_progress(self, seconds: float, window_seconds: float) -> None:
         """The service has come to this second, in a window that began at that one."""
         self.answered_seconds = max(self.answered_seconds, seconds)
         self.window_seconds = max(self.window_seconds, window_seconds)
@@ -162,7 +162,7 @@ class SegmentLedger:
                 self._mark(place, Receipt.COMPLETED)
         self._settle(Receipt.UNKNOWN)
 
-    def resent(self, count: int) -> None:
+    def mark_resent(self, count: int) -> None:
         """The newest so many are sent again."""
         for place in range(len(self) - count, len(self)):
             self._mark(place, Receipt.RESENT)
@@ -187,8 +187,8 @@ class SegmentLedger:
         if 1 <= number <= len(self):
             self._mark(number - 1, receipt)
             if receipt not in _OPEN:
-                line = self.line(number)
-                self.reached(line.end_seconds or 0.0, line.start_seconds or 0.0)
+                line = self.receipt_of(number)
+                self.note_progress(line.end_seconds or 0.0, line.start_seconds or 0.0)
 
     def _settle(self, receipt: Receipt) -> None:
         for place in self._open():

@@ -215,7 +215,7 @@ class Registry:
         self._is_closing = True
         with anyio.move_on_after(seconds, shield=True):
             for stream in list(self._streams.values()):
-                stream.ask_to_end()
+                stream.request_end()
             for stream in list(self._streams.values()):
                 await stream.until(lambda: False)
         self._tasks.cancel_scope.cancel()

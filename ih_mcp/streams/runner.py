@@ -60,7 +60,7 @@ class StreamRunner:
         if self._opening:
             self._opening.cancel()
         if stream.leg:
-            stream.leg.hurry()
+            stream.leg.stop_soon()
 
     async def run(self) -> None:
         """Carry it from its first session to its end. Failures are noted, not raised."""
@@ -101,7 +101,7 @@ class StreamRunner:
             self._retries.count_renewal(now=anyio.current_time())
             if stream.plan.resends:
                 self._put_back()
-            return stream.outbox.segments > 0 or not stream.is_asked_to_end
+            return stream.outbox.segments > 0 or not stream.end_requested
         return failure is not None and await self._goes_on(failure)
 
     def _address(self) -> str:
@@ -140,9 +140,9 @@ class StreamRunner:
     def _note_change(self) -> None:
         stream = self._stream
         if stream.outbox.is_away and stream.leg and stream.leg.is_open:
-            stream.outbox.away(False)
+            stream.outbox.set_away(False)
         if stream.plan.resends:
-            stream.outbox.settled(stream.answered_seconds)
+            stream.outbox.forget_settled(stream.answered_seconds)
         stream.changed.notify()
 
     def _may_rotate(self) -> bool:
@@ -162,12 +162,12 @@ class StreamRunner:
         if not (again and self._may_go_on()):
             stream.failure = stream.failure or self._final(failure)
             return False
-        stream.outbox.away(True)
+        stream.outbox.set_away(True)
         until = anyio.current_time() + again.seconds
         stream.pending_reconnect = PendingReconnect(failure=failure, again=again, until=until)
         stream.changed.notify()
         if again.waits_for_media:
-            await stream.until(lambda: bool(stream.outbox.segments) or stream.is_asked_to_end)
+            await stream.until(lambda: bool(stream.outbox.segments) or stream.end_requested)
         with anyio.CancelScope(deadline=until):
             await stream.until(lambda: not self._may_go_on())
         if self._may_go_on():
@@ -180,10 +180,10 @@ class StreamRunner:
         stream = self._stream
         assert stream.leg is not None  # it was sent in one
         if stream.leg.end and stream.leg.end.in_order:
-            stream.outbox.settled(math.inf)
+            stream.outbox.forget_settled(math.inf)
             return
-        stream.leg.receipts.resent(stream.outbox.put_back())
-        if stream.is_asked_to_end and not stream.outbox.closes:
+        stream.leg.receipts.mark_resent(stream.outbox.put_back())
+        if stream.end_requested and not stream.outbox.closes:
             stream.outbox.put(Close())
 
     def _may_go_on(self) -> bool:
@@ -191,11 +191,11 @@ class StreamRunner:
         stream = self._stream
         if not stream.plan.reconnects or stream.is_stopped:
             return False
-        if stream.is_asked_to_end and not stream.outbox.segments:
+        if stream.end_requested and not stream.outbox.segments:
             return False
         is_whole = stream.dialect.framing is Framing.WHOLE
         source = stream.source
-        is_file = stream.is_fed or stream.is_asked_to_end
+        is_file = stream.is_fed or stream.end_requested
         return (
             not stream.was_sent or is_whole or is_file or (source is not None and source.can_begin)
         )
@@ -232,7 +232,7 @@ class StreamRunner:
     async def _finish(self) -> None:
         stream = self._stream
         stream.pending_reconnect = None
-        stream.is_asked_to_end = True  # whoever waits for room is told, and puts nothing any more
+        stream.end_requested = True  # whoever waits for room is told, and puts nothing any more
         stream.unsent = stream.outbox.clear()
         try:
             await stream.log.flush()

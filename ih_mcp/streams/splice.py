@@ -27,7 +27,7 @@ class Splice:
         """What to add to media times of the session to get those of the stream."""
         return (self.begins_seconds or 0.0) if self.is_rebased else 0.0
 
-    def fit(self, item: QueuedSegment) -> bytes | None:
+    def media_of(self, item: QueuedSegment) -> bytes | None:
         """The bytes to send; None where a session cannot begin with it, so that it is left out."""
         if not self.is_begun:
             return self._begin(item)

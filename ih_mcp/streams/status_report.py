@@ -75,7 +75,7 @@ def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:
     if begins is None:
         return gap
     clock = "from_zero" if after.splice.is_rebased else "as_recorded"
-    return replace(gap, media_offset_s=round(stream.place_of(begins), 3), clock=clock)
+    return replace(gap, media_offset_s=round(stream.place_in_file(begins), 3), clock=clock)
 
 
 def _ended(leg: Leg) -> str:
@@ -163,7 +163,7 @@ def _span(
 ) -> tuple[float, float] | None:
     if start is None or end is None or end - start < 0.05:  # chosen: less than two pictures
         return None
-    return round(stream.place_of(start), 3), round(stream.place_of(end), 3)
+    return round(stream.place_in_file(start), 3), round(stream.place_in_file(end), 3)
 
 
 def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
@@ -174,7 +174,7 @@ def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
     seconds = held.until - now
     until = datetime.now(UTC) + timedelta(seconds=seconds)
     return HeldStatus(
-        from_s=round(stream.place_of(held.start_seconds), 3),
+        from_s=round(stream.place_in_file(held.start_seconds), 3),
         for_s=round(seconds, 1),
         until=until.isoformat(timespec="seconds"),
     )

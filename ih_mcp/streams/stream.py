@@ -54,7 +54,7 @@ class Stream(StreamFacts):
         """Carry the stream to its end; a failure is noted, not raised."""
         await self._runner.run()
 
-    async def opened(self) -> None:
+    async def wait_until_open(self) -> None:
         """Wait until media may be sent, or the stream is over."""
         await self.until(lambda: self.is_open)
 
@@ -64,14 +64,14 @@ class Stream(StreamFacts):
         """Whether a segment of `size` bytes may be put now."""
         return self.outbox.has_room(size)
 
-    async def room(self, size: int) -> None:
+    async def wait_for_room(self, size: int) -> None:
         """Wait until a segment of `size` bytes may be put.
 
         Raises:
             StreamEndedError: The stream is over or was asked to end.
         """
         self.require_live()
-        await self.outbox.room(size)
+        await self.outbox.wait_for_room(size)
         self.require_live()
 
     async def put(self, segment: QueuedSegment) -> None:
@@ -80,7 +80,7 @@ class Stream(StreamFacts):
         Raises:
             StreamEndedError: The stream is over or was asked to end.
         """
-        await self.room(len(segment.data))
+        await self.wait_for_room(len(segment.data))
         self.add(segment)
 
     def add(self, segment: QueuedSegment) -> None:
@@ -97,7 +97,7 @@ class Stream(StreamFacts):
             self.held = held
             self.changed.notify()
 
-    def let_go(self, seconds: float) -> None:
+    def note_skipped(self, seconds: float) -> None:
         """Note live media that was recorded and is not sent, as the connection is slower."""
         self.let_go_seconds += seconds
         self.changed.notify()
@@ -119,7 +119,7 @@ class Stream(StreamFacts):
             )
         self.outbox.put(Configure(config))
 
-    async def confirmed(self, seconds: float) -> bool:
+    async def wait_for_confirmation(self, seconds: float) -> bool:
         """Wait until the service confirms the configuration that was put last, or sends an error.
 
         Call it right after `configure`. Gives False where neither comes in so many seconds.
@@ -132,16 +132,16 @@ class Stream(StreamFacts):
             await self.until(lambda: leg.updates > updates or leg.session.last_error is not error)
         return leg.updates > updates
 
-    def ask_to_end(self, *, stops: bool = True) -> bool:
+    def request_end(self, *, stops: bool = True) -> bool:
         """End in order once all segments are sent; gives False where that was asked before.
 
         Args:
             stops: Whether the stream ends without another session when the connection is lost,
                 even if segments wait.
         """
-        is_first = not (self.is_asked_to_end or self.is_over)
+        is_first = not (self.end_requested or self.is_over)
         if is_first:
-            self.is_asked_to_end = True
+            self.end_requested = True
             if self.source and (rest := self.source.finish()):
                 self.outbox.put(rest)
             self.outbox.put(Close())
@@ -153,7 +153,7 @@ class Stream(StreamFacts):
     def fail(self, failure: IhMcpError) -> None:
         """Note what went wrong around the session; what was sent is still drained."""
         self.failure = self.failure or failure
-        self.ask_to_end(stops=False)
+        self.request_end(stops=False)
 
     def require_feeder(self, feeder: Feeder) -> None:
         """See to it that nobody else gives the stream its media.
@@ -181,7 +181,7 @@ class Stream(StreamFacts):
         Raises:
             StreamEndedError: It is over or asked to end.
         """
-        if self.is_over or self.is_asked_to_end:
+        if self.is_over or self.end_requested:
             raise StreamEndedError(
                 f"stream {self.id} is {self.state.value}; it takes no more segments",
                 help="Read what is left with poll_events, or start a new stream.",

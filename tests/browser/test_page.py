@@ -36,10 +36,10 @@ async def test_nothing_begins_twice_or_after_the_end_while_the_camera_is_asked_f
         await tab.page.evaluate(_ASKS_FIRST)
         await tab.page.click("#start")
         await tab.page.wait_for_function("() => Boolean(window.ihAnswer)")
-        stream.let_go(1.5)  # news, with which the buttons are drawn anew
+        stream.note_skipped(1.5)  # news, with which the buttons are drawn anew
         await tab.says("#dropped", "1.5 s")
         assert not await tab.page.is_enabled("#start")
-        stream.ask_to_end()
+        stream.request_end()
         await tab.says("#said", "has ended")
         await tab.page.evaluate("window.ihAnswer(true)")
         await tab.page.wait_for_function(
@@ -80,12 +80,12 @@ async def test_a_page_that_nobody_looks_at_draws_once_when_somebody_does(
         await tab.says("#receipts", "open")
         await tab.page.evaluate(_HOLDS_FRAMES)
         for _ in range(4):
-            stream.let_go(1.0)
+            stream.note_skipped(1.0)
             await anyio.sleep(0.4)  # so long a page waits for the next news
         assert await tab.page.evaluate("window.ihFrames.length") == 1
         await tab.page.evaluate("window.ihFrames.splice(0).forEach((draw) => draw())")
         await tab.says("#dropped", "4.0 s")
-        stream.let_go(1.0)
+        stream.note_skipped(1.0)
         await tab.page.wait_for_function("() => window.ihFrames.length === 1", polling=100)
         await tab.went_well()
 
@@ -98,7 +98,7 @@ async def test_a_session_that_ends_under_a_recording_is_told_as_its_end_alone(
         tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await record(tab, seconds=4)
         await tab.says("#sent", "1 chunks")
-        stream.ask_to_end()
+        stream.request_end()
         await tab.says("#said", "has ended")
         await tab.says("#dropped", r"^\d+\.\d s")  # what was recorded since the first chunk
         await anyio.sleep(0.5)  # for words that would be wrong

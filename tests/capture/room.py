@@ -33,7 +33,7 @@ class Room:
 
     async def start(self, api: str = "v1") -> Stream:
         stream = await self.runtime.start_stream(StreamOptions(api=api))
-        await stream.opened()
+        await stream.wait_until_open()
         return stream
 
     async def messages(self, stream: Stream) -> list[str | bytes]:

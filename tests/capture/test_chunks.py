@@ -44,7 +44,7 @@ async def by_push(room: Room, stream: Stream, given: list[bytes]) -> None:
     del room
     for data in given:
         await pushed_source(stream).push(data)
-    stream.ask_to_end()
+    stream.request_end()
     with anyio.fail_after(30):
         await stream.until(lambda: False)
 
@@ -120,7 +120,7 @@ async def test_of_a_refused_chunk_of_the_page_nothing_is_sent_and_the_right_one_
                 assert (await page.chunk(data, seq=seq))["type"] == "taken"
                 wrong = await page.chunk(bytes(5), seq=seq + 1)
                 assert wrong["code"] in {"no_header", "bad_container"}
-        stream.ask_to_end()
+        stream.request_end()
         with anyio.fail_after(30):
             await stream.until(lambda: False)
         whole, at = b"".join(given), 0

@@ -239,7 +239,7 @@ async def test_a_page_of_a_stream_that_is_not_kept_any_more_is_told_so(
     async with open_room() as room:
         stream = await room.start()
         key = await redeem(room.server, room.server.link(stream.id))
-        stream.ask_to_end()
+        stream.request_end()
         await stream.until(lambda: False)
         async with open_journal(tmp_path / "data", Retention(max_bytes=0)) as other:
             while await other.list_streams():

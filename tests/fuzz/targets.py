@@ -274,15 +274,15 @@ def gap(data: bytes) -> None:
             item = outbox._items[0]
             assert isinstance(item, QueuedSegment)
             was_begun = splice.is_begun
-            sent = splice.fit(item)
-            outbox.written()
+            sent = splice.media_of(item)
+            outbox.remove_written()
             waiting -= 1
             went += _media_of(sent, item, is_start=not was_begun and not is_first)
         elif what == 3 and waiting:
             item = outbox._items[0]
             assert isinstance(item, QueuedSegment)
             if item.entry and item.entry.offset and splice.is_begun:
-                outbox.part_head()
+                outbox.split_head()
                 waiting += 1
         elif what == 4:
             splice, is_first = Splice(is_first=not went and is_first), not went and is_first

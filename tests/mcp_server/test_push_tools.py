@@ -214,7 +214,7 @@ async def test_nothing_is_pushed_into_a_stream_of_the_page(caller: Caller) -> No
 
 async def test_no_page_records_into_a_stream_that_is_ending(caller: Caller) -> None:
     stream_id, stream = await caller.start()
-    stream.ask_to_end()
+    stream.request_end()
     text, said = await caller.call("start_capture", stream_id=stream_id)
     assert said["code"] == "stream_ended", text
     assert "nothing can be recorded into it any more" in text

@@ -120,7 +120,7 @@ class Road:
         except IhMcpError:
             return
         if ends:
-            stream.ask_to_end(stops=False)
+            stream.request_end(stops=False)
 
     async def over(self) -> None:
         await self.stream.until(lambda: False)
@@ -452,7 +452,7 @@ async def test_a_lost_connection_is_told_and_gone_on_with(
         if phase == "before ready":
             await stream.until(lambda: bool(stream.legs))
         elif phase == "during a push":
-            await stream.opened()
+            await stream.wait_until_open()
             made.proxy.up.set(bytes_per_second=2_000)
             await made.feed(range(2), ends=False)
             await made.proxy.until(lambda: made.proxy.links[0].bytes_up > 600)
@@ -501,7 +501,7 @@ async def test_n15_a_busy_service_is_left_alone_for_five_seconds(road: Start) ->
         await made.stream.until(lambda: made.stream.pending_reconnect is not None)
         status = made.status
         assert 4 < status["retry_after_s"] <= 5
-        made.stream.ask_to_end()
+        made.stream.request_end()
         await made.over()
         assert len(made.opened) == 1
     tells(status, state="connecting", reason="service_error", retryable=True)
@@ -559,14 +559,14 @@ async def test_n20_a_peer_that_stops_reading_is_given_up_and_the_segment_is_unkn
 async def test_n21_a_slow_uplink_is_told_and_never_killed(road: Start) -> None:
     async with road() as made:
         stream = made.stream
-        await stream.opened()
+        await stream.wait_until_open()
         made.proxy.up.set(bytes_per_second=8 * 2**20)
         await stream.put(QueuedSegment(piece(0).data + b" " * 12 * 2**20, 0, 0.1))
         await stream.until(lambda: stream.was_sent)
         assert stream.leg
         assert stream.leg.is_behind
         assert made.status["what_now"].startswith("Falling behind")
-        stream.ask_to_end()
+        stream.request_end()
         await made.over()
     assert made.status["state"] == "ended", made.status
     assert len(made.stream.legs) == 1
@@ -630,7 +630,7 @@ async def test_n33_a_long_file_goes_over_to_another_session_and_loses_no_second(
         for number in range(6):
             await made.feed([number], ends=False)
             await anyio.sleep(0.3)
-        made.stream.ask_to_end()
+        made.stream.request_end()
         await made.over()
         assert made.recorder
         billed = [record.billed.seconds for record in made.recorder.sessions]

@@ -313,7 +313,7 @@ async def test_mutated_messages_of_the_service_are_kept_byte_for_byte(
                 sent = await service.greet()
                 for text in texts:
                     sent += await service.say(text)
-                stream.ask_to_end()
+                stream.request_end()
                 sent += await service.drain()
                 await stream.until(lambda: False)
                 tasks.cancel_scope.cancel()

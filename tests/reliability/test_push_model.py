@@ -152,12 +152,12 @@ async def drive(
     parts = [room.recordings[name][a:b] for a, b in pairwise(places)]
     parts = [part for part in parts if part]
     stream = await room.runtime.start_stream(StreamOptions(api="v1"))
-    await stream.opened()
+    await stream.wait_until_open()
     model = Model()
     for action in actions:
         if not stream.is_over:  # junk that was kept may end the session
             await act(action, parts, rubbish, room, stream, model)
-    stream.ask_to_end()
+    stream.request_end()
     await stream.until(lambda: False)
     session = next(
         each
@@ -324,7 +324,7 @@ async def test_stalls_and_lost_connections_neither_lose_nor_double_what_was_kept
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(stream.run)
                     line = Line(stream, services, await services.session(0))
-                    await stream.opened()
+                    await stream.wait_until_open()
                     for step in steps:
                         if isinstance(step, int):
                             await line.push(step)

@@ -245,7 +245,7 @@ async def _send(stream: Stream, pieces: Sequence[QueuedSegment], dice: Random) -
             await stream.put(piece)
         except IhMcpError:
             return number
-    stream.ask_to_end(stops=stops)
+    stream.request_end(stops=stops)
     return len(pieces)
 
 

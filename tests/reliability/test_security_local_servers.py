@@ -97,7 +97,7 @@ async def test_s29_another_program_gets_in_with_no_key_but_that_of_the_process(
 async def test_s29_its_own_process_gets_in(local: Runtime) -> None:
     assert (await local_client(local)).status_code == 101
     stream = await local.start_stream(StreamOptions(api="v1"))
-    await stream.opened()
+    await stream.wait_until_open()
     minted = await local.mint("/v1/auth", local.credentials.key_pair().body())
     token = Token.from_body(minted.encode())
     assert (await local_client(local, token.access_token)).status_code == 101

@@ -66,7 +66,7 @@ async def streaming(
         with hostile(plan) as url:
             to = StreamConfig(dialect=V1, base_url=url, reconnects=reconnects)
             stream = await registry.start(to, opener)
-            await stream.opened()
+            await stream.wait_until_open()
             yield stream
 
 
@@ -146,7 +146,7 @@ async def test_s21_no_message_grown_from_a_grammar_holds_the_loop_long(journal: 
     async with open_registry(journal) as registry:
         stream = await registry.start(StreamConfig(dialect=V1, base_url="http://h"), service.opener)
         await service.greet()
-        await stream.opened()
+        await stream.wait_until_open()
         await put(stream, 60)
         timeline = Timeline(V1)
         for number in range(often(40, nightly=3000)):
@@ -222,7 +222,7 @@ async def test_s27_a_limit_that_cannot_be_true_costs_no_session_and_no_memory(
             )
         assert 2**25 <= stream.limits.max_segment_bytes <= 2**26
         record = stream.status().to_json()
-        stream.ask_to_end()
+        stream.request_end()
         await stream.until(lambda: False)
     assert stream.state == "ended", stream.status().to_json()
     assert len(stream.legs) == 1

@@ -46,10 +46,10 @@ async def meet(
     ):
         plan = StreamConfig(dialect=dialect, base_url=running.url)
         stream = await registry.start(plan, partial(open_socket, bearer="ih_test"))
-        await stream.opened()
+        await stream.wait_until_open()
         if not stream.is_over:
             await stream.put(QueuedSegment(HEADER))
-        stream.ask_to_end()
+        stream.request_end()
         await stream.until(lambda: False)
         page = await journal.read_page(stream.id, 0, limit=1000, max_chars=10**9)
         sent = [text for session in running.recorder.sessions for text in session.texts]

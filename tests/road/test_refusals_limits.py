@@ -129,7 +129,7 @@ async def opened(
     async with open_journal(folder) as journal, open_registry(journal) as registry:
         plan = StreamConfig(dialect=dialect, base_url=running.url)
         stream = await registry.start(plan, partial(open_socket, bearer=bearer))
-        await stream.opened()
+        await stream.wait_until_open()
         yield stream, kept
         await stream.until(lambda: False)
         page = await journal.read_page(stream.id, 0, limit=1000, max_chars=10**9)
@@ -155,7 +155,7 @@ async def test_what_breaks_a_limit_is_told_and_kept(
             for segment in case.segments:
                 await stream.put(QueuedSegment(segment))
             if case.asks_to_end:
-                stream.ask_to_end()
+                stream.request_end()
         (session,) = running.recorder.sessions
     assert kept == session.texts
     errors = [json.loads(text)["data"]["code"] for text in kept if '"type": "error"' in text]
@@ -180,7 +180,7 @@ async def test_a_size_that_is_not_declared_is_not_sent(
         async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
             with pytest.raises(MediaError, match="takes 1_000 at most") as refused:
                 await pushed_source(stream).push(bytes(1_001))
-            stream.ask_to_end()
+            stream.request_end()
         assert running.recorder.sessions[0].segments == []
     assert refused.value.code == "segment_too_large"
     assert stream.failure is None
@@ -209,7 +209,7 @@ async def test_a_codec_that_is_not_taken_is_told_and_ends_nothing(
     async with standin() as running:
         async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
             await stream.put(QueuedSegment(part_2))
-            stream.ask_to_end()
+            stream.request_end()
         (session,) = running.recorder.sessions
     assert kept == session.texts
     assert sum("ih5004" in text for text in kept) == 1
@@ -221,7 +221,7 @@ async def test_a_config_that_is_refused_ends_nothing(standin: StartStandin, tmp_
     async with standin(open_decoder=open_toy, analyst=ScriptedAnalyst) as running:
         async with opened(running, tmp_path, V1, "ih_test") as (stream, kept):
             stream.configure(Config(model="inter-2"))  # skill v2: v1 rejects any model
-            stream.ask_to_end()
+            stream.request_end()
         (session,) = running.recorder.sessions
     assert kept == session.texts
     assert sum("ih6001" in text for text in kept) == 1
@@ -236,7 +236,7 @@ async def test_a_session_too_many_is_refused_at_the_door(
         async with opened(running, tmp_path / "a", V1, bearer) as (first, _):
             async with opened(running, tmp_path / "b", V1, bearer) as (second, _):
                 pass
-            first.ask_to_end()
+            first.request_end()
     assert first.failure is None
     assert isinstance(second.failure, ServiceError)
     assert second.failure.facts["status"] == 429

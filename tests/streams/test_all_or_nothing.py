@@ -77,7 +77,7 @@ async def running(
 
 async def received(stream: Stream, service: Service) -> list[bytes]:
     """End the stream; gives the media that the service got, segment by segment."""
-    stream.ask_to_end()
+    stream.request_end()
     got: list[bytes] = []
     while isinstance(item := await service.hear(), bytes):
         got.append(item)
@@ -254,7 +254,7 @@ async def test_a_push_that_waits_while_the_stream_is_ended_leaves_nothing(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
-            stream.ask_to_end()
+            stream.request_end()
             service.client._room = 64
             service.socket.moved.notify()
             assert await service.hear() == header + first

@@ -119,7 +119,7 @@ async def test_a_stream_that_is_ended_is_recorded_no_further(
     async with recording(tmp_path, ffmpeg, service, "-f lavfi -i testsrc2=s=64x48") as stream:
         await service.greet()
         await service.hear()
-        stream.ask_to_end()
+        stream.request_end()
         await service.drain()
         await stream.until(lambda: False)
     assert stream.status().state == "ended"

@@ -67,7 +67,7 @@ async def test_an_endless_drain_is_bounded(journal: Journal, seconds: str) -> No
     services = Services()
     async with running(journal, services) as stream:
         first = await services.session(0)
-        stream.ask_to_end()
+        stream.request_end()
         await first.hear()
         await first.say(f'{{"type":"session.closing","data":{{"max_drain_seconds":{seconds}}}}}')
         leg = stream.leg
@@ -167,7 +167,7 @@ async def test_an_end_that_is_asked_for_in_a_rotation_sends_what_was_taken(
         await anyio.sleep(1)
         await stream.put(cut(b"b", 1))
         assert await first.hear() == '{"type":"session.close"}'
-        stream.ask_to_end()
+        stream.request_end()
         await first.say(Closing(5.0), Ended("client_shutdown"))
         await first.socket.close(1000)
         second = await services.session(1)
@@ -186,7 +186,7 @@ async def test_an_end_does_not_wait_for_a_connection_that_hangs(journal: Journal
     async with open_registry(journal) as registry:
         stream = await registry.start(PLAN, hangs)
         await anyio.wait_all_tasks_blocked()
-        stream.ask_to_end()
+        stream.request_end()
         with anyio.fail_after(1):
             await stream.until(lambda: False)
         assert stream.state.value == "ended"
@@ -324,7 +324,7 @@ async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
         await first.socket.abort()
         second = await services.session(1)
         assert [await second.hear(), await second.hear()] == [HEAD + b"0@0", b"1@1"]
-        stream.ask_to_end()
+        stream.request_end()
         await second.drain()
         await over(stream)
     assert stream.status().segments == {"resent": 2, "completed": 2}
@@ -350,7 +350,7 @@ async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal:
         await second.socket.abort()
         third = await services.session(2)
         assert await third.hear() == b"1"
-        stream.ask_to_end()
+        stream.request_end()
         await third.drain()
         await over(stream)
     assert stream.status().segments == {"resent": 1, "completed": 2}
@@ -414,7 +414,7 @@ async def test_nothing_is_put_back_for_a_stream_that_was_ended(journal: Journal)
         first = await services.session(0)
         await stream.put(cut(b"a", 0))
         await first.hear()
-        stream.ask_to_end()
+        stream.request_end()
         await first.socket.abort()
         await over(stream)
     assert stream.status().segments == {"unknown": 1}

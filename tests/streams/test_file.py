@@ -211,8 +211,8 @@ async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
     services = Services()
     async with feeding(journal, services, source, PaceName.REALTIME) as stream:
         first = await services.session(0)
-        await stream.opened()
-        stream.ask_to_end()
+        await stream.wait_until_open()
+        stream.request_end()
         await first.drain()
         await stream.until(lambda: False)
     assert stream.status().state == "ended"
@@ -248,8 +248,8 @@ async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
     assert jump["at_s"] == pytest.approx(6.0, abs=0.15)
     assert jump["left_out_s"] == pytest.approx(36_000.0, abs=0.2)
     assert "jumps, first at 6" in stream.notes()[-1]
-    assert stream.place_of(3.0) == 3.0
-    assert stream.place_of(9.0) == pytest.approx(36_009.0, abs=0.2)
+    assert stream.place_in_file(3.0) == 3.0
+    assert stream.place_in_file(9.0) == pytest.approx(36_009.0, abs=0.2)
     lost = record["lost"]["media_s"][0]  # type: ignore[index]
     assert lost[1] == pytest.approx(36_012.0, abs=0.3)
 
@@ -274,7 +274,7 @@ async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
         assert f"at 0.0 s waits for {held['for_s']:.0f} s, until" in said.getvalue()
         wait = datetime.fromisoformat(held["until"]) - datetime.now(UTC)
         assert wait.total_seconds() == pytest.approx(held["for_s"], abs=2)
-        stream.ask_to_end()
+        stream.request_end()
         await first.drain()
         await stream.until(lambda: False)
     assert stream.held is None

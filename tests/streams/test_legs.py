@@ -148,7 +148,7 @@ async def test_a_recording_goes_on_with_header_and_key_frame_and_nothing_is_sent
         for item in (chunk(b"ccc", 2), chunk(b"xKdd", 3, key=1), chunk(b"eee", 4)):
             await stream.put(item)
         assert [await second.hear(), await second.hear()] == [HEAD + b"Kdd", b"eee"]
-        stream.ask_to_end()
+        stream.request_end()
         await second.drain()
         await over(stream)
     assert stream.failure is None
@@ -238,7 +238,7 @@ async def test_while_there_is_no_connection_the_state_says_so_and_little_more_is
         await stream.put(cut(b"y", 1))
         await stream.put(cut(b"z", 2))
         assert not stream.outbox.has_room(1)
-        assert stream.ask_to_end()
+        assert stream.request_end()
         await over(stream)
     assert stream.state.value == "failed"
     assert stream.status().to_json()["lost"] == {
@@ -254,7 +254,7 @@ async def test_a_stream_that_was_stopped_opens_no_other_session(journal: Journal
         first = await services.session(0)
         await first.socket.abort()
         await stream.until(lambda: stream.pending_reconnect is not None)
-        stream.ask_to_end()
+        stream.request_end()
         await over(stream)
     assert len(services.sessions) == 1
 
@@ -267,7 +267,7 @@ async def test_segments_that_wait_when_the_file_is_over_are_sent_in_the_next_ses
         first = await services.session(0, greets=False)
         for start in range(3):
             await stream.put(cut(b"x", start))
-        stream.ask_to_end(stops=False)
+        stream.request_end(stops=False)
         await first.socket.abort()
         second = await services.session(1)
         await second.drain()
@@ -282,7 +282,7 @@ async def test_a_loss_after_the_last_segment_ends_the_stream(journal: Journal) -
     async with running(journal, services) as stream:
         first = await services.session(0)
         await stream.put(cut(b"x", 0))
-        stream.ask_to_end(stops=False)
+        stream.request_end(stops=False)
         await first.hear()
         await first.hear()
         await first.socket.abort()
@@ -304,7 +304,7 @@ async def test_segments_of_unknown_fate_are_sent_again_where_that_was_asked_for(
         for start in range(4):
             await stream.put(cut(b"%d" % start, start))
             await first.hear()
-        stream.ask_to_end(stops=False)
+        stream.request_end(stops=False)
         await first.say(Reading("coverage.degraded", {"ranges": [{"start": 0, "end": 2}]}))
         await first.hear()
         await first.socket.abort()
@@ -343,7 +343,7 @@ async def test_v0_segments_stand_alone_so_any_of_them_begins_a_session(journal: 
         await stream.put(whole[1])
         assert await second.hear() == whole[1].data
         await second.say(Completed(1))
-        stream.ask_to_end()
+        stream.request_end()
         await over(stream)
     assert stream.status().segments == {"unknown": 1, "completed": 1}
 
@@ -419,7 +419,7 @@ async def test_an_idle_stream_that_is_ended_while_it_waits_did_not_fail(journal:
         await first.say(Error(code="ih6003", message="Idle."))
         await first.socket.close(1001)
         await stream.until(lambda: stream.pending_reconnect is not None)
-        stream.ask_to_end()
+        stream.request_end()
         await over(stream)
     assert stream.state.value == "ended"
 
@@ -451,7 +451,7 @@ async def test_a_segment_that_comes_too_late_for_its_session_is_told(journal: Jo
     services = Services()
     async with running(journal, services, reconnects=False) as stream:
         first = await services.session(0)
-        await stream.opened()
+        await stream.wait_until_open()
         await first.say(Ended("maintenance"))
         await stream.until(lambda: bool(stream.leg and stream.leg.session.end_reason))
         stream.configure(Config(include=("a",)))
@@ -501,7 +501,7 @@ async def test_the_bytes_of_a_live_source_that_were_let_go_are_told(journal: Jou
     services = Services()
     async with running(journal, services) as stream:
         await services.session(0)
-        stream.let_go(2.5)
+        stream.note_skipped(2.5)
         assert stream.let_go_seconds == 2.5
 
 
@@ -530,7 +530,7 @@ async def test_before_a_session_grows_too_old_a_file_goes_on_in_the_next(journal
         assert await first.drain()
         second = await services.session(1)
         assert [await second.hear(), await second.hear()] == [HEAD + b"c@0", b"d@1"]
-        stream.ask_to_end()
+        stream.request_end()
         await second.drain()
         await over(stream)
     assert stream.failure is None
@@ -565,7 +565,7 @@ async def test_a_recording_is_parted_within_a_chunk_and_no_byte_is_left_out(
         await first.drain()
         second = await services.session(1)
         assert await second.hear() == HEAD + b"Kdd"
-        stream.ask_to_end()
+        stream.request_end()
         await second.drain()
         await over(stream)
     assert gaps(stream)[0]["media_offset_s"] == 1.2
@@ -620,7 +620,7 @@ async def test_without_leave_to_go_on_an_old_session_is_warned_of(journal: Journ
         first = await services.session(0, greets=False)
         limits = replace(V1.limits, max_session_seconds=1, max_idle_seconds=1)
         await first.say(Ready(limits=limits))
-        await stream.opened()
+        await stream.wait_until_open()
         await anyio.sleep(0.95)
         assert stream.status().what_now.startswith("No segment for 1 s; at 1 s")
         assert stream.leg

@@ -29,7 +29,7 @@ async def test_many_outboxes_share_what_may_wait_and_none_is_starved() -> None:
     taken = anyio.Event()
 
     async def wait() -> None:
-        await other.room(5)
+        await other.wait_for_room(5)
         taken.set()
 
     with anyio.fail_after(2):
@@ -37,7 +37,7 @@ async def test_many_outboxes_share_what_may_wait_and_none_is_starved() -> None:
             tasks.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
             assert not taken.is_set()
-            full.written()
+            full.remove_written()
             await taken.wait()
     assert queued.bytes == 1
     assert other.clear() == 1
@@ -58,14 +58,14 @@ def test_what_was_sent_is_kept_only_where_asked_and_until_it_is_settled() -> Non
     outbox = Outbox(100, keeps_sent=True)
     for end in (1, 2, 3):
         outbox.put(segment(40, end))
-        outbox.written()  # the first one no longer fits when the third comes
+        outbox.remove_written()  # the first one no longer fits when the third comes
     outbox.put(Close())
-    outbox.settled(2)
+    outbox.forget_settled(2)
     assert outbox.put_back() == 1
     assert (outbox.bytes, outbox.segments, outbox.closes) == (40, 1, True)
     forgetful = Outbox(100)
     forgetful.put(segment(1))
-    forgetful.written()
+    forgetful.remove_written()
     assert forgetful.put_back() == 0
 
 
@@ -74,14 +74,14 @@ def test_what_all_outboxes_keep_to_send_again_is_bounded_too() -> None:
     first, second = (Outbox(100, queued=queued, keeps_sent=True) for _ in range(2))
     for outbox in (first, second, second, second):
         outbox.put(segment(40))
-        outbox.written()
+        outbox.remove_written()
     assert queued.kept_bytes == 80
     assert first.put_back() == 1
     assert second.put_back() == 1
     assert (queued.kept_bytes, queued.bytes) == (0, 80)
     second.clear()
     second.put(segment(90))
-    second.written()
+    second.remove_written()
     assert second.clear() == 0
     assert (queued.kept_bytes, queued.bytes) == (0, 40)
 
@@ -89,7 +89,7 @@ def test_what_all_outboxes_keep_to_send_again_is_bounded_too() -> None:
 def test_a_segment_is_parted_where_a_session_can_begin() -> None:
     outbox = Outbox()
     outbox.put(QueuedSegment(b"oldNEW", 0.0, 3.0, RandomAccessPoint(b"H", 3, 1.5)))
-    outbox.part_head()
+    outbox.split_head()
     assert outbox.segments == 2
     assert outbox.bytes == 6
 
@@ -98,6 +98,6 @@ def test_a_segment_is_parted_where_a_session_can_begin() -> None:
 def test_both_parts_are_all_of_it(offset: int) -> None:
     before, after = QueuedSegment(
         b"oldNEW", 0.0, 3.0, RandomAccessPoint(b"H", offset, 1.5)
-    ).parted()
+    ).split_at_access_point()
     assert before.data + after.data == b"oldNEW"
     assert after.entry == RandomAccessPoint(b"H", 0, 1.5)

@@ -96,7 +96,7 @@ async def test_a_stream_that_is_over_says_why(journal: Journal) -> None:
     services = Services()
     async with running(journal, services) as stream:
         first = await services.session(0)
-        stream.ask_to_end()
+        stream.request_end()
         assert isinstance(await refused(stream, WAV), StreamEndedError)
         await first.drain()
 
@@ -157,7 +157,7 @@ async def test_a_header_without_media_goes_out_at_the_end(journal: Journal) -> N
     async with running(journal, services) as stream:
         first = await services.session(0)
         assert not await pushed_source(stream).push(header)
-        stream.ask_to_end()
+        stream.request_end()
         assert await first.hear() == header
 
 
@@ -167,6 +167,6 @@ async def test_what_waited_for_more_and_is_nothing_is_left_at_the_end(journal: J
         first = await services.session(0)
         assert not await pushed_source(stream).push(WAV[:1])
         assert not await pushed_source(stream).push(WAV[1:4])
-        stream.ask_to_end()
+        stream.request_end()
         assert await first.hear() == '{"type":"session.close"}'
         assert stream.outbox.segments == 0

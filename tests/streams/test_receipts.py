@@ -19,18 +19,18 @@ def sent(*ends: float | None) -> SegmentLedger:
 
 
 def told(receipts: SegmentLedger) -> list[str]:
-    return [receipts.line(number).receipt.value for number in range(1, len(receipts) + 1)]
+    return [receipts.receipt_of(number).receipt.value for number in range(1, len(receipts) + 1)]
 
 
 def test_a_line_is_what_was_written() -> None:
     receipts = sent(3.0, None)
-    assert receipts.line(1) == SegmentReceipt(1, 1000, 0.0, 3.0, Receipt.SENT)
-    assert receipts.line(2) == SegmentReceipt(2, 1000, None, None, Receipt.SENT)
+    assert receipts.receipt_of(1) == SegmentReceipt(1, 1000, 0.0, 3.0, Receipt.SENT)
+    assert receipts.receipt_of(2) == SegmentReceipt(2, 1000, None, None, Receipt.SENT)
 
 
 def test_each_segment_has_its_own_last_word() -> None:
     receipts = sent(3.0, 6.0, 9.0)
-    receipts.delivered(3)
+    receipts.mark_delivered(3)
     for message in (Processing(1), Completed(1), Processing(2), Error(code="ih5004", segment=2)):
         receipts.note(message)
     assert told(receipts) == ["completed", "refused", "delivered"]
@@ -78,10 +78,10 @@ def test_an_end_in_order_settles_all_that_is_open() -> None:
 
 def test_after_a_loss_what_was_answered_is_done_and_the_rest_is_unknown() -> None:
     receipts = sent(3.0, 6.0, None)
-    receipts.reached(3.0, 0.0)
+    receipts.note_progress(3.0, 0.0)
     receipts.lost()
     assert told(receipts) == ["completed", "unknown", "unknown"]
-    receipts.resent(2)
+    receipts.mark_resent(2)
     assert told(receipts) == ["completed", "resent", "resent"]
     assert receipts.counts() == {"completed": 1, "resent": 2}
 

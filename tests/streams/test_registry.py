@@ -62,7 +62,7 @@ async def test_an_ended_stream_is_told_from_an_unknown_one(tmp_path: Path) -> No
         service = Service()
         stream = await registry.start(PLAN, service.opener)
         await service.greet()
-        stream.ask_to_end()
+        stream.request_end()
         await service.drain()
         while stream.id in registry.live_ids:
             await anyio.lowlevel.checkpoint()
@@ -77,7 +77,7 @@ async def test_streams_are_ended_in_order_when_the_process_goes(tmp_path: Path) 
     async with opened(tmp_path) as (_, registry), anyio.create_task_group() as tasks:
         stream = await registry.start(PLAN, service.opener)
         await service.greet()
-        await stream.opened()
+        await stream.wait_until_open()
         tasks.start_soon(service.drain)
         await registry.close(5)
     assert service.heard == ['{"type":"session.close"}']
@@ -89,7 +89,7 @@ async def test_one_that_does_not_end_in_time_is_let_go_and_says_so(tmp_path: Pat
         service = Service()
         stream = await registry.start(PLAN, service.opener)
         await service.greet()
-        await stream.opened()
+        await stream.wait_until_open()
     async with open_journal(tmp_path) as journal:
         row = await journal.find_stream(stream.id)
     assert row.ended_at is not None
@@ -135,7 +135,7 @@ async def test_all_streams_are_listed_the_live_ones_as_they_are_now(tmp_path: Pa
         service = Service()
         first = await registry.start(PLAN, service.opener)
         await service.greet()
-        first.ask_to_end()
+        first.request_end()
         await service.drain()
         while first.id in registry.live_ids:
             await anyio.lowlevel.checkpoint()

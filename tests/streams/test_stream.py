@@ -79,12 +79,12 @@ async def test_a_stream_runs_from_greeting_to_end_and_keeps_every_text(journal: 
     async with running(journal, service) as stream:
         assert state_of(stream) == "connecting"
         said = await service.greet()
-        await stream.opened()
+        await stream.wait_until_open()
         assert state_of(stream) == "open"
         await stream.put(QueuedSegment(b"one", 0.0, 3.0))
         assert await service.hear() == b"one"
         said += await service.say(Reading("signal.detected", {"signal_type": "interest"}))
-        assert stream.ask_to_end()
+        assert stream.request_end()
         assert state_of(stream) == "draining"
         said += await service.drain()
         await over(stream)
@@ -125,7 +125,7 @@ async def test_configuration_goes_first_and_its_confirmation_is_counted(journal:
 async def test_v0_is_configured_in_the_query_only(journal: Journal) -> None:
     service = Service(V0)
     async with running(journal, service, V0, config=Config(include=("x",))) as stream:
-        await stream.opened()
+        await stream.wait_until_open()
         assert service.urls[0].endswith("?include%5B%5D=x")
         with pytest.raises(CallerError, match="v0 takes its configuration when the stream starts"):
             stream.configure(Config())
@@ -138,7 +138,7 @@ async def test_v0_ends_when_every_segment_has_its_last_word(journal: Journal) ->
             await stream.put(QueuedSegment(b"x" * 20_000))
             await service.hear()
         await service.say(Processing(1), Completed(1), Processing(2))
-        stream.ask_to_end()
+        stream.request_end()
         await anyio.wait_all_tasks_blocked()
         assert not stream.is_over
         await service.say(Error(code="ih5004", segment=2))
@@ -168,7 +168,7 @@ async def test_what_cannot_be_read_is_kept_counted_and_ends_nothing(journal: Jou
     async with running(journal, service) as stream:
         said = await service.greet() + await service.say("no json", '{"type":3}', "[]")
         await service.socket.send_segment(b"binary")
-        stream.ask_to_end()
+        stream.request_end()
         said += [b"binary", *await service.drain()]  # type: ignore[list-item]
         await over(stream)
     assert await texts(journal) == said
@@ -251,7 +251,7 @@ async def test_a_service_that_does_not_know_the_close_gets_a_quiet_wait(journal:
     service = Service()
     async with running(journal, service, timeouts=HASTE) as stream:
         await service.greet()
-        stream.ask_to_end()
+        stream.request_end()
         await over(stream)
     assert stream.state is StreamState.ENDED
     assert stream.status().reason == "drain_timeout"
@@ -286,9 +286,9 @@ async def test_a_stream_that_was_asked_to_end_takes_nothing_more(journal: Journa
     service = Service()
     async with running(journal, service) as stream:
         await service.greet()
-        await stream.opened()
-        assert stream.ask_to_end()
-        assert not stream.ask_to_end()
+        await stream.wait_until_open()
+        assert stream.request_end()
+        assert not stream.request_end()
         with pytest.raises(StreamEndedError, match="takes no more segments"):
             await stream.put(QueuedSegment(b"late"))
 
@@ -301,7 +301,7 @@ async def test_dropped_seconds_are_told_by_segment(journal: Journal) -> None:
             await stream.put(QueuedSegment(b"x", start, start + 3))
             await service.hear()
         await service.say(Reading("coverage.dropped", {"ranges": [{"start": 3, "end": 6.5}]}))
-        stream.ask_to_end()
+        stream.request_end()
         await service.drain()
         await over(stream)
     assert stream.status().segments == {"completed": 2, "dropped": 1}
@@ -328,7 +328,7 @@ async def test_a_cancelled_stream_says_so_and_keeps_what_came(journal: Journal) 
     service = Service()
     async with running(journal, service) as stream:
         said = await service.greet()
-        await stream.opened()
+        await stream.wait_until_open()
     assert stream.is_over
     assert await texts(journal) == said
     assert (await journal.find_stream("st_1")).ended_at is not None
@@ -340,7 +340,7 @@ async def test_a_journal_that_fails_ends_the_stream_though_the_service_is_quiet(
     service = Service()
     async with running(journal, service) as stream:
         await service.greet()
-        await stream.opened()
+        await stream.wait_until_open()
         stream.log.fail(JournalError("the journal cannot write: disk is full"))
         await over(stream)
         assert state_of(stream) == "failed"
@@ -356,7 +356,7 @@ async def test_an_end_before_the_greeting_waits_for_it_no_longer_than_for_a_good
     async with running(journal, service, timeouts=timeouts) as stream:
         await stream.until(lambda: stream.leg is not None)
         await stream.put(QueuedSegment(b"early"))
-        assert stream.ask_to_end()
+        assert stream.request_end()
         await over(stream)
         assert not service.socket.inbox
     record = json.loads((await journal.find_stream("st_1")).record)

@@ -40,7 +40,7 @@ class CameraSource:
 async def send_camera(stream: Stream, camera: CameraSource) -> None:
     """Record into a stream; see `sending_media`."""
     async with sending_media(stream):
-        await stream.opened()
+        await stream.wait_until_open()
         if stream.is_over:
             return
         waiting = NewestSegments()
@@ -117,7 +117,7 @@ async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments)
     async with aclosing(recording) as segments:
         async for segment in segments:
             if gone := waiting.put(segment):
-                stream.let_go(gone)
+                stream.note_skipped(gone)
     waiting.complete()
 
 

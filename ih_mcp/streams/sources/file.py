@@ -47,13 +47,13 @@ async def sending_media(stream: Stream) -> AsyncIterator[None]:
         stream.fail(exc)
     finally:
         stream.is_fed = False
-        stream.ask_to_end(stops=False)
+        stream.request_end(stops=False)
 
 
 async def send_file(stream: Stream, source: FileSource, *, pace: PaceName) -> None:
     """Cut a file by the limits the session declared and send it; see `sending_media`."""
     async with sending_media(stream):
-        await stream.opened()
+        await stream.wait_until_open()
         if stream.is_over:
             return
         turns = _Turns(stream, pace)

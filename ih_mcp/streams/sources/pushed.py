@@ -171,7 +171,7 @@ class PushedSource:
         stream = self._stream
         if not stream.was_open:
             with anyio.CancelScope(deadline=until):
-                await stream.opened()
+                await stream.wait_until_open()
         if not stream.was_open:
             raise stream.failure or CallerError(
                 f"stream {stream.id} is not open yet",
@@ -203,7 +203,7 @@ class PushedSource:
     async def _room(self, size: int, until: float) -> None:
         """Wait until the outbox has room for so many bytes."""
         outbox = self._stream.outbox
-        if outbox.is_crowded_out(size):
+        if outbox.is_full_of_others(size):
             queued_bytes = outbox.queued.bytes
             raise CallerError(
                 f"{queued_bytes:_} bytes of all streams wait to be sent, and no more may",
@@ -214,7 +214,7 @@ class PushedSource:
             )
         try:
             with anyio.fail_after(until - anyio.current_time()):
-                await self._stream.room(size)
+                await self._stream.wait_for_room(size)
         except TimeoutError:
             raise self._no_room(size) from None
 
