@@ -67,7 +67,7 @@ def error_of_answer(asked: str, url: str, answer: HttpAnswer) -> IhMcpError:
         return _redirect_error(url, answer)
     if answer.status == 426:
         return TransportError(
-            f"{host_of(url)} takes no WebSockets in the way they arrive there (HTTP 426)",
+            f"{host_of(url)} does not accept the WebSocket upgrade that arrives there (HTTP 426)",
             code="not_a_websocket",
             help="Check IH_MCP_ENDPOINT; where a proxy or firewall is in between, it has to let "
             "WebSocket upgrades through.",
@@ -108,7 +108,7 @@ def _redirect_error(url: str, answer: HttpAnswer) -> ServiceError:
         place = None
     return ServiceError(
         f"{host_of(url)} sends us {f'to {place}' if place else 'elsewhere'} "
-        f"(HTTP {answer.status}), and what we send goes only where it was meant to go",
+        f"(HTTP {answer.status}); ih-mcp sends only to the address that was configured",
         code="redirect",
         help="If that is where the service is now, name it with IH_MCP_ENDPOINT. If it is the "
         "sign-in page of a network, sign in with a browser.",

@@ -207,7 +207,7 @@ def require_uploadable(name: str, size: int) -> None:
     """
     if size > MAX_VIDEO_BYTES:
         raise MediaError(
-            f"{name} has {size:_} bytes; an upload takes {MAX_VIDEO_BYTES:_}",
+            f"{name} has {size:_} bytes; an upload may have {MAX_VIDEO_BYTES:_}",
             code="file_too_large",
             help="Use stream_file: it sends files of any length and size.",
             facts={"bytes": size, "max_bytes": MAX_VIDEO_BYTES},

@@ -416,7 +416,7 @@ def _object(text: str) -> Fields:
         ) from exc
     if not isinstance(frame, dict):
         raise RemoteProtocolError(
-            "a message that is no JSON object", help="It was kept as it came.", code=_NO_OBJECT
+            "a message that is not a JSON object", help="It was kept as it came.", code=_NO_OBJECT
         )
     return frame
 

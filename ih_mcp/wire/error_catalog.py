@@ -652,7 +652,7 @@ CLOSE_CODES: Mapping[int, StatusRow] = MappingProxyType(
             ),
             StatusRow(
                 code=1007,
-                meaning="a message held text that is no text",
+                meaning="a text message was not valid UTF-8",
                 fault=Fault.CALLER,
                 retry=Retry.NEVER,
                 advice="Report it as a defect of ih-mcp, with the version and the close reason.",

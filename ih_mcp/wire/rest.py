@@ -157,7 +157,7 @@ class Token:
         assert isinstance(seconds, int | float)
         if not seconds >= 0:  # NaN is refused too
             raise RemoteProtocolError(
-                "a token answer whose expires_in is no lifetime", help=_NO_ANSWER
+                "a token answer whose expires_in is not a number of seconds from 0", help=_NO_ANSWER
             )
         scope = frame.get("scope")
         return cls(
@@ -267,7 +267,7 @@ def require_job_id(job_id: str) -> None:
     """
     if not _JOB_ID.fullmatch(job_id):
         raise RemoteProtocolError(
-            "a job_id that is none: 1 to 128 letters, digits, _ and - make one", help=_NO_ANSWER
+            "a job answer whose job_id is not 1 to 128 letters, digits, _ and -", help=_NO_ANSWER
         )
 
 
@@ -374,14 +374,16 @@ def _object(body: bytes, *, no_json: str | None = None, no_object: str | None = 
             "a body that is not JSON", help=_NO_ANSWER, code=no_json
         ) from None
     if not isinstance(frame, dict):
-        raise RemoteProtocolError("a body that is no JSON object", help=_NO_ANSWER, code=no_object)
+        raise RemoteProtocolError(
+            "a body that is not a JSON object", help=_NO_ANSWER, code=no_object
+        )
     return frame
 
 
 def _text(frame: Fields, name: str) -> str:
     value = frame.get(name)
     if not isinstance(value, str):
-        raise RemoteProtocolError(f"the field {name} is no text", code="ih4005")
+        raise RemoteProtocolError(f"the field {name} is not a text", code="ih4005")
     return value
 
 
@@ -390,7 +392,7 @@ def _texts(frame: Fields, name: str) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RemoteProtocolError(f"the field {name} is no list of texts", code="ih4005")
+        raise RemoteProtocolError(f"the field {name} is not a list of texts", code="ih4005")
     return tuple(value)
 
 
@@ -399,7 +401,7 @@ def _count(frame: Fields, name: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RemoteProtocolError(f"the field {name} is no count", code="ih4005")
+        raise RemoteProtocolError(f"the field {name} is not a whole number from 0", code="ih4005")
     return value
 
 

@@ -150,7 +150,7 @@ class Session:
         low, high = self.limits.min_segment_bytes, self.limits.max_segment_bytes
         if not low <= size <= high:
             raise LocalProtocolError(
-                f"segment {self.segments + 1} has {size:_} bytes; this API session takes "
+                f"segment {self.segments + 1} has {size:_} bytes; this API session accepts "
                 f"{low:_} to {high:_}",
                 code="segment_too_large" if size > high else "segment_too_small",
                 help="Cut shorter segments." if size > high else "Send more media at once.",
