@@ -23,7 +23,7 @@ TABLES = {
 """Modules that are mostly rows, which may be longer."""
 NAMES = (
     "house", "seat", "teller", "telling", "told", "visit", "gate", "bell", "words", "older", "peer",
-    "mend", "keeping", "allowance", "timeouts", "trouble", "vault", "linger", "thirds",
+    "mend", "keeping", "allowance", "patience", "trouble", "vault", "linger", "thirds",
 )  # fmt: skip
 """Words that a name may not have: each says nothing to a reader of the field."""
 PROSE = (
@@ -31,7 +31,7 @@ PROSE = (
     r"\bnobody waits\b", r"\bin vain\b", r"\btaken in\b", r"\bwhat was said\b",
 )  # fmt: skip
 """Phrases that plain English has no need of."""
-NOT_YET = ("journal/", "media/", "streams/", "wire/")
+NOT_YET = ("journal/", "media/", "streams/")
 """Packages whose names and prose are still being made plain."""
 SHARED_NAMES: frozenset[str] = frozenset()
 """Class names that two classes may have."""

@@ -600,7 +600,7 @@ _UNKNOWN = ErrorRow(
 
 
 def find_error(code: str) -> ErrorRow:
-    """The row of an id; a general one where the id is new, told by its first digit."""
+    """The row of an id; a general one, chosen by its first digit, where the id is new."""
     return CATALOG.get(code) or _GENERAL.get(code.removeprefix("ih")[:1], _UNKNOWN)
 
 

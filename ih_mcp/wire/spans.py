@@ -68,7 +68,7 @@ class Lifecycle:
 
     Feed every message to `receive` in order of arrival, then `close` once. Older forms of the
     messages are understood too: fields beside `data` instead of inside, several signals in one
-    message, an `end` that comes with the detection (ignored; the end is told later).
+    message, an `end` that comes with the detection (ignored; `signal.ended` follows later).
     """
 
     def __init__(self) -> None:
