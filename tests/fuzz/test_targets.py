@@ -55,7 +55,7 @@ def test_no_bit_of_a_kept_message_can_flip_unseen() -> None:
 
 
 def test_bytes_that_do_not_add_up_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Outbox, "part_head", lambda self: self._items.popleft())
+    monkeypatch.setattr(Outbox, "split_head", lambda self: self._items.popleft())
     with pytest.raises(AssertionError):
         TARGETS["gap"].run(bytes([0, 2, 6 * 7 + 1, 3]))
 
