@@ -75,8 +75,9 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
 
 
 def test_the_host_snippet_is_json_that_starts_this_package() -> None:
-    (snippet,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
-    (entry,) = json.loads(snippet)["mcpServers"].values()
+    snippets = map(json.loads, re.findall(r"```json\n(.*?)```", README, re.DOTALL))
+    (servers,) = (snippet["mcpServers"] for snippet in snippets if "mcpServers" in snippet)
+    (entry,) = servers.values()
     assert (entry["command"], entry["args"]) == ("uvx", [f"ih-mcp=={__version__}"])
     assert set(entry["env"]) == {"INTERHUMAN_API_KEY", "IH_MCP_MEDIA_DIRS"}
 
