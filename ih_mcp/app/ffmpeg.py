@@ -12,9 +12,9 @@ def find_configured_ffmpeg(settings: Settings) -> Ffmpeg:
     Raises:
         MediaError: There is none.
     """
-    allowance = FfmpegLimits(
+    limits = FfmpegLimits(
         max_bytes=settings.ffmpeg_max_bytes,
         max_pixels=settings.ffmpeg_max_pixels,
         max_silent_seconds=settings.ffmpeg_max_silent_seconds,
     )
-    return find_ffmpeg(settings.ffmpeg, allowance)
+    return find_ffmpeg(settings.ffmpeg, limits)

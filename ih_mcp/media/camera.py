@@ -49,11 +49,11 @@ async def record(
     limited = bounds(least, framing, target_seconds=target_seconds)
     cutter = Cutter(READERS["mp4"](), limited, framing, is_live=True)
     command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)
-    means = replace(ffmpeg.allowance.to_decode(), file_bytes=_SHARED_BYTES)
+    means = replace(ffmpeg.limits.to_decode(), file_bytes=_SHARED_BYTES)
     try:
         async with running(command, means=means) as child:
             while data := await child.read_patiently():
-                for segment in cutter.take(data):
+                for segment in cutter.feed(data):
                     yield segment
             await child.finish()
     except MediaError as exc:

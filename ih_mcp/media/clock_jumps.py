@@ -33,7 +33,7 @@ def max_pause_seconds(*, has_sound: bool) -> float:
 
 
 class Jumps:
-    """Moves the atoms of one stream, in order, so that no pause is longer than a maximum.
+    """Moves the units of one stream, in order, so that no pause is longer than a maximum.
 
     Tracks that jump together stay in step: one that jumps after another goes as far.
 
@@ -51,15 +51,15 @@ class Jumps:
         self.jumped = frozenset[int]()
         """The tracks that `placed` found to jump, the last time."""
 
-    def placed(self, atom: MediaUnit) -> MediaUnit:
-        """The same atom, where its media belongs."""
+    def placed(self, unit: MediaUnit) -> MediaUnit:
+        """The same unit, where its media belongs."""
         self.jumped = frozenset()
-        for span in sorted(atom.spans, key=self._begins):
+        for span in sorted(unit.spans, key=self._begins):
             self._place(span)
         if any(self._skipped.values()):
-            atom = atom.earlier(self._skipped)
-        known = sum(j.seconds for j in self._known if j.at_seconds <= atom.end_seconds)
-        return replace(atom, skipped_seconds=atom.skipped_seconds + known) if known else atom
+            unit = unit.earlier(self._skipped)
+        known = sum(j.seconds for j in self._known if j.at_seconds <= unit.end_seconds)
+        return replace(unit, skipped_seconds=unit.skipped_seconds + known) if known else unit
 
     def _begins(self, span: TrackSpan) -> float:
         return span.first_seconds - self._skipped[span.track]
@@ -141,9 +141,9 @@ class PacketClock:
                 ticks, _, second = base.partition(b"/")
                 self._tick_seconds[track] = int(ticks) / int(second)
             elif not line.startswith(b"#"):
-                self._take(line.split(b",", 4))
+                self._measure(line.split(b",", 4))
 
-    def _take(self, packet: Sequence[bytes]) -> None:
+    def _measure(self, packet: Sequence[bytes]) -> None:
         tick_seconds = self._tick_seconds[packet[0]]
         time, length = int(packet[1]) * tick_seconds, int(packet[3]) * tick_seconds
         track = int(packet[0])

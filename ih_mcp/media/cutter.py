@@ -73,14 +73,14 @@ class Clocks:
     """At its beginning."""
     begin_seconds: float
     """Where in the source its own container stream begins."""
-    stamps: tuple[tuple[int, TimestampField], ...]
+    timestamps: tuple[tuple[int, TimestampField], ...]
     """With the place of each in the segment."""
 
     def rebased(self, data: bytes, origin_seconds: float, *, headed: bool) -> bytes:
         late = origin_seconds - self.begin_seconds
         media = bytearray(data)
-        for place, stamp in self.stamps:
-            media[place : place + stamp.width] = stamp.shifted(late)
+        for place, timestamp in self.timestamps:
+            media[place : place + timestamp.width] = timestamp.shifted(late)
         media[: self.header_bytes] = self.head.filled(late, None, 0) if headed else b""
         return bytes(media)
 
@@ -98,31 +98,31 @@ class Draft:
     is_key: bool
     has_leading: bool
     skipped_seconds: float
-    stamps: list[tuple[int, TimestampField]] = field(default_factory=list)
+    timestamps: list[tuple[int, TimestampField]] = field(default_factory=list)
     """With the place of each in the buffer."""
     jumps: list[ClockJump] = field(default_factory=list)
     lengths: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """By track: of its last sample, as in `Span`, from the start of the buffer."""
 
-    def add(self, atom: MediaUnit, media: memoryview) -> None:
+    def add(self, unit: MediaUnit, media: memoryview) -> None:
         start = self.buffer.tell()
-        self.stamps += [(start + stamp.offset, stamp) for stamp in atom.stamps]
-        self.end_seconds = max(self.end_seconds, atom.end_seconds)
-        self.first_seconds = min(self.first_seconds, atom.first_seconds)
-        self.stays_until_seconds = max(self.stays_until_seconds, atom.stays_until_seconds)
+        self.timestamps += [(start + timestamp.offset, timestamp) for timestamp in unit.timestamps]
+        self.end_seconds = max(self.end_seconds, unit.end_seconds)
+        self.first_seconds = min(self.first_seconds, unit.first_seconds)
+        self.stays_until_seconds = max(self.stays_until_seconds, unit.stays_until_seconds)
         self.buffer.write(media)
-        if atom.skipped_seconds:
-            self._set_back(start, atom.stamps)
-        for span in atom.spans:
+        if unit.skipped_seconds:
+            self._set_back(start, unit.timestamps)
+        for span in unit.spans:
             if span.last_length:
                 place, width, ticks = span.last_length
                 self.lengths[span.track] = (start + place, width, ticks)
 
-    def _set_back(self, start: int, stamps: Iterable[TimestampField]) -> None:
+    def _set_back(self, start: int, timestamps: Iterable[TimestampField]) -> None:
         with self.buffer.getbuffer() as buffer:
-            for stamp in stamps:
-                place = slice(start + stamp.offset, start + stamp.offset + stamp.width)
-                buffer[place] = stamp.written(bytes(buffer[place]))
+            for timestamp in timestamps:
+                place = slice(start + timestamp.offset, start + timestamp.offset + timestamp.width)
+                buffer[place] = timestamp.written(bytes(buffer[place]))
 
     def shorten(self, tracks: Iterable[int]) -> None:
         """Let the last samples last as long as their neighbours: the clock jumps behind them."""
@@ -134,7 +134,7 @@ class Draft:
         """Append the media of the segment that follows."""
         moved = self.buffer.tell() - other.header_bytes
         self.jumps += other.jumps
-        self.stamps += [(moved + place, stamp) for place, stamp in other.stamps]
+        self.timestamps += [(moved + place, timestamp) for place, timestamp in other.timestamps]
         self.end_seconds = max(self.end_seconds, other.end_seconds)
         self.first_seconds = min(self.first_seconds, other.first_seconds)
         with other.buffer.getbuffer() as media:
@@ -150,12 +150,12 @@ class Draft:
         seconds = self.end_seconds - self.first_seconds
         with self.buffer.getbuffer() as buffer:
             buffer[: head.size] = head.filled(self.first_seconds, seconds, media_bytes)
-            for place, stamp in self.stamps:
-                buffer[place : place + stamp.width] = stamp.shifted(self.first_seconds)
+            for place, timestamp in self.timestamps:
+                buffer[place : place + timestamp.width] = timestamp.shifted(self.first_seconds)
 
 
 class Cutter:
-    """Cuts one container stream. `take` its bytes, then `finish`; both tell finished segments.
+    """Cuts one container stream. `feed` it bytes, then `finish`; both tell finished segments.
 
     Args:
         reader: For the container of the stream.
@@ -201,15 +201,15 @@ class Cutter:
         self.is_begun = False
         """Whether a segment was given."""
 
-    def take(self, data: bytes) -> Iterator[Segment]:
+    def feed(self, data: bytes) -> Iterator[Segment]:
         """The segments these bytes complete; iterate to the end.
 
         Raises:
             OversizeError: One cannot be made; `complete` tells those before it.
         """
         self._waiting += data
-        for atom in self._reader.feed(data):
-            yield from self._place(atom)
+        for unit in self._reader.feed(data):
+            yield from self._place(unit)
 
     def finish(self) -> Iterator[Segment]:
         """The last segments; the stream has ended.
@@ -217,8 +217,8 @@ class Cutter:
         Raises:
             MediaError: What is left cannot be sent; what could be was told before.
         """
-        for atom in self._reader.finish():
-            yield from self._place(atom)
+        for unit in self._reader.finish():
+            yield from self._place(unit)
         if self._open:
             self._open.end_at(self._open.stays_until_seconds)
         try:
@@ -260,40 +260,40 @@ class Cutter:
                 yield self._made(draft)
         self._held = self._open = None
 
-    def _place(self, atom: MediaUnit) -> Iterator[Segment]:
+    def _place(self, unit: MediaUnit) -> Iterator[Segment]:
         if self._head is None:
-            atom = replace(atom, is_first=True)
-        atom = self._jumps.placed(atom)
-        ends = self._begin + self._skipped + atom.stays_until_seconds + atom.skipped_seconds
+            unit = replace(unit, is_first=True)
+        unit = self._jumps.placed(unit)
+        ends = self._begin + self._skipped + unit.stays_until_seconds + unit.skipped_seconds
         self.end_seconds = max(self.end_seconds, ends)
-        atom = atom.bounded(self._max_stay)
+        unit = unit.bounded(self._max_stay)
         if self._open:
             self._open.shorten(self._jumps.jumped)
-        step = self._packer.add(atom)
+        step = self._packer.add(unit)
         if step.settles and self._held:
             yield self._made(self._held)
         if step.cut is Cut.BEFORE:
             if self._open:
-                self._open.end_at(atom.start_seconds)
-            self._held, self._open = self._open, self._draft(atom)
+                self._open.end_at(unit.start_seconds)
+            self._held, self._open = self._open, self._draft(unit)
         assert self._open is not None
-        self._note_jump(atom)
-        at = atom.offset - self._waiting_offset
+        self._note_jump(unit)
+        at = unit.offset - self._waiting_offset
         with memoryview(self._waiting) as waiting:
-            self._open.add(atom, waiting[at : at + atom.size])
-        del self._waiting[: at + atom.size]
-        self._waiting_offset = atom.offset + atom.size
+            self._open.add(unit, waiting[at : at + unit.size])
+        del self._waiting[: at + unit.size]
+        self._waiting_offset = unit.offset + unit.size
         if step.releases and self._held:
             held, self._held = self._held, None
             yield self._made(held)
 
-    def _note_jump(self, atom: MediaUnit) -> None:
+    def _note_jump(self, unit: MediaUnit) -> None:
         assert self._open is not None
-        if (seconds := atom.skipped_seconds - self._skips) > 0:
-            self._open.jumps.append(ClockJump(self._begin + atom.start_seconds, seconds))
-            self._skips = atom.skipped_seconds
+        if (seconds := unit.skipped_seconds - self._skips) > 0:
+            self._open.jumps.append(ClockJump(self._begin + unit.start_seconds, seconds))
+            self._skips = unit.skipped_seconds
 
-    def _draft(self, atom: MediaUnit) -> Draft:
+    def _draft(self, unit: MediaUnit) -> Draft:
         is_first = self._head is None
         self._head = self._head or self._reader.head()
         header = b""
@@ -306,13 +306,13 @@ class Cutter:
         return Draft(
             buffer,
             len(header),
-            atom.start_seconds,
-            atom.end_seconds,
-            atom.first_seconds,
-            atom.stays_until_seconds,
-            atom.is_key,
-            atom.has_leading,
-            atom.skipped_seconds,
+            unit.start_seconds,
+            unit.end_seconds,
+            unit.first_seconds,
+            unit.stays_until_seconds,
+            unit.is_key,
+            unit.has_leading,
+            unit.skipped_seconds,
         )
 
     def _made(self, draft: Draft) -> Segment:
@@ -333,4 +333,4 @@ class Cutter:
         )
 
     def _clocks(self, draft: Draft, head: HeaderTemplate) -> Clocks:
-        return Clocks(head, draft.header_bytes, self._begin, tuple(draft.stamps))
+        return Clocks(head, draft.header_bytes, self._begin, tuple(draft.timestamps))

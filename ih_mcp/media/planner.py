@@ -1,7 +1,7 @@
-"""Where to cut: atoms and limits in, segments out; pure.
+"""Where to cut: units and limits in, segments out; pure.
 
-A cut may be made before an atom. In whole segments that has to be a key frame of a closed GOP,
-since an open one begins with pictures that need what came before it. In a continued stream any atom
+A cut may be made before a unit. In whole segments that has to be a key frame of a closed GOP,
+since an open one begins with pictures that need what came before it. In a continued stream any unit
 will do; those with a key frame are sought, since a new API session can begin there. The rest of a
 stream that would be too short joins the segment before it.
 """
@@ -25,7 +25,7 @@ _EPSILON = 1e-4  # container clocks are rounded
 
 
 class PackedUnit(Protocol):
-    """What an atom has to tell to be packed."""
+    """What a unit has to tell to be packed."""
 
     @property
     def size(self) -> int: ...
@@ -153,7 +153,7 @@ def _count(seconds: float, shortest: float, longest: float) -> int:
 
 
 class Cut(Enum):
-    """What to do with an atom."""
+    """What to do with a unit."""
 
     NONE = auto()
     """It belongs to the open segment."""
@@ -185,7 +185,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class PackerStep:
-    """What follows from one atom."""
+    """What follows from one unit."""
 
     cut: Cut
     settles: bool
@@ -195,12 +195,12 @@ class PackerStep:
 
 
 class Packer:
-    """Decides atom by atom.
+    """Decides unit by unit.
 
     Holds back the segment before the open one until it is sure that nothing will join it. Both
     together never exceed the maximum, so whoever keeps the media keeps one segment.
 
-    Call `add` for each atom and, at the end of the stream, `ends_joined` once.
+    Call `add` for each unit and, at the end of the stream, `ends_joined` once.
 
     Args:
         limits: Of a segment.
@@ -223,7 +223,7 @@ class Packer:
         """How far apart the places to cut are, at most."""
 
     def add(self, piece: PackedUnit) -> PackerStep:
-        """Take the next atom.
+        """Take the next unit.
 
         Raises:
             OversizeError: It does not fit, and nothing can be cut before it.

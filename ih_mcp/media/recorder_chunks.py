@@ -63,7 +63,7 @@ class Chunk:
 class Recording:
     """The chunks of one recorder, in order.
 
-    Send what `take` gives, then what `finish` gives; joined, that is what came, byte for byte. A
+    Send what `feed` gives, then what `finish` gives; joined, that is what came, byte for byte. A
     chunk that begins a new container, as when a recorder is started anew, begins anew here too; its
     times go on from those before. A header that was followed by no media is left out then.
     """
@@ -94,7 +94,7 @@ class Recording:
         """
         return self._stream.reader.header if self._stream.reader else None
 
-    def take(self, data: bytes) -> Chunk | None:
+    def feed(self, data: bytes) -> Chunk | None:
         """The next chunk; None while there is nothing to send: it is empty, or header alone.
 
         Raises:
@@ -108,7 +108,7 @@ class Recording:
         elif self._stream.is_sent and data and _EBML.startswith(data):
             self._beginning = data
             return None
-        return self._stream.take(data)
+        return self._stream.feed(data)
 
     def finish(self) -> Chunk | None:
         """What was waiting for more, if anything was.
@@ -117,7 +117,7 @@ class Recording:
             MediaError: There was never enough to tell what it is (`no_header`).
         """
         rest, self._beginning = self._beginning, b""
-        return self._stream.take(rest) if rest else self._stream.finish()
+        return self._stream.feed(rest) if rest else self._stream.finish()
 
     def whole(self, chunk: Chunk) -> bytes:
         """The chunk with the header before it, so that it decodes without the others.
@@ -141,7 +141,7 @@ class Recut:
     """The chunks of one recorder as segments that each decode alone and start near 0.
 
     Cut where a Cluster or fragment begins with a key frame; nothing is decoded or encoded. Send
-    what `take` and `finish` give.
+    what `feed` and `finish` give.
 
     Args:
         bounds: Of a segment.
@@ -152,15 +152,15 @@ class Recut:
         self._recording = Recording()
         self._cutter: Cutter | None = None
 
-    def take(self, data: bytes) -> Iterator[Segment]:
+    def feed(self, data: bytes) -> Iterator[Segment]:
         """The segments this chunk completes; iterate to the end.
 
         Raises:
             MediaError: Key frames are further apart than a segment may be long or large
-                (`segment_too_large`), or as `Recording.take`.
+                (`segment_too_large`), or as `Recording.feed`.
         """
-        if chunk := self._recording.take(data):
-            yield from self._cutter_for(chunk).take(chunk.data)
+        if chunk := self._recording.feed(data):
+            yield from self._cutter_for(chunk).feed(chunk.data)
 
     def finish(self) -> Iterator[Segment]:
         """The last segments; the recording has ended.
@@ -170,7 +170,7 @@ class Recut:
                 it was told.
         """
         if chunk := self._recording.finish():
-            yield from self._cutter_for(chunk).take(chunk.data)
+            yield from self._cutter_for(chunk).feed(chunk.data)
         if self._cutter:
             yield from self._cutter.finish()
 
@@ -225,7 +225,7 @@ class _Stream:
         is_headed = self.reader is not None and self.reader.header is not None
         return self.is_sent or is_headed or data[:4] == _EBML
 
-    def take(self, data: bytes) -> Chunk | None:
+    def feed(self, data: bytes) -> Chunk | None:
         if not self._waiting and self.container is None and len(data) > 1 and not any(data[:4]):
             raise _no_header(data)  # no recorder begins with so many zeros alone
         self._waiting += data
@@ -278,14 +278,14 @@ class _Stream:
 
 
 def _refuse_torn(reader: Reader, header_bytes: int, whole: bytes) -> None:
-    """Refuse what does not begin with an atom that begins with a key frame."""
+    """Refuse what does not begin with a unit that begins with a key frame."""
     try:
-        atoms = [*reader.feed(whole), *reader.finish()]
+        units = [*reader.feed(whole), *reader.finish()]
     except MediaError as exc:
         raise _not_decodable("it begins within an element of the stream") from exc
-    if not atoms or atoms[0].offset != header_bytes:
+    if not units or units[0].offset != header_bytes:
         raise _not_decodable("it begins within a Cluster or fragment")
-    if not atoms[0].is_key:
+    if not units[0].is_key:
         raise _not_decodable("it does not begin with a key frame")
     try:
         reader.head()

@@ -161,8 +161,8 @@ class SplitJob:
 
     def means(self, made: Recipe, size: int) -> ProcessLimits:
         """What a run over a file of `size` bytes may take."""
-        allowance, seconds = self.ffmpeg.allowance, self.facts.duration_seconds
-        return allowance.to_encode(seconds) if made.encodes else allowance.to_copy(size, seconds)
+        limits, seconds = self.ffmpeg.limits, self.facts.duration_seconds
+        return limits.to_encode(seconds) if made.encodes else limits.to_copy(size, seconds)
 
 
 class _UnfitError(Exception):
@@ -184,7 +184,7 @@ async def _pass(job: SplitJob, run: FfmpegRun) -> AsyncGenerator[Segment, None]:
     try:
         async with aclosing(_stream(job, made, run, said)) as stream:
             async for data in stream:
-                for segment in cutter.take(data):
+                for segment in cutter.feed(data):
                     yield segment
         for segment in cutter.finish():
             yield segment
@@ -233,7 +233,7 @@ async def _stream(
             source.url,
             made,
             start_seconds=run.start_seconds + run.skipped_seconds,
-            max_pixels=job.ffmpeg.allowance.max_pixels,
+            max_pixels=job.ffmpeg.limits.max_pixels,
         )
         left = _MOST_GROWTH * source.size + _SPARE_BYTES if not made.encodes else None
         async with running(

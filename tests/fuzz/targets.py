@@ -161,7 +161,7 @@ def container(data: bytes) -> None:
     recording, gone = Recording(), 0
     with suppress(MediaError):
         for piece in pieces:
-            chunk = recording.take(piece)
+            chunk = recording.feed(piece)
             if chunk is None:
                 continue
             gone = file.index(chunk.data, gone)  # a header without media may be left out

@@ -132,7 +132,7 @@ def survives(make: Callable[[], Reader], data: bytes) -> None:
         if atoms:
             head = reader.head()
             assert len(head.filled(0.0, 5.0, 1_000)) == head.size
-            assert all(stamp.shifted(1.0) for atom in atoms for stamp in atom.stamps)
+            assert all(stamp.shifted(1.0) for atom in atoms for stamp in atom.timestamps)
     except MediaError as error:
         if error.code != "bad_container":
             raise

@@ -273,7 +273,7 @@ async def test_more_memory_than_allowed_is_an_error_that_tells_what_helps(
 ) -> None:
     if sys.platform != "linux":
         pytest.skip("memory is bounded on Linux alone")
-    small = replace(ffmpeg, allowance=FfmpegLimits(max_bytes=160 << 20))
+    small = replace(ffmpeg, limits=FfmpegLimits(max_bytes=160 << 20))
     outcome = await cut(sample("large_mjpeg"), small)
     assert (outcome.code, outcome.segments) == ("too_demanding", [])
     assert outcome.error is not None
@@ -293,7 +293,7 @@ async def test_large_pictures_are_encoded_smaller_within_the_allowance(
 async def test_how_large_a_picture_may_be_can_be_set(
     max_pixels: int, code: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    small = replace(ffmpeg, allowance=FfmpegLimits(max_pixels=max_pixels))
+    small = replace(ffmpeg, limits=FfmpegLimits(max_pixels=max_pixels))
     assert (await cut(sample("base"), small)).code == code
 
 

@@ -266,7 +266,7 @@ def test_16_key_frames_are_of_the_picture_whatever_browsers_number_and_flag(
 
 def recut(pieces: Sequence[bytes]) -> list[bytes]:
     cutter = Recut(bounds(V0.limits, V0.framing, target_seconds=3.0))
-    segments = [segment.data for piece in pieces for segment in cutter.take(piece)]
+    segments = [segment.data for piece in pieces for segment in cutter.feed(piece)]
     with suppress(MediaError):  # a last one may be too short
         segments += [segment.data for segment in cutter.finish()]
     return segments

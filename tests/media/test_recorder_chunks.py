@@ -43,7 +43,7 @@ RECORDINGS = (
 
 def passed(pieces: Sequence[bytes]) -> list[Chunk]:
     recording = Recording()
-    taken = [recording.take(piece) for piece in pieces] + [recording.finish()]
+    taken = [recording.feed(piece) for piece in pieces] + [recording.finish()]
     return [chunk for chunk in taken if chunk]
 
 
@@ -52,7 +52,7 @@ def recut(pieces: Sequence[bytes], **limits: float | None) -> tuple[list[Segment
     segments = list[Segment]()
     try:
         for piece in pieces:
-            segments.extend(cutter.take(piece))
+            segments.extend(cutter.feed(piece))
         segments.extend(cutter.finish())
     except MediaError as error:
         return segments, error.code
@@ -83,8 +83,8 @@ def test_a_one_byte_first_chunk_waits_for_the_next(chunks: Chunks) -> None:
     pieces = chunks("chromium-vp8-250ms")
     assert len(pieces[0]) == 1
     recording = Recording()
-    assert recording.take(pieces[0]) is None
-    second = recording.take(pieces[1])
+    assert recording.feed(pieces[0]) is None
+    second = recording.feed(pieces[1])
     assert second is not None
     assert second.data == pieces[0] + pieces[1]
 
@@ -93,17 +93,17 @@ def test_a_header_alone_waits_for_media_and_an_empty_chunk_is_left_out(chunks: C
     pieces = chunks("chromium-mp4-1s")
     assert (len(pieces[0]), len(pieces[-1])) == (1_181, 0)
     recording = Recording()
-    assert recording.take(pieces[0]) is None
+    assert recording.feed(pieces[0]) is None
     assert recording.header == pieces[0]
-    first = recording.take(pieces[1])
+    first = recording.feed(pieces[1])
     assert first is not None
     assert first.headed
-    assert recording.take(b"") is None
+    assert recording.feed(b"") is None
 
 
 def test_matroska_under_another_name_is_known_by_its_bytes(chunks: Chunks) -> None:
     recording = Recording()
-    recording.take(chunks("chromium-h264-3s")[0])
+    recording.feed(chunks("chromium-h264-3s")[0])
     assert recording.container == "matroska"
 
 
@@ -149,7 +149,7 @@ def test_a_recut_segment_comes_with_the_chunk_that_brings_the_next_key_frame(
     chunks: Chunks,
 ) -> None:
     cutter = Recut(bounds(V0.limits, V0.framing, target_seconds=3.0))
-    counts = [len(list(cutter.take(piece))) for piece in chunks("chromium-mp4-3s")]
+    counts = [len(list(cutter.feed(piece))) for piece in chunks("chromium-mp4-3s")]
     assert counts == [0, 1, 1, 1, 1]
 
 
@@ -160,7 +160,7 @@ def test_key_frames_too_far_apart_are_told(chunks: Chunks) -> None:
 
 def test_a_chunk_that_begins_with_a_key_frame_is_made_whole_by_the_header(chunks: Chunks) -> None:
     recording = Recording()
-    sent = [chunk for piece in chunks("chromium-mp4-3s") if (chunk := recording.take(piece))]
+    sent = [chunk for piece in chunks("chromium-mp4-3s") if (chunk := recording.feed(piece))]
     whole = recording.whole(sent[1])
     assert whole == (recording.header or b"") + sent[1].data
     assert len(oracle.read(whole).pictures) == 101  # a fragment each
@@ -171,7 +171,7 @@ def test_a_chunk_that_cannot_be_made_decodable_is_refused_with_the_reason(
     name: str, chunks: Chunks
 ) -> None:
     recording = Recording()
-    sent = [chunk for piece in chunks(name) if (chunk := recording.take(piece))]
+    sent = [chunk for piece in chunks(name) if (chunk := recording.feed(piece))]
     assert recording.whole(sent[0]) == sent[0].data
     with pytest.raises(MediaError, match="begins within") as caught:
         recording.whole(sent[1])
@@ -181,14 +181,14 @@ def test_a_chunk_that_cannot_be_made_decodable_is_refused_with_the_reason(
 def test_a_recording_without_its_first_byte_is_refused(chunks: Chunks) -> None:
     recording = Recording()
     with pytest.raises(MediaError) as caught:
-        recording.take(b"".join(chunks("chromium-vp8-250ms"))[1:])
+        recording.feed(b"".join(chunks("chromium-vp8-250ms"))[1:])
     assert caught.value.code == "no_header"
     assert "first" in caught.value.help
 
 
 def test_a_recording_that_ends_before_it_can_be_told_is_an_error() -> None:
     recording = Recording()
-    assert recording.take(b"\x1a\x45") is None
+    assert recording.feed(b"\x1a\x45") is None
     with pytest.raises(MediaError):
         recording.finish()
 
@@ -245,8 +245,8 @@ def test_a_single_byte_that_begins_nothing_goes_out_in_its_place(chunks: Chunks)
 
 def test_a_recording_that_never_comes_to_media_is_refused() -> None:
     recording = Recording()
-    recording.take(b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\x7f\xff\xff\xfffree")
-    more = (recording.take(bytes(1 << 20)) for _ in range(17))
+    recording.feed(b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + b"\x7f\xff\xff\xfffree")
+    more = (recording.feed(bytes(1 << 20)) for _ in range(17))
     with pytest.raises(MediaError, match="hold no media"):
         list(more)
 
@@ -263,7 +263,7 @@ def test_other_containers_pass_without_times(sample: SampleFolder) -> None:
 def test_a_stream_can_begin_anew_wherever_a_chunk_says_so(name: str, chunks: Chunks) -> None:
     pieces = chunks(name)
     recording = Recording()
-    sent = [c for piece in pieces if (c := recording.take(piece))]
+    sent = [c for piece in pieces if (c := recording.feed(piece))]
     source = oracle.read(b"".join(pieces))
     entries = [(n, c) for n, c in enumerate(sent) if c.key_offset is not None]
     assert entries[0][0] == 0
@@ -300,7 +300,7 @@ def test_fragments_that_say_where_their_media_is_are_not_moved(sample: SampleFol
     recording = Recording()
     places = [at for at in range(len(data)) if data.startswith(b"moof", at + 4)]
     edges = [0, *places[1:], len(data)]
-    sent = [c for a, b in pairwise(edges) if (c := recording.take(data[a:b]))]
+    sent = [c for a, b in pairwise(edges) if (c := recording.feed(data[a:b]))]
     assert [chunk.key_offset for chunk in sent] == [places[0], *[None] * (len(sent) - 1)]
     with pytest.raises(MediaError, match="cannot be moved"):
         recording.whole(sent[1])
@@ -325,14 +325,14 @@ def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(
     else:
         fat = data[: plain.key_offset] + ebml.element(0xEC, padding) + data[plain.key_offset :]
     recording = Recording()
-    chunk = recording.take(fat)
+    chunk = recording.feed(fat)
     assert chunk is not None
     assert (recording.header, chunk.key_offset) == (None, None)
     assert chunk.end_seconds == plain.end_seconds
     with pytest.raises(MediaError, match="kept"):
         recording.whole(replace(chunk, headed=False))
     with pytest.raises(MediaError, match="1048576 can be put"):
-        list(Recut(bounds(V0.limits, V0.framing, target_seconds=3.0)).take(fat))
+        list(Recut(bounds(V0.limits, V0.framing, target_seconds=3.0)).feed(fat))
 
 
 def test_the_limits_of_continued_streams_need_no_recut() -> None:

@@ -218,7 +218,7 @@ def test_any_bytes_of_a_recorder_go_out_unchanged_or_are_refused(
     with suppress(MediaError):
         for data in [head + chunks[0], *chunks[1:]]:
             came += data
-            if chunk := recording.take(data):
+            if chunk := recording.feed(data):
                 gone = came.index(chunk.data, gone) + len(chunk.data)
         if chunk := recording.finish():
             assert came[gone:].endswith(chunk.data)

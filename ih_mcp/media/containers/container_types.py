@@ -17,7 +17,7 @@ class TimestampField:
     """A place where a clock is written."""
 
     offset: int
-    """From the start of the atom."""
+    """From the start of the unit."""
     width: int
     """In bytes, big endian, unsigned."""
     ticks: int
@@ -48,7 +48,7 @@ class TimestampField:
 
 @dataclass(frozen=True, slots=True)
 class TrackSpan:
-    """When the samples of one track in an atom are shown, in seconds of the stream."""
+    """When the samples of one track in a unit are shown, in seconds of the stream."""
 
     track: int
     start_seconds: float
@@ -61,7 +61,7 @@ class TrackSpan:
     """How much longer than its neighbours the last sample is told to last: a picture that stays,
     or a clock that jumps."""
     last_length: tuple[int, int, int] | None = None
-    """Where the length of the last sample is written, from the start of the atom: offset, width,
+    """Where the length of the last sample is written, from the start of the unit: offset, width,
     and what its neighbours have there. None where nothing is written."""
 
     def earlier(self, seconds: float) -> TrackSpan:
@@ -91,7 +91,7 @@ class MediaUnit:
     """Whether it has any; where the file has none at all, it has all there is."""
     has_leading: bool
     """Whether pictures shown before the key frame need what came before it (open GOP)."""
-    stamps: tuple[TimestampField, ...]
+    timestamps: tuple[TimestampField, ...]
     skipped_seconds: float = 0.0
     """How much of the stream's clock was left out before it."""
     is_first: bool = False
@@ -139,9 +139,9 @@ class MediaUnit:
         return replace(
             self,
             spans=tuple(span.earlier(seconds[span.track]) for span in self.spans),
-            stamps=tuple(
-                stamp.earlier(skipped if stamp.track is None else seconds[stamp.track])
-                for stamp in self.stamps
+            timestamps=tuple(
+                timestamp.earlier(skipped if timestamp.track is None else seconds[timestamp.track])
+                for timestamp in self.timestamps
             ),
             skipped_seconds=skipped,
         )
@@ -152,7 +152,7 @@ class EntryPoint:
     """A place where a decoder can begin that has the header."""
 
     offset: int
-    """Of the atom, in the stream, in bytes."""
+    """Of the unit, in the stream, in bytes."""
     seconds: float
     """When its key frame is shown, or its sound heard."""
 
@@ -184,7 +184,7 @@ class StreamTimes:
     def copy(self) -> StreamTimes:
         return replace(self, ends=dict(self.ends))
 
-    def take(self, track: int, start_seconds: float, end_seconds: float) -> None:
+    def add(self, track: int, start_seconds: float, end_seconds: float) -> None:
         """Media of a track: a jump is forward of all there is, or back behind its own."""
         expected = self.reached_seconds
         if start_seconds < expected:
@@ -216,7 +216,7 @@ class Reader(Protocol):
 
     @property
     def header(self) -> bytes | None:
-        """What stands before the first atom.
+        """What stands before the first unit.
 
         None until it is complete, and where it is too large to be kept (`MAX_HEADER_BYTES`).
         """
@@ -229,7 +229,7 @@ class Reader(Protocol):
 
     @property
     def entries(self) -> Sequence[EntryPoint]:
-        """What the last `feed` made known to be one, often before the atom is complete."""
+        """What the last `feed` made known to be one, often before the unit is complete."""
         ...
 
     @property
@@ -247,7 +247,7 @@ class Reader(Protocol):
         ...
 
     def feed(self, data: bytes) -> Sequence[MediaUnit]:
-        """Take the next bytes; tells the atoms they complete.
+        """Take the next bytes; tells the units they complete.
 
         Raises:
             MediaError: This is not the container it was taken for (`bad_container`).
@@ -255,7 +255,7 @@ class Reader(Protocol):
         ...
 
     def finish(self) -> Sequence[MediaUnit]:
-        """The stream has ended; tells an atom that only its end completes, drops a torn one."""
+        """The stream has ended; tells a unit that only its end completes, drops a torn one."""
         ...
 
     def head(self) -> HeaderTemplate:
@@ -267,7 +267,7 @@ class Reader(Protocol):
         ...
 
 
-MAX_TRACKS = 64  # chosen: a film with many languages has some thirty
+MAX_TRACKS = 64  # chosen: a movie with many languages has some thirty
 
 
 def too_many_tracks(container: str, tracks: int) -> MediaError:

@@ -71,7 +71,7 @@ class Blocks:
     latest: float
     count: int = 1
 
-    def take(self, time: float) -> None:
+    def add(self, time: float) -> None:
         self.earliest = min(self.earliest, time)
         self.latest = max(self.latest, time)
         self.count += 1
@@ -83,7 +83,7 @@ class Cluster:
 
     offset: int
     end: int | None
-    stamp: tuple[int, int, int] = (0, 0, 0)
+    timestamp: tuple[int, int, int] = (0, 0, 0)
     """Offset, width and value of its time."""
     blocks: dict[int, Blocks] = field(default_factory=dict)
     read_to: int = 0
@@ -137,11 +137,11 @@ class MatroskaReader:
     def feed(self, data: bytes) -> list[MediaUnit]:
         self.entries, self._times.jump = [], None
         self._keep_beginning(data)
-        atoms: list[MediaUnit] = []
+        units: list[MediaUnit] = []
         for element in self._elements.feed(data):
-            atoms += self._closed_before(element)
-            self._take(element)
-        return atoms + self._closed_at(self._elements.position)
+            units += self._closed_before(element)
+            self._handle(element)
+        return units + self._closed_at(self._elements.position)
 
     def finish(self) -> list[MediaUnit]:
         """A last Cluster of unknown size counts as far as its elements are whole."""
@@ -179,15 +179,15 @@ class MatroskaReader:
         cluster, self._cluster = self._cluster, None
         if cluster is None or not cluster.blocks:
             return []
-        return [self._atom(cluster, end)]
+        return [self._unit(cluster, end)]
 
-    def _take(self, element: Element) -> None:
+    def _handle(self, element: Element) -> None:
         match element.number:
             case Id.CLUSTER:
                 self._begin_cluster(element)
             case Id.TIMESTAMP if self._cluster:
                 width = len(element.payload)
-                self._cluster.stamp = (
+                self._cluster.timestamp = (
                     element.payload_offset - self._cluster.offset,
                     width,
                     element.unsigned,
@@ -236,11 +236,11 @@ class MatroskaReader:
         if block is None:
             raise bad_container("a block of the Matroska stream is too short")
         self._last_block = block
-        time = (cluster.stamp[2] + block.ticks) / self._ticks_per_second
-        self._times.take(block.track, time, time)
+        time = (cluster.timestamp[2] + block.ticks) / self._ticks_per_second
+        self._times.add(block.track, time, time)
         blocks = cluster.blocks.get(block.track)
         if blocks:
-            blocks.take(time)
+            blocks.add(time)
         else:
             is_key = block.is_key or element.number == Id.BLOCK
             if len(cluster.blocks) >= MAX_TRACKS:
@@ -259,12 +259,12 @@ class MatroskaReader:
         is_key = block.is_key and element.number == Id.SIMPLE_BLOCK
         return is_key or not self._is_video(block.track)
 
-    def _atom(self, cluster: Cluster, end: int) -> MediaUnit:
+    def _unit(self, cluster: Cluster, end: int) -> MediaUnit:
         main = self._main(cluster)
         is_video = self._is_video(main)
         blocks = cluster.blocks.get(main) if main is not None else None
         ordered = sorted(cluster.blocks, key=lambda number: number != main)
-        offset, width, ticks = cluster.stamp
+        offset, width, ticks = cluster.timestamp
         return MediaUnit(
             offset=cluster.offset,
             size=end - cluster.offset,
@@ -272,7 +272,9 @@ class MatroskaReader:
             is_key=not is_video or (blocks is not None and blocks.is_key),
             has_picture=not is_video or blocks is not None,
             has_leading=blocks is not None and blocks.is_key and blocks.earliest < blocks.first,
-            stamps=(TimestampField(offset, width, ticks, self._ticks_per_second),) if width else (),
+            timestamps=(TimestampField(offset, width, ticks, self._ticks_per_second),)
+            if width
+            else (),
         )
 
     def _span(self, number: int, blocks: Blocks) -> TrackSpan:

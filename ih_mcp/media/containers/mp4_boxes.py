@@ -21,7 +21,7 @@ class Mp4Track:
     kind: bytes = b""
     timescale: int = 1
     delay_seconds: float = 0.0
-    """How much later than the film it starts (an empty edit)."""
+    """How much later than the movie it starts (an empty edit)."""
     skipped: int = 0
     """Its first ticks that are not shown (the media time of an edit)."""
     default_duration: int = 0
@@ -71,29 +71,29 @@ class Movie:
         return next(pictures, next(iter(self.tracks), None))
 
 
-def film_of(moov: bytes) -> Movie:
-    film = Movie()
+def read_movie(moov: bytes) -> Movie:
+    movie = Movie()
     for kind, start, end in children(moov, 8, len(moov)):
         if kind == b"mvhd":
             clock = read_clock(moov, start)
-            film.timescale = clock.timescale or 1
-            film.lengths.append((clock.duration_offset, clock.width, film.timescale))
-            film.seconds = 0.0 if clock.duration in _UNKNOWN else clock.duration / film.timescale
+            movie.timescale = clock.timescale or 1
+            movie.lengths.append((clock.duration_offset, clock.width, movie.timescale))
+            movie.seconds = 0.0 if clock.duration in _UNKNOWN else clock.duration / movie.timescale
         elif kind == b"trak":
-            _track(moov, start, end, film)
+            _track(moov, start, end, movie)
     for kind, start, end in children(moov, 8, len(moov)):
         if kind == b"mvex":
-            film.seconds = 0.0  # it holds for the part in `moov`; fragments tell the rest
-            _defaults(moov, start, end, film)
-    if len(film.tracks) > MAX_TRACKS:
-        raise too_many_tracks("MP4", len(film.tracks))
-    return film
+            movie.seconds = 0.0  # it holds for the part in `moov`; fragments tell the rest
+            _defaults(moov, start, end, movie)
+    if len(movie.tracks) > MAX_TRACKS:
+        raise too_many_tracks("MP4", len(movie.tracks))
+    return movie
 
 
 _UNKNOWN = frozenset({(1 << 32) - 1, (1 << 64) - 1})
 
 
-def _track(moov: bytes, start: int, end: int, film: Movie) -> None:
+def _track(moov: bytes, start: int, end: int, movie: Movie) -> None:
     track, number = Mp4Track(), 0
     edits: list[tuple[int, int]] = []
     inner = [(start, end)]
@@ -102,7 +102,7 @@ def _track(moov: bytes, start: int, end: int, film: Movie) -> None:
             if kind in {b"mdia", b"edts"}:
                 inner.append((at, over))
             elif kind == b"tkhd":
-                number = _track_header(moov, at, film)
+                number = _track_header(moov, at, movie)
             elif kind == b"mdhd":
                 # Its duration stays 0: fragments tell how long a track is.
                 track.timescale = read_clock(moov, at).timescale or 1
@@ -111,36 +111,36 @@ def _track(moov: bytes, start: int, end: int, film: Movie) -> None:
             elif kind == b"elst":
                 edits.append((at, over))
     for at, over in edits:
-        _edit_list(moov, at, over, number, track, film)
-    film.tracks[number] = track
+        _edit_list(moov, at, over, number, track, movie)
+    movie.tracks[number] = track
 
 
-def _track_header(moov: bytes, at: int, film: Movie) -> int:
-    """The number of the track; its duration counts in the timescale of the film."""
+def _track_header(moov: bytes, at: int, movie: Movie) -> int:
+    """The number of the track; its duration counts in the timescale of the movie."""
     version = moov[at]
-    film.lengths.append((at + (28 if version else 20), 8 if version else 4, film.timescale))
+    movie.lengths.append((at + (28 if version else 20), 8 if version else 4, movie.timescale))
     (number,) = struct.unpack_from(">I", moov, at + (20 if version else 12))
     return int(number)
 
 
-def _edit_list(moov: bytes, at: int, end: int, number: int, track: Mp4Track, film: Movie) -> None:
+def _edit_list(moov: bytes, at: int, end: int, number: int, track: Mp4Track, movie: Movie) -> None:
     for entry in read_edit_entries(moov, at, end):
         is_empty = entry.media_time == -1
         if is_empty:
-            track.delay_seconds += entry.duration / film.timescale
+            track.delay_seconds += entry.duration / movie.timescale
         else:
             track.skipped = entry.media_time
         place = entry.offset if is_empty else entry.offset + entry.width
-        film.edits.append(Edit(number, place, entry.width, is_empty=is_empty))
+        movie.edits.append(Edit(number, place, entry.width, is_empty=is_empty))
 
 
-def _defaults(moov: bytes, start: int, end: int, film: Movie) -> None:
+def _defaults(moov: bytes, start: int, end: int, movie: Movie) -> None:
     for kind, at, _ in children(moov, start, end):
         if kind == b"trex":
             number, _, duration, _, flags = struct.unpack_from(">5I", moov, at + 4)
-            if number in film.tracks:
-                film.tracks[number].default_duration = duration
-                film.tracks[number].default_flags = flags
+            if number in movie.tracks:
+                movie.tracks[number].default_duration = duration
+                movie.tracks[number].default_flags = flags
 
 
 def children(box: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -28,9 +28,9 @@ class _Track:
     timescale: int = 0
     duration: int = 0
     edits: list[tuple[int, int]] = field(default_factory=list)
-    """Of each that shows something: its duration, in the film's timescale, and media time."""
+    """Of each that shows something: its duration, in the movie's timescale, and media time."""
     delay: int = 0
-    """Before it begins, in the film's timescale."""
+    """Before it begins, in the movie's timescale."""
 
 
 def hidden_tracks(file: BinaryIO) -> dict[str, float]:
@@ -67,7 +67,7 @@ def lengths_of_tracks(file: BinaryIO) -> dict[str, float]:
 
 
 def _tracks(file: BinaryIO) -> tuple[list[_Track], int]:
-    """The tracks of a film, and its timescale; none where they cannot be read."""
+    """The tracks of a movie, and its timescale; none where they cannot be read."""
     file.seek(0, 2)
     tracks, timescale = list[_Track](), 0
     try:
@@ -79,7 +79,7 @@ def _tracks(file: BinaryIO) -> tuple[list[_Track], int]:
             elif kind == b"mvex":
                 return [], 0  # fragments come later; ffmpeg hides nothing in those
             elif tracks:
-                _take(tracks[-1], kind, box)
+                _note(tracks[-1], kind, box)
     except (struct.error, IndexError):
         return [], 0  # damaged: ffmpeg will tell
     return tracks, timescale
@@ -94,7 +94,7 @@ def _hides(track: _Track, timescale: int) -> bool:
     return len(track.edits) > 1 or left > _MAX_SLACK_SECONDS[track.kind]
 
 
-def _take(track: _Track, kind: bytes, box: bytes) -> None:
+def _note(track: _Track, kind: bytes, box: bytes) -> None:
     if kind == b"hdlr":
         track.kind = track.kind or _KINDS.get(box[8:12], "")
     elif kind == b"mdhd":

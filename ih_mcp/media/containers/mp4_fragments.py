@@ -17,13 +17,13 @@ from .container_types import (
     too_large_header,
 )
 from .incremental_reader import IncrementalReader
-from .mp4_boxes import Movie, film_of
+from .mp4_boxes import Movie, read_movie
 from .mp4_fields import LONG_HEADER_BYTES, SHORT_HEADER_BYTES, read_box_header
-from .mp4_samples import SampleRun, atom_of, runs_of, shown
+from .mp4_samples import SampleRun, media_unit_of, runs_of, shown
 
 _KEPT = frozenset({b"ftyp", b"moov", b"moof"})
 _MAY_BE_LARGE = frozenset({b"mdat", b"free", b"skip", b"wide", b"uuid"})
-_MAX_KEPT_BYTES = 1 << 26  # chosen: the index of a film of many hours is smaller
+_MAX_KEPT_BYTES = 1 << 26  # chosen: the index of a movie of many hours is smaller
 """Of a box that is kept, or that we do not know: text that is no box claims 500 MB and more."""
 
 
@@ -32,11 +32,11 @@ class Mp4Reader:
 
     def __init__(self) -> None:
         self._pieces = IncrementalReader()
-        self._film = Movie()
+        self._movie = Movie()
         self._header = bytearray()
         self._header_bytes = 0
         self._moov_offset: int | None = None
-        self._atom: MediaUnit | None = None
+        self._unit: MediaUnit | None = None
         """A fragment whose media is still to come."""
         self._media_end: int | None = None
         """Where that media ends."""
@@ -48,7 +48,7 @@ class Mp4Reader:
 
     def copy(self) -> Mp4Reader:
         twin: Mp4Reader = copy(self)
-        twin._pieces, twin._film = self._pieces.copy(), self._film.copy()
+        twin._pieces, twin._movie = self._pieces.copy(), self._movie.copy()
         twin._header, twin._times = bytearray(self._header), self._times.copy()
         return twin
 
@@ -69,16 +69,16 @@ class Mp4Reader:
         if self._is_damaged:
             raise bad_container("the MP4 stream was damaged before")
         self.entries, self._times.jump, self._is_damaged = [], None, True
-        atoms: list[MediaUnit] = []
+        units: list[MediaUnit] = []
         try:
             for _ in self._pieces.feed(data):
-                atoms += self._completed()
+                units += self._completed()
                 while self._take_box():
-                    atoms += self._completed()
+                    units += self._completed()
         except (struct.error, IndexError, ZeroDivisionError) as exc:
             raise bad_container("a box of the MP4 stream is damaged") from exc
         self._is_damaged = False
-        return atoms
+        return units
 
     def finish(self) -> list[MediaUnit]:
         return []
@@ -91,16 +91,16 @@ class Mp4Reader:
             raise bad_container(
                 "fragments of the MP4 stream say where in it their media is; they cannot be moved"
             )
-        return Mp4Head(bytes(self._header), self._moov_offset, self._film)
+        return Mp4Head(bytes(self._header), self._moov_offset, self._movie)
 
     def _completed(self) -> list[MediaUnit]:
         """The fragment whose media has come, if it has."""
-        if self._atom is None or self._media_end is None:
+        if self._unit is None or self._media_end is None:
             return []
         if self._pieces.position < self._media_end:
             return []
-        atom, self._atom = replace(self._atom, size=self._media_end - self._atom.offset), None
-        return [atom]
+        unit, self._unit = replace(self._unit, size=self._media_end - self._unit.offset), None
+        return [unit]
 
     def _take_box(self) -> bool:
         """Read the next box, or pass over it; False until enough of it came."""
@@ -119,9 +119,9 @@ class Mp4Reader:
         box = self._pieces.read(size)
         if kind == b"moof":
             self._media_end = None
-            self._atom = self._begun(start, runs_of(box, self._film))
+            self._unit = self._begun(start, runs_of(box, self._movie))
         else:
-            self._take_header(kind, box)
+            self._keep_header(kind, box)
         return True
 
     def _box_header(self) -> tuple[bytes, int] | None:
@@ -143,20 +143,20 @@ class Mp4Reader:
         if not runs:
             return None
         for run in runs:
-            self._times.take(run.track, *shown(run, self._film))
-        atom = atom_of(offset, runs, self._film)
+            self._times.add(run.track, *shown(run, self._movie))
+        unit = media_unit_of(offset, runs, self._movie)
         self._is_placed = self._is_placed or any(run.is_placed for run in runs)
-        if atom.is_key and (not self._is_placed or offset == self._header_bytes):
-            self.entries.append(EntryPoint(offset, atom.start_seconds))
-        return atom
+        if unit.is_key and (not self._is_placed or offset == self._header_bytes):
+            self.entries.append(EntryPoint(offset, unit.start_seconds))
+        return unit
 
-    def _take_header(self, kind: bytes, box: bytes) -> None:
+    def _keep_header(self, kind: bytes, box: bytes) -> None:
         if self._moov_offset is not None:
             raise bad_container("a second MP4 header stands within the stream")
         if kind == b"moov":
             self._moov_offset = self._header_bytes
-            self._film = film_of(box)
-            self._times.reached_seconds = self._film.seconds
+            self._movie = read_movie(box)
+            self._times.reached_seconds = self._movie.seconds
         self._header += box
         self._header_bytes += len(box)
         if self._header_bytes > MAX_HEADER_BYTES:
@@ -166,13 +166,13 @@ class Mp4Reader:
 class Mp4Head:
     """`ftyp` and `moov` for media that begins anew."""
 
-    def __init__(self, header: bytes, moov_offset: int, film: Movie) -> None:
+    def __init__(self, header: bytes, moov_offset: int, movie: Movie) -> None:
         self._header = bytearray(header)
         self._moov_offset = moov_offset
-        self._film = film
-        for edit in film.edits:
+        self._movie = movie
+        for edit in movie.edits:
             if not edit.is_empty:  # nothing is hidden, so that every segment lasts as it declares
-                self._write(edit.offset, edit.width, film.tracks[edit.track].shown_lag)
+                self._write(edit.offset, edit.width, movie.tracks[edit.track].shown_lag)
 
     @property
     def size(self) -> int:
@@ -180,13 +180,13 @@ class Mp4Head:
 
     def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
         del payload_bytes  # told by the boxes behind
-        for at, width, timescale in self._film.lengths:
+        for at, width, timescale in self._movie.lengths:
             self._write(at, width, round((seconds or 0.0) * timescale))
-        for edit in self._film.edits:
+        for edit in self._movie.edits:
             if edit.is_empty:
-                delay = max(0.0, self._film.tracks[edit.track].delay_seconds - start_seconds)
+                delay = max(0.0, self._movie.tracks[edit.track].delay_seconds - start_seconds)
                 kept = delay if seconds is None else min(delay, seconds)
-                self._write(edit.offset, edit.width, round(kept * self._film.timescale))
+                self._write(edit.offset, edit.width, round(kept * self._movie.timescale))
         return bytes(self._header)
 
     def _write(self, at: int, width: int, value: int) -> None:

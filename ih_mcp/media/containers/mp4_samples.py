@@ -34,7 +34,7 @@ class SampleRun:
     earliest: int
     """Smallest composition time."""
     is_key: bool
-    stamp: tuple[int, int]
+    timestamp: tuple[int, int]
     """Offset in the `moof` and width of the decoding time."""
     is_placed: bool
     """Whether it says where in the stream its media is, so that it cannot be moved."""
@@ -44,57 +44,57 @@ class SampleRun:
     """How much longer the last sample lasts than others."""
 
 
-def shown(run: SampleRun, film: Movie) -> tuple[float, float]:
+def shown(run: SampleRun, movie: Movie) -> tuple[float, float]:
     """When the samples of a run are shown, in seconds.
 
     Between key frames the order of showing is another than that of decoding; there the time
     of decoding is told, later by the track's usual lag, so that spans join without a gap.
     """
-    track = film.tracks[run.track]
+    track = movie.tracks[run.track]
     lag = run.offset if run.is_key else track.lag or 0
     start = (run.decoded + lag - track.skipped) / track.timescale + track.delay_seconds
     return start, start + run.duration / track.timescale
 
 
-def runs_of(moof: bytes, film: Movie) -> list[SampleRun]:
+def runs_of(moof: bytes, movie: Movie) -> list[SampleRun]:
     found = (
-        _run(moof, start, end, film)
+        _run(moof, start, end, movie)
         for kind, start, end in children(moof, 8, len(moof))
         if kind == b"traf"
     )
     return [run for run in found if run is not None]
 
 
-def _run(moof: bytes, start: int, end: int, film: Movie) -> SampleRun | None:
+def _run(moof: bytes, start: int, end: int, movie: Movie) -> SampleRun | None:
     """The samples of one `traf`; None where it has none, or its track is not known."""
-    number, duration, flags, decoded, stamp, is_placed = 0, 0, 0, 0, (0, 0), False
+    number, duration, flags, decoded, timestamp, is_placed = 0, 0, 0, 0, (0, 0), False
     samples = Samples()
     for kind, at, _ in children(moof, start, end):
         if kind == b"tfhd":
-            number, duration, flags, samples.last_length = _fragment_header(moof, at, film)
+            number, duration, flags, samples.last_length = _fragment_header(moof, at, movie)
             is_placed = bool(moof[at + 3] & _BASE_DATA_OFFSET)
         elif kind == b"tfdt":
-            stamp = (at + 4, 8 if moof[at] else 4)
-            decoded = int.from_bytes(moof[stamp[0] : stamp[0] + stamp[1]], "big")
+            timestamp = (at + 4, 8 if moof[at] else 4)
+            decoded = int.from_bytes(moof[timestamp[0] : timestamp[0] + timestamp[1]], "big")
         elif kind == b"trun":
-            samples.take(moof, at, duration, flags)
-    track = film.tracks.get(number)
-    if track is None or not samples.durations or not stamp[1]:
+            samples.add_run(moof, at, duration, flags)
+    track = movie.tracks.get(number)
+    if track is None or not samples.durations or not timestamp[1]:
         return None
     track.usual_duration = samples.usual_duration(track)
     run = samples.run(
-        number, decoded, stamp, is_placed=is_placed, usual_duration=track.usual_duration
+        number, decoded, timestamp, is_placed=is_placed, usual_duration=track.usual_duration
     )
     if track.lag is None and run.is_key:
         track.lag = run.offset
     return run
 
 
-def _fragment_header(moof: bytes, at: int, film: Movie) -> tuple[int, int, int, int | None]:
+def _fragment_header(moof: bytes, at: int, movie: Movie) -> tuple[int, int, int, int | None]:
     """Track number, default duration and default flags of a `tfhd`; where that duration stands."""
     present = int.from_bytes(moof[at + 1 : at + 4], "big")
     (number,) = struct.unpack_from(">I", moof, at + 4)
-    track = film.tracks.get(number, Mp4Track())
+    track = movie.tracks.get(number, Mp4Track())
     told = [track.default_duration, 0, track.default_flags]
     at += 8 + (8 if present & 1 else 0) + (4 if present & 2 else 0)
     place = at if present & 8 else None
@@ -115,7 +115,7 @@ class Samples:
         self.last_length: int | None = None
         """Where the duration of the last one stands in the `moof`."""
 
-    def take(self, moof: bytes, at: int, duration: int, flags: int) -> None:
+    def add_run(self, moof: bytes, at: int, duration: int, flags: int) -> None:
         """Add those of a `trun`."""
         present = int.from_bytes(moof[at + 1 : at + 4], "big")
         (count,) = struct.unpack_from(">I", moof, at + 4)
@@ -147,7 +147,7 @@ class Samples:
         self,
         track: int,
         decoded: int,
-        stamp: tuple[int, int],
+        timestamp: tuple[int, int],
         *,
         is_placed: bool,
         usual_duration: int,
@@ -161,7 +161,7 @@ class Samples:
             offset=self.offsets[0],
             earliest=min(times),
             is_key=self.is_key,
-            stamp=stamp,
+            timestamp=timestamp,
             is_placed=is_placed,
             stays=max(0, self.durations[-1] - usual_duration),
             last_length=(self.last_length, usual_duration) if self.last_length else None,
@@ -176,29 +176,29 @@ def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
     return {field: numbers[index :: len(fields)].tolist() for index, field in enumerate(fields)}
 
 
-def atom_of(offset: int, runs: Sequence[SampleRun], film: Movie) -> MediaUnit:
+def media_unit_of(offset: int, runs: Sequence[SampleRun], movie: Movie) -> MediaUnit:
     """The fragment at `offset` with these samples; its size is known when it ends."""
-    main = next((run for run in runs if run.track == film.main), None)
-    is_sound = film.main is None or film.tracks[film.main].kind != b"vide"
+    main = next((run for run in runs if run.track == movie.main), None)
+    is_sound = movie.main is None or movie.tracks[movie.main].kind != b"vide"
     ordered = sorted(runs, key=lambda run: run is not main)
     return MediaUnit(
         offset=offset,
         size=0,
-        spans=tuple(_span(run, film) for run in ordered),
+        spans=tuple(_span(run, movie) for run in ordered),
         is_key=is_sound or (main is not None and main.is_key),
         has_picture=is_sound or main is not None,
         has_leading=main is not None and main.earliest < main.decoded + main.offset,
-        stamps=tuple(_stamp(run, film.tracks[run.track]) for run in runs),
+        timestamps=tuple(_timestamp(run, movie.tracks[run.track]) for run in runs),
     )
 
 
-def _span(run: SampleRun, film: Movie) -> TrackSpan:
-    start, end = shown(run, film)
-    stays = run.stays / film.tracks[run.track].timescale
+def _span(run: SampleRun, movie: Movie) -> TrackSpan:
+    start, end = shown(run, movie)
+    stays = run.stays / movie.tracks[run.track].timescale
     place = (run.last_length[0], 4, run.last_length[1]) if run.last_length else None
     return TrackSpan(run.track, start, start, end - stays, stays, place)
 
 
-def _stamp(run: SampleRun, track: Mp4Track) -> TimestampField:
+def _timestamp(run: SampleRun, track: Mp4Track) -> TimestampField:
     ticks = run.decoded - track.skipped + track.shown_lag
-    return TimestampField(*run.stamp, ticks, track.timescale, track.delay_seconds, run.track)
+    return TimestampField(*run.timestamp, ticks, track.timescale, track.delay_seconds, run.track)

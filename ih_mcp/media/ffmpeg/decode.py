@@ -95,11 +95,11 @@ class Decoder:
         decoders: Sequence[str] = (),
     ) -> None:
         self._size = (picture_width, picture_height)
-        self._means = ffmpeg.allowance.to_decode()
+        self._means = ffmpeg.limits.to_decode()
         self._hertz = sound_hertz
         self._command = commands.decoded(
             ffmpeg.path,
-            max_pixels=ffmpeg.allowance.max_pixels,
+            max_pixels=ffmpeg.limits.max_pixels,
             pictures_per_second=pictures_per_second,
             width=picture_width,
             height=picture_height,
@@ -144,7 +144,7 @@ class Decoder:
     async def __aiter__(self) -> AsyncIterator[Picture | Sound]:
         while data := await self._running.read_patiently():
             for element in self._elements.feed(data):
-                self._take(element)
+                self._handle(element)
             while self._items:
                 yield self._items.popleft()
         await self._running.finish()
@@ -155,18 +155,18 @@ class Decoder:
             raise anyio.ClosedResourceError
         return self._child
 
-    def _take(self, element: Element) -> None:
+    def _handle(self, element: Element) -> None:
         match element.number:
             case Id.TRACKS:
                 self._video = _video_track(element.payload)
             case Id.TIMESTAMP:
                 self._cluster_ticks = element.unsigned
             case Id.SIMPLE_BLOCK | Id.BLOCK:
-                self._take_block(element.payload)
+                self._handle_block(element.payload)
             case _:
                 pass
 
-    def _take_block(self, payload: bytes) -> None:
+    def _handle_block(self, payload: bytes) -> None:
         block = block_of(payload)
         if block is None:
             raise MediaError("ffmpeg wrote a block without a header", code="ffmpeg_failed")

@@ -29,7 +29,7 @@ async def look_through(
         source.url,
         tracks,
         start_seconds=start_seconds,
-        max_pixels=ffmpeg.allowance.max_pixels,
+        max_pixels=ffmpeg.limits.max_pixels,
     )
     async with running(command, descriptors=source.descriptors, means=means) as child:
         while data := await child.read():

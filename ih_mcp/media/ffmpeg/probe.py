@@ -85,7 +85,7 @@ async def _believed(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
         ffmpeg,
         source,
         tracks=TRACKS,
-        means=ffmpeg.allowance.to_look(source.size),
+        means=ffmpeg.limits.to_look(source.size),
     )
     jumps_seconds = sum(jump.seconds for jump in clock.jumps)
     if not jumps_seconds:
@@ -98,7 +98,7 @@ async def _told(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> F
     _refuse_entries(entries)
     seen = await _seen(ffmpeg, source, packets_seconds)
     facts = seen.facts
-    _refuse_bombs(facts, seen.words, ffmpeg.allowance.max_pixels)
+    _refuse_bombs(facts, seen.words, ffmpeg.limits.max_pixels)
     if seen.is_protected or (facts.present and entries.encrypted >= facts.present):
         raise _encrypted()
     facts = _decodable(facts, entries.encrypted)
@@ -170,11 +170,11 @@ async def _with_picture(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Fac
 
 async def _first_seconds(ffmpeg: Ffmpeg, source: OpenedFile, *, decodes: bool) -> float | None:
     """When the first picture is shown; None where none can be read."""
-    allowance = ffmpeg.allowance
+    limits = ffmpeg.limits
     command = commands.first_picture(
-        ffmpeg.path, source.url, decodes=decodes, max_pixels=allowance.max_pixels
+        ffmpeg.path, source.url, decodes=decodes, max_pixels=limits.max_pixels
     )
-    means = allowance.to_encode(_LOOK_SECONDS) if decodes else allowance.to_look(source.size)
+    means = limits.to_encode(_LOOK_SECONDS) if decodes else limits.to_look(source.size)
     lines = bytearray()
     with suppress(MediaError):  # whoever reads the media tells what is wrong
         async with running(command, descriptors=source.descriptors, means=means) as child:
@@ -195,9 +195,9 @@ async def _run(
         packets_seconds=packets_seconds,
         mark=mark,
         tracks=tracks,
-        max_pixels=ffmpeg.allowance.max_pixels,
+        max_pixels=ffmpeg.limits.max_pixels,
     )
-    means = ffmpeg.allowance.to_look(source.size)
+    means = ffmpeg.limits.to_look(source.size)
     async with running(
         command, descriptors=source.descriptors, means=means, keeps=LINES_OF_FACTS
     ) as child:

@@ -83,20 +83,20 @@ class Ffmpeg:
     version: str
     found_by: str
     """`IH_MCP_FFMPEG`, `PATH` or `imageio-ffmpeg`."""
-    allowance: FfmpegLimits = FfmpegLimits()
+    limits: FfmpegLimits = FfmpegLimits()
 
 
 _USUAL = FfmpegLimits()
 
 
-def find_ffmpeg(explicit: str | None = None, allowance: FfmpegLimits = _USUAL) -> Ffmpeg:
+def find_ffmpeg(explicit: str | None = None, limits: FfmpegLimits = _USUAL) -> Ffmpeg:
     """Find the ffmpeg to use: the explicit one, else the first that serves.
 
     Starts each candidate once, so it blocks for some milliseconds: call it in a thread.
 
     Args:
         explicit: The value of `IH_MCP_FFMPEG`. Nothing else is tried when it is given.
-        allowance: What each of its runs may take.
+        limits: What each of its runs may take.
 
     Raises:
         MediaError: None serves, or the explicit one does not (`ffmpeg_missing`).
@@ -106,11 +106,11 @@ def find_ffmpeg(explicit: str | None = None, allowance: FfmpegLimits = _USUAL) -
         path = find_program(explicit) if is_name else explicit
         if path is None:
             raise _missing(f"there is no {explicit!a} on PATH, which IH_MCP_FFMPEG names")
-        return _serving(path, "IH_MCP_FFMPEG", allowance)
+        return _serving(path, "IH_MCP_FFMPEG", limits)
     refusals = []
     for path, found_by in _candidates():
         try:
-            return _serving(path, found_by, allowance)
+            return _serving(path, found_by, limits)
         except MediaError as refusal:
             refusals.append(refusal.what)
     raise _missing("; ".join(refusals) or "no ffmpeg was found")
@@ -130,7 +130,7 @@ def _candidates() -> Iterator[tuple[str, str]]:
         yield str(path), "imageio-ffmpeg"
 
 
-def _serving(path: str, found_by: str, allowance: FfmpegLimits) -> Ffmpeg:
+def _serving(path: str, found_by: str, limits: FfmpegLimits) -> Ffmpeg:
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed argument list, no shell
             [path, "-nostdin", "-version"],
@@ -147,7 +147,7 @@ def _serving(path: str, found_by: str, allowance: FfmpegLimits) -> Ffmpeg:
         raise _missing(f"the program named by {found_by} is not ffmpeg")
     if not is_supported(told[1]):
         raise _missing(f"the ffmpeg of {found_by} is {told[1]}; 5.1 or newer is needed")
-    return Ffmpeg(path=path, version=told[1], found_by=found_by, allowance=allowance)
+    return Ffmpeg(path=path, version=told[1], found_by=found_by, limits=limits)
 
 
 def _missing(what: str) -> MediaError:

@@ -105,7 +105,7 @@ async def _jumps(source: Path, ffmpeg: Ffmpeg, facts: Facts) -> list[ClockJump]:
             ffmpeg,
             file,
             tracks=["a:0"],
-            means=ffmpeg.allowance.to_copy(file.size, facts.duration_seconds),
+            means=ffmpeg.limits.to_copy(file.size, facts.duration_seconds),
         )
     return clock.jumps
 
@@ -119,12 +119,12 @@ async def _samples(
     said: list[str],
 ) -> AsyncGenerator[bytes, None]:
     """What ffmpeg writes, to its end; then what it said is added to `said`."""
-    allowance = ffmpeg.allowance
+    limits = ffmpeg.limits
     async with opened(source) as file:
         command = commands.sound(
-            ffmpeg.path, file.url, hertz=hertz, jumps=jumps, max_pixels=allowance.max_pixels
+            ffmpeg.path, file.url, hertz=hertz, jumps=jumps, max_pixels=limits.max_pixels
         )
-        means = allowance.to_copy(file.size, facts.duration_seconds)
+        means = limits.to_copy(file.size, facts.duration_seconds)
         left = _MOST_GROWTH * file.size + _SPARE_BYTES
         async with running(command, descriptors=file.descriptors, means=means) as child:
             while data := await child.read():

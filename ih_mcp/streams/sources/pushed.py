@@ -304,7 +304,7 @@ class SegmentIntake:
                 if data
                 else None
             )
-        chunk = self._recording.take(data)
+        chunk = self._recording.feed(data)
         if chunk is None:
             return None
         if self._framing is Framing.WHOLE:
