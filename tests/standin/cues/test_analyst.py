@@ -58,7 +58,7 @@ async def test_the_event_loop_goes_on_while_it_works(monkeypatch: pytest.MonkeyP
     going, held = threading.Event(), threading.Event()
 
     class Held(Engine):
-        def take(self, items: object) -> None:  # noqa: ARG002 - its signature
+        def add_media(self, items: object) -> None:  # noqa: ARG002 - its signature
             held.set()
             assert going.wait(5)
 
