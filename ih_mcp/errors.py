@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Self
 
-from ih_mcp.redaction import quoted, redacted
+from ih_mcp.redaction import redact_and_cut, redact_values
 
 
 class IhMcpError(Exception):
@@ -54,12 +54,12 @@ class IhMcpError(Exception):
         retry: bool = False,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(quoted(what))
-        self.what = quoted(what)
-        self.help = quoted(help)
+        super().__init__(redact_and_cut(what))
+        self.what = redact_and_cut(what)
+        self.help = redact_and_cut(help)
         self.code = code or self.default_code
         self.retry = retry
-        self.facts: Mapping[str, object] = {n: redacted(v) for n, v in (facts or {}).items()}
+        self.facts: Mapping[str, object] = {n: redact_values(v) for n, v in (facts or {}).items()}
 
     def with_facts(self, **facts: object) -> Self:
         """The same failure with more facts; this one stays as it is."""
@@ -137,7 +137,7 @@ def as_sentence(fragment: str) -> str:
 
 
 @contextmanager
-def unwrapped() -> Iterator[None]:
+def unwrap_single_error() -> Iterator[None]:
     """Task groups wrap the error of the block they surround; callers want the error itself."""
     try:
         yield

@@ -1,8 +1,8 @@
-"""Credentials as text: which of them can be sent, and texts that leave without those we know.
+"""Checks credentials, and removes every known credential from the texts that leave.
 
 A credential is known from the moment it is read or minted. Errors and records are redacted where
-they are made, answers and log records once more where they leave. Messages of the API are not:
-they are handed on byte for byte.
+they are made, answers and log records once more where they leave. Messages of the API are not
+redacted, because they are handed on byte for byte.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
-from .harmless import harmless_lines
+from .printable import escape_unprintable_lines
 
 HIDDEN = "(hidden)"
 MAX_CHARS = 2000
-"""Of a text that somebody else wrote, in a text of ours."""
+"""The longest foreign text inside a text of ours."""
 _MIN_SECRET_CHARS = 8  # chosen: a shorter one would take ordinary words out as well
 _MAX_MINTED = 16  # tokens expire, and a process may mint one each quarter of an hour
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
@@ -33,35 +33,35 @@ _forms: tuple[str, ...] = ()
 _LOG = logging.getLogger("ih_mcp")
 
 
-def checked(credential: str) -> str:
-    """A credential without the blanks and line breaks around it.
+def clean_credential(credential: str) -> str:
+    """Strip the blanks and line breaks around a credential.
 
     Raises:
-        ValueError: No header can hold it; the text names the place, and never the value.
+        ValueError: A header cannot hold it; the error names the place, and never the value.
     """
     found = credential.strip()
     for place, char in enumerate(found, 1):
         if not "!" <= char <= "~":
             raise ValueError(
-                f"has {_kind(char)} as character {place} of {len(found)}; a credential has only "
-                "visible ASCII characters, so copy it again"
+                f"has {_describe_character(char)} as character {place} of {len(found)}; a "
+                "credential has only visible ASCII characters, so copy it again"
             )
     return found
 
 
-def _kind(char: str) -> str:
+def _describe_character(char: str) -> str:
     if char.isspace():
         return "a blank or line break"
     return "a control character" if char.isascii() else "a character that is not ASCII"
 
 
 def is_token(credential: str) -> bool:
-    """Whether a subprotocol's name can hold it."""
+    """Whether the name of a subprotocol can hold a credential."""
     return _TOKEN.fullmatch(credential) is not None
 
 
-def register(secret: str, *, expires: bool = False) -> None:
-    """From here on no text of ours shows `secret`."""
+def register_secret(secret: str, *, expires: bool = False) -> None:
+    """Redact `secret` in every text from now on."""
     global _forms  # noqa: PLW0603 - what a process knows
     if len(secret) < _MIN_SECRET_CHARS:
         return
@@ -69,44 +69,44 @@ def register(secret: str, *, expires: bool = False) -> None:
         _lasting[secret] = None
     elif secret not in _minted:
         _minted.append(secret)
-    known = {form for one in (*_lasting, *_minted) for form in forms(one)}
+    known = {form for one in (*_lasting, *_minted) for form in written_forms(one)}
     _forms = tuple(sorted(known, key=len, reverse=True))  # one may be the beginning of another
 
 
-def forms(secret: str) -> set[str]:
-    """A secret as libraries write it: as it is, and as Python, JSON, HTML and URLs quote it."""
-    quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
-    lower = {re.sub("%..", lambda code: code[0].lower(), text) for text in quoted}
+def written_forms(secret: str) -> set[str]:
+    """The forms in which libraries write a secret: plain, and as Python, JSON, HTML, URLs quote."""
+    redact_and_cut = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    lower = {re.sub("%..", lambda code: code[0].lower(), text) for text in redact_and_cut}
     written = {repr(secret)[1:-1], ascii(secret)[1:-1], json.dumps(secret)[1:-1]}
-    return {secret, html.escape(secret), *quoted, *lower, *written}
+    return {secret, html.escape(secret), *redact_and_cut, *lower, *written}
 
 
 def redact(text: str) -> str:
-    """The text without any secret that is known."""
+    """Hide every known secret in a text."""
     for form in _forms:
         if form in text:
             text = text.replace(form, HIDDEN)
     return text
 
 
-def redacted(value: object) -> object:
-    """`quoted`, for all texts in a value that is ready for JSON."""
+def redact_values(value: object) -> object:
+    """`redact_and_cut`, for all texts in a value that is ready for JSON."""
     if isinstance(value, str):
-        return quoted(value)
+        return redact_and_cut(value)
     if isinstance(value, Mapping):
-        return {redact(str(name)): redacted(item) for name, item in value.items()}
-    return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
+        return {redact(str(name)): redact_values(item) for name, item in value.items()}
+    return [redact_values(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def quoted(text: str) -> str:
-    """A text that may hold what somebody else said: without secrets first, then cut to a bound."""
+def redact_and_cut(text: str) -> str:
+    """Hide the secrets of a text that quotes somebody else, then cut it to `MAX_CHARS`."""
     found = redact(text)
     return found if len(found) <= MAX_CHARS else f"{found[: MAX_CHARS - 1]}…"
 
 
 @contextmanager
 def redacting_logs() -> Iterator[None]:
-    """While this is open, no log record shows a known secret or steers a terminal.
+    """Keep known secrets and terminal controls out of log records while this block is open.
 
     This holds for every library and handler, and for tracebacks of threads, which are logged.
     """
@@ -132,16 +132,16 @@ def redacting_logs() -> Iterator[None]:
 def _redact_record(record: logging.LogRecord) -> None:
     try:
         text = record.getMessage()
-    except (TypeError, ValueError, KeyError):  # its arguments do not fit: they are left out
+    except (TypeError, ValueError, KeyError):  # its arguments do not fit and are left out
         text = str(record.msg)
-    record.msg, record.args = harmless_lines(redact(text)), ()
+    record.msg, record.args = escape_unprintable_lines(redact(text)), ()
     if record.exc_info and record.exc_info[1]:
-        record.exc_text = broken(record.exc_info[1])
+        record.exc_text = format_traceback(record.exc_info[1])
         record.exc_info = None  # a handler that draws tracebacks itself would draw this one
     if record.stack_info:
-        record.stack_info = harmless_lines(redact(record.stack_info))
+        record.stack_info = escape_unprintable_lines(redact(record.stack_info))
 
 
-def broken(error: BaseException) -> str:
-    """The traceback of an error, without secrets and without characters that steer a terminal."""
-    return harmless_lines(redact("".join(traceback.format_exception(error))).rstrip())
+def format_traceback(error: BaseException) -> str:
+    """The traceback of an error, without secrets and terminal controls."""
+    return escape_unprintable_lines(redact("".join(traceback.format_exception(error))).rstrip())

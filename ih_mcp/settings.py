@@ -27,7 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.loopback import LOOPBACK_NAMES
-from ih_mcp.redaction import checked, is_token, register
+from ih_mcp.redaction import clean_credential, is_token, register_secret
 
 LOCAL = "local"
 BASE_URLS = {  # sdk 1.3.4, config
@@ -264,7 +264,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_credential(cls, value: object) -> object:
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-        return checked(plain) if isinstance(plain, str) else plain
+        return clean_credential(plain) if isinstance(plain, str) else plain
 
     @field_validator("auth")
     @classmethod
@@ -278,7 +278,7 @@ class Settings(BaseSettings):
                 and not is_token(credential.get_secret_value())
             ):
                 raise ValueError(
-                    f"{_variable((name,))} has a character that a subprotocol cannot hold; use "
+                    f"{_variable_of((name,))} has a character that a subprotocol cannot hold; use "
                     "`header`"
                 )
         return value
@@ -288,7 +288,7 @@ class Settings(BaseSettings):
     def _split_dirs(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(_expanded(Path(part)) for part in value.split(os.pathsep) if part.strip())
+        return tuple(_expand_home(Path(part)) for part in value.split(os.pathsep) if part.strip())
 
     @field_validator("disable", mode="before")
     @classmethod
@@ -300,7 +300,7 @@ class Settings(BaseSettings):
     @field_validator("data_dir", "mirror_dir")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
-        return value and _absolute(_expanded(value))
+        return value and _absolute(_expand_home(value))
 
     @field_validator("endpoint")
     @classmethod
@@ -308,7 +308,11 @@ class Settings(BaseSettings):
         if value in {LOCAL, *BASE_URLS}:
             return value
         parts = urlsplit(value)
-        if not _is_port(parts) or parts.scheme not in {"http", "https"} or not parts.hostname:
+        if (
+            not _has_valid_port(parts)
+            or parts.scheme not in {"http", "https"}
+            or not parts.hostname
+        ):
             raise ValueError("is none of production, staging, local, nor an http(s) URL")
         if parts.username or parts.password:
             raise ValueError("must not hold credentials; set INTERHUMAN_API_KEY instead")
@@ -343,7 +347,7 @@ class Settings(BaseSettings):
         return (Path(project),) if project and not _PLACEHOLDER.fullmatch(project) else ()
 
 
-def _expanded(path: Path) -> Path:
+def _expand_home(path: Path) -> Path:
     is_at_home = path.parts[:1] and path.parts[0].startswith("~")
     try:
         found = path.expanduser()
@@ -366,7 +370,7 @@ def _absolute(path: Path) -> Path:
         ) from None
 
 
-def _is_port(parts: SplitResult) -> bool:
+def _has_valid_port(parts: SplitResult) -> bool:
     try:
         return parts.port != 0
     except ValueError:
@@ -379,25 +383,25 @@ def read_settings(**overrides: object) -> Settings:
     Raises:
         ConfigurationError: A value is out of bounds; names the variable, never a secret.
     """
-    given = {_variable((name,)): value for name, value in overrides.items() if value is not None}
+    given = {_variable_of((name,)): value for name, value in overrides.items() if value is not None}
     try:
         settings = Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as exc:
         wrong = "; ".join(
-            f"{_variable(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+            f"{_variable_of(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors(include_url=False, include_input=False)
         )
         raise ConfigurationError(wrong, help="Correct it in the environment.") from None
     for secret in (settings.api_key, settings.key_secret, settings.access_token):
         if secret is not None:
-            register(secret.get_secret_value())
+            register_secret(secret.get_secret_value())
     for login in _LOGIN.findall(settings.capture_input or ""):  # ffmpeg quotes the address
-        register(f"://{login}@")  # long enough to be hidden, however short the password is
-        register(login.partition(":")[2])
+        register_secret(f"://{login}@")  # long enough to be hidden, however short the password is
+        register_secret(login.partition(":")[2])
     return settings
 
 
-def _variable(place: tuple[int | str, ...]) -> str:
+def _variable_of(place: tuple[int | str, ...]) -> str:
     """The variable of a field; a place that is no field's name is the variable already."""
     name = str(place[0]) if place else ""
     field = Settings.model_fields.get(name)

@@ -25,7 +25,7 @@ from ih_mcp.errors import (
     MediaError,
     PathError,
     RemoteProtocolError,
-    unwrapped,
+    unwrap_single_error,
 )
 from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.settings import Settings
@@ -449,7 +449,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         JournalError: The data folder cannot be used.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(unwrapped())
+        stack.enter_context(unwrap_single_error())
         opened = open_journal(settings.data_dir, retention_of(settings))
         journal = await stack.enter_async_context(opened)
         tasks = await stack.enter_async_context(anyio.create_task_group())

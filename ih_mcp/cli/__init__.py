@@ -16,8 +16,8 @@ from typing import Any
 
 from ih_mcp import __version__
 from ih_mcp.errors import IhMcpError
-from ih_mcp.harmless import harmless
-from ih_mcp.redaction import broken, redacting_logs
+from ih_mcp.printable import escape_unprintable
+from ih_mcp.redaction import format_traceback, redacting_logs
 from ih_mcp.settings import LOCAL, Settings, read_settings
 
 from .options import add_local
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments)
         except Exception as exc:  # noqa: BLE001 - a mistake of ours: Python would show secrets too
-            print(broken(exc), file=sys.stderr)
+            print(format_traceback(exc), file=sys.stderr)
             return 1
 
 
@@ -135,7 +135,7 @@ def _show_error(error: IhMcpError) -> int:
     """Print what went wrong and what helps; gives the exit code."""
     from .console import OUTPUT_FAILED  # noqa: PLC0415 - the server must start fast
 
-    print(f"ih-mcp: {harmless(error.what)}", file=sys.stderr)
+    print(f"ih-mcp: {escape_unprintable(error.what)}", file=sys.stderr)
     if error.help:
-        print(f"  {harmless(error.help)}", file=sys.stderr)
+        print(f"  {escape_unprintable(error.help)}", file=sys.stderr)
     return 1 if error.code == OUTPUT_FAILED else 2

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ih_mcp.errors import IhMcpError
-from ih_mcp.harmless import harmless, harmless_lines
+from ih_mcp.printable import escape_unprintable, escape_unprintable_lines
 
 OUTPUT_FAILED = "output_failed"
 
@@ -30,7 +30,7 @@ def write_output(data: bytes, *, is_raw: bool) -> None:
         IhMcpError: It takes nothing more, as a file on a full disk.
     """
     if not is_raw and sys.stdout.isatty():
-        data = harmless_lines(data.decode(errors="backslashreplace")).encode()
+        data = escape_unprintable_lines(data.decode(errors="backslashreplace")).encode()
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -47,7 +47,7 @@ def write_output(data: bytes, *, is_raw: bool) -> None:
 
 def shown(text: str) -> str:
     """A text for standard output: with escapes on a terminal, else as it is."""
-    return harmless_lines(text) if sys.stdout.isatty() else text
+    return escape_unprintable_lines(text) if sys.stdout.isatty() else text
 
 
 def leave_output() -> None:
@@ -57,7 +57,7 @@ def leave_output() -> None:
 
 def plain(text: str) -> Text:
     """A line for a terminal."""
-    return Text(harmless(text))
+    return Text(escape_unprintable(text))
 
 
 def print_line(console: Console, text: str) -> None:

@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.harmless import harmless
+from ih_mcp.printable import escape_unprintable
 
 from .host_file import HostFile, replace
 from .hosts import Host, Place
@@ -73,4 +73,4 @@ def expanded(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """A path for a terminal."""
-    return harmless(str(path))
+    return escape_unprintable(str(path))

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.harmless import harmless_lines
-from ih_mcp.redaction import HIDDEN, checked, redact, register
+from ih_mcp.printable import escape_unprintable_lines
+from ih_mcp.redaction import HIDDEN, clean_credential, redact, register_secret
 from ih_mcp.settings import Settings
 
 from .host_config import expanded, find, shown, write
@@ -134,12 +134,12 @@ def _key(given: str) -> str:
 
 def _checked_key(key: str) -> str:
     try:
-        found = checked(key)
+        found = clean_credential(key)
     except ValueError as exc:
         raise ConfigurationError(f"--key {exc}", help="Nothing was written.") from None
     if not found:
         raise ConfigurationError("--key is empty", help="Nothing was written.")
-    register(found)
+    register_secret(found)
     return found
 
 
@@ -149,7 +149,9 @@ def _show(file: HostFile, host: Host, name: str, old: str, new: str, launch: Lau
     entry = entry_of(parsed(new, host, file.path.name), host, name, file.path.name) or {}
     print(f"{shown(file.path)}, {host.key}, {'new' if before is None else 'changed'}:")
     public = _public(entry, host.entry(launch))
-    print(harmless_lines(redact(json.dumps({name: public}, indent=2, ensure_ascii=False))))
+    print(
+        escape_unprintable_lines(redact(json.dumps({name: public}, indent=2, ensure_ascii=False)))
+    )
     print("Everything else in the file stays as it is.")
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.harmless import harmless
+from ih_mcp.printable import escape_unprintable
 from ih_mcp.settings import Settings
 
 from .host_config import find, shown, write
@@ -45,7 +45,7 @@ def run(options: Namespace, _: Settings) -> int:
     if entry is None:
         print(f"{shown(file.path)} has no {options.name!r}: nothing to change")
         return 0
-    print(f"{shown(file.path)}: {harmless(options.name)} goes out of {host.key}")
+    print(f"{shown(file.path)}: {escape_unprintable(options.name)} goes out of {host.key}")
     kept = backups(file.path)
     if not kept and could_be(old, "", host, options.name):
         return _delete(file, options)

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from ih_mcp.app.runtime import retention_of
 from ih_mcp.capture.serve import open_page_server
-from ih_mcp.errors import unwrapped
+from ih_mcp.errors import unwrap_single_error
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.timeline.model import follow_timeline
@@ -41,7 +41,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
-    with unwrapped():
+    with unwrap_single_error():
         async with open_journal(settings.data_dir, retention_of(settings)) as journal:
             stream_id = stream_id or await newest_stream_id(journal)
             await journal.find_stream(

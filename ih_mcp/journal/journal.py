@@ -19,7 +19,7 @@ from typing import TypeVar
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
-from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrapped
+from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrap_single_error
 from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact
 
@@ -484,7 +484,7 @@ async def open_journal(folder: Path, retention: Retention | None = None) -> Asyn
         JournalError: The folder cannot be used.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(unwrapped())
+        stack.enter_context(unwrap_single_error())
         retention = retention or Retention()
         open_store = partial(Store, folder / FILE_NAME, strict=retention.strict)
         store = await to_thread.run_sync(open_store)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from mcp_types import CallToolResult, TextContent
 
 from ih_mcp.errors import IhMcpError, as_sentence
-from ih_mcp.harmless import harmless
 from ih_mcp.journal import Entry
+from ih_mcp.printable import escape_unprintable
 from ih_mcp.redaction import redact
 
 _MAX_FAILURE_CHARS = 2000
@@ -42,7 +42,7 @@ def as_text(body: str | bytes) -> str:
 def failure(error: IhMcpError) -> CallToolResult:
     """A foreseen failure: what, what helps, and named facts."""
     facts = {"code": error.code, "retry": error.retry, **error.facts}
-    what, helps = harmless(as_sentence(error.what)), harmless(error.help)
+    what, helps = escape_unprintable(as_sentence(error.what)), escape_unprintable(error.help)
     lines = [what, helps, _compact({"ih_mcp": {"error": facts}})]
     text = "\n".join(line for line in lines if line)
     if len(text) > _MAX_FAILURE_CHARS:

@@ -22,7 +22,7 @@ from mcp_types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 
 from ih_mcp import __version__
 from ih_mcp.app.runtime import Runtime, open_runtime
-from ih_mcp.errors import ConfigurationError, unwrapped
+from ih_mcp.errors import ConfigurationError, unwrap_single_error
 from ih_mcp.settings import Settings
 
 from .capture_tools import StartCapture, start_capture
@@ -160,7 +160,7 @@ def run_stdio(settings: Settings) -> None:
     allows, and the process exits before its host would kill it, whatever it is busy with.
     """
     logging.getLogger("ih_mcp").setLevel(settings.log_level.upper())
-    with unwrapped():
+    with unwrap_single_error():
         anyio.run(_serve, settings)
 
 

@@ -31,7 +31,7 @@ from mcp_types import (
 )
 
 from ih_mcp.app.runtime import Runtime
-from ih_mcp.errors import UnknownStreamError, unwrapped
+from ih_mcp.errors import UnknownStreamError, unwrap_single_error
 
 from .sdk import connection_of, lowlevel_server
 
@@ -70,7 +70,7 @@ class _Watches:
     ) -> SubscriptionsListenResult:
         """Watch the resources until the request ends."""
         bus = InMemorySubscriptionBus()
-        with unwrapped():
+        with unwrap_single_error():
             async with anyio.create_task_group() as tasks:
                 for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()):
                     notify = partial(bus.publish, ResourceUpdated(uri=uri))

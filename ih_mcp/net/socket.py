@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from ih_mcp.redaction import quoted
+from ih_mcp.redaction import redact_and_cut
 from ih_mcp.wire.endings import EndReason
 
 
@@ -28,7 +28,7 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         by_us: bool = False,
         loss: EndReason = EndReason.CONNECTION_LOST,
     ) -> None:
-        self.reason = quoted(reason)
+        self.reason = redact_and_cut(reason)
         super().__init__(f"closed with {code or 'no code'} {self.reason}".strip())
         self.code = code
         self.by_us = by_us

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import anyio
 
-from ih_mcp.redaction import register
+from ih_mcp.redaction import register_secret
 from ih_mcp.wire.rest import KeyPair, Token
 
 RENEW_SECONDS = 30.0  # sdk 1.3.4: so long before it expires
@@ -31,7 +31,7 @@ class FixedCredential:
     """An API key, or a token that somebody else minted."""
 
     def __init__(self, bearer: str) -> None:
-        register(bearer)
+        register_secret(bearer)
         self._bearer = bearer
 
     async def bearer(self) -> str:
@@ -50,7 +50,7 @@ class MintedCredential:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        register(pair.key_secret)
+        register_secret(pair.key_secret)
         self._pair = pair
         self._base_url = base_url
         self._path = path
@@ -68,7 +68,7 @@ class MintedCredential:
                 async with open_rest(self._base_url) as rest:
                     reply = await rest.post(self._path, self._pair.body())
                 token = Token.from_body(reply.body)
-                register(token.access_token, expires=True)
+                register_secret(token.access_token, expires=True)
                 self._token = token.access_token
                 good_for = token.expires_in - RENEW_SECONDS
                 self._renew_at = tuple(asked + good_for for asked in asked_at)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from ih_mcp.redaction import quoted, redacted
+from ih_mcp.redaction import redact_and_cut, redact_values
 
 from .facts import StreamFacts
 from .leg import Leg
@@ -33,17 +33,17 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
     status = StreamStatus(
         state=stream.state.value,
         api=stream.dialect.name,
-        endpoint=quoted(stream.plan.endpoint or stream.plan.base_url),
-        label=quoted(stream.plan.label),
-        source=quoted(stream.plan.source),
-        notes=tuple(map(quoted, notes(stream))),
+        endpoint=redact_and_cut(stream.plan.endpoint or stream.plan.base_url),
+        label=redact_and_cut(stream.plan.label),
+        source=redact_and_cut(stream.plan.source),
+        notes=tuple(map(redact_and_cut, notes(stream))),
         started_at=stream.started_at.isoformat(timespec="seconds"),
         messages=sum(leg.messages for leg in stream.legs),
         irregular_messages=sum(leg.irregular for leg in stream.legs),
         segments=_segments(stream),
         bytes_sent=stream.sent_bytes,
         media_seconds=round(stream.media_seconds, 3),
-        correlation_id=quoted(leg.session.correlation_id if leg else ""),
+        correlation_id=redact_and_cut(leg.session.correlation_id if leg else ""),
         clock_jumps=tuple(
             JumpStatus(at_s=round(jump.at_seconds, 3), left_out_s=round(jump.seconds, 3))
             for jump in stream.clock_jumps[-_MOST_JUMPS:]
@@ -51,13 +51,13 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         held=_held(stream, now),
         gaps=tuple(_gap(stream, *legs) for legs in pairwise(stream.legs) if legs[0].is_open),
         lost=_lost(stream),
-        what_now=quoted(_what_now(stream, now)),
+        what_now=redact_and_cut(_what_now(stream, now)),
         reason=stream.end.reason.value if stream.is_over and stream.end else "",
         retry_after_s=round(max(0.0, pending.until - now), 1) if pending else 0.0,
     )
     if failure is None:
         return status
-    error = {name: redacted(value) for name, value in error_to_json(failure).items()}
+    error = {name: redact_values(value) for name, value in error_to_json(failure).items()}
     return replace(status, reason=failure.code, error=error, retryable=failure.retry)
 
 
@@ -69,7 +69,7 @@ def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:
         reason="rotated" if before.is_rotated else _ended(before),
         segments=before.receipts.counts(),
         close_code=(before.end.close_code if before.end else None) or None,
-        server_code=quoted(error.code) if error else None,
+        server_code=redact_and_cut(error.code) if error else None,
         lost_media_s=_between(stream, before, after),
     )
     if begins is None:

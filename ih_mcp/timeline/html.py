@@ -10,7 +10,7 @@ import hashlib
 import html
 from importlib.resources import files
 
-from ih_mcp.harmless import harmless
+from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded, left_out
 from .model import Drawing, as_text
@@ -75,7 +75,7 @@ def _hash(text: str) -> str:
 
 def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
-    return f"{harmless(str(source or drawing['stream_id']))}: {drawing['state']}"
+    return f"{escape_unprintable(str(source or drawing['stream_id']))}: {drawing['state']}"
 
 
 def _notes(drawing: Drawing) -> str:
@@ -83,7 +83,7 @@ def _notes(drawing: Drawing) -> str:
     assert isinstance(notes, list)
     stand_in = [drawing["stand_in"]] if drawing["stand_in"] else []
     lines = [*map(str, [*stand_in, *notes]), *left_out(drawing)]
-    return "".join(f"<p>{html.escape(harmless(line))}</p>" for line in lines)
+    return "".join(f"<p>{html.escape(escape_unprintable(line))}</p>" for line in lines)
 
 
 def _table(drawing: Drawing) -> str:

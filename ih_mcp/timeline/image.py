@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.harmless import harmless
+from ih_mcp.printable import escape_unprintable
 
 from .bounds import left_out
 from .model import Drawing
@@ -84,7 +84,7 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
 
 def _title(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"] or drawing["stream_id"]
-    named = harmless(str(source)[:_MAX_TITLE_CHARS])
+    named = escape_unprintable(str(source)[:_MAX_TITLE_CHARS])
     head = f"{named} · {drawing['state']} · {drawing['messages']} messages"
     notes = [str(drawing["stand_in"])] if drawing["stand_in"] else []
     return "\n".join([head, *notes, *left_out(drawing)])

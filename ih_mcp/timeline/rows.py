@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ih_mcp.harmless import harmless
+from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded
 from .model import Drawing
@@ -57,7 +57,7 @@ def rows(drawing: Drawing) -> list[Row]:
     signals: dict[str, list[Mark]] = {}
     for span in _items(drawing["spans"]):
         signals.setdefault(str(span["signal"]), []).append(_signal(span, now))
-    found = [Row(harmless(name), "signal", marks) for name, marks in signals.items()]
+    found = [Row(escape_unprintable(name), "signal", marks) for name, marks in signals.items()]
     found.append(
         Row(
             "engagement",
@@ -110,8 +110,8 @@ def _signal(span: Mapping[str, Any], now: float) -> Mark:
         span["start"],
         max(now, span["start"]) if span["end"] is None else span["end"],
         shade(probability),
-        text="" if probability is None else harmless(str(probability)),
-        more=harmless(span["rationale"] or ""),
+        text="" if probability is None else escape_unprintable(str(probability)),
+        more=escape_unprintable(span["rationale"] or ""),
         is_open=span["end"] is None,
     )
 
@@ -119,7 +119,9 @@ def _signal(span: Mapping[str, Any], now: float) -> Mark:
 def _state(item: Mapping[str, Any], now: float) -> Mark:
     end = max(now, item["start"]) if item["end"] is None else item["end"]
     is_open = item["end"] is None
-    return Mark(item["start"], end, "engagement", text=harmless(item["state"]), is_open=is_open)
+    return Mark(
+        item["start"], end, "engagement", text=escape_unprintable(item["state"]), is_open=is_open
+    )
 
 
 def _period(item: Mapping[str, Any]) -> Mark:
@@ -133,7 +135,7 @@ def _period(item: Mapping[str, Any]) -> Mark:
         end,
         "quality",
         text="" if value is None else f"{value:.0f}" if value == level else f"{value:.3g}",
-        more=harmless(more[:_MAX_MORE_CHARS]),
+        more=escape_unprintable(more[:_MAX_MORE_CHARS]),
         value=level,
     )
 

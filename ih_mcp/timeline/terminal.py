@@ -6,7 +6,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from ih_mcp.harmless import harmless
+from ih_mcp.printable import escape_unprintable
 
 from .bounds import left_out
 from .model import Drawing
@@ -52,7 +52,7 @@ class TerminalTimeline:
 
 def _head(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
-    named = f" · {harmless(str(source))}" if source else ""
+    named = f" · {escape_unprintable(str(source))}" if source else ""
     stand_in = f" · {drawing['stand_in']}" if drawing["stand_in"] else ""
     return f"{drawing['stream_id']}{named} · {drawing['state']}{stand_in}"
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from ih_mcp.errors import RemoteProtocolError
-from ih_mcp.redaction import checked
+from ih_mcp.redaction import clean_credential
 
 from .json_members import read_members
 
@@ -169,7 +169,7 @@ class Token:
 
 def _require_credential(token: str) -> str:
     try:
-        return checked(token)
+        return clean_credential(token)
     except ValueError as exc:
         raise RemoteProtocolError(
             f"a token answer whose access_token {exc}", help=_NO_ANSWER

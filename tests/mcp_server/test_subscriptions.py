@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ResourceUpdatedNotification, TextResourceContents
 
 from ih_mcp.app.runtime import Runtime, open_runtime
-from ih_mcp.errors import unwrapped
+from ih_mcp.errors import unwrap_single_error
 from ih_mcp.journal import Journal
 from ih_mcp.mcp_server import subscriptions as news
 from ih_mcp.mcp_server.server import make_server
@@ -151,7 +151,7 @@ async def test_more_watches_than_a_server_keeps_are_refused(
     era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(news, "_MAX_WATCHES", 1)
-    with pytest.raises(MCPError, match="no more can be"), unwrapped():
+    with pytest.raises(MCPError, match="no more can be"), unwrap_single_error():
         async with subscriber(tmp_path, era, MESSAGES, "ih://streams"):
             raise AssertionError
 

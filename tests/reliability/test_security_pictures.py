@@ -30,9 +30,9 @@ from ih_mcp import cli
 from ih_mcp.app.jsonl import frame_message
 from ih_mcp.cli.browser import in_browser
 from ih_mcp.errors import JournalError
-from ih_mcp.harmless import harmless
 from ih_mcp.journal import open_journal
 from ih_mcp.mcp_server.picture_tools import _draw_and_write
+from ih_mcp.printable import escape_unprintable
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
 from ih_mcp.timeline.bounds import MAX_MARKS, MAX_SIGNALS, bounded, left_out
@@ -385,17 +385,19 @@ def test_s31_a_mistake_of_ours_shows_no_control_characters(
 
 @given(st.text())
 def test_s31_what_is_shown_is_one_line_without_what_steers(text: str) -> None:
-    shown = harmless(text)
+    shown = escape_unprintable(text)
     assert not STEERING.search(shown.encode())
     assert "\n" not in shown
     shown.encode()  # no half of a character
-    assert harmless(shown) == shown
+    assert escape_unprintable(shown) == shown
 
 
 def test_s31_what_persian_and_emoji_need_is_shown_as_it_is() -> None:
     for text in ("می‌خواهم", "👩‍👩‍👧", "naïve — “quoted”", "日本語"):
-        assert harmless(text) == text
-    assert harmless("\u202eabc\ufffe\U0001ffff\ufdd0") == r"\u202eabc\ufffe\U0001ffff\ufdd0"
+        assert escape_unprintable(text) == text
+    assert (
+        escape_unprintable("\u202eabc\ufffe\U0001ffff\ufdd0") == r"\u202eabc\ufffe\U0001ffff\ufdd0"
+    )
 
 
 # --- S38: pictures of hostile texts and times ----------------------------------------------------

@@ -353,14 +353,14 @@ def is_shown(text: str | bytes) -> bool:
 @pytest.fixture
 def known() -> Iterator[None]:
     before = redaction._lasting.copy(), redaction._forms
-    redaction.register(ECHOED)
+    redaction.register_secret(ECHOED)
     yield
     redaction._lasting.clear()
     redaction._lasting.update(before[0])
     redaction._forms = before[1]
 
 
-@pytest.mark.parametrize("form", sorted(redaction.forms(ECHOED)))
+@pytest.mark.parametrize("form", sorted(redaction.written_forms(ECHOED)))
 @pytest.mark.usefixtures("known")
 def test_s22_no_text_of_ours_shows_a_known_secret(form: str) -> None:
     assert is_shown(form)
@@ -393,7 +393,7 @@ def test_s22_the_login_of_a_camera_is_known_too() -> None:
 
 def test_s22_tokens_that_expired_long_ago_are_not_kept() -> None:
     for number in range(100):
-        redaction.register(f"m1nted-{number:03}", expires=True)
+        redaction.register_secret(f"m1nted-{number:03}", expires=True)
     assert redaction.redact("m1nted-099") == "(hidden)"
     assert redaction.redact("m1nted-000") == "m1nted-000"
 
@@ -401,7 +401,7 @@ def test_s22_tokens_that_expired_long_ago_are_not_kept() -> None:
 @pytest.mark.usefixtures("known")
 def test_s22_what_is_cut_shows_no_half_of_a_secret() -> None:
     at_the_edge = "x" * (redaction.MAX_CHARS - 20) + ECHOED + "y" * 100
-    cut = redaction.quoted(at_the_edge)
+    cut = redaction.redact_and_cut(at_the_edge)
     assert len(cut) == redaction.MAX_CHARS
     assert not is_shown(cut)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from ih_mcp.errors import unwrapped
+from ih_mcp.errors import unwrap_single_error
 from ih_mcp.media.camera import record
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import Input
@@ -44,7 +44,7 @@ async def send_camera(stream: Stream, camera: CameraSource) -> None:
         if stream.is_over:
             return
         waiting = NewestSegments()
-        with unwrapped():
+        with unwrap_single_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_send, stream, waiting)
                 await _record(stream, camera, waiting)
