@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 
 async def main(base: str, segments: list[str]) -> None:
-    headers = {"Authorization": f"Bearer {os.environ['INTERHUMAN_API_KEY']}"}
+    headers = {"Authorization": f"Bearer {os.environ['INTERHUMAN_API_KEY'].strip()}"}
     url = f"{base}/v0/stream/analyze?include[]=conversation_quality_overall"
     async with connect(url, additional_headers=headers, compression=None) as socket:
         for segment in segments:

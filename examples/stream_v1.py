@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 
 async def main(base: str, chunks: list[str]) -> None:
-    headers = {"Authorization": f"Bearer {os.environ['INTERHUMAN_API_KEY']}"}
+    headers = {"Authorization": f"Bearer {os.environ['INTERHUMAN_API_KEY'].strip()}"}
     async with connect(
         f"{base}/v1/stream/analyze", additional_headers=headers, compression=None
     ) as socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +15,7 @@ from ih_mcp.errors import PathError
 T = TypeVar("T")
 DISK_SECONDS = 10.0
 _MAX_CALLS = 8
+_NO_LIMIT = CapacityLimiter(math.inf)
 
 
 class DiskCalls:
@@ -47,7 +49,10 @@ class DiskCalls:
             raise _unreachable("the drive of files asked for before does not answer")
         try:
             with anyio.fail_after(DISK_SECONDS):
-                return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._limiter)
+                async with self._limiter:
+                    if len(self._running) >= _MAX_CALLS:  # whose callers wait no longer
+                        raise _unreachable("the drive of files asked for before does not answer")
+                    return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=_NO_LIMIT)
         except TimeoutError:
             raise _unreachable(f"the file could not be read within {DISK_SECONDS:g} s") from None
 

@@ -236,7 +236,7 @@ async def test_a_data_reference_to_another_file_is_not_followed(
 REFUSING = """
 import resource, sys, time, anyio
 from pathlib import Path
-from ih_mcp.media.ffmpeg import find_ffmpeg
+from ih_mcp.media.ffmpeg.program import find_ffmpeg
 from tests.media.checks import cut
 ffmpeg = find_ffmpeg(sys.argv[1])
 began = time.monotonic()

@@ -64,7 +64,7 @@ def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_pat
 
 
 def test_the_draw_is_repeated_by_its_seed() -> None:
-    assert draw(["wire"], 20, 7) == draw(["wire"], 20, 7) != draw(["wire"], 20, 8)
+    assert draw(["capture"], 20, 7) == draw(["capture"], 20, 7) != draw(["capture"], 20, 8)
 
 
 def test_the_tests_that_mirror_a_file_come_first() -> None:

@@ -129,7 +129,7 @@ def test_a_lone_surrogate_is_answered(raw: Process) -> None:
 # --- numbers -------------------------------------------------------------------------------------
 
 NUMBERS: list[object] = [
-    *(-1, math.nan, math.inf, -math.inf, 2**63, 2**70, 10**400, "5", True, None, [], {}, 1.5),
+    *(-1, math.nan, math.inf, -math.inf, 2**63, 2**70, 10**400, "5", True, [], {}, 1.5),
 ]
 COUNTS = ("cursor", "limit", "max_chars", "wait_s")
 
@@ -160,7 +160,7 @@ def test_any_number_anywhere_is_refused_with_what_is_right_or_handled(
 
 
 async def test_a_cursor_beyond_the_end_reads_nothing_and_leads_back(host: Host, live: str) -> None:
-    for cursor in (3, 10_000, 2**32 - 1, 2**32, 2**33 + 1, 2**62):
+    for cursor in (3, 10_000, 2**32 - 1, 2**32, 2**33 + 1, 2**53 - 1):
         answer = await host.call("poll_events", stream_id=live, cursor=cursor, wait_s=0)
         assert answer.messages == []
         assert answer.status["next_cursor"] == 2

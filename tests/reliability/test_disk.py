@@ -284,9 +284,10 @@ async def test_c5_a_server_whose_disk_is_full_says_so_and_what_is_safe(
             assert "Free disk space" in answer.text or not answer.is_error
             again = await host.call("poll_events", stream_id=quiet, wait_s=0)
             assert again.messages == before.messages
+            sessions = list(talkative.recorder.sessions)
             assert (await host.call("check_setup")).blocks  # the server lives on
     async with open_journal(tmp_path) as journal:
-        for stream_id, session in zip((quiet, loud), talkative.recorder.sessions, strict=True):
+        for stream_id, session in zip((quiet, loud), sessions, strict=True):
             kept = await read_kept(journal, stream_id)
             sent = Session.of(session, is_lost=True)
             polls = shown if stream_id == loud else ()

@@ -11,11 +11,12 @@ import json
 import math
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,10 @@ async def test_s21_a_message_of_8_mib_holds_nobody_up_and_is_kept(
         await stream.log.flush()
         page = await journal.read_page(stream.id, 1, limit=1, max_chars=1)
         assert page.entries[0].body == told
-    check("S21", f"8 MiB of {shape}", hold)
+    async with holding() as parsing:  # beside it: what reading all of it in a thread would hold
+        with suppress(ValueError, RecursionError):
+            await to_thread.run_sync(json.loads, told)
+    check("S21", f"8 MiB of {shape} (json.loads in a thread: {parsing})", hold)
 
 
 @pytest.mark.parametrize("reads", ["page", "resource"])
@@ -183,6 +187,67 @@ async def test_s26_a_flood_of_tiny_frames_holds_nobody_up(flood: str, journal: J
             await arrived(stream, 50_000)
         assert stream.state == "open"
     check("S26", f"50,000 {flood} frames", hold)
+
+
+NEIGHBOUR = """
+import asyncio, json, sys
+from websockets.asyncio.server import serve
+async def talk(socket):
+    await socket.send(sys.argv[1])
+    asyncio.ensure_future(socket.wait_closed())
+    number = 0
+    while True:
+        number += 1
+        await socket.send(json.dumps({"type": "tick", "data": {"number": number}}))
+        await asyncio.sleep(0.05)
+async def main():
+    async with serve(talk, "127.0.0.1", 0, ping_interval=0.1, ping_timeout=1) as server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.get_running_loop().create_future()
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def neighbour() -> Iterator[str]:
+    """A good service that closes the connection where a ping is not answered within a second."""
+    greeting = json.dumps({"type": "session.ready", "data": {}})
+    command = [sys.executable, "-c", NEIGHBOUR, greeting]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [Plan(flood="byte"), Plan(flood="empty"), Plan(shape="ranges"), Plan(shape="deep lists")],
+    ids=lambda plan: plan.flood or plan.shape,
+)
+async def test_s26_the_stream_beside_a_hostile_one_goes_on(plan: Plan, tmp_path: Path) -> None:
+    """Its pings are answered, its messages come, and they can be read meanwhile."""
+    with neighbour() as good_url, hostile(plan) as bad_url:
+        async with open_journal(tmp_path) as journal, open_registry(journal) as registry:
+            good = await registry.start(StreamConfig(dialect=V1, base_url=good_url), opener)
+            bad = await registry.start(StreamConfig(dialect=V1, base_url=bad_url), opener)
+            await good.wait_until_open()
+            await bad.wait_until_open()
+            await arrived(bad, 50_000 if plan.flood else 2)
+            before = await newest_tick(journal, good)
+            await arrived(good, before + 30)  # 1.5 s of it, and 15 pings
+            assert await newest_tick(journal, good) > before
+            assert (good.state, bad.state) == ("open", "open")
+
+
+async def newest_tick(journal: Journal, stream: Stream) -> int:
+    newest = sum(leg.messages for leg in stream.legs)
+    await stream.log.flush()
+    page = await journal.read_page(stream.id, newest - 1, limit=1, max_chars=1)
+    number = json.loads(page.entries[-1].body)["data"].get("number", 0)
+    assert isinstance(number, int)
+    return number
 
 
 async def test_s26_a_flood_of_pings_holds_nobody_up_and_ends_where_no_answer_is_taken(

@@ -559,7 +559,7 @@ async def test_s40_a_job_of_an_odd_id_is_asked_for_nowhere(
     assert service.paths == ["/v2/upload/analyze"]
 
 
-LONG = "x\r\n\u202e" * 100_000
+LONG = "x\r\n\u202e" * 4_000
 
 
 @pytest.mark.parametrize("status", [401, 409, 500])
