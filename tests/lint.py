@@ -31,7 +31,7 @@ PROSE = (
     r"\bnobody waits\b", r"\bin vain\b", r"\btaken in\b", r"\bwhat was said\b",
 )  # fmt: skip
 """Phrases that plain English has no need of."""
-NOT_YET = ("journal/", "media/", "streams/")
+NOT_YET = ("journal/", "streams/")
 """Packages whose names and prose are still being made plain."""
 SHARED_NAMES: frozenset[str] = frozenset()
 """Class names that two classes may have."""

@@ -205,7 +205,7 @@ class Cutter:
         """The segments these bytes complete; iterate to the end.
 
         Raises:
-            OversizeError: One cannot be made; `complete` tells those before it.
+            OversizeError: One cannot be made; `complete` gives those before it.
         """
         self._waiting += data
         for unit in self._reader.feed(data):
@@ -215,7 +215,7 @@ class Cutter:
         """The last segments; the stream has ended.
 
         Raises:
-            MediaError: What is left cannot be sent; what could be was told before.
+            MediaError: What is left cannot be sent; the segments before it were given.
         """
         for unit in self._reader.finish():
             yield from self._place(unit)

@@ -44,7 +44,7 @@ class OpenedFile:
     """A file that is held open."""
 
     url: str
-    """How ffmpeg is told of it: always with the protocol, so no name is taken for another."""
+    """Its name for ffmpeg, always with the protocol, so that no name is taken for another."""
     descriptors: tuple[int, ...]
     """What the process has to inherit for it."""
     size: int

@@ -166,8 +166,8 @@ class Recut:
         """The last segments; the recording has ended.
 
         Raises:
-            MediaError: The rest is shorter than a segment may be (`too_short`); what comes before
-                it was told.
+            MediaError: The rest is shorter than a segment may be (`too_short`); the
+                segments before it were given.
         """
         if chunk := self._recording.finish():
             yield from self._cutter_for(chunk).feed(chunk.data)

@@ -202,8 +202,8 @@ async def _pass(job: SplitJob, run: FfmpegRun) -> AsyncGenerator[Segment, None]:
 def _refuse_early_end(
     job: SplitJob, cutter: Cutter, said: Sequence[str], *, is_sent: bool = True
 ) -> None:
-    declared, words = job.facts.sent_seconds, "".join(said)
-    refuse_early_end(job.facts, declared, cutter.end_seconds, words, is_sent=is_sent)
+    declared, log = job.facts.sent_seconds, "".join(said)
+    refuse_early_end(job.facts, declared, cutter.end_seconds, log, is_sent=is_sent)
 
 
 async def _looked_through(job: SplitJob, made: Recipe, run: FfmpegRun) -> PacketClock:
@@ -244,7 +244,7 @@ async def _stream(
                     raise inflated(source.size, _MOST_GROWTH)
                 yield data
             await child.finish()
-            said.append(child.words.text())
+            said.append(child.log.text())
 
 
 def _unfit(

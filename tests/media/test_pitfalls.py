@@ -306,7 +306,7 @@ async def test_18_a_talkative_ffmpeg_does_not_stop(sample: SampleFolder, ffmpeg:
     async with running(command) as child:
         assert await child.read() == b""
         await child.finish()
-        assert len(child.words.text()) > 1 << 15
+        assert len(child.log.text()) > 1 << 15
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such pipes")

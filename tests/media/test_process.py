@@ -66,7 +66,7 @@ async def test_a_flood_of_words_does_not_stop_it() -> None:
     async with running(python(script)) as child:
         assert await output_of(child) == b"done\n"
         await child.finish()
-        assert len(child.words.text()) <= 1 << 16
+        assert len(child.log.text()) <= 1 << 16
 
 
 async def test_it_inherits_no_secret_and_no_report_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,8 @@ class TrackSpan:
     end_seconds: float
     """Of its last sample, where that lasts no longer than its neighbours."""
     stays_seconds: float = 0.0
-    """How much longer than its neighbours the last sample is told to last: a picture that stays,
-    or a clock that jumps."""
+    """How much longer than its neighbours the last sample lasts by its length field: a picture
+    stays, or the clock jumps."""
     last_length: tuple[int, int, int] | None = None
     """Where the length of the last sample is written, from the start of the unit: offset, width,
     and what its neighbours have there. None where nothing is written."""
@@ -115,7 +115,7 @@ class MediaUnit:
 
     @property
     def end_seconds(self) -> float:
-        """Of all it has; a picture that is told to stay ends as its neighbours do."""
+        """Of all its samples; a picture that stays counts as long as its neighbours."""
         return max(span.end_seconds for span in self.spans)
 
     @property
@@ -124,7 +124,7 @@ class MediaUnit:
         return max(span.end_seconds + span.stays_seconds for span in self.spans)
 
     def bounded(self, max_stay_seconds: float) -> MediaUnit:
-        """The same, with no sample told to stay for longer."""
+        """The same unit, where no sample stays for longer than that."""
         if all(span.stays_seconds <= max_stay_seconds for span in self.spans):
             return self
         spans = (
@@ -206,7 +206,7 @@ class HeaderTemplate(Protocol):
     def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
         """For the media that begins at `start_seconds` of the stream and lasts `seconds`.
 
-        Where the length is None the media goes on: neither length nor size is told then.
+        Where `seconds` is None the media goes on: the header names neither length nor size.
         """
         ...
 

@@ -41,7 +41,7 @@ class Id(IntEnum):
 
 
 ENTERED = frozenset({Id.SEGMENT, Id.CLUSTER, Id.BLOCK_GROUP})
-"""Elements whose children are told; all others are passed over as a whole."""
+"""Elements whose children are reported; all others are skipped as a whole."""
 KNOWN = frozenset(
     {
         *(Id.EBML, Id.SEGMENT, Id.CLUSTER, Id.SEEK_HEAD, Id.INFO, Id.TRACKS, Id.CUES, Id.CHAPTERS),
@@ -60,7 +60,7 @@ TOP = frozenset(
 ALL = -1
 """Of an element's payload: hand over all of it."""
 UNKNOWN = b"\x01" + b"\xff" * 7
-"""A size that is not told."""
+"""A size that is not known."""
 _MAX_PAYLOAD_BYTES = 1 << 26
 _MAX_ELEMENTS = 100_000  # chosen: of one piece; half a minute of video has some thousand
 
@@ -143,18 +143,18 @@ class Elements:
         written = pieces.peek(0, sum(lengths))
         number = int.from_bytes(written[: lengths[0]], "big")
         size = number_of(written[lengths[0] :])
-        told = self._told(number, size)
-        if not pieces.has(len(written) + told):
+        kept = self._kept_bytes(number, size)
+        if not pieces.has(len(written) + kept):
             return None
         element = Element(
-            number, pieces.position, pieces.read(len(written)), size, pieces.read(told)
+            number, pieces.position, pieces.read(len(written)), size, pieces.read(kept)
         )
         if number not in ENTERED and size is not None:
-            pieces.skip(size - told)
+            pieces.skip(size - kept)
         return element
 
     def _lengths(self) -> tuple[int, int] | None:
-        """Of the number and the size of the next element; None until they can be told."""
+        """Of the number and the size of the next element; None until both can be read."""
         first = self._pieces.peek(0, 1)
         if not first:
             return None
@@ -169,16 +169,16 @@ class Elements:
             raise bad_container(f"byte {self.position + length} of the Matroska stream is no size")
         return length, size_length
 
-    def _told(self, number: int, size: int | None) -> int:
+    def _kept_bytes(self, number: int, size: int | None) -> int:
         if size is None:
             if number not in MAY_BE_UNKNOWN:
                 raise bad_container(f"element {number:X} of the Matroska stream has no size")
             return 0
         wanted = self._wanted.get(number, 0)
-        told = size if wanted == ALL else min(wanted, size)
-        if told > _MAX_PAYLOAD_BYTES:
+        kept = size if wanted == ALL else min(wanted, size)
+        if kept > _MAX_PAYLOAD_BYTES:
             raise bad_container(f"element {number:X} of the Matroska stream claims {size} bytes")
-        return told
+        return kept
 
 
 def number_of(written: bytes) -> int | None:

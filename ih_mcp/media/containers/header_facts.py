@@ -48,7 +48,7 @@ class HeaderFacts:
 
 
 def read_header_facts(file: BinaryIO) -> HeaderFacts:
-    """Read what is told; nothing of a file that is of another kind.
+    """Read what the headers of a file say; nothing where it is of another kind.
 
     Reads the disk: call it in a thread.
 

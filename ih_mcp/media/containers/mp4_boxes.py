@@ -155,8 +155,7 @@ def box_headers(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int,
     """The headers of the boxes that follow each other: kind, start of the content, end.
 
     The last box may go on beyond `end`. Where its header is cut off, its content starts beyond
-    `end`. A box whose end comes before its content has a size that is not possible; it is the
-    last one.
+    `end`. A box that ends before its content has an impossible size and is the last one.
     """
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)

@@ -1,7 +1,7 @@
-"""What an edit list hides: media that is in an MP4 or QuickTime file and is not shown.
+"""Finds what an edit list hides: media that is in an MP4 or QuickTime file and is not shown.
 
-A phone that trims a clip often leaves all of it in the file. Copied packets would bring it back to
-light; decoding leaves it out. Only the boxes that tell are read, however large the index is.
+A phone that trims a clip often leaves all of it in the file. A stream copy would show the trimmed
+media; decoding leaves it out. Only the boxes that matter are read, however large the index is.
 """
 
 from __future__ import annotations
@@ -113,13 +113,13 @@ def boxes(
     entered: Mapping[bytes, Collection[bytes]] = _ENTERED,
     telling: Mapping[bytes, Collection[bytes]] = _TELLING,
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes that tell, and each `trak` as it begins; of a file of `size` bytes.
+    """Reads the boxes of some kinds, and reports each `trak` as it begins.
 
     Args:
         file: Read in small steps.
         size: In bytes.
         entered: By the kind of a box (nothing: the file), the kinds in it that hold others.
-        telling: Likewise, the kinds that are told, each with at most 64 KiB of its content.
+        telling: Likewise, the kinds to read, each with at most 64 KiB of its content.
     """
     inside = [(b"", 0, size)]
     for _ in range(_MAX_BOXES):

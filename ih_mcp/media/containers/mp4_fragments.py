@@ -125,7 +125,7 @@ class Mp4Reader:
         return True
 
     def _box_header(self) -> tuple[bytes, int] | None:
-        """Kind and size of the next box; None until they can be told."""
+        """Kind and size of the next box; None until both can be read."""
         known = LONG_HEADER_BYTES if self._pieces.has(LONG_HEADER_BYTES) else SHORT_HEADER_BYTES
         header = read_box_header(self._pieces.peek(0, known)) if self._pieces.has(known) else None
         if header is None:

@@ -47,8 +47,8 @@ class SampleRun:
 def shown(run: SampleRun, movie: Movie) -> tuple[float, float]:
     """When the samples of a run are shown, in seconds.
 
-    Between key frames the order of showing is another than that of decoding; there the time
-    of decoding is told, later by the track's usual lag, so that spans join without a gap.
+    Between key frames pictures are shown in another order than they are decoded. There the result
+    is the time of decoding plus the usual lag of the track, so that spans join without a gap.
     """
     track = movie.tracks[run.track]
     lag = run.offset if run.is_key else track.lag or 0

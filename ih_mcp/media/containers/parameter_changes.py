@@ -105,7 +105,7 @@ def _parameters(data: bytes, at: int) -> bytes:
 
 
 def _flash(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
-    """The sequence headers, each told twice: one says enough."""
+    """Reports each sequence header twice: a single one already counts as a change."""
     at = int.from_bytes(file.read(9)[5:9], "big") + 4
     while len(head := _at(file, at, 16)) >= 13:
         size = int.from_bytes(head[1:4], "big")

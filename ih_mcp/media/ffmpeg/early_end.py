@@ -15,7 +15,7 @@ def refuse_early_end(
     facts: Facts,
     declared_seconds: float | None,
     end_seconds: float,
-    words: str,
+    log: str,
     *,
     is_sent: bool = True,
 ) -> None:
@@ -25,13 +25,13 @@ def refuse_early_end(
         facts: Of the file.
         declared_seconds: How long what was sent should be; None where nothing tells.
         end_seconds: How long it is, with what was left out.
-        words: What ffmpeg said.
+        log: What ffmpeg wrote to standard error.
         is_sent: Whether all up to its end was sent; else what is left is too short for that.
 
     Raises:
         MediaError: It is (`ends_early`).
     """
-    is_torn = _TORN in words
+    is_torn = _TORN in log
     is_declared = facts.container_name in _DECLARING and not facts.is_estimated
     if is_torn and declared_seconds is None:
         declared_seconds = facts.sent_seconds

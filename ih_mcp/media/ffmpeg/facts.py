@@ -163,19 +163,19 @@ _RATE = re.compile(r", ([\d.]+)(k?) fps")
 _ESTIMATED = re.compile(r"^\[\w[^\]]* @ \w+\] Estimating duration from bitrate", re.MULTILINE)
 
 
-def parse(packets: str, words: str, mark: str) -> Facts:
+def parse(packets: str, log: str, mark: str) -> Facts:
     """Facts out of what `commands.probe` wrote to its two outputs.
 
     Args:
         packets: Standard output.
-        words: Standard error; lines that `LINES` does not find may be missing.
+        log: Standard error; lines that `LINES` does not find may be missing.
         mark: What `commands.probe` was given.
 
     Raises:
         MediaError: There is neither picture nor sound (`no_media`), or the file imitates what
             ffmpeg says (`imitation`).
     """
-    before, marked, ours = words.partition(f"    mark            : {mark}\n")
+    before, marked, ours = log.partition(f"    mark            : {mark}\n")
     tracks = {index: dict[str, str]() for _, index, _ in _HEADER.findall(packets)}
     for name, index, value in _HEADER.findall(packets):
         tracks[index][name] = value

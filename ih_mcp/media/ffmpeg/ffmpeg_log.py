@@ -1,4 +1,4 @@
-"""What ffmpeg says, and what that means."""
+"""Captures what ffmpeg writes to standard error and maps it to error codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NOT_LISTED = re.compile(r"^codec \(\w+\) not on whitelist", re.IGNORECASE)
 
 
 class FfmpegLog:
-    """What a process said, read by a thread so it never waits.
+    """The standard error of a process, read by a thread so that the process never waits.
 
     Kept are the last 64 KiB, and the first 64 KiB of the lines that `keeps` finds the beginning
     of; None: of all.
@@ -132,7 +132,7 @@ _MEANINGS: tuple[tuple[str, str, str, str], ...] = (
     ("End of file", "incomplete_file", "the file ends before its media begins", _INCOMPLETE),
     ("Invalid data found", "not_media", "the file cannot be read as media", _NOT_MEDIA),
 )
-_CAUSES = tuple(words for words, *_ in _MEANINGS[:-2])
+_CAUSES = tuple(text for text, *_ in _MEANINGS[:-2])
 """What tells more than all lines behind it; the last two are often said and passed over."""
 
 

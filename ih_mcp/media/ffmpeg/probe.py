@@ -72,7 +72,7 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = _LOOK_SE
 
 
 async def _probe(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
-    return await _believed(ffmpeg, source, await _told(ffmpeg, source, packets_seconds))
+    return await _believed(ffmpeg, source, await _looked_at(ffmpeg, source, packets_seconds))
 
 
 async def _believed(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
@@ -93,12 +93,12 @@ async def _believed(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
     return replace(facts, duration_seconds=clock.media_seconds, jumps_seconds=jumps_seconds)
 
 
-async def _told(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
+async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
     entries = await anyio.to_thread.run_sync(_look, source.descriptor)
     _refuse_entries(entries)
     seen = await _seen(ffmpeg, source, packets_seconds)
     facts = seen.facts
-    _refuse_bombs(facts, seen.words, ffmpeg.limits.max_pixels)
+    _refuse_bombs(facts, seen.log, ffmpeg.limits.max_pixels)
     if seen.is_protected or (facts.present and entries.encrypted >= facts.present):
         raise _encrypted()
     facts = _decodable(facts, entries.encrypted)
@@ -117,7 +117,7 @@ async def _told(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> F
 @dataclass(frozen=True, slots=True)
 class _Seen:
     facts: Facts
-    words: str
+    log: str
     is_protected: bool
 
 
@@ -126,16 +126,16 @@ async def _seen(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> _
     tracks: Sequence[str] = TRACKS
     unsent: tuple[str, ...] = ()
     try:
-        packets, words, mark = await _run(ffmpeg, source, packets_seconds, tracks)
+        packets, log, mark = await _run(ffmpeg, source, packets_seconds, tracks)
     except MediaError as failure:
         if failure.code not in {"ffmpeg_failed", "not_media"}:
             raise
         tracks, unsent = TRACKS[:1], (_NO_PACKETS,)
         try:
-            packets, words, mark = await _run(ffmpeg, source, packets_seconds, tracks)
+            packets, log, mark = await _run(ffmpeg, source, packets_seconds, tracks)
         except MediaError:
             raise failure from None
-    facts = replace(parse(packets, words, mark), unsent=unsent)
+    facts = replace(parse(packets, log, mark), unsent=unsent)
     if not has_packets(packets) and packets_seconds < _LONG_LOOK_SECONDS:
         packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS, tracks)
     facts = await _with_picture(ffmpeg, source, facts)
@@ -145,17 +145,17 @@ async def _seen(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> _
             help="The recording was cut off after its beginning, or the media is in other files.",
             code="no_media",
         )
-    if _NO_PICTURE in facts.unsent and _TORN in words:
+    if _NO_PICTURE in facts.unsent and _TORN in log:
         raise MediaError(
             "the file is incomplete: it ends before its first picture",
             help="Wait until its recording has ended, or get the whole file.",
             code="incomplete_file",
         )
-    return _Seen(facts, words, _PROTECTED.search(words) is not None)
+    return _Seen(facts, log, _PROTECTED.search(log) is not None)
 
 
 async def _with_picture(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
-    """The facts, with what is so where the look found no key frame at the beginning."""
+    """The facts, corrected where the look found no key frame at the beginning."""
     keys = facts.key_frames_seconds
     if facts.video is None or (keys and keys[0] < _LATE_SECONDS):
         return facts
@@ -209,8 +209,8 @@ async def _run(
                 await child.finish()
             except MediaError as failure:
                 name = await anyio.to_thread.run_sync(_named, source.descriptor)
-                raise _explained(failure, child.words.text(), name) from None
-    return lines.decode(errors="replace"), child.words.text(), mark
+                raise _explained(failure, child.log.text(), name) from None
+    return lines.decode(errors="replace"), child.log.text(), mark
 
 
 def _look(descriptor: int) -> HeaderFacts:
@@ -278,8 +278,8 @@ def _decodable(facts: Facts, encrypted: frozenset[str]) -> Facts:
     if video is None:
         raise _not_decodable("sound", audio.codec)
     why = "is protected" if "audio" in encrypted else "cannot be decoded"
-    told = f"The sound of the file ({audio.codec}) {why}; it is not sent."
-    return replace(facts, audio=None, unsent=(*facts.unsent, told))
+    note = f"The sound of the file ({audio.codec}) {why}; it is not sent."
+    return replace(facts, audio=None, unsent=(*facts.unsent, note))
 
 
 _NO_PACKETS = "The file has no sound: nothing was found in the track of sound that it names."
@@ -299,14 +299,14 @@ def _not_decodable(track: str, codec: str) -> MediaError:
     )
 
 
-def _refuse_bombs(facts: Facts, words: str, max_pixels: int) -> None:
+def _refuse_bombs(facts: Facts, log: str, max_pixels: int) -> None:
     video = facts.video
     if video is None:
         return
     if video.width * video.height > max_pixels:
         raise _too_large(video.width, video.height)
     if not video.width:  # nothing of it could be decoded
-        raise _explained(_no_picture(), words)
+        raise _explained(_no_picture(), log)
     if min(video.width, video.height) < _LEAST_SIDE:
         raise MediaError(
             f"the picture is {video.width} x {video.height}, which is too small to be a video",
@@ -315,9 +315,9 @@ def _refuse_bombs(facts: Facts, words: str, max_pixels: int) -> None:
         )
 
 
-def _explained(failure: MediaError, words: str, name: str = "") -> MediaError:
-    """The failure, better told where more is known: a size, or what else the file is."""
-    refused = _REFUSED.search(words)
+def _explained(failure: MediaError, log: str, name: str = "") -> MediaError:
+    """The failure, more exact where more is known: a size, or what else the file is."""
+    refused = _REFUSED.search(log)
     if refused:
         return _too_large(int(refused[1]), int(refused[2]))
     if name and failure.code in _NO_KIND:

@@ -1,4 +1,4 @@
-"""Run one ffmpeg: bytes in, bytes out, its words kept, gone on every way out.
+"""Runs one ffmpeg: feeds it, reads it, captures its stderr, and always kills and reaps it.
 
 The process has no shell, no terminal, its own process group, an environment of a few names, and
 on Linux bounds on memory, processor time and files. Nothing here starts a task, so that an async
@@ -62,11 +62,11 @@ class Child:
     """
 
     def __init__(
-        self, process: anyio.abc.Process, stdout: int, words: FfmpegLog, means: ProcessLimits
+        self, process: anyio.abc.Process, stdout: int, log: FfmpegLog, means: ProcessLimits
     ) -> None:
         self._process = process
         self._stdout = stdout
-        self._words = words
+        self._log = log
         self._silence = means.silent_seconds
         self._patience = means.patience_seconds
 
@@ -75,9 +75,9 @@ class Child:
         return self._process.pid
 
     @property
-    def words(self) -> FfmpegLog:
-        """What it said on standard error; complete after `finish`."""
-        return self._words
+    def log(self) -> FfmpegLog:
+        """What it wrote to standard error; complete after `finish`."""
+        return self._log
 
     async def read(self) -> bytes:
         """The next bytes of its output as soon as there are some; nothing at the end.
@@ -130,15 +130,15 @@ class Child:
             MediaError: It failed; the text holds its last useful line.
         """
         status = await self._process.wait()
-        await anyio.to_thread.run_sync(self._words.join, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(self._log.join, abandon_on_cancel=True)
         if status == _KILLED:
             raise self.failure(f"ffmpeg was killed (status {status}): {_KILLERS}")
         if status:
-            raise failure(self._words.last_useful(), status=status)
+            raise failure(self._log.last_useful(), status=status)
 
     def failure(self, what: str) -> MediaError:
         """An error with its last useful line, and what that line means where we know it."""
-        return failure(self._words.last_useful(), what=what)
+        return failure(self._log.last_useful(), what=what)
 
 
 _USUAL = ProcessLimits()
@@ -167,14 +167,14 @@ async def running(
     Raises:
         MediaError: It cannot be started.
     """
-    stdout, words, process = await _start(command, takes_input, descriptors, keeps)
+    stdout, log, process = await _start(command, takes_input, descriptors, keeps)
     try:
         _bound(process.pid, means)
-        yield Child(process, stdout, words, means)
+        yield Child(process, stdout, log, means)
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_END_SECONDS):
             await _end(process)
-            await anyio.to_thread.run_sync(words.join, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(log.join, abandon_on_cancel=True)
         os.close(stdout)
 
 

@@ -1,4 +1,4 @@
-"""Which ffmpeg does the work: found once, told by `check_setup`."""
+"""Finds the ffmpeg that does the work, once; `check_setup` reports it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FfmpegLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ffmpeg:
-    """A binary that ran and told its version."""
+    """An ffmpeg that ran and reported its version."""
 
     path: str
     version: str
@@ -142,12 +142,12 @@ def _serving(path: str, found_by: str, limits: FfmpegLimits) -> Ffmpeg:
         )
     except (OSError, subprocess.SubprocessError) as exc:
         raise _missing(f"the ffmpeg of {found_by} does not run ({type(exc).__name__})") from exc
-    told = _VERSION.match(answer.stdout.decode(errors="replace"))
-    if told is None:
+    reported = _VERSION.match(answer.stdout.decode(errors="replace"))
+    if reported is None:
         raise _missing(f"the program named by {found_by} is not ffmpeg")
-    if not is_supported(told[1]):
-        raise _missing(f"the ffmpeg of {found_by} is {told[1]}; 5.1 or newer is needed")
-    return Ffmpeg(path=path, version=told[1], found_by=found_by, limits=limits)
+    if not is_supported(reported[1]):
+        raise _missing(f"the ffmpeg of {found_by} is {reported[1]}; 5.1 or newer is needed")
+    return Ffmpeg(path=path, version=reported[1], found_by=found_by, limits=limits)
 
 
 def _missing(what: str) -> MediaError:

@@ -59,7 +59,7 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 """Containers without presentation times for every picture; copies lose or shift some."""
 
 TRACKS = ("V:0?", "a:0?")
-"""The first picture that is no cover and the first sound, as ffmpeg is told of them."""
+"""The first picture that is no cover and the first sound, as ffmpeg names them."""
 _SET_BACK = frozenset({"flv", "matroska", "mov"})
 """Containers whose times may go back, MP4 in fragments alone; of MPEG-TS ffmpeg knows it, others do
 not allow it."""

@@ -29,9 +29,9 @@ async def sound(
 ) -> AsyncGenerator[Sound, None]:
     """Signed 16-bit little-endian mono samples of a file, from its beginning to its end.
 
-    Use it under `contextlib.aclosing`. Samples carry no times; where the file has no sound there
-    is silence, so that the position tells the time. More than a minute without sound is left out,
-    and told with the piece it would be in.
+    Use it under `contextlib.aclosing`. Samples carry no times: where the file has no sound there
+    is silence, so the position gives the time. More than a minute without sound is left out, and
+    the piece it would be in names the jump.
 
     Args:
         source: As `admit` gave it.
@@ -132,4 +132,4 @@ async def _samples(
                     raise inflated(file.size, _MOST_GROWTH)
                 yield data
             await child.finish()
-            said.append(child.words.text())
+            said.append(child.log.text())
