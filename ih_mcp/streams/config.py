@@ -20,14 +20,14 @@ class StreamConfig:
     label: str = ""
     """The caller's own name for it."""
     source: str = ""
-    """What feeds it, as the caller named it: a file name, or nothing."""
+    """The name of its file or camera; empty where callers push."""
     source_seconds: float | None = None
-    """How long that is, where it is known."""
+    """The length of that file, where it is known."""
     notes: tuple[str, ...] = ()
-    """What its caller should know of it, as sentences."""
+    """What the caller should know of the source, as sentences."""
     reconnects: bool = False
     """Whether another session follows one that was lost or grows too old."""
     resends: bool = False
-    """Whether segments of unknown fate are sent again in it."""
+    """Whether segments of unknown fate are sent again in the next session."""
     drops_nothing: bool = False
     """Whether the other end reads no further than it can analyse, however fast media is sent."""

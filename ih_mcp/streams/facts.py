@@ -33,16 +33,16 @@ class StreamState(StrEnum):
     RECONNECTING = "reconnecting"
     """The connection was lost; another session is opened soon."""
     WAITING = "waiting"
-    """The service asked for a while, or ended a session that had nothing to do."""
+    """The service asked us to wait, or it ended an idle session."""
     SENDING = "sending"
     DRAINING = "draining"
-    """The end was asked for; trailing results still come."""
+    """The end was requested; trailing results still come."""
     ENDED = "ended"
     FAILED = "failed"
 
 
 class Feeder(StrEnum):
-    """Who gives a stream its media; it has one, so that nobody's video is mixed with another's."""
+    """Who gives a stream its media; there is only one, so that two videos never mix."""
 
     FILE = "file"
     """A file or a device of this machine."""
@@ -54,7 +54,7 @@ class Feeder(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingReconnect:
-    """Why there is no session now, and what comes next."""
+    """Why the stream is disconnected and when it retries."""
 
     failure: IhMcpError
     again: RetryAttempt
@@ -141,30 +141,30 @@ class StreamFacts:
 
     @property
     def was_open(self) -> bool:
-        """Whether media could be sent at any time."""
+        """Whether any session has been open."""
         return any(leg.is_open for leg in self.legs)
 
     @property
     def limits(self) -> Limits:
-        """What the newest session that opened declared; else what the table says."""
+        """The limits that the newest open session declared; before, those of the API version."""
         opened = (leg.session.limits for leg in reversed(self.legs) if leg.is_open)
         return next(opened, self.dialect.limits)
 
     @property
     def was_sent(self) -> bool:
-        """Whether any media left us."""
+        """Whether any media was sent."""
         return self.sent_segments > 0
 
     @property
     def answered_seconds(self) -> float:
-        """Up to where in its media the service has come, as far as it says."""
+        """How far the service has analysed the media, as far as it reports that."""
         return max(
             (leg.receipts.answered_seconds + leg.shift_seconds for leg in self.legs), default=0.0
         )
 
     @property
     def window_seconds(self) -> float:
-        """Where in its media the window began that the service told last."""
+        """Media time at which the window began that the service reported last."""
         return max(
             (leg.receipts.window_seconds + leg.shift_seconds for leg in self.legs), default=0.0
         )
@@ -182,7 +182,7 @@ class StreamFacts:
 
     @property
     def dropped_seconds(self) -> float:
-        """How much media the service said it never analysed."""
+        """How much media the service reported as never analysed."""
         return sum(leg.receipts.dropped_seconds for leg in self.legs)
 
     @property
@@ -245,5 +245,5 @@ class StreamFacts:
             await self.changed.wait()
 
     def place_in_file(self, seconds: float) -> float:
-        """Where in its file media stands that is at this second of what was sent."""
+        """The place in the file of a second of the sent media."""
         return seconds + sum(j.seconds for j in self.clock_jumps if j.at_seconds <= seconds)

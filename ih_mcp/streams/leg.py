@@ -1,4 +1,4 @@
-"""Drives one API session over one socket: what comes in is kept, what waits goes out.
+"""Drives one API session over one socket: stores messages, sends segments.
 
 Three tasks live and die together: one receives, one sends, one asks for proof of delivery. A
 fourth, the watchdog, ends the leg when the service is silent for longer than it may be.
@@ -44,14 +44,14 @@ class SessionTimeouts:
     """How long a leg waits for the service."""
 
     ready_seconds: float = 15.0
-    """For `session.ready`, once the socket is open."""
+    """How long to wait for `session.ready`, once the socket is open."""
     quiet_seconds: float = 20.0
-    """After our close without any message, where nothing else tells that the service is done."""
+    """How long without a message after our close, where no message ends the session."""
     drain_margin_seconds: float = 5.0
     """On top of the `max_drain_seconds` that the service declares."""
     goodbye_seconds: float = 2.0
-    """For the service's close after `session.ended`; for its greeting, where the end was asked for
-    before."""
+    """How long to wait for the close of the service after `session.ended`; also for `session.ready`
+    after a request to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class LegEnd:
     close_code: int | None = None
     close_reason: str = ""
     error: Error | None = None
-    """The last `Error` of the service, where it explains the end."""
+    """The last error of the service, where it explains the end."""
 
     @property
     def in_order(self) -> bool:
@@ -106,9 +106,9 @@ class Leg:
         self.is_rotated = False
         self.begins_after = begins_after
         self.left_out = 0
-        """Segments that were not sent: no session can begin with them, or this one was over."""
+        """How many segments were not sent: no session can begin with them, or this one was over."""
         self.sent_seconds: float | None = None
-        """Until where in the stream's media it was sent."""
+        """The media time of the stream up to which media was sent."""
         self.sent_at = 0.0
         """When the last segment was written, or the session opened; monotonic."""
         self.opened_at = 0.0
@@ -117,16 +117,16 @@ class Leg:
         self._rotate_at = math.inf
         self._spare_seconds = 0.0
         self.config = config
-        """What was asked for last and not refused; the next leg begins with it."""
+        """The last configuration that was not refused; the next leg begins with it."""
         self._config_before = config
         self._may_rotate = may_rotate
         self.messages = 0
         self._error_at = 0
         """Which message was the newest error."""
         self.irregular = 0
-        """Messages that could not be read, were too long for it, or out of order; all are kept."""
+        """How many messages could not be read, were too long, or out of order; all are stored."""
         self.updates = 0
-        """How often the service confirmed a configuration."""
+        """How many configurations the service confirmed."""
         self.bytes_sent = 0
         self.close_sent = False
         self._log = log
@@ -142,7 +142,7 @@ class Leg:
         self._entered_at = self._moved_at = 0.0
 
     def stop_soon(self) -> None:
-        """The end was asked for: a session that has not begun by now has little time to."""
+        """Wait only a moment longer for a session that has not begun: the end was requested."""
         self._hurried_at = min(self._hurried_at, anyio.current_time())
         self._moved.notify()
 
@@ -162,10 +162,10 @@ class Leg:
         return self.splice.shift_seconds
 
     async def run(self, socket: Socket) -> LegEnd:
-        """Carry the session from greeting to end; gives how it ended.
+        """Carry the session from its greeting to its end; gives how it ended.
 
         Raises:
-            JournalError: What arrived cannot be kept; the session is given up.
+            JournalError: The journal cannot store a message; the session is given up.
         """
         self._note_phase()
         if self.session.state is State.OPEN:  # a dialect without a greeting
@@ -270,7 +270,7 @@ class Leg:
                     await self._send_close(socket)
                     self._outbox.remove_written()
                 self._move()
-        except SocketClosed as exc:  # the receiver hears it too, and says why
+        except SocketClosed as exc:  # the receiver finds it too, and says why
             if exc.loss is EndReason.UPLOAD_STALLED:  # but this only the sender knows
                 self._gave_up = EndReason.UPLOAD_STALLED
 
@@ -357,12 +357,12 @@ class Leg:
             return
 
     async def _mind_the_log(self, socket: Socket) -> None:
-        """Give the session up where nothing can be kept any more, though nothing more may come."""
+        """Give the session up when the journal fails, even if no further message comes."""
         await self._log.wait_for_failure()
         await socket.close()
 
     async def _watch(self, socket: Socket) -> None:
-        """Close the socket once the service had its time, or has nothing more to say."""
+        """Close the socket once the service is done, or has had its time."""
         while not self._is_done():
             at, reason = self._deadline()
             with anyio.CancelScope(deadline=at) as scope:
@@ -373,12 +373,12 @@ class Leg:
         await socket.close()
 
     def _is_done(self) -> bool:
-        """Whether all results are in, so that it is for us to close (v0)."""
+        """Whether all results have arrived, so that we close the socket (v0)."""
         by_receipts = self.session.dialect.drain is Drain.SETTLED
         return by_receipts and self.close_sent and self.session.is_settled
 
     def _deadline(self) -> tuple[float, EndReason]:
-        """Until when the service may go on like this, and what it means if it does."""
+        """Until when the service may stay in this phase, and why the leg ends if it does."""
         timeouts, session = self._timeouts, self.session
         if session.state is State.GREETING:
             ready_at = self._entered_at + timeouts.ready_seconds
@@ -413,10 +413,10 @@ class Leg:
     # --- the end -------------------------------------------------------------------------------
 
     def _last_word(self, close_code: int | None) -> Error | None:
-        """The service's error that explains its close.
+        """The error of the service that explains its close.
 
-        One that ends sessions does; any other only if nothing came after it, and the close is none
-        that says that all is well.
+        An error that ends sessions does. Any other does only if no message followed it, and the
+        close code does not mean a normal end.
         """
         error = self.session.last_error
         if error is None:

@@ -1,4 +1,4 @@
-"""What waits to be sent: in order, bounded in bytes; a full outbox makes its sender wait."""
+"""The queue of segments that wait to be sent; a full outbox makes its sender wait."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_BYTES = 64 * 2**20
 AWAY_SEGMENTS, AWAY_BYTES = 2, 8 * 2**20
-"""The most that may wait while there is no connection."""
+"""The most segments and bytes that may wait while there is no connection."""
 
 
 class Rebase(Protocol):
-    """Writes a segment's media anew, for a session whose clock starts at `origin_seconds`."""
+    """Rewrites the media of a segment for a session whose clock starts at `origin_seconds`."""
 
     def __call__(self, origin_seconds: float, *, headed: bool) -> bytes: ...
 
@@ -30,36 +30,36 @@ class RandomAccessPoint:
     """Where in a segment another API session can begin."""
 
     header: bytes = b""
-    """What has to go before; nothing where the segment has it."""
+    """The container header to put before it; empty where the segment has one."""
     offset: int = 0
-    """Bytes before it only continue what was sent before."""
+    """Where it is in the segment; the bytes before it only continue the segment before."""
     seconds: float | None = None
-    """Media time there, of the stream; None where not known."""
+    """Media time of the stream there; None where it is not known."""
     is_clean: bool = True
-    """Whether every picture from there on can be shown; else a few need what came before."""
+    """Whether every picture from there on can be decoded; else a few need the media before."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedSegment:
-    """One segment on its way; seconds are media time of the stream, None where not known."""
+    """One segment to send; seconds are media time of the stream, None where it is not known."""
 
     data: bytes
     start_seconds: float | None = None
     end_seconds: float | None = None
     entry: RandomAccessPoint | None = None
-    """None where no session can begin with it."""
+    """Where another session can begin in it; None where none can."""
     rebased: Rebase | None = None
-    """None where its clocks cannot be set."""
+    """Writes the segment with another clock; None where that cannot be done."""
     counts_from_zero: bool = False
-    """Without a clock of the stream's own: every session counts from 0."""
+    """Whether every session counts its media from 0, as the media has no clock of its own."""
     clock_jumps: tuple[ClockJump, ...] = ()
-    """Of the clock of its file; what they skip is left out, and not part of its times."""
+    """The jumps in the clock of its file; the time they skip is left out of its times."""
     jump: TimeJump | None = None
-    """Where its times do not go on from those before."""
+    """Set where its times do not continue those of the segment before."""
 
     def split_at_access_point(self) -> tuple[QueuedSegment, QueuedSegment]:
-        """What belongs to the session before, and what the next can begin with."""
-        assert self.entry is not None  # who asks has looked
+        """Split it into the end of one session and the beginning of the next."""
+        assert self.entry is not None  # the caller has checked it
         entry = self.entry
         before = replace(
             self, data=self.data[: entry.offset], end_seconds=entry.seconds, entry=None
@@ -77,13 +77,13 @@ Item = QueuedSegment | Configure | Close
 
 
 class QueueBudget:
-    """The bytes that wait in all outboxes of a process, and as many that may be sent again."""
+    """Bounds the bytes that wait in all outboxes of a process, and those kept to be sent again."""
 
     def __init__(self, max_bytes: float = math.inf) -> None:
         self._max_bytes = max_bytes
         self.bytes = 0
         self.kept_bytes = 0
-        """Of segments that were sent and may have to be sent again."""
+        """The size of segments that were sent and may have to be sent again."""
         self._freed = Notifier()
 
     @property
@@ -94,13 +94,13 @@ class QueueBudget:
         return self.bytes + size <= self._max_bytes
 
     def add(self, size: int) -> None:
-        """So many more wait; fewer, where it is negative."""
+        """Count that so many more bytes wait; fewer, where the size is negative."""
         self.bytes += size
         if size < 0:
             self._freed.notify()
 
     async def wait_until_freed(self) -> None:
-        """Wait until some of them went."""
+        """Wait until fewer bytes wait."""
         await self._freed.wait()
 
 
@@ -108,8 +108,8 @@ class Outbox:
     """A queue of segments and steering messages; an item leaves it after it was written.
 
     Args:
-        max_bytes: Of segments that wait.
-        queued: What all outboxes share, so that many streams do not fill the memory.
+        max_bytes: The most bytes of segments that may wait.
+        queued: The bound that all outboxes share, so that many streams do not fill the memory.
         keeps_sent: Whether segments are kept after they were sent, until they are settled, so
             that `put_back` can have them sent again; the newest that `max_bytes` allow, and what
             all outboxes share.
@@ -129,9 +129,9 @@ class Outbox:
         self._sent: deque[QueuedSegment] = deque()
         self._sent_bytes = 0
         self.is_away = False
-        """Whether there is no connection, so that only little more is taken."""
+        """Whether there is no connection, so that only few segments may wait."""
         self.bytes = 0
-        """Of the segments that wait."""
+        """The size of the segments that wait."""
         self._changed = Notifier()
 
     @property
@@ -141,13 +141,13 @@ class Outbox:
 
     @property
     def closes(self) -> bool:
-        """Whether the end waits."""
+        """Whether the request to end the session waits."""
         return any(isinstance(item, Close) for item in self._items)
 
     def has_room(self, size: int) -> bool:
-        """Whether a segment of `size` bytes may go in now.
+        """Whether a segment of `size` bytes may be put now.
 
-        An empty outbox takes any, so that no stream is starved by what others hold.
+        An empty outbox accepts any segment, so that other streams cannot starve this one.
         """
         if self.is_away and self.segments >= AWAY_SEGMENTS:
             return False
@@ -155,13 +155,13 @@ class Outbox:
         return not self.bytes or (self.bytes + size <= most and self.queued.has_room(size))
 
     def put(self, item: Item) -> None:
-        """Append without waiting; for steering messages, and after `room`."""
+        """Append an item at once: a steering message, or a segment after `wait_for_room`."""
         self._items.append(item)
         self._count(_size(item))
         self._changed.notify()
 
     def is_full_of_others(self, size: int) -> bool:
-        """Whether it is what other streams hold that leaves no room for `size` bytes."""
+        """Whether the segments of other streams leave no room for `size` bytes."""
         is_room_here = self.bytes + size <= self._max_bytes
         return bool(self.bytes) and is_room_here and not self.queued.has_room(size)
 
@@ -174,18 +174,18 @@ class Outbox:
                 await self.queued.wait_until_freed()
 
     def set_away(self, is_away: bool) -> None:
-        """There is a connection from now on, or there is none."""
+        """Set whether the connection is down."""
         self.is_away = is_away
         self._changed.notify()
 
     async def head(self) -> Item:
-        """The oldest item, which stays until `written`; waits for one."""
+        """Wait for the oldest item; it stays until `remove_written`."""
         while not self._items:
             await self._changed.wait()
         return self._items[0]
 
     def remove_written(self) -> None:
-        """The oldest item is on the wire: let go of it."""
+        """Remove the oldest item, which was written to the connection."""
         item = self.leave_out()
         if self._keeps_sent and isinstance(item, QueuedSegment):
             self._sent.append(item)
@@ -194,25 +194,25 @@ class Outbox:
                 self._forget()
 
     def leave_out(self) -> Item:
-        """The oldest item goes without being sent."""
+        """Remove the oldest item without sending it."""
         item = self._items.popleft()
         self._count(-_size(item))
         self._changed.notify()
         return item
 
     def split_head(self) -> None:
-        """Part the oldest segment where a session can begin: what is before it goes out alone."""
+        """Split the oldest segment where a session can begin; the part before it is sent alone."""
         item = self._items.popleft()
         assert isinstance(item, QueuedSegment)
         self._items.extendleft(reversed(item.split_at_access_point()))
 
     def forget_settled(self, until_seconds: float) -> None:
-        """Sent segments that end by then need not be sent again."""
+        """Forget the sent segments that end by then: nothing asks for them again."""
         while self._sent and (self._sent[0].end_seconds or math.inf) <= until_seconds:
             self._forget()
 
     def put_back(self) -> int:
-        """What was sent and kept waits again, before all else; gives how many segments."""
+        """Queue the kept sent segments again, before all others; gives how many there are."""
         count = len(self._sent)
         while self._sent:
             self._items.appendleft(self._sent.pop())
@@ -233,11 +233,11 @@ class Outbox:
         self._count_kept(-_size(self._sent.popleft()))
 
     async def changed(self) -> None:
-        """Wait for the next item to come or go."""
+        """Wait until an item is added or removed."""
         await self._changed.wait()
 
     def clear(self) -> int:
-        """Throw away what waits; gives the number of segments that were never sent."""
+        """Remove all items; gives the number of segments that were never sent."""
         unsent = self.segments
         self._items.clear()
         self._sent.clear()

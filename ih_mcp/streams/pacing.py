@@ -1,4 +1,4 @@
-"""When the next segment of a file may go: pure, time is an argument.
+"""Decides when the next segment of a file may be sent; pure, with time as an argument.
 
 The service sheds work when it is flooded, so a file is sent so that its result is whole. That is a
 closed loop: what is sent stays little more than an analysis window ahead of what was answered. A
@@ -15,9 +15,10 @@ from enum import StrEnum
 from ih_mcp.wire.progress import HOP_SECONDS, WINDOW_SECONDS
 
 AHEAD_SECONDS = WINDOW_SECONDS + 3 * HOP_SECONDS
-"""From where the window that was told last began; chosen: the next windows are on their way."""
+"""How far to send ahead of the beginning of the window that was reported last; chosen: so that the
+next windows are on their way."""
 _LEAST_AHEAD_SECONDS = WINDOW_SECONDS + HOP_SECONDS  # less, and the next window is not whole
-_BELIEVED_SECONDS = 2 * HOP_SECONDS  # chosen: how much progress is believed in without a word
+_BELIEVED_SECONDS = 2 * HOP_SECONDS  # chosen: how much progress is assumed without a report
 _LEAST_SPEED = 0.05  # chosen: a service so slow that a minute takes twenty is as good as gone
 _RECOVERY_SECONDS = 0.5  # of the lead after a drop, with each answer
 _SHARE = 0.5  # of the newest answer in the estimate of the speed
@@ -38,12 +39,12 @@ LONG_HOLD_SECONDS = 12.0  # chosen: most segments wait for 10 s at most, as thei
 
 @dataclass(frozen=True, slots=True)
 class HeldSegment:
-    """A segment of a file whose time has not come."""
+    """A segment of a file that waits for its time."""
 
     start_seconds: float
     """Where its media begins."""
     until: float
-    """When it goes out, if nothing changes; monotonic."""
+    """When it is sent, if nothing changes; monotonic."""
 
 
 class Pacer:
@@ -59,10 +60,10 @@ class Pacer:
         self.ahead_seconds = AHEAD_SECONDS if name is PaceName.AUTO else 0.0
 
     def learn(self, *, answered: float, dropped: float, now: float) -> None:
-        """How far the service has come, and how much of that it did not look at, in all.
+        """Note how far the service has analysed, and how much media it dropped, in all.
 
         Args:
-            answered: Where the window began that was told last.
+            answered: The beginning of the window that was reported last.
         """
         if self._name is not PaceName.AUTO:
             return
@@ -79,13 +80,13 @@ class Pacer:
             self._dropped = dropped
 
     def begin_anew(self, *, at: float, now: float) -> None:
-        """A new API session begins at this second of the media: nothing of it is answered."""
+        """Start again for a new API session, which begins at this second of the media."""
         if self._name is PaceName.REALTIME:
             self._started_at = max(self._started_at, now - at)
         self._answered, self._answered_at = at, now
 
     def send_at(self, end_seconds: float) -> float:
-        """When a segment whose media ends there may go, if no answer comes before; see `learn`.
+        """When a segment that ends there may be sent, if no report comes before; see `learn`.
 
         In real time a segment exists only once its last moment has passed.
         """

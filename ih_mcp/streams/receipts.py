@@ -1,8 +1,7 @@
-"""What is known about each segment of a leg.
+"""What is known about each sent segment of a leg.
 
-v0 says it per segment. v1 and v2 do not: a pong after a segment proves delivery, refusals name a
-segment, drops name seconds, and `session.ended` settles the rest. What stays unknown is called
-unknown.
+v0 reports each segment. v1 and v2 do not: a pong after a segment proves delivery, refusals name a
+segment, drops name seconds, and `session.ended` settles the rest. All other segments are unknown.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ DROPPED = "coverage.dropped"
 
 class Receipt(StrEnum):
     SENT = "sent"
-    """Given to the system; it may still be on its way."""
+    """The operating system has it; it may still be on its way."""
     DELIVERED = "delivered"
     """The other end has read it."""
     PROCESSING = "processing"
     COMPLETED = "completed"
-    """Its analysis is done, as far as the dialect tells."""
+    """Its analysis is done, as far as this API version reports it."""
     REFUSED = "refused"
     DROPPED = "dropped"
-    """Delivered, but the service said that these seconds were never analysed."""
+    """The service received it and reported that its seconds were never analysed."""
     RESENT = "resent"
-    """Of unknown fate, and sent again in the next session."""
+    """Its fate is unknown, and it is sent again in the next session."""
     UNKNOWN = "unknown"
     """The connection was lost before anything was known of it."""
 
@@ -72,9 +71,9 @@ class SegmentReceipt:
 
 
 class SegmentLedger:
-    """The ledger of one leg, by segment number from 1.
+    """The receipts of one leg, by segment number from 1.
 
-    Some 20 bytes are kept of each: a stream may run for days.
+    A receipt takes some 20 bytes, for a stream may run for days.
     """
 
     def __init__(self) -> None:
@@ -83,14 +82,14 @@ class SegmentLedger:
         self._ends = array("d")
         self._receipts = bytearray()
         self.dropped_seconds = 0.0
-        """How much media the service said it never analysed."""
+        """How much media the service reported as never analysed."""
         self.answered_seconds = 0.0
-        """Up to where in the leg's media the service has come, as far as it says."""
+        """How far the service has analysed the media of the leg, as far as it reports that."""
         self.window_seconds = 0.0
-        """Where the window began that it told last."""
+        """The beginning of the window that it reported last."""
         self._confirmed = 0
         self._until_seconds = 0.0
-        """Where the media ends that was sent; infinite where that is not known."""
+        """The end of the sent media; infinite where it is not known."""
         self._counts = Counter[Receipt]()
 
     def __len__(self) -> int:
@@ -98,7 +97,7 @@ class SegmentLedger:
         return len(self._receipts)
 
     def receipt_of(self, number: int) -> SegmentReceipt:
-        """What is known of a segment that was written."""
+        """The receipt of a segment that was sent."""
         place = number - 1
         return SegmentReceipt(
             number,
@@ -111,7 +110,7 @@ class SegmentLedger:
     def sent(
         self, size: int, *, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> None:
-        """The next segment was written."""
+        """Add the next segment, which was written to the connection."""
         self._sizes.append(size)
         self._starts.append(math.nan if start_seconds is None else start_seconds)
         self._ends.append(math.nan if end_seconds is None else end_seconds)
@@ -121,7 +120,7 @@ class SegmentLedger:
         self._counts[Receipt.SENT] += 1
 
     def mark_delivered(self, up_to: int) -> None:
-        """Segments up to this number have been read by the other end."""
+        """Note that the other end has read the segments up to this number."""
         for place in range(self._confirmed, up_to):
             if self._at(place) is Receipt.SENT:
                 self._mark(place, Receipt.DELIVERED)
@@ -133,7 +132,7 @@ class SegmentLedger:
         return self._confirmed == len(self)
 
     def note(self, message: ServerMessage | ClientMessage) -> None:
-        """Learn what a message of the service says about segments."""
+        """Update the receipts by a message of the service."""
         match message:
             case Reading(kind, fields) if kind == DROPPED:
                 self._drop(_ranges(fields))
@@ -151,19 +150,19 @@ class SegmentLedger:
                 pass
 
     def note_progress(self, seconds: float, window_seconds: float) -> None:
-        """The service has come to this second, in a window that began at that one."""
+        """Note that the service has analysed up to a second, in a window that began at another."""
         self.answered_seconds = max(self.answered_seconds, seconds)
         self.window_seconds = max(self.window_seconds, window_seconds)
 
     def lost(self) -> None:
-        """The connection is gone: what was answered is done, what has no last word is unknown."""
+        """The connection was lost: answered segments are completed, open ones unknown."""
         for place in self._open():
             if self._ends[place] <= self.answered_seconds:
                 self._mark(place, Receipt.COMPLETED)
         self._settle(Receipt.UNKNOWN)
 
     def mark_resent(self, count: int) -> None:
-        """The newest so many are sent again."""
+        """Note that the newest `count` segments are sent again in another leg."""
         for place in range(len(self) - count, len(self)):
             self._mark(place, Receipt.RESENT)
 
@@ -175,7 +174,7 @@ class SegmentLedger:
         return _KINDS[self._receipts[place]]
 
     def _open(self) -> list[int]:
-        """The places of those without a last word."""
+        """The places of the segments whose receipt is not final."""
         return [place for place in range(len(self)) if self._at(place) in _OPEN]
 
     def _mark(self, place: int, receipt: Receipt) -> None:
@@ -195,7 +194,7 @@ class SegmentLedger:
             self._mark(place, receipt)
 
     def _drop(self, ranges: Sequence[tuple[float, float]]) -> None:
-        """Seconds were never analysed; `ranges` ascend and do not overlap."""
+        """Note seconds that were never analysed; `ranges` ascend and do not overlap."""
         for start, end in ranges:
             self.dropped_seconds += max(0.0, min(end, self._until_seconds) - max(0.0, start))
         begins = [start for start, _ in ranges]

@@ -1,4 +1,4 @@
-"""Streams by id: those of this process, and those the journal still knows."""
+"""Finds streams by id: those of this process, and those that the journal keeps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .stream import Stream
 DEFAULT_MAX_STREAMS = 16
 
 Feed = Callable[[Stream], Coroutine[object, object, None]]
-"""Sends something into a stream, beside it."""
+"""Sends media into a stream while the stream runs."""
 
 _LOG = logging.getLogger("ih_mcp.streams")
 
@@ -68,7 +68,7 @@ class Registry:
 
         Raises:
             CallerError: There are as many streams as may be.
-            JournalError: The disk does not take it.
+            JournalError: The journal cannot store it.
         """
         if len(self._streams) + self._starting >= self._max_streams or self._is_closing:
             raise CallerError(
@@ -111,7 +111,7 @@ class Registry:
             self._streams.pop(stream.id, None)
 
     async def _keep_record(self, stream: Stream) -> None:
-        """Write the status down whenever the state moves, so that a later process knows it."""
+        """Store the status whenever the state changes, so that a later process can read it."""
         while not stream.is_over:
             state = stream.state
             try:
@@ -130,7 +130,7 @@ class Registry:
         """A stream that runs in this process.
 
         Raises:
-            UnknownStreamError: It does not; names those that do.
+            UnknownStreamError: No such stream runs here; the error names those that do.
         """
         try:
             return self._streams[stream_id]
@@ -138,12 +138,12 @@ class Registry:
             raise self._unknown(stream_id) from None
 
     async def require_live(self, stream_id: str) -> Stream:
-        """Like `live`, but tells an ended stream, and one of another process, from an unknown one.
+        """Like `live`, with another error for an ended stream and for one of another process.
 
         Raises:
-            StreamEndedError: It was there and is over.
-            CallerError: Another process has it (`elsewhere`).
-            UnknownStreamError: Nobody knows it.
+            StreamEndedError: The stream is over.
+            CallerError: Another process carries it (`elsewhere`).
+            UnknownStreamError: There is no such stream.
         """
         if stream_id in self._streams:
             return self._streams[stream_id]
@@ -159,7 +159,7 @@ class Registry:
 
         Raises:
             CallerError: Another process has it, and it goes on there (`elsewhere`).
-            UnknownStreamError: Nobody knows it.
+            UnknownStreamError: There is no such stream.
         """
         row = await self._row(stream_id)
         if process := self._journal.process_writing(row):
@@ -179,7 +179,7 @@ class Registry:
         """The status of a stream, of this or another process.
 
         Raises:
-            UnknownStreamError: Nobody knows it; names those that live.
+            UnknownStreamError: There is no such stream; the error names the live ones.
         """
         if stream := self._streams.get(stream_id):
             return live_status(stream)
@@ -211,7 +211,7 @@ class Registry:
         )
 
     async def close(self, seconds: float) -> None:
-        """End every stream in order, as far as the time allows; the rest is let go."""
+        """End every stream in order as far as the time allows; cancel the others."""
         self._is_closing = True
         with anyio.move_on_after(seconds, shield=True):
             for stream in list(self._streams.values()):

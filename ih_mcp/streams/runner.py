@@ -63,7 +63,7 @@ class StreamRunner:
             stream.leg.stop_soon()
 
     async def run(self) -> None:
-        """Carry it from its first session to its end. Failures are noted, not raised."""
+        """Carry the stream from its first session to its end; a failure is noted, not raised."""
         stream = self._stream
         try:
             while await self._carry():
@@ -90,7 +90,7 @@ class StreamRunner:
                 with anyio.CancelScope() as self._opening:
                     socket = await stack.enter_async_context(self._opener(self._address()))
                 if self._opening.cancelled_caught:
-                    return False  # nobody waits for it any more
+                    return False  # the stream was stopped meanwhile
                 leg = self._leg()
                 failure = self._blame(await leg.run(socket))
         except (ConfigurationError, RemoteProtocolError, ServiceError, TransportError) as exc:
@@ -130,7 +130,7 @@ class StreamRunner:
         return leg
 
     def _config(self) -> Config | None:
-        """What the next session begins with: what held in the one before."""
+        """The configuration of the next session: that of the session before."""
         stream = self._stream
         if stream.leg:
             return stream.leg.config
@@ -176,7 +176,7 @@ class StreamRunner:
         return False
 
     def _put_back(self) -> None:
-        """Segments of unknown fate wait again; the end that was asked for comes after them."""
+        """Queue segments of unknown fate again, before the request to end."""
         stream = self._stream
         assert stream.leg is not None  # it was sent in one
         if stream.leg.end and stream.leg.end.in_order:
@@ -201,7 +201,7 @@ class StreamRunner:
         )
 
     def _final(self, failure: IhMcpError) -> IhMcpError:
-        """What to say of a failure after which nothing more is tried."""
+        """The error to report where no further session is opened."""
         if self._stream.plan.reconnects and self._retries.is_unstable and failure.retry:
             return TransportError(
                 f"no more new sessions are opened within this hour; the last one: {failure.what}",
@@ -213,7 +213,7 @@ class StreamRunner:
         return failure
 
     def _blame(self, end: LegEnd) -> IhMcpError | None:
-        """The failure that an end is; None where it is a good one."""
+        """The error of an end; None where the end is no failure."""
         if not ENDINGS[end.reason].is_failure:
             return None
         if end.reason is EndReason.REFUSED or end.error:
@@ -232,7 +232,7 @@ class StreamRunner:
     async def _finish(self) -> None:
         stream = self._stream
         stream.pending_reconnect = None
-        stream.end_requested = True  # whoever waits for room is told, and puts nothing any more
+        stream.end_requested = True  # callers that wait for room get an error
         stream.unsent = stream.outbox.clear()
         try:
             await stream.log.flush()

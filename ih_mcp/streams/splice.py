@@ -1,4 +1,4 @@
-"""How the segments of a stream go on in another API session.
+"""How the media of a stream continues in another API session.
 
 A session that is not the stream's first begins with a container header and a key frame. Segments
 of a file are written anew, so that their clocks start at 0 there; chunks of a recorder go out as
@@ -11,16 +11,16 @@ from .outbox import QueuedSegment
 
 
 class Splice:
-    """What one leg makes of the stream's segments."""
+    """Prepares the segments of a stream for one leg."""
 
     def __init__(self, *, is_first: bool) -> None:
         self._is_first = is_first
         self.is_begun = False
-        """Whether media was given."""
+        """Whether the leg has media."""
         self.begins_seconds: float | None = None
-        """Where in the stream's media it begins; None where that is not known yet."""
+        """Media time of the stream at which the leg begins; None where it is not known yet."""
         self.is_rebased = False
-        """Whether its clock starts at 0, and not where the stream's clock is."""
+        """Whether the clock of the leg starts at 0 instead of going on."""
 
     @property
     def shift_seconds(self) -> float:
@@ -28,7 +28,7 @@ class Splice:
         return (self.begins_seconds or 0.0) if self.is_rebased else 0.0
 
     def media_of(self, item: QueuedSegment) -> bytes | None:
-        """The bytes to send; None where a session cannot begin with it, so that it is left out."""
+        """The bytes to send for a segment; None where the session cannot begin with it."""
         if not self.is_begun:
             return self._begin(item)
         if item.rebased and self.is_rebased:

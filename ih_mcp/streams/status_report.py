@@ -83,12 +83,12 @@ def _ended(leg: Leg) -> str:
 
 
 def notes(stream: StreamFacts) -> list[str]:
-    """What who reads its results should know, as sentences."""
+    """What readers of the results should know, as sentences."""
     return [*stream.plan.notes, *_notes(stream.leg), *_jump_notes(stream)]
 
 
 def _jump_notes(stream: StreamFacts) -> Iterator[str]:
-    """Of a file whose clock is not that of its media."""
+    """Notes on a file whose clock jumps."""
     if jumps := stream.clock_jumps:
         yield (
             f"The clock of the file jumps, first at {jumps[0].at_seconds:.1f} s by "
@@ -99,7 +99,7 @@ def _jump_notes(stream: StreamFacts) -> Iterator[str]:
 
 
 def _notes(leg: Leg | None) -> Iterator[str]:
-    """What the service declared and is not believed."""
+    """Notes on limits that the service declares and that are not believed."""
     if leg and leg.is_open and leg.is_short_lived:
         seconds = leg.session.limits.max_session_seconds
         yield (
@@ -137,7 +137,7 @@ def _lost(stream: StreamFacts) -> LossStatus | None:
 
 
 def _between(stream: StreamFacts, before: Leg, after: Leg) -> tuple[float, float] | None:
-    """From the last answer before a gap to where the media goes on; None where that is nothing."""
+    """The media between the last answer before a gap and the next leg; None where there is none."""
     begins = after.splice.begins_seconds
     if begins is None:
         return None
@@ -146,7 +146,7 @@ def _between(stream: StreamFacts, before: Leg, after: Leg) -> tuple[float, float
 
 
 def _unanswered(stream: StreamFacts, leg: Leg) -> tuple[float, float] | None:
-    """What was sent last and has no answer."""
+    """The media that was sent last and has no answer."""
     if leg.end is None or leg.end.in_order:
         return None
     return _span(stream, _answered(leg), leg.sent_seconds)
@@ -181,7 +181,7 @@ def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
 
 
 def _what_now(stream: StreamFacts, now: float) -> str:
-    """One sentence for who decides what to do; nothing where all goes well."""
+    """One sentence on what to do now; empty while all goes well."""
     if trouble := stream.pending_reconnect:
         again = trouble.again
         if again.waits_for_media:
@@ -195,7 +195,7 @@ def _what_now(stream: StreamFacts, now: float) -> str:
 
 
 def _warning(leg: Leg, now: float) -> str:
-    """Of a limit of the service that comes near."""
+    """A warning of a limit that is near; empty where none is."""
     limits = leg.session.limits
     idle, age = now - leg.sent_at, now - leg.opened_at
     if limits.max_idle_seconds and idle >= _IDLE_SHARE * limits.max_idle_seconds:

@@ -156,10 +156,10 @@ class Stream(StreamFacts):
         self.request_end(stops=False)
 
     def require_feeder(self, feeder: Feeder) -> None:
-        """See to it that nobody else gives the stream its media.
+        """Check that no other source gives the stream its media.
 
         Raises:
-            CallerError: Somebody else does (`fed_elsewhere`).
+            CallerError: Another source does (`fed_elsewhere`).
         """
         if self.feeder not in {None, feeder}:
             raise CallerError(
@@ -171,12 +171,12 @@ class Stream(StreamFacts):
             )
 
     def claim(self, feeder: Feeder) -> None:
-        """From now on nobody else gives the stream its media; raises as `require_feeder`."""
+        """Let no other source give the stream its media from now on; raises as `require_feeder`."""
         self.require_feeder(feeder)
         self.feeder = feeder
 
     def require_live(self) -> None:
-        """See to it that it still takes segments.
+        """Check that the stream still accepts segments.
 
         Raises:
             StreamEndedError: It is over or asked to end.

@@ -1,7 +1,7 @@
-"""Recorded files, uploaded whole: the service's one answer is kept like any other message.
+"""Uploads recorded files whole; the one answer of the service is stored like a message.
 
-v1 answers when the analysis is done. v2 answers with a job that is asked for until it is settled;
-its id is kept, so that a later process goes on asking.
+v1 answers when the analysis is done. v2 answers with a job, whose state is polled until it is
+final; its id is in the journal, so that a later process can go on polling.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class UploadAnalysis:
     id: str
     log: StreamLog
     facts: dict[str, object]
-    """What the journal keeps of it, ready for JSON."""
+    """What the journal stores of it, ready for JSON."""
     changed: Notifier = field(default_factory=Notifier)
     is_over: bool = False
     notes: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class UploadRegistry:
         self._poll_seconds = poll_seconds
         self._live: dict[str, UploadAnalysis] = {}
         self._unkept: dict[str, dict[str, object]] = {}
-        """What is so of those whose end the journal did not take."""
+        """The final facts of uploads whose end the journal could not store."""
         self._resuming = anyio.Lock()
 
     async def start(
@@ -100,7 +100,7 @@ class UploadRegistry:
         """Send a file; goes on in the background.
 
         Raises:
-            JournalError: The disk does not take it.
+            JournalError: The journal cannot store it.
         """
         facts: dict[str, object] = {
             "state": "sending",
@@ -134,7 +134,7 @@ class UploadRegistry:
             reach: Asked only where a job goes on: what is kept is read without a credential.
 
         Raises:
-            UnknownStreamError: Nobody knows it.
+            UnknownStreamError: There is no such upload.
         """
         async with self._resuming:  # two callers at once: one of them takes the job up
             if analysis := self._live.get(analysis_id):
@@ -226,7 +226,7 @@ class UploadRegistry:
         *,
         makes_job: bool,
     ) -> None:
-        """Keep the answer, or ask for the job it names."""
+        """Store the answer, or poll the job that it names."""
         if not makes_job:
             return await self._keep(analysis, reply)
         job = await to_thread.run_sync(UploadJob.from_body, reply.body)
@@ -240,7 +240,7 @@ class UploadRegistry:
     async def _ask(
         self, analysis: UploadAnalysis, job_id: str, rest: Rest, credential: Credential
     ) -> None:
-        """Ask for a job until it is settled; a service that is busy is asked later."""
+        """Poll a job until its state is final; a busy service is asked again later."""
         pause = self._poll_seconds
         while True:
             await anyio.sleep(pause)
@@ -293,7 +293,7 @@ def longer_pause(pause: float, error: IhMcpError) -> float:
 async def open_analyses(
     journal: Journal, *, poll_seconds: float = POLL_SECONDS
 ) -> AsyncIterator[UploadRegistry]:
-    """The uploads of this process; on leaving, what goes on is let go of, job ids are kept."""
+    """The uploads of this process; on exit those that run are cancelled, their job ids kept."""
     async with anyio.create_task_group() as tasks:
         yield UploadRegistry(journal, tasks, poll_seconds=poll_seconds)
         tasks.cancel_scope.cancel()

@@ -1,7 +1,7 @@
-"""A camera into a stream: never slowed by what is slower than it.
+"""Sends a camera into a stream; a slow connection never slows the camera.
 
-Little waits for the connection. Where more would have to, the oldest goes and the newest stays;
-how much went is told in the stream's status.
+Only few segments wait for the connection. Where more would have to wait, the oldest are dropped;
+the status of the stream says how much media that was.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ih_mcp.streams.stream import Stream
 from .file import queued_segment, sending_media
 
 MAX_WAITING_SECONDS = 10.0
-_IN_OUTBOX = 2  # segments: what is there cannot be taken back
+_IN_OUTBOX = 2  # segments: one in the outbox can no longer be dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraSource:
-    """What is recorded."""
+    """What to record."""
 
     inputs: Sequence[Input]
     ffmpeg: Ffmpeg
     max_seconds: float | None = None
-    """How long; None for as long as the stream lives."""
+    """How long to record; None for as long as the stream lives."""
 
 
 async def send_camera(stream: Stream, camera: CameraSource) -> None:
@@ -51,10 +51,10 @@ async def send_camera(stream: Stream, camera: CameraSource) -> None:
 
 
 class NewestSegments:
-    """Segments that wait for the connection: not more than a bound, the newest ones.
+    """The newest segments, which wait for the connection; older ones are dropped.
 
     Args:
-        max_seconds: Of media; the newest segment stays in any case.
+        max_seconds: The most media that may wait; the newest segment always stays.
     """
 
     def __init__(self, max_seconds: float = MAX_WAITING_SECONDS) -> None:
@@ -64,7 +64,7 @@ class NewestSegments:
         self._changed = Notifier()
 
     def put(self, segment: Segment) -> float:
-        """Take the newest one; gives the seconds of those that had to go for it."""
+        """Add the newest segment; gives how many seconds were dropped for it."""
         self._segments.append(segment)
         gone = 0.0
         while len(self._segments) > 1 and self._seconds > self._max_seconds:
@@ -73,12 +73,12 @@ class NewestSegments:
         return gone
 
     def complete(self) -> None:
-        """Nothing more comes."""
+        """Note that no segment follows."""
         self._is_complete = True
         self._changed.notify()
 
     async def head(self) -> Segment | None:
-        """The oldest one, which may go yet; None once nothing more comes."""
+        """Wait for the oldest segment, which may still be dropped; None once no segment follows."""
         while not self._segments:
             if self._is_complete:
                 return None
@@ -86,7 +86,7 @@ class NewestSegments:
         return self._segments[0]
 
     def take(self) -> Segment:
-        """The oldest one, out of the queue."""
+        """Remove and give the oldest segment."""
         return self._segments.popleft()
 
     @property
@@ -94,7 +94,7 @@ class NewestSegments:
         return sum(map(_seconds, self._segments))
 
     def _let_go(self) -> Segment:
-        """The oldest that has no header: without the header nothing after it could be decoded."""
+        """Drop the oldest segment but the one with the header: all others need the header."""
         place = 1 if self._segments[0].headed and len(self._segments) > 1 else 0
         segment = self._segments[place]
         del self._segments[place]

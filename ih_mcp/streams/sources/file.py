@@ -1,4 +1,4 @@
-"""A file into a stream, at the right pace."""
+"""Sends a file into a stream, at the right pace."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ RAW_HERTZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file that may be read, and what it is."""
+    """A file that may be read, and the facts of its media."""
 
     path: Path
     facts: Facts
     ffmpeg: Ffmpeg
     is_raw: bool = False
-    """Whether only its sound goes out, as raw samples of `RAW_HERTZ`."""
+    """Whether only its sound is sent, as raw samples of `RAW_HERTZ`."""
 
 
 @asynccontextmanager
 async def sending_media(stream: Stream) -> AsyncIterator[None]:
-    """Something is sent into a stream meanwhile; then the stream is ended in order.
+    """Mark that media is being sent into a stream; at the end, end the stream in order.
 
-    A failure is noted in the stream, not raised; what was taken before it is sent and drained.
+    A failure is noted in the stream, not raised; the segments before it are sent and drained.
     """
     stream.is_fed = True
     try:
         yield
     except StreamEndedError:
-        return  # it ended or was ended meanwhile: that is told in its own status
+        return  # the stream is over: its own status says why
     except IhMcpError as exc:
         stream.fail(exc)
     finally:
@@ -79,7 +79,7 @@ async def _segments(stream: Stream, source: FileSource) -> AsyncGenerator[Queued
 
 
 def queued_segment(segment: Segment) -> QueuedSegment:
-    """A segment with what another session needs to begin with it."""
+    """Prepare a segment, with what another session needs to begin with it."""
     is_continued = segment.clocks is not None
     entry = RandomAccessPoint(seconds=segment.first_seconds, is_clean=not segment.has_leading)
     return QueuedSegment(
@@ -114,7 +114,7 @@ async def _samples(stream: Stream, source: FileSource) -> AsyncGenerator[QueuedS
 
 
 class _Turns:
-    """When a file's segments may go."""
+    """Waits until the next segment of a file may be sent."""
 
     def __init__(self, stream: Stream, pace: PaceName) -> None:
         self._stream = stream

@@ -256,7 +256,7 @@ def pushed_source(stream: Stream) -> PushedSource:
 
 
 class SegmentIntake:
-    """What was pushed into one stream so far."""
+    """Looks at the segments pushed into one stream, and makes of them what is sent."""
 
     def __init__(self, framing: Framing, *, is_raw: bool = False) -> None:
         """Begin.
@@ -316,7 +316,7 @@ class SegmentIntake:
         return self._continued(chunk)
 
     def finish(self) -> QueuedSegment | None:
-        """What was waiting for more, where it is of use."""
+        """Give what waited for more media, where it can be used."""
         try:
             chunk = None if self._is_raw else self._recording.finish()
         except MediaError:
@@ -336,20 +336,20 @@ class SegmentIntake:
 
 
 class PushRecord:
-    """The numbers of the segments that were kept; each takes the next one, given or not."""
+    """The numbers of the accepted segments; each has the next number, whether given or not."""
 
     def __init__(self) -> None:
         self.next_seq = 1
         self.bytes = 0
-        """Of all that were kept."""
+        """The size of all of them."""
         self._digests: deque[bytes] = deque(maxlen=_REMEMBERED)
-        """Of the newest."""
+        """Of the newest ones."""
 
     def require_no_gap(self, seq: int) -> None:
-        """See to it that no segment before this number is missing.
+        """Check that no segment before this number is missing.
 
         Raises:
-            CallerError: One is (`seq_gap`).
+            CallerError: One is missing (`seq_gap`).
         """
         if seq > self.next_seq:
             raise CallerError(
@@ -360,7 +360,7 @@ class PushRecord:
             )
 
     def is_repeat(self, seq: int, digest: bytes) -> bool:
-        """Whether this very segment was kept under this number; False where the number is next.
+        """Whether this segment was accepted under this number; False where the number is next.
 
         Raises:
             CallerError: The number was taken by other bytes (`seq_taken`).
@@ -378,18 +378,18 @@ class PushRecord:
         )
 
     def is_like_last(self, digest: bytes) -> bool:
-        """Whether the segment that was kept last has the same bytes."""
+        """Whether the segment before has the same bytes."""
         return bool(self._digests) and self._digests[-1] == digest
 
     def keep(self, digest: bytes, size: int) -> None:
-        """The next segment is in the stream."""
+        """Note the next segment, which is in the stream now."""
         self._digests.append(digest)
         self.next_seq += 1
         self.bytes += size
 
 
 async def digest_of(data: bytes) -> bytes:
-    """What tells these bytes from others; a large segment does not hold up the loop."""
+    """The digest of a segment; a large one is hashed in a thread."""
     if len(data) <= _SMALL_BYTES:
         return _digest(data)
     return await to_thread.run_sync(_digest, data)
