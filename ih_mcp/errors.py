@@ -24,6 +24,7 @@ Texts are fragments a caller can read without the source; facts are attributes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -54,9 +55,9 @@ class IhMcpError(Exception):
         retry: bool = False,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(redact_and_cut(what))
-        self.what = redact_and_cut(what)
-        self.help = redact_and_cut(help)
+        self.what = _with_one_stop(redact_and_cut(what))
+        super().__init__(self.what)
+        self.help = _with_one_stop(redact_and_cut(help))
         self.code = code or self.default_code
         self.retry = retry
         self.facts: Mapping[str, object] = {n: redact_values(v) for n, v in (facts or {}).items()}
@@ -127,6 +128,14 @@ class ServiceError(IhMcpError):
 
 class TransportError(IhMcpError):
     default_code = "connection_lost"
+
+
+def _with_one_stop(text: str) -> str:
+    """A text whose sentences end once, also where what they quote at their end is a sentence."""
+    return _TWO_STOPS.sub(r"\1.", text)
+
+
+_TWO_STOPS = re.compile(r"([\w)\]'`\"…])\.\.(?=\s|$)")
 
 
 def as_sentence(fragment: str) -> str:

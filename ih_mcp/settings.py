@@ -307,13 +307,14 @@ class Settings(BaseSettings):
     def _check_endpoint(cls, value: str) -> str:
         if value in {LOCAL, *BASE_URLS}:
             return value
+        value = re.sub(r"^ws(?=s?://)", "http", value)  # the same place, by its other name
         parts = urlsplit(value)
         if (
             not _has_valid_port(parts)
             or parts.scheme not in {"http", "https"}
             or not parts.hostname
         ):
-            raise ValueError("is none of production, staging, local, nor an http(s) URL")
+            raise ValueError("is none of production, staging, local, nor an http(s) or ws(s) URL")
         if parts.username or parts.password:
             raise ValueError("must not hold credentials; set INTERHUMAN_API_KEY instead")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:

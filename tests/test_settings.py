@@ -56,6 +56,8 @@ def test_a_key_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         ("local", None),
         ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
         ("https://proxy.example/ih", "https://proxy.example/ih"),
+        ("ws://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("wss://proxy.example/ih/", "https://proxy.example/ih"),
     ],
 )
 def test_an_endpoint_is_a_name_or_a_url(endpoint: str, base_url: str | None) -> None:
@@ -69,6 +71,8 @@ def test_an_endpoint_is_a_name_or_a_url(endpoint: str, base_url: str | None) -> 
         ("file:///etc/passwd", "none of production, staging, local"),
         ("https://example.com:99999", "none of production, staging, local"),
         ("http://example.com", "must be https beyond this machine"),
+        ("ws://example.com", "must be https beyond this machine"),
+        ("wsx://example.com", "none of production, staging, local"),
         ("https://user:pass@example.com", "must not hold credentials"),
     ],
 )

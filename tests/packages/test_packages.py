@@ -17,6 +17,7 @@ from ih_mcp.settings import Settings
 from tests.road.host import REPOSITORY
 
 NAME = "io.github.ih-mcp/ih-mcp"
+PLUGIN_SERVER = ".claude-plugin/mcp.json"
 
 
 def document(path: str) -> Any:
@@ -44,7 +45,7 @@ def versions() -> dict[str, str]:
         "Dockerfile": re.findall(r'image\.version="(.*?)"', dockerfile)[0],
         "Dockerfile, how to run": re.findall(r"ghcr\.io/ih-mcp/ih-mcp:(\S+)", dockerfile)[0],
     }
-    for path, held in ((".mcp.json", document(".mcp.json")), ("gemini-extension.json", gemini)):
+    for path, held in ((PLUGIN_SERVER, document(PLUGIN_SERVER)), ("gemini-extension.json", gemini)):
         (server,) = held["mcpServers"].values()
         found[f"{path}, args"] = server["args"][0].partition("==")[2]
     return found
@@ -116,7 +117,7 @@ def variables() -> set[str]:
     for package in document("server.json")["packages"]:
         named |= {row["name"] for row in package["environmentVariables"]}
     named |= set(document("mcpb/manifest.json")["server"]["mcp_config"]["env"])
-    for path in (".mcp.json", "gemini-extension.json"):
+    for path in (PLUGIN_SERVER, "gemini-extension.json"):
         for server in document(path)["mcpServers"].values():
             named |= set(server["env"])
     return named
@@ -136,7 +137,7 @@ def test_a_key_is_secret_wherever_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("path", "asks"),
-    [("mcpb/manifest.json", "mcpb/manifest.json"), (".mcp.json", ".claude-plugin/plugin.json")],
+    [("mcpb/manifest.json", "mcpb/manifest.json"), (PLUGIN_SERVER, ".claude-plugin/plugin.json")],
 )
 def test_what_is_filled_in_is_asked_for(path: str, asks: str) -> None:
     asking = document(asks)
@@ -156,6 +157,12 @@ def test_what_files_point_to_is_there() -> None:
     (plugin,) = document(".claude-plugin/marketplace.json")["plugins"]
     assert plugin["name"] == document(".claude-plugin/plugin.json")["name"]
     assert (REPOSITORY / plugin["source"]).resolve() == REPOSITORY
+
+
+def test_who_opens_a_clone_in_an_agent_is_asked_to_start_nothing() -> None:
+    assert not (REPOSITORY / ".mcp.json").exists(), "Claude Code offers it as the project's own"
+    assert not (REPOSITORY / ".cursor").exists()
+    assert not (REPOSITORY / ".vscode").exists()
 
 
 def test_the_image_runs_without_rights_and_without_a_shell() -> None:

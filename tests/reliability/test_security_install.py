@@ -270,7 +270,15 @@ def test_s32_a_name_or_folder_that_utf8_cannot_hold_is_an_error(
 # --- S43: what is started is what was meant ------------------------------------------------------
 
 HANDED_OUT = [
-    *(path for path in ("README.md", ".mcp.json", "gemini-extension.json", "mcpb/pyproject.toml")),
+    *(
+        path
+        for path in (
+            "README.md",
+            ".claude-plugin/mcp.json",
+            "gemini-extension.json",
+            "mcpb/pyproject.toml",
+        )
+    ),
     *(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")),
     *(str(page.relative_to(REPOSITORY)) for page in (REPOSITORY / "skills").rglob("*.md")),
 ]
