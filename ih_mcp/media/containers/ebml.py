@@ -7,8 +7,8 @@ and a payload. Only Segment and Cluster may have an unknown size, as live stream
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from .container_types import bad_container
 from .incremental_reader import IncrementalReader
@@ -61,12 +61,16 @@ ALL = -1
 """Of an element's payload: hand over all of it."""
 UNKNOWN = b"\x01" + b"\xff" * 7
 """A size that is not known."""
+_LENGTHS = tuple(9 - first.bit_length() for first in range(256))
+"""Of a number or size in bytes, by its first byte; 9 where it is neither."""
+_MOST = tuple((1 << 7 * length) - 1 for length in range(9))
+"""The greatest value of a number or size, by its length."""
+_MAX_HEADER_BYTES = 12  # a number of 4, a size of 8
 _MAX_PAYLOAD_BYTES = 1 << 26
 _MAX_ELEMENTS = 100_000  # chosen: of one piece; half a minute of video has some thousand
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     number: int
     offset: int
     """Of its first byte, from the start of the stream."""
@@ -137,37 +141,36 @@ class Elements:
     def _next(self) -> Element | None:
         """The next element; None until enough of it came."""
         pieces = self._pieces
-        lengths = self._lengths()
-        if lengths is None or not pieces.has(sum(lengths)):
+        written = self._written(pieces.peek(0, _MAX_HEADER_BYTES))
+        if written is None:
             return None
-        written = pieces.peek(0, sum(lengths))
-        number = int.from_bytes(written[: lengths[0]], "big")
-        size = number_of(written[lengths[0] :])
+        header, number, size = written
         kept = self._kept_bytes(number, size)
-        if not pieces.has(len(written) + kept):
+        length = len(header)
+        if not pieces.has(length + kept):
             return None
-        element = Element(
-            number, pieces.position, pieces.read(len(written)), size, pieces.read(kept)
-        )
-        if number not in ENTERED and size is not None:
+        offset = pieces.position
+        data = pieces.read(length + kept)
+        if size is not None and size > kept and number not in ENTERED:
             pieces.skip(size - kept)
-        return element
+        return Element(number, offset, header, size, data[length:])
 
-    def _lengths(self) -> tuple[int, int] | None:
-        """Of the number and the size of the next element; None until both can be read."""
-        first = self._pieces.peek(0, 1)
-        if not first:
+    def _written(self, beginning: bytes) -> tuple[bytes, int, int | None] | None:
+        """The next element's number and size, as written and as values; None until both came."""
+        if not beginning:
             return None
-        length = 9 - first[0].bit_length()
+        length = _LENGTHS[beginning[0]]
         if length > 4:
             raise bad_container(f"byte {self.position} of the Matroska stream is no element")
-        second = self._pieces.peek(length, length + 1)
-        if not second:
+        if len(beginning) <= length:
             return None
-        size_length = 9 - second[0].bit_length()
-        if size_length > 8:
+        end = length + _LENGTHS[beginning[length]]
+        if end > length + 8:
             raise bad_container(f"byte {self.position + length} of the Matroska stream is no size")
-        return length, size_length
+        if len(beginning) < end:
+            return None
+        number, size = beginning[:length], beginning[length:end]
+        return beginning[:end], int.from_bytes(number, "big"), number_of(size)
 
     def _kept_bytes(self, number: int, size: int | None) -> int:
         if size is None:
@@ -183,9 +186,9 @@ class Elements:
 
 def number_of(written: bytes) -> int | None:
     """The value of a variable-size integer; None for all ones, which means unknown."""
-    bits = 7 * len(written)
-    value = int.from_bytes(written, "big") & ((1 << bits) - 1)
-    return None if value == (1 << bits) - 1 else value
+    most = _MOST[len(written)]
+    value = int.from_bytes(written, "big") & most
+    return None if value == most else value
 
 
 def children(payload: bytes) -> Iterator[tuple[int, bytes]]:
@@ -212,8 +215,13 @@ def sized(size: int) -> bytes:
     return (size | 1 << 56).to_bytes(8, "big")
 
 
+def length_at(payload: bytes, at: int) -> int:
+    """Of the number or size that begins there; 9 where there is none."""
+    return _LENGTHS[payload[at]] if at < len(payload) else 9
+
+
 def _length(payload: bytes, at: int) -> int:
-    length = 9 - payload[at].bit_length() if at < len(payload) else 9
+    length = length_at(payload, at)
     if length > 8:
         raise bad_container("the Matroska header is damaged")
     return length

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from . import ebml
 from .container_types import (
@@ -36,13 +37,13 @@ _WANTED: dict[int, int] = {
     Id.SIMPLE_BLOCK: _BLOCK_HEADER_BYTES,
     Id.BLOCK: _BLOCK_HEADER_BYTES,
 }
+_BLOCKS = frozenset({Id.SIMPLE_BLOCK, Id.BLOCK})
 _MOST_FRAME_SECONDS = 1.0  # chosen: where two pictures stand far apart, the second need not stay
 _KEY = 0x80
 _VIDEO = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One block's place in time."""
 
     track: int
@@ -72,8 +73,10 @@ class Blocks:
     count: int = 1
 
     def add(self, time: float) -> None:
-        self.earliest = min(self.earliest, time)
-        self.latest = max(self.latest, time)
+        if time > self.latest:  # as nearly all are
+            self.latest = time
+        elif time < self.earliest:
+            self.earliest = time
         self.count += 1
 
 
@@ -140,7 +143,11 @@ class MatroskaReader:
         units: list[MediaUnit] = []
         for element in self._elements.feed(data):
             units += self._closed_before(element)
-            self._handle(element)
+            if element.number in _BLOCKS and self._cluster:  # as nearly all are
+                self._take_block(element, self._cluster)
+            else:
+                self._handle(element)
+            self._note_end(element)
         return units + self._closed_at(self._elements.position)
 
     def finish(self) -> list[MediaUnit]:
@@ -192,8 +199,6 @@ class MatroskaReader:
                     width,
                     element.unsigned,
                 )
-            case Id.SIMPLE_BLOCK | Id.BLOCK if self._cluster:
-                self._take_block(element, self._cluster)
             case Id.REFERENCE_BLOCK if self._cluster and self._last_block:
                 blocks = self._cluster.blocks[self._last_block.track]
                 blocks.is_key = blocks.is_key and blocks.count > 1
@@ -204,8 +209,11 @@ class MatroskaReader:
                 raise bad_container(f"{number:X} is no element of a Matroska stream")
             case _:
                 pass
-        if self._cluster and element.end is not None and element.number not in ebml.ENTERED:
-            self._cluster.read_to = element.end
+
+    def _note_end(self, element: Element) -> None:
+        end = element.end
+        if self._cluster and end is not None and element.number not in ebml.ENTERED:
+            self._cluster.read_to = end
 
     def _begin_cluster(self, element: Element) -> None:
         if not self.has_media:
@@ -328,7 +336,7 @@ class MatroskaHead:
 
 def block_of(payload: bytes) -> Block | None:
     """The beginning of a block; None where it is too short to be one."""
-    length = 9 - payload[0].bit_length() if payload else 9
+    length = ebml.length_at(payload, 0)
     if length > 8 or len(payload) < length + 3:
         return None
     track = ebml.number_of(payload[:length])
