@@ -16,7 +16,7 @@ from ih_mcp.mcp_server.server import INSTRUCTIONS, make_tools
 from ih_mcp.media.ffmpeg.commands import FORMATS
 from ih_mcp.media.ffmpeg.decoders import DECODERS
 from ih_mcp.media.ffmpeg.recipes import AUDIO, ENCODERS, MAX_ENCODED_SIDE, UNTIMED, VIDEO, CodecRow
-from ih_mcp.media.planner import MAX_WHOLE_SECONDS
+from ih_mcp.media.segment_bounds import MAX_WHOLE_SECONDS
 from ih_mcp.settings import Settings
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -235,8 +235,8 @@ _MEDIA_END = f"""## What an ffmpeg may do
 
 It gets a file by an open descriptor (on Windows by its path), no shell, no terminal, no key and none of our other variables; it opens
 files alone, of a fixed list of real containers, so that playlists, scripts, text and pictures are refused, and it decodes a fixed list of
-{len(DECODERS)} codecs (`ih_mcp/media/ffmpeg/decoders.py`). Read are: {CONTAINERS}. None of these opens other files by
-itself but QuickTime, where that is switched off. What a file says about itself in its tags does not count: a file whose tags imitate what ffmpeg
+{len(DECODERS)} codecs (`ih_mcp/media/ffmpeg/decoders.py`). Read are: {CONTAINERS}. As far as is known none of these opens other files by
+itself but QuickTime, where that is switched off; the list of protocols allows none in any case. What a file says about itself in its tags does not count: a file whose tags imitate what ffmpeg
 says is refused (`imitation`). Pictures have a largest size, and the time between two outputs a longest. On Linux its memory, processor time and open files are bounded and it can write no
 file: 256 MiB and an eighth of the file's size to look at or copy a file, `IH_MCP_FFMPEG_MAX_BYTES` to encode. Elsewhere memory and
 processor time are not bounded. When a stream ends, its ffmpeg is gone.

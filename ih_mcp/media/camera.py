@@ -20,7 +20,7 @@ from .ffmpeg import commands
 from .ffmpeg.devices import Device, Input, Platform
 from .ffmpeg.process import environment, running
 from .ffmpeg.program import Ffmpeg
-from .planner import bounds
+from .segment_bounds import bounds
 
 _TOO_LITTLE = frozenset({"too_short", "too_small"})
 _SHARED_BYTES = 128 << 20  # seen: PulseAudio shares 64 MiB with whom it hears for

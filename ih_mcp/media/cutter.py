@@ -15,7 +15,8 @@ from ih_mcp.wire.dialects import Framing
 
 from .clock_jumps import ClockJump, Jumps
 from .containers.container import HeaderTemplate, MediaUnit, Reader, TimestampField
-from .planner import Bounds, Cut, OversizeError, Packer
+from .planner import Cut, OversizeError, Packer
+from .segment_bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from math import ceil, floor
 from typing import Protocol
 
 from ih_mcp.errors import MediaError
-from ih_mcp.wire.dialects import Framing, Limits
 
-MARGIN_BYTES = 1 << 16  # chosen: kept free below the maximum of the API
-MAX_WHOLE_SECONDS = 30.0  # chosen: where the API declares none; a longer GOP is encoded
-_SHORT_SECONDS = 1.0  # skill: stream-analyze v2, "1 to 3 s per frame"
+from .segment_bounds import EPSILON_SECONDS, Bounds, even_length
+
 _STAYS_SECONDS = 1.0  # chosen: a picture that lasts longer than its neighbours by so much stays
 _SPARE_SHARE = 0.95  # chosen: bit rates vary, so segments should not be full to the last byte
-_EPSILON = 1e-4  # container clocks are rounded
 
 
 class PackedUnit(Protocol):
@@ -41,115 +37,6 @@ class PackedUnit(Protocol):
     def has_picture(self) -> bool: ...
     @property
     def has_leading(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """Of one segment; all ends included."""
-
-    target_seconds: float
-    min_seconds: float
-    joined_below_seconds: float
-    """A shorter rest joins the segment before it where it fits, though it could stand alone."""
-    max_seconds: float
-    is_max_declared: bool
-    """Whether `max_seconds` is the API's; ours gives way to the minima."""
-    min_bytes: int
-    max_bytes: int
-    """Of media; what is kept free below the API's maximum takes the header."""
-    needs_key: bool
-    """Whether a segment has to begin with a key frame."""
-    needs_picture: bool = False
-    """Whether sound without a picture is no segment: where the picture stays for long, it is
-    encoded, and so repeated."""
-    total_seconds: float = 0.0
-    """Of the whole stream; 0 where it is not known. Where its rest would be too short and could
-    join nothing, segments become about even shares of what is left."""
-    total_bytes: int = 0
-    """Of the whole stream, about; 0 where it is not known."""
-
-    def of_stream(self, seconds: float, size: int) -> Bounds:
-        """The same for a stream of so many seconds and bytes, each 0 where it is not known.
-
-        Where its rest would be too short and could join nothing, the target is an even share, so
-        that key frames can be put there.
-        """
-        target = _period(self.target_seconds, seconds, self.min_seconds, self.max_seconds)
-        return replace(self, target_seconds=target, total_seconds=seconds, total_bytes=size)
-
-
-def bounds(
-    limits: Limits,
-    framing: Framing,
-    *,
-    target_seconds: float,
-    needs_picture: bool = False,
-) -> Bounds:
-    """What holds for the segments of one file.
-
-    Args:
-        limits: Of the API session, or of the dialect until it is open.
-        framing: What segments are to each other.
-        target_seconds: Wished; raised to the minimum and lowered to the maximum.
-        needs_picture: Whether a picture that stays can still be encoded.
-    """
-    is_whole = framing is Framing.WHOLE
-    longest = limits.max_segment_seconds or (MAX_WHOLE_SECONDS if is_whole else float("inf"))
-    shortest = limits.min_segment_seconds or 0.0
-    return Bounds(
-        target_seconds=min(max(target_seconds, shortest), longest),
-        min_seconds=shortest,
-        joined_below_seconds=max(shortest, _SHORT_SECONDS),
-        max_seconds=longest,
-        is_max_declared=limits.max_segment_seconds is not None,
-        min_bytes=limits.min_segment_bytes,
-        max_bytes=limits.max_segment_bytes - min(MARGIN_BYTES, limits.max_segment_bytes // 8),
-        needs_key=is_whole,
-        needs_picture=is_whole and needs_picture,
-    )
-
-
-def _period(target: float, seconds: float, shortest: float, longest: float) -> float:
-    rest = seconds % target
-    if rest < _EPSILON or rest >= shortest or target + rest <= longest:
-        return target
-    shares = (seconds / count for count in (seconds // target + 1, seconds // target) if count)
-    return next((share for share in shares if shortest <= share <= longest), target)
-
-
-def _even(target: float, left: float, shortest: float, longest: float, step: float) -> float | None:
-    """How long to make a segment, so that those after it can be within the limits too.
-
-    None where no length does that.
-
-    Args:
-        target: The wished length.
-        left: Seconds from the start of the segment to the end of the stream.
-        shortest: The minimum of a segment.
-        longest: The maximum of a segment.
-        step: How far apart the places are where the stream can be cut.
-    """
-    if left <= longest:  # a rest that is too short joins
-        return target
-    if step:  # no segment can be longer or shorter than its places allow
-        longest = floor(longest / step + _EPSILON) * step or longest
-        shortest = ceil(shortest / step - _EPSILON) * step
-    after = left - target
-    share = after / (_count(after, shortest, longest) or 1)
-    if max(target, share) + step <= longest and shortest + step <= share:
-        return target
-    count = _count(left, shortest, longest)
-    if not count:
-        return None
-    return max(shortest, left - (count - 1) * longest, left / count - step / 2)
-
-
-def _count(seconds: float, shortest: float, longest: float) -> int:
-    """How many segments cover it, with as much room to both limits as can be; 0 where none do."""
-    least = ceil(seconds / longest - _EPSILON)
-    most = floor(seconds / shortest + _EPSILON) if shortest else least
-    wished = round(2 * seconds / (shortest + longest))
-    return max(least, min(wished, most)) if least <= most else 0
 
 
 class Cut(Enum):
@@ -306,7 +193,8 @@ class Packer:
             # Where the picture pauses or has ended, sound goes on; it is decodable anywhere.
             return overflows and not piece.has_picture and not self._bounds.needs_picture
         return overflows or (
-            piece.start_seconds - extent.start_seconds >= self._wished(extent, piece) - _EPSILON
+            piece.start_seconds - extent.start_seconds
+            >= self._wished(extent, piece) - EPSILON_SECONDS
         )
 
     def _wished(self, extent: Extent, piece: PackedUnit) -> float:
@@ -317,7 +205,7 @@ class Packer:
         if piece.is_key:
             return target if extent.is_key else min(target, shortest)
         left = self._keys[1] - extent.start_seconds if self._keys else 0.0
-        if not target + _EPSILON < left < target + shortest - _EPSILON:
+        if not target + EPSILON_SECONDS < left < target + shortest - EPSILON_SECONDS:
             return target
         # Cut at the target, what is left before the next key frame would be no segment.
         return left / 2 if left / 2 >= shortest else left
@@ -330,7 +218,9 @@ class Packer:
             return limits.target_seconds
         for share in (_SPARE_SHARE, 1.0):
             shortest, longest = self._lengths(seconds, share)
-            made = _even(limits.target_seconds, seconds, shortest, longest, self._step_seconds)
+            made = even_length(
+                limits.target_seconds, seconds, shortest, longest, self._step_seconds
+            )
             if made is not None:
                 return made
         return limits.target_seconds
@@ -357,7 +247,7 @@ class Packer:
 
     def _reaches_minimum(self, extent: Extent) -> bool:
         return (
-            extent.seconds >= self._bounds.min_seconds - _EPSILON
+            extent.seconds >= self._bounds.min_seconds - EPSILON_SECONDS
             and extent.size >= self._bounds.min_bytes
         )
 
@@ -369,12 +259,12 @@ class Packer:
         return self._is_within(joined) or self._gives_way(extent, joined)
 
     def _stands_well(self, extent: Extent) -> bool:
-        is_long = extent.seconds >= self._bounds.joined_below_seconds - _EPSILON
+        is_long = extent.seconds >= self._bounds.joined_below_seconds - EPSILON_SECONDS
         return is_long and self._reaches_minimum(extent)
 
     def _is_within(self, extent: Extent) -> bool:
         return (
-            extent.seconds <= self._bounds.max_seconds + _EPSILON
+            extent.seconds <= self._bounds.max_seconds + EPSILON_SECONDS
             and extent.size <= self._bounds.max_bytes
         )
 
@@ -396,7 +286,7 @@ class OversizeError(MediaError):
 
 
 def _too_little(extent: Extent, limits: Bounds) -> MediaError:
-    is_short = extent.seconds < limits.min_seconds - _EPSILON
+    is_short = extent.seconds < limits.min_seconds - EPSILON_SECONDS
     needed = f"{limits.min_seconds:g} s" if is_short else f"{limits.min_bytes} bytes"
     return MediaError(
         f"from {extent.start_seconds:.1f} s on there are only {extent.seconds:.2f} s of media with "

@@ -24,7 +24,7 @@ from .containers.container import (
     may_begin,
 )
 from .cutter import Cutter, Segment
-from .planner import Bounds
+from .segment_bounds import Bounds
 
 _EBML = b"\x1aE\xdf\xa3"
 _TELLING_BYTES = 12  # enough of a beginning to tell which container it is

@@ -28,7 +28,8 @@ from .ffmpeg.process import ProcessLimits, running
 from .ffmpeg.program import Ffmpeg
 from .ffmpeg.recipes import Recipe, next_encoder, recipe
 from .file_admission import opened
-from .planner import Bounds, OversizeError, bounds
+from .planner import OversizeError
+from .segment_bounds import Bounds, bounds
 
 __all__ = ["Segment", "split"]
 

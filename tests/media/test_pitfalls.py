@@ -23,8 +23,8 @@ from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.process import running
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.ffmpeg.recipes import FRAGMENT_BYTES, recipe
-from ih_mcp.media.planner import bounds
 from ih_mcp.media.recorder_chunks import Recut
+from ih_mcp.media.segment_bounds import bounds
 from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 

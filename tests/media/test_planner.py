@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.planner import (
-    MARGIN_BYTES,
-    MAX_WHOLE_SECONDS,
-    Bounds,
-    Cut,
-    OversizeError,
-    Packer,
-    bounds,
-)
+from ih_mcp.media.planner import Cut, OversizeError, Packer
+from ih_mcp.media.segment_bounds import MARGIN_BYTES, MAX_WHOLE_SECONDS, Bounds, bounds
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 

@@ -15,8 +15,8 @@ from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container import is_headed
 from ih_mcp.media.cutter import Segment
-from ih_mcp.media.planner import bounds
 from ih_mcp.media.recorder_chunks import Chunk, Recording, Recut
+from ih_mcp.media.segment_bounds import bounds
 from ih_mcp.wire.dialects import V0, V2
 
 from . import oracle
