@@ -11,7 +11,6 @@ import json
 import os
 import socket
 import ssl
-import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -35,6 +34,7 @@ from ih_mcp.net.rest import open_rest
 from ih_mcp.net.retry import find_policy
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
+from tests.forked import forked
 from tests.net.between import ENDPOINT, NAME, Between, http, open_between, page
 from tests.road.host import Answer, Host, environment, open_host
 
@@ -51,7 +51,7 @@ def cleared(env: Mapping[str, str]) -> dict[str, str]:
 
 
 async def cli(env: Mapping[str, str], *arguments: str) -> CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "ih_mcp", *arguments]
+    command = [*forked(), *arguments]
     done = await anyio.run_process(command, env=env, check=False)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert SECRET.encode() not in done.stdout + done.stderr

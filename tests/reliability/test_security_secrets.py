@@ -32,6 +32,7 @@ from ih_mcp.net.socket import SocketClosed
 from ih_mcp.net.token import FixedCredential, MintedCredential
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.wire.rest import KeyPair, UploadJob
+from tests.forked import forked
 from tests.leaks import KEY, ODD_KEYS, PLANTED, look
 from tests.road.host import environment, open_host
 
@@ -125,7 +126,7 @@ def test_s45_variables_of_other_programs_change_nothing(dialogue: Path, tmp_path
         "WEB_CONCURRENCY": "auto",
         "FORWARDED_ALLOW_IPS": "*",
     }
-    command = [sys.executable, "-m", "ih_mcp", "stream", str(dialogue), "--pace", "fast"]
+    command = [*forked(), "stream", str(dialogue), "--pace", "fast"]
     done = subprocess.run(command, env=env, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["type"] == "session.ended"
@@ -195,7 +196,7 @@ def test_s22_the_check_of_the_setup_names_the_variable(tmp_path: Path) -> None:
 
 
 def run(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "ih_mcp", *words]
+    command = [*forked(), *words]
     return subprocess.run(command, env=env, input=b"", capture_output=True, check=False)
 
 
@@ -203,7 +204,7 @@ def test_s22_a_key_for_a_host_is_checked_too(tmp_path: Path) -> None:
     env = environment(tmp_path) | {"HOME": str(tmp_path)}
     done = run(env, "install", "cursor", "--key", "ih_test_of_a\nh0st")
     assert done.returncode == 2
-    assert done.stderr.startswith(b"ih-mcp: --key has a")
+    assert b"ih-mcp: --key has a" in done.stderr
     assert b"h0st" not in done.stderr + done.stdout
     assert not (tmp_path / ".cursor").exists()
     stray = run(env, "install", "cursor", "--print", "--key", " ih_test_of_a_host\r\n")
