@@ -1,4 +1,4 @@
-"""The file that was meant, and no other: what a name says, the open file, and programs.
+"""Opens exactly the file that a path names, and finds programs.
 
 Nothing here decides which files may be read; that is `ih_mcp.media.file_admission`.
 """
@@ -21,13 +21,13 @@ _MAX_NAMED = 200
 _SWAPPED = {errno.ELOOP, errno.ENOTDIR}  # a link where a file or a folder was
 
 
-def named(path: str) -> str:
-    """A path as its caller wrote it, of a length and in characters that do no harm in a text."""
+def show_name(path: str) -> str:
+    """A path for a text: as its caller wrote it, shortened, and with odd characters escaped."""
     return ascii(path if len(path) <= _MAX_NAMED else f"{path[:_MAX_NAMED]}…")
 
 
-def normal(path: PurePath) -> PurePath:
-    """`path` without `.` and `..`, by its letters alone: the disk is not touched."""
+def normalize_path(path: PurePath) -> PurePath:
+    """Remove `.` and `..` from a path by its letters alone, without touching the disk."""
     if isinstance(path, PureWindowsPath):
         return type(path)(_windows_normpath(path))
     text = _posix_normpath(path)
@@ -52,10 +52,12 @@ def open_file(path: Path) -> tuple[int, os.stat_result]:
         descriptor = _open(path)
     except FileNotFoundError as exc:
         raise PathError(
-            f"there is no file {named(path.name)}", help="It was removed.", code="file_not_found"
+            f"there is no file {show_name(path.name)}",
+            help="It was removed.",
+            code="file_not_found",
         ) from exc
     except OSError as exc:
-        raise _not_opened(path, exc) from exc
+        raise _open_error(path, exc) from exc
     try:
         status = os.fstat(descriptor)
         require_media(path.name, status)
@@ -66,7 +68,7 @@ def open_file(path: Path) -> tuple[int, os.stat_result]:
 
 
 def require_media(name: str, status: os.stat_result, *, within: Sequence[str] = ()) -> None:
-    """Refuse what is no regular file with something in it.
+    """Refuse everything but a regular file that is not empty.
 
     Args:
         name: As the caller wrote it.
@@ -77,34 +79,34 @@ def require_media(name: str, status: os.stat_result, *, within: Sequence[str] = 
         PathError: `not_a_file` or `empty_file`.
     """
     if stat.S_ISDIR(status.st_mode):
-        example = f", such as {' or '.join(map(named, within))}" if within else ""
+        example = f", such as {' or '.join(map(show_name, within))}" if within else ""
         raise PathError(
-            f"{named(name)} is a folder, not a file",
+            f"{show_name(name)} is a folder, not a file",
             help=f"Give the path of one media file in it{example}.",
             code="not_a_file",
         )
     if not stat.S_ISREG(status.st_mode):
         raise PathError(
-            f"{named(name)} is not a regular file",
+            f"{show_name(name)} is not a regular file",
             help="Give a media file; folders, devices and pipes are not read.",
             code="not_a_file",
         )
     if not status.st_size:
         raise PathError(
-            f"{named(name)} is empty",
+            f"{show_name(name)} is empty",
             help="If it is still being written, wait until it has media.",
             code="empty_file",
         )
 
 
-def _not_opened(path: Path, exc: OSError) -> PathError:
+def _open_error(path: Path, exc: OSError) -> PathError:
     if exc.errno in _SWAPPED:
         return PathError(
-            f"{named(path.name)} cannot be opened: it is not where it was when it was allowed",
+            f"{show_name(path.name)} cannot be opened: it is not where it was when it was allowed",
             help="Give the path of the file itself, not of a link to it, and leave it there.",
         )
     return PathError(
-        f"{named(path.name)} cannot be opened: {exc.strerror}",
+        f"{show_name(path.name)} cannot be opened: {exc.strerror}",
         help="Check its permissions, and that the path is of the file itself.",
         code="not_a_file",
     )
@@ -118,7 +120,7 @@ if sys.platform == "win32":  # pragma: no cover - of that platform alone
         """Held open without the right to delete it, so that no folder of it can be replaced."""
         descriptor = os.open(path, os.O_RDONLY | os.O_BINARY)
         try:
-            if PureWindowsPath(without_prefix(_final_path(descriptor))) != path:
+            if PureWindowsPath(strip_prefix(_final_path(descriptor))) != path:
                 raise OSError(errno.ELOOP, "it is behind a link")
         except BaseException:
             os.close(descriptor)
@@ -149,7 +151,7 @@ else:
             os.close(folder)
 
 
-def without_prefix(name: str) -> str:
+def strip_prefix(name: str) -> str:
     r"""A path of Windows as people write it: without `\\?\` or `\\?\UNC\` in front."""
     if name.startswith("\\\\?\\UNC\\"):
         return f"\\\\{name[8:]}"
@@ -157,20 +159,20 @@ def without_prefix(name: str) -> str:
 
 
 def find_program(name: str) -> str | None:
-    """Where a program is, by the absolute folders of PATH alone; None where there is none.
+    """Find a program in the absolute folders of PATH; None where there is none.
 
     Windows, and `shutil.which` there, look into the current folder first: a program that lies in
     somebody's project would be started. Touches the disk.
     """
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    for place in program_places(name, [Path(folder) for folder in folders]):
+    for place in list_candidates(name, [Path(folder) for folder in folders]):
         with suppress(OSError):
             if stat.S_ISREG(os.stat(place).st_mode) and os.access(place, os.X_OK):  # noqa: PTH116 - PurePath
                 return str(place)
     return None
 
 
-def program_places(name: str, folders: Sequence[PurePath]) -> Iterator[PurePath]:
+def list_candidates(name: str, folders: Sequence[PurePath]) -> Iterator[PurePath]:
     """Where a program called `name` may be, in order: in absolute folders, on Windows as `.exe`."""
     for folder in folders:
         if folder.is_absolute():

@@ -12,7 +12,14 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 import pytest
 
 from ih_mcp.errors import PathError
-from ih_mcp.files import find_program, named, normal, open_file, program_places, without_prefix
+from ih_mcp.files import (
+    find_program,
+    list_candidates,
+    normalize_path,
+    open_file,
+    show_name,
+    strip_prefix,
+)
 from ih_mcp.net.listen import address_option
 
 
@@ -119,18 +126,18 @@ def test_descriptors_are_closed_whatever_is_found(folder: Path) -> None:
     ],
 )
 def test_a_path_is_made_normal_by_its_letters(path: PurePath, whole: PurePath) -> None:
-    assert normal(path) == whole
+    assert normalize_path(path) == whole
 
 
 def test_a_name_in_a_text_is_short_and_harmless() -> None:
-    assert named("a\nb\u202e") == "'a\\nb\\u202e'"
-    assert len(named("x" * 10_000)) < 250
+    assert show_name("a\nb\u202e") == "'a\\nb\\u202e'"
+    assert len(show_name("x" * 10_000)) < 250
 
 
 def test_the_prefixes_of_windows_are_taken_off() -> None:
-    assert without_prefix("\\\\?\\C:\\v\\a.mp4") == "C:\\v\\a.mp4"
-    assert without_prefix("\\\\?\\UNC\\nas\\share\\a.mp4") == "\\\\nas\\share\\a.mp4"
-    assert without_prefix("C:\\v\\a.mp4") == "C:\\v\\a.mp4"
+    assert strip_prefix("\\\\?\\C:\\v\\a.mp4") == "C:\\v\\a.mp4"
+    assert strip_prefix("\\\\?\\UNC\\nas\\share\\a.mp4") == "\\\\nas\\share\\a.mp4"
+    assert strip_prefix("C:\\v\\a.mp4") == "C:\\v\\a.mp4"
 
 
 def test_a_program_is_never_taken_from_the_current_folder(
@@ -152,11 +159,11 @@ def test_a_program_is_never_taken_from_the_current_folder(
 def test_on_windows_a_program_is_an_exe_of_an_absolute_folder_of_path() -> None:
     entries = ["", ".", "bin", "C:bin", "\\bin", "C:\\Program Files\\ffmpeg\\bin", "D:\\x"]
     folders = [PureWindowsPath(entry) for entry in entries]
-    assert [str(place) for place in program_places("ffmpeg", folders)] == [
+    assert [str(place) for place in list_candidates("ffmpeg", folders)] == [
         "C:\\Program Files\\ffmpeg\\bin\\ffmpeg.exe",
         "D:\\x\\ffmpeg.exe",
     ]
-    (place,) = program_places("ffmpeg.EXE", folders[-1:])
+    (place,) = list_candidates("ffmpeg.EXE", folders[-1:])
     assert place == PureWindowsPath("D:\\x\\ffmpeg.exe")
 
 

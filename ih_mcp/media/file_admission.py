@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from ih_mcp.errors import MediaError
-from ih_mcp.files import named, open_file
+from ih_mcp.files import open_file, show_name
 
 from .containers.container import is_text
 from .file_search import Admitted, beneath, find
@@ -85,7 +85,7 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     size = max(status.st_size, len(data))
     if size > max_bytes:
         raise MediaError(
-            f"{named(path.name)} has {size:_} bytes; a segment may have {max_bytes:_}",
+            f"{show_name(path.name)} has {size:_} bytes; a segment may have {max_bytes:_}",
             code="segment_too_large",
             help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
             facts={"bytes": size, "max_bytes": max_bytes},
@@ -101,7 +101,7 @@ def require_no_text(name: str, data: bytes) -> None:
     """
     if is_text(data):
         raise MediaError(
-            f"{named(name)} is a text, not a segment of sound or video",
+            f"{show_name(name)} is a text, not a segment of sound or video",
             code="not_media",
             help="Give the path of a file that the recorder wrote. Nothing was sent.",
         )

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from ih_mcp.errors import PathError
-from ih_mcp.files import named
+from ih_mcp.files import show_name
 
 MAX_PATH_BYTES = 4_096  # Linux: PATH_MAX; others take less
 _NEAR_MISSES = 3
@@ -86,7 +86,7 @@ def path_of(written: str, *, is_windows: bool = os.name == "nt") -> str:
     """
     if not written.strip():
         raise PathError(
-            "no path was given" if not written else f"{named(written)} is no path",
+            "no path was given" if not written else f"{show_name(written)} is no path",
             help="Give the path of a file.",
             code="not_a_file",
         )
@@ -94,7 +94,7 @@ def path_of(written: str, *, is_windows: bool = os.name == "nt") -> str:
     if size > MAX_PATH_BYTES:
         what = explained(written[:MAX_PATH_BYTES], is_windows=is_windows)
         raise PathError(
-            f"{named(written)} has {size:_} bytes; a path has {MAX_PATH_BYTES:_} at most",
+            f"{show_name(written)} has {size:_} bytes; a path has {MAX_PATH_BYTES:_} at most",
             help=what[1] if what else "Give the path of a file.",
             code="not_a_file",
         )
@@ -108,7 +108,7 @@ def _from_uri(host: str, encoded: str, *, is_windows: bool) -> str:
         return f"{host}{path}"
     if not _is_this_machine(host):
         raise PathError(
-            f"the file URI names another machine, {named(host)}",
+            f"the file URI names another machine, {show_name(host)}",
             help="Copy the file to this machine, or give the path where it is mounted here.",
             code="file_not_found",
         )

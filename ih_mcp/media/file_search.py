@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePath, PureWindowsPath
 
 from ih_mcp.errors import PathError
-from ih_mcp.files import named, normal, require_media
+from ih_mcp.files import normalize_path, require_media, show_name
 
 from .file_names import alike, explained, folded, near_misses, path_of, shown
 
@@ -66,7 +66,7 @@ def beneath(path: PurePath, folder: PurePath) -> PurePath | None:
             device has to be that of the folder.
         folder: Absolute and normal.
     """
-    whole, depth = normal(folder / path), len(folder.parts)
+    whole, depth = normalize_path(folder / path), len(folder.parts)
     if _looks(whole, depth) != _looks(folder, depth):
         return None
     return type(whole)(*whole.parts[depth:])
@@ -89,7 +89,7 @@ class _Root:
     @classmethod
     def of(cls, folder: Path) -> _Root:
         real = folder.resolve()
-        return cls(real, (real, normal(folder.absolute()), *_aliases(real)))
+        return cls(real, (real, normalize_path(folder.absolute()), *_aliases(real)))
 
     def place(self, path: PurePath) -> Path | None:
         """Where `path` would be in this folder; None where it leads out of it by its letters."""
@@ -131,7 +131,7 @@ class _Search:
             return self._the_one(found)
         if found := _there(filter(None, map(self._look_alike, places))):
             taken = self._the_one(found)
-            note = f"nothing is called {named(self.asked)}; {taken.path.name!a} looks the same"
+            note = f"nothing is called {show_name(self.asked)}; {taken.path.name!a} looks the same"
             return replace(taken, notes=(f"{note} and was taken",))
         raise self._not_found(inside)
 
@@ -157,7 +157,7 @@ class _Search:
     def _the_one(self, found: dict[Path, os.stat_result]) -> Admitted:
         if len(found) > 1:
             raise PathError(
-                f"{named(self.asked)} is in more than one of the allowed folders",
+                f"{show_name(self.asked)} is in more than one of the allowed folders",
                 help=f"Give the whole path: {' or '.join(map(str, found))}.",
                 code="ambiguous_path",
                 facts={"found": [str(real) for real in found]},
@@ -193,7 +193,7 @@ class _Search:
         is_relative = self.roots is not None and not Path(self.written).is_absolute()
         where = " in the allowed folders" if is_relative and not what else ""
         return PathError(
-            f"there is no file {named(self.asked)}{where}{what and f': it {what}'}",
+            f"there is no file {show_name(self.asked)}{where}{what and f': it {what}'}",
             help=helps,
             code="file_not_found",
             facts={"near": near},
@@ -207,7 +207,8 @@ class _Search:
     def _not_allowed(self) -> PathError:
         folders = [str(root.real) for root in self.roots or ()]
         return PathError(
-            f"{named(self.asked)} is outside the allowed folders ({', '.join(folders) or 'none'})",
+            f"{show_name(self.asked)} is outside the allowed folders "
+            f"({', '.join(folders) or 'none'})",
             help=_HOW_TO_ALLOW,
             code="path_not_allowed",
             facts={"allowed": folders},
@@ -263,7 +264,7 @@ def _no_path_for_odd_ones(path: str) -> Iterator[None]:
 
 def _no_path(path: str) -> PathError:
     return PathError(
-        f"{named(path)} is not a path that can be read",
+        f"{show_name(path)} is not a path that can be read",
         help="Give the path of a file.",
         code="not_a_file",
     )

@@ -20,7 +20,7 @@ from ih_mcp.app import disk_calls
 from ih_mcp.app.disk_calls import DiskCalls
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import MediaError, PathError
-from ih_mcp.files import open_file, program_places
+from ih_mcp.files import list_candidates, open_file
 from ih_mcp.journal import Retention, open_journal
 from ih_mcp.media.containers.container import is_text
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -58,7 +58,7 @@ def test_s25_a_share_that_is_allowed_allows_no_other_of_its_host() -> None:
 
 def test_s25_no_program_of_the_current_folder_is_started() -> None:
     entries = [PureWindowsPath(entry) for entry in ("", ".", "C:", "bin", "\\bin", "C:\\ffmpeg")]
-    assert list(program_places("ffmpeg", entries)) == [PureWindowsPath("C:\\ffmpeg\\ffmpeg.exe")]
+    assert list(list_candidates("ffmpeg", entries)) == [PureWindowsPath("C:\\ffmpeg\\ffmpeg.exe")]
 
 
 # --- S33: folders that are swapped ---------------------------------------------------------------
