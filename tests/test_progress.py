@@ -13,7 +13,7 @@ from rich.console import Console
 from ih_mcp.cli import progress
 from ih_mcp.cli.analyze import _step as analyze_step
 from ih_mcp.cli.progress import ProgressStep, clock, describe_step, showing
-from ih_mcp.cli.timeline import _Reading
+from ih_mcp.cli.timeline import _ReadProgress
 from ih_mcp.journal import open_journal
 from ih_mcp.streams.uploads import UploadAnalysis
 from ih_mcp.timeline.model import read_timeline
@@ -106,7 +106,7 @@ async def test_an_upload_says_how_much_is_sent_then_that_the_service_works(tmp_p
 
 
 async def test_an_export_says_how_much_is_read_then_that_it_draws(tmp_path: Path) -> None:
-    reading = _Reading()
+    reading = _ReadProgress()
     assert reading.step() == ProgressStep("reading")
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})

@@ -126,12 +126,12 @@ class PageConnection:
                 tasks.start_soon(self._publish, publisher, hello.cursor)
                 tasks.start_soon(self._publish_restarts)
                 tasks.start_soon(self._publish_loss_of_lock)
-                await self._read(send, tasks)
+                await self._read_messages(send, tasks)
                 tasks.cancel_scope.cancel()
         finally:
             self._lock.release(self._lose_lock)
 
-    async def _read(
+    async def _read_messages(
         self, send: MemoryObjectSendStream[PageMessage | bytes], tasks: TaskGroup
     ) -> None:
         async with send:
@@ -156,7 +156,7 @@ class PageConnection:
 
     async def _send(self, kind: str, **values: object) -> None:
         async with self._sending:
-            with suppress(*_PAGE_LEFT_ERRORS):  # `_read` notices that the page left
+            with suppress(*_PAGE_LEFT_ERRORS):  # `_read_messages` notices that the page left
                 await self._socket.send_text(encode_server_message(kind, **values))
 
     # --- recording -----------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from .options import add_local, add_stream_id
 from .progress import ProgressStep, showing
 
 
-class _Reading:
+class _ReadProgress:
     """How far the messages of a stream have been read."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
                 f"{path.name} does not say which kind of picture it is",
                 help=f"Let its name end in one of {', '.join(f'.{name}' for name in FORMATS)}.",
             )
-        reading = _Reading()
+        reading = _ReadProgress()
         async with showing(Console(stderr=True), reading.step):
             drawing = await read_timeline(journal, stream_id, on_read=reading.note)
             data = await to_thread.run_sync(picture, drawing, kind)

@@ -1,8 +1,9 @@
 """The journal: messages are durable, in order, before anybody can read them."""
 
 from .follow import follow
-from .journal import FILE_NAME, Journal, Page, Retention, StreamLog, open_journal
+from .journal import FILE_NAME, Journal, Page, StreamLog, open_journal
 from .owners import Process
+from .retention import Retention
 from .store import Entry, StreamRow
 
 __all__ = [

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,7 @@ from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact
 
 from .owners import Owner, Process, parse_owner
+from .retention import Retention
 from .store import Batch, Entry, EntryRow, Store, StreamRow, count_body_bytes, estimate_disk_bytes
 
 T = TypeVar("T")
@@ -33,22 +34,6 @@ _MAX_PENDING_ROWS = 40_000  # 8 MiB too, were all of them empty
 SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
 _FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
 FILE_NAME = "journal.db"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long and how many messages are kept. Live streams are never removed."""
-
-    max_bytes: int = 1 * 2**30
-    """Of all messages on the disk. The streams that ended first are removed first."""
-    max_stream_bytes: int = 256 * 2**20
-    """Of one stream's messages on the disk; beyond it their oldest quarter is removed."""
-    max_age_seconds: float = 30 * 86_400
-    """Since a stream's end."""
-    strict: bool = False
-    """Whether an entry survives a power failure before it can be read; costs a sync per commit."""
-    orphaned: Mapping[str, object] = field(default_factory=dict)
-    """Written into the record of a stream whose process died."""
 
 
 @dataclass(frozen=True, slots=True)

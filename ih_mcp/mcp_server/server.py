@@ -114,7 +114,7 @@ def _all_tools() -> list[Tool]:
     ]  # fmt: skip
 
 
-class Server(MCPServer[Runtime]):
+class IhMcpServer(MCPServer[Runtime]):
     """The SDK's server; wrong arguments of a prompt are the caller's mistake."""
 
     async def get_prompt(
@@ -135,7 +135,7 @@ def make_server(
     tools: Sequence[Tool] | None = None,
 ) -> MCPServer[Runtime]:
     """The server; `lifespan` gives the runtime its tools work in."""
-    server = Server(
+    server = IhMcpServer(
         "ih-mcp",
         title="Interhuman",
         description="Social-intelligence events from video, relayed unchanged.",

@@ -52,7 +52,7 @@ async def _get(_: object, params: SkillParams) -> dict[str, Any]:
     return {"resultType": "complete", "skill": entry, **_CACHING}
 
 
-def _read() -> Mapping[str, bytes]:
+def _read_files() -> Mapping[str, bytes]:
     """Each file by its URI; none where the package came without them."""
     for folder in _PLACES:
         if folder.is_dir():
@@ -63,7 +63,7 @@ def _read() -> Mapping[str, bytes]:
     return {}
 
 
-_FILES = _read()  # when this is imported: nothing blocks while the server runs
+_FILES = _read_files()  # when this is imported: nothing blocks while the server runs
 
 
 def front_matter(text: str) -> dict[str, str]:

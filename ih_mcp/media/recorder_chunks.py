@@ -69,7 +69,7 @@ class Recording:
     """
 
     def __init__(self) -> None:
-        self._stream = _Stream()
+        self._stream = _RecorderStream()
         self._beginning = b""
         """What may begin a new container; the next chunk tells."""
         self.left_out_bytes = 0
@@ -104,7 +104,7 @@ class Recording:
         data, self._beginning = self._beginning + data, b""
         if self._stream.may_be_followed_by(data):
             self.left_out_bytes += self._stream.waiting_bytes
-            self._stream = _Stream(self._stream.reached_seconds)
+            self._stream = _RecorderStream(self._stream.reached_seconds)
         elif self._stream.is_sent and data and _EBML.startswith(data):
             self._beginning = data
             return None
@@ -184,7 +184,7 @@ class Recut:
         return self._cutter
 
 
-class _Stream:
+class _RecorderStream:
     """One container, from its header to its end."""
 
     def __init__(self, begin_seconds: float = 0.0) -> None:
@@ -205,7 +205,7 @@ class _Stream:
         """The first among those waiting."""
         self._begin_seconds = self.reached_seconds = begin_seconds
 
-    def copy(self) -> _Stream:
+    def copy(self) -> _RecorderStream:
         twin = copy(self)
         twin.reader = self.reader.copy() if self.reader else None
         return twin

@@ -91,7 +91,7 @@ class UploadRegistry:
         self._poll_seconds = poll_seconds
         self._live: dict[str, UploadAnalysis] = {}
         self._unkept: dict[str, dict[str, object]] = {}
-        """The final facts of uploads whose end the journal could not store."""
+        """The final facts of uploads that the journal could not store."""
         self._resuming = anyio.Lock()
 
     async def start(
@@ -161,7 +161,7 @@ class UploadRegistry:
         return analysis.facts
 
     async def records(self) -> dict[str, dict[str, object]]:
-        """What is kept of uploads by id, newest first; of those that go on, what is so now."""
+        """The facts of all uploads by id, newest first; of running ones as they are now."""
         rows = [row for row in await self._journal.list_streams() if IdKind.UPLOAD.has(row.id)]
         known: dict[str, dict[str, object]] = {row.id: json.loads(row.record) for row in rows[::-1]}
         live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}

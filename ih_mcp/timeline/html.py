@@ -14,7 +14,7 @@ from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded, left_out
 from .model import Drawing, as_text
-from .rows import clock, rows
+from .rows import clock, make_rows
 
 APP_URI = "ui://ih-mcp/timeline.html"
 
@@ -41,8 +41,8 @@ def app_page() -> str:
 
 
 def _page(title: str, body: str, script: str, *, is_strict: bool) -> str:
-    style = _read("timeline.css") + _read("file.css")
-    code = _read("timeline.js") + _read(script)
+    style = _read_static("timeline.css") + _read_static("file.css")
+    code = _read_static("timeline.js") + _read_static(script)
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(code)}; "
         "base-uri 'none'; form-action 'none'"
@@ -64,7 +64,7 @@ def _page(title: str, body: str, script: str, *, is_strict: bool) -> str:
 """
 
 
-def _read(name: str) -> str:
+def _read_static(name: str) -> str:
     return files("ih_mcp").joinpath("timeline", "static", name).read_text(encoding="utf-8")
 
 
@@ -91,7 +91,7 @@ def _table(drawing: Drawing) -> str:
         f"<tr><td>{html.escape(row.name)}</td><td>{clock(mark.start_seconds)}</td>"
         f"<td>{'now' if mark.is_open else clock(mark.end_seconds)}</td>"
         f"<td>{html.escape(mark.text)}</td><td>{html.escape(mark.more)}</td></tr>"
-        for row in rows(drawing)
+        for row in make_rows(drawing)
         for mark in row.marks
     ]
     head = "<tr><th>what</th><th>from</th><th>to</th><th></th><th>why</th></tr>"

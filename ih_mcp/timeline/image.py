@@ -17,7 +17,7 @@ from ih_mcp.printable import escape_unprintable
 
 from .bounds import left_out
 from .model import Drawing
-from .rows import Mark, Row, clock, rows
+from .rows import Mark, TimelineRow, clock, make_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
     import matplotlib as mpl  # noqa: PLC0415 - large; see the module's first lines
     from matplotlib.figure import Figure  # noqa: PLC0415 - no window, no global state
 
-    found = rows(drawing)
+    found = make_rows(drawing)
     seconds = max(float(str(drawing["seconds"])), 10.0)
     out = io.BytesIO()
     same = {"Date": None} if kind == "svg" else None  # the same values give the same bytes
@@ -90,7 +90,7 @@ def _title(drawing: Drawing) -> str:
     return "\n".join([head, *notes, *left_out(drawing)])
 
 
-def _frame(axes: Axes, found: list[Row], seconds: float) -> None:
+def _frame(axes: Axes, found: list[TimelineRow], seconds: float) -> None:
     axes.set_xlim(0, seconds)
     axes.set_ylim(max(1, len(found)) - 0.5, -0.5)
     axes.set_yticks(range(len(found)), [row.name for row in found], fontsize=9, color=_INK)
@@ -103,7 +103,7 @@ def _frame(axes: Axes, found: list[Row], seconds: float) -> None:
         side.set_visible(False)
 
 
-def _row(axes: Axes, row: Row, place: int, seconds: float) -> None:
+def _row(axes: Axes, row: TimelineRow, place: int, seconds: float) -> None:
     axes.axhspan(place - 0.42, place + 0.42, color=_SHEET, zorder=0.4)
     for number, mark in enumerate(row.marks):
         if row.look != "quality":
@@ -141,7 +141,7 @@ def _mark(axes: Axes, mark: Mark, place: int, name: str) -> None:
     bar.set_gid(name)
 
 
-def _line(axes: Axes, row: Row, place: int) -> None:
+def _line(axes: Axes, row: TimelineRow, place: int) -> None:
     known = [mark for mark in row.marks if mark.value is not None]
     times = [at for mark in known for at in (mark.start_seconds, mark.end_seconds)]
     heights = [place + 0.38 - 0.76 * (mark.value or 0.0) / 100 for mark in known for _ in range(2)]

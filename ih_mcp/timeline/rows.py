@@ -39,7 +39,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineRow:
     """Marks of one kind, in order."""
 
     name: str
@@ -47,7 +47,7 @@ class Row:
     marks: Sequence[Mark]
 
 
-def rows(drawing: Drawing) -> list[Row]:
+def make_rows(drawing: Drawing) -> list[TimelineRow]:
     """The rows of a drawing, from top to bottom; empty ones are left out.
 
     Their number and that of the marks are bounded; see `bounded`.
@@ -57,16 +57,18 @@ def rows(drawing: Drawing) -> list[Row]:
     signals: dict[str, list[Mark]] = {}
     for span in _items(drawing["spans"]):
         signals.setdefault(str(span["signal"]), []).append(_signal(span, now))
-    found = [Row(escape_unprintable(name), "signal", marks) for name, marks in signals.items()]
+    found = [
+        TimelineRow(escape_unprintable(name), "signal", marks) for name, marks in signals.items()
+    ]
     found.append(
-        Row(
+        TimelineRow(
             "engagement",
             "engagement",
             [_state(item, now) for item in _items(drawing["engagement"])],
         )
     )
     found.append(
-        Row(
+        TimelineRow(
             "conversation quality",
             "quality",
             [_period(item) for item in _items(drawing["quality"])],
@@ -74,10 +76,12 @@ def rows(drawing: Drawing) -> list[Row]:
     )
     for name, look in (("not analysed", "dropped"), ("degraded", "degraded")):
         found.append(
-            Row(name, look, [Mark(start, end, look) for start, end in _pairs(drawing[look])])
+            TimelineRow(
+                name, look, [Mark(start, end, look) for start, end in _pairs(drawing[look])]
+            )
         )
     segments = [item for item in _items(drawing["segments"]) if item["end"] is not None]
-    found.append(Row("segments", "segment", [_segment(item) for item in segments]))
+    found.append(TimelineRow("segments", "segment", [_segment(item) for item in segments]))
     return [row for row in found if row.marks]
 
 

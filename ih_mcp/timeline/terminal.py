@@ -10,7 +10,7 @@ from ih_mcp.printable import escape_unprintable
 
 from .bounds import left_out
 from .model import Drawing
-from .rows import Mark, Row, clock, rows, tick_seconds
+from .rows import Mark, TimelineRow, clock, make_rows, tick_seconds
 
 _CELLS = {"high": "█", "medium": "▓", "low": "░", "dropped": "x", "degraded": "~", "segment": "─"}
 _STYLES = {
@@ -32,7 +32,7 @@ class TerminalTimeline:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
         drawing = self._drawing
-        found = rows(drawing)
+        found = make_rows(drawing)
         seconds = max(float(str(drawing["seconds"])), 1.0)
         width = max(_LEAST_WIDTH, options.max_width - _NAME_WIDTH - 1)
         grid = Table.grid(padding=(0, 1, 0, 0))
@@ -81,7 +81,7 @@ def _scale(seconds: float, width: int) -> Text:
     return Text("".join(cells), style="dim")
 
 
-def _track(row: Row, seconds: float, width: int) -> Text:
+def _track(row: TimelineRow, seconds: float, width: int) -> Text:
     cells: list[tuple[str, str]] = [("·", "dim")] * width
     for mark in row.marks:
         first = min(width - 1, int(mark.start_seconds / seconds * width))
@@ -104,7 +104,7 @@ def _cells(mark: Mark, count: int) -> str:
     return _CELLS[mark.look] * count
 
 
-def _newest_signals(found: list[Row]) -> list[Text]:
+def _newest_signals(found: list[TimelineRow]) -> list[Text]:
     """The newest signals, each with its probability and rationale."""
     marks = [(mark, row.name) for row in found if row.look == "signal" for mark in row.marks]
     marks.sort(key=lambda pair: pair[0].start_seconds)

@@ -40,7 +40,7 @@ from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.image import draw
 from ih_mcp.timeline.model import Drawing, Timeline
-from ih_mcp.timeline.rows import rows, tick_seconds
+from ih_mcp.timeline.rows import make_rows, tick_seconds
 from ih_mcp.timeline.terminal import TerminalTimeline
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.spans import MAX_MEDIA_SECONDS
@@ -509,7 +509,7 @@ def test_s38_times_outside_of_the_media_are_put_at_its_edge_and_that_is_told(
 def test_s38_an_index_below_zero_is_drawn_at_zero_and_told_as_it_is() -> None:
     period = {"start": 0, "end": 11, "values": {"quality_index": -200}}
     found = {**drawing(), "quality": [period]}
-    (row,) = [row for row in rows(found) if row.look == "quality"]
+    (row,) = [row for row in make_rows(found) if row.look == "quality"]
     assert [(mark.value, mark.text) for mark in row.marks] == [(0.0, "-200")]
     assert "▁▁▁" in re.sub(r"\x1b\[[\d;]*m", "", printed(found))
     assert draw(found, "svg")
@@ -547,7 +547,7 @@ def test_s28_server_and_page_leave_the_same_out(
     names: int, spans: int, periods: int, tmp_path: Path
 ) -> None:
     found = crowded(names, spans, periods)
-    most = rows(found)
+    most = make_rows(found)
     assert sum(row.look == "signal" for row in most) <= MAX_SIGNALS
     assert sum(len(row.marks) for row in most) <= MAX_MARKS
     (tmp_path / "drawing.json").write_text(json.dumps(found))

@@ -24,7 +24,7 @@ from ih_mcp.timeline.model import (
     leg_offsets,
     read_timeline,
 )
-from ih_mcp.timeline.rows import rows
+from ih_mcp.timeline.rows import make_rows
 from ih_mcp.wire.dialects import V1
 
 from .known import MESSAGES, RECORD, SPANS, STATUS, drawing, entries, message
@@ -60,7 +60,7 @@ def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str)
     json.dumps(found, allow_nan=False)
     assert found["quality"][0]["values"] == {"quality_index": None, "clarity": [None]}
     assert (found["overall"], found["spans"][0]["probability"]) == ({"a": None}, None)
-    assert [mark.value for row in rows(found) for mark in row.marks] == [None, None]
+    assert [mark.value for row in make_rows(found) for mark in row.marks] == [None, None]
 
 
 def test_a_signal_that_goes_on_has_no_end_yet() -> None:

@@ -19,7 +19,7 @@ from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import draw
 from ih_mcp.timeline.model import Drawing, Timeline
-from ih_mcp.timeline.rows import clock, rows, shade
+from ih_mcp.timeline.rows import clock, make_rows, shade
 from ih_mcp.timeline.terminal import TerminalTimeline
 from ih_mcp.wire.dialects import V1
 
@@ -44,7 +44,7 @@ def test_every_mark_of_an_svg_stands_where_its_seconds_say() -> None:
     found = bars(draw(drawing(), "svg"))
     wanted = {
         f"{row.name.replace(' ', '-')}-{number}": mark
-        for row in rows(drawing())
+        for row in make_rows(drawing())
         if row.look != "quality"
         for number, mark in enumerate(row.marks)
     }
@@ -201,7 +201,7 @@ def test_every_probability_has_a_shade(probability: object, look: str) -> None:
 def test_the_rows_are_those_of_the_spans() -> None:
     found = [
         (row.name, mark.start_seconds, mark.end_seconds, mark.text)
-        for row in rows(drawing())
+        for row in make_rows(drawing())
         if row.look == "signal"
         for mark in row.marks
     ]

@@ -46,7 +46,7 @@ _OF_THE_FILE = (MediaError, PathError)  # every way in which a file can be found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _UploadRequest:
+class _ReceivedUpload:
     """What one upload asks for, with its file on the disk."""
 
     path: Path
@@ -84,7 +84,7 @@ async def analyze_v1(request: Request) -> Response:
 
 async def _analyse_at_once(
     request: Request, upload: UploadVersion
-) -> tuple[_UploadRequest, FileAnalysis]:
+) -> tuple[_ReceivedUpload, FileAnalysis]:
     """Receive a file and analyse it in the windows of a stream, while the client waits."""
     state: StandinState = request.app.state.standin
     options = state.options
@@ -129,7 +129,7 @@ async def read_job(request: Request) -> Response:
 async def _run_job(
     state: StandinState,
     request: Request,
-    upload_request: _UploadRequest,
+    upload_request: _ReceivedUpload,
     held: AsyncExitStack,
     ordered: str | None,
 ) -> Mapping[str, object]:
@@ -155,7 +155,7 @@ async def _run_job(
 
 
 async def _analyse(
-    state: StandinState, request: Request, upload_request: _UploadRequest, grid: WindowGrid
+    state: StandinState, request: Request, upload_request: _ReceivedUpload, grid: WindowGrid
 ) -> FileAnalysis:
     async with state.files.chunks(upload_request.path) as chunks:
         seen = await analyse_file(
@@ -182,7 +182,7 @@ async def _hold_folder(state: StandinState) -> AsyncIterator[Path]:
             yield place
 
 
-async def _receive_upload(request: Request, upload: UploadVersion, folder: Path) -> _UploadRequest:
+async def _receive_upload(request: Request, upload: UploadVersion, folder: Path) -> _ReceivedUpload:
     state: StandinState = request.app.state.standin
     grant = _authorize(state, request)
     bounded = _bound_body(request, state.options.max_upload_bytes + _FORM_BYTES)
@@ -190,7 +190,7 @@ async def _receive_upload(request: Request, upload: UploadVersion, folder: Path)
         model = _model(form, upload, state.options.models)
         wait_seconds = _wait_seconds(form, upload)
         path = await _save_file(form, folder / "upload", state.options.max_upload_bytes)
-        upload_request = _UploadRequest(
+        upload_request = _ReceivedUpload(
             path=path,
             grant=grant,
             model=model,
@@ -278,7 +278,7 @@ async def _save_file(form: FormData, path: Path, max_bytes: int) -> Path:
 
 
 async def _check_file(
-    state: StandinState, upload_request: _UploadRequest, upload: UploadVersion
+    state: StandinState, upload_request: _ReceivedUpload, upload: UploadVersion
 ) -> None:
     """Check what the service checks before it accepts a file. skill: v2 upload."""
     try:
@@ -311,7 +311,7 @@ async def _unreadable_code(path: Path) -> str:
         return "ih4002" if container_of(await file.read(_HEAD_BYTES)) is None else "ih5002"
 
 
-async def _measure_duration(state: StandinState, upload_request: _UploadRequest) -> FileAnalysis:
+async def _measure_duration(state: StandinState, upload_request: _ReceivedUpload) -> FileAnalysis:
     """Decode a file that does not declare its duration; no analyst is used, so none can fail."""
     grid = WindowGrid(window_seconds=1e9, hop_seconds=1e9)
     try:
