@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import struct
 import subprocess
 import sys
@@ -178,23 +177,6 @@ def jumped(data: bytes, *jumps: tuple[float, float], kinds: bytes = b"\x08\x09")
 
 def one_track_jumped(far: float, kind: bytes) -> Callable[[bytes], bytes]:
     return lambda data: jumped(data, (6.0, far), kinds=kind)
-
-
-def fragments_set_back(data: bytes, at_seconds: float, seconds: float) -> bytes:
-    """A fragmented MP4 of two tracks whose clocks are set back at a time."""
-    changed, scales = bytearray(data), list[int]()
-    for found in re.finditer(rb"mdhd\0", data):
-        scales.append(int.from_bytes(data[found.start() + 16 : found.start() + 20], "big"))
-    for found in re.finditer(rb"tfhd", data):
-        track = int.from_bytes(data[found.start() + 8 : found.start() + 12], "big")
-        time = data.index(b"tfdt", found.start())
-        wide = 8 if data[time + 4] else 4
-        place = slice(time + 8, time + 8 + wide)
-        ticks = int.from_bytes(data[place], "big")
-        if ticks >= at_seconds * scales[track - 1]:
-            ticks -= round(seconds * scales[track - 1])
-            changed[place] = ticks.to_bytes(wide, "big")
-    return bytes(changed)
 
 
 def scratched(data: bytes) -> bytes:
@@ -368,9 +350,6 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "high_flv": SampleFile(
         "flv", f"-i {{base}} {X264} -pix_fmt yuv422p -c:a pcm_s16le -ar 44100 -ac 1", encodes=BOTH
     ),
-    "jumps_back_fragmented": SampleFile(
-        "mp4", made_of="movable", change=lambda data: fragments_set_back(data, 6.0, 5.0)
-    ),
     **{
         f"{name}_{track}_track": SampleFile(
             "flv",
@@ -459,7 +438,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         slack_seconds=0.15,
     ),
     "joined_in_a_gop": SampleFile(
-        "ts", made_of="transport_2s", change=joined_late, is_damaged=True
+        "ts", seconds=9.6, made_of="transport_2s", change=joined_late, is_damaged=True
     ),
     "transport_2s": SampleFile("ts", "-i {gop_2s} -c copy"),
     "late_picture": SampleFile(

@@ -60,9 +60,9 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 
 TRACKS = ("V:0?", "a:0?")
 """The first picture that is no cover and the first sound, as ffmpeg names them."""
-_SET_BACK = frozenset({"flv", "matroska", "mov"})
-"""Containers whose times may go back, MP4 in fragments alone; of MPEG-TS ffmpeg knows it, others do
-not allow it."""
+_SET_BACK = frozenset({"flv", "matroska"})
+"""Containers whose times may go back; of MPEG-TS ffmpeg knows it, others do not allow it. Fragments
+of MP4 do, but the filter holds back a picture, and with it the sound beside slides."""
 _LATER = (
     "if(eq(N,0)+eq(DTS,NOPTS)+eq(PREV_INDTS,NOPTS),0,if(lt(DTS,PREV_INDTS-1/TB),"
     "PREV_OUTDTS+max(1,PREV_INDURATION)-DTS,PREV_OUTDTS-PREV_INDTS))"
