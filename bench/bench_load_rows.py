@@ -246,6 +246,44 @@ async def quiet_memory(url: str, count: int) -> float:
         return (rss_bytes() - before) / count
 
 
+@asynccontextmanager
+async def bare_connections(url: str, count: int) -> AsyncIterator[None]:
+    """`count` open connections of `websockets` alone, with its own pings, each with a reader."""
+
+    async def one(ready: anyio.Event) -> None:
+        async with connect(wire(url), compression=None, proxy=None) as socket:
+            ready.set()
+            async for _ in socket:
+                pass
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            ready = anyio.Event()
+            tasks.start_soon(one, ready)
+            await ready.wait()
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def bare_quiet_memory(url: str, count: int) -> float:
+    """The same of bare connections."""
+    async with bare_connections(url, 1):
+        gc.collect()
+    before = rss_bytes()
+    async with bare_connections(url, count):
+        gc.collect()
+        return (rss_bytes() - before) / count
+
+
+async def quiet_cpu(url: str, count: int, seconds: float, *, is_bare: bool) -> float:
+    """Share of a core that open streams take, or bare connections, on which nothing happens."""
+    async with bare_connections(url, count) if is_bare else held(url, count):
+        await anyio.sleep(2)  # what opening them leaves to do
+        began = time.process_time()
+        await anyio.sleep(seconds)
+        return (time.process_time() - began) / seconds
+
+
 async def segment_of(file: Path) -> bytes:
     """What a push of a path reads, as it reads it."""
     return await anyio.to_thread.run_sync(partial(read, file, max_bytes=2**25))
