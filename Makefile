@@ -68,6 +68,11 @@ packages: $(VENV)/.node $(VENV)/.image ## what is handed out, built and started 
 hosts: $(VENV)/.node ## real hosts: Claude Code, Codex, Gemini CLI (needs Node)
 	IH_MCP_NODE=$(VENV)/node $(BIN)/python -m pytest tests/hosts
 
+# Agent frameworks, each in an environment of its own; needs the package index of Python.
+frameworks: $(VENV)/.dev ## agent frameworks as clients; writes the table of docs/hosts.md
+	$(BIN)/python -m tests.frameworks $(VENV)/frameworks
+	$(BIN)/python docs/generate.py
+
 # The protocol's conformance checker on both wires, the Inspector, and the long form of the fuzzing.
 conformance: $(VENV)/.node ## the protocol's checker on both wires, the Inspector, long fuzzing of frames (needs Node)
 	IH_MCP_NODE=$(VENV)/node IH_MCP_LONG_TESTS=1 $(BIN)/python -m pytest tests/conformance

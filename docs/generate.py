@@ -54,7 +54,32 @@ work from the first release on.
 
 Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 """
-    return "\n".join([intro, *map(_host, HOSTS.values())])
+    return "\n".join([intro, *map(_host, HOSTS.values()), _frameworks()])
+
+
+def _frameworks() -> str:
+    """What `make frameworks` saw."""
+    found = json.loads((_FOLDER / "frameworks.json").read_text(encoding="utf-8"))
+    rows = "".join(
+        f"| `{name}` {row['version']} | {row['mcp']} | {row['result']} |\n"
+        for name, row in found.items()
+    )
+    return f"""## Agent frameworks
+
+`make frameworks` lets each do the main job through its own MCP client and compares what arrives with the journal:
+
+| framework | its `mcp` | |
+|---|---|---|
+{rows}
+The server runs in an environment of its own (`uv tool`, `pipx` or a venv), and the framework starts it by its path. Frameworks that need
+`mcp` 1 (langchain-mcp-adapters, smolagents) or `websockets` below 16 (google-adk 2) cannot share one with ih-mcp.
+
+smolagents hands on the first block of an answer alone, which is the status: an agent in it reads `ih_mcp` and no message. Use the command
+line there, or the files of `IH_MCP_MIRROR_DIR`.
+
+A call of `poll_events`, `end_stream` or `get_analysis` waits 4 s unless `wait_s` says more, at most 25 s. openai-agents gives up after
+5 s: set `client_session_timeout_seconds=30` there before asking for longer waits.
+"""
 
 
 def _host(host: Host) -> str:

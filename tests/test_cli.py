@@ -365,3 +365,24 @@ def test_without_a_home_folder_what_needs_none_works(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith(b"ih-mcp: there is no home folder for ~")
         assert b"Set HOME" in done.stderr
+
+
+def test_what_an_encoding_lacks_is_escaped(tmp_path: Path, dialogue: Path) -> None:
+    """As on Windows, where a pipe and many consoles have cp1252."""
+    env = environment(tmp_path / "data", PYTHONIOENCODING="cp1252", HOME=str(tmp_path))
+    clip = tmp_path / "会議.mp4"
+    clip.write_bytes(dialogue.read_bytes())
+    assert run(env, "stream", str(clip), "--local", "--pace", "fast").returncode == 0
+
+    def run_encoded(*words: str) -> bytes:  # a forked process would have our encoding
+        command = [sys.executable, "-m", "ih_mcp", *words]
+        done = subprocess.run(command, env=env, input=b"", capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr, (words, done.stderr)
+        assert done.stdout, words
+        return done.stdout
+
+    folder = str(tmp_path / "会議")
+    assert rb"\u4f1a\u8b70" in run_encoded("install", "cursor", "--print", "--media-dir", folder)
+    assert rb"\u4f1a\u8b70" in run_encoded("install", "cursor", "--dry-run", "--media-dir", folder)
+    for words in (["watch"], ["messages"], ["check", str(clip)], ["--help"]):
+        run_encoded(*words)

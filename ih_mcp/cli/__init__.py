@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 from ih_mcp import __version__
@@ -61,12 +62,19 @@ not, 2 if it could not start.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
+    _escape_what_cannot_be_shown()
     with redacting_logs():
         try:
             return _run(arguments)
         except Exception as exc:  # noqa: BLE001 - a mistake of ours: Python would show secrets too
             print(format_traceback(exc), file=sys.stderr)
             return 1
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Characters that a terminal's encoding lacks, such as cp1252 on Windows, become escapes."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # messages are written as bytes
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -31,7 +31,7 @@ _CURSOR_BEYOND_NOTE = (
 class PollEvents(Arguments):
     stream_id: str
     cursor: int = Field(0, ge=0, description="The last next_cursor.")
-    wait_s: Wait = 10
+    wait_s: Wait = 4
     limit: int = Field(50, ge=1, le=200)
     max_chars: int = Field(20_000, ge=1_000, le=500_000)
 

@@ -77,7 +77,7 @@ async def analyze_file(call: ToolCall[AnalyzeFile]) -> CallToolResult:
 
 class GetAnalysis(Arguments):
     analysis_id: str
-    wait_s: Wait = 20
+    wait_s: Wait = 4
 
 
 async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:

@@ -105,7 +105,7 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
 
 class EndStream(Arguments):
     stream_id: str
-    wait_s: Wait = 10
+    wait_s: Wait = 4
 
 
 async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:

@@ -1,0 +1,1 @@
+"""Agent frameworks as clients of this server: `make frameworks` runs them."""

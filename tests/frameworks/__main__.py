@@ -1,0 +1,89 @@
+"""`python -m tests.frameworks FOLDER`: run each framework in an environment of its own.
+
+The server runs in ours. What arrived is compared with the journal, and docs/frameworks.json keeps
+the versions and the result; docs/generate.py draws the table of docs/hosts.md from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+RESULTS = REPOSITORY / "docs" / "frameworks.json"
+VIDEO = REPOSITORY / "examples" / "media" / "dialogue.mp4"
+FRAMEWORKS = {  # the package, and what else its MCP client needs
+    "openai-agents": ["openai-agents"],
+    "fastmcp": ["fastmcp"],
+    "pydantic-ai-slim": ["pydantic-ai-slim[mcp]"],
+    "langchain-mcp-adapters": ["langchain-mcp-adapters"],
+    "google-adk": ["google-adk", "mcp<2"],
+    "smolagents": ["smolagents[mcp]", "mcp<2"],
+}
+_VERSIONS = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
+
+
+def run(name: str, requirements: Sequence[str], folder: Path) -> dict[str, str]:
+    """The versions of a framework and its MCP library, and what became of the main job."""
+    python = folder / name / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", folder / name], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
+    versions = subprocess.run(
+        [python, "-c", _VERSIONS, name, "mcp"], capture_output=True, text=True, check=True
+    )
+    version, mcp = versions.stdout.split()
+    return {"version": version, "mcp": mcp, "result": _judge(name, python)}
+
+
+def _judge(name: str, python: Path) -> str:
+    """Whether what arrived is what the journal has, in a few words."""
+    with tempfile.TemporaryDirectory() as data:
+        env = {
+            **os.environ,
+            "SERVER_PYTHON": sys.executable,
+            "IH_MCP_MEDIA_DIRS": str(VIDEO.parent),
+            "IH_MCP_DATA_DIR": data,
+        }
+        drive: list[str | Path] = [python, "-W", "ignore", Path(__file__).with_name("drive.py")]
+        done = subprocess.run(
+            [*drive, name.replace("-", "_"), VIDEO],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            return f"fails: {lines[-1] if lines else done.returncode}"
+        arrived = json.loads(done.stdout.splitlines()[-1])
+        kept = subprocess.run(
+            [sys.executable, "-m", "ih_mcp", "messages", arrived["stream"]],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+    if arrived["messages"] == kept:
+        return f"all {len(kept)} messages, byte for byte"
+    if [json.loads(text) for text in arrived["messages"]] == [json.loads(text) for text in kept]:
+        return f"all {len(kept)} messages; the framework reads their JSON"
+    return f"fails: {len(arrived['messages'])} of {len(kept)} messages"
+
+
+def main(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {name: run(name, needs, folder) for name, needs in FRAMEWORKS.items()}
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for name, row in found.items():
+        sys.stdout.write(f"{name} {row['version']} (mcp {row['mcp']}): {row['result']}\n")
+    return any(row["result"].startswith("fails") for row in found.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).absolute()))
