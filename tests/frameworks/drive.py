@@ -90,7 +90,9 @@ async def google_adk() -> AsyncIterator[Call]:
     tools = {tool.name: tool for tool in await toolset.get_tools()}
 
     async def call(tool: str, arguments: dict[str, Any]) -> list[str]:
-        result = await tools[tool].run_async(args=arguments, tool_context=MagicMock(function_call_id="call"))
+        result = await tools[tool].run_async(
+            args=arguments, tool_context=MagicMock(function_call_id="call")
+        )
         content = (
             result.get("content", [f"error: {result}"])
             if isinstance(result, dict)
