@@ -408,6 +408,14 @@ class Journal:
     async def _run_read(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._reading)
 
+    async def close_stores(self) -> None:
+        """Close both connections, each after the calls that use it: SQLite crashes otherwise."""
+        with anyio.CancelScope(shield=True):
+            async with self._reading:
+                await to_thread.run_sync(self._reader.close)
+            async with self._writing, self._syncing:
+                await to_thread.run_sync(self._store.close)
+
     # --- retention -------------------------------------------------------------------------------
 
     @property
@@ -480,6 +488,7 @@ async def open_journal(folder: Path, retention: Retention | None = None) -> Asyn
         owner = await to_thread.run_sync(open_owner)
         stack.push_async_callback(_close, owner)
         journal = Journal(store, reader, owner, retention)
+        stack.push_async_callback(journal.close_stores)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(journal.write_forever)
             if not retention.strict:

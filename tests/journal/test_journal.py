@@ -25,7 +25,7 @@ from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Retention, StreamLog, open_journal
 from ih_mcp.journal.checks import compute_checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
-from ih_mcp.journal.store import Batch, EntryRow
+from ih_mcp.journal.store import Batch, EntryRow, Store
 from ih_mcp.notifier import Notifier
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
@@ -829,3 +829,31 @@ async def test_a_commit_during_a_sync_is_synced_soon_and_an_idle_journal_never(
         with anyio.fail_after(5):
             await is_idle.wait()
         assert not begun.acquire(blocking=False)
+
+
+async def test_a_journal_closes_after_the_reads_that_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite ends the process where a connection is closed while another thread uses it."""
+    reads, closes, order = threading.Event(), threading.Event(), list[str]()
+    find, close = Store.find_stream, Store.close
+
+    def slow_find(store: Store, *values: Any) -> Any:
+        reads.set()
+        closes.wait(0.3)  # a close that does not wait would come now
+        order.append("read")
+        return find(store, *values)
+
+    def noted_close(store: Store) -> None:
+        order.append("closed")
+        closes.set()
+        close(store)
+
+    monkeypatch.setattr(Store, "find_stream", slow_find)
+    monkeypatch.setattr(Store, "close", noted_close)
+    async with anyio.create_task_group() as readers, open_journal(tmp_path) as journal:
+        await journal.begin("st_1", {})
+        readers.start_soon(journal.find_stream, "st_1")
+        await to_thread.run_sync(reads.wait, 5)
+    assert order[0] == "read"
+    assert "closed" in order
