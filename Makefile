@@ -13,7 +13,7 @@ demo: $(VENV)/.demo ## the main job: a real clip through the real server, withou
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: $(VENV)/.dev ## format, ruff, mypy, import contracts, plain names and prose
 	$(BIN)/ruff format --check .

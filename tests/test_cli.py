@@ -134,13 +134,18 @@ def faulty(folder: Path, fault: dict[str, object]) -> Iterator[str]:
         assert standin.wait(10) in {0, 130}
 
 
-def test_a_session_that_does_not_end_in_order_is_exit_code_1(
-    tmp_path: Path, dialogue: Path
+@pytest.mark.parametrize(
+    ("reconnects", "last_line"),
+    [("false", b"did not end in order"), ("true", b"ended in order, and some media was lost")],
+)
+def test_an_end_out_of_order_and_lost_media_are_exit_code_1(
+    reconnects: str, last_line: bytes, tmp_path: Path, dialogue: Path
 ) -> None:
     with faulty(tmp_path, {"at": "segment", "n": 2, "close": 1011}) as url:
-        done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
+        env = environment(tmp_path, endpoint=url, IH_MCP_RECONNECT=reconnects)
+        done = run(env, "stream", str(dialogue), "--pace", "fast")
     assert done.returncode == 1
-    assert b"did not end in order" in done.stderr
+    assert last_line in done.stderr
     assert b"1011" in done.stderr
 
 

@@ -44,6 +44,9 @@ def test_the_commands_are_found() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path) -> None:
     shutil.copy(dialogue, tmp_path / "talk.mp4")
+    clone = tmp_path / "examples" / "media"  # some commands are run in a clone
+    clone.mkdir(parents=True)
+    shutil.copy(dialogue, clone)
     env = environment(tmp_path / "data", IH_MCP_MEDIA_DIRS=str(tmp_path))
     if "install" in command:  # into nobody's real home
         env |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}

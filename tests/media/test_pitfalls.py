@@ -289,14 +289,15 @@ async def test_17_a_slow_sender_fills_neither_disk_nor_memory(
 
 
 def written_by_children() -> list[int]:
-    """How many bytes each child has written so far."""
+    """How many bytes each ffmpeg below this process has written so far."""
     if sys.platform != "linux":
         return []
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     counts = []
     for pid in children:
         with suppress(OSError):  # it may be done by now
-            counts.append(Path(f"/proc/{pid}/io").read_text())
+            if Path(f"/proc/{pid}/comm").read_text().startswith("ffmpeg"):
+                counts.append(Path(f"/proc/{pid}/io").read_text())
     return [int(text.split("wchar: ")[1].split()[0]) for text in counts]
 
 

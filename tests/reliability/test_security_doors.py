@@ -308,7 +308,7 @@ async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
     sent, hold = SIEGES[what]
     count = often(100, nightly=500)
     if not IS_LONG:
-        monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.3)
+        monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.3)
     url = running.url if "stand-in" in what else server.origin
     async with httpx2.AsyncClient(trust_env=False) as client:
 
@@ -336,7 +336,7 @@ async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
 async def test_s14_a_second_half_head_of_a_connection_is_dropped_too(
     running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
     whole = "GET / HTTP/1.1\r\nHost: {name}\r\n\r\n"
     async with besieged(running.url, whole + HALF_HEAD, 3):
         assert (await ask(running)).status_code == 200
@@ -346,7 +346,7 @@ async def test_s14_bodies_that_do_not_come_are_dropped_after_their_answer(
     running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a key the answer was given before they came."""
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
     sent = TRICKLE.replace("Bearer ih_key", "none")
     async with besieged(running.url, sent, 100):
         assert (await ask(running)).status_code == 200
@@ -355,7 +355,7 @@ async def test_s14_bodies_that_do_not_come_are_dropped_after_their_answer(
 async def test_s14_a_trickle_is_no_progress(
     running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
     async with await dial(running.url) as stream:
         await stream.send(TRICKLE.format(name=running.url.partition("//")[2]).encode())
         with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(20):
@@ -366,7 +366,7 @@ async def test_s14_an_upload_without_an_end_is_refused_and_dropped(
     ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its length is not said, so only counting helps."""
-    monkeypatch.setattr(listen, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
     head = TRICKLE.replace("Content-Length: 1000000", "Transfer-Encoding: chunked")
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
     async with (
