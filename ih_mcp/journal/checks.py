@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ih_mcp.errors import JournalError
+from ih_mcp.redaction import redact
 
 _SPREAD = 0x9E3779B1  # Knuth: so that streams and cursors do not cancel out
 _DAMAGED = json.dumps({"state": "failed", "reason": "journal_damaged"})
@@ -47,6 +48,11 @@ def damaged_error(stream_id: str, cursor: int) -> JournalError:
         help=f"Messages before it can be read; poll_events(cursor={cursor}) goes on behind it.",
         facts={"stream_id": stream_id, "damaged_cursor": cursor},
     )
+
+
+def record_to_json(record: Mapping[str, object]) -> str:
+    """A record for the disk, without secrets: we wrote its texts."""
+    return redact(json.dumps(record))
 
 
 def record_or_damaged(record: object) -> str:

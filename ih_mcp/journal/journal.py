@@ -21,8 +21,8 @@ from anyio import CapacityLimiter, Lock, to_thread
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrap_single_error
 from ih_mcp.notifier import Notifier
-from ih_mcp.redaction import redact
 
+from .checks import record_to_json
 from .owners import Owner, Process, parse_owner
 from .retention import Retention
 from .store import Batch, Entry, EntryRow, Store, StreamRow, count_body_bytes, estimate_disk_bytes
@@ -197,7 +197,7 @@ class Journal:
             JournalError: The disk refuses it.
         """
         no = await self._run_write(
-            partial(self._store.begin_stream, stream_id, self._owner.name, _record_to_json(record))
+            partial(self._store.begin_stream, stream_id, self._owner.name, record_to_json(record))
         )
         log = self._logs[stream_id] = StreamLog(self, stream_id, no)
         return log
@@ -227,7 +227,7 @@ class Journal:
         self, log: StreamLog, record: Mapping[str, object], *, ended: bool
     ) -> None:
         await log.flush()
-        write = partial(self._store.write_record, log.no, _record_to_json(record), ended=ended)
+        write = partial(self._store.write_record, log.no, record_to_json(record), ended=ended)
         try:
             await self._run_write(write)
         except JournalError as exc:
@@ -462,11 +462,6 @@ def _unknown_stream(stream_id: str) -> UnknownStreamError:
 async def _close(opened: Store | Owner) -> None:
     with anyio.CancelScope(shield=True):
         await to_thread.run_sync(opened.close)
-
-
-def _record_to_json(record: Mapping[str, object]) -> str:
-    """A record for the disk, without secrets: we wrote its texts."""
-    return redact(json.dumps(record))
 
 
 @asynccontextmanager
