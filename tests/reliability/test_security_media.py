@@ -91,7 +91,11 @@ def _segment(payload: bytes, text: bytes, where: str) -> bytes:
         if number == Id.INFO and where == "title":
             made += ebml.element(number, inner + ebml.element(TITLE, text))
         elif number == Id.TRACKS:
-            entries = (ebml.element(n, _entry(entry, text, where)) for n, entry in children(inner))
+            entries = (
+                ebml.element(n, _entry(entry, text, where))
+                for n, entry in children(inner)
+                if n == Id.TRACK_ENTRY  # and no checksum, which would be of other bytes
+            )
             made += ebml.element(number, b"".join(entries)) + tags
         elif number in kept:
             made += ebml.element(number, inner)
