@@ -48,6 +48,8 @@ def call_under_pushes(
             ids += [status(ours.call("start_stream", {}))["stream_id"] for _ in range(count - 1)]
             with pushing(ours, ids, str(media)) as pushed:
                 loaded = polls(seconds)
+            for number in range(len(pushed)):  # an end would overtake a push that is being read
+                ours.wait_for(f"p{number}")
             ends = [
                 status(ours.call("end_stream", {"stream_id": each, "wait_s": 20})) for each in ids
             ]

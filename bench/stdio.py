@@ -41,6 +41,8 @@ class Server:
             env=dict(env),
         )
         self._id = 0
+        self._answers: dict[object, dict[str, Any]] = {}
+        """To requests that were only written, by their id."""
 
     @property
     def pid(self) -> int:
@@ -54,6 +56,14 @@ class Server:
             message: dict[str, Any] = json.loads(self._process.stdout.readline())
             if message.get("id") == self._id:
                 return message
+            self._answers[message.get("id")] = message
+
+    def wait_for(self, written_id: object) -> None:
+        """Read until a request that was only written is answered."""
+        assert self._process.stdout
+        while written_id not in self._answers:
+            message: dict[str, Any] = json.loads(self._process.stdout.readline())
+            self._answers[message.get("id")] = message
 
     def hello(self) -> float:
         """Shake hands; gives the seconds from spawning to the first answer."""
