@@ -1,4 +1,4 @@
-"""Finds how an address is reached: through which proxy, and which certificates are trusted.
+"""Finds how an address is reached, and says why it is not: proxies, certificates, refusals of both.
 
 All that the environment has to say of it is read and checked here, before a library sees it, so
 that streams, calls and the set-up check go the same way and fail with the same sentence.

@@ -1,4 +1,4 @@
-"""The progress of an analysis, read from the media times that messages name.
+"""How far an analysis has come, by the media times that messages name; its window and hop.
 
 Results leave in the order of media time (docs: launch blog), so a message about a second shows that
 the analysis has passed everything before it. A service that finds nothing sends no message.
