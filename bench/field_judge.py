@@ -14,7 +14,7 @@ import anyio
 import av
 import numpy as np
 
-from ih_mcp.errors import MediaError
+from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media.ffmpeg.probe import Facts, probe, require_tracks
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 from ih_mcp.media.splitter import Segment, split
@@ -47,7 +47,7 @@ async def _judge(path: Path) -> tuple[str, str]:
     ffmpeg = find_ffmpeg()
     try:
         facts = await probe(ffmpeg, path)
-    except MediaError as refusal:
+    except (MediaError, PathError) as refusal:
         return "refused", f"{refusal.code}: {refusal.what}"
     said, refusals, unfit = list[str](), list[str](), list[str]()
     source = _source(path)
