@@ -7,12 +7,10 @@ alone, a last one empty. So a recording is one stream of bytes that is only look
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 
 from ih_mcp.errors import MediaError
-from ih_mcp.wire.dialects import Framing
 
 from .containers.container import (
     READERS,
@@ -23,8 +21,6 @@ from .containers.container import (
     container_of,
     may_begin,
 )
-from .cutter import Cutter, Segment
-from .segment_bounds import Bounds
 
 _EBML = b"\x1aE\xdf\xa3"
 _TELLING_BYTES = 12  # enough of a beginning to tell which container it is
@@ -124,7 +120,7 @@ class Recording:
 
         Raises:
             MediaError: It would not decode: it does not begin at a Cluster or fragment with a key
-                frame (`not_decodable`). `Recut` makes segments that do.
+                frame (`not_decodable`).
         """
         if chunk.headed:
             return chunk.data
@@ -135,53 +131,6 @@ class Recording:
         whole = header + chunk.data
         _refuse_torn(READERS[_READER_OF[stream.container]](), len(header), whole)
         return whole
-
-
-class Recut:
-    """The chunks of one recorder as segments that each decode alone and start near 0.
-
-    Cut where a Cluster or fragment begins with a key frame; nothing is decoded or encoded. Send
-    what `feed` and `finish` give.
-
-    Args:
-        bounds: Of a segment.
-    """
-
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
-        self._recording = Recording()
-        self._cutter: Cutter | None = None
-
-    def feed(self, data: bytes) -> Iterator[Segment]:
-        """The segments this chunk completes; iterate to the end.
-
-        Raises:
-            MediaError: Key frames are further apart than a segment may be long or large
-                (`segment_too_large`), or as `Recording.feed`.
-        """
-        if chunk := self._recording.feed(data):
-            yield from self._cutter_for(chunk).feed(chunk.data)
-
-    def finish(self) -> Iterator[Segment]:
-        """The last segments; the recording has ended.
-
-        Raises:
-            MediaError: The rest is shorter than a segment may be (`too_short`); the
-                segments before it were given.
-        """
-        if chunk := self._recording.finish():
-            yield from self._cutter_for(chunk).feed(chunk.data)
-        if self._cutter:
-            yield from self._cutter.finish()
-
-    def _cutter_for(self, chunk: Chunk) -> Cutter:
-        if self._cutter is None or chunk.headed:
-            name = self._recording.container or ""
-            if name not in _READER_OF:
-                raise _not_decodable(f"a recording in {name} cannot be cut")
-            reader = READERS[_READER_OF[name]]()
-            self._cutter = Cutter(reader, self._bounds, Framing.WHOLE, is_live=True)
-        return self._cutter
 
 
 class _RecorderStream:
@@ -297,7 +246,7 @@ def _not_decodable(reason: str) -> MediaError:
     return MediaError(
         f"this chunk cannot be decoded alone: {reason}",
         help="Send the chunks of the recording in order on a version that takes continued "
-        "streams, or let them be cut anew.",
+        "streams, or make the recorder begin each chunk with a key frame.",
         code="not_decodable",
     )
 

@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container import is_headed
-from ih_mcp.media.cutter import Segment
-from ih_mcp.media.recorder_chunks import Chunk, Recording, Recut
-from ih_mcp.media.segment_bounds import bounds
-from ih_mcp.wire.dialects import V0, V2
+from ih_mcp.media.recorder_chunks import Chunk, Recording
 
 from . import oracle
-from .checks import limited
 from .oracle import digests
 from .sample_files import SampleFolder
 
@@ -45,18 +41,6 @@ def passed(pieces: Sequence[bytes]) -> list[Chunk]:
     recording = Recording()
     taken = [recording.feed(piece) for piece in pieces] + [recording.finish()]
     return [chunk for chunk in taken if chunk]
-
-
-def recut(pieces: Sequence[bytes], **limits: float | None) -> tuple[list[Segment], str]:
-    cutter = Recut(bounds(limited(V0, **limits), V0.framing, target_seconds=3.0))
-    segments = list[Segment]()
-    try:
-        for piece in pieces:
-            segments.extend(cutter.feed(piece))
-        segments.extend(cutter.finish())
-    except MediaError as error:
-        return segments, error.code
-    return segments, ""
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
@@ -122,40 +106,6 @@ def test_times_do_not_depend_on_where_chunks_were_cut(name: str, seed: int, chun
     sent = passed([data[a:b] for a, b in pairwise(places)])
     assert b"".join(chunk.data for chunk in sent) == data
     assert sent[-1].end_seconds == passed([data])[-1].end_seconds
-
-
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_recut_segments_decode_alone_and_nothing_is_lost(name: str, chunks: Chunks) -> None:
-    pieces = chunks(name)
-    segments, code = recut(pieces)
-    source, parts = oracle.read(b"".join(pieces)), [oracle.read(s.data) for s in segments]
-    shown = [digest for part in parts for digest in digests(part.pictures)]
-    heard = [digest for part in parts for digest in digests(part.sound)]
-    assert segments
-    assert code in {"", "too_short"}  # of what is left at the end of the recording
-    assert shown == digests(source.pictures)[: len(shown)]
-    assert heard == digests(source.sound)[: len(heard)]
-    assert code or len(shown) == len(source.pictures)
-    assert not any(part.errors for part in parts)
-    assert oracle.shift_seconds(source, parts) <= 0.02
-    for segment, part in zip(segments, parts, strict=True):
-        assert segment.headed
-        assert segment.end_seconds - segment.start_seconds >= 3.0
-        assert abs(part.start) <= 0.05
-        assert abs(part.declared_seconds - (part.end - part.start)) <= 0.12
-
-
-def test_a_recut_segment_comes_with_the_chunk_that_brings_the_next_key_frame(
-    chunks: Chunks,
-) -> None:
-    cutter = Recut(bounds(V0.limits, V0.framing, target_seconds=3.0))
-    counts = [len(list(cutter.feed(piece))) for piece in chunks("chromium-mp4-3s")]
-    assert counts == [0, 1, 1, 1, 1]
-
-
-def test_key_frames_too_far_apart_are_told(chunks: Chunks) -> None:
-    segments, code = recut(chunks("firefox-vp8-1s"), max_segment_seconds=5.0)
-    assert (segments, code) == ([], "segment_too_large")
 
 
 def test_a_chunk_that_begins_with_a_key_frame_is_made_whole_by_the_header(chunks: Chunks) -> None:
@@ -256,7 +206,6 @@ def test_other_containers_pass_without_times(sample: SampleFolder) -> None:
     sent = passed([data[:50_000], data[50_000:]])
     assert [chunk.headed for chunk in sent] == [True, False]
     assert sent[0].seconds is None
-    assert recut([data])[1] == "not_decodable"
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
@@ -304,7 +253,6 @@ def test_fragments_that_say_where_their_media_is_are_not_moved(sample: SampleFol
     assert [chunk.key_offset for chunk in sent] == [places[0], *[None] * (len(sent) - 1)]
     with pytest.raises(MediaError, match="cannot be moved"):
         recording.whole(sent[1])
-    assert recut([data]) == ([], "bad_container")
 
 
 def test_the_sound_alone_can_be_begun_at_every_cluster(sample: SampleFolder) -> None:
@@ -331,9 +279,3 @@ def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(
     assert chunk.end_seconds == plain.end_seconds
     with pytest.raises(MediaError, match="kept"):
         recording.whole(replace(chunk, headed=False))
-    with pytest.raises(MediaError, match="1048576 can be put"):
-        list(Recut(bounds(V0.limits, V0.framing, target_seconds=3.0)).feed(fat))
-
-
-def test_the_limits_of_continued_streams_need_no_recut() -> None:
-    assert V2.limits.min_segment_seconds is None
