@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -21,6 +20,7 @@ from ih_mcp.files import (
     strip_prefix,
 )
 from ih_mcp.net.listen import address_option
+from tests.descriptors import opened_within
 
 
 @pytest.fixture
@@ -38,13 +38,6 @@ def test_the_open_file_and_what_is_known_of_it(folder: Path) -> None:
         assert status.st_size == 5
     finally:
         os.close(descriptor)
-
-
-def open_descriptors() -> set[str]:
-    """Those that stay open: other threads of the tests open some for a moment."""
-    gc.collect()  # what others left to it is not ours
-    looks = [{path.name for path in Path("/dev/fd").iterdir()} for _ in range(200)]
-    return set.intersection(*looks)
 
 
 def _linked_file(folder: Path) -> None:
@@ -106,15 +99,14 @@ def test_a_file_that_may_not_be_read_is_told(folder: Path) -> None:
         open_file(folder / "talk.mp4")
 
 
-def test_descriptors_are_closed_whatever_is_found(folder: Path) -> None:
-    before = open_descriptors()
+def test_descriptors_are_closed_whatever_is_found(folder: Path, tmp_path: Path) -> None:
     (folder / "empty.mp4").touch()
     (folder / "link.mp4").symlink_to(folder / "talk.mp4")
     for name in ("empty.mp4", "link.mp4", "none.mp4", "none/none.mp4", "talk.mp4/x"):
         for _ in range(20):
             with pytest.raises(PathError):
                 open_file(folder / name)
-    assert open_descriptors() <= before
+    assert opened_within(tmp_path.resolve()) == []
 
 
 @pytest.mark.parametrize(

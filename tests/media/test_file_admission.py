@@ -8,11 +8,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 
 import pytest
-from anyio import to_thread
 
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media.file_admission import admit, beneath, find, opened, read, require_no_text
-from tests.test_files import open_descriptors
+from tests.descriptors import opened_within
 
 
 @pytest.fixture
@@ -288,15 +287,14 @@ def test_an_allowed_folder_goes_by_every_name_it_has(
 
 
 async def test_an_open_file_is_closed_in_the_end(folder: Path) -> None:
-    before = await to_thread.run_sync(open_descriptors)
     for _ in range(20):
         async with opened(folder / "call.mp4"):
-            pass
+            assert opened_within(folder) == [folder / "call.mp4"]
     for _ in range(20):
         with pytest.raises(LookupError):
             async with opened(folder / "call.mp4"):
                 raise LookupError
-    assert await to_thread.run_sync(open_descriptors) <= before
+    assert opened_within(folder.parent) == []
 
 
 def test_a_file_outside_is_refused_and_the_folders_are_named(folder: Path) -> None:
