@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
+from pydantic.fields import FieldInfo
 
 from ih_mcp.cli.hosts import COMMAND, HOSTS, NAME, Host, Launch, json_text
 from ih_mcp.mcp_server.server import INSTRUCTIONS, make_tools
+from ih_mcp.mcp_server.tool import StrictTool
 from ih_mcp.media.ffmpeg.commands import FORMATS
 from ih_mcp.media.ffmpeg.decoders import DECODERS
 from ih_mcp.media.ffmpeg.recipes import AUDIO, ENCODERS, MAX_ENCODED_SIDE, UNTIMED, VIDEO, CodecRow
@@ -102,7 +104,7 @@ def tools_page() -> str:
 
 What an MCP client sees. Answers are text blocks: the first is one JSON object with the key `ih_mcp` (state, cursor, and `next`: what
 to call); every further one is a message of the service, byte for byte. A failure is text too: what happened, what helps, and JSON
-with a stable `code`.
+with a stable `code`. An argument that is not required may be left out, or be null.
 
 Hints: **reads** changes nothing; **repeatable** may be called again with the same arguments; **outside** talks to the service.
 """
@@ -125,15 +127,24 @@ def _tool(tool: Tool) -> str:
     required = set(tool.parameters.get("required", ()))
     if properties := tool.parameters.get("properties", {}):
         lines += ["| argument | type | default | |", "|---|---|---|---|"]
-        lines += [_argument(name, found, name in required) for name, found in properties.items()]
+        assert isinstance(tool, StrictTool)
+        fields = tool.arguments.model_fields
+        lines += [
+            _argument(name, found, None if name in required else fields[name])
+            for name, found in properties.items()
+        ]
         lines.append("")
     return "\n".join(lines)
 
 
-def _argument(name: str, schema: Mapping[str, Any], required: bool) -> str:
-    default = "required" if required else _code(schema.get("default"))
+def _argument(name: str, schema: Mapping[str, Any], optional: FieldInfo | None) -> str:
+    default = _default(optional) if optional else "required"
     cells = (f"`{name}`", _type(schema), default, schema.get("description", ""))
     return f"| {' | '.join(cells)} |"
+
+
+def _default(field: FieldInfo) -> str:
+    return _code(field.default if isinstance(field.default, str | int | float) else None)
 
 
 def _code(value: object) -> str:
@@ -141,16 +152,18 @@ def _code(value: object) -> str:
 
 
 def _type(schema: Mapping[str, Any]) -> str:
+    kind = schema["type"]
+    kind = kind[0] if isinstance(kind, list) else kind
     if "enum" in schema:
-        return " ".join(f"`{value}`" for value in schema["enum"])
-    if schema.get("type") == "array":
+        return " ".join(f"`{value}`" for value in schema["enum"] if value is not None)
+    if kind == "array":
         return f"list of {_type(schema['items'])}"
     bounds = [
         f"{words} {_number(schema[key])}"
         for key, words in (("minimum", "from"), ("maximum", "to"))
         if key in schema
     ]
-    return " ".join([str(schema.get("type", "any")), *bounds])
+    return " ".join([kind, *bounds])
 
 
 def _number(value: float) -> str:
@@ -185,8 +198,7 @@ def _rows() -> Iterable[str]:
             )
             if key in schema
         )
-        default = found.default if isinstance(found.default, str | int | float) else None
-        cells = (f"`{found.validation_alias}`", _code(default), bounds, found.description or "")
+        cells = (f"`{found.validation_alias}`", _default(found), bounds, found.description or "")
         yield f"| {' | '.join(cells)} |"
 
 

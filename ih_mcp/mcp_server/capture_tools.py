@@ -19,13 +19,13 @@ from .tool import ToolCall
 
 
 class StartCapture(Arguments):
-    stream_id: str | None = Field(None, description="Default: a new one.")
+    stream_id: str | None = Field(None, description="null: a new one.")
 
 
 async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
-    """Get a link for a person: a local page that records live and shows the timeline.
+    """Get a link for a person here: a page that records and shows the timeline.
 
-    It works once.
+    Good once, for 10 minutes.
     """
     from ih_mcp.capture.serve import page_server_of  # noqa: PLC0415 - with the first link
 

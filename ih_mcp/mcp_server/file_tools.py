@@ -23,14 +23,15 @@ from .tool import ToolCall
 class StreamFile(NewStreamArguments):
     path: str = Field(description="In an allowed folder.")
     pace: Literal["auto", "realtime", "fast"] = Field(
-        "auto", description="fast: the service may drop seconds."
+        "auto",
+        description="auto: complete, soon; realtime: to react midway; fast: may drop seconds.",
     )
 
 
 async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
-    """Analyse a video file: cut into valid segments, sent in the background, ended in order.
+    """Analyse a video file in the background, to its end or end_stream.
 
-    Returns a stream_id at once; read the results with poll_events until ended is true.
+    Gives stream_id at once; then poll_events until ended is true.
     """
     arguments = call.arguments
     stream = await call.runtime.stream_file(
@@ -56,10 +57,9 @@ class AnalyzeFile(Arguments):
 
 
 async def analyze_file(call: ToolCall[AnalyzeFile]) -> CallToolResult:
-    """Upload a recorded file whole, for one result about all of it.
+    """Upload a file whole for one result, in its own windows; then get_analysis.
 
-    Returns an analysis_id at once, for get_analysis. For longer files, or results
-    meanwhile: stream_file.
+    Longer, or results meanwhile: stream_file.
     """
     arguments = call.arguments
     analysis = await call.runtime.analyze_file(
@@ -81,9 +81,9 @@ class GetAnalysis(Arguments):
 
 
 async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
-    """Read the result of analyze_file: the service's JSON exactly as it came.
+    """Read the result of analyze_file, exactly as it came.
 
-    Waits for it; call again while done is false. It can be read again.
+    Again while done is false. Kept after expires_at.
     """
     analysis_id, runtime = call.arguments.analysis_id, call.runtime
     await runtime.analysis(analysis_id)

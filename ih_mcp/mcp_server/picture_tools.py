@@ -38,7 +38,7 @@ class RenderTimeline(Arguments):
 
 
 async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
-    """Draw a stream's timeline into a file for people; a png comes back as an image too."""
+    """Draw a stream's timeline into a file for people; png: as an image too."""
     arguments, runtime = call.arguments, call.runtime
     await runtime.registry.status(
         arguments.stream_id

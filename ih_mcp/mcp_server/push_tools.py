@@ -48,15 +48,17 @@ class PushSegment(Arguments):
 
     stream_id: str
     path: str | None = Field(None, description="Preferred.")
-    data_base64: str | None = Field(None, description="Small segments only.")
-    seq: int | None = Field(None, ge=1, description="next_seq; makes a repeat harmless.")
+    data_base64: str | None = Field(None, description="If small.")
+    seq: int | None = Field(
+        None, ge=1, description="Always give next_seq: repeats are harmless then."
+    )
 
 
 async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     """Send the next segment of live video into a stream.
 
-    Segments of one recording go in order, unchanged, the first with the container header. An
-    error keeps nothing: go on with next_seq.
+    One recording goes in order, unchanged, container header first. An error keeps nothing: go on
+    with next_seq.
     """
     arguments = call.arguments
     with _errors_say_what_is_kept(arguments.stream_id):

@@ -32,10 +32,8 @@ class SessionArguments(Arguments):
     """What a session is asked to report."""
 
     include: list[Include] | None = None
-    goal_dimensions: list[str] | None = Field(
-        None, description="clarity, authority, energy, rapport, learning."
-    )
-    model: str | None = Field(None, description="v2: inter-2 or inter-2-audio.")
+    goal_dimensions: list[str] | None = None
+    model: str | None = None
 
     def config(self) -> Config:
         return Config(
@@ -50,12 +48,16 @@ class SessionArguments(Arguments):
 class NewStreamArguments(SessionArguments):
     """Options of a new stream."""
 
+    goal_dimensions: list[str] | None = Field(
+        None, description="clarity, authority, energy, rapport, learning."
+    )
+    model: str | None = Field(None, description="v2: inter-2, inter-2-audio.")
     api: str | None = Field(None, json_schema_extra={"enum": [*DIALECTS]})
 
 
 class StartStream(NewStreamArguments):
     sample_rate: Literal[16_000, 24_000] | None = Field(
-        None, description="inter-2-audio: segments are raw s16le mono PCM."
+        None, description="inter-2-audio: raw s16le mono PCM."
     )
     label: str | None = None
 
@@ -68,10 +70,10 @@ class StartStream(NewStreamArguments):
 
 
 async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
-    """Open a live stream for push_segment; for a file use stream_file.
+    """Open a live stream for push_segment (a file: stream_file).
 
-    Returns its stream_id, the limits of segments and the service's first message. The service
-    ends a stream that gets no media for max_idle_seconds.
+    Gives stream_id, limits of segments, the first message. The service ends it after
+    max_idle_seconds without media.
     """
     stream = await call.runtime.start_stream(call.arguments.opening())
     with anyio.move_on_after(READY_SECONDS):
@@ -91,9 +93,9 @@ class ConfigureStream(SessionArguments):
 
 
 async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
-    """Replace what a live stream reports; options left out go back to their default.
+    """Replace what a live stream reports (null: the default).
 
-    Among the messages, session.updated confirms it.
+    Says what holds, from which second.
     """
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
@@ -109,10 +111,9 @@ class EndStream(Arguments):
 
 
 async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
-    """End a stream in order: what was sent is still analysed.
+    """End a stream in order, also a file's; what was sent is still analysed.
 
-    Waits for the service's last word, wait_s at most; read the rest with poll_events. Ending
-    twice is harmless.
+    Then poll_events. Repeating is harmless.
     """
     registry, stream_id = call.runtime.registry, call.arguments.stream_id
     try:

@@ -19,11 +19,11 @@ _UNCAPPED = {"kind", "scopes"}
 
 class CreateToken(Arguments):
     kind: Literal["access", "client"] = Field(
-        "client", description="client: for a browser; access: from a key pair."
+        "client", description="client: for browsers; access: from a key pair."
     )
     scopes: list[str] | None = None
     expires_in: int | None = Field(
-        None, ge=60, le=3600, description="Seconds. From here on: client."
+        None, ge=60, le=3600, description="Seconds; null: 300. From here on: client."
     )
     max_duration_seconds: int | None = None
     max_bytes: int | None = None
@@ -42,10 +42,7 @@ class CreateToken(Arguments):
 
 
 async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
-    """Mint a token that others can use without seeing the key; gives the service's JSON.
-
-    It is a secret: only for whom it was made.
-    """
+    """Mint a token for others, who never see the key: the service's JSON, a secret."""
     arguments = call.arguments
     body = await mint_token(call.runtime, arguments)
     result = answer({"kind": arguments.kind, "next": "done: nothing follows"})

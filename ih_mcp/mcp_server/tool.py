@@ -148,7 +148,21 @@ def _schema(arguments: type[Arguments]) -> dict[str, Any]:
     """A closed JSON schema without the noise that costs a model tokens."""
     schema = _slim(arguments.model_json_schema())
     assert isinstance(schema, dict)
+    for name, argument in schema.get("properties", {}).items():
+        if name not in schema.get("required", ()):
+            _let_be_null(argument)
     return schema
+
+
+def _let_be_null(argument: dict[str, Any]) -> None:
+    """Write an optional argument as OpenAI's strict mode takes it.
+
+    There every argument is required, an optional one may be null, and `default` is refused.
+    """
+    argument["type"] = [argument["type"], "null"]
+    argument.pop("default", None)
+    if "enum" in argument:
+        argument["enum"] = [*argument["enum"], None]
 
 
 def _slim(node: object) -> object:
@@ -167,8 +181,6 @@ def _slim(node: object) -> object:
     if len(options) == 1:  # "or null" is Python's way to write an optional argument
         del slim["anyOf"]
         slim = {**options[0], **slim}
-    if slim.get("default", ...) is None:
-        del slim["default"]
     return slim
 
 

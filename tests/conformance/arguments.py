@@ -37,6 +37,11 @@ def value(schema: Mapping[str, Any], known: Sequence[str]) -> st.SearchStrategy[
         "number": st.floats(low, high, allow_nan=False, allow_infinity=False),
         "boolean": st.booleans(),
     }
-    if schema["type"] == "array":
+    kind = schema["type"]
+    if isinstance(kind, list):  # of an optional argument
+        kind, null = kind
+        assert null == "null"
+        return st.none() | value({**schema, "type": kind}, known)
+    if kind == "array":
         return st.lists(value(schema["items"], known), max_size=4)
-    return kinds[schema["type"]]
+    return kinds[kind]

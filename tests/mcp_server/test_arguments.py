@@ -28,25 +28,23 @@ def model_of(tool: Tool) -> type[Arguments]:
     return tool.arguments
 
 
-def written(schema: Mapping[str, Any], *, optional: bool) -> st.SearchStrategy[Any]:
+def written(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """One allowed value, in every way a host may write it: 50 as 50.0, what is left out as null."""
     found = value(schema, ())
-    if schema.get("type") == "integer" and "enum" not in schema:  # those that a float can hold
-        found = found.filter(lambda number: abs(number) <= MAX_NUMBER)
-    if schema.get("type") == "integer":
-        found = found.flatmap(lambda number: st.sampled_from([number, float(number)]))
-    return found | st.none() if optional else found
+    if "integer" not in schema["type"]:
+        return found
+    if "enum" not in schema:  # those that a float can hold
+        found = found.filter(lambda number: number is None or abs(number) <= MAX_NUMBER)
+    return found.flatmap(
+        lambda number: st.sampled_from([number, None if number is None else float(number)])
+    )
 
 
 @st.composite
 def calls(draw: st.DrawFn, schema: Mapping[str, Any]) -> dict[str, Any]:
     properties, required = schema.get("properties", {}), schema.get("required", ())
     names = [*required, *draw(st.lists(st.sampled_from([*properties, ""]), unique=True))]
-    return {
-        name: draw(written(properties[name], optional=name not in required))
-        for name in names
-        if name in properties
-    }
+    return {name: draw(written(properties[name])) for name in names if name in properties}
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)

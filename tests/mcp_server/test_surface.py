@@ -36,7 +36,7 @@ NAMES = [
 MAX_TOKENS = 2000
 SELF_EXPLAINING = {  # a description would only repeat the name, and costs every model its tokens
     "stream_id", "analysis_id", "wait_s", "include", "model", "api", "limit", "max_chars", "label",
-    "format", "scopes", "allowed_origins",
+    "format", "scopes", "allowed_origins", "goal_dimensions",
     "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds",
 }  # fmt: skip
 
@@ -94,6 +94,21 @@ async def test_every_schema_is_closed_and_its_arguments_are_told(tmp_path: Path)
             assert "title" not in argument
             assert "anyOf" not in argument, (tool["name"], name)
             assert name in SELF_EXPLAINING or argument["description"], (tool["name"], name)
+
+
+STRICT_KEYWORDS = {"type", "description", "enum", "items", "minimum", "maximum"}
+
+
+async def test_every_schema_works_in_the_strict_mode_of_openai(tmp_path: Path) -> None:
+    """There all arguments are required; what is optional may be null, and there is no `default`."""
+    for tool in await listed(tmp_path):
+        schema = tool["inputSchema"]
+        for name, argument in schema.get("properties", {}).items():
+            assert argument.keys() <= STRICT_KEYWORDS, (tool["name"], name)
+            is_optional = name not in schema.get("required", ())
+            kinds = argument["type"] if is_optional else [argument["type"], "null"]
+            assert kinds[1:] == ["null"], (tool["name"], name)
+            assert "enum" not in argument or (None in argument["enum"]) is is_optional
 
 
 async def test_the_whole_list_stays_within_its_tokens(
