@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .model import Drawing
+from .drawing import Drawing
 
 MAX_SIGNALS = 40
 """Names of signals; the API knows about a dozen."""
