@@ -244,6 +244,37 @@ class Settings(BaseSettings):
         description="`true`: what was shown survives a power failure too; else the last second of "
         "it may be lost.",
     )
+    listen: str = Field(
+        "127.0.0.1:8765",
+        validation_alias="IH_MCP_LISTEN",
+        description="Address on which `ih-mcp serve` listens.",
+    )
+    callers: Path | None = Field(
+        None,
+        validation_alias="IH_MCP_CALLERS",
+        description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
+        "there.",
+    )
+    public_url: str | None = Field(
+        None,
+        validation_alias="IH_MCP_PUBLIC_URL",
+        description="Where callers reach `ih-mcp serve`, if a proxy stands before it: "
+        "`https://...`.",
+    )
+    drain_seconds: float = Field(
+        3600.0,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="IH_MCP_DRAIN_SECONDS",
+        description="How long live streams may go on when `ih-mcp serve` is asked to end.",
+    )
+    max_files_bytes: int = Field(
+        8 * 2**30,
+        ge=2**20,
+        validation_alias="IH_MCP_MAX_FILES_BYTES",
+        description="Disk space of the files that a tenant of `ih-mcp serve` has put there; they "
+        "go after a day.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", validation_alias="IH_MCP_LOG", description="Level of the log on standard error."
     )
@@ -297,7 +328,7 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("data_dir", "mirror_dir")
+    @field_validator("data_dir", "mirror_dir", "callers")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value and _absolute(_expand_home(value))
@@ -321,7 +352,7 @@ class Settings(BaseSettings):
             raise ValueError("must be https beyond this machine")
         return value.rstrip("/")
 
-    @field_validator("capture_origin")
+    @field_validator("capture_origin", "public_url")
     @classmethod
     def _check_origin(cls, value: str | None) -> str | None:
         parts = urlsplit(value or "https://host")

@@ -47,7 +47,9 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     clone = tmp_path / "examples" / "media"  # some commands are run in a clone
     clone.mkdir(parents=True)
     shutil.copy(dialogue, clone)
-    env = environment(tmp_path / "data", IH_MCP_MEDIA_DIRS=str(tmp_path))
+    env = environment(
+        tmp_path / "data", IH_MCP_MEDIA_DIRS=str(tmp_path), IH_MCP_LISTEN="127.0.0.1:0"
+    )
     if "install" in command:  # into nobody's real home
         env |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     words, _, rest = command.partition("|")  # the reader after a pipe is not ours
@@ -66,9 +68,9 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     ) as process:
         assert process.stdout
         first = process.stdout.readline()
-        if arguments[0] in {"standin", "capture"}:  # they go on until they are ended
+        if arguments[0] in {"standin", "capture", "serve"}:  # they go on until they are ended
             process.terminate()
-            said_first = b"http://127.0.0.1:" if arguments[0] == "standin" else b"session.ready"
+            said_first = b"session.ready" if arguments[0] == "capture" else b"http://127.0.0.1:"
             assert said_first in first
             return
         process.stdout.read()

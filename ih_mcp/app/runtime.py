@@ -28,6 +28,7 @@ from ih_mcp.errors import (
     unwrap_single_error,
 )
 from ih_mcp.journal import Journal, Retention, open_journal
+from ih_mcp.notifier import Notifier
 from ih_mcp.settings import Settings
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.registry import Feed, Registry, open_registry
@@ -97,6 +98,15 @@ class Runtime:
         self._standin_url: str | None = None
         self._started: dict[object, object] = {}
         self.credentials = Credentials(settings, self.base_url)
+        self.is_draining = False
+        """Whether this process takes no new streams; those that live go on."""
+        self.leaving = Notifier()
+        """Notified when calls that wait are to be answered, since this process may end soon."""
+
+    def drain(self) -> None:
+        """Take no new streams, and answer the calls that wait."""
+        self.is_draining = True
+        self.leaving.notify()
 
     # --- streams -------------------------------------------------------------------------------
 
@@ -117,6 +127,13 @@ class Runtime:
         """
         from ih_mcp.net.opener import open_socket  # noqa: PLC0415
 
+        if self.is_draining:
+            raise CallerError(
+                "this server is about to end and takes no new streams",
+                code="draining",
+                retry=True,
+                help="Call again in a few seconds: another server, or this one anew, will answer.",
+            )
         chosen = find_dialect(opening.api or self.settings.api)
         chosen.model_or_default(opening.config.model)
         if chosen.config is ConfigPlace.QUERY:

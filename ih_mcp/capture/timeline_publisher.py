@@ -19,8 +19,7 @@ from anyio import to_thread
 from ih_mcp.journal import Entry, Page, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
-from ih_mcp.timeline.drawing import Drawing, changes, in_parts
-from ih_mcp.timeline.model import Timeline, dialect_of
+from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts
 from ih_mcp.wire.codec import MAX_READ_CHARS
 
 from .page_server import PageServer

@@ -32,6 +32,8 @@ _COMMANDS = {
     "analyze": "upload a file whole; print the service's JSON",
     "token": "mint a token; print the service's JSON",
     "standin": "run the stand-in alone",
+    "serve": "serve MCP over HTTP, for a team",
+    "caller": "make a key for a caller of `ih-mcp serve`",
     "check": "check the set-up and say what to fix",
     "install": "put this server into an MCP host's configuration",
     "uninstall": "take this server out of an MCP host's configuration",
@@ -53,6 +55,7 @@ examples:
   ih-mcp check                            show what is missing, and how to fix it
   ih-mcp check talk.mp4                   the same, and what is in a file
   ih-mcp install cursor --dry-run         show what would be put into Cursor's configuration
+  ih-mcp serve --local                    serve MCP over HTTP, for a team
   ih-mcp standin --port 8080              run the stand-in alone, for any client of the API
 
 The API key is read from INTERHUMAN_API_KEY. Exit codes: 0 if the stream ended in order, 1 if it did

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 
 import anyio
 from mcp_types import CallToolResult
@@ -88,21 +90,26 @@ def _page_status(arguments: PollEvents, page: Page, status: StreamStatus) -> dic
 
 
 async def _wait_for_news(runtime: Runtime, stream_id: str, cursor: int) -> None:
-    """Return on the first message after `cursor`, or when the stream's state moves."""
-    try:
+    """Return on the first message after `cursor`, or when the stream's state moves.
+
+    Also when this process may end soon: the caller can ask another one.
+    """
+    waits: list[Callable[[], Awaitable[None]]] = [
+        lambda: runtime.journal.wait(stream_id, cursor),
+        runtime.leaving.wait,
+    ]
+    with suppress(UnknownStreamError):
         stream = runtime.registry.live(stream_id)
-    except UnknownStreamError:
-        return await runtime.journal.wait(stream_id, cursor)
-    state = stream.state
+        has_other_state = partial(_has_other_state, stream, stream.state)
+        waits.append(lambda: stream.until(has_other_state))
     async with anyio.create_task_group() as tasks:
 
         async def first(wait: Callable[[], Awaitable[None]]) -> None:
             await wait()
             tasks.cancel_scope.cancel()
 
-        tasks.start_soon(first, lambda: runtime.journal.wait(stream_id, cursor))
-        tasks.start_soon(first, lambda: stream.until(lambda: _has_other_state(stream, state)))
-    return None
+        for wait in waits:
+            tasks.start_soon(first, wait)
 
 
 def _has_other_state(stream: Stream, state: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
@@ -17,10 +18,9 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
-from ih_mcp.timeline.drawing import Drawing, as_text
 from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
-from ih_mcp.timeline.model import read_timeline
+from ih_mcp.timeline.model import Drawing, as_text, read_timeline
 
 from .answers import answer
 from .arguments import Arguments
@@ -45,32 +45,33 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     )  # for an unknown stream, its error names the known ones
     drawing = await _read_drawing(runtime, arguments.stream_id)
     folder = runtime.settings.data_dir / "pictures"
-    path = folder / f"{drawing['stream_id']}.{arguments.format}"
-    async with runtime.drawing:
-        data = await picture(drawing, arguments.format)
-        await to_thread.run_sync(_write, path, data)
+    draw = partial(_draw_and_write, folder, drawing, arguments.format)
+    path, data = await to_thread.run_sync(draw, limiter=runtime.drawing)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
     lines = left_out(drawing)
     not_shown = {"not_shown": "; ".join(lines)} if lines else {}
     result = answer({"stream_id": arguments.stream_id, **told, **not_shown})
     if arguments.format == "png":
-        image = base64.b64encode(data).decode()
-        result.content.append(ImageContent(type="image", data=image, mime_type="image/png"))
+        picture = base64.b64encode(data).decode()
+        result.content.append(ImageContent(type="image", data=picture, mime_type="image/png"))
     return result
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Keep a picture; blocks. Only the newest ones are kept, private to the user."""
+def _draw_and_write(folder: Path, drawing: Drawing, kind: FileKind) -> tuple[Path, bytes]:
+    """Draw and keep a picture; blocks. Only the newest ones are kept, private to the user."""
+    data = picture(drawing, kind)
+    path = folder / f"{drawing['stream_id']}.{kind}"
     try:
-        make_private_folder(path.parent)
+        make_private_folder(folder)
         write_private(path, data)
-        keep_newest(path.parent, _PICTURES, _MAX_PICTURES)
+        keep_newest(folder, _PICTURES, _MAX_PICTURES)
     except OSError as exc:
         raise JournalError(
-            f"the picture cannot be written to {exc.filename or path}: {exc.strerror}",
+            f"the picture cannot be written to {exc.filename or folder}: {exc.strerror}",
             help="Pictures go into the folder `pictures` of IH_MCP_DATA_DIR; set it to a folder "
             "of your own.",
         ) from exc
+    return path, data
 
 
 async def _read_drawing(runtime: Runtime, stream_id: str) -> Drawing:

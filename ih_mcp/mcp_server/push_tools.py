@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -24,6 +24,7 @@ from .arguments import Arguments
 from .status import short_status
 from .tool import ToolCall
 
+ReadSegment = Callable[[], Awaitable[tuple[bytes, tuple[str, ...]]]]
 _ORDER_SECONDS = 3.0
 _DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
 _HEADER_ALONE = "no media in it yet; it goes out with the next segment"
@@ -61,17 +62,31 @@ async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     with next_seq.
     """
     arguments = call.arguments
-    with _errors_say_what_is_kept(arguments.stream_id):
-        stream = await call.runtime.registry.require_live(arguments.stream_id)
+
+    async def read() -> tuple[bytes, tuple[str, ...]]:
+        return await _decode_or_read(call.runtime, arguments)
+
+    return await push(call.runtime, arguments.stream_id, arguments.seq, read)
+
+
+async def push(
+    runtime: Runtime, stream_id: str, seq: int | None, read: ReadSegment
+) -> CallToolResult:
+    """Push what `read` gives, and say what was kept.
+
+    Args:
+        read: Gives the bytes of the segment, and notes about where they came from.
+    """
+    with _errors_say_what_is_kept(stream_id):
+        stream = await runtime.registry.require_live(stream_id)
     with _errors_say_what_is_kept(stream.id, stream):
-        _require_one_source(arguments)
         stream.require_feeder(Feeder.PUSH)
         source, until = pushed_source(stream), anyio.current_time() + PUSH_SECONDS
-        if arguments.seq is not None:
-            await source.await_number(arguments.seq, _ORDER_SECONDS)
+        if seq is not None:
+            await source.await_number(seq, _ORDER_SECONDS)
         async with source.turn(until):  # before all that takes a while: calls keep their order
-            data, notes = await _read_segment(call.runtime, source, arguments, until)
-            status = _pushed_status(await source.push_numbered(data, arguments.seq, until=until))
+            data, notes = await _read_segment(source, read, until)
+            status = _pushed_status(await source.push_numbered(data, seq, until=until))
     next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
@@ -127,12 +142,12 @@ def _count_segments(stream: Stream, source: PushedSource) -> dict[str, object]:
 
 
 async def _read_segment(
-    runtime: Runtime, source: PushedSource, arguments: PushSegment, until: float
+    source: PushedSource, read: ReadSegment, until: float
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of the segment, and notes about the file they came from."""
     try:
         with anyio.fail_after(until - anyio.current_time()):
-            data, notes = await _decode_or_read(runtime, arguments)
+            data, notes = await read()
     except TimeoutError:
         raise CallerError(
             "there was no time left to read the segment",
@@ -156,6 +171,7 @@ async def _read_segment(
 async def _decode_or_read(
     runtime: Runtime, arguments: PushSegment
 ) -> tuple[bytes, tuple[str, ...]]:
+    _require_one_source(arguments)
     if arguments.path is not None:
         return await runtime.read_segment(arguments.path)
     text = arguments.data_base64 or ""

@@ -133,13 +133,21 @@ class IhMcpServer(MCPServer[Runtime]):
 def make_server(
     lifespan: Callable[[MCPServer[Runtime]], AbstractAsyncContextManager[Runtime]],
     tools: Sequence[Tool] | None = None,
+    *,
+    has_connections: bool = True,
+    instructions: str = INSTRUCTIONS,
 ) -> MCPServer[Runtime]:
-    """The server; `lifespan` gives the runtime its tools work in."""
+    """The server; `lifespan` gives the runtime its tools work in.
+
+    Args:
+        has_connections: Whether a client keeps one; else each request stands alone, and nothing
+            could be sent to a client that subscribed in the handshake era.
+    """
     server = IhMcpServer(
         "ih-mcp",
         title="Interhuman",
         description="Social-intelligence events from video, relayed unchanged.",
-        instructions=INSTRUCTIONS,
+        instructions=instructions,
         version=__version__,
         tools=list(tools if tools is not None else make_tools()),
         lifespan=lifespan,
@@ -148,7 +156,7 @@ def make_server(
     )
     add_resources(server)
     add_timeline(server)
-    add_subscriptions(server)
+    add_subscriptions(server, has_connections=has_connections)
     return server
 
 

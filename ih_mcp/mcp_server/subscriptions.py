@@ -48,12 +48,15 @@ _STATE = "ih_mcp.subscriptions"
 _LOG = logging.getLogger("ih_mcp.tools")
 
 
-def add_subscriptions(server: MCPServer[Runtime]) -> None:
-    """Serve `resources/subscribe` and `subscriptions/listen`."""
+def add_subscriptions(server: MCPServer[Runtime], *, has_connections: bool) -> None:
+    """Serve `subscriptions/listen`, and `resources/subscribe` where a client has a connection."""
     low = lowlevel_server(server)
     watches = _Watches()
-    low.add_request_handler("resources/subscribe", SubscribeRequestParams, watches.subscribe)
-    low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, watches.unsubscribe)
+    if has_connections:
+        low.add_request_handler("resources/subscribe", SubscribeRequestParams, watches.subscribe)
+        low.add_request_handler(
+            "resources/unsubscribe", UnsubscribeRequestParams, watches.unsubscribe
+        )
     low.add_request_handler(
         "subscriptions/listen", SubscriptionsListenRequestParams, watches.listen
     )

@@ -210,14 +210,18 @@ class Registry:
             process={"pid": process.pid, "host": process.host} if process else None,
         )
 
+    async def wait_until_ended(self) -> None:
+        """Wait until all streams that are live now have ended."""
+        for stream in list(self._streams.values()):
+            await stream.until(lambda: False)
+
     async def close(self, seconds: float) -> None:
         """End every stream in order as far as the time allows; cancel the others."""
         self._is_closing = True
         with anyio.move_on_after(seconds, shield=True):
             for stream in list(self._streams.values()):
                 stream.request_end()
-            for stream in list(self._streams.values()):
-                await stream.until(lambda: False)
+            await self.wait_until_ended()
         self._tasks.cancel_scope.cancel()
 
     def _unknown(self, stream_id: str) -> UnknownStreamError:

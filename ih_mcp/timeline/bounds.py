@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .drawing import Drawing
+from .model import Drawing
 
 MAX_SIGNALS = 40
 """Names of signals; the API knows about a dozen."""

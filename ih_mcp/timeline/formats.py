@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
-from anyio import to_thread
-
-from .drawing import Drawing
 from .html import file_page
-from .picture_process import draw_in_process
+from .image import draw
+from .model import Drawing
 
 FileKind = Literal["png", "svg", "html"]
 
 
-async def picture(drawing: Drawing, kind: FileKind) -> bytes:
-    """The file's bytes.
+def picture(drawing: Drawing, kind: FileKind) -> bytes:
+    """The file's bytes; blocks, for about a second at most.
 
     Args:
         kind: The kind of file.
 
     Raises:
         ConfigurationError: There is nothing to draw it with.
-        IhMcpError: It could not be drawn.
     """
-    return await FORMATS[kind](drawing)
+    return FORMATS[kind](drawing)
 
 
-async def _html(drawing: Drawing) -> bytes:
-    return await to_thread.run_sync(lambda: file_page(drawing).encode())
-
-
-FORMATS: Mapping[FileKind, Callable[[Drawing], Awaitable[bytes]]] = {
-    "png": partial(draw_in_process, kind="png"),
-    "svg": partial(draw_in_process, kind="svg"),
-    "html": _html,
+FORMATS: Mapping[FileKind, Callable[[Drawing], bytes]] = {
+    "png": partial(draw, kind="png"),
+    "svg": partial(draw, kind="svg"),
+    "html": lambda drawing: file_page(drawing).encode(),
 }

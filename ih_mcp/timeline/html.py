@@ -13,7 +13,7 @@ from importlib.resources import files
 from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded, left_out
-from .drawing import Drawing, as_text
+from .model import Drawing, as_text
 from .rows import clock, make_rows
 
 APP_URI = "ui://ih-mcp/timeline.html"

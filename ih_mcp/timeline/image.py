@@ -1,28 +1,22 @@
-"""A timeline as PNG or SVG, drawn by matplotlib in a process of its own.
+"""A timeline as PNG or SVG, drawn by matplotlib.
 
 Why matplotlib: it is kept by many, draws both kinds from one description, and brings its own
-fonts, so that a machine without any still gets words. It is large (about 40 MB with numpy), so it
-is an extra.
-
-Run as a program, this module draws one picture for `picture_process.py`: it reads a drawing as one
-line of JSON, writes the picture to its output, and ends when its input does.
+fonts, so that a machine without any still gets words. It is large (about 40 MB with numpy) and
+slow to load, so it is an extra and loaded in a worker thread when a picture is asked for.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
-import json
-import os
-import sys
 import threading
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.printable import escape_unprintable
 
 from .bounds import left_out
-from .drawing import Drawing
+from .model import Drawing
 from .rows import Mark, TimelineRow, clock, make_rows
 
 if TYPE_CHECKING:
@@ -34,12 +28,11 @@ _COLOURS = {  # those of timeline.css, light
     "quality": "#7a3fb0", "dropped": "#f6c7bd", "degraded": "#f7e2ae", "segment": "#dfe3e9",
 }  # fmt: skip
 _INK, _SOFT, _SHEET = "#16202c", "#4d5a6a", "#f3f5f8"
+_DRAWING = threading.Lock()  # the library's settings are the process's, and calls come in threads
 _WIDTH_INCHES, _ROW_INCHES, _EDGE_INCHES = 11.0, 0.42, 1.1
 _DOTS_PER_INCH = 110
 _MAX_TITLE_CHARS = 100
 _CHARS_PER_WIDTH = 150  # of the small letters, across the whole picture
-_MEMORY_BYTES = 1 << 30  # measured: 0.2 GiB for a picture with as much as one shows
-_PROCESSOR_SECONDS = 60  # measured: 3 s; where the library was never used, it looks for fonts first
 
 
 def require_library() -> None:
@@ -57,7 +50,7 @@ def require_library() -> None:
 
 
 def draw(drawing: Drawing, kind: Format) -> bytes:
-    """The picture's bytes; blocks for a second, and keeps the interpreter for much of it.
+    """The picture's bytes; blocks for about a second, so call it in a thread.
 
     Each mark of an SVG is a group whose id is `SIGNAL-NUMBER`, such as `hesitation-0`.
 
@@ -65,15 +58,14 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
         ConfigurationError: matplotlib is not installed.
     """
     require_library()
-    import matplotlib as mpl  # noqa: PLC0415 - an extra; see the module's first lines
+    import matplotlib as mpl  # noqa: PLC0415 - large; see the module's first lines
     from matplotlib.figure import Figure  # noqa: PLC0415 - no window, no global state
 
     found = make_rows(drawing)
     seconds = max(float(str(drawing["seconds"])), 10.0)
     out = io.BytesIO()
     same = {"Date": None} if kind == "svg" else None  # the same values give the same bytes
-    with mpl.rc_context():
-        mpl.rcdefaults()  # not what a file `matplotlibrc` says
+    with _DRAWING, mpl.rc_context():
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ih-mcp"})
         mpl.rcParams["text.parse_math"] = False  # dollar signs are dollar signs
         figure = Figure(
@@ -154,33 +146,3 @@ def _line(axes: Axes, row: TimelineRow, place: int) -> None:
     times = [at for mark in known for at in (mark.start_seconds, mark.end_seconds)]
     heights = [place + 0.38 - 0.76 * (mark.value or 0.0) / 100 for mark in known for _ in range(2)]
     axes.plot(times, heights, color=_COLOURS["quality"], linewidth=2, zorder=2, gid="quality-line")
-
-
-def _main() -> None:
-    """Draw what the input says, into the output."""
-    line = sys.stdin.buffer.readline()
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    _set_limits()
-    data = draw(json.loads(line), cast(Format, sys.argv[1]))
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-    os._exit(0)  # nothing is left to be tidied up
-
-
-def _end_with_input() -> None:
-    """End the process when the one that wants the picture has ended, or wants it no more."""
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
-
-
-def _set_limits() -> None:
-    if sys.platform == "linux":
-        import resource  # noqa: PLC0415 - not on every platform
-
-        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR_SECONDS, _PROCESSOR_SECONDS))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-if __name__ == "__main__":
-    _main()

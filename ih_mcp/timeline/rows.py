@@ -13,7 +13,7 @@ from typing import Any
 from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded
-from .drawing import Drawing
+from .model import Drawing
 
 _SHADES = ("high", "medium", "low")
 _HOUR = 3600

@@ -9,7 +9,7 @@ from rich.text import Text
 from ih_mcp.printable import escape_unprintable
 
 from .bounds import left_out
-from .drawing import Drawing
+from .model import Drawing
 from .rows import Mark, TimelineRow, clock, make_rows, tick_seconds
 
 _CELLS = {"high": "█", "medium": "▓", "low": "░", "dropped": "x", "degraded": "~", "segment": "─"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ih_mcp.timeline.drawing import changes
+from ih_mcp.timeline.model import changes
 from ih_mcp.timeline.rows import clock
 from tests.timeline.known import drawing
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import ih_mcp
 
-_LATER = {"ih_mcp.__main__"}  # runs
+_LATER = {"ih_mcp.__main__", "ih_mcp.timeline.image"}  # runs; imports matplotlib
 _CUES = "ih_mcp.standin.cues."  # import numpy and dlib
 
 

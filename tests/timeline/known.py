@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from ih_mcp.journal import Entry
 from ih_mcp.streams.status import StreamStatus
-from ih_mcp.timeline.drawing import Drawing
-from ih_mcp.timeline.model import Timeline
+from ih_mcp.timeline.model import Drawing, Timeline
 from ih_mcp.wire.dialects import V1
 
 RECORD = {"state": "ended", "api": "v1", "source": "talk.mp4", "media_seconds": 40.0,

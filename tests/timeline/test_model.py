@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Entry, open_journal
 from ih_mcp.streams.status import GapStatus, StreamStatus
-from ih_mcp.timeline.drawing import LISTS, Drawing, changes
-from ih_mcp.timeline.model import Timeline, follow_timeline, leg_offsets, read_timeline
+from ih_mcp.timeline.model import (
+    LISTS,
+    Drawing,
+    Timeline,
+    changes,
+    follow_timeline,
+    leg_offsets,
+    read_timeline,
+)
 from ih_mcp.timeline.rows import make_rows
 from ih_mcp.wire.dialects import V1
 

@@ -15,11 +15,10 @@ import pytest
 from rich.console import Console
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.timeline.drawing import Drawing
-from ih_mcp.timeline.formats import FileKind
+from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import draw
-from ih_mcp.timeline.model import Timeline
+from ih_mcp.timeline.model import Drawing, Timeline
 from ih_mcp.timeline.rows import clock, make_rows, shade
 from ih_mcp.timeline.terminal import TerminalTimeline
 from ih_mcp.wire.dialects import V1
@@ -140,7 +139,7 @@ def odd_drawing() -> Drawing:
 
 @pytest.mark.parametrize("kind", ["svg", "html"])
 def test_words_that_cannot_be_written_keep_no_file_from_being_one(kind: FileKind) -> None:
-    text = draw(odd_drawing(), "svg").decode() if kind == "svg" else file_page(odd_drawing())
+    text = picture(odd_drawing(), kind).decode()
     words = re.sub(r"<script[\s\S]*?</script>", "", text)
     assert "$\\foo$ 5$ \\x1b]0;title" in words
     assert "\x1b" not in words
@@ -220,5 +219,5 @@ def test_every_picture_of_the_stand_in_says_where_it_comes_from(
     console = Console(width=100, file=io.StringIO(), force_terminal=True)
     with console.capture() as shown:
         console.print(TerminalTimeline(made))
-    for text in (draw(made, "svg").decode(), file_page(made), shown.get()):
+    for text in (picture(made, "svg").decode(), file_page(made), shown.get()):
         assert ("from the local stand-in, not from Interhuman" in text) is is_said

@@ -1,0 +1,116 @@
+"""`ih-mcp serve`: MCP over HTTP for a team."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+from anyio import open_signal_receiver, to_thread
+
+from ih_mcp import __version__
+from ih_mcp.errors import ConfigurationError, unwrap_single_error
+from ih_mcp.http_server.app import TeamApp
+from ih_mcp.http_server.callers import read_callers
+from ih_mcp.http_server.serve import TeamServer, open_team_server
+from ih_mcp.redaction import redact
+from ih_mcp.settings import Settings
+
+from .options import add_local
+
+_RELOAD = getattr(signal, "SIGHUP", None)
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, *([_RELOAD] if _RELOAD else [])]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Serve MCP over Streamable HTTP at /mcp. On this machine nobody needs a key; beyond it "
+        "each caller has one. The first line on standard output is the address."
+    )
+    add_local(parser)
+    parser.add_argument("--listen", metavar="HOST:PORT", help="default: IH_MCP_LISTEN")
+    parser.add_argument(
+        "--callers", metavar="FILE", type=Path, help="who may call; default: IH_MCP_CALLERS"
+    )
+
+
+def run(options: Namespace, settings: Settings) -> int:
+    """Serve until the process is asked to end.
+
+    Raises:
+        ConfigurationError: It may not, or cannot, listen there; or the callers file is wrong.
+    """
+    given = {"listen": options.listen, "callers": options.callers}
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value})
+    with unwrap_single_error():
+        anyio.run(_serve, settings)
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then drain, unless a second signal ends it at once.
+
+    Raises:
+        ConfigurationError: As `open_team_server`.
+    """
+    logging.getLogger("ih_mcp").setLevel(settings.log_level.upper())
+    logging.getLogger("ih_mcp.audit").setLevel(logging.INFO)  # a server for others says who called
+    async with open_team_server(settings) as server:
+        print(f"{server.url}/mcp", flush=True)
+        print(_greeting(settings, server), file=sys.stderr)
+        with open_signal_receiver(*_SIGNALS) as signals:
+            async for received in signals:
+                if received != _RELOAD:
+                    break
+                await _reload(settings, server.app)
+            await _drain(server.app, settings.drain_seconds, signals)
+
+
+async def _drain(app: TeamApp, seconds: float, signals: AsyncIterator[signal.Signals]) -> None:
+    """Let live streams go on until they end, the time is over, or another signal comes."""
+    live = app.drain()
+    if not live:
+        return
+    print(
+        f"ih-mcp: no new streams; {live} live ones go on, for {seconds:g} s at most. A second "
+        "signal ends them now.",
+        file=sys.stderr,
+    )
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(seconds):
+            tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope)
+            await app.wait_until_streams_end()
+        tasks.cancel_scope.cancel()
+
+
+async def _cancel_on_signal(
+    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+) -> None:
+    async for received in signals:
+        if received != _RELOAD:
+            scope.cancel()
+
+
+async def _reload(settings: Settings, app: TeamApp) -> None:
+    """Read the callers file again; a wrong one changes nothing."""
+    if settings.callers is None:
+        return
+    try:
+        app.callers = await to_thread.run_sync(read_callers, settings.callers)
+    except ConfigurationError as exc:
+        print(f"ih-mcp: the callers stay as they were: {exc.what}", file=sys.stderr)
+    else:
+        print("ih-mcp: the callers were read again", file=sys.stderr)
+
+
+def _greeting(settings: Settings, server: TeamServer) -> str:
+    who = f"callers of {settings.callers}" if settings.callers else "whoever uses this machine"
+    standin = " The stand-in answers, not Interhuman." if settings.is_local else ""
+    return redact(
+        f"ih-mcp {__version__}: serves MCP to {who} at {settings.public_url or server.url}/mcp."
+        f"{standin} Ctrl+C ends it."
+    )

@@ -1,0 +1,257 @@
+"""The paths of the server, and what each needs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ih_mcp import __version__
+from ih_mcp.errors import IhMcpError
+from ih_mcp.loopback import LOOPBACK_NAMES
+from ih_mcp.net.origin_guard import OriginGuard
+
+from .callers import USE, Caller, Callers, TenantRow
+from .files import keep_file, put_file, remove_file
+from .segments import put_segment
+from .tenant import Tenant
+from .tenants import ONLY_USER, Tenants
+from .upload_page import upload_page
+from .upload_tickets import UploadTickets
+
+_AUDIT = logging.getLogger("ih_mcp.audit")
+MAX_CALLS = 64
+"""Of one caller at a time, waiting polls among them; chosen: far more than any host makes."""
+_STATUS_OF_CODE = {
+    "unknown_stream": 404,
+    "stream_ended": 409,
+    "elsewhere": 409,
+    "wrong_seq": 409,
+    "outbox_full": 503,
+    "draining": 503,
+    "segment_too_large": 413,
+    "file_too_large": 413,
+    "no_space": 507,
+    "no_api_key": 503,
+}
+"""HTTP statuses of our own errors; 400 for the rest."""
+_SECURITY_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("X-Accel-Buffering", "no"),
+]
+_Work = Callable[..., Awaitable[Response]]
+
+
+class TeamApp:
+    """The application behind the guard. Use `make_app`."""
+
+    def __init__(self, tenants: Tenants, tickets: UploadTickets, callers: Callers | None) -> None:
+        """Serve `tenants`.
+
+        Args:
+            tickets: For uploads without a key.
+            callers: Who may call; without them whoever reaches this server may, so it has to listen
+                on this machine alone.
+        """
+        self._tenants = tenants
+        self._tickets = tickets
+        self.callers = callers
+        self.is_draining = False
+        self._calls: Counter[Caller] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # a WebSocket
+            await Response(status_code=404)(scope, receive, send)
+            return
+        path = scope["path"]
+        if path == "/health":
+            await JSONResponse({"ok": True, "version": __version__})(scope, receive, send)
+        elif path == "/ready":
+            await self._ready()(scope, receive, send)
+        elif path.startswith("/uploads/"):
+            await _answer_errors(self._upload)(scope, receive, send)
+        elif (caller := self._caller(scope)) is None:
+            await _refusal("unauthorized")(scope, receive, send)
+        else:
+            await self._serve(caller, scope, receive, send)
+
+    def drain(self) -> int:
+        """Take no new streams and answer waiting polls; gives the number of live streams."""
+        self.is_draining = True
+        self._tenants.drain()
+        return self._tenants.live_streams
+
+    async def wait_until_streams_end(self) -> None:
+        await self._tenants.wait_until_streams_end()
+
+    def _ready(self) -> Response:
+        if not self.is_draining:
+            return JSONResponse({"ready": True})
+        live = self._tenants.live_streams
+        return JSONResponse({"ready": False, "live_streams": live}, status_code=503)
+
+    def _caller(self, scope: Scope) -> Caller | None:
+        if self.callers is None:
+            return ONLY_USER
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        caller = self.callers.find(key.strip()) if scheme.lower() == "bearer" else None
+        return caller if caller and USE in caller.scopes else None
+
+    async def _serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a known caller, and write down that it called."""
+        status = 500
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._calls[caller] += 1
+        try:
+            answer = await self._route(caller, scope)
+            await answer(scope, receive, send_noting_status)
+        finally:
+            self._calls[caller] -= 1
+            _AUDIT.info(
+                "http tenant=%s caller=%s method=%s path=%s status=%d",
+                *(ascii(word) for word in (caller.tenant, caller.name, scope["method"])),
+                ascii(scope["path"])[:200],
+                status,
+            )
+
+    async def _route(self, caller: Caller, scope: Scope) -> ASGIApp:
+        if self._calls[caller] > MAX_CALLS:
+            return _refusal("too_many_calls")
+        try:
+            tenant = await self._tenant(caller.tenant)
+        except IhMcpError as exc:
+            return error_response(exc)
+        parts = scope["path"].strip("/").split("/")
+        if parts == ["mcp"]:
+            scope["path"] = "/mcp"  # some clients write a slash behind it
+            return tenant.app_for(caller)
+        work = _work_for(scope["method"], parts)
+        return _answer_errors(partial(work, tenant=tenant)) if work else _refusal("unknown_path")
+
+    async def _tenant(self, name: str) -> Tenant:
+        row = self.callers.tenants.get(name) if self.callers else None
+        return await self._tenants.of(name, row or TenantRow())
+
+    async def _upload(self, request: Request) -> Response:
+        """An upload by its ticket, which is void once the file was kept."""
+        secret = request.url.path.removeprefix("/uploads/")
+        ticket = self._tickets.find(secret, now=anyio.current_time())
+        if ticket is None:
+            return _refusal("unknown_ticket")
+        if request.method == "GET":
+            return upload_page(ticket.file_name)
+        if request.method not in {"PUT", "POST"}:
+            return Response(status_code=405, headers={"Allow": "GET, PUT, POST"})
+        response = await keep_file(request, await self._tenant(ticket.tenant), ticket.file_name)
+        self._tickets.use(secret)
+        return response
+
+
+def _work_for(method: str, parts: list[str]) -> _Work | None:
+    match method, parts:
+        case "PUT" | "POST", ["streams", _, "segments", _]:
+            return put_segment
+        case "PUT" | "POST", ["files", _]:
+            return put_file
+        case "DELETE", ["files", _]:
+            return remove_file
+        case _:
+            return None
+
+
+def _answer_errors(work: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """An application that answers foreseen failures as JSON."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await work(Request(scope, receive))
+        except IhMcpError as exc:
+            response = error_response(exc)
+        await response(scope, receive, send)
+
+    return run
+
+
+_REFUSALS: Mapping[str, tuple[int, str, dict[str, str]]] = {
+    "unauthorized": (
+        401,
+        "Send the key of a caller: `Authorization: Bearer ihc_...`. `ih-mcp caller add` makes one.",
+        {"WWW-Authenticate": 'Bearer realm="ih-mcp"'},
+    ),
+    "too_many_calls": (
+        429,
+        f"This caller has {MAX_CALLS} calls under way. Wait for one of them to end.",
+        {"Retry-After": "1"},
+    ),
+    "unknown_ticket": (
+        404,
+        "This address was used, is too old, or never was one. Ask for another by upload_file.",
+        {},
+    ),
+    "unknown_path": (
+        404,
+        "MCP is at /mcp; PUT /streams/{id}/segments/{seq} and PUT /files/{name} take media.",
+        {},
+    ),
+}
+
+
+def _refusal(code: str) -> Response:
+    status, text, headers = _REFUSALS[code]
+    body = {"ih_mcp": {"error": {"code": code, "help": text}}}
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def error_response(error: IhMcpError) -> Response:
+    """A foreseen failure as JSON: what, what helps, and the facts a tool's failure has."""
+    facts = {"what": error.what, "help": error.help, "code": error.code, "retry": error.retry}
+    status = _STATUS_OF_CODE.get(error.code, 400)
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    body = json.dumps({"ih_mcp": {"error": facts | dict(error.facts)}}, default=str)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
+
+
+def make_app(app: TeamApp, *, own_hosts: frozenset[str], public_url: str | None) -> ASGIApp:
+    """The application, behind the check of `Host` and `Origin`.
+
+    Args:
+        own_hosts: Names and addresses under which this server is reached, without a port.
+        public_url: Where people reach it, if there is a proxy before it.
+    """
+    public = urlsplit(public_url or "")
+    hosts = own_hosts | LOOPBACK_NAMES | ({public.hostname} if public.hostname else set())
+    origins = {f"{public.scheme}://{public.netloc}".lower()} if public.netloc else set()
+
+    def allows_origin(origin: str) -> bool:
+        return origin.lower() in origins or _hostname(origin) in LOOPBACK_NAMES
+
+    return OriginGuard(
+        app,
+        allows_host=lambda host: _hostname(f"//{host}") in hosts,
+        allows_origin=allows_origin,
+        headers=_SECURITY_HEADERS,
+    )
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return None if "@" in parts.netloc else parts.hostname

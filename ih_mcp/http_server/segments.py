@@ -1,0 +1,57 @@
+"""`PUT /streams/{id}/segments/{seq}`: the bytes of a segment as they are, for programs.
+
+The answer is what the tool `push_segment` says in its first block. Base64 in a call costs some
+fourteen times the CPU.
+"""
+
+from __future__ import annotations
+
+from mcp_types import TextContent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ih_mcp.errors import CallerError, MediaError
+from ih_mcp.mcp_server.push_tools import push
+
+from .tenant import Tenant
+
+
+async def put_segment(request: Request, tenant: Tenant) -> Response:
+    """Push one segment; a repeat of the same number and bytes is harmless.
+
+    Raises:
+        IhMcpError: As `push_segment`; nothing was kept then.
+    """
+    _, stream_id, _, number = request.url.path.strip("/").split("/")
+    if not (number.isascii() and number.isdigit() and 0 < int(number[:10]) < 10**9):
+        raise CallerError(
+            f"{number!r} is no number of a segment",
+            help="Count the segments of a stream from 1: PUT /streams/{id}/segments/1.",
+        )
+    most = tenant.runtime.settings.max_segment_bytes
+
+    async def read() -> tuple[bytes, tuple[str, ...]]:
+        return await read_body(request, most), ()
+
+    answer = await push(tenant.runtime, stream_id, int(number), read)
+    status = answer.content[0]
+    assert isinstance(status, TextContent)
+    return Response(status.text, media_type="application/json")
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The body, which may have `most` bytes.
+
+    Raises:
+        MediaError: It has more; the rest is not read.
+    """
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > most:
+            raise MediaError(
+                f"the segment has more than {most:_} bytes",
+                code="segment_too_large",
+                help="Send smaller segments; IH_MCP_MAX_SEGMENT_BYTES is the bound.",
+            )
+    return bytes(data)

@@ -1,0 +1,95 @@
+"""Listens, and puts the parts of the server together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+from anyio import to_thread
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.loopback import is_loopback
+from ih_mcp.net.listen import open_listener, serve_app, url_of
+from ih_mcp.settings import Settings
+
+from .app import TeamApp, make_app
+from .callers import Callers, read_callers
+from .tenants import open_tenants
+from .upload_tickets import UploadTickets
+
+_MAX_MESSAGE_BYTES = 1 << 16  # no path takes a WebSocket
+_EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
+_LISTEN_HELP = (
+    "Set IH_MCP_LISTEN, or give --listen, to an address of this machine and a free port, such as "
+    "127.0.0.1:8765."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TeamServer:
+    """A server that listens."""
+
+    url: str
+    app: TeamApp
+
+
+@asynccontextmanager
+async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
+    """Listen and serve while this block is open.
+
+    Raises:
+        ConfigurationError: It may not, or cannot, listen there; or the callers file is wrong.
+    """
+    host, port = split_address(settings.listen)
+    callers = await to_thread.run_sync(_read_callers, settings, host)
+    async with AsyncExitStack() as stack:
+        try:
+            listener = stack.enter_context(open_listener(host, port))
+        except OSError as exc:
+            raise ConfigurationError(
+                f"the server cannot listen on {settings.listen}: {exc.strerror}", help=_LISTEN_HELP
+            ) from None
+        tickets, url = UploadTickets(), settings.public_url or url_of(listener)
+
+        def issue_ticket(tenant: str, file_name: str) -> str:
+            ticket = tickets.issue(tenant, file_name, now=anyio.current_time())
+            return f"{url}/uploads/{ticket}"
+
+        tenants = await stack.enter_async_context(open_tenants(settings, issue_ticket))
+        app = TeamApp(tenants, tickets, callers)
+        own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
+        guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
+        await stack.enter_async_context(
+            serve_app(guarded, listener, max_message_bytes=_MAX_MESSAGE_BYTES)
+        )
+        try:
+            yield TeamServer(url_of(listener), app)
+        finally:
+            app.drain()  # so that polls which wait are answered before their connections end
+
+
+def _read_callers(settings: Settings, host: str) -> Callers | None:
+    if settings.callers:
+        return read_callers(settings.callers)
+    if not is_loopback(host) or host in _EVERY_ADDRESS or settings.public_url:
+        raise ConfigurationError(
+            "beyond this machine the server needs callers, else anybody could use its key",
+            help="Make one with `ih-mcp caller add TENANT NAME --file callers.toml`, and set "
+            "IH_MCP_CALLERS to that file.",
+        )
+    return None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPV6]:PORT`.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
+        raise ConfigurationError(f"{address!r} is no address to listen on", help=_LISTEN_HELP)
+    return host, int(port)

@@ -1,0 +1,27 @@
+"""A tenant: what belongs to its callers, and to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from ih_mcp.app.runtime import Runtime
+
+from .callers import MINT_TOKENS, Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant whose runtime is open."""
+
+    runtime: Runtime
+    files: Path
+    """The folder that its uploads go into, and that its tools read."""
+    apps: Mapping[bool, ASGIApp]
+    """MCP over HTTP: with the tool that mints tokens, and without it."""
+
+    def app_for(self, caller: Caller) -> ASGIApp:
+        return self.apps[MINT_TOKENS in caller.scopes]

@@ -1,0 +1,178 @@
+"""One runtime for each tenant, opened with its first call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import SecretStr
+from starlette.types import ASGIApp
+
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.mcp_server.server import INSTRUCTIONS, make_server, make_tools
+from ih_mcp.notifier import Notifier
+from ih_mcp.private_files import make_private_folder
+from ih_mcp.redaction import clean_credential, register_secret
+from ih_mcp.settings import Settings
+
+from .callers import MINT_TOKENS, Caller, TenantRow
+from .tenant import Tenant
+from .upload_tool import make_upload_tool
+
+ONLY_USER = Caller("", "this machine", frozenset({MINT_TOKENS}))
+"""Who calls where no callers file is: the user of this machine, over loopback."""
+IssueTicket = Callable[[str, str], str]
+"""Gives the address to which a tenant's file of a name can be sent once."""
+_FILES = (
+    "\nThis server runs elsewhere: it cannot read a path of your machine. upload_file gives an "
+    "address for a video; send it there, then give its name as path.\n"
+)
+_LEFT_OUT = ("start_capture",)  # its page listens on this machine alone
+_CALL_MARGIN_BYTES = 1 << 16  # of a call beside its segment
+
+
+class Tenants:
+    """Opens the runtime of a tenant when it first calls. Use `open_tenants`."""
+
+    def __init__(self, settings: Settings, tasks: TaskGroup, issue_ticket: IssueTicket) -> None:
+        self._settings = settings
+        self._issue_ticket = issue_ticket
+        self._tasks = tasks
+        self._opening = anyio.Lock()
+        self._open: dict[str, Tenant] = {}
+        self._is_draining = False
+        self._closing = anyio.Event()
+        self._closed = Notifier()
+
+    async def of(self, name: str, row: TenantRow) -> Tenant:
+        """The tenant of this name.
+
+        Raises:
+            ConfigurationError: Its key is missing or wrong.
+            JournalError: Its data folder cannot be used.
+        """
+        async with self._opening:
+            if name not in self._open:
+                settings = tenant_settings(self._settings, name, row)
+                await self._tasks.start(self._keep_open, name, settings)
+            return self._open[name]
+
+    @property
+    def live_streams(self) -> int:
+        return sum(len(tenant.runtime.registry.live_ids) for tenant in self._open.values())
+
+    def drain(self) -> None:
+        """Answer waiting polls and take no new streams; those that live go on."""
+        self._is_draining = True
+        for tenant in self._open.values():
+            tenant.runtime.drain()
+
+    async def wait_until_streams_end(self) -> None:
+        for tenant in list(self._open.values()):
+            await tenant.runtime.registry.wait_until_ended()
+
+    async def close(self) -> None:
+        """Close all runtimes: streams that still live end in order, as far as the time allows."""
+        self._closing.set()
+        while self._open:
+            await self._closed.wait()
+
+    async def _keep_open(
+        self, name: str, settings: Settings, *, task_status: TaskStatus[None]
+    ) -> None:
+        """A runtime is closed by the task that opened it, so each has a task of its own."""
+        files = settings.media_dirs[0]
+        await anyio.to_thread.run_sync(make_private_folder, files)
+        async with open_runtime(settings) as runtime, AsyncExitStack() as stack:
+            apps = dict[bool, ASGIApp]()
+            for mints in (False, True):
+                left_out = {*settings.disable, *_LEFT_OUT, *(() if mints else ("create_token",))}
+                uploads = make_upload_tool(partial(self._issue_ticket, name))
+                tools = [*make_tools(left_out), uploads]
+                apps[mints] = await stack.enter_async_context(_open_app(runtime, tools))
+            if self._is_draining:
+                runtime.drain()
+            self._open[name] = Tenant(runtime, files, apps)
+            task_status.started()
+            await self._closing.wait()
+        self._open = {
+            name: each for name, each in self._open.items() if each.runtime is not runtime
+        }
+        self._closed.notify()
+
+
+@asynccontextmanager
+async def open_tenants(settings: Settings, issue_ticket: IssueTicket) -> AsyncIterator[Tenants]:
+    async with anyio.create_task_group() as tasks:
+        tenants = Tenants(settings, tasks, issue_ticket)
+        try:
+            yield tenants
+        finally:
+            with anyio.CancelScope(shield=True):
+                await tenants.close()
+
+
+def tenant_settings(settings: Settings, name: str, row: TenantRow) -> Settings:
+    """What a tenant's runtime works with: folders of its own, its own key, its own limits.
+
+    Raises:
+        ConfigurationError: The variable that should hold its key is not set, or holds no key.
+    """
+    folder = settings.data_dir / "tenants" / name if name else settings.data_dir
+    changed: dict[str, Any] = {
+        "data_dir": folder,
+        "media_dirs": (folder / "files",),
+        "mirror_dir": None,
+        "max_streams": row.max_streams or settings.max_streams,
+    }
+    if row.api_key_variable and not settings.is_local:
+        changed |= {"api_key": _read_key(name, row.api_key_variable), "key_id": None}
+    return settings.model_copy(update=changed)
+
+
+def _read_key(tenant: str, variable: str) -> SecretStr:
+    found = os.environ.get(variable, "")
+    try:
+        key = clean_credential(found)
+    except ValueError as exc:
+        raise _wrong_key(tenant, f"{variable} {exc}") from None
+    if not key:
+        raise _wrong_key(tenant, f"{variable} is not set")
+    register_secret(key)
+    return SecretStr(key)
+
+
+def _wrong_key(tenant: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the tenant {tenant} has no key for the service: {reason}",
+        code="no_api_key",
+        help="Whoever runs this server sets that variable, and starts the server anew.",
+    )
+
+
+@asynccontextmanager
+async def _open_app(runtime: Runtime, tools: list[Tool]) -> AsyncIterator[ASGIApp]:
+    """MCP over HTTP without sessions, in both eras."""
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
+        yield runtime
+
+    server = make_server(lifespan, tools, has_connections=False, instructions=INSTRUCTIONS + _FILES)
+    app = server.streamable_http_app(
+        stateless_http=True,
+        max_request_body_size=runtime.settings.max_call_bytes * 4 // 3 + _CALL_MARGIN_BYTES,
+        # `guard` looks at Host and Origin, on all paths.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    async with app.router.lifespan_context(app):
+        yield app

@@ -1,0 +1,79 @@
+"""The callers file: what may stand in it, and how an entry is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.cli import main
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.http_server.callers import Caller, hash_key, make_key, read_callers
+
+GOOD = f'[[tenants.acme.callers]]\nname = "ann"\nkey_sha256 = "{hash_key("k")}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tenants = 1", "tenants"),
+        ("[tenants.Acme]\n" + GOOD, "names a tenant 'Acme'"),
+        ("[tenants.'../x']\n" + GOOD, "names a tenant '../x'"),
+        (GOOD + 'scopes = ["root"]\n', "the scope 'root'"),
+        (GOOD + GOOD, "twice"),
+        (GOOD.replace(hash_key("k"), "plain key"), "key_sha256"),
+        (GOOD + "colour = 1\n", "colour"),
+        ("[tenants.acme]\nmax_streams = 0\n", "max_streams"),
+        ("[tenants.acme]\n", "has no caller"),
+        ("", "has no caller"),
+        ("[[", "is no TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "callers.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="callers file") as refused:
+        read_callers(path)
+    assert problem in refused.value.what
+    assert (
+        "ih-mcp caller add" in refused.value.help
+        or "key of its own" in refused.value.help
+        or ("Scopes:" in refused.value.help)
+    )
+
+
+def test_keys_differ_and_only_their_hash_finds_a_caller(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    path.write_text(GOOD)
+    callers = read_callers(path)
+    found = callers.find("k")
+    assert found == Caller("acme", "ann", frozenset({"ih:use"}))
+    assert callers.find("K") is None
+    assert callers.find("") is None
+    assert callers.find("\udc80") is None
+    assert make_key() != make_key()
+
+
+def test_an_added_caller_has_the_key_that_was_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "callers.toml"
+    path.write_text("# our team\n" + GOOD)
+    assert main(["caller", "add", "beta", "ci", "--scope", "ih:token", "--callers", str(path)]) == 0
+    key = capsys.readouterr().out.strip()
+    text = path.read_text()
+    assert key not in text
+    assert text.startswith("# our team\n" + GOOD)
+    found = read_callers(path).find(key)
+    assert found == Caller("beta", "ci", frozenset({"ih:token"}))
+
+
+@pytest.mark.parametrize("arguments", [["Beta", "ci"], ["beta", "c\x1bi"], ["beta", ""]])
+def test_a_wrong_caller_changes_nothing(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "callers.toml"
+    path.write_text(GOOD)
+    assert main(["caller", "add", *arguments, "--callers", str(path)]) == 2
+    assert path.read_text() == GOOD
+    assert capsys.readouterr().out == ""

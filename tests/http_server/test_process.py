@@ -1,0 +1,53 @@
+"""`ih-mcp serve` as a process: its first line, its log, and its end by a signal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.forked import forked
+from tests.road.host import environment
+
+from .conftest import said
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*forked(), "serve", "--local", "--listen", "127.0.0.1:0"],
+        env=environment(tmp_path, IH_MCP_ANALYST="placeholder"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        yield started
+        started.kill()
+
+
+async def test_sigterm_waits_for_live_streams_and_ends_in_order(
+    process: subprocess.Popen[str],
+) -> None:
+    assert process.stdout
+    assert process.stderr
+    address = (await to_thread.run_sync(process.stdout.readline)).strip()
+    assert "The stand-in answers, not Interhuman" in process.stderr.readline()
+    async with Client(streamable_http_client(address)) as client:
+        stream = said(await client.call_tool("start_stream", {}))["stream_id"]
+        process.send_signal(signal.SIGTERM)
+        while "live ones go on" not in await to_thread.run_sync(process.stderr.readline):
+            pass  # lines of the log
+        assert said(await client.call_tool("start_stream", {}))["code"] == "draining"
+        assert said(await client.call_tool("end_stream", {"stream_id": stream}))["ended"]
+    log = await to_thread.run_sync(process.stderr.read)
+    assert "ih_mcp.audit end_stream" in log
+    assert "http tenant='' caller='this machine' method='POST' path='/mcp' status=200" in log
+    assert await to_thread.run_sync(process.wait) == 0

@@ -1,0 +1,349 @@
+"""MCP over HTTP as callers of a team meet it: official clients, a real socket."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp_types import TextContent
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.http_server import app as app_module
+from ih_mcp.http_server.serve import open_team_server
+from ih_mcp.settings import Settings
+from tests.streams.test_all_or_nothing import cluster, webm_header
+
+from .conftest import CALLERS, KEYS, Era, Team, said
+
+pytestmark = pytest.mark.timeout(60)
+BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
+
+
+async def start(team: Team, caller: str = "ann") -> str:
+    async with team.client(caller) as client:
+        stream_id: str = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
+    return stream_id
+
+
+async def messages_of(team: Team, stream_id: str, era: Era) -> list[str]:
+    """All messages to the end, each poll over a client of its own, as through a balancer."""
+    cursor, messages = 0, list[str]()
+    while True:
+        async with team.client(era=era) as client:
+            result = await client.call_tool(
+                "poll_events", {"stream_id": stream_id, "cursor": cursor, "wait_s": 10}
+            )
+        messages += [block.text for block in result.content[1:] if isinstance(block, TextContent)]
+        status = said(result)
+        if status["ended"]:
+            return messages
+        cursor = status["next_cursor"]
+
+
+@BOTH_ERAS
+async def test_a_pushed_stream_from_start_to_end(team: Team, era: Era) -> None:
+    stream_id = await start(team)
+    async with team.http() as http:
+        first = webm_header() + cluster(0)
+        for number, data in enumerate((first, cluster(1000), cluster(2000)), 1):
+            path = f"/streams/{stream_id}/segments/{number}"
+            for _ in range(2):  # a repeat is harmless
+                answer = await http.put(path, content=data)
+                assert answer.status_code == 200
+                assert answer.json()["ih_mcp"]["next_seq"] == number + 1
+        wrong = await http.put(f"/streams/{stream_id}/segments/3", content=cluster(9000))
+        assert wrong.status_code != 200
+        assert wrong.json()["ih_mcp"]["error"]["next_seq"] == 4
+    async with team.client(era=era) as client:
+        assert said(await client.call_tool("end_stream", {"stream_id": stream_id}))["ended"]
+    assert await messages_of(team, stream_id, era) == await kept(team, stream_id)
+
+
+async def kept(team: Team, stream_id: str) -> list[str]:
+    """What the tenant's journal has."""
+    journal = team.app._tenants._open["acme"].runtime.journal
+    page = await journal.read_page(stream_id, 0, limit=200, max_chars=500_000)
+    assert page.entries
+    return [str(entry.body) for entry in page.entries]
+
+
+# --- tenants -------------------------------------------------------------------------------------
+
+
+@BOTH_ERAS
+async def test_another_tenant_s_stream_is_as_unknown_as_one_that_never_was(
+    team: Team, era: Era
+) -> None:
+    stream_id, never = await start(team), "st_" + "0" * 32
+    async with team.client("bob", era) as client:
+        tools = (await client.list_tools()).tools
+        asking = [tool.name for tool in tools if "stream_id" in tool.input_schema["properties"]]
+        assert {"poll_events", "end_stream", "push_segment", "render_timeline"} <= {*asking}
+        for name in asking:
+            more: dict[str, Any] = {"data_base64": "AAAA"} if name == "push_segment" else {}
+            answers = []
+            for asked in (stream_id, never):
+                result = await client.call_tool(name, {"stream_id": asked, **more})
+                assert result.is_error, name
+                assert said(result)["code"] == "unknown_stream", name
+                block = result.content[0]
+                assert isinstance(block, TextContent)
+                answers.append(block.text.replace(asked, "ID"))
+            assert answers[0] == answers[1]
+        listed = said(await client.call_tool("list_streams", {}))
+        assert listed["streams"] == []
+    async with team.http("bob") as http:
+        put = await http.put(f"/streams/{stream_id}/segments/1", content=webm_header())
+        assert (put.status_code, put.json()["ih_mcp"]["error"]["code"]) == (404, "unknown_stream")
+    async with team.client("admin", era) as colleague:
+        status = said(await colleague.call_tool("list_streams", {"stream_id": stream_id}))
+        assert status["state"] in {"connecting", "open"}
+
+
+async def test_only_a_caller_with_the_scope_has_the_tool_that_mints_tokens(team: Team) -> None:
+    has = {}
+    for caller in ("ann", "admin"):
+        async with team.client(caller) as client:
+            has[caller] = {tool.name for tool in (await client.list_tools()).tools}
+            minted = await client.call_tool("create_token", {"kind": "client"})
+            assert minted.is_error == (caller == "ann")
+    assert has["admin"] - has["ann"] == {"create_token"}
+    assert "upload_file" in has["ann"]
+    assert "start_capture" not in has["admin"]  # its page would listen on another machine
+
+
+@BOTH_ERAS
+async def test_a_subscription_is_refused_where_nothing_could_be_delivered(
+    team: Team, era: Era
+) -> None:
+    async with team.client(era=era) as client:
+        resources = client.server_capabilities.resources
+    assert not (era == "legacy" and resources and resources.subscribe)
+
+
+# --- keys, hosts and origins ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", "Basic " + KEYS["ann"], KEYS["ann"], "Bearer é"]
+)
+async def test_without_the_key_of_a_caller_nothing_is_answered(
+    team: Team, header: str | None
+) -> None:
+    headers = {b"Authorization": header.encode()} if header is not None else {}
+    async with team.http(None) as http:
+        for method, path in (("POST", "/mcp"), ("GET", "/mcp"), ("PUT", "/files/a.mp4")):
+            answer = await http.request(method, path, headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert "caller add" in answer.json()["ih_mcp"]["error"]["help"]
+        assert (await http.get("/health")).json()["ok"]
+        assert (await http.get("/ready")).json() == {"ready": True}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "evil@127.0.0.1"}, 421),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:1"}, 200),
+        ({"Origin": "http://localhost:1"}, 200),
+    ],
+)
+async def test_pages_of_other_sites_are_refused_on_every_path(
+    team: Team, headers: dict[str, str], status: int
+) -> None:
+    async with team.http() as http:
+        for path in ("/health", "/ready"):
+            assert (await http.get(path, headers=headers)).status_code == status
+        if status != 200:
+            for path in ("/mcp", "/uploads/x", "/files/x"):
+                assert (await http.put(path, headers=headers)).status_code == status
+
+
+async def test_callers_are_read_again_and_a_removed_one_is_refused(own_team: Team) -> None:
+    callers = own_team.app.callers
+    assert callers is not None
+    async with own_team.http("bob") as http:
+        assert (await http.get("/nothing")).status_code == 404
+        own_team.app.callers = type(callers)(
+            callers.tenants,
+            {key: each for key, each in callers._by_key_hash.items() if each.name != "bob"},
+        )
+        assert (await http.get("/nothing")).status_code == 401
+
+
+async def test_a_caller_has_a_bound_of_calls_at_a_time(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "MAX_CALLS", 1)
+    entered, go_on = anyio.Event(), anyio.Event()
+
+    async def wait(*_: object) -> None:
+        entered.set()
+        await go_on.wait()
+
+    async def request(wanted: int, caller: str) -> None:
+        async with team.http(caller) as http:
+            answer = await http.get("/nothing")
+            assert answer.status_code == wanted
+            assert (wanted != 429) or answer.headers["retry-after"] == "1"
+
+    original = team.app._tenant
+
+    async def slow(name: str) -> Any:
+        await wait()
+        return await original(name)
+
+    async with anyio.create_task_group() as tasks:
+        monkeypatch.setattr(team.app, "_tenant", slow)
+        tasks.start_soon(request, 404, "ann")
+        await entered.wait()
+        monkeypatch.setattr(team.app, "_tenant", original)
+        await request(429, "ann")
+        await request(404, "bob")
+        go_on.set()
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+async def test_a_file_is_put_by_key_and_streamed_by_name(team: Team, dialogue: Path) -> None:
+    video = await anyio.Path(dialogue).read_bytes()
+    async with team.http() as http:
+        put = await http.put("/files/my%20talk.mp4", content=video)
+        assert put.status_code == 201
+        assert put.json()["ih_mcp"]["bytes"] == len(video)
+    async with team.client() as client:
+        status = said(await client.call_tool("stream_file", {"path": "my talk.mp4"}))
+        assert status["source"] == "my talk.mp4"
+        await client.call_tool("end_stream", {"stream_id": status["stream_id"]})
+    async with team.client("bob") as client:
+        none = said(await client.call_tool("stream_file", {"path": "my talk.mp4"}))
+        assert none["code"] == "file_not_found"
+    async with team.http() as http:
+        assert (await http.delete("/files/my talk.mp4")).status_code == 200
+        again = await http.delete("/files/my talk.mp4")
+        assert again.json()["ih_mcp"]["error"]["code"] == "file_not_found"
+
+
+async def test_a_ticket_takes_one_file_without_a_key(own_team: Team) -> None:
+    async with own_team.client() as client:
+        given = said(await client.call_tool("upload_file", {"name": "talk.mp4"}))
+    async with own_team.http(None) as http:
+        page = await http.get(given["put_url"])
+        assert "talk.mp4" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        empty = await http.put(given["put_url"], content=b"")
+        assert empty.json()["ih_mcp"]["error"]["code"] == "empty_file"
+        assert (await http.put(given["put_url"], content=b"video")).status_code == 201
+        used = await http.put(given["put_url"], content=b"other")
+        assert used.json()["ih_mcp"]["error"]["code"] == "unknown_ticket"
+    kept_file = own_team.settings.data_dir / "tenants/acme/files/talk.mp4"
+    assert await anyio.Path(kept_file).read_bytes() == b"video"
+    assert [path.name for path in kept_file.parent.iterdir()] == ["talk.mp4"]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".hidden", "%2e%2e%2fx", "a%2fb", "a%00b", "a%0ab", "x" * 128]
+)
+async def test_a_name_that_could_leave_the_folder_is_refused(own_team: Team, name: str) -> None:
+    async with own_team.http() as http:
+        answer = await http.put(f"/files/{name}", content=b"x")
+        assert answer.status_code in {400, 404}
+    folder = own_team.settings.data_dir / "tenants"
+    assert not [
+        path for path in folder.rglob("*") if path.is_file() and path.parent.name == "files"
+    ]
+
+
+async def test_files_have_a_bound_of_bytes(settings: Settings) -> None:
+    small = settings.model_copy(update={"max_files_bytes": 10})
+    async with open_team_server(small) as server:
+        team = Team(server.url, server.app, small)
+        async with team.http() as http:
+            assert (await http.put("/files/a.mp4", content=b"123456")).status_code == 201
+            full = await http.put("/files/b.mp4", content=b"123456")
+            assert (full.status_code, full.json()["ih_mcp"]["error"]["code"]) == (507, "no_space")
+            assert (await http.delete("/files/a.mp4")).status_code == 200
+            assert (await http.put("/files/b.mp4", content=b"123456")).status_code == 201
+
+
+# --- going away ----------------------------------------------------------------------------------
+
+
+@BOTH_ERAS
+async def test_a_drain_answers_waiting_polls_and_lets_live_streams_go_on(
+    own_team: Team, era: Era
+) -> None:
+    stream_id = await start(own_team)
+    runtime = own_team.app._tenants._open["acme"].runtime
+    async with own_team.client(era=era) as client, own_team.http() as http:
+        last = runtime.registry.live(stream_id).log.last
+
+        async def poll() -> None:
+            arguments = {"stream_id": stream_id, "cursor": last, "wait_s": 25}
+            status = said(await client.call_tool("poll_events", arguments))
+            assert (status["returned"], status["next_cursor"]) == (0, last)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(poll)
+            while runtime.leaving._event is None:  # nobody waits for it yet
+                await anyio.lowlevel.checkpoint()
+            assert own_team.app.drain() == 1
+        ready = await http.get("/ready")
+        assert (ready.status_code, ready.json()) == (503, {"ready": False, "live_streams": 1})
+        assert (await http.get("/health")).status_code == 200
+        refused = said(await client.call_tool("start_stream", {}))
+        assert (refused["code"], refused["retry"]) == ("draining", True)
+        put = await http.put(f"/streams/{stream_id}/segments/1", content=webm_header() + cluster(0))
+        assert put.status_code == 200
+        await client.call_tool("end_stream", {"stream_id": stream_id})
+        await own_team.app.wait_until_streams_end()
+
+
+# --- start ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"listen": "0.0.0.0:0", "callers": None}, "beyond this machine the server needs callers"),
+        ({"public_url": "https://team.example", "callers": None}, "needs callers"),
+        ({"listen": "nowhere"}, "'nowhere' is no address to listen on"),
+        ({"listen": "127.0.0.1:99999"}, "is no address to listen on"),
+        ({"listen": "203.0.113.1:0"}, "cannot listen on 203.0.113.1:0"),
+        ({"callers": Path("/nowhere/callers.toml")}, "cannot be read: No such file"),
+    ],
+)
+async def test_it_refuses_to_start_and_says_why(
+    settings: Settings, changed: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text) as refused:
+        async with open_team_server(settings.model_copy(update=changed)):
+            pass
+    assert refused.value.help
+
+
+async def test_a_tenant_without_its_key_is_told_and_others_are_served(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETA_KEY", "ih_k")
+    monkeypatch.delenv("ACME_KEY", raising=False)
+    callers = tmp_path / "callers.toml"
+    rows = '[tenants.acme]\napi_key_variable = "ACME_KEY"\n'
+    rows += '[tenants.beta]\napi_key_variable = "BETA_KEY"\n'
+    await anyio.Path(callers).write_text(rows + CALLERS)
+    async with open_team_server(settings) as server:
+        team = Team(server.url, server.app, settings)
+        async with team.http("ann") as http:
+            answer = await http.post("/mcp", content=json.dumps({}))
+            error = answer.json()["ih_mcp"]["error"]
+            assert (answer.status_code, error["code"]) == (503, "no_api_key")
+            assert "ACME_KEY is not set" in error["what"]
+        assert await start(team, "bob")
