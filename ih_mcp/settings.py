@@ -28,8 +28,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.redaction import clean_credential, is_token, register_secret
+from ih_mcp.stand_in import LOCAL
 
-LOCAL = "local"
 BASE_URLS = {  # sdk 1.3.4, config
     "production": "https://api.interhuman.ai",
     "staging": "https://staging-api.interhuman.ai",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def shared_field() -> Path:
 def dialogue() -> Path:
     """The clip of people talking that is in the repository."""
     return REPOSITORY / "examples" / "media" / "dialogue.mp4"
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, dialogue: Path) -> Path:
+    """The first seconds of that clip, alone in a folder."""
+    clip = tmp_path_factory.mktemp("short") / "talk.mp4"
+    command = [str(ffmpeg.path), "-v", "error", "-i", str(dialogue), "-t", "6", "-c", "copy"]
+    subprocess.run([*command, str(clip)], check=True)
+    return clip
 
 
 @pytest.fixture(autouse=True)

@@ -180,7 +180,9 @@ def test_the_stand_in_writes_down_every_text_frame_it_sends(tmp_path: Path, dial
         url = standin.stdout.readline().decode().strip()
         done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
         standin.terminate()
-        assert b"speaks the API of Interhuman, and is not it. analyst: " in standin.stderr.read()
+        assert (
+            b"speaks the API of Interhuman, and is not it. Its analyst is " in standin.stderr.read()
+        )
     sent = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert unframe(done.stdout) == sent
 

@@ -68,6 +68,16 @@ class StreamOptions:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """A token that was asked for."""
+
+    body: str = field(repr=False)
+    """The service's JSON, as it came."""
+    is_stand_in: bool
+    """Whether the stand-in gave it; no service takes it then."""
+
+
 class Runtime:
     """The streams of one process and what they need. Use `open_runtime`."""
 
@@ -147,7 +157,7 @@ class Runtime:
             label=opening.label,
             source=source,
             source_seconds=source_seconds,
-            notes=notes,
+            notes=(*await self._analyst_notes(), *notes),
             drops_nothing=self.settings.is_local,
             reconnects=self.settings.reconnect,
             resends=self.settings.resend,
@@ -288,6 +298,7 @@ class Runtime:
             UploadRequest(
                 upload=upload,
                 source=source,
+                endpoint=self.settings.endpoint,
                 size=found.size,
                 form=upload.form(**form),
                 notes=found.notes,
@@ -313,8 +324,8 @@ class Runtime:
         """
         return find_dialect(self.settings.api).auth_path
 
-    async def mint(self, path: str, body: Mapping[str, object]) -> str:
-        """Ask for a token; gives the service's JSON as it came.
+    async def mint(self, path: str, body: Mapping[str, object]) -> MintedToken:
+        """Ask for a token.
 
         Raises:
             RemoteProtocolError: There is no token in it.
@@ -325,7 +336,7 @@ class Runtime:
             reply = await rest.post(path, body)
         Token.from_body(reply.body)
         try:
-            return reply.body.decode()
+            return MintedToken(reply.body.decode(), reply.is_stand_in or self.settings.is_local)
         except UnicodeDecodeError:
             raise RemoteProtocolError(
                 "a token answer that is not UTF-8",
@@ -396,9 +407,9 @@ class Runtime:
                 self._started[work] = await self._tasks.start(work, self)
             return self._started[work]
 
-    async def notes(self) -> dict[str, object]:
-        """A note for every new stream on who analyses it, where that is not the service."""
-        return {"note": (await self.analyst()).description} if self.settings.is_local else {}
+    async def _analyst_notes(self) -> tuple[str, ...]:
+        """A note for every new stream on how the stand-in of this process analyses it."""
+        return ((await self.analyst()).description,) if self.settings.is_local else ()
 
 
 def _require_in_query(chosen: Dialect, config: Config) -> None:

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
+from ih_mcp.stand_in import LOCAL, STAND_IN
 from ih_mcp.wire.dialects import DIALECTS, V1
 
 from .runtime import Runtime
@@ -61,7 +62,7 @@ async def _endpoint(runtime: Runtime) -> str:
     url = runtime.settings.base_url
     if url is None:
         told = (await runtime.analyst()).description
-        return f"local: the stand-in of this package, not the real service; {told}"
+        return f"{LOCAL}. {STAND_IN} {told}"
     return f"{url} ({await _describe_reach(url, runtime.settings.api)})"
 
 

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ih_mcp.errors import CallerError, IhMcpError, JournalError, UnknownStreamError
 from ih_mcp.net.server_websocket import ADMISSION
 from ih_mcp.notifier import Notifier
+from ih_mcp.stand_in import describe_stand_in
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.sources.pushed import NEEDED_BYTES, pushed_source
 from ih_mcp.streams.stream import Stream
@@ -119,6 +120,7 @@ class PageConnection:
             target_seconds=stream.dialect.target_segment_seconds if stream else None,
             min_seconds=stream.dialect.limits.min_segment_seconds if stream else None,
             endpoint=stream.plan.endpoint if stream else "",
+            stand_in=describe_stand_in(is_used=stream is not None and stream.is_stand_in),
         )
         try:
             async with anyio.create_task_group() as tasks:

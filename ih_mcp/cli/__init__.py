@@ -19,7 +19,8 @@ from ih_mcp import __version__
 from ih_mcp.errors import IhMcpError
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.redaction import format_traceback, redacting_logs
-from ih_mcp.settings import LOCAL, Settings, read_settings
+from ih_mcp.settings import Settings, read_settings
+from ih_mcp.stand_in import LOCAL
 
 from .options import add_local
 

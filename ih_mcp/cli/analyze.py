@@ -57,6 +57,8 @@ async def _run(
     for entry in page.entries:
         body = entry.body.encode() if isinstance(entry.body, str) else entry.body
         write_output(body + b"\n", is_raw=is_raw)
+    if said := analysis.facts.get("stand_in"):
+        print_line(console, str(said))
     if trouble := _describe_error(analysis):
         print_line(console, trouble)
     return 0 if analysis.facts["state"] == "ended" else 1

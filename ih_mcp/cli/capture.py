@@ -10,17 +10,16 @@ from anyio import to_thread
 from rich.console import Console
 
 from ih_mcp.app.ffmpeg import find_configured_ffmpeg
-from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.capture.serve import page_server_of
 from ih_mcp.media.camera import list_devices
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
-from ih_mcp.streams.stream import Stream
 
 from .browser import in_browser
 from .console import print_line, shown
 from .options import add_local, add_raw, add_stream_options
-from .stream import opening_of, print_until_over
+from .stream import opening_of, print_notes, print_until_over
 
 _PUBLISH_SECONDS = 2.0
 
@@ -66,7 +65,8 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
             opening = in_browser(link, folder=settings.data_dir)
             if not await browser.enter_async_context(opening):
                 print_line(console, "No browser was found to open it with.")
-        code = await _print_notes_and_messages(runtime, stream, console, is_raw=options.raw)
+        print_notes(stream, console)
+        code = await print_until_over(runtime, stream, console, is_raw=options.raw)
         with anyio.move_on_after(_PUBLISH_SECONDS):  # a page shows the end before it is left alone
             await server.wait_until_published()
         return code
@@ -78,17 +78,9 @@ async def _record_device(options: Namespace, settings: Settings) -> int:
         stream = await runtime.record_camera(
             opening_of(options), _inputs(settings, options), max_seconds=options.seconds
         )
-        return await _print_notes_and_messages(
-            runtime, stream, Console(stderr=True), is_raw=options.raw
-        )
-
-
-async def _print_notes_and_messages(
-    runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool
-) -> int:
-    for note in (await runtime.notes()).values():
-        print_line(console, str(note))
-    return await print_until_over(runtime, stream, console, is_raw=is_raw)
+        console = Console(stderr=True)
+        print_notes(stream, console)
+        return await print_until_over(runtime, stream, console, is_raw=options.raw)
 
 
 def _inputs(settings: Settings, options: Namespace) -> list[Input]:

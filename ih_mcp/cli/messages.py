@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from contextlib import aclosing
 from functools import partial
 
 import anyio
 from anyio import to_thread
+from rich.console import Console
 
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Journal, follow, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.ids import IdKind
+from ih_mcp.streams.status import StreamStatus
 
+from .console import print_line
 from .options import add_local, add_raw, add_stream_id
 from .stream import write_messages
 
@@ -42,6 +46,9 @@ async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> No
         async with aclosing(kept) as pages:
             async for page in pages:
                 await to_thread.run_sync(write, [entry.body for entry in page.entries])
+        row = await journal.find_stream(stream_id)
+        if said := StreamStatus.from_json(json.loads(row.record)).stand_in:
+            print_line(Console(stderr=True), said)
 
 
 async def newest_stream_id(journal: Journal) -> str:

@@ -19,6 +19,7 @@ from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
+from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import HeldSegment, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
@@ -84,9 +85,17 @@ async def _run(
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.stream_file(path, opening, pace=pace)
-        for note in (*(await runtime.notes()).values(), *stream.plan.notes):
-            print_line(console, str(note))
+        print_notes(stream, console)
         return await print_until_over(runtime, stream, console, is_raw=is_raw)
+
+
+def print_notes(stream: Stream, console: Console) -> None:
+    """Print what is known of a stream before its first message."""
+    print_line(console, f"stream {stream.id}")
+    if stream.is_stand_in:
+        print_line(console, STAND_IN)
+    for note in stream.plan.notes:
+        print_line(console, note)
 
 
 async def print_until_over(
@@ -174,7 +183,9 @@ def _print_summary(console: Console, stream: Stream) -> int:
         f"{status.media_seconds or 0} s of media, {status.messages} messages, "
         f"stream {stream.id}",
     )
-    lines = [f"{stream.failure.what}. {stream.failure.help}"] if stream.failure else []
+    lines = [STAND_IN] if stream.is_stand_in else []
+    if stream.failure:
+        lines.append(f"{stream.failure.what}. {stream.failure.help}")
     lines += [note for note in stream.notes() if note not in stream.plan.notes]
     if status.gaps:
         lines.append(f"gaps: {json.dumps([gap.to_json() for gap in status.gaps])}")

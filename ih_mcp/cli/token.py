@@ -6,14 +6,16 @@ from argparse import ArgumentParser, Namespace
 
 import anyio
 from pydantic import ValidationError
+from rich.console import Console
 
-from ih_mcp.app.runtime import open_runtime
+from ih_mcp.app.runtime import MintedToken, open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.mcp_server.arguments import problems_of
 from ih_mcp.mcp_server.token_tools import CreateToken, mint_token
 from ih_mcp.settings import Settings
+from ih_mcp.stand_in import STAND_IN
 
-from .console import write_output
+from .console import print_line, write_output
 from .options import add_local, add_raw
 
 _CAPS = ("expires_in", "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds")
@@ -49,10 +51,13 @@ def run(options: Namespace, settings: Settings) -> int:
         raise CallerError(
             f"no token was asked for: {'; '.join(problems_of(exc))}", help="See `token --help`."
         ) from None
-    write_output(anyio.run(_mint, settings, asked).encode() + b"\n", is_raw=options.raw)
+    minted = anyio.run(_mint, settings, asked)
+    write_output(minted.body.encode() + b"\n", is_raw=options.raw)
+    if minted.is_stand_in:
+        print_line(Console(stderr=True), STAND_IN)
     return 0
 
 
-async def _mint(settings: Settings, asked: CreateToken) -> str:
+async def _mint(settings: Settings, asked: CreateToken) -> MintedToken:
     async with open_runtime(settings, trusted=True) as runtime:
         return await mint_token(runtime, asked)

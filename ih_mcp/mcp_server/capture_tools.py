@@ -32,16 +32,14 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
     runtime, stream_id = call.runtime, call.arguments.stream_id
     stream = await _recordable(runtime, stream_id) if stream_id is not None else None
     server = await page_server_of(runtime)  # first: without a page nobody would use the stream
-    notes: dict[str, object] = {}
     if stream is None:
         stream = await runtime.start_stream(StreamOptions(label="capture"))
         with anyio.move_on_after(READY_SECONDS):
             await stream.wait_until_open()
         if stream.failure:
             raise stream.failure
-        notes = await runtime.notes()
     told = {"link": server.link(stream.id), "next": "give the link, then poll_events"}
-    return answer(short_status(stream) | notes | told)
+    return answer(short_status(stream) | told)
 
 
 async def _recordable(runtime: Runtime, stream_id: str) -> Stream:

@@ -39,8 +39,8 @@ async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
         StreamOptions(api=arguments.api, config=arguments.config()),
         pace=PaceName(arguments.pace),
     )
-    notes = call.runtime.mirror.status_of(stream.id) | await call.runtime.notes()
-    return answer(full_status(stream) | notes | {"next": "poll_events(cursor=0)"})
+    mirror = call.runtime.mirror.status_of(stream.id)
+    return answer(full_status(stream) | mirror | {"next": "poll_events(cursor=0)"})
 
 
 class AnalyzeFile(Arguments):

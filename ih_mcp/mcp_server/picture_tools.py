@@ -50,7 +50,8 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
     lines = left_out(drawing)
     not_shown = {"not_shown": "; ".join(lines)} if lines else {}
-    result = answer({"stream_id": arguments.stream_id, **told, **not_shown})
+    source = {name: drawing[name] for name in ("endpoint", "stand_in") if drawing[name]}
+    result = answer({"stream_id": arguments.stream_id, **source, **told, **not_shown})
     if arguments.format == "png":
         picture = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=picture, mime_type="image/png"))

@@ -83,7 +83,7 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     await stream.log.flush()
     page = await call.runtime.journal.read_page(stream.id, 0, limit=10, max_chars=20_000)
     status = full_status(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
-    status |= call.runtime.mirror.status_of(stream.id) | await call.runtime.notes()
+    status |= call.runtime.mirror.status_of(stream.id)
     status["next"] = "push_segment, then poll_events"
     return answer(status, page.entries)
 

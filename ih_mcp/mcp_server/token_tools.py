@@ -7,7 +7,8 @@ from typing import Literal
 from mcp_types import CallToolResult, TextContent
 from pydantic import Field, model_validator
 
-from ih_mcp.app.runtime import Runtime
+from ih_mcp.app.runtime import MintedToken, Runtime
+from ih_mcp.stand_in import STAND_IN
 from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
 
 from .answers import answer
@@ -44,14 +45,20 @@ class CreateToken(Arguments):
 async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     """Mint a token for others, who never see the key: the service's JSON, a secret."""
     arguments = call.arguments
-    body = await mint_token(call.runtime, arguments)
-    result = answer({"kind": arguments.kind, "next": "done: nothing follows"})
-    result.content.append(TextContent(type="text", text=body))
+    minted = await mint_token(call.runtime, arguments)
+    told: dict[str, object] = {
+        "kind": arguments.kind,
+        "endpoint": call.runtime.settings.endpoint,
+        **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
+        "next": "done: give it to whom it was made for",
+    }
+    result = answer(told)
+    result.content.append(TextContent(type="text", text=minted.body))
     return result
 
 
-async def mint_token(runtime: Runtime, asked: CreateToken) -> str:
-    """The service's JSON as it came.
+async def mint_token(runtime: Runtime, asked: CreateToken) -> MintedToken:
+    """Ask the service for a token.
 
     Raises:
         ConfigurationError: What this kind is minted from is not set.

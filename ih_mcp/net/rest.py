@@ -19,6 +19,7 @@ import httpx2
 
 from ih_mcp.errors import MediaError, PathError, TransportError
 from ih_mcp.files import open_file
+from ih_mcp.stand_in import is_stand_in
 from ih_mcp.wire.rest import MAX_VIDEO_BYTES
 
 from .answers import HttpAnswer, error_of_answer, host_of
@@ -36,6 +37,8 @@ class Reply:
 
     status: int
     body: bytes
+    is_stand_in: bool = False
+    """Whether the stand-in gave it, and not the service."""
 
 
 class Rest:
@@ -118,7 +121,7 @@ class Rest:
             )
         answer = HttpAnswer.from_headers(response.status_code, response.headers.multi_items(), body)
         if response.is_success and not answer.is_page:
-            return Reply(response.status_code, body)
+            return Reply(response.status_code, body, is_stand_in(response.headers))
         if response.status_code == 407:
             raise self._route.refused_by_proxy(407)
         raise error_of_answer(f"{method} {path}", url, answer)

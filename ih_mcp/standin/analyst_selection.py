@@ -68,7 +68,7 @@ def choose_analyst(
 def _choose_cues(missing: list[str], *, reports_stress: bool) -> AnalystChoice:
     if "numpy" in missing or len(missing) > 1:
         raise ConfigurationError(
-            f"the local cue engine needs {', '.join(missing)}",
+            f"the analyst cues needs {', '.join(missing)}",
             help=f"Install it: {INSTALL}",
             code="missing_packages",
         )
@@ -76,16 +76,16 @@ def _choose_cues(missing: list[str], *, reports_stress: bool) -> AnalystChoice:
     return AnalystChoice(
         name="cues",
         make=partial(Cues, reports_stress=reports_stress),
-        description=f"analyst: local-cues{lacks}. It measures voice and head on this machine, by "
+        description=f"Its analyst is cues{lacks}. It measures voice and head on this machine, by "
         "rules and without an AI model: cues, not states; not Inter-1, not Inter-2.",
     )
 
 
 def _describe_placeholder(missing: list[str]) -> str:
-    other = f"{INSTALL} brings the local cue engine" if missing else "cues measures"
+    other = f"{INSTALL} brings the analyst cues" if missing else "cues measures"
     return (
-        "analyst: placeholder. It makes events up from loudness and movement and measures nothing "
-        f"about people; {other}."
+        "Its analyst is placeholder. It makes events up from loudness and movement and measures "
+        f"nothing about people; {other}."
     )
 
 
@@ -100,8 +100,8 @@ def _choose_replay(scenario: Path | None) -> AnalystChoice:
     return AnalystChoice(
         name="replay",
         make=make_replay(scenario),
-        description=f"analyst: replay. It plays {scenario.name} and looks at no media: scripted, "
-        "not an analysis.",
+        description=f"Its analyst is replay. It plays {scenario.name} and looks at no media: "
+        "scripted, not an analysis.",
     )
 
 
@@ -116,6 +116,6 @@ def _choose_installed(name: str) -> AnalystChoice:
     return AnalystChoice(
         name=name,
         make=make,
-        description=f"analyst: {described.name} {described.version} of an installed package; it "
-        f"says that it {away}.",
+        description=f"Its analyst is {described.name} {described.version} of an installed package; "
+        f"it says that it {away}.",
     )

@@ -18,6 +18,7 @@ from ih_mcp.journal import StreamLog
 from ih_mcp.media.clock_jumps import ClockJump
 from ih_mcp.net.retry import RetryAttempt
 from ih_mcp.notifier import Notifier
+from ih_mcp.stand_in import LOCAL
 from ih_mcp.wire.dialects import Dialect, Limits
 
 from .config import StreamConfig
@@ -118,6 +119,11 @@ class StreamFacts:
     @property
     def dialect(self) -> Dialect:
         return self.plan.dialect
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether the stand-in answers, and not the service."""
+        return self.plan.endpoint == LOCAL or any(leg.is_stand_in for leg in self.legs)
 
     @property
     def leg(self) -> Leg | None:

@@ -17,6 +17,7 @@ from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
 from ih_mcp.journal import StreamLog
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
+from ih_mcp.stand_in import is_stand_in
 from ih_mcp.wire.dialects import Dialect, Drain
 from ih_mcp.wire.endings import ENDINGS, EndReason
 from ih_mcp.wire.error_catalog import find_error
@@ -104,6 +105,8 @@ class Leg:
         self.receipts = SegmentLedger()
         self.end: LegEnd | None = None
         self.is_rotated = False
+        self.is_stand_in = False
+        """Whether the stand-in says that it is the other end."""
         self.begins_after = begins_after
         self.left_out = 0
         """How many segments were not sent: no session can begin with them, or this one was over."""
@@ -167,6 +170,7 @@ class Leg:
         Raises:
             JournalError: The journal cannot store a message; the session is given up.
         """
+        self.is_stand_in = is_stand_in(socket.headers)
         self._note_phase()
         if self.session.state is State.OPEN:  # a dialect without a greeting
             self._open()

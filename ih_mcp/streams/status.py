@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from ih_mcp.errors import IhMcpError
+from ih_mcp.stand_in import LOCAL, STAND_IN
 
 
 def _require_text(value: object) -> str:
@@ -109,6 +110,8 @@ class StreamStatus(_AsJson):
     api: Text = ""
     """The name of the API version."""
     endpoint: Text = ""
+    stand_in: Text = ""
+    """One sentence where the stand-in answered; empty where the service did."""
     label: Text = ""
     source: Text = ""
     notes: tuple[Text, ...] = ()
@@ -148,6 +151,8 @@ class StreamStatus(_AsJson):
 
         A value that this version does not know, or cannot read, is left out.
         """
+        if record.get("endpoint") == LOCAL:  # before there was a field for it
+            record = {**record, "stand_in": STAND_IN}
         try:
             return _READER.validate_python(record)
         except ValidationError as exc:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from ih_mcp.redaction import redact_and_cut, redact_values
+from ih_mcp.stand_in import describe_stand_in
 
 from .facts import StreamFacts
 from .leg import Leg
@@ -34,6 +35,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         state=stream.state.value,
         api=stream.dialect.name,
         endpoint=redact_and_cut(stream.plan.endpoint or stream.plan.base_url),
+        stand_in=describe_stand_in(is_used=stream.is_stand_in),
         label=redact_and_cut(stream.plan.label),
         source=redact_and_cut(stream.plan.source),
         notes=tuple(map(redact_and_cut, notes(stream))),

@@ -22,6 +22,8 @@ from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStrea
 from ih_mcp.journal import Journal, StreamLog, StreamRow
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
+from ih_mcp.redaction import redact_and_cut
+from ih_mcp.stand_in import LOCAL, STAND_IN
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import (
@@ -54,6 +56,8 @@ class UploadRequest:
 
     upload: UploadVersion
     source: Path
+    endpoint: str = ""
+    """What the user calls it, such as `local`."""
     size: int = 0
     """Of the source, in bytes."""
     form: Sequence[tuple[str, str]] = ()
@@ -105,8 +109,11 @@ class UploadRegistry:
         facts: dict[str, object] = {
             "state": "sending",
             "api": request.upload.name,
+            "endpoint": redact_and_cut(request.endpoint),
             "source": request.source.name,
         }
+        if request.endpoint == LOCAL:
+            facts["stand_in"] = STAND_IN
         if request.notes:
             facts["notes"] = request.notes
         analysis_id = IdKind.UPLOAD.make_id()
@@ -227,6 +234,8 @@ class UploadRegistry:
         makes_job: bool,
     ) -> None:
         """Store the answer, or poll the job that it names."""
+        if reply.is_stand_in:
+            analysis.facts["stand_in"] = STAND_IN
         if not makes_job:
             return await self._keep(analysis, reply)
         job = await to_thread.run_sync(UploadJob.from_body, reply.body)

@@ -29,7 +29,6 @@ _MOST = 1e300
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 _MAX_PART = 2000
-_STAND_IN = "from the local stand-in, not from Interhuman"
 _SLACK_SECONDS = 60.0
 _MAX_NAME_CHARS = 100
 _MAX_TEXT_CHARS = 2000
@@ -104,7 +103,8 @@ class Timeline:
             "state": status.state,
             "ended": self._is_closed,
             "api": self._dialect.name,
-            "stand_in": _STAND_IN if status.endpoint == "local" else "",
+            "endpoint": status.endpoint,
+            "stand_in": status.stand_in,
             "label": status.label,
             "source": status.source,
             "notes": list(status.notes),

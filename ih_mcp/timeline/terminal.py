@@ -34,6 +34,7 @@ class TerminalTimeline:
         drawing = self._drawing
         found = make_rows(drawing)
         seconds = max(float(str(drawing["seconds"])), 1.0)
+        stand_in = [str(drawing["stand_in"])] if drawing["stand_in"] else []
         width = max(_LEAST_WIDTH, options.max_width - _NAME_WIDTH - 1)
         grid = Table.grid(padding=(0, 1, 0, 0))
         grid.add_column(width=_NAME_WIDTH, no_wrap=True, overflow="ellipsis")
@@ -45,7 +46,7 @@ class TerminalTimeline:
             Text(_head(drawing), style="bold"),
             grid,
             *_newest_signals(found),
-            *(Text(line, style="yellow") for line in left_out(drawing)),
+            *(Text(line, style="yellow") for line in (*stand_in, *left_out(drawing))),
             Text(_foot(drawing), style="dim"),
         )
 
@@ -53,8 +54,7 @@ class TerminalTimeline:
 def _head(drawing: Drawing) -> str:
     source = drawing["source"] or drawing["label"]
     named = f" · {escape_unprintable(str(source))}" if source else ""
-    stand_in = f" · {drawing['stand_in']}" if drawing["stand_in"] else ""
-    return f"{drawing['stream_id']}{named} · {drawing['state']}{stand_in}"
+    return f"{drawing['stream_id']}{named} · {drawing['state']}"
 
 
 def _foot(drawing: Drawing) -> str:

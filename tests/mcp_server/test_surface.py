@@ -17,6 +17,7 @@ from splintr import Tokenizer
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import INSTRUCTIONS, make_server, make_tools
 from ih_mcp.settings import read_settings
+from ih_mcp.stand_in import STAND_IN
 
 NAMES = [
     "start_stream",
@@ -159,5 +160,5 @@ async def test_the_set_up_is_checked_part_by_part(tmp_path: Path) -> None:
         == ["Set IH_MCP_MEDIA_DIRS to the folders that hold your videos."]
     )
     assert found["api_key"] == "not needed"
-    assert found["endpoint"].startswith("local: the stand-in")
+    assert found["endpoint"].startswith(f"local. {STAND_IN} Its analyst is ")
     assert found["journal"] == {"folder": str(tmp_path), "streams": 0, "bytes": 0}

@@ -99,7 +99,7 @@ async def test_s29_its_own_process_gets_in(local: Runtime) -> None:
     stream = await local.start_stream(StreamOptions(api="v1"))
     await stream.wait_until_open()
     minted = await local.mint("/v1/auth", local.credentials.key_pair().body())
-    token = Token.from_body(minted.encode())
+    token = Token.from_body(minted.body.encode())
     assert (await local_client(local, token.access_token)).status_code == 101
 
 

@@ -13,12 +13,26 @@ from typing import Any, Literal
 
 import anyio
 from mcp import Client, StdioServerParameters, stdio_client
+from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent
 
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.mcp_server.server import make_server
+from ih_mcp.settings import read_settings
 from tests.forked import REAL, forked
 from tests.leaks import KEY, PLANTED, look
 
-__all__ = ["ERAS", "KEY", "REPOSITORY", "Answer", "Host", "Process", "environment", "open_host"]
+__all__ = [
+    "ERAS",
+    "KEY",
+    "REPOSITORY",
+    "Answer",
+    "Host",
+    "Process",
+    "environment",
+    "open_host",
+    "open_memory_host",
+]
 
 ERAS: tuple[Literal["legacy", "2026-07-28"], ...] = ("legacy", "2026-07-28")
 REPOSITORY = Path(__file__).parents[2]
@@ -118,6 +132,20 @@ async def open_host(
     with anyio.fail_after(seconds):
         async with Client(stdio_client(server), mode=mode) as client:
             yield Host(client)
+
+
+@asynccontextmanager
+async def open_memory_host(data_dir: Path, **settings: object) -> AsyncIterator[Host]:
+    """A host joined to the server without a process; the settings are those of `Settings`."""
+    chosen = read_settings(**{"analyst": "placeholder", "data_dir": data_dir, **settings})
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
+        async with open_runtime(chosen) as runtime:
+            yield runtime
+
+    async with Client(make_server(lifespan)) as client:
+        yield Host(client)
 
 
 class Process:

@@ -15,6 +15,8 @@ import pytest
 from rich.console import Console
 
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.stand_in import STAND_IN
+from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.formats import FileKind, picture
 from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import draw
@@ -215,9 +217,10 @@ def test_every_picture_of_the_stand_in_says_where_it_comes_from(
     timeline = Timeline(V1)
     for entry in entries():
         timeline.fold(entry)
-    made = timeline.as_json(replace(STATUS, endpoint=endpoint), stream_id="st_1")
+    status = StreamStatus.from_json(STATUS.to_json() | {"endpoint": endpoint})  # as kept before
+    made = timeline.as_json(status, stream_id="st_1")
     console = Console(width=100, file=io.StringIO(), force_terminal=True)
     with console.capture() as shown:
         console.print(TerminalTimeline(made))
     for text in (picture(made, "svg").decode(), file_page(made), shown.get()):
-        assert ("from the local stand-in, not from Interhuman" in text) is is_said
+        assert (STAND_IN in text) is is_said

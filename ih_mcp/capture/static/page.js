@@ -148,7 +148,7 @@ const handlers = {
     }
     complain("");
     $("camera").hidden = !message.may_record;
-    show("where", `${message.stream_id}${message.endpoint ? ` · ${message.endpoint === "local" ? "the local stand-in, which is not Interhuman" : message.endpoint}` : ""}`);
+    show("where", [message.stream_id, message.stand_in || message.endpoint].filter(Boolean).join(" · "));
     if (state.unreported && link.say("dropped", { seconds: state.unreported })) state.unreported = 0;
     if (state.recorder || sender.queue.length) link.say("claim");
     if (state.isEnding) { // the request may have gone into a connection that was lost

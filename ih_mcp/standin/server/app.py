@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket
 from ih_mcp import __version__
 from ih_mcp.media.ffmpeg.decode import Decoder
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.stand_in import SERVER
 from ih_mcp.standin.analysis.analyst import Senses
 from ih_mcp.standin.analysis.codecs import DECODERS
 from ih_mcp.standin.analysis.media_timeline import ClipDecoder, OpenDecoder
@@ -298,7 +299,7 @@ class _CorrelationIds:
             if message["type"] in _STARTS:
                 headers = MutableHeaders(scope=message)
                 headers["X-Correlation-ID"] = correlation_id
-                headers["Server"] = f"ih-mcp-standin/{__version__}"
+                headers["Server"] = f"{SERVER}/{__version__}"
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -23,7 +23,7 @@ async function show(result) {
     const { contents } = await ask("resources/read", { uri: `ih://streams/${status.stream_id}/timeline` });
     const drawing = JSON.parse(contents[0].text);
     view.draw(drawing);
-    said.textContent = `${status.stream_id}: ${status.state ?? ""}${drawing.stand_in ? `, ${drawing.stand_in}` : ""}`;
+    said.textContent = `${status.stream_id}: ${status.state ?? ""}${drawing.stand_in ? `. ${drawing.stand_in}` : ""}`;
   } catch (error) {
     said.textContent = `The host did not give the timeline (${error.message}); the answer has the messages.`;
   }
