@@ -145,7 +145,7 @@ class Runtime:
                 help="Call again in a few seconds: another server, or this one anew, will answer.",
             )
         chosen = find_dialect(opening.api or self.settings.api)
-        chosen.model_or_default(opening.config.model)
+        model = chosen.model_or_default(opening.config.model)
         if chosen.config is ConfigPlace.QUERY:
             _require_in_query(chosen, opening.config)
         credential = await self.credentials.get_credential(chosen.name)
@@ -153,6 +153,7 @@ class Runtime:
             dialect=chosen,
             base_url=await self.base_url(),
             endpoint=self.settings.endpoint,
+            analyst=(await self.analyst()).summary if self.settings.is_local else model or "",
             config=opening.config,
             label=opening.label,
             source=source,

@@ -16,6 +16,8 @@ class StreamConfig:
     base_url: str
     endpoint: str = ""
     """What the user calls it, such as `local`."""
+    analyst: str = ""
+    """Who reads the media: the analyst of the stand-in, or the model of the service."""
     config: Config = field(default_factory=Config)
     label: str = ""
     """The caller's own name for it."""

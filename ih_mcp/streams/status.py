@@ -112,6 +112,8 @@ class StreamStatus(_AsJson):
     endpoint: Text = ""
     stand_in: Text = ""
     """One sentence where the stand-in answered; empty where the service did."""
+    analyst: Text = ""
+    """Who reads the media: the analyst of the stand-in, or the model of the service."""
     label: Text = ""
     source: Text = ""
     notes: tuple[Text, ...] = ()

@@ -36,6 +36,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         api=stream.dialect.name,
         endpoint=redact_and_cut(stream.plan.endpoint or stream.plan.base_url),
         stand_in=describe_stand_in(is_used=stream.is_stand_in),
+        analyst=redact_and_cut(stream.plan.analyst),
         label=redact_and_cut(stream.plan.label),
         source=redact_and_cut(stream.plan.source),
         notes=tuple(map(redact_and_cut, notes(stream))),

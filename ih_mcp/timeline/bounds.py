@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ih_mcp.wire.spans import MAX_LAYERS
+
 from .model import Drawing
 
 MAX_SIGNALS = 40
@@ -21,20 +23,21 @@ _LANES = ("engagement", "quality", "dropped", "degraded", "segments")
 def bounded(drawing: Drawing) -> Drawing:
     """The drawing itself where it can be shown whole, else as much as can be.
 
-    That is the signals whose names came first, and of each lane the newest entries. `left_out`
-    counts the rest.
+    That is the signals whose names came first, of each lane the newest entries, and of spans that
+    overlap as many as have a layer. `left_out` counts the rest.
     """
-    spans = _items(drawing["spans"])
-    names = dict.fromkeys(span["signal"] for span in spans)
+    phases = _items(drawing["phases"])
+    names = dict.fromkeys(phase["signal"] for phase in phases)
     shown = set(list(names)[:MAX_SIGNALS])
-    kept = [span for span in spans if span["signal"] in shown]
-    lengths = Counter(span["signal"] for span in kept)
+    named = [phase for phase in phases if phase["signal"] in shown]
+    kept = [phase for phase in named if phase["layer"] < MAX_LAYERS]
+    lengths = Counter(phase["signal"] for phase in kept)
     lanes = {name: _items(drawing[name]) for name in _LANES}
-    entries = len(kept) + sum(map(len, lanes.values()))
-    if len(shown) == len(names) and entries <= MAX_MARKS:
+    entries = len(named) + sum(map(len, lanes.values()))
+    if len(kept) == len(phases) and entries <= MAX_MARKS:
         return drawing
     most = share([*lengths.values(), *map(len, lanes.values())], MAX_MARKS)
-    newest = {"spans": _newest(kept, most), **{name: lanes[name][-most:] for name in lanes}}
+    newest = {"phases": _newest(kept, most), **{name: lanes[name][-most:] for name in lanes}}
     counts = {
         "signals": len(names) - len(shown),
         "entries": entries - sum(map(len, newest.values())),
@@ -61,7 +64,10 @@ def left_out(drawing: Drawing) -> list[str]:
     if signals := counts.get("signals"):
         lines.append(f"and {signals:,} more {'signal' if signals == 1 else 'signals'}")
     if entries := counts.get("entries"):
-        lines.append(f"and {entries:,} earlier {'entry' if entries == 1 else 'entries'}")
+        lines.append(f"and {entries:,} {'entry' if entries == 1 else 'entries'} not shown")
+    if not_kept := int(str(drawing.get("not_kept", 0))):
+        are = "message is" if not_kept == 1 else "messages are"
+        lines.append(f"the first {not_kept:,} {are} no longer kept: the beginning is missing")
     if clipped := int(str(drawing.get("clipped", 0))):
         lies = (
             "time lies outside of the media and is"
@@ -72,14 +78,14 @@ def left_out(drawing: Drawing) -> list[str]:
     return lines
 
 
-def _newest(spans: Sequence[Any], most: int) -> list[Any]:
-    """The last spans of each signal, in their order."""
+def _newest(phases: Sequence[Any], most: int) -> list[Any]:
+    """The last phases of each signal, in their order."""
     seen: Counter[str] = Counter()
     found = []
-    for span in reversed(spans):
-        seen[span["signal"]] += 1
-        if seen[span["signal"]] <= most:
-            found.append(span)
+    for phase in reversed(phases):
+        seen[phase["signal"]] += 1
+        if seen[phase["signal"]] <= most:
+            found.append(phase)
     return found[::-1]
 
 

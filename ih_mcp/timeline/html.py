@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from collections.abc import Iterable
 from importlib.resources import files
 
-from ih_mcp.printable import escape_unprintable
-
-from .bounds import bounded, left_out
+from .bounds import bounded
 from .model import Drawing, as_text
 from .rows import clock, make_rows
+from .summary import head, lines
 
 APP_URI = "ui://ih-mcp/timeline.html"
 
@@ -23,11 +23,14 @@ def file_page(drawing: Drawing) -> str:
     """The file of a drawing; blocks while it reads the package."""
     drawing = bounded(drawing)
     data = as_text(drawing).replace("<", "\\u003c")
-    body = f"""<header><h1>Timeline</h1><p>{html.escape(_title(drawing))}</p></header>
-<main>{_notes(drawing)}<div id="timeline"></div></main>
-<noscript>{_table(drawing)}</noscript>
+    about = drawing["about"]
+    assert isinstance(about, list)
+    said = lines(drawing)[len(about) :]  # the script writes what comes before
+    body = f"""<header><h1>Timeline</h1><p>{html.escape(head(drawing))}</p></header>
+<main>{_paragraphs(said)}<div id="timeline"></div></main>
+<noscript>{_paragraphs(about)}{_table(drawing)}</noscript>
 <script type="application/json" id="data">{data}</script>"""
-    return _page(_title(drawing), body, "file.js", is_strict=True)
+    return _page(head(drawing), body, "file.js", is_strict=True)
 
 
 def app_page() -> str:
@@ -73,17 +76,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _title(drawing: Drawing) -> str:
-    source = drawing["source"] or drawing["label"]
-    return f"{escape_unprintable(str(source or drawing['stream_id']))}: {drawing['state']}"
-
-
-def _notes(drawing: Drawing) -> str:
-    notes = drawing["notes"]
-    assert isinstance(notes, list)
-    stand_in = [drawing["stand_in"]] if drawing["stand_in"] else []
-    lines = [*map(str, [*stand_in, *notes]), *left_out(drawing)]
-    return "".join(f"<p>{html.escape(escape_unprintable(line))}</p>" for line in lines)
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
 
 
 def _table(drawing: Drawing) -> str:

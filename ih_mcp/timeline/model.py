@@ -18,12 +18,23 @@ from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
-from ih_mcp.wire.spans import MAX_MEDIA_SECONDS, EngagementSpan, Fields, Lifecycle, MediaRange, Span
+from ih_mcp.wire.spans import (
+    MAX_MEDIA_SECONDS,
+    EngagementSpan,
+    Fields,
+    Lifecycle,
+    MediaRange,
+    MessagePlace,
+    Phase,
+    Span,
+)
+
+from .about import about
 
 Drawing = dict[str, object]
 """One timeline as plain values, with the names that `Timeline.as_json` gives them."""
 
-LISTS = ("spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
+LISTS = ("spans", "phases", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
 """The names of a `Drawing` that hold lists, which grow and whose last items change."""
 _MOST = 1e300
 _PAGE = 1000
@@ -46,6 +57,8 @@ class Timeline:
         self._known: dict[str, list[tuple[object, object]]] = {}
         """The items of each list as `as_json` last gave them, each with its source."""
         self.messages = 0
+        self.not_kept = 0
+        """How many messages came before the oldest one that is kept."""
         self.cursor = 0
         """The cursor of the newest entry that was folded in."""
 
@@ -66,6 +79,8 @@ class Timeline:
         Args:
             offset_seconds: Where the entry's leg begins, in media time of the stream.
         """
+        if not self.messages:
+            self.not_kept = entry.cursor - 1
         self.messages += 1
         self.cursor = entry.cursor
         if entry.leg != self._leg:  # a new session knows no open spans of the last one
@@ -77,7 +92,8 @@ class Timeline:
             message = decode_server(entry.body, self._dialect)
         except RemoteProtocolError:
             return
-        self._lifecycle.receive(message, offset_seconds=offset_seconds)
+        place = MessagePlace(entry.cursor, entry.leg)
+        self._lifecycle.receive(message, offset_seconds=offset_seconds, place=place)
 
     def close(self, status: StreamStatus) -> None:
         """End all open spans with the media: the stream is over."""
@@ -103,6 +119,7 @@ class Timeline:
             "state": status.state,
             "ended": self._is_closed,
             "api": self._dialect.name,
+            "about": about(status, stream_id=stream_id, api=self._dialect.name),
             "endpoint": status.endpoint,
             "stand_in": status.stand_in,
             "label": status.label,
@@ -111,14 +128,18 @@ class Timeline:
             "error": status.error,
             "seconds": round(max(life.latest_seconds, status.media_seconds), 3),
             "messages": self.messages,
+            "not_kept": self.not_kept,
             "clipped": life.clipped,
             "lost": status.lost.to_json() if status.lost else {},
             "receipts": dict(status.segments),
             "bytes_sent": status.bytes_sent,
             "overall": _numbered(life.quality_overall),
             "spans": self._items("spans", life.spans, _span),
+            "phases": self._items("phases", life.phases, _phase),
             "engagement": self._items("engagement", life.engagement, _state),
-            "quality": self._items("quality", life.quality_timeline, _period),
+            "quality": self._items(
+                "quality", [period.fields for period in life.quality_timeline], _period
+            ),
             "dropped": self._items("dropped", life.dropped, _pair),
             "degraded": self._items("degraded", life.degraded, _pair),
             "feedback": [_short(text) for text in life.feedback],
@@ -302,11 +323,25 @@ def _span(span: Span) -> Mapping[str, object]:
     }
 
 
+def _phase(phase: Phase) -> Mapping[str, object]:
+    return {
+        "span": phase.span,
+        "layer": phase.layer,
+        "signal": _short(phase.signal_type, _MAX_NAME_CHARS),
+        "start": phase.start_seconds,
+        "end": phase.end_seconds,
+        "ends_implicitly": phase.ends_implicitly,
+        "probability": _label(phase.probability),
+        "rationale": phase.rationale and _short(phase.rationale),
+    }
+
+
 def _state(span: EngagementSpan) -> Mapping[str, object]:
     return {
         "state": _short(span.state, _MAX_NAME_CHARS),
         "start": span.start_seconds,
         "end": span.end_seconds,
+        "ends_implicitly": span.ends_implicitly,
     }
 
 

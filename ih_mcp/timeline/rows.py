@@ -7,18 +7,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded
 from .model import Drawing
 
+LEGEND = (
+    ("high", "high"), ("medium", "medium"), ("low", "low probability"),
+    ("unknown", "no probability named"), ("engaged", "engaged"), ("neutral", "neutral"),
+    ("disengaged", "disengaged"), ("dropped", "not analysed"),
+    ("lost", "lost with the connection"), ("degraded", "analysed in part"),
+)  # fmt: skip
+"""Looks that need a word, in order; a picture has those that it shows."""
+GAPS = ("dropped", "lost", "degraded")
+"""Looks of media that nobody analysed, or not all of it; drawn behind all lanes too."""
+DIMENSIONS = ("quality_index", "clarity", "authority", "energy", "rapport", "learning")
+"""Scores of conversation quality, 0 to 100; docs: conversation-quality."""
 _SHADES = ("high", "medium", "low")
+_STATES = ("engaged", "neutral", "disengaged")
 _HOUR = 3600
 _STEPS = (1, 2, 5, 10, 30, 60, 300, 600, 1800, _HOUR)
 _MAX_MORE_CHARS = 2000
+_MAX_LOST = 400
+_MIN_AXIS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +42,20 @@ class Mark:
     start_seconds: float
     end_seconds: float
     look: str
-    """`high`, `medium`, `low`, `engagement`, `quality`, `dropped`, `degraded` or `segment`."""
+    """One of `LEGEND`, or `state` (another one of engagement), `quality`, `segment`."""
     text: str = ""
     more: str = ""
     """More about it, such as the rationale."""
     is_open: bool = False
     """Whether it has not ended; its end is then the newest media time."""
-    value: float | None = None
-    """The index of conversation quality, 0 to 100."""
+    ends_implicitly: bool = False
+    """Whether no message says that it ended: the session did."""
+    layer: int = 0
+    """Marks of one row that overlap have different layers."""
+    span: int | None = None
+    """The number of the span that it is a phase of."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """The scores of conversation quality, 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,11 @@ class TimelineRow:
     look: str
     marks: Sequence[Mark]
 
+    @property
+    def layers(self) -> int:
+        """How many layers its marks need."""
+        return 1 + max((mark.layer for mark in self.marks), default=0)
+
 
 def make_rows(drawing: Drawing) -> list[TimelineRow]:
     """The rows of a drawing, from top to bottom; empty ones are left out.
@@ -55,41 +80,51 @@ def make_rows(drawing: Drawing) -> list[TimelineRow]:
     drawing = bounded(drawing)
     now = _number(drawing["seconds"])
     signals: dict[str, list[Mark]] = {}
-    for span in _items(drawing["spans"]):
-        signals.setdefault(str(span["signal"]), []).append(_signal(span, now))
+    for phase in _items(drawing["phases"]):
+        signals.setdefault(str(phase["signal"]), []).append(_phase(phase, now))
     found = [
         TimelineRow(escape_unprintable(name), "signal", marks) for name, marks in signals.items()
     ]
-    found.append(
-        TimelineRow(
-            "engagement",
-            "engagement",
-            [_state(item, now) for item in _items(drawing["engagement"])],
-        )
-    )
-    found.append(
-        TimelineRow(
-            "conversation quality",
-            "quality",
-            [_period(item) for item in _items(drawing["quality"])],
-        )
-    )
-    for name, look in (("not analysed", "dropped"), ("degraded", "degraded")):
-        found.append(
-            TimelineRow(
-                name, look, [Mark(start, end, look) for start, end in _pairs(drawing[look])]
-            )
-        )
+    states = [_state(item, now) for item in _items(drawing["engagement"])]
+    periods = [_period(item) for item in _items(drawing["quality"])]
+    found.append(TimelineRow("engagement", "engagement", states))
+    found.append(TimelineRow("conversation quality", "quality", periods))
+    for name, look, ranges in (
+        ("not analysed", "dropped", drawing["dropped"]),
+        ("lost", "lost", lost_ranges(drawing)),
+        ("degraded", "degraded", drawing["degraded"]),
+    ):
+        gaps = [Mark(start, end, look, text=name) for start, end in _pairs(ranges)]
+        found.append(TimelineRow(name, look, gaps))
     segments = [item for item in _items(drawing["segments"]) if item["end"] is not None]
     found.append(TimelineRow("segments", "segment", [_segment(item) for item in segments]))
     return [row for row in found if row.marks]
 
 
+def lost_ranges(drawing: Drawing) -> list[object]:
+    """Media whose results may be missing, for a connection was lost: `[start, end]` each."""
+    lost = drawing["lost"]
+    found = lost.get("media_s", []) if isinstance(lost, Mapping) else []
+    return list(found)[-_MAX_LOST:]
+
+
+def gap_marks(rows: Iterable[TimelineRow]) -> list[Mark]:
+    """What the background of all other rows shows, so that it does not look like silence."""
+    return [mark for row in rows if row.look in GAPS for mark in row.marks]
+
+
+def legend(rows: Iterable[TimelineRow]) -> list[tuple[str, str]]:
+    """The looks that these rows have, each with its words."""
+    shown = {mark.look for row in rows for mark in row.marks}
+    return [(look, words) for look, words in LEGEND if look in shown]
+
+
 def shade(probability: object) -> str:
-    """One of three shades; older API versions give a number instead of a word."""
+    """The look of a probability; older API versions give a number instead of a word."""
     if isinstance(probability, int | float) and not isinstance(probability, bool):
         return _SHADES[0 if probability >= 0.75 else 1 if probability >= 0.5 else 2]
-    return str(probability) if probability in _SHADES else "medium"
+    word = str(probability).casefold()  # early v0: `High`
+    return word if word in _SHADES else "unknown"
 
 
 def clock(seconds: float) -> str:
@@ -108,39 +143,61 @@ def tick_seconds(seconds: float, most: float) -> int:
     return next(fits, _HOUR * math.ceil(seconds / most / _HOUR))
 
 
-def _signal(span: Mapping[str, Any], now: float) -> Mark:
-    probability = span["probability"]
+def axis_seconds(drawing: Drawing) -> float:
+    """How long the axis of a picture is; that of a short stream goes on behind its end."""
+    return max(_number(drawing["seconds"]), _MIN_AXIS_SECONDS)
+
+
+def make_scale(drawing: Drawing, most: float) -> list[tuple[float, str]]:
+    """About `most` times to write below a timeline; the last one is its end, and says so."""
+    end = _number(drawing["seconds"])
+    step = tick_seconds(axis_seconds(drawing), most)
+    ticks = [(float(at), clock(at)) for at in range(0, math.ceil(end - step / 2), step)]
+    return [*ticks, (end, f"{clock(end)} {'end' if drawing['ended'] else 'now'}")]
+
+
+def _phase(phase: Mapping[str, Any], now: float) -> Mark:
+    probability, end = phase["probability"], phase["end"]
     return Mark(
-        span["start"],
-        max(now, span["start"]) if span["end"] is None else span["end"],
+        phase["start"],
+        max(now, phase["start"]) if end is None else end,
         shade(probability),
         text="" if probability is None else escape_unprintable(str(probability)),
-        more=escape_unprintable(span["rationale"] or ""),
-        is_open=span["end"] is None,
+        more=escape_unprintable(phase["rationale"] or ""),
+        is_open=end is None,
+        ends_implicitly=phase["ends_implicitly"],
+        layer=phase["layer"],
+        span=phase["span"],
     )
 
 
 def _state(item: Mapping[str, Any], now: float) -> Mark:
-    end = max(now, item["start"]) if item["end"] is None else item["end"]
-    is_open = item["end"] is None
+    state, end = item["state"], item["end"]
     return Mark(
-        item["start"], end, "engagement", text=escape_unprintable(item["state"]), is_open=is_open
+        item["start"],
+        max(now, item["start"]) if end is None else end,
+        state if state in _STATES else "state",
+        text=escape_unprintable(state),
+        is_open=end is None,
+        ends_implicitly=item["ends_implicitly"],
     )
 
 
 def _period(item: Mapping[str, Any]) -> Mark:
-    index = item["values"].get("quality_index")
-    value = _number(index) if isinstance(index, int | float) else None
-    level = None if value is None else min(100.0, max(0.0, value))
-    more = ", ".join(f"{name.replace('_', ' ')} {score}" for name, score in item["values"].items())
-    start, end = _number(item["start"]), _number(item["end"])
+    scores = item["values"]
+    index = scores.get("quality_index")
+    more = ", ".join(f"{name.replace('_', ' ')} {score}" for name, score in scores.items())
     return Mark(
-        start,
-        end,
+        _number(item["start"]),
+        _number(item["end"]),
         "quality",
-        text="" if value is None else f"{value:.0f}" if value == level else f"{value:.3g}",
+        text=f"{index:.3g}" if _is_number(index) else "",
         more=escape_unprintable(more[:_MAX_MORE_CHARS]),
-        value=level,
+        values={
+            name: min(100.0, max(0.0, scores[name]))
+            for name in DIMENSIONS
+            if _is_number(scores.get(name))
+        },
     )
 
 
@@ -159,5 +216,9 @@ def _pairs(value: object) -> Iterable[tuple[float, float]]:
     return [(start, end) for start, end in value]
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if _is_number(value) else 0.0

@@ -11,12 +11,18 @@ and pictures only: the relay never passes through here.
     active   --close-----> inactive    (no message)      end of the media
 
 docs: stream-analyze v1; skill: stream-analyze v2; the times are inferred from the samples there.
+
+Each message about a signal begins a phase of its span, so that a change stays known after the next
+one: low, medium from 6 s on, low again from 9 s on are three phases. The phases of a span cover it
+without gaps. Windows overlap, and therefore spans of one signal may: 0 to 11 s, then 9 to 17 s.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .json_fields import as_text
 from .messages import Reading, ServerMessage
@@ -25,11 +31,24 @@ from .progress import is_media_time, newest_items
 Fields = Mapping[str, object]
 MAX_MEDIA_SECONDS = 7 * 24 * 3600.0
 """Chosen: of one stream."""
+MAX_LAYERS = 8
+"""Chosen: how many spans of one signal are shown beside each other; windows of 8 s every 3 s make
+two."""
+
+
+class MessagePlace(NamedTuple):
+    """Which message it was; 0 and 0 where the caller of `Lifecycle.receive` does not say."""
+
+    cursor: int = 0
+    leg: int = 0
+
+
+NO_PLACE = MessagePlace()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One life of a signal."""
+    """A signal from its detection to its end."""
 
     signal_type: str
     start_seconds: float
@@ -44,6 +63,35 @@ class Span:
     """How many updates it saw."""
     ends_implicitly: bool = False
     """No message ended it: the session did."""
+    layer: int = 0
+    """Spans of one signal that overlap have different layers, from 0; `MAX_LAYERS` where all are
+    taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A part of a span, between two messages about it."""
+
+    span: int
+    """The number of its span, from 0."""
+    signal_type: str
+    layer: int
+    """As of its span."""
+    start_seconds: float
+    end_seconds: float | None = None
+    """None while it is the newest of a span that is active."""
+    probability: object = None
+    """The label, as it came."""
+    rationale: str | None = None
+    """The newest that is known."""
+    begins: MessagePlace = NO_PLACE
+    ends: MessagePlace | None = None
+    """The message that ended it; None while it is active, and where none did."""
+
+    @property
+    def ends_implicitly(self) -> bool:
+        """Whether no message ended it: the session did."""
+        return self.end_seconds is not None and self.ends is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +101,13 @@ class EngagementSpan:
     state: str
     start_seconds: float
     end_seconds: float | None = None
+    begins: MessagePlace = NO_PLACE
+    ends: MessagePlace | None = None
+
+    @property
+    def ends_implicitly(self) -> bool:
+        """Whether no message ended it: the session did."""
+        return self.end_seconds is not None and self.ends is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +116,16 @@ class MediaRange:
 
     start_seconds: float
     end_seconds: float
+    place: MessagePlace = NO_PLACE
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPeriod:
+    """A closed period of conversation quality."""
+
+    fields: Fields
+    """As they came, with `start` and `end` in seconds of the stream."""
+    place: MessagePlace = NO_PLACE
 
 
 class Lifecycle:
@@ -75,8 +140,7 @@ class Lifecycle:
         self.engagement: list[EngagementSpan] = []
         self.quality_overall: Fields | None = None
         """The newest scores of the session so far."""
-        self.quality_timeline: list[Fields] = []
-        """One entry per closed period, as they came."""
+        self.quality_timeline: list[QualityPeriod] = []
         self.feedback: list[str] = []
         self.dropped: list[MediaRange] = []
         """Media that nobody analysed."""
@@ -89,25 +153,43 @@ class Lifecycle:
         self.clipped = 0
         """How many times lay outside of the media, and were put at its edge."""
         self._spans: list[Span] = []
-        self._open: dict[str, int] = {}
+        self._phases: list[Phase] = []
+        self._open: dict[str, tuple[int, int]] = {}
+        """The span of each active signal, and its newest phase."""
+        self._layers: dict[str, list[float]] = {}
+        """Of each signal, until when its layers are taken."""
+        self._place = NO_PLACE
 
     @property
     def spans(self) -> Sequence[Span]:
-        """All lives, in order of detection."""
+        """All spans, in order of detection."""
         return tuple(self._spans)
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        """The phases of all spans, in the order in which they began."""
+        return tuple(self._phases)
 
     @property
     def active(self) -> Sequence[Span]:
         """The spans nothing ended yet."""
-        return tuple(self._spans[index] for index in self._open.values())
+        return tuple(self._spans[index] for index, _ in self._open.values())
 
-    def receive(self, message: ServerMessage, *, offset_seconds: float = 0.0) -> None:
+    def receive(
+        self,
+        message: ServerMessage,
+        *,
+        offset_seconds: float = 0.0,
+        place: MessagePlace = NO_PLACE,
+    ) -> None:
         """Fold one message in; those that say nothing about lives change nothing.
 
         Args:
             offset_seconds: Where the message's zero lies: the start of its leg, or of its
                 segment where times count from the segment (early v0).
+            place: Which message it is, for phases to name it.
         """
+        self._place = place
         if isinstance(message, Reading) and (fold := _FOLDS.get(message.kind)):
             fold(self, message.fields, offset_seconds)
 
@@ -120,7 +202,7 @@ class Lifecycle:
         end = self.latest_seconds if at_seconds is None else at_seconds
         for signal_type in list(self._open):
             self._end(signal_type, end, implicitly=True)
-        self._end_engagement(end)
+        self._end_engagement(end, implicitly=True)
 
     def _detect(self, data: Fields, offset: float) -> None:
         for item in _signals(data):
@@ -128,9 +210,42 @@ class Lifecycle:
             if signal_type in self._open:  # a repeated detection is a change
                 self._change(item, offset)
             elif signal_type:
-                self._open[signal_type] = len(self._spans)
                 start = self._read_time(item, "start", "t", offset=offset)
-                self._spans.append(_span(item, signal_type, start))
+                self._open[signal_type] = self._begin(item, signal_type, start)
+
+    def _begin(self, item: Fields, signal_type: str, start: float) -> tuple[int, int]:
+        """Add a span and its first phase; gives their numbers."""
+        layers = self._layers.setdefault(signal_type, [])
+        free = (layer for layer, until in enumerate(layers) if until <= start)
+        layer = next(free, len(layers))
+        if layer == len(layers) < MAX_LAYERS:
+            layers.append(math.inf)
+        elif layer < MAX_LAYERS:
+            layers[layer] = math.inf
+        span = Span(
+            signal_type=signal_type,
+            start_seconds=start,
+            probability=item.get("probability", item.get("confidence")),  # early v0: confidence
+            rationale=as_text(item.get("rationale")) or as_text(item.get("reasoning")) or None,
+            layer=layer,
+        )
+        self._spans.append(span)
+        number = len(self._spans) - 1
+        return number, self._begin_phase(span, number, start)
+
+    def _begin_phase(self, span: Span, number: int, start: float) -> int:
+        self._phases.append(
+            Phase(
+                span=number,
+                signal_type=span.signal_type,
+                layer=span.layer,
+                start_seconds=start,
+                probability=span.probability,
+                rationale=span.rationale,
+                begins=self._place,
+            )
+        )
+        return len(self._phases) - 1
 
     def _update(self, data: Fields, offset: float) -> None:
         for item in _signals(data):
@@ -140,40 +255,58 @@ class Lifecycle:
                 self._detect(item, offset)
 
     def _change(self, item: Fields, offset: float) -> None:
-        self._read_time(item, "start", "t", offset=offset)
-        index = self._open[_name(item)]
-        span = self._spans[index]
-        self._spans[index] = replace(
-            span,
-            probability=item.get("probability", span.probability),
-            rationale=as_text(item.get("rationale")) or span.rationale,
-            changes=span.changes + 1,
+        at = self._read_time(item, "start", "t", offset=offset)
+        index, newest = self._open[_name(item)]
+        span = replace(
+            self._spans[index],
+            probability=item.get("probability", self._spans[index].probability),
+            rationale=as_text(item.get("rationale")) or self._spans[index].rationale,
+            changes=self._spans[index].changes + 1,
         )
+        at = max(at, self._phases[newest].start_seconds)
+        self._phases[newest] = replace(self._phases[newest], end_seconds=at, ends=self._place)
+        self._spans[index] = span
+        self._open[span.signal_type] = index, self._begin_phase(span, index, at)
 
     def _end_signals(self, data: Fields, offset: float) -> None:
         for item in _signals(data):
             self._end(_name(item), self._read_time(item, "end", "t", offset=offset))
 
     def _end(self, signal_type: str, end: float, *, implicitly: bool = False) -> None:
-        index = self._open.pop(signal_type, None)
-        if index is None:  # an end without a beginning says nothing
-            return
-        span = self._spans[index]
-        self._spans[index] = replace(
-            span, end_seconds=max(end, span.start_seconds), ends_implicitly=implicitly
+        if signal_type in self._open:  # an end without a beginning says nothing
+            self._finish(*self._open.pop(signal_type), end, implicitly=implicitly)
+
+    def _finish(self, index: int, newest: int, end: float, *, implicitly: bool = False) -> None:
+        """End a span with its newest phase, and not before that began."""
+        span, phase = self._spans[index], self._phases[newest]
+        end = max(end, phase.start_seconds)
+        self._phases[newest] = replace(
+            phase,
+            end_seconds=end,
+            ends=None if implicitly else self._place,
         )
+        self._spans[index] = replace(span, end_seconds=end, ends_implicitly=implicitly)
+        if span.layer < MAX_LAYERS:  # what lasts no time keeps its place to itself
+            taken = end if end > span.start_seconds else math.nextafter(end, math.inf)
+            self._layers[span.signal_type][span.layer] = taken
 
     def _begin_engagement(self, data: Fields, offset: float) -> None:
         state = as_text(data.get("state"))
         start = self._read_time(data, "start", "t", offset=offset)
         if state and (not self.engagement or self.engagement[-1].state != state):
             self._end_engagement(start)
-            self.engagement.append(EngagementSpan(state=state, start_seconds=start))
+            self.engagement.append(
+                EngagementSpan(state=state, start_seconds=start, begins=self._place)
+            )
 
-    def _end_engagement(self, end: float) -> None:
+    def _end_engagement(self, end: float, *, implicitly: bool = False) -> None:
         if self.engagement and self.engagement[-1].end_seconds is None:
             last = self.engagement[-1]
-            self.engagement[-1] = replace(last, end_seconds=max(end, last.start_seconds))
+            self.engagement[-1] = replace(
+                last,
+                end_seconds=max(end, last.start_seconds),
+                ends=None if implicitly else self._place,
+            )
 
     def _update_quality(self, data: Fields, offset: float) -> None:
         overall = data.get("overall") or data.get("scores")  # blog: scores
@@ -182,7 +315,8 @@ class Lifecycle:
         for entry in newest_items(data.get("timeline")):
             end = self._read_time(entry, "end", offset=offset)
             start = self._read_time(entry, "start", offset=offset)
-            self.quality_timeline.append({**entry, "start": start, "end": end})
+            period = QualityPeriod({**entry, "start": start, "end": end}, self._place)
+            self.quality_timeline.append(period)
 
     def _add_feedback(self, data: Fields, _offset: float) -> None:
         if text := as_text(data.get("feedback")):
@@ -199,6 +333,7 @@ class Lifecycle:
             MediaRange(
                 self._read_time(item, "start", offset=offset),
                 self._read_time(item, "end", offset=offset),
+                self._place,
             )
             for item in newest_items(data.get("ranges"))
         ]
@@ -210,7 +345,7 @@ class Lifecycle:
         for item in _signals(body) if _has_signals(body) else ():
             start = self._read_time(item, "start", offset=offset)
             end = self._read_time(item, "end", offset=offset)
-            self._spans.append(replace(_span(item, _name(item), start), end_seconds=end))
+            self._finish(*self._begin(item, _name(item), start), end)
         for item in newest_items(body.get("engagement_state")):
             self._begin_engagement(item, offset)
             self._read_time(item, "end", offset=offset)
@@ -246,15 +381,6 @@ _FOLDS: Mapping[str, Callable[[Lifecycle, Fields, float], None]] = {
     "coverage.degraded": Lifecycle._add_degraded,  # noqa: SLF001
     "result": Lifecycle._add_result,  # noqa: SLF001
 }
-
-
-def _span(item: Fields, signal_type: str, start: float) -> Span:
-    return Span(
-        signal_type=signal_type,
-        start_seconds=start,
-        probability=item.get("probability", item.get("confidence")),  # early v0: confidence
-        rationale=as_text(item.get("rationale")) or as_text(item.get("reasoning")) or None,
-    )
 
 
 def _has_signals(data: Fields) -> bool:

@@ -58,7 +58,7 @@ async def test_a_host_shows_the_timeline_of_the_stream_that_was_polled(
         await tab.page.evaluate(host(json.dumps(drawing())))
         frame = tab.page.frame_locator("iframe")
         await frame.get_by_text("st_1: ended").wait_for()
-        assert await frame.locator(".timeline-item").count() == 3 + 2 + 2 + 2 + 4
+        assert await frame.locator(".timeline-item").count() == 4 + 2 + 2 + 2 + 4
         asked = await tab.page.evaluate("window.asked")
         assert asked[:3] == ["ui/initialize", "ui/notifications/initialized", "resources/read"]
         await tab.page.wait_for_function("window.asked.includes('ui/notifications/size-changed')")

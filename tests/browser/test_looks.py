@@ -78,7 +78,7 @@ async def test_every_mark_of_a_file_is_drawn_where_it_belongs(
         known: dict[str, Any] = drawing()
         wanted = [
             [s["signal"], s["start"] / 40 * 100, (s["end"] - s["start"]) / 40 * 100]
-            for s in known["spans"]
+            for s in known["phases"]
         ]
         assert len(marks) == len(wanted)
         for mark, want in zip(sorted(marks), sorted(wanted), strict=True):
@@ -90,7 +90,7 @@ async def test_every_mark_of_a_file_is_drawn_where_it_belongs(
 def namesakes(tmp_path: Path) -> str:
     """A file with a signal that has the name of another lane, as one of v0 has."""
     values: dict[str, Any] = drawing()
-    values["spans"][0]["signal"] = "engagement"
+    values["phases"][0]["signal"] = "engagement"
     path = tmp_path / "namesakes.html"
     path.write_text(file_page(values), encoding="utf-8")
     return path.as_uri()
@@ -121,7 +121,7 @@ async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenB
         await tab.says(".timeline-detail", "agreement")
         await tab.page.keyboard.press("End")
         label = await tab.page.evaluate("document.activeElement.getAttribute('aria-label')")
-        assert label == "agreement, medium, 0:06 to 0:40. nods twice"
+        assert label == "agreement, medium, 0:09 to 0:40, no message ended it. nods twice"
         stops = await tab.page.eval_on_selector_all(
             ".timeline-item", "found => found.filter((node) => node.tabIndex === 0).length"
         )
@@ -152,10 +152,13 @@ async def test_the_live_page_can_be_read_by_all(
 @pytest.fixture
 def hostile(tmp_path: Path) -> str:
     """A file with two thousand names, a time of thirty years, and an index below zero."""
-    span = {"start": 0.0, "end": 999_999_999.0, "probability": "high", "rationale": "</script>"}
-    spans = [{**span, "signal": f"[/x] {number}"} for number in range(2000)]
+    phase = {
+        "span": 0, "layer": 0, "start": 0.0, "end": 999_999_999.0, "ends_implicitly": False,
+        "probability": "high", "rationale": "</script>",
+    }  # fmt: skip
+    phases = [{**phase, "signal": f"[/x] {number}"} for number in range(2000)]
     period = {"start": -5, "end": 999_999_999, "values": {"quality_index": -200}}
-    values = {**drawing(), "spans": spans, "quality": [period], "seconds": 999_999_999.0}
+    values = {**drawing(), "phases": phases, "quality": [period], "seconds": 999_999_999.0}
     path = tmp_path / "hostile.html"
     path.write_text(file_page(values), encoding="utf-8")
     return path.as_uri()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ih_mcp.timeline.model import changes
-from ih_mcp.timeline.rows import clock
-from tests.timeline.known import drawing
+from ih_mcp.timeline.rows import clock, make_rows
+from tests.timeline.known import changing_drawing, drawing
 
 _ROOT = Path(__file__).parents[2] / "ih_mcp"
 _SENDER, _TIMELINE = _ROOT / "capture/static/sender.js", _ROOT / "timeline/static/timeline.js"
@@ -102,3 +102,20 @@ def test_the_page_tells_media_time_as_the_other_pictures_do(tmp_path: Path) -> N
     times = [0, 5.5, 59.96, 65, 3599.96, 3725.5, 36_000]
     script = f"console.log(JSON.stringify({json.dumps(times)}.map(m.clock)))"
     assert run(_TIMELINE, script, tmp_path) == [clock(seconds) for seconds in times]
+
+
+def test_the_page_has_the_lanes_and_marks_of_the_other_pictures(tmp_path: Path) -> None:
+    script = f"""
+    const lanes = m.lanes({json.dumps(changing_drawing())});
+    console.log(JSON.stringify(lanes.map(({{name, items}}) => [name, items.map((item) =>
+      [item.from, item.to, item.look, item.layer ?? 0, item.isImplicit ?? false])])))"""
+    assert run(_TIMELINE, script, tmp_path) == [
+        [
+            row.name,
+            [
+                [m.start_seconds, m.end_seconds, m.look, m.layer, m.ends_implicitly]
+                for m in row.marks
+            ],
+        ]
+        for row in make_rows(changing_drawing())
+    ]

@@ -415,8 +415,11 @@ def printed(found: Drawing, *, width: int = 100) -> str:
 
 @pytest.mark.parametrize("name", ["[/x]", "[link=https://evil]agreement[/link]", "[bold]x", "\\["])
 def test_s38_the_name_of_a_signal_is_no_markup(name: str) -> None:
-    span = {"signal": name, "start": 1.0, "end": 2.0, "probability": "high", "rationale": name}
-    shown = printed({**drawing(), "spans": [span]})
+    phase = {
+        "span": 0, "layer": 0, "signal": name, "start": 1.0, "end": 2.0,
+        "ends_implicitly": False, "probability": "high", "rationale": name,
+    }  # fmt: skip
+    shown = printed({**drawing(), "phases": [phase]})
     assert name[:19] in shown
     assert "\x1b]8;" not in shown
 
@@ -510,7 +513,7 @@ def test_s38_an_index_below_zero_is_drawn_at_zero_and_told_as_it_is() -> None:
     period = {"start": 0, "end": 11, "values": {"quality_index": -200}}
     found = {**drawing(), "quality": [period]}
     (row,) = [row for row in make_rows(found) if row.look == "quality"]
-    assert [(mark.value, mark.text) for mark in row.marks] == [(0.0, "-200")]
+    assert [(mark.values, mark.text) for mark in row.marks] == [({"quality_index": 0.0}, "-200")]
     assert "▁▁▁" in re.sub(r"\x1b\[[\d;]*m", "", printed(found))
     assert draw(found, "svg")
 
@@ -526,27 +529,30 @@ def test_s38_a_scale_of_any_length_has_few_ticks(seconds: int, tmp_path: Path) -
 # --- S28: a picture has bounds -------------------------------------------------------------------
 
 
-def crowded(names: int, spans: int, periods: int = 0) -> Drawing:
+def crowded(names: int, spans: int, periods: int = 0, layers: int = 1) -> Drawing:
     signals = [
-        {"signal": f"signal-{n % names}", "start": float(n), "end": n + 3.0,
-         "probability": "high", "rationale": "why", "changes": 0}
+        {"span": n, "layer": n % layers, "signal": f"signal-{n % names}", "start": float(n),
+         "end": n + 3.0, "ends_implicitly": False, "probability": "high", "rationale": "why"}
         for n in range(spans)
     ]  # fmt: skip
     quality = [
         {"start": 3.0 * n, "end": 3.0 * n + 3, "values": {"quality_index": n % 100}}
         for n in range(periods)
     ]
-    return {**drawing(), "spans": signals, "quality": quality, "seconds": float(max(spans, 40))}
+    return {**drawing(), "phases": signals, "quality": quality, "seconds": float(max(spans, 40))}
 
 
-CROWDS = [(2000, 2000, 0), (41, 41, 0), (12, 50_000, 1200), (3, 900, 5000), (1, 1, 3000)]
+CROWDS = [
+    (2000, 2000, 0, 1), (41, 41, 0, 1), (12, 50_000, 1200, 1), (3, 900, 5000, 1), (1, 1, 3000, 1),
+    (2, 90, 3, 10),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("names", "spans", "periods"), CROWDS)
+@pytest.mark.parametrize(("names", "spans", "periods", "layers"), CROWDS)
 def test_s28_server_and_page_leave_the_same_out(
-    names: int, spans: int, periods: int, tmp_path: Path
+    names: int, spans: int, periods: int, layers: int, tmp_path: Path
 ) -> None:
-    found = crowded(names, spans, periods)
+    found = {**crowded(names, spans, periods, layers), "not_kept": layers - 1}
     most = make_rows(found)
     assert sum(row.look == "signal" for row in most) <= MAX_SIGNALS
     assert sum(len(row.marks) for row in most) <= MAX_MARKS

@@ -45,6 +45,57 @@ SPANS = [
     ("agreement", 6.0, 40.0, "medium"),
     ("hesitation", 24.0, 40.0, "medium"),
 ]
+PHASES = [
+    ("hesitation", 3.0, 9.0, "high"),
+    ("agreement", 6.0, 9.0, "low"),
+    ("agreement", 9.0, 40.0, "medium"),
+    ("hesitation", 24.0, 40.0, "medium"),
+]
+
+
+def signal(kind: str, name: str, at: float, probability: object = None) -> str:
+    place = "end" if kind == "ended" else "start"
+    label = {} if kind == "ended" else {"probability": probability, "rationale": f"at {at:g}"}
+    return message(f"signal.{kind}", signal_type=name, **{place: at}, **label)
+
+
+CHANGING = [
+    signal("detected", "hesitation", 0, "low"),
+    signal("updated", "hesitation", 6, "medium"),
+    signal("updated", "hesitation", 9, "low"),
+    signal("ended", "hesitation", 20),
+    signal("detected", "hesitation", 15, "high"),
+    signal("ended", "hesitation", 29),
+    signal("detected", "hesitation", 27, "low"),
+    signal("detected", "agreement", 3),
+    signal("ended", "agreement", 11),
+    message("engagement.updated", state="engaged", start=0),
+    message("engagement.updated", state="neutral", start=14),
+    message("engagement.updated", state="disengaged", start=30),
+    message("coverage.dropped", ranges=[{"start": 36, "end": 41}]),
+    message("coverage.degraded", ranges=[{"start": 50, "end": 55}]),
+    *(
+        message("conversation_quality.updated", overall={}, timeline=[{"start": at, "end": at + 8,
+            "values": {"quality_index": 50, "clarity": 0, "authority": 100, "energy": 25,
+                "rapport": 75, "learning": 60}}])
+        for at in (0, 8, 24)
+    ),
+]  # fmt: skip
+"""Low, medium, low; three spans that overlap; every state; gaps; quality with a hole in it."""
+CHANGING_STATUS = StreamStatus.from_json(
+    {
+        "state": "ended", "api": "v1", "endpoint": "local", "source": "talk.mp4", "label": "P07",
+        "analyst": "placeholder: events made up", "media_seconds": 60.0,
+        "started_at": "2026-11-30T01:02:03+01:00", "lost": {"media_s": [[43, 46.5]]},
+    }
+)  # fmt: skip
+
+
+def changing_drawing() -> Drawing:
+    timeline = Timeline(V1)
+    timeline.fold_all(entries(CHANGING), CHANGING_STATUS)
+    timeline.close(CHANGING_STATUS)
+    return timeline.as_json(CHANGING_STATUS, stream_id="st_0123")
 
 
 def entries(messages: Sequence[str] = MESSAGES) -> list[Entry]:

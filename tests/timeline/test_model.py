@@ -60,7 +60,9 @@ def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str)
     json.dumps(found, allow_nan=False)
     assert found["quality"][0]["values"] == {"quality_index": None, "clarity": [None]}
     assert (found["overall"], found["spans"][0]["probability"]) == ({"a": None}, None)
-    assert [mark.value for row in make_rows(found) for mark in row.marks] == [None, None]
+    marks = {row.name: row.marks for row in make_rows(found)}
+    assert [mark.values for mark in marks["conversation quality"]] == [{}]
+    assert [mark.look for mark in marks["stress"]] == ["unknown"]
 
 
 def test_a_signal_that_goes_on_has_no_end_yet() -> None:

@@ -82,7 +82,7 @@ def test_a_stream_whose_process_is_killed_ends_where_it_is_watched_and_drawn(
     picture = tmp_path / "x.HTML"
     command = [*forked(), "timeline", "st_1", "-o", str(picture)]
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, timeout=30)
-    assert "<h1>Timeline</h1><p>st_1: failed</p>" in picture.read_text(encoding="utf-8")
+    assert "<h1>Timeline</h1><p>st_1 · failed</p>" in picture.read_text(encoding="utf-8")
 
 
 async def _until(reader: int, pattern: str, shown: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 from ih_mcp.standin.analysis.signal_messages import PresentSignal, SignalMessages
 from ih_mcp.wire.dialects import REALTIME, V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Completed, Reading
-from ih_mcp.wire.spans import EngagementSpan, Lifecycle, MediaRange, Span
+from ih_mcp.wire.spans import (
+    MAX_LAYERS,
+    EngagementSpan,
+    Lifecycle,
+    MediaRange,
+    MessagePlace,
+    Phase,
+    Span,
+)
 
 NAMES = ("agreement", "hesitation", "stress")
 
@@ -46,6 +55,85 @@ def test_a_signal_lives_from_its_detection_to_its_end() -> None:
             changes=1,
         ),
     )
+
+
+def test_each_message_about_a_signal_begins_a_phase_that_stays_known() -> None:
+    lifecycle = Lifecycle()
+    messages = [
+        signal("detected", signal_type="hesitation", start=0, probability="low", rationale="a"),
+        signal("updated", signal_type="hesitation", start=6, probability="medium"),
+        signal("updated", signal_type="hesitation", start=9, probability="low", rationale="c"),
+        signal("ended", signal_type="hesitation", end=17),
+    ]
+    for cursor, message in enumerate(messages, start=1):
+        lifecycle.receive(message, place=MessagePlace(cursor, 0))
+    assert [
+        (p.start_seconds, p.end_seconds, p.probability, p.rationale, p.begins.cursor)
+        for p in lifecycle.phases
+    ] == [(0, 6, "low", "a", 1), (6, 9, "medium", "a", 2), (9, 17, "low", "c", 3)]
+    assert [phase.ends and phase.ends.cursor for phase in lifecycle.phases] == [2, 3, 4]
+
+
+def test_overlapping_spans_of_one_signal_have_layers_of_their_own() -> None:
+    times = [(0, 11), (9, 17), (15, 23), (16, 24), (24, 24), (24, 24), (24, 30)]
+    messages = [
+        message
+        for start, end in times
+        for message in (
+            signal("detected", signal_type="hesitation", start=start),
+            signal("ended", signal_type="hesitation", end=end),
+        )
+    ]
+    spans = fold(*messages, signal("detected", signal_type="stress", start=0)).spans
+    assert [span.layer for span in spans] == [0, 1, 0, 2, 0, 1, 2, 0]
+    many = [{"type": "stress", "start": 0, "end": 5}] * (MAX_LAYERS + 2)
+    layers = [span.layer for span in fold(Reading("result", {"signals": many})).spans]
+    assert layers == [*range(MAX_LAYERS), MAX_LAYERS, MAX_LAYERS]
+
+
+MESSAGES = st.builds(
+    lambda kind, name, at, label: Reading(
+        kind,
+        {"signal_type": name, "end" if kind == "signal.ended" else "start": at, **label},
+    ),
+    st.sampled_from(["signal.detected", "signal.updated", "signal.ended"]),
+    st.sampled_from(NAMES),
+    st.integers(0, 30),
+    st.sampled_from([{}, {"probability": "low"}, {"probability": "high", "rationale": "r"}]),
+)
+
+
+@given(st.lists(MESSAGES, max_size=30), st.booleans())
+def test_phases_add_up_to_the_spans_and_layers_keep_them_apart(
+    messages: list[Reading], is_closed: bool
+) -> None:
+    lifecycle = fold(*messages)
+    if is_closed:
+        lifecycle.close(40)
+    by_span: dict[int, list[Phase]] = defaultdict(list)
+    for phase in lifecycle.phases:
+        by_span[phase.span].append(phase)
+    assert sorted(by_span) == list(range(len(lifecycle.spans)))
+    for number, span in enumerate(lifecycle.spans):
+        phases = by_span[number]
+        assert {(phase.signal_type, phase.layer) for phase in phases} == {
+            (span.signal_type, span.layer)
+        }
+        assert (phases[0].start_seconds, phases[-1].end_seconds) == (
+            span.start_seconds,
+            span.end_seconds,
+        )
+        assert all(one.end_seconds == other.start_seconds for one, other in pairwise(phases))
+        assert (phases[-1].probability, phases[-1].rationale) == (span.probability, span.rationale)
+        assert (len(phases) - 1, phases[-1].ends_implicitly) == (
+            span.changes,
+            span.ends_implicitly,
+        )
+    for one, other in combinations(lifecycle.spans, 2):
+        is_beside = (one.signal_type, one.layer) == (other.signal_type, other.layer)
+        if is_beside and one.layer < MAX_LAYERS:
+            assert one.end_seconds is not None
+            assert other.start_seconds >= one.end_seconds
 
 
 def test_an_update_does_not_move_the_start() -> None:
@@ -99,7 +187,7 @@ def test_engagement_lasts_until_the_next_state_and_repeats_change_nothing() -> N
         Reading("engagement.updated", {"state": "neutral", "start": 6}),
     )
     assert lifecycle.engagement == [
-        EngagementSpan(state="engaged", start_seconds=0, end_seconds=6),
+        EngagementSpan(state="engaged", start_seconds=0, end_seconds=6, ends=MessagePlace()),
         EngagementSpan(state="neutral", start_seconds=6),
     ]
 
@@ -113,7 +201,7 @@ def test_quality_keeps_the_newest_overall_and_every_period() -> None:
         Reading("conversation_quality.updated", {"overall": {"clarity": 2}, "timeline": None}),
     )
     assert lifecycle.quality_overall == {"clarity": 2}
-    assert lifecycle.quality_timeline == [first, second]
+    assert [period.fields for period in lifecycle.quality_timeline] == [first, second]
 
 
 def test_coverage_and_feedback_are_kept() -> None:

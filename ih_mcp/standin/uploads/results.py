@@ -198,7 +198,7 @@ def _v1_quality(
     lives: Lifecycle, rest: Mapping[str, object] | None, include: Sequence[str]
 ) -> Json:
     """Both sections always stand there: openapi 2026-05-07 and sdk 1.3.4 require `overall`."""
-    timeline = [*lives.quality_timeline, *_entries(rest)]
+    timeline = [*(period.fields for period in lives.quality_timeline), *_entries(rest)]
     overall = rest["overall"] if rest else lives.quality_overall
     return {"overall": overall, "timeline": timeline if _TIMELINE in include else []}
 

@@ -2,7 +2,7 @@
 // It folds nothing; the values come folded from the server, and the page, a file and a host's app
 // draw them alike. Text is only ever set as text.
 
-export const LISTS = ["spans", "engagement", "quality", "dropped", "degraded", "feedback", "segments"];
+export const LISTS = ["spans", "phases", "engagement", "quality", "dropped", "degraded", "feedback", "segments"];
 
 /** The values after `changes`, as the server's `changes` tells them. */
 export function apply(drawing, changes) {
@@ -30,6 +30,7 @@ export function clock(seconds) {
 const LANES = ["engagement", "quality", "dropped", "degraded", "segments"];
 const MAX_SIGNALS = 40;
 const MAX_MARKS = 2000;
+const MAX_LAYERS = 8;
 
 /** How many entries each lane may have, so that all have no more than `most`. */
 function share(lengths, most) {
@@ -44,17 +45,18 @@ function share(lengths, most) {
 
 /** The drawing where it can be shown whole, else as much as can be; as `bounded` of the server. */
 export function bounded(drawing) {
-  const spans = drawing.spans ?? [];
-  const names = [...new Set(spans.map(({ signal }) => signal))];
+  const phases = drawing.phases ?? [];
+  const names = [...new Set(phases.map(({ signal }) => signal))];
   const shown = new Set(names.slice(0, MAX_SIGNALS));
-  const kept = spans.filter(({ signal }) => shown.has(signal));
+  const named = phases.filter(({ signal }) => shown.has(signal));
+  const kept = named.filter(({ layer }) => layer < MAX_LAYERS);
   const lengths = new Map();
   for (const { signal } of kept) lengths.set(signal, (lengths.get(signal) ?? 0) + 1);
   const others = LANES.map((name) => (drawing[name] ?? []).length);
-  const entries = [kept.length, ...others].reduce((sum, length) => sum + length);
-  if (shown.size === names.length && entries <= MAX_MARKS) return drawing;
+  const entries = [named.length, ...others].reduce((sum, length) => sum + length);
+  if (kept.length === phases.length && entries <= MAX_MARKS) return drawing;
   const most = share([...lengths.values(), ...others], MAX_MARKS);
-  const newest = { spans: kept.filter(({ signal }) => {
+  const newest = { phases: kept.filter(({ signal }) => {
     const left = lengths.get(signal);
     lengths.set(signal, left - 1);
     return left <= most;
@@ -68,10 +70,12 @@ export function bounded(drawing) {
 export function leftOut(drawing) {
   const { signals = 0, entries = 0 } = bounded(drawing).left_out ?? {};
   const clipped = drawing.clipped ?? 0;
+  const notKept = drawing.not_kept ?? 0;
   const count = (number) => number.toLocaleString("en-US");
   return [
     signals && `and ${count(signals)} more ${signals === 1 ? "signal" : "signals"}`,
-    entries && `and ${count(entries)} earlier ${entries === 1 ? "entry" : "entries"}`,
+    entries && `and ${count(entries)} ${entries === 1 ? "entry" : "entries"} not shown`,
+    notKept && `the first ${count(notKept)} ${notKept === 1 ? "message is" : "messages are"} no longer kept: the beginning is missing`,
     clipped && `${count(clipped)} ${clipped === 1 ? "time lies outside of the media and is" : "times lie outside of the media and are"} shown at its edge`,
   ].filter(Boolean);
 }
@@ -82,12 +86,22 @@ export function tickSeconds(seconds, most) {
   return fits ?? 3600 * Math.ceil(seconds / most / 3600);
 }
 
-const KNOWN = { high: "high", medium: "medium", low: "low" };
+const PROBABILITIES = ["high", "medium", "low"];
+const STATES = ["engaged", "neutral", "disengaged"];
+/** Looks that need a word, in order; the key has those that are shown. */
+const LEGEND = [
+  ["high", "high"], ["medium", "medium"], ["low", "low probability"], ["unknown", "no probability named"],
+  ["engaged", "engaged"], ["neutral", "neutral"], ["disengaged", "disengaged"],
+  ["dropped", "not analysed"], ["lost", "lost with the connection"], ["degraded", "analysed in part"],
+];
+/** Scores of conversation quality, 0 to 100. */
+const SCORES = ["quality_index", "clarity", "authority", "energy", "rapport", "learning"];
 
-/** The three shades; a number of older versions falls into them too. */
+/** The look of a probability; a number of older versions falls into the three too. */
 function shade(probability) {
   if (typeof probability === "number") return probability >= 0.75 ? "high" : probability >= 0.5 ? "medium" : "low";
-  return KNOWN[probability] ?? "medium";
+  const word = String(probability).toLowerCase();
+  return PROBABILITIES.includes(word) ? word : "unknown";
 }
 
 function make(tag, className, text) {
@@ -97,49 +111,60 @@ function make(tag, className, text) {
   return node;
 }
 
+/** Media whose results may be missing, for a connection was lost. */
+function lostRanges(drawing) {
+  return (drawing.lost?.media_s ?? []).slice(-400);
+}
+
+/** What lies behind all lanes, so that it does not look like silence. */
+function gaps(drawing) {
+  return [["dropped", drawing.dropped ?? []], ["lost", lostRanges(drawing)], ["degraded", drawing.degraded ?? []]]
+    .flatMap(([look, ranges]) => ranges.map(([from, to]) => ({ look, from, to })));
+}
+
 /** What each lane shows, in order; a lane without items is left out. */
-function lanes(drawing) {
+export function lanes(drawing) {
   const end = drawing.seconds ?? 0;
-  const spans = new Map();
-  for (const span of drawing.spans ?? []) {
-    if (!spans.has(span.signal)) spans.set(span.signal, []);
-    const isOpen = span.end === null;
-    const told = span.probability === null || span.probability === undefined ? "" : String(span.probability);
-    spans.get(span.signal).push({
-      from: span.start,
-      to: isOpen ? Math.max(end, span.start) : span.end,
+  const signals = new Map();
+  for (const phase of drawing.phases ?? []) {
+    if (!signals.has(phase.signal)) signals.set(phase.signal, []);
+    const isOpen = phase.end === null;
+    const label = phase.probability === null || phase.probability === undefined ? "" : String(phase.probability);
+    signals.get(phase.signal).push({
+      from: phase.start,
+      to: isOpen ? Math.max(end, phase.start) : phase.end,
       isOpen,
-      look: shade(span.probability),
-      text: told,
-      title: `${span.signal}${told ? ", " + told : ""}`,
-      more: span.rationale ?? "",
+      isImplicit: phase.ends_implicitly,
+      span: phase.span,
+      layer: phase.layer,
+      look: shade(phase.probability),
+      text: label,
+      title: `${phase.signal}${label ? ", " + label : ""}`,
+      more: phase.rationale ?? "",
     });
   }
-  const found = [...spans].map(([name, items]) => ({ id: `signal ${name}`, name, items })); // v0: one is "engagement"
-  const named = (name, key, toItem, isTall) => {
-    const items = (drawing[key] ?? []).map(toItem).filter(Boolean);
-    if (items.length) found.push({ id: key, name, items, isTall, key });
+  const found = [...signals].map(([name, items]) => ({ id: `signal ${name}`, name, items, hasGround: true })); // v0: one is "engagement"
+  const named = (name, key, toItem, entries = drawing[key] ?? []) => {
+    const items = entries.map(toItem).filter(Boolean);
+    if (items.length) found.push({ id: key, name, items, key, hasGround: key === "engagement" || key === "quality" });
   };
   named("engagement", "engagement", (item) => ({
-    from: item.start, to: item.end ?? Math.max(end, item.start), isOpen: item.end === null,
-    look: "engagement", text: item.state, title: `engagement: ${item.state}`, more: "",
+    from: item.start, to: item.end ?? Math.max(end, item.start), isOpen: item.end === null, isImplicit: item.ends_implicitly,
+    look: STATES.includes(item.state) ? item.state : "state", text: item.state, title: `engagement: ${item.state}`, more: "",
   }));
   named("conversation quality", "quality", (item) => {
     const index = item.values.quality_index;
     return {
-      from: item.start, to: item.end, look: "quality", value: index,
+      from: item.start, to: item.end, look: "quality", values: item.values,
       text: typeof index === "number" ? String(Math.round(index)) : "",
-      title: `conversation quality: ${index ?? "not told"}`,
+      title: `conversation quality: ${index ?? "no index"}`,
       more: Object.entries(item.values).map(([name, value]) => `${name.replace("_", " ")} ${value}`).join(", "),
     };
-  }, true);
-  named("not analysed", "dropped", ([from, to]) => ({
-    from, to, look: "dropped", text: "dropped", title: "dropped", more: "Nobody analysed these seconds.",
-  }));
-  named("degraded", "degraded", ([from, to]) => ({
-    from, to, look: "degraded", text: "degraded", title: "degraded",
-    more: "These seconds were analysed with part of their picture.",
-  }));
+  });
+  const gap = (look, text, more) => ([from, to]) => ({ from, to, look, text, title: text, more });
+  named("not analysed", "dropped", gap("dropped", "not analysed", "Nobody analysed these seconds."));
+  named("lost", "lost", gap("lost", "lost", "The results of these seconds were lost with the connection."), lostRanges(drawing));
+  named("degraded", "degraded", gap("degraded", "degraded", "These seconds were analysed with part of their picture."));
   named("segments", "segments", (item) => item.start === null || item.end === null ? null : ({
     from: item.start, to: item.end, look: item.receipt === "dropped" || item.receipt === "refused" ? "dropped" : "segment",
     text: item.receipt, title: `segment ${item.number}: ${item.receipt}`, more: `${item.bytes} bytes`,
@@ -184,14 +209,6 @@ export class TimelineView {
     this.detail = make("div", "timeline-detail");
     this.#tell(null);
     this.key = make("ul", "timeline-key");
-    for (const [look, text] of [
-      ["high", "high"], ["medium", "medium"], ["low", "low probability"], ["engagement", "engagement"],
-      ["dropped", "not analysed"], ["degraded", "degraded"],
-    ]) {
-      const item = make("li");
-      item.append(make("span", `timeline-${look}`), text);
-      this.key.append(item);
-    }
     const table = make("details");
     table.append(make("summary", "", "The same as a table"));
     this.table = make("div", "timeline-scroll");
@@ -201,7 +218,8 @@ export class TimelineView {
     table.append(this.table);
     table.addEventListener("toggle", () => this.drawing && this.#tabulate());
     this.tableBox = table;
-    this.root.replaceChildren(bar, this.lanes, this.detail, this.key, table);
+    this.about = make("div", "timeline-about");
+    this.root.replaceChildren(this.about, bar, this.lanes, this.detail, this.key, table);
   }
 
   #row(name, className = "") {
@@ -219,17 +237,20 @@ export class TimelineView {
     const drawing = bounded(whole);
     this.drawing = drawing;
     const end = Math.max(drawing.seconds ?? 0, 10);
+    this.about.replaceChildren(...(drawing.about ?? []).map((line) => make("p", "", line)));
     const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
     const place = (seconds) => ((seconds - from) / (end - from)) * 100;
     this.#ticks(from, end, place);
     const wanted = lanes(drawing);
+    this.#legend(wanted);
+    this.ground = gaps(drawing);
     for (const [id, row] of this.rows) {
       if (wanted.some((lane) => lane.id === id)) continue;
       row.lane.remove();
       this.rows.delete(id);
     }
     wanted.forEach((lane, index) => {
-      if (!this.rows.has(lane.id)) this.rows.set(lane.id, this.#row(lane.name, lane.isTall ? "timeline-tall" : ""));
+      if (!this.rows.has(lane.id)) this.rows.set(lane.id, this.#row(lane.name, lane.key === "quality" ? "timeline-tall" : ""));
       const row = this.rows.get(lane.id);
       const here = this.lanes.children[index + 1]; // the scale comes first
       if (here !== row.lane) this.lanes.insertBefore(row.lane, here ?? null); // moving loses the focus
@@ -237,22 +258,59 @@ export class TimelineView {
     });
     this.#oneTabStop();
     const spans = (whole.spans ?? []).length;
-    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "signal" : "signals"}, ${drawing.messages ?? 0} messages${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
+    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} messages${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
   }
 
   #ticks(from, end, place) {
     const step = tickSeconds(end - from, 8);
     const ticks = [];
-    for (let at = Math.ceil(from / step) * step; at < end; at += step) {
+    const last = this.drawing.seconds ?? 0;
+    for (let at = Math.ceil(from / step) * step; at < last - step / 2; at += step) {
       const tick = make("span", "timeline-tick", clock(at));
       tick.style.left = `${place(at)}%`;
       ticks.push(tick);
     }
+    const tick = make("span", "timeline-tick timeline-end", `${clock(last)} ${this.drawing.ended ? "end" : "now"}`);
+    if (place(last) > 15) tick.style.right = `${100 - place(last)}%`;
+    ticks.push(tick);
     this.scale.track.replaceChildren(...ticks);
   }
 
+  #legend(wanted) {
+    const looks = new Set(wanted.flatMap(({ items }) => items.map(({ look }) => look)));
+    const scores = new Set(wanted.flatMap(({ items }) => items.flatMap(({ values }) => Object.keys(values ?? {}))));
+    const shown = [
+      ...LEGEND.filter(([look]) => looks.has(look)).map(([look, text]) => [`timeline-${look}`, text]),
+      ...SCORES.filter((name) => scores.has(name)).map((name) => [`timeline-score timeline-score-${name}`, name.replace("_", " ")]),
+    ];
+    const told = JSON.stringify(shown);
+    if (told === this.shownKey) return;
+    this.shownKey = told;
+    this.key.replaceChildren(...shown.map(([className, text]) => {
+      const item = make("li");
+      item.append(make("span", className), text);
+      return item;
+    }));
+  }
+
+  #ground(row, lane, place) {
+    const wanted = lane.hasGround ? this.ground : [];
+    row.gaps ??= [];
+    wanted.forEach(({ look, from, to }, index) => {
+      if (!row.gaps[index]) row.track.prepend(row.gaps[index] = make("div"));
+      const node = row.gaps[index];
+      node.className = `timeline-gap timeline-${look}`;
+      node.style.left = `${Math.max(0, place(from))}%`;
+      node.style.width = `${Math.max(0, Math.min(100, place(to)) - Math.max(0, place(from)))}%`;
+    });
+    for (const node of row.gaps.splice(wanted.length)) node.remove();
+  }
+
   #fill(row, lane, place) {
+    const layers = 1 + Math.max(...lane.items.map(({ layer = 0 }) => layer));
+    row.track.style.height = layers > 1 ? `${1.75 + 0.95 * (layers - 1)}rem` : "";
+    this.#ground(row, lane, place);
     lane.items.forEach((item, index) => {
       const node = row.items[index] ?? this.#item(row, index);
       const left = Math.max(0, place(item.from));
@@ -260,10 +318,19 @@ export class TimelineView {
       node.hidden = right < 0 || left > 100;
       node.style.left = `${left}%`;
       node.style.width = `${Math.max(0, right - left)}%`;
-      const look = `timeline-item timeline-${item.look}${item.isOpen ? " timeline-open" : ""}`;
+      const layer = item.layer ?? 0;
+      node.style.top = layers > 1 ? `calc(${(layer / layers) * 100}% + 1px)` : "";
+      node.style.bottom = layers > 1 ? `calc(${(1 - (layer + 1) / layers) * 100}% + 1px)` : "";
+      const [before, after] = [lane.items[index - 1], lane.items[index + 1]];
+      const look = [
+        "timeline-item", `timeline-${item.look}`,
+        (item.isOpen || item.isImplicit) && "timeline-open",
+        item.span !== undefined && before?.span === item.span && "timeline-goes-on",
+        item.span !== undefined && after?.span === item.span && "timeline-changes",
+      ].filter(Boolean).join(" ");
       if (node.className !== look) node.className = look;
       if (node.textContent !== item.text) node.textContent = item.text;
-      const told = `${item.title}, ${clock(item.from)} to ${item.isOpen ? "now" : clock(item.to)}${item.more ? ". " + item.more : ""}`;
+      const told = `${item.title}, ${clock(item.from)} to ${item.isOpen ? "now" : clock(item.to)}${item.isImplicit ? ", no message ended it" : ""}${item.more ? ". " + item.more : ""}`;
       if (node.getAttribute("aria-label") !== told) node.setAttribute("aria-label", told);
       node.told = item;
       if (this.told === node) this.#tell(node);
@@ -290,15 +357,23 @@ export class TimelineView {
       svg.setAttribute("viewBox", "0 0 100 100");
       svg.setAttribute("preserveAspectRatio", "none");
       svg.setAttribute("aria-hidden", "true");
-      row.line = document.createElementNS(space, "polyline");
-      svg.append(row.line);
-      row.track.prepend(svg);
+      row.line = svg;
+      for (const name of SCORES) {
+        const path = document.createElementNS(space, "path");
+        path.setAttribute("class", `timeline-score-${name}`);
+        svg.append(path);
+      }
+      row.track.prepend(svg, ...[0, 50, 100].map((score) => make("span", `timeline-level timeline-level-${score}`, String(score))));
     }
-    const points = lane.items
-      .filter((item) => typeof item.value === "number")
-      .map((item) => ({ ...item, value: Math.min(100, Math.max(0, item.value)) }))
-      .flatMap((item) => [`${place(item.from)},${100 - item.value}`, `${place(item.to)},${100 - item.value}`]);
-    row.line.setAttribute("points", points.join(" "));
+    SCORES.forEach((name, index) => {
+      const known = lane.items.filter(({ values }) => typeof values[name] === "number");
+      const steps = known.map((item, at) => {
+        const level = 94 - 0.88 * Math.min(100, Math.max(0, item.values[name]));
+        const goesOn = at > 0 && item.from <= known[at - 1].to + 0.01; // else there is a hole
+        return `${goesOn ? "L" : "M"}${place(item.from)} ${level}L${place(item.to)} ${level}`;
+      });
+      row.line.children[index].setAttribute("d", steps.join(""));
+    });
   }
 
   #tell(node) {
@@ -309,9 +384,9 @@ export class TimelineView {
       return;
     }
     node.setAttribute("aria-current", "true");
-    const { title, from, to, isOpen, more } = node.told;
+    const { title, from, to, isOpen, isImplicit, more } = node.told;
     const head = make("p");
-    head.append(make("strong", "", title), ` · ${clock(from)} to ${isOpen ? "now" : clock(to)}`);
+    head.append(make("strong", "", title), ` · ${clock(from)} to ${isOpen ? "now" : clock(to)}${isImplicit ? ", no message ended it" : ""}`);
     this.detail.replaceChildren(head, ...(more ? [make("p", "", more)] : []));
   }
 
@@ -357,7 +432,7 @@ export class TimelineView {
     const body = make("tbody");
     for (const item of lanes(this.drawing).flatMap((lane) => lane.items)) {
       const row = make("tr");
-      for (const text of [item.title, clock(item.from), item.isOpen ? "now" : clock(item.to), item.more]) row.append(make("td", "", text));
+      for (const text of [item.title, clock(item.from), item.isOpen ? "now" : clock(item.to), item.more]) row.append(make("td", /^\d+:/.test(text) ? "timeline-time" : "", text));
       body.append(row);
     }
     const top = make("thead");

@@ -1,0 +1,46 @@
+"""What every picture says in words: whose readings these are, of what, and since when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from ih_mcp.settings import BASE_URLS
+from ih_mcp.stand_in import LOCAL
+from ih_mcp.streams.status import StreamStatus
+
+
+def about(status: StreamStatus, *, stream_id: str, api: str) -> list[str]:
+    """Two lines: who analysed, and which stream of which version, endpoint and time it is."""
+    facts = [f"API {api}", f"endpoint {status.endpoint or 'not recorded'}"]
+    if began := _in_utc(status.started_at):
+        facts.append(f"started {began}")
+    return [_who(status), " · ".join([*facts, f"stream {stream_id}"])]
+
+
+def _who(status: StreamStatus) -> str:
+    analyst = status.analyst
+    if status.stand_in:
+        known = analyst if status.endpoint == LOCAL and analyst else "not recorded"
+        return f"{status.stand_in} Its analyst: {known}."
+    if status.endpoint in BASE_URLS or _is_interhuman(status.endpoint):
+        return f"Readings from Interhuman{f' ({analyst})' if analyst else ''}."
+    if status.endpoint:
+        return "Readings from a server whose address is not one of Interhuman."
+    return "Readings from an endpoint that is not recorded."
+
+
+def _is_interhuman(url: str) -> bool:
+    try:
+        return (urlsplit(url).hostname or "").endswith(".interhuman.ai")
+    except ValueError:
+        return False
+
+
+def _in_utc(started_at: str) -> str:
+    """Date and time to the minute; empty where none is recorded."""
+    try:
+        began = datetime.fromisoformat(started_at)
+    except ValueError:
+        return ""
+    return f"{began.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

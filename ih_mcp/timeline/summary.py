@@ -1,0 +1,81 @@
+"""A timeline in a sentence, and in the lines that stand above every picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ih_mcp.printable import escape_unprintable
+
+from .bounds import left_out
+from .model import Drawing
+from .rows import clock, lost_ranges
+
+_MAX_STATES = 3
+
+
+def head(drawing: Drawing) -> str:
+    """One line: which source it is, and its state."""
+    source = drawing["source"] or drawing["label"] or drawing["stream_id"]
+    label = drawing["label"] if drawing["source"] else ""
+    parts = [str(source), *([str(label)] if label else []), str(drawing["state"])]
+    return escape_unprintable(" · ".join(parts))
+
+
+def lines(drawing: Drawing) -> list[str]:
+    """What stands below the head: whose readings these are, a summary, notes, what is missing."""
+    about, notes = drawing["about"], drawing["notes"]
+    assert isinstance(about, list)
+    assert isinstance(notes, list)
+    said = [*about, f"{clock(float(str(drawing['seconds'])))} of media: {summarise(drawing)}."]
+    return [escape_unprintable(str(line)) for line in [*said, *notes, *left_out(drawing)]]
+
+
+def summarise(drawing: Drawing) -> str:
+    """What was found, such as `1 signal, neutral throughout, 0 s not analysed`."""
+    spans = _items(drawing["spans"])
+    names = len({span["signal"] for span in spans})
+    found = f"{names} {'signal' if names == 1 else 'signals'}"
+    if len(spans) != names:
+        found += f" in {len(spans)} spans"
+    parts = [found, _engagement(drawing), f"{not_analysed_seconds(drawing):.3g} s not analysed"]
+    if in_part := _covered(_pairs(drawing["degraded"])):
+        parts.append(f"{in_part:.3g} s analysed in part")
+    return ", ".join(part for part in parts if part)
+
+
+def not_analysed_seconds(drawing: Drawing) -> float:
+    """How much of the media nobody analysed, or whose results were lost; overlaps count once."""
+    lost = drawing["lost"]
+    let_go = lost.get("let_go_s", 0.0) if isinstance(lost, Mapping) else 0.0
+    gaps = [*_pairs(drawing["dropped"]), *_pairs(lost_ranges(drawing))]
+    return _covered(gaps) + float(let_go)
+
+
+def _engagement(drawing: Drawing) -> str:
+    states = [str(item["state"]) for item in _items(drawing["engagement"])]
+    if not states:
+        return "no engagement told"
+    if len(states) == 1:
+        return f"{escape_unprintable(states[0])} throughout"
+    if len(states) <= _MAX_STATES:
+        return escape_unprintable(", then ".join(states))
+    return f"engagement changed {len(states) - 1} times"
+
+
+def _covered(ranges: Iterable[tuple[float, float]]) -> float:
+    total, until = 0.0, 0.0
+    for start, end in sorted(ranges):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def _items(value: object) -> list[Mapping[str, Any]]:
+    assert isinstance(value, list)
+    return value
+
+
+def _pairs(value: object) -> list[tuple[float, float]]:
+    assert isinstance(value, list)
+    return [(start, end) for start, end in value]
