@@ -233,6 +233,8 @@ Where each must decode alone (v0), a segment begins with a key frame of a closed
 Times in a file are not believed without bounds. A picture that stays ends where its sound or the next segment does; where pictures are
 encoded it is repeated each second, so that a segment can begin in it. More than 10 s without picture and sound, or 10 minutes of one
 picture without a track of sound, is a clock that jumps: the gap is left out, and `clock_jumps` in the status names where and how much.
+Where a clock was set back, nothing is left out: times go on from there, and a note in `check` and in the status names the second and by
+how much.
 
 One picture and one sound track are sent, the first of each. Subtitles, chapters, covers and tags such as the place of recording
 are left out; rotation is kept.

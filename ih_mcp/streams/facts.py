@@ -16,6 +16,7 @@ from typing import Protocol
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import StreamLog
 from ih_mcp.media.clock_jumps import ClockJump
+from ih_mcp.media.containers.container_types import TimeJump
 from ih_mcp.net.retry import RetryAttempt
 from ih_mcp.notifier import Notifier
 from ih_mcp.stand_in import LOCAL
@@ -104,6 +105,10 @@ class StreamFacts:
         """How much media the stream accepted, where the length of segments is known."""
         self.clock_jumps: list[ClockJump] = []
         """The jumps in the clock of the stream's file, up to the newest accepted segment."""
+        self.first_time_jump: TimeJump | None = None
+        """Where the times of pushed media do not go on, the first place."""
+        self.time_jumps = 0
+        """At how many places."""
         self.held: HeldSegment | None = None
         """The segment that waits for its time; None where none waits."""
         self.let_go_seconds = 0.0

@@ -91,13 +91,21 @@ def notes(stream: StreamFacts) -> list[str]:
 
 
 def _jump_notes(stream: StreamFacts) -> Iterator[str]:
-    """Notes on a file whose clock jumps."""
+    """Notes on a file whose clock jumps, and on pushed media whose times do not go on."""
     if jumps := stream.clock_jumps:
         yield (
             f"The clock of the file jumps, first at {jumps[0].at_seconds:.1f} s by "
             f"{jumps[0].seconds:.1f} s. There is neither picture nor sound in between, so "
             f"{sum(jump.seconds for jump in jumps):.1f} s are left out; places in the file count "
             "them."
+        )
+    if jump := stream.first_time_jump:
+        how = "back " if jump.to_seconds < jump.from_seconds else ""
+        others = stream.time_jumps - 1
+        yield (
+            f"The times of the pushed media jump, first from {jump.from_seconds:.1f} s {how}to "
+            f"{jump.to_seconds:.1f} s{f', and {others} more times' if others else ''}. What "
+            "was pushed is sent as it came."
         )
 
 

@@ -87,6 +87,9 @@ class Stream(StreamFacts):
         """Accept a segment at once, where `room` was awaited before."""
         self.outbox.put(segment)
         self.clock_jumps += segment.clock_jumps
+        if segment.jump:
+            self.first_time_jump = self.first_time_jump or segment.jump
+            self.time_jumps += 1
         if segment.end_seconds is not None:
             self.media_seconds = max(self.media_seconds, segment.end_seconds)
         self.changed.notify()

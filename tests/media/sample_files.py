@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -179,6 +180,35 @@ def one_track_jumped(far: float, kind: bytes) -> Callable[[bytes], bytes]:
     return lambda data: jumped(data, (6.0, far), kinds=kind)
 
 
+def fragments_set_back(data: bytes, at_seconds: float, seconds: float) -> bytes:
+    """A fragmented MP4 whose clocks are set back at a time."""
+    changed, scales = bytearray(data), list[int]()
+    for found in re.finditer(rb"mdhd\0", data):
+        scales.append(int.from_bytes(data[found.start() + 16 : found.start() + 20], "big"))
+    for found in re.finditer(rb"tfhd", data):
+        track = int.from_bytes(data[found.start() + 8 : found.start() + 12], "big")
+        time = data.index(b"tfdt", found.start())
+        wide = 8 if data[time + 4] else 4
+        place = slice(time + 8, time + 8 + wide)
+        ticks = int.from_bytes(data[place], "big")
+        if ticks >= at_seconds * scales[track - 1]:
+            ticks -= round(seconds * scales[track - 1])
+            changed[place] = ticks.to_bytes(wide, "big")
+    return bytes(changed)
+
+
+def clusters_set_back(data: bytes, at_seconds: float, seconds: float) -> bytes:
+    """A Matroska file whose clock is set back at a time; its Clusters have 2-byte times."""
+    changed = bytearray(data)
+    for found in re.finditer(rb"\x1f\x43\xb6\x75.{1,20}?\xe7\x82(..)", data, re.DOTALL):
+        milliseconds = int.from_bytes(found[1], "big")
+        if milliseconds >= 1_000 * at_seconds:
+            changed[found.start(1) : found.end(1)] = struct.pack(
+                ">H", milliseconds - round(1_000 * seconds)
+            )
+    return bytes(changed)
+
+
 def scratched(data: bytes) -> bytes:
     """Bytes of the media damaged in places."""
     chance, damaged = random.Random(7), bytearray(data)  # noqa: S311 - no secret
@@ -276,6 +306,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         f"-vf select='not(mod(n\\,40))' -fps_mode vfr {X264} -bf 0 -g 999 {AAC}",
         seconds=121.0,
     ),
+    "slides_matroska": SampleFile("mkv", "-i {slides} -c copy", seconds=121.0),
     "slides_silent": SampleFile("mp4", "-i {slides} -an -c copy", seconds=121.0),
     "one_picture": SampleFile(  # shown from the beginning, and for as long as there is sound
         "mp4",
@@ -349,6 +380,19 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "high_flv": SampleFile(
         "flv", f"-i {{base}} {X264} -pix_fmt yuv422p -c:a pcm_s16le -ar 44100 -ac 1", encodes=BOTH
+    ),
+    "jumps_back_fragmented": SampleFile(
+        "mp4", made_of="movable", change=lambda data: fragments_set_back(data, 6.0, 5.0)
+    ),
+    "jumps_back_matroska": SampleFile(
+        "mkv",
+        made_of="short_clusters",
+        change=lambda data: clusters_set_back(data, 5.9, 5.0),
+    ),
+    "short_clusters": SampleFile("mkv", "-i {in_order} -c copy -cluster_time_limit 900"),
+    "transport_6s": SampleFile("ts", "-i {base} -t 6 -c copy", seconds=6.0),
+    "jumps_back_transport": SampleFile(  # two recordings, one behind the other
+        "ts", made_of="transport_6s", change=lambda data: data + data
     ),
     **{
         f"{name}_{track}_track": SampleFile(

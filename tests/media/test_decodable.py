@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.header_facts import read_header_facts
-from ih_mcp.media.containers.parameter_changes import changing_tracks
+from ih_mcp.media.containers.parameter_changes import Changes, find_changes
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.process import environment
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -166,16 +166,18 @@ def test_a_change_is_found_however_the_bytes_are_read(
     data = first + sample("rate_48000").read_bytes()
     for size in (1_000, 1_317, 4_096, 1 << 20):
         monkeypatch.setattr("ih_mcp.media.containers.parameter_changes._READ_BYTES", size)
-        assert changing_tracks(io.BytesIO(data), "mpegts") == {"audio"}
-        assert changing_tracks(io.BytesIO(first), "mpegts") == frozenset()
+        assert find_changes(io.BytesIO(data), "mpegts").tracks == {"audio"}
+        assert find_changes(io.BytesIO(first), "mpegts") == Changes()
 
 
-@given(st.binary(max_size=3_000), st.sampled_from(["mpegts", "aac", "flv"]))
+@given(st.binary(max_size=3_000), st.sampled_from(["mpegts", "aac", "flv", "mov", "matroska"]))
 def test_bytes_of_any_kind_are_passed_over(data: bytes, container: str) -> None:
     """Also those that begin as a unit of sound does, and end in the middle of it."""
     start = b"\x47\x41\x01\x30\x02\0\0\0\0\x01\xc0\0\0\x80\0\xff"
-    for made in (data, data + start + data, start * 40 + data):
-        assert changing_tracks(io.BytesIO(made), container) <= {"audio", "video"}
+    cluster = b"\x1f\x43\xb6\x75\x90\xe7\x82\1"
+    moof = b"\0\0\0\x28moof\0\0\0\x20traf\0\0\0\x10tfhd\0\0\0\0\0\0\0\1"
+    for made in (data, data + start + data, start * 40 + data, cluster * 9 + data, moof + data):
+        assert find_changes(io.BytesIO(made), container).tracks <= {"audio", "video"}
         read_header_facts(io.BytesIO(made))
 
 
@@ -187,7 +189,7 @@ def test_one_damaged_header_is_no_change(
     damaged = data[: at + 2] + bytes((data[at + 2] ^ 0x3C,)) + data[at + 3 :]
     for size in (188, 1_000, 1 << 20):
         monkeypatch.setattr("ih_mcp.media.containers.parameter_changes._READ_BYTES", size)
-        assert changing_tracks(io.BytesIO(damaged), "mpegts") == frozenset()
+        assert find_changes(io.BytesIO(damaged), "mpegts").tracks == frozenset()
 
 
 def test_several_sample_entries_are_a_change(sample: SampleFolder) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ih_mcp.media.containers.clock_set_backs import SetBack, TrackClock
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
@@ -62,7 +63,15 @@ def check_sound(source: Media, parts: Sequence[Media]) -> None:
 @dialects
 @pytest.mark.parametrize(
     "name",
-    ["stays", "stays_vp8", "stays_transport", "stays_mpeg4", "slides", "still-picture-70s.mp4"],
+    [
+        "stays",
+        "stays_vp8",
+        "stays_transport",
+        "stays_mpeg4",
+        "slides",
+        "slides_matroska",
+        "still-picture-70s.mp4",
+    ],
 )
 async def test_while_a_picture_stays_sound_goes_on_at_its_pace(
     name: str, path: Path, dialect: Dialect, ffmpeg: Ffmpeg
@@ -152,13 +161,16 @@ async def test_where_the_clock_jumps_media_goes_on_at_once(
         "jumps_back_encoded",
         "jumps_back_sound_track",
         "jumps_back_picture_track",
+        "jumps_back_fragmented",
+        "jumps_back_matroska",
     ],
 )
 async def test_where_the_clock_was_set_back_times_go_on(
-    name: str, path: Path, dialect: Dialect, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, dialect: Dialect, ffmpeg: Ffmpeg
 ) -> None:
-    outcome = await cut(path, ffmpeg, dialect)
-    source, parts = oracle.read(path), read_all(outcome.segments, dialect.framing)
+    outcome = await cut(sample(name), ffmpeg, dialect)
+    source = oracle.read(sample(SAMPLE_FILES[name].made_of))  # as it was with a steady clock
+    parts = read_all(outcome.segments, dialect.framing)
     check_joined(outcome, dialect, 12.0)
     if SAMPLE_FILES[name].encodes:
         assert len(pictures(*parts)) == len(source.pictures)
@@ -168,6 +180,59 @@ async def test_where_the_clock_was_set_back_times_go_on(
     found = times(outcome, parts)
     assert max(after - before for before, after in pairwise(found)) < 0.2
     assert oracle.shift_seconds(source, parts) < 0.1
+
+
+@dialects
+async def test_of_recordings_one_behind_the_other_all_is_sent(
+    sample: SampleFolder, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample("jumps_back_transport"), ffmpeg, dialect)
+    source = oracle.read(sample("transport_6s"))
+    parts = read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, 12.0)
+    assert pictures(*parts) == 2 * digests(source.pictures)
+    assert sound(*parts) == 2 * digests(source.sound)
+    found = times(outcome, parts)
+    assert max(after - before for before, after in pairwise(found)) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("jumps_back", 5.0),
+        ("jumps_back_sound_track", 5.0),
+        ("jumps_to_and_fro", 605.0),
+        ("jumps_back_fragmented", 5.0),
+        ("jumps_back_matroska", 5.0),
+        ("jumps_back_transport", 6.0),
+    ],
+)
+async def test_a_look_at_a_file_says_where_its_clock_was_set_back(
+    name: str, seconds: float, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    facts = await probe(ffmpeg, sample(name))
+    (set_back,) = facts.set_backs
+    at = 9.0 if name == "jumps_to_and_fro" else 6.0
+    assert (set_back.at_seconds, set_back.seconds) == pytest.approx((at, seconds), abs=0.15)
+    assert any(f"is set back, first at {set_back.at_seconds:.1f} s by" in n for n in facts.notes())
+    if name in {"jumps_back_fragmented", "jumps_back_transport"}:
+        assert facts.duration_seconds == pytest.approx(12.0, abs=0.3)
+
+
+async def test_a_clock_that_was_not_set_back_is_no_note(
+    sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    for name in ("movable", "short_clusters", "transport_6s", "flv", "jumps"):
+        assert (await probe(ffmpeg, sample(name))).set_backs == ()
+
+
+def test_a_clock_that_begins_again_after_26_hours_goes_on() -> None:
+    clock, plain = TrackClock(wraps=True), TrackClock()
+    for seconds in (95_443.0, 95_443.5, 0.4, 0.9):
+        clock.see(seconds)
+        plain.see(seconds)
+    assert clock.set_backs == []
+    assert plain.set_backs == [SetBack(1.0, pytest.approx(95_443.6))]  # type: ignore[arg-type]
 
 
 @dialects

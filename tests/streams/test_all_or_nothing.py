@@ -316,7 +316,20 @@ async def test_a_jump_in_media_time_is_told_with_its_numbers(journal: Journal) -
             segment = await pushed_source(stream).push(header + cluster(second))
             assert segment
             jumps.append(segment.jump and (segment.jump.from_seconds, segment.jump.to_seconds))
+        assert stream.notes()[-1] == (
+            "The times of the pushed media jump, first from 1.9 s to 6.0 s, and 1 more times. What "
+            "was pushed is sent as it came."
+        )
     assert jumps == [None, None, (1.9, 6.0), None, (7.9, 2.0), None]
+
+
+async def test_media_that_goes_back_is_told_in_the_status(journal: Journal) -> None:
+    async with running(journal) as (stream, _):
+        for second, header in [(0, webm_header()), (1, b""), (2, b"")]:
+            assert await pushed_source(stream).push(header + cluster(second))
+            assert not [note for note in stream.notes() if "jump" in note]
+        assert await pushed_source(stream).push(cluster(0))
+        assert "jump, first from 2.9 s back to 0.0 s. What" in stream.notes()[-1]
 
 
 @pytest.mark.parametrize("name", ["chromium-vp8-1s", "chromium-mp4-1s", "firefox-vp8-1s"])

@@ -1,33 +1,64 @@
 """Finds tracks whose parameters change in the middle, as where an advert was put into a recording.
 
+Where the clock of a file was set back is found on the way, see `clock_set_backs`.
+
 A copy has one header, made from the first parameters: what follows a change would play at the wrong
 rate, or not at all. AAC, MP3 and AC-3 in MPEG-TS, AAC in files of its own and in FLV, and H.264 in
 FLV can change so; pictures in MPEG-TS carry their parameters with them. MP4 names them in its
-header, see `header_facts`. The whole file is read once, about a second for an hour of MPEG-TS.
+header, see `header_facts`. The whole file is read once, about a second for an hour of MPEG-TS; of
+MP4 only where its fragments begin.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+
+from .clock_set_backs import SetBack, TrackClock, cluster_times, fragment_times
 
 _READ_BYTES = 1 << 18
 _PACKET_BYTES = 192  # MPEG-TS: 188, and 4 of time in those of cameras
 _CALLED_EACH = 1_000
 _LEAST_SEEN = 2  # a header that was seen once may be damage
-_PES = re.compile(  # ISO/IEC 13818-1: a packet that begins a unit of sound, its PID first
-    rb"\x47([\x40-\x5f].)(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01[\xbd\xc0-\xdf]", re.DOTALL
+_PES = re.compile(  # ISO/IEC 13818-1: a packet that begins a unit of a track, its PID first
+    rb"\x47([\x40-\x5f].)(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01([\xbd\xc0-\xef])",
+    re.DOTALL,
 )
+_FIRST_PICTURES = 0xE0
 _SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]", re.DOTALL)
 
 
-def changing_tracks(
+class Sighting(NamedTuple):
+    """A place in a file that tells something of a track."""
+
+    kind: str
+    """`video` or `audio`; nothing where the track does not matter."""
+    number: int
+    header: bytes = b""
+    """What may not change; nothing where the place does not tell it."""
+    seconds: float | None = None
+    """By the clock of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changes in the middle of a file."""
+
+    tracks: frozenset[str] = frozenset()
+    """Of `video` and `audio`, those whose parameters do."""
+    set_backs: tuple[SetBack, ...] = ()
+    """Of the clock of its tracks; of that one which was set back most often."""
+
+
+def find_changes(
     file: BinaryIO, container: str, go_on: Callable[[], object] = lambda: None
-) -> frozenset[str]:
-    """Of `video` and `audio`, those that change.
+) -> Changes:
+    """What changes in the middle of a file.
 
     Reads the disk: call it in a thread.
 
@@ -36,39 +67,64 @@ def changing_tracks(
         container: As `Facts.container_name`.
         go_on: Called now and then; what it raises ends the work.
     """
-    headers = _HEADERS.get(container)
-    if headers is None:
-        return frozenset()
+    sightings = _SIGHTINGS.get(container)
+    if sightings is None:
+        return Changes()
     file.seek(0)
     seen: dict[tuple[str, int], Counter[bytes]] = {}
-    for number, (track, header) in enumerate(headers(file)):
-        if number % _CALLED_EACH == 0:
+    clocks: dict[tuple[str, int], TrackClock] = {}
+    for count, (kind, number, header, seconds) in enumerate(sightings(file)):
+        if count % _CALLED_EACH == 0:
             go_on()
-        seen.setdefault(track, Counter())[header] += 1
-    return frozenset(
+        track = kind, number
+        if header:
+            seen.setdefault(track, Counter())[header] += 1
+        if seconds is not None:
+            if track not in clocks:
+                clocks[track] = TrackClock(wraps=container == "mpegts")
+            clocks[track].see(seconds)
+    changing = frozenset(
         kind
         for (kind, _), counted in seen.items()
         if sum(count >= _LEAST_SEEN for count in counted.values()) > 1
     )
+    set_backs = max((clock.set_backs for clock in clocks.values()), key=len, default=[])
+    return Changes(changing, tuple(set_backs))
 
 
-def _transport(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
-    """The first header of each packetized unit of sound, by its PID."""
+def _transport(file: BinaryIO) -> Iterator[Sighting]:
+    """The beginning of each packetized unit, by its PID."""
     waiting = b""
     while data := file.read(_READ_BYTES):
         waiting += data
         searched = max(0, len(waiting) - 3 * _PACKET_BYTES)
         for found in _PES.finditer(waiting, 0, max(0, len(waiting) - 2 * _PACKET_BYTES)):
             searched = max(searched, found.end())
+            number = int.from_bytes(found[1], "big") & 0x1FFF
+            seconds = _transport_seconds(waiting, found.end())
+            if found[2][0] >= _FIRST_PICTURES:
+                yield Sighting("video", number, b"", seconds)
+                continue
             at = found.end() + 4  # where the length of the rest of the PES header stands
             at += 1 + waiting[at]
-            header = _header(waiting, at)
-            if header:
-                yield ("audio", int.from_bytes(found[1], "big") & 0x1FFF), header
+            yield Sighting("audio", number, _header(waiting, at), seconds)
         waiting = waiting[searched:]
 
 
-def _adts(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
+def _transport_seconds(data: bytes, at: int) -> float | None:
+    """When the unit is decoded, by the PES header whose length field stands there."""
+    told = data[at + 3] >> 6
+    if told not in {2, 3}:
+        return None
+    at += 10 if told == 3 else 5
+    first, middle, last = data[at], *struct.unpack_from(">HH", data, at + 1)
+    return float((first >> 1 & 7) << 30 | middle >> 1 << 15 | last >> 1) / _TRANSPORT_HERTZ
+
+
+_TRANSPORT_HERTZ = 90_000
+
+
+def _adts(file: BinaryIO) -> Iterator[Sighting]:
     """The header of each frame of a file that has nothing else."""
     waiting = b""
     while data := file.read(_READ_BYTES):
@@ -76,7 +132,7 @@ def _adts(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
         at = 0
         while (found := _SYNC.search(waiting, at)) and found.start() + 6 <= len(waiting):
             at = found.start()
-            yield ("audio", 0), _parameters(waiting, at)
+            yield Sighting("audio", 0, _parameters(waiting, at))
             at += max(7, (int.from_bytes(waiting[at + 3 : at + 6], "big") >> 5) & 0x1FFF)
         waiting = waiting[found.start() if found else at :]
 
@@ -104,16 +160,19 @@ def _parameters(data: bytes, at: int) -> bytes:
     return bytes((data[at + 2] & 0xFD, data[at + 3] & 0xC0))
 
 
-def _flash(file: BinaryIO) -> Iterator[tuple[tuple[str, int], bytes]]:
+def _flash(file: BinaryIO) -> Iterator[Sighting]:
     """Reports each sequence header twice: a single one already counts as a change."""
     at = int.from_bytes(file.read(9)[5:9], "big") + 4
     while len(head := _at(file, at, 16)) >= 13:
         size = int.from_bytes(head[1:4], "big")
-        kind, codec, is_header = _FLASH_KINDS.get(head[0], ("", 0, 0)), head[11], head[12] == 0
-        if kind == ("audio", 0) and codec >> 4 == _FLASH_AAC and is_header:
-            yield from 2 * [(kind, _at(file, at + 13, size - 2))]
-        elif kind == ("video", 0) and codec & 0xF in _FLASH_PICTURES and is_header:
-            yield from 2 * [(kind, _at(file, at + 16, size - 5))]
+        kind, codec, is_header = _FLASH_KINDS.get(head[0], ""), head[11], head[12] == 0
+        milliseconds = int.from_bytes(head[7:8] + head[4:7], "big")
+        if kind:
+            yield Sighting(kind, 0, b"", milliseconds / 1_000)
+        if kind == "audio" and codec >> 4 == _FLASH_AAC and is_header:
+            yield from 2 * [Sighting(kind, 0, _at(file, at + 13, size - 2))]
+        elif kind == "video" and codec & 0xF in _FLASH_PICTURES and is_header:
+            yield from 2 * [Sighting(kind, 0, _at(file, at + 16, size - 5))]
         at += 11 + size + 4
 
 
@@ -122,9 +181,23 @@ def _at(file: BinaryIO, at: int, size: int) -> bytes:
     return file.read(max(0, min(size, _MAX_HEADER_BYTES)))
 
 
-_FLASH_KINDS = {8: ("audio", 0), 9: ("video", 0)}
+def _fragments(file: BinaryIO) -> Iterator[Sighting]:
+    return (Sighting("", track, b"", seconds) for track, seconds in fragment_times(file))
+
+
+def _clusters(file: BinaryIO) -> Iterator[Sighting]:
+    return (Sighting("", track, b"", seconds) for track, seconds in cluster_times(file))
+
+
+_FLASH_KINDS = {8: "audio", 9: "video"}
 _FLASH_AAC, _FLASH_PICTURES = 10, frozenset({7, 12})  # H.264; HEVC as some write it
 _MAX_HEADER_BYTES = 1 << 12
-_HEADERS: Mapping[str, Callable[[BinaryIO], Iterator[tuple[tuple[str, int], bytes]]]] = (
-    MappingProxyType({"mpegts": _transport, "aac": _adts, "flv": _flash})
+_SIGHTINGS: Mapping[str, Callable[[BinaryIO], Iterator[Sighting]]] = MappingProxyType(
+    {
+        "mpegts": _transport,
+        "aac": _adts,
+        "flv": _flash,
+        "mov": _fragments,
+        "matroska": _clusters,
+    }
 )

@@ -32,7 +32,8 @@ def refuse_early_end(
         MediaError: It is (`ends_early`).
     """
     is_torn = _TORN in log
-    is_declared = facts.container_name in _DECLARING and not facts.is_estimated
+    is_known = not facts.is_estimated and not facts.set_backs
+    is_declared = facts.container_name in _DECLARING and is_known
     if is_torn and declared_seconds is None:
         declared_seconds = facts.sent_seconds
     if declared_seconds is None or not (is_declared or is_torn):

@@ -10,10 +10,11 @@ its output, without any text of the file. What stands before the mark may be sai
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.containers.clock_set_backs import SetBack
 
 from .ffmpeg_log import NO_MEDIA
 
@@ -53,6 +54,8 @@ class Facts:
     audio: AudioTrack | None
     jumps_seconds: float = 0.0
     """By how much its clock jumps, of what was looked through; the duration is without that."""
+    set_backs: tuple[SetBack, ...] = ()
+    """Where its clock was set back; times go on in what is sent."""
     is_estimated: bool = False
     """Whether the duration is computed from a bit rate."""
     hidden: frozenset[str] = frozenset()
@@ -110,6 +113,7 @@ class Facts:
                 self.jumps_seconds > 0,
                 f"The clock of the file jumps by {self.jumps_seconds:.0f} s, which are left out.",
             ),
+            (bool(self.set_backs), _set_back_note(self.set_backs)),
             (self._outlasts, "A track that is not sent lasts longer than those that are."),
             (bool(self.hidden), "An edit list hides parts of the file; they are not sent."),
             (bool(self.changing), "What changes its format in the middle is encoded to one."),
@@ -120,6 +124,18 @@ class Facts:
             (self.is_estimated, "The duration is estimated from the bit rate."),
         )
         return tuple(sentence for is_so, sentence in said if is_so)
+
+
+def _set_back_note(set_backs: Sequence[SetBack]) -> str:
+    if not set_backs:
+        return ""
+    first, *others = set_backs
+    and_again = f", and {len(others)} more times" if others else ""
+    return (
+        f"The clock of the file is set back, first at {first.at_seconds:.1f} s by "
+        f"{first.seconds:.1f} s{and_again}; all of the media is sent, and its times go on from "
+        "there."
+    )
 
 
 def require_tracks(facts: Facts, *, video: bool, audio: bool) -> None:

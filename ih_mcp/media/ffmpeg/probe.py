@@ -20,7 +20,7 @@ from ih_mcp.media.clock_jumps import PacketClock, max_pause_seconds
 from ih_mcp.media.containers import file_signatures
 from ih_mcp.media.containers.header_facts import HeaderFacts, read_header_facts
 from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
-from ih_mcp.media.containers.parameter_changes import changing_tracks
+from ih_mcp.media.containers.parameter_changes import Changes, find_changes
 from ih_mcp.media.ffmpeg.packets import look_through
 from ih_mcp.media.file_admission import OpenedFile, opened
 
@@ -102,6 +102,8 @@ async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float)
     if seen.is_protected or (facts.present and entries.encrypted >= facts.present):
         raise _encrypted()
     facts = _decodable(facts, entries.encrypted)
+    changes = await anyio.to_thread.run_sync(_changes, source.descriptor, facts.container_name)
+    facts = _with_set_backs(facts, changes)
     if facts.container_name == "mov":
         facts = replace(facts, changing=entries.changing & facts.present)
         hidden, lengths = await anyio.to_thread.run_sync(_tracks, source.descriptor)
@@ -110,8 +112,20 @@ async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float)
             duration = max(hidden.values())
         hides = facts.hidden | hidden.keys()
         return replace(facts, hidden=hides, duration_seconds=duration, lengths=lengths)
-    changing = await anyio.to_thread.run_sync(_changing, source.descriptor, facts.container_name)
-    return replace(facts, changing=changing & facts.present)
+    return replace(facts, changing=changes.tracks & facts.present)
+
+
+def _with_set_backs(facts: Facts, changes: Changes) -> Facts:
+    """The facts, with how long the media is where its container counts some of it twice."""
+    seconds = facts.duration_seconds
+    is_counted = facts.container_name in _COUNTS_TO_THE_END and not facts.is_estimated
+    if changes.set_backs and seconds is not None and is_counted:
+        seconds += sum(one.seconds for one in changes.set_backs)
+    return replace(facts, set_backs=changes.set_backs, duration_seconds=seconds)
+
+
+_COUNTS_TO_THE_END = frozenset({"mov", "mpegts"})
+"""Containers whose length ffmpeg takes from the times in them; others declare it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +242,9 @@ def _tracks(descriptor: int) -> tuple[dict[str, float], dict[str, float]]:
         return hidden_tracks(file), lengths_of_tracks(file)
 
 
-def _changing(descriptor: int, container: str) -> frozenset[str]:
+def _changes(descriptor: int, container: str) -> Changes:
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        return changing_tracks(file, container, anyio.from_thread.check_cancelled)
+        return find_changes(file, container, anyio.from_thread.check_cancelled)
 
 
 def _refuse_entries(entries: HeaderFacts) -> None:

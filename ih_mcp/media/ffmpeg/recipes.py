@@ -60,9 +60,6 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 
 TRACKS = ("V:0?", "a:0?")
 """The first picture that is no cover and the first sound, as ffmpeg names them."""
-_SET_BACK = frozenset({"flv", "matroska"})
-"""Containers whose times may go back; of MPEG-TS ffmpeg knows it, others do not allow it. Fragments
-of MP4 do, but the filter holds back a picture, and with it the sound beside slides."""
 _LATER = (
     "if(eq(N,0)+eq(DTS,NOPTS)+eq(PREV_INDTS,NOPTS),0,if(lt(DTS,PREV_INDTS-1/TB),"
     "PREV_OUTDTS+max(1,PREV_INDURATION)-DTS,PREV_OUTDTS-PREV_INDTS))"
@@ -180,7 +177,7 @@ def recipe(
         options |= (
             {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _aac(facts)
         )
-    if facts.container_name in _SET_BACK:
+    if facts.set_backs and facts.container_name != "mpegts":  # of that ffmpeg knows it
         options |= _rising(options)
     if jumps and not copies_video:
         options |= _in_step(options, jumps, copies_audio=copies_audio)
@@ -231,7 +228,8 @@ def next_encoder(encoder: str) -> str | None:
 def _rising(options: Mapping[str, object]) -> Mapping[str, object]:
     """The options that let times go on where the clock of a track was set back.
 
-    Else ffmpeg writes all that follows at one moment, until the clock is where it was before.
+    Else ffmpeg writes all that follows at one moment, until the clock is where it was before. Not
+    for files without: the filter holds back a picture, and with it the sound beside slides.
     """
     changed: dict[str, object] = {}
     for kind in ("v", "a"):

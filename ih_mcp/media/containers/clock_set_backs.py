@@ -1,0 +1,142 @@
+"""Finds where the clock of a file was set back, from the times that its container names.
+
+A recorder whose clock is set while it records, or recordings put one behind the other, have times
+that begin again in the middle. All of it is media: times go on from where they were.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ih_mcp.errors import MediaError
+
+from . import ebml
+from .ebml import Id
+from .mp4_boxes import children, read_movie
+from .mp4_fields import LONG_HEADER_BYTES, read_box_header
+
+LEAST_SECONDS = 1.0  # chosen: pictures go back by less where they are shown in another order
+_MAX_STEP_SECONDS = 10.0  # chosen: from one time of a track to the next; the clock jumps otherwise
+_WRAP_SECONDS = (1 << 33) / 90_000
+"""After which the clock of MPEG-TS begins at 0 again."""
+_MAX_BOXES = 1_000_000
+_MAX_MOOV_BYTES, _MAX_MOOF_BYTES, _MAX_HEADER_BYTES = 1 << 24, 1 << 20, 1 << 16
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SetBack:
+    """A place where the clock of a file was set back."""
+
+    at_seconds: float
+    """Of the media, from where it begins."""
+    seconds: float
+    """By how much."""
+
+
+class TrackClock:
+    """The times of one track in their order in the file, and where they go back.
+
+    Args:
+        wraps: Whether the clock begins at 0 again after 26.5 hours.
+    """
+
+    def __init__(self, *, wraps: bool = False) -> None:
+        self._wraps = wraps
+        self._last: float | None = None
+        self._steps = (0.0, 0.0)
+        """The last two that were media: Clusters are often long and short by turns."""
+        self._media_seconds = 0.0
+        self.set_backs: list[SetBack] = []
+
+    def see(self, seconds: float) -> None:
+        """Take the next time."""
+        step = 0.0 if self._last is None else seconds - self._last
+        if self._wraps:
+            step = (step + _WRAP_SECONDS / 2) % _WRAP_SECONDS - _WRAP_SECONDS / 2
+        self._last = seconds
+        if step < -LEAST_SECONDS:  # what came before it lasts about as long as those before that
+            last_seconds = max(self._steps)
+            self._media_seconds += last_seconds
+            self.set_backs.append(SetBack(self._media_seconds, last_seconds - step))
+        elif step <= _MAX_STEP_SECONDS:
+            self._media_seconds += step
+            self._steps = self._steps[1], step
+
+
+def fragment_times(file: BinaryIO) -> Iterator[tuple[int, float]]:
+    """The decoding times with which the fragments of an MP4 begin, by track."""
+    moov, scales = b"", dict[int, int]()
+    try:
+        for kind, at, size in _boxes(file):
+            if kind == b"moov" and size <= _MAX_MOOV_BYTES:
+                file.seek(at)
+                moov = file.read(size)
+            elif kind == b"moof" and moov and size <= _MAX_MOOF_BYTES:
+                scales = scales or {n: t.timescale for n, t in read_movie(moov).tracks.items()}
+                file.seek(at)
+                for track, ticks in _decoding_times(file.read(size)):
+                    yield track, ticks / scales.get(track, 1)
+    except (struct.error, IndexError, MediaError):
+        return  # damaged: ffmpeg will tell
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The outer boxes: kind, place and size."""
+    at = 0
+    for _ in range(_MAX_BOXES):
+        file.seek(at)
+        header = read_box_header(file.read(LONG_HEADER_BYTES))
+        if header is None or header.size is None or header.size < header.header_bytes:
+            return
+        yield header.kind, at, header.size
+        at += header.size
+
+
+def _decoding_times(moof: bytes) -> Iterator[tuple[int, int]]:
+    for traf, begin, end in children(moof, 8, len(moof)):
+        track = 0
+        for kind, at, _ in children(moof, begin, end) if traf == b"traf" else ():
+            if kind == b"tfhd":
+                (track,) = struct.unpack_from(">I", moof, at + 4)
+            elif kind == b"tfdt":
+                yield track, struct.unpack_from(">Q" if moof[at] else ">I", moof, at + 4)[0]
+
+
+_CLUSTER = Id.CLUSTER.to_bytes(4, "big")
+_TIMED_CLUSTER = re.compile(  # its size, perhaps a checksum, its time
+    _CLUSTER + rb"(?:[\x80-\xff]|[\x40-\x7f].|[\x20-\x3f]..|[\x10-\x1f].{3}|[\x08-\x0f].{4}"
+    rb"|[\x04-\x07].{5}|[\x02\x03].{6}|\x01.{7})(?:\xbf\x84.{4})?\xe7([\x81-\x88])(.{8})",
+    re.DOTALL,
+)
+_MOST_BEGINNING_BYTES = 4 + 8 + 6 + 2 + 8
+
+
+def cluster_times(file: BinaryIO) -> Iterator[tuple[int, float]]:
+    """The times of the Clusters of a Matroska file; they count as those of one track."""
+    file.seek(0)
+    waiting = file.read(_READ_BYTES)
+    ticks_per_second = _ticks_per_second(waiting)
+    while waiting:
+        read_to = 0
+        for found in _TIMED_CLUSTER.finditer(waiting):
+            length = found[1][0] & 0x7F
+            yield 0, int.from_bytes(found[2][:length], "big") / ticks_per_second
+            read_to = found.end()
+        data = file.read(_READ_BYTES)
+        kept = max(read_to, len(waiting) - _MOST_BEGINNING_BYTES)
+        waiting = waiting[kept:] + data if data else b""
+
+
+def _ticks_per_second(head: bytes) -> float:
+    written = Id.TIMESTAMP_SCALE.to_bytes(3, "big")
+    at = head.find(written, 0, _MAX_HEADER_BYTES) + len(written)
+    length = ebml.length_at(head, at)
+    if at < len(written) or length > 1:
+        return 1_000.0
+    size = ebml.number_of(head[at : at + 1]) or 0
+    return 1e9 / (int.from_bytes(head[at + 1 : at + 1 + size], "big") or 1_000_000)
