@@ -23,7 +23,7 @@ LEAST_SECONDS = 1.0  # chosen: pictures go back by less where they are shown in 
 _MAX_STEP_SECONDS = 10.0  # chosen: from one time of a track to the next; the clock jumps otherwise
 _WRAP_SECONDS = (1 << 33) / 90_000
 """After which the clock of MPEG-TS begins at 0 again."""
-_MAX_BOXES = 1_000_000
+_MAX_UNITS = 1_000_000
 _MAX_MOOV_BYTES, _MAX_MOOF_BYTES, _MAX_HEADER_BYTES = 1 << 24, 1 << 20, 1 << 16
 _READ_BYTES = 1 << 20
 
@@ -88,7 +88,7 @@ def fragment_times(file: BinaryIO) -> Iterator[tuple[int, float]]:
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """The outer boxes: kind, place and size."""
     at = 0
-    for _ in range(_MAX_BOXES):
+    for _ in range(_MAX_UNITS):
         file.seek(at)
         header = read_box_header(file.read(LONG_HEADER_BYTES))
         if header is None or header.size is None or header.size < header.header_bytes:
@@ -108,28 +108,41 @@ def _decoding_times(moof: bytes) -> Iterator[tuple[int, int]]:
 
 
 _CLUSTER = Id.CLUSTER.to_bytes(4, "big")
-_TIMED_CLUSTER = re.compile(  # its size, perhaps a checksum, its time
-    _CLUSTER + rb"(?:[\x80-\xff]|[\x40-\x7f].|[\x20-\x3f]..|[\x10-\x1f].{3}|[\x08-\x0f].{4}"
-    rb"|[\x04-\x07].{5}|[\x02\x03].{6}|\x01.{7})(?:\xbf\x84.{4})?\xe7([\x81-\x88])(.{8})",
-    re.DOTALL,
-)
-_MOST_BEGINNING_BYTES = 4 + 8 + 6 + 2 + 8
+_TIME = re.compile(rb"(?:\xbf\x84.{4})?\xe7([\x81-\x88])(.{8})", re.DOTALL)
+"""The time of a Cluster, perhaps behind a checksum."""
+_BEGINNING_BYTES = 4 + 8 + 6 + 2 + 8
 
 
 def cluster_times(file: BinaryIO) -> Iterator[tuple[int, float]]:
     """The times of the Clusters of a Matroska file; they count as those of one track."""
     file.seek(0)
-    waiting = file.read(_READ_BYTES)
-    ticks_per_second = _ticks_per_second(waiting)
-    while waiting:
-        read_to = 0
-        for found in _TIMED_CLUSTER.finditer(waiting):
-            length = found[1][0] & 0x7F
-            yield 0, int.from_bytes(found[2][:length], "big") / ticks_per_second
-            read_to = found.end()
+    ticks_per_second = _ticks_per_second(file.read(_MAX_HEADER_BYTES))
+    at = _next_cluster(file, 0)
+    for _ in range(_MAX_UNITS):
+        if at is None:
+            return
+        file.seek(at)
+        beginning = file.read(_BEGINNING_BYTES)
+        begins = len(_CLUSTER) + min(8, ebml.length_at(beginning, len(_CLUSTER)))
+        if found := _TIME.match(beginning, begins):
+            yield 0, int.from_bytes(found[2][: found[1][0] & 0x7F], "big") / ticks_per_second
+        # Browsers write Clusters of unknown size.
+        size = ebml.number_of(beginning[len(_CLUSTER) : begins]) if found else None
+        at = _next_cluster(file, at + begins + (size or 0))
+
+
+def _next_cluster(file: BinaryIO, at: int) -> int | None:
+    """Where the next one begins; mostly that is where the one before ends."""
+    file.seek(at)
+    waiting = file.read(len(_CLUSTER))
+    while (found := waiting.find(_CLUSTER)) < 0:
+        kept = waiting[1 - len(_CLUSTER) :]
+        at += len(waiting) - len(kept)
         data = file.read(_READ_BYTES)
-        kept = max(read_to, len(waiting) - _MOST_BEGINNING_BYTES)
-        waiting = waiting[kept:] + data if data else b""
+        if not data:
+            return None
+        waiting = kept + data
+    return at + found
 
 
 def _ticks_per_second(head: bytes) -> float:
