@@ -133,7 +133,7 @@ async def check_begun_anew(name: str, sample: SampleFolder, ffmpeg: Ffmpeg) -> N
         assert lost or SAMPLE_FILES[name].is_damaged or not later.errors
         assert abs(later.start) <= 0.03
         assert oracle.shift_seconds(whole, [later]) <= MAX_SHIFT_SECONDS
-        lasts = segments[-1].end_seconds - segments[index].start_seconds
+        lasts = segments[-1].end_seconds - segments[index].first_seconds
         assert abs(later.end - lasts) <= SAMPLE_FILES[name].slack_seconds + FRAME_SECONDS
 
 

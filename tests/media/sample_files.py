@@ -339,6 +339,15 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "late_words": SampleFile(
         "srt", change=lambda _: b"1\n00:00:11,000 --> 00:00:19,000\nhello\n", is_media=False
     ),
+    "torn_flv": SampleFile(
+        "flv",
+        made_of="flv",
+        change=torn,
+        seconds=8.3,
+        ends="ends_early",
+        is_damaged=True,
+        slack_seconds=0.3,
+    ),
     "torn_with_subtitles": SampleFile(
         "mkv",
         made_of="subtitles_outlast",

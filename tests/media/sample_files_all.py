@@ -13,12 +13,13 @@ from ih_mcp.wire.dialects import Framing
 from .checks import check_begun_anew, check_sample
 from .sample_files import SAMPLE_FILES, SampleFolder
 
+_ELSEWHERE = ("jumps", "stays", "slides", "one_picture", "sparse_sound", "silent_for")
+"""Files whose clock jumps, or in which a picture stays, are judged in `test_times.py`."""
 MEDIA = [
     name
     for name, sample_file in SAMPLE_FILES.items()
-    if sample_file.is_media and "jumps" not in name
+    if sample_file.is_media and not name.startswith(_ELSEWHERE)
 ]
-"""Files whose clock jumps are judged in `test_times.py`."""
 
 
 @pytest.mark.parametrize("framing", Framing)

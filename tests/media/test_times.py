@@ -282,7 +282,9 @@ async def test_a_file_is_whole_where_the_tracks_that_are_sent_are(
     check_sound(source, parts)
 
 
-@pytest.mark.parametrize("name", ["torn", "torn_webm", "torn_with_subtitles", "torn_starts_late"])
+@pytest.mark.parametrize(
+    "name", ["torn", "torn_webm", "torn_flv", "torn_with_subtitles", "torn_starts_late"]
+)
 async def test_a_torn_file_is_told_all_the_same(
     name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
@@ -316,7 +318,7 @@ async def test_a_look_at_a_file_says_how_long_its_media_is_and_that_its_clock_ju
 async def test_a_picture_that_stays_is_no_jump_to_a_look(
     sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    for name in ("stays", "one_picture", "slides_silent"):
+    for name in ("stays", "stays_flv", "one_picture", "slides_silent"):
         facts = await probe(ffmpeg, sample(name))
         assert facts.jumps_seconds == 0
         assert facts.duration_seconds == pytest.approx(SAMPLE_FILES[name].seconds, abs=1.1)

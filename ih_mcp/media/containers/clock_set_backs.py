@@ -51,6 +51,8 @@ class TrackClock:
         self._steps = (0.0, 0.0)
         """The last two that were media: Clusters are often long and short by turns."""
         self._media_seconds = 0.0
+        self.latest_seconds = 0.0
+        """The latest time."""
         self.set_backs: list[SetBack] = []
 
     def see(self, seconds: float) -> None:
@@ -58,7 +60,7 @@ class TrackClock:
         step = 0.0 if self._last is None else seconds - self._last
         if self._wraps:
             step = (step + _WRAP_SECONDS / 2) % _WRAP_SECONDS - _WRAP_SECONDS / 2
-        self._last = seconds
+        self._last, self.latest_seconds = seconds, max(self.latest_seconds, seconds)
         if step < -LEAST_SECONDS:  # what came before it lasts about as long as those before that
             last_seconds = max(self._steps)
             self._media_seconds += last_seconds

@@ -53,6 +53,8 @@ class Changes:
     """Of `video` and `audio`, those whose parameters do."""
     set_backs: tuple[SetBack, ...] = ()
     """Of the clock of its tracks; of that one which was set back most often."""
+    end_seconds: float | None = None
+    """The latest time that was seen, where every packet was and the file ends with a whole one."""
 
 
 def find_changes(
@@ -89,7 +91,9 @@ def find_changes(
         if sum(count >= _LEAST_SEEN for count in counted.values()) > 1
     )
     set_backs = max((clock.set_backs for clock in clocks.values()), key=len, default=[])
-    return Changes(changing, tuple(set_backs))
+    ends = [clock.latest_seconds for clock in clocks.values()]
+    is_known = container == "flv" and ends and _ends_with_tag(file)
+    return Changes(changing, tuple(set_backs), max(ends) if is_known else None)
 
 
 def _transport(file: BinaryIO) -> Iterator[Sighting]:
@@ -174,6 +178,15 @@ def _flash(file: BinaryIO) -> Iterator[Sighting]:
         elif kind == "video" and codec & 0xF in _FLASH_PICTURES and is_header:
             yield from 2 * [Sighting(kind, 0, _at(file, at + 16, size - 5))]
         at += 11 + size + 4
+
+
+def _ends_with_tag(file: BinaryIO) -> bool:
+    """Whether an FLV file ends as a tag does, with how long that is."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 4))
+    length = int.from_bytes(file.read(4), "big")
+    head = _at(file, size - 4 - length, 4) if 11 <= length <= size - 4 else b""
+    return int.from_bytes(head[1:], "big") == length - 11
 
 
 def _at(file: BinaryIO, at: int, size: int) -> bytes:

@@ -103,7 +103,7 @@ async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float)
         raise _encrypted()
     facts = _decodable(facts, entries.encrypted)
     changes = await anyio.to_thread.run_sync(_changes, source.descriptor, facts.container_name)
-    facts = _with_set_backs(facts, changes)
+    facts = _with_changes(facts, changes)
     if facts.container_name == "mov":
         facts = replace(facts, changing=entries.changing & facts.present)
         hidden, lengths = await anyio.to_thread.run_sync(_tracks, source.descriptor)
@@ -115,15 +115,21 @@ async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float)
     return replace(facts, changing=changes.tracks & facts.present)
 
 
-def _with_set_backs(facts: Facts, changes: Changes) -> Facts:
-    """The facts, with how long the media is where its container counts some of it twice."""
+def _with_changes(facts: Facts, changes: Changes) -> Facts:
+    """The facts, with how long the media is where the container counts some of it twice.
+
+    Or never: ffmpeg writes into FLV how long the last picture would stay if none followed it.
+    """
     seconds = facts.duration_seconds
+    if seconds is not None and changes.end_seconds is not None:
+        seconds = min(seconds, changes.end_seconds + _LAST_SECONDS)
     is_counted = facts.container_name in _COUNTS_TO_THE_END and not facts.is_estimated
-    if changes.set_backs and seconds is not None and is_counted:
+    if seconds is not None and is_counted:
         seconds += sum(one.seconds for one in changes.set_backs)
     return replace(facts, set_backs=changes.set_backs, duration_seconds=seconds)
 
 
+_LAST_SECONDS = 0.1  # chosen: a packet
 _COUNTS_TO_THE_END = frozenset({"mov", "mpegts"})
 """Containers whose length ffmpeg takes from the times in them; others declare it."""
 
