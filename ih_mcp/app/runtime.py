@@ -42,6 +42,7 @@ from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, UploadVersion
 from .credentials import LOCAL_KEY, Credentials
 from .disk_calls import DiskCalls
 from .mirror import Mirror, open_mirror
+from .summaries import Summaries
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg.devices import Input
@@ -97,6 +98,7 @@ class Runtime:
         self.registry = registry
         self.analyses = analyses
         self.mirror = mirror
+        self.summaries = Summaries(journal)
         self._tasks = tasks
         self.is_trusted = trusted
         self._disk_calls = DiskCalls()

@@ -34,11 +34,12 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
     server = await page_server_of(runtime)  # first: without a page nobody would use the stream
     if stream is None:
         stream = await runtime.start_stream(StreamOptions(label="capture"))
+        stream.claim(Feeder.PAGE)
         with anyio.move_on_after(READY_SECONDS):
             await stream.wait_until_open()
         if stream.failure:
             raise stream.failure
-    told = {"link": server.link(stream.id), "next": "give the link, then poll_events"}
+    told = {"link": server.link(stream.id), "next": "give them the link, then poll_events"}
     return answer(short_status(stream) | told)
 
 

@@ -21,7 +21,7 @@ from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments
-from .status import short_status
+from .status import add_notes, short_status
 from .tool import ToolCall
 
 ReadSegment = Callable[[], Awaitable[tuple[bytes, tuple[str, ...]]]]
@@ -90,11 +90,8 @@ async def push(
     next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
-    if notes:
-        status["note"] = "; ".join([*notes, *([str(status["note"])] if "note" in status else [])])
-    return answer(
-        short_status(stream) | facts | status | _count_segments(stream, source) | {"next": then}
-    )
+    told = short_status(stream) | facts | status | _count_segments(stream, source)
+    return answer(add_notes(told, notes) | {"next": then})
 
 
 def _require_one_source(arguments: PushSegment) -> None:
@@ -118,7 +115,7 @@ def _errors_say_what_is_kept(stream_id: str, stream: Stream | None = None) -> It
 def _pushed_status(pushed: PushResult) -> dict[str, object]:
     """What is reported of a segment that is in the stream."""
     if pushed.is_repeat:
-        return {"duplicate": True, "note": _DUPLICATE}
+        return {"duplicate": True, "notes": [_DUPLICATE]}
     notes = [] if pushed.segment else [_HEADER_ALONE]
     if pushed.left_out_bytes:
         notes.append(_LEFT_OUT.format(pushed.left_out_bytes))
@@ -129,7 +126,7 @@ def _pushed_status(pushed: PushResult) -> dict[str, object]:
         start, end = jump.from_seconds, jump.to_seconds
         notes.append(_JUMPED.format(start, end, _MISSING if end > start else _BACK))
         status = {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
-    return status | ({"note": "; ".join(notes)} if notes else {})
+    return add_notes(status, notes)
 
 
 def _count_segments(stream: Stream, source: PushedSource) -> dict[str, object]:

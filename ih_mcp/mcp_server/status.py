@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ih_mcp.streams.registry import live_status
@@ -11,14 +12,14 @@ from ih_mcp.streams.stream import Stream
 _SHORT = (
     "state", "endpoint", "stand_in",
     "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
-    "held", "clock_jumps", "segments", "media_seconds",
+    "held", "clock_jumps", "segments", "media_seconds", "next_seq",
 )  # fmt: skip
 _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
 
 
 def short_status(stream: Stream) -> dict[str, object]:
     """The part of a stream's status that every answer has."""
-    return {"stream_id": stream.id, **shorten(stream.status())}
+    return {"stream_id": stream.id, **shorten(live_status(stream))}
 
 
 def shorten(status: StreamStatus) -> dict[str, object]:
@@ -40,3 +41,11 @@ def full_status(stream: Stream) -> dict[str, object]:
             if (value := getattr(limits, name)) is not None
         }
     return status
+
+
+def add_notes(status: Mapping[str, object], notes: Iterable[str]) -> dict[str, object]:
+    """A status with more notes behind its own; they are one list, and left out where empty."""
+    known = status.get("notes", ())
+    assert isinstance(known, list | tuple)
+    found = [*known, *notes]
+    return {**status, "notes": found} if found else {**status}

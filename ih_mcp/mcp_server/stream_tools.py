@@ -11,18 +11,20 @@ from pydantic import Field
 
 from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.errors import UnknownStreamError
+from ih_mcp.streams.registry import live_status
 from ih_mcp.streams.sources.pushed import READY_SECONDS
 from ih_mcp.wire.dialects import DIALECTS
 from ih_mcp.wire.messages import Config, pcm_format
 
 from .answers import answer
 from .arguments import Arguments
-from .status import full_status, short_status
+from .next_call import next_call
+from .status import add_notes, full_status, short_status
 from .tool import ToolCall
 
 _CONFIRM_SECONDS = 5.0
 _MAX_LABEL_CHARS = 200
-_THEN_POLL = {"next": "poll_events"}
+_THEN_READ = {"next": "poll_events from the last next_cursor, until ended"}
 
 Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
 Wait = Annotated[float, Field(ge=0, le=25)]
@@ -82,9 +84,10 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
         raise stream.failure
     await stream.log.flush()
     page = await call.runtime.journal.read_page(stream.id, 0, limit=10, max_chars=20_000)
-    status = full_status(stream) | {"next_cursor": page.entries[-1].cursor if page.entries else 0}
+    cursor = page.entries[-1].cursor if page.entries else 0
+    status = full_status(stream) | {"next_cursor": cursor}
     status |= call.runtime.mirror.status_of(stream.id)
-    status["next"] = "push_segment, then poll_events"
+    status["next"] = next_call(live_status(stream), cursor=cursor)
     return answer(status, page.entries)
 
 
@@ -102,7 +105,8 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
         await stream.wait_until_open()
     stream.configure(call.arguments.config())
     confirmed = await stream.wait_for_confirmation(_CONFIRM_SECONDS)
-    return answer(short_status(stream) | {"confirmed": confirmed} | _THEN_POLL)
+    told = short_status(stream) | {"confirmed": confirmed}
+    return answer(told | {"next": next_call(live_status(stream))})
 
 
 class EndStream(Arguments):
@@ -120,12 +124,20 @@ async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
         stream = registry.live(stream_id)
     except UnknownStreamError:
         kept = await registry.require_over(stream_id)
-        over = {"ended": True, "note": "it was over before", "next": "poll_events"}
-        return answer({"stream_id": stream_id, **kept.to_json(), **over})
+        over = {
+            "stream_id": stream_id,
+            **kept.to_json(),
+            "ended": True,
+            "summary": await call.runtime.summaries.find(stream_id),
+        }
+        return answer(add_notes(over, ["it was over before"]) | _THEN_READ)
     first = stream.request_end()
     with anyio.move_on_after(call.arguments.wait_s):
         await stream.until(lambda: False)
-    status = full_status(stream) | {"ended": stream.is_over, "next": "poll_events"}
-    if not first:
-        status["note"] = "its end was asked for before"
-    return answer(status)
+    status = full_status(stream) | {"ended": stream.is_over}
+    if stream.is_over:
+        with anyio.move_on_after(_CONFIRM_SECONDS):  # until the journal knows it too
+            await call.runtime.journal.wait(stream_id, stream.log.last)
+        status["summary"] = await call.runtime.summaries.find(stream_id)
+    notes = [] if first else ["its end was asked for before"]
+    return answer(add_notes(status, notes) | _THEN_READ)

@@ -235,7 +235,8 @@ class Registry:
 
 def live_status(stream: Stream) -> StreamStatus:
     """The status of a stream of this process."""
-    takes_pushes = stream.feeder in {None, Feeder.PUSH} and not stream.is_over
+    is_open = not (stream.is_over or stream.end_requested)
+    takes_pushes = stream.feeder in {None, Feeder.PUSH} and is_open
     next_seq = stream.next_seq if takes_pushes else None
     return replace(stream.status(), last_cursor=stream.log.last, next_seq=next_seq)
 

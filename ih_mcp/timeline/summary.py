@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from .model import Drawing
 from .rows import clock, lost_ranges
 
 _MAX_STATES = 3
+_MAX_NAMES = 50  # chosen: the API has some twenty; a peer may send any number
 
 
 def head(drawing: Drawing) -> str:
@@ -46,10 +48,33 @@ def summarise(drawing: Drawing) -> str:
 
 def not_analysed_seconds(drawing: Drawing) -> float:
     """How much of the media nobody analysed, or whose results were lost; overlaps count once."""
-    lost = drawing["lost"]
-    let_go = lost.get("let_go_s", 0.0) if isinstance(lost, Mapping) else 0.0
     gaps = [*_pairs(drawing["dropped"]), *_pairs(lost_ranges(drawing))]
-    return _covered(gaps) + float(let_go)
+    return _covered(gaps) + _let_go_seconds(drawing)
+
+
+def _let_go_seconds(drawing: Drawing) -> float:
+    """How much live media was never sent; it is no part of the stream's seconds."""
+    lost = drawing["lost"]
+    return float(lost.get("let_go_s", 0.0)) if isinstance(lost, Mapping) else 0.0
+
+
+def totals(drawing: Drawing) -> dict[str, object]:
+    """The same as values, for a program; zeros and empty lists are said too.
+
+    `dropped_s` is what the service reports as not analysed, `lost_s` what may have no results
+    because a connection was lost.
+    """
+    signals = Counter(str(span["signal"]) for span in _items(drawing["spans"]))
+    states = dict.fromkeys(str(item["state"]) for item in _items(drawing["engagement"]))
+    dropped, missing = _pairs(drawing["dropped"]), _pairs(lost_ranges(drawing))
+    analysed_seconds = max(0.0, float(str(drawing["seconds"])) - _covered([*dropped, *missing]))
+    return {
+        "signals": dict(signals.most_common(_MAX_NAMES)),
+        "engagement": list(states)[:_MAX_NAMES],
+        "dropped_s": round(_covered(dropped), 1),
+        "lost_s": round(_covered(missing) + _let_go_seconds(drawing), 1),
+        "minutes_analysed": round(analysed_seconds / 60, 2),
+    }
 
 
 def _engagement(drawing: Drawing) -> str:

@@ -55,6 +55,27 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
         RemoteProtocolError: Not a JSON object, without the family's discriminator, or more than
             `MAX_READ_CHARS` or `MAX_READ_CONTAINERS`.
     """
+    kind, frame = _read_kind(text, dialect)
+    family = _FORMATS[dialect.message_format]
+    nested = frame.get("data") if family.nests else frame
+    payload = nested if isinstance(nested, dict) else frame  # blog: fields beside `type`
+    row = family.by_kind.get(kind)
+    return row.read(payload, frame, dialect) if row else Reading(kind, payload)
+
+
+def read_type(text: str, dialect: Dialect) -> str:
+    """The type of a text frame of the server; raises as `decode_server`."""
+    return _read_kind(text, dialect)[0]
+
+
+def known_types(dialect: Dialect) -> tuple[str, ...]:
+    """The types of messages that a server of this version is known to send."""
+    family = dialect.message_format
+    return (*_FORMATS[family].by_kind, *_READINGS[family])
+
+
+def _read_kind(text: str, dialect: Dialect) -> tuple[str, Fields]:
+    """The type of a text frame, and the whole frame; raises as `decode_server`."""
     if len(text) > MAX_READ_CHARS:
         raise RemoteProtocolError(
             f"a message of {len(text):_} characters; {MAX_READ_CHARS:_} are read at most",
@@ -75,10 +96,7 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
         raise RemoteProtocolError(
             f"a message without {family.discriminator!r}", help="It was kept as it came."
         )
-    nested = frame.get("data") if family.nests else frame
-    payload = nested if isinstance(nested, dict) else frame  # blog: fields beside `type`
-    row = family.by_kind.get(kind)
-    return row.read(payload, frame, dialect) if row else Reading(kind, payload)
+    return kind, frame
 
 
 def encode_server(
@@ -146,6 +164,21 @@ class _Row:
     read: Callable[[Fields, Fields, Dialect], ServerMessage]
     """From the payload, the whole frame, and the dialect whose table fills what was not said."""
     write: Callable[[ServerMessage, Dialect], dict[str, object]]
+
+
+_READINGS = {  # docs: stream-analyze v1, v0; the enumeration stays open
+    MessageFormat.ENVELOPE: (
+        "signal.detected",
+        "signal.updated",
+        "signal.ended",
+        "engagement.updated",
+        "conversation_quality.updated",
+        "feedback.generated",
+        "coverage.dropped",
+        "coverage.degraded",
+    ),
+    MessageFormat.STATUS: ("result",),
+}
 
 
 def _row(

@@ -164,7 +164,7 @@ async def test_a_cursor_beyond_the_end_reads_nothing_and_leads_back(host: Host, 
         answer = await host.call("poll_events", stream_id=live, cursor=cursor, wait_s=0)
         assert answer.messages == []
         assert answer.status["next_cursor"] == 2
-        assert "note" in answer.status
+        assert "notes" in answer.status
 
 
 async def test_unknown_ended_and_foreign_streams(host: Host, live: str) -> None:

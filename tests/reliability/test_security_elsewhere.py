@@ -52,7 +52,7 @@ async def test_s46_a_stream_of_another_process_is_neither_over_nor_ended(
             ended = await owner.call("end_stream", stream_id=stream_id)
             assert ended.status["ended"] is True
             again = await other.call("end_stream", stream_id=stream_id)  # it is over now
-            assert again.status["note"] == "it was over before"
+            assert again.status["notes"][-1] == "it was over before"
     report("S46", "test_security_elsewhere.py", f"{len(ACTING)} tools tell a foreign stream")
 
 

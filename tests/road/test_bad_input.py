@@ -181,14 +181,14 @@ async def test_a_cursor_no_message_had_is_told_and_leads_back(host: Host, live: 
     answer = await host.call("poll_events", stream_id=live, cursor=999, wait_s=25)
     last = answer.status["next_cursor"]
     assert answer.messages == []
-    assert answer.status["note"].startswith(
+    assert answer.status["notes"][0].startswith(
         f"no message had cursor 999 yet, the last one has {last}"
     )
-    assert answer.status["next"] == f"poll_events(cursor={last})"
+    assert answer.status["next"].endswith(f"poll_events(cursor={last})")
     await host.call("configure_stream", stream_id=live, include=[])
     again = await host.call("poll_events", stream_id=live, cursor=last)
     assert len(again.messages) == 1
-    assert "note" not in again.status
+    assert "notes" not in again.status
 
 
 async def test_a_segment_above_the_limit_is_refused_before_it_is_sent(
@@ -212,7 +212,7 @@ async def test_ending_twice_and_pushing_after_the_end_are_answered(host: Host) -
     assert (await host.call("end_stream", stream_id=stream_id)).status["ended"] is True
     again = await host.call("end_stream", stream_id=stream_id)
     assert not again.is_error
-    assert again.status["note"] == "it was over before"
+    assert again.status["notes"][-1] == "it was over before"
     late = await host.call("push_segment", stream_id=stream_id, data_base64="AAAA")
     assert late.error["code"] == "stream_ended"
     assert "start a new stream" in late.text

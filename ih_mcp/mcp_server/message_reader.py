@@ -1,0 +1,146 @@
+"""Reads the messages of a stream after a cursor, and waits for those that a caller wants."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from functools import partial
+
+import anyio
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.errors import RemoteProtocolError, UnknownStreamError
+from ih_mcp.journal import Entry, Page
+from ih_mcp.streams.stream import Stream
+from ih_mcp.timeline.model import dialect_of
+from ih_mcp.wire.codec import known_types, read_type
+from ih_mcp.wire.dialects import Dialect
+
+_GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
+
+
+class MessageReader:
+    """One page of a stream's messages; it consumes nothing and leaves nothing out."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        stream_id: str,
+        *,
+        cursor: int,
+        limit: int,
+        max_chars: int,
+        until: Collection[str] = (),
+    ) -> None:
+        """Prepare; `read` first.
+
+        Args:
+            until: The types of messages to wait for; any message where it is empty.
+        """
+        self._runtime = runtime
+        self._stream_id = stream_id
+        self._cursor = cursor
+        self._read = partial(
+            runtime.journal.read_page, stream_id, cursor, limit=limit, max_chars=max_chars
+        )
+        self._until = frozenset(until)
+        self._looked_at = cursor
+        self._dialect: Dialect | None = None
+        self.has_wanted = False
+        """Whether a message that the caller waits for is in the page."""
+        self.page: Page
+
+    async def read(self) -> None:
+        """Read the page as it is now.
+
+        Raises:
+            UnknownStreamError: There is no such stream; names those that there are.
+        """
+        try:
+            self.page = await self._read()
+        except UnknownStreamError:
+            await self._runtime.registry.status(self._stream_id)  # its error names them
+            raise
+        new = [entry for entry in self.page.entries if entry.cursor > self._looked_at]
+        if new and not self.has_wanted:
+            self.has_wanted = not self._until or await self._is_any_wanted(new)
+        self._looked_at = max(self._looked_at, self.page.cursor)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether waiting could add nothing that the caller waits for to this page."""
+        page = self.page
+        is_beyond = self._cursor > page.last
+        return self.has_wanted or page.ended or is_beyond or not page.is_newest
+
+    async def wait(self) -> None:
+        """Wait until the page is enough; cancel it to answer with what there is.
+
+        Without types to wait for, a move of the stream's state is enough too.
+        """
+        while not self.is_enough and await self._wait_for_news() and self._until:
+            await self.read()
+        await anyio.sleep(_GATHER_SECONDS)
+
+    async def unknown_types(self) -> list[str]:
+        """The types to wait for that no message of this version is known to have."""
+        known = known_types(await self._find_dialect())
+        return sorted(self._until.difference(known))
+
+    async def known_types(self) -> tuple[str, ...]:
+        """The types of messages of this version."""
+        return known_types(await self._find_dialect())
+
+    async def _is_any_wanted(self, entries: Collection[Entry]) -> bool:
+        dialect = await self._find_dialect()
+        return any(_type_of(entry, dialect) in self._until for entry in entries)
+
+    async def _find_dialect(self) -> Dialect:
+        if self._dialect is None:
+            self._dialect = dialect_of(await self._runtime.registry.status(self._stream_id))
+        return self._dialect
+
+    async def _wait_for_news(self) -> bool:
+        """Wait for a message after the page, or a move of the stream's state.
+
+        Gives False where this process may end soon: the caller can ask another one.
+        """
+        runtime, stream_id, cursor = self._runtime, self._stream_id, self.page.cursor
+        stays = True
+        waits: list[Callable[[], Awaitable[None]]] = [
+            lambda: runtime.journal.wait(stream_id, cursor)
+        ]
+        with suppress(UnknownStreamError):
+            stream = runtime.registry.live(stream_id)
+            has_other_state = partial(_has_other_state, stream, stream.state)
+            waits.append(lambda: stream.until(has_other_state))
+        async with anyio.create_task_group() as tasks:
+
+            async def first(wait: Callable[[], Awaitable[None]]) -> None:
+                await wait()
+                tasks.cancel_scope.cancel()
+
+            async def leave() -> None:
+                nonlocal stays
+                await runtime.leaving.wait()
+                stays = False
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(leave)
+            for wait in waits:
+                tasks.start_soon(first, wait)
+        return stays
+
+
+def _has_other_state(stream: Stream, state: object) -> bool:
+    return stream.state is not state
+
+
+def _type_of(entry: Entry, dialect: Dialect) -> str:
+    """The type of a message; empty where it cannot be read."""
+    if isinstance(entry.body, bytes):
+        return ""
+    try:
+        return read_type(entry.body, dialect)
+    except RemoteProtocolError:
+        return ""

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from ih_mcp.timeline.summary import totals
+
+EMPTY: dict[str, object] = {
+    "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {},
+}  # fmt: skip
+
+
+def test_nothing_is_said_in_zeros() -> None:
+    assert totals(EMPTY) == {
+        "signals": {}, "engagement": [], "dropped_s": 0, "lost_s": 0, "minutes_analysed": 0
+    }  # fmt: skip
+
+
+def test_signals_are_counted_and_seconds_in_two_lists_are_left_out_once() -> None:
+    drawing = EMPTY | {
+        "seconds": 120.0,
+        "spans": [{"signal": name} for name in ("hesitation", "agreement", "hesitation")],
+        "engagement": [{"state": state} for state in ("engaged", "neutral", "engaged")],
+        "dropped": [[0.0, 30.0], [20.0, 40.0]],
+        "lost": {"media_s": [[30.0, 50.0]], "let_go_s": 3.0},
+    }
+    assert totals(drawing) == {
+        "signals": {"hesitation": 2, "agreement": 1},
+        "engagement": ["engaged", "neutral"],
+        "dropped_s": 40.0,
+        "lost_s": 23.0,
+        "minutes_analysed": round(70 / 60, 2),
+    }
