@@ -40,7 +40,9 @@ from .picture_tools import SHOWN_BY_APP, RenderTimeline, add_timeline, render_ti
 from .push_tools import PushSegment, push_segment
 from .resources import add_resources
 from .skills import Skills
-from .stdio import open_stdin, serve_stdio
+from .stdin_lines import open_stdin
+from .stdio import serve_stdio
+from .stdout_writer import open_stdout
 from .stream_tools import (
     ConfigureStream,
     EndStream,
@@ -177,7 +179,7 @@ async def _serve(settings: Settings) -> None:
     tools = make_tools(settings.disable)
     gone = anyio.Event()
     exit_timer = ExitTimer()
-    stdout = os.dup(1)  # the SDK points fd 1 elsewhere while it serves
+    output = open_stdout()
     token = anyio.lowlevel.current_token()
 
     @asynccontextmanager
@@ -185,10 +187,10 @@ async def _serve(settings: Settings) -> None:
         yield runtime
 
     async def serve() -> None:
-        lines = open_stdin(exit_timer)
+        lines = open_stdin(exit_timer, max_line_bytes=_max_line_bytes(settings))
         async with anyio.create_task_group() as serving:
             serving.start_soon(on_end, lines.ended)
-            await serve_stdio(server, lines)
+            await serve_stdio(server, lines, output)
             serving.cancel_scope.cancel()
         gone.set()
 
@@ -199,7 +201,7 @@ async def _serve(settings: Settings) -> None:
         gone.set()
 
     async def on_closed_stdout() -> None:
-        wait = partial(_wait_until_closed, stdout, exit_timer)
+        wait = partial(_wait_until_closed, output.fileno(), exit_timer)
         await anyio.to_thread.run_sync(wait, abandon_on_cancel=True)
         gone.set()
 
@@ -217,6 +219,11 @@ async def _serve(settings: Settings) -> None:
                 await gone.wait()
                 exit_timer.start()
             _exit(exit_timer.code)  # not by unwinding: a thread may be blocked
+
+
+def _max_line_bytes(settings: Settings) -> int:
+    """The longest line that is read: more than the largest push, so that one more is told why."""
+    return settings.max_call_bytes * 2 + 2**16
 
 
 def _wait_until_closed(fd: int, exit_timer: ExitTimer) -> None:

@@ -1,116 +1,127 @@
 """MCP over stdio; invalid JSON-RPC input gets an error response.
 
-The SDK's stdio transport drops a line it cannot read in silence, and takes a request whose id it
-does not like for a notification. JSON-RPC wants an error, with the request's id where it
-can be read and `null` where not. Batches are not
-part of MCP: each request in one is refused by itself.
+The SDK's stdio transport drops a line it cannot read in silence, takes a request whose id it does
+not like for a notification, reads a line of any length, and encodes a large answer on the event
+loop. JSON-RPC wants an error, with the request's id where it can be read and `null` where not.
+Batches are not part of MCP: each request in one is refused by itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import queue
-import threading
-from collections import deque
+import re
 from collections.abc import Iterator, Mapping
-from io import TextIOWrapper
+from contextlib import suppress
+from typing import BinaryIO
 
 import anyio
 import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.mcpserver import MCPServer
-from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCNotification
+from mcp_types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
 
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.wire.json_fields import as_mapping
 
-from .exit_timer import ExitTimer
 from .sdk import lowlevel_server
+from .stdin_lines import Line, LongLine, StdinLines, ends_of
+from .stdout_writer import write_line
 
 Incoming = SessionMessage | Exception
 
 _BATCH = "batches are not served: send each message on a line of its own"
 _BAD_ID = "the id of a request is a string or an integer"
-_NO_JSON = "this line is no JSON, or more than is read"
+_NO_JSON = "this line is no JSON in UTF-8, or more than is read"
 _NO_REQUEST = "this is no request of JSON-RPC 2.0"
+_TOO_LONG = "this line has more than {:_} bytes: write the media to a file, and push its path"
+_TOO_MANY = "this line has more than {:_} values"
+_MAX_VALUES = 20_000
+_MAX_PARSED_TWICE = 1 << 20
 _UNREADABLE = object()
 _MAX_DIGITS = 4000
-_MAX_WAITING_LINES = 1000  # of input, read ahead
+_ID = rb'"id"\s*:\s*(-?\d{1,15}|"[^"\\\x00-\x1f]{0,200}")\s*'
+_ID_FIRST = re.compile(
+    rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*,\s*)*' + _ID + rb"[,}]"
+)
+_ID_LAST = re.compile(rb",\s*" + _ID + rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
 
 
-class StdinLines(anyio.AsyncFile[str]):
-    """The lines of standard input; the transport makes one item of each.
-
-    A thread reads ahead, so that the end of input is noticed when it comes.
-    """
-
-    def __init__(self, file: TextIOWrapper, exit_timer: ExitTimer) -> None:
-        super().__init__(file)
-        self.seen: deque[str] = deque()
-        self.ended = anyio.Event()
-        """Set when all lines were read."""
-        self._exit_timer = exit_timer
-        self._waiting: queue.Queue[str] = queue.Queue(_MAX_WAITING_LINES)
-        threading.Thread(target=self._read_ahead, args=(file,), name="stdin", daemon=True).start()
-
-    def _read_ahead(self, file: TextIOWrapper) -> None:
-        line = " "
-        while line:
-            try:
-                line = file.readline()
-            except (OSError, ValueError):
-                line = ""
-            if not line:
-                self._exit_timer.start()
-            self._waiting.put(line)
-
-    async def readline(self) -> str:
-        line = await anyio.to_thread.run_sync(self._waiting.get, abandon_on_cancel=True)
-        self._exit_timer.postpone()
-        self.seen.append(line)
-        if not line:
-            self.ended.set()
-        return line
-
-
-def open_stdin(exit_timer: ExitTimer) -> StdinLines:
-    """Read standard input from here on; children of this process find it empty."""
-    wire = os.fdopen(os.dup(0), "rb", closefd=False)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return StdinLines(TextIOWrapper(wire, encoding="utf-8", errors="replace"), exit_timer)
-
-
-async def serve_stdio(server: MCPServer[Runtime], lines: StdinLines) -> None:
-    """Serve until the lines end: the SDK's transport, with an answer to every one."""
+async def serve_stdio(server: MCPServer[Runtime], lines: StdinLines, output: BinaryIO) -> None:
+    """Serve until the lines end, with an answer to every one of them."""
     low = lowlevel_server(server)
-    async with stdio_server(stdin=lines) as (read, write), anyio.create_task_group() as tasks:
-        valid, messages = anyio.create_memory_object_stream[Incoming]()
-
-        async def sort() -> None:
-            async with valid:
-                async for item in read:
-                    errors = [*make_errors(item, lines.seen.popleft())]
-                    for error in errors:
-                        await write.send(SessionMessage(error))
-                    if not errors and isinstance(item, SessionMessage):
-                        await valid.send(item)
-
-        tasks.start_soon(sort)
-        await low.run(messages, write, low.create_initialization_options())
-        tasks.cancel_scope.cancel()
+    valid, messages = anyio.create_memory_object_stream[Incoming]()
+    answers, written = anyio.create_memory_object_stream[SessionMessage]()
+    async with anyio.create_task_group() as writing, answers:
+        writing.start_soon(_write, written, output)
+        async with anyio.create_task_group() as reading:
+            reading.start_soon(_read, lines, valid, answers.clone())
+            await low.run(messages, answers, low.create_initialization_options())
+            reading.cancel_scope.cancel()
 
 
-def make_errors(item: Incoming, line: str) -> Iterator[JSONRPCError]:
+async def _read(
+    lines: StdinLines,
+    valid: MemoryObjectSendStream[Incoming],
+    answers: MemoryObjectSendStream[SessionMessage],
+) -> None:
+    async with valid, answers:
+        while line := await lines.next():
+            message, errors = parse_line(line, lines.max_line_bytes)
+            for error in errors:
+                await answers.send(SessionMessage(error))
+            if message:
+                await valid.send(SessionMessage(message))
+
+
+async def _write(answers: MemoryObjectReceiveStream[SessionMessage], output: BinaryIO) -> None:
+    async with answers:
+        async for each in answers:
+            with suppress(OSError):  # nobody reads any more: the server is about to end
+                await anyio.to_thread.run_sync(write_line, output, each.message)
+
+
+def parse_line(line: Line, max_bytes: int) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:
+    """The message of a line, or the errors to answer with; neither where nobody expects one."""
+    if isinstance(line, LongLine):
+        return None, [_refuse_unread(line, _TOO_LONG.format(max_bytes))]
+    if sum(map(line.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        return None, [_refuse_unread(ends_of(line), _TOO_MANY.format(_MAX_VALUES))]
+    try:
+        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValidationError:
+        if len(line) > _MAX_PARSED_TWICE:
+            return None, [_refuse_unread(ends_of(line), _NO_JSON)]
+        return None, [*_make_errors(line)]
+    if isinstance(message, JSONRPCNotification) and _has_id(line):
+        return None, [_make_error(None, INVALID_REQUEST, _BAD_ID)]
+    return message, []
+
+
+def _refuse_unread(line: LongLine, why: str) -> JSONRPCError:
+    """The error for a line that is not parsed; its request learns it where the id is found."""
+    known = find_id(line)
+    return _make_error(known, PARSE_ERROR if known is None else INVALID_REQUEST, why)
+
+
+def find_id(line: LongLine) -> object:
+    """The id of a request that is not read: next to its beginning or its end; None elsewhere."""
+    found = _ID_FIRST.match(line.head) or _ID_LAST.search(line.tail)
+    return _parse_line(found[1]) if found else None
+
+
+def _make_errors(line: bytes) -> Iterator[JSONRPCError]:
     """The errors to send for an invalid line; none where nobody expects an answer."""
-    if isinstance(item, SessionMessage):
-        if isinstance(item.message, JSONRPCNotification) and "id" in as_mapping(_parse_line(line)):
-            yield _make_error(None, INVALID_REQUEST, _BAD_ID)
-        return
-    if not line.strip():
+    if line.isspace():
         return
     whole = _parse_line(line)
     if whole is _UNREADABLE:
@@ -123,15 +134,20 @@ def make_errors(item: Incoming, line: str) -> Iterator[JSONRPCError]:
         yield _make_error(as_mapping(whole).get("id"), INVALID_REQUEST, _NO_REQUEST)
 
 
+def _has_id(line: bytes) -> bool:
+    is_long = len(line) > _MAX_PARSED_TWICE
+    return not is_long and "id" in as_mapping(_parse_line(line))
+
+
 def _is_answer(message: Mapping[str, object]) -> bool:
     """Whether a message is itself an answer, so that nobody expects one."""
     return "method" not in message and ("result" in message or "error" in message)
 
 
-def _parse_line(line: str) -> object:
-    """Parse JSON more tolerantly than the transport: odd escapes, very long numbers."""
+def _parse_line(line: bytes) -> object:
+    """Parse JSON more tolerantly than the SDK: odd escapes, very long numbers."""
     try:
-        return json.loads(line, parse_int=_integer)
+        return json.loads(line.decode(), parse_int=_integer)
     except (ValueError, RecursionError):
         return _UNREADABLE
 

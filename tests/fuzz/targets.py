@@ -11,14 +11,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
-from pydantic import ValidationError
-
 from ih_mcp.errors import JournalError, LocalProtocolError, MediaError, RemoteProtocolError
 from ih_mcp.journal import FILE_NAME
 from ih_mcp.journal.store import Batch, Entry, Store
-from ih_mcp.mcp_server.stdio import Incoming, make_errors
+from ih_mcp.mcp_server.stdio import parse_line
 from ih_mcp.media.containers.container import READERS, Reader
 from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.streams.outbox import Outbox, QueuedSegment
@@ -194,25 +190,21 @@ def _atoms(make: Callable[[], Reader], pieces: Sequence[bytes]) -> object:
 
 def line(data: bytes) -> None:
     """Each line has one answer or is one message; each answer is one line of JSON."""
-    text = data.split(b"\n")[0].decode(errors="replace")
-    item: Incoming
-    try:
-        item = SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
-    except ValidationError as exc:
-        item = exc
-    answers = [*make_errors(item, text)]
+    text = data.split(b"\n")[0]
+    message, answers = parse_line(text, len(text))
+    assert not (message and answers)
     for answer in answers:
         written = answer.model_dump_json(by_alias=True)
         assert "\n" not in written
         assert json.loads(written)["error"]["code"] < 0
     try:
-        known: object = json.loads(text)
+        known: object = json.loads(text.decode(errors="replace"))
     except (ValueError, RecursionError):
         return
     if not isinstance(known, list):
         assert len(answers) <= 1
         is_request = isinstance(known, dict) and "method" in known and "id" in known
-        if is_request and isinstance(item, Exception):
+        if is_request and not message:
             assert answers
 
 

@@ -203,7 +203,7 @@ BASE64 = {
     "too much padding": "AA====",
     "a data URL": "data:video/webm;base64,AAAA",
     "5 MiB": "A" * (5 * 2**20 * 4 // 3 // 4 * 4),
-    "64 MiB": "A" * (64 * 2**20),
+    "8 MiB": "A" * (8 * 2**20),
 }
 
 
