@@ -222,7 +222,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _max_line_bytes(settings: Settings) -> int:
-    """The longest line that is read: more than the largest push, so that one more is told why."""
+    """The longest line that is read. A push that is a little too large gets its own error."""
     return settings.max_call_bytes * 2 + 2**16
 
 
