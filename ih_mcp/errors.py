@@ -7,6 +7,7 @@
     │   ├── UnknownStreamError
     │   ├── StreamEndedError
     │   ├── ExpiredCursorError
+    │   ├── MinutesUsedUpError
     │   └── PathError          a file that is missing, not allowed, or not a regular file
     ├── ConfigurationError     a setting is missing or wrong; the user has to change it
     ├── MediaError             a file or segment that cannot become valid media, or ffmpeg failed
@@ -83,6 +84,12 @@ class StreamEndedError(CallerError):
 
 class ExpiredCursorError(CallerError):
     default_code = "expired_cursor"
+
+
+class MinutesUsedUpError(CallerError):
+    """A limit of minutes would be exceeded; `facts` holds the setting and what is left."""
+
+    default_code = "minutes_used_up"
 
 
 class PathError(CallerError):

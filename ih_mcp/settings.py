@@ -218,6 +218,30 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_MAX_CALL_BYTES",
         description="Largest segment inside a call (`data_base64`), decoded.",
     )
+    max_minutes_per_stream: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="IH_MCP_MAX_MINUTES_PER_STREAM",
+        description="How many minutes of media one stream or upload may send; a live stream ends "
+        "in order there.",
+    )
+    max_minutes_per_day: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="IH_MCP_MAX_MINUTES_PER_DAY",
+        description="How many minutes of media all processes of the data folder together may send "
+        "on a day of UTC; the stand-in's are counted apart.",
+    )
+    ask_over_minutes: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="IH_MCP_ASK_OVER_MINUTES",
+        description="Above so many minutes the server asks the person before it sends; where the "
+        "host cannot ask, it refuses.",
+    )
     journal_max_bytes: int = Field(
         2**30,
         ge=2**20,

@@ -21,28 +21,29 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ih_mcp.errors import (
     CallerError,
-    JournalError,
     MediaError,
     PathError,
     RemoteProtocolError,
     unwrap_single_error,
 )
-from ih_mcp.journal import Journal, Retention, open_journal
+from ih_mcp.journal import Journal, open_journal
 from ih_mcp.notifier import Notifier
 from ih_mcp.settings import Settings
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.streams.uploads import UploadAnalysis, UploadRegistry, UploadRequest, open_analyses
-from ih_mcp.wire.dialects import ConfigPlace, Dialect, find_dialect
-from ih_mcp.wire.endings import EndReason
+from ih_mcp.wire.dialects import ConfigPlace, find_dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token, UploadVersion
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token
 
+from .clean_up import retention_of, tidy_forever
 from .credentials import LOCAL_KEY, Credentials
 from .disk_calls import DiskCalls
+from .minutes import ConsentChannel, MinutesAdviser, MinutesPlan, SilentChannel
 from .mirror import Mirror, open_mirror
 from .summaries import Summaries
+from .version_options import require_in_query, require_taken
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg.devices import Input
@@ -55,9 +56,8 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.streams.pacing import PaceName
 
 CLOSE_SECONDS = 0.7  # a host gives a server 2 s between closing its input and killing it
-_TIDY_SECONDS = 3600.0
 _LOG = logging.getLogger("ih_mcp.tools")
-_ORPHANED = {"state": "failed", "reason": EndReason.HOST_STOPPED}
+_SILENT = SilentChannel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,7 @@ class Runtime:
         self._standin_url: str | None = None
         self._started: dict[object, object] = {}
         self.credentials = Credentials(settings, self.base_url)
+        self.minutes = MinutesAdviser(settings, journal)
         self.is_draining = False
         """Whether this process takes no new streams; those that live go on."""
         self.leaving = Notifier()
@@ -130,12 +131,18 @@ class Runtime:
         source_seconds: float | None = None,
         notes: tuple[str, ...] = (),
         feed: Feed | None = None,
+        channel: ConsentChannel = _SILENT,
     ) -> Stream:
         """Open a stream on the configured endpoint.
 
+        Args:
+            channel: Where the minutes are announced, and a permission is asked for.
+
         Raises:
             ConfigurationError: There is no key and the stand-in was not asked for.
-            CallerError: The API version or model is not known, or too many streams are live.
+            CallerError: The API version or model is not known, too many streams are live, or a
+                permission is needed and was not given.
+            MinutesUsedUpError: Its media would exceed a limit.
         """
         from ih_mcp.net.opener import open_socket  # noqa: PLC0415
 
@@ -149,9 +156,11 @@ class Runtime:
         chosen = find_dialect(opening.api or self.settings.api)
         model = chosen.model_or_default(opening.config.model)
         if chosen.config is ConfigPlace.QUERY:
-            _require_in_query(chosen, opening.config)
+            require_in_query(chosen, opening.config)
         credential = await self.credentials.get_credential(chosen.name)
+        media = MinutesPlan(name=source or "live video", seconds=source_seconds)
         plan = StreamConfig(
+            budget=await self.minutes.permit(media, channel),
             dialect=chosen,
             base_url=await self.base_url(),
             endpoint=self.settings.endpoint,
@@ -184,8 +193,15 @@ class Runtime:
         self.mirror.follow(stream.id)
         return stream
 
-    async def stream_file(self, path: str, opening: StreamOptions, *, pace: PaceName) -> Stream:
-        """Send a media file into a new stream, in the background.
+    async def stream_file(
+        self,
+        path: str,
+        opening: StreamOptions,
+        *,
+        pace: PaceName,
+        channel: ConsentChannel = _SILENT,
+    ) -> Stream:
+        """Send a media file into a new stream, in the background; see `start_stream`.
 
         Raises:
             PathError: It is missing, not allowed, or not a regular file.
@@ -210,13 +226,19 @@ class Runtime:
             source=source.name,
             source_seconds=facts.duration_seconds,
             notes=(*found.notes, *facts.notes()),
+            channel=channel,
             feed=partial(
                 send_file, source=FileSource(source, facts, ffmpeg, is_raw=is_raw), pace=pace
             ),
         )
 
     async def record_camera(
-        self, opening: StreamOptions, inputs: Sequence[Input], *, max_seconds: float | None = None
+        self,
+        opening: StreamOptions,
+        inputs: Sequence[Input],
+        *,
+        max_seconds: float | None = None,
+        channel: ConsentChannel = _SILENT,
     ) -> Stream:
         """Record a camera and a microphone into a new stream, in the background.
 
@@ -229,7 +251,11 @@ class Runtime:
         self.credentials.require()
         camera = CameraSource(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
         return await self.start_stream(
-            opening, source="camera", feed=partial(send_camera, camera=camera)
+            opening,
+            source="camera",
+            source_seconds=max_seconds,
+            feed=partial(send_camera, camera=camera),
+            channel=channel,
         )
 
     async def admit(self, path: str) -> Path:
@@ -270,22 +296,31 @@ class Runtime:
 
     # --- uploads and tokens --------------------------------------------------------------------
 
-    async def analyze_file(self, path: str, *, api: str, form: Mapping[str, Any]) -> UploadAnalysis:
+    async def analyze_file(
+        self,
+        path: str,
+        *,
+        api: str,
+        form: Mapping[str, Any],
+        channel: ConsentChannel = _SILENT,
+    ) -> UploadAnalysis:
         """Upload a recorded file whole; its analysis goes on in the background.
 
         Raises:
             PathError: It is missing, not allowed, or not a regular file.
             MediaError: It is no media, too short or too large for an upload.
-            CallerError: The version has no upload, or does not know an option.
+            CallerError: The version has no upload, or does not know an option; or as
+                `start_stream`.
+            MinutesUsedUpError: Its media would exceed a limit.
         """
-        from ih_mcp.media.ffmpeg.probe import probe  # noqa: PLC0415
+        from ih_mcp.media.ffmpeg.probe import measure_seconds, probe  # noqa: PLC0415
         from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
 
         self.credentials.require()
         upload = UPLOADS.get(api)
         if upload is None:
             raise CallerError(f"{api} has no upload here", help=f"Use one of {', '.join(UPLOADS)}.")
-        _require_taken(upload, form)
+        require_taken(upload, form)
         found = await self.find_file(path)
         source = found.path
         require_uploadable(source.name, found.size)
@@ -297,8 +332,14 @@ class Runtime:
                 code="file_too_short",
                 help="Give a longer clip.",
             )
+        seconds = facts.duration_seconds
+        if seconds is None or facts.is_estimated:
+            seconds = await measure_seconds(await self.ffmpeg(), source, facts)
+        media = MinutesPlan(name=source.name, seconds=seconds)
         return await self.analyses.start(
             UploadRequest(
+                seconds=seconds,
+                budget=await self.minutes.permit(media, channel),
                 upload=upload,
                 source=source,
                 endpoint=self.settings.endpoint,
@@ -415,58 +456,12 @@ class Runtime:
         return ((await self.analyst()).description,) if self.settings.is_local else ()
 
 
-def _require_in_query(chosen: Dialect, config: Config) -> None:
-    """Refuse an option that this version cannot send, instead of leaving it out in silence."""
-    asked = {"goal_dimensions": config.goal_dimensions, "sample_rate": config.audio_format}
-    _require_none(f"streams of {chosen.name}", [name for name, value in asked.items() if value])
-
-
-def _require_taken(upload: UploadVersion, form: Mapping[str, Any]) -> None:
-    """Refuse fields of an upload that this version does not take."""
-    takes = {
-        "model": bool(upload.models),
-        "goal_dimensions": upload.has_goals,
-        "conversation_context": upload.has_goals,
-    }
-    lost = [name for name, is_taken in takes.items() if form.get(name) and not is_taken]
-    _require_none(f"uploads of {upload.name}", lost)
-
-
-def _require_none(who: str, lost: Sequence[str]) -> None:
-    if lost:
-        raise CallerError(
-            f"{who} take no {' and no '.join(lost)}",
-            help="Leave it out, or choose another version by `api`.",
-        )
-
-
-async def _tidy_forever(journal: Journal) -> None:
-    """Clean the journal at the start and every hour; a full disk is only logged here."""
-    while True:
-        try:
-            await journal.clean_up()
-        except JournalError as exc:
-            _LOG.warning("the journal was not tidied: %s", exc)
-        await anyio.sleep(_TIDY_SECONDS)
-
-
 async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
     from ih_mcp.standin.server.serve import serve  # noqa: PLC0415
 
     async with serve(options, ffmpeg=ffmpeg) as running:
         task_status.started(running.url)
         await anyio.sleep_forever()
-
-
-def retention_of(settings: Settings) -> Retention:
-    """How long and how much this user wants kept, and what is said of a stream left behind."""
-    return Retention(
-        max_bytes=settings.journal_max_bytes,
-        max_stream_bytes=settings.journal_max_stream_bytes,
-        max_age_seconds=settings.journal_max_days * 86_400,
-        strict=settings.journal_strict,
-        orphaned=_ORPHANED,
-    )
 
 
 @asynccontextmanager
@@ -484,7 +479,7 @@ async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIte
         opened = open_journal(settings.data_dir, retention_of(settings))
         journal = await stack.enter_async_context(opened)
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(_tidy_forever, journal)
+        tasks.start_soon(tidy_forever, journal)
         async with (
             open_analyses(journal) as analyses,
             open_mirror(journal, settings.mirror_dir) as mirror,

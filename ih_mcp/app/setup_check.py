@@ -15,6 +15,7 @@ from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
 from ih_mcp.stand_in import LOCAL, STAND_IN
 from ih_mcp.wire.dialects import DIALECTS, V1
+from ih_mcp.wire.minutes import to_minutes
 
 from .runtime import Runtime
 
@@ -141,6 +142,12 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
     }
 
 
+async def _minutes(runtime: Runtime) -> str:
+    used, left = await runtime.minutes.used_today(), await runtime.minutes.left_today()
+    sent = f"{to_minutes(used, up=True):g} used today"
+    return f"{sent}, no limit" if left is None else f"{sent}, {to_minutes(left):g} left"
+
+
 _PARTS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "api_key": _key,
     "api": _api,
@@ -149,4 +156,5 @@ _PARTS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "media_dirs": _folders,
     "journal": _journal,
     "mirror": _mirror,
+    "minutes": _minutes,
 }

@@ -13,9 +13,11 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.uploads import UploadAnalysis
 from ih_mcp.wire.rest import UPLOADS
 
+from .consent import TerminalChannel
 from .console import print_line, write_output
 from .options import QUALITY_SECTIONS, add_local, add_model, add_raw
 from .progress import ProgressStep, showing
+from .usage import describe_use
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,7 +50,9 @@ async def _run(
 ) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
-        analysis = await runtime.analyze_file(path, api=api, form=form)
+        analysis = await runtime.analyze_file(
+            path, api=api, form=form, channel=TerminalChannel(console)
+        )
         for note in analysis.notes:
             print_line(console, note)
         async with showing(console, partial(_step, analysis)):
@@ -61,6 +65,7 @@ async def _run(
         print_line(console, str(said))
     if trouble := _describe_error(analysis):
         print_line(console, trouble)
+    print_line(console, f"{describe_use(analysis.use)} Analysis {analysis.id}")
     return 0 if analysis.facts["state"] == "ended" else 1
 
 

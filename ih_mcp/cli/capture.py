@@ -17,6 +17,7 @@ from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
 
 from .browser import in_browser
+from .consent import TerminalChannel
 from .console import print_line, shown
 from .options import add_local, add_raw, add_stream_options
 from .stream import opening_of, print_notes, print_until_over
@@ -58,7 +59,7 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime, AsyncExitStack() as browser:
         server = await page_server_of(runtime)
-        stream = await runtime.start_stream(opening_of(options))
+        stream = await runtime.start_stream(opening_of(options), channel=TerminalChannel(console))
         link = server.link(stream.id)
         print_line(console, f"Record here (the link works once): {link}")
         if options.open:
@@ -74,11 +75,14 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
 
 async def _record_device(options: Namespace, settings: Settings) -> int:
     """Record a camera by ffmpeg."""
+    console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
         stream = await runtime.record_camera(
-            opening_of(options), _inputs(settings, options), max_seconds=options.seconds
+            opening_of(options),
+            _inputs(settings, options),
+            max_seconds=options.seconds,
+            channel=TerminalChannel(console),
         )
-        console = Console(stderr=True)
         print_notes(stream, console)
         return await print_until_over(runtime, stream, console, is_raw=options.raw)
 

@@ -13,6 +13,7 @@ from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
 from ih_mcp.media.ffmpeg.probe import Facts, probe
 from ih_mcp.settings import Settings
+from ih_mcp.wire.minutes import to_minutes
 
 from .console import shown
 from .options import add_local
@@ -74,7 +75,8 @@ def _describe_file(facts: Facts) -> str:
         parts.append(f"{facts.video.codec} {facts.video.width}x{facts.video.height}")
     if facts.audio:
         parts.append(f"{facts.audio.codec}")
-    return " ".join([", ".join(parts) + ".", *facts.notes()])
+    minutes = [] if length is None else [f"{to_minutes(length, up=True):g} minutes of media."]
+    return " ".join([", ".join(parts) + ".", *minutes, *facts.notes()])
 
 
 def _to_text(value: object) -> str:

@@ -24,9 +24,11 @@ from ih_mcp.streams.pacing import HeldSegment, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 
+from .consent import TerminalChannel
 from .console import print_line, write_output
 from .options import add_local, add_raw, add_stream_options
 from .progress import ProgressStep, showing
+from .usage import describe_use
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
@@ -84,7 +86,9 @@ async def _run(
 ) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
-        stream = await runtime.stream_file(path, opening, pace=pace)
+        stream = await runtime.stream_file(
+            path, opening, pace=pace, channel=TerminalChannel(console)
+        )
         print_notes(stream, console)
         return await print_until_over(runtime, stream, console, is_raw=is_raw)
 
@@ -175,6 +179,8 @@ def _print_summary(console: Console, stream: Stream) -> int:
     status = stream.status()
     in_order = stream.failure is None and stream.end is not None and stream.end.in_order
     how = "ended in order" if in_order else "did not end in order"
+    if limit := stream.limit_reached:
+        how = "ended at a limit of minutes"
     if is_lossy := status.lost is not None:
         how = f"{how}, and some media was lost"
     print_line(
@@ -183,9 +189,10 @@ def _print_summary(console: Console, stream: Stream) -> int:
         f"{status.media_seconds or 0} s of media, {status.messages} messages, "
         f"stream {stream.id}",
     )
+    print_line(console, describe_use(stream.use))
     lines = [STAND_IN] if stream.is_stand_in else []
-    if stream.failure:
-        lines.append(f"{stream.failure.what}. {stream.failure.help}")
+    if failure := stream.failure or limit:
+        lines.append(f"{failure.what}. {failure.help}")
     lines += [note for note in stream.notes() if note not in stream.plan.notes]
     if status.gaps:
         lines.append(f"gaps: {json.dumps([gap.to_json() for gap in status.gaps])}")
@@ -193,4 +200,4 @@ def _print_summary(console: Console, stream: Stream) -> int:
         lines.append(f"lost: {json.dumps(status.lost.to_json())}")
     for line in lines:
         print_line(console, line)
-    return 0 if in_order and not is_lossy else 1
+    return 0 if in_order and not is_lossy and not limit else 1

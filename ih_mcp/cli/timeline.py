@@ -9,7 +9,7 @@ import anyio
 from anyio import to_thread
 from rich.console import Console
 
-from ih_mcp.app.runtime import retention_of
+from ih_mcp.app.clean_up import retention_of
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import open_journal
 from ih_mcp.private_files import write_private

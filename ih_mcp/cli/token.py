@@ -15,6 +15,7 @@ from ih_mcp.mcp_server.token_tools import CreateToken, mint_token
 from ih_mcp.settings import Settings
 from ih_mcp.stand_in import STAND_IN
 
+from .consent import TerminalChannel
 from .console import print_line, write_output
 from .options import add_local, add_raw
 
@@ -60,4 +61,4 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _mint(settings: Settings, asked: CreateToken) -> MintedToken:
     async with open_runtime(settings, trusted=True) as runtime:
-        return await mint_token(runtime, asked)
+        return await mint_token(runtime, asked, TerminalChannel(Console(stderr=True)))

@@ -10,7 +10,7 @@ import anyio
 from rich.console import Console
 from rich.live import Live
 
-from ih_mcp.app.runtime import retention_of
+from ih_mcp.app.clean_up import retention_of
 from ih_mcp.capture.serve import open_page_server
 from ih_mcp.errors import unwrap_single_error
 from ih_mcp.journal import Journal, open_journal

@@ -1,10 +1,12 @@
 """The journal: messages are durable, in order, before anybody can read them."""
 
 from .follow import follow
-from .journal import FILE_NAME, Journal, Page, StreamLog, open_journal
+from .journal import FILE_NAME, Journal, StreamLog, open_journal
 from .owners import Process
+from .page import Page
 from .retention import Retention
 from .store import Entry, StreamRow
+from .usage import StreamAccount, UsageRow, UsageTable
 
 __all__ = [
     "FILE_NAME",
@@ -13,8 +15,11 @@ __all__ = [
     "Page",
     "Process",
     "Retention",
+    "StreamAccount",
     "StreamLog",
     "StreamRow",
+    "UsageRow",
+    "UsageTable",
     "follow",
     "open_journal",
 ]

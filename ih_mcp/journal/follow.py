@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from .journal import Journal, Page
+from .journal import Journal
+from .page import Page
 
 
 async def follow(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,13 +19,22 @@ from typing import TypeVar
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
-from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError, unwrap_single_error
+from ih_mcp.errors import (
+    ExpiredCursorError,
+    JournalError,
+    MinutesUsedUpError,
+    UnknownStreamError,
+    unwrap_single_error,
+)
 from ih_mcp.notifier import Notifier
+from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
 from .checks import record_to_json
 from .owners import Owner, Process, parse_owner
-from .retention import Retention
-from .store import Batch, Entry, EntryRow, Store, StreamRow, count_body_bytes, estimate_disk_bytes
+from .page import Page
+from .retention import Retention, find_expired
+from .store import Batch, EntryRow, Store, StreamRow, count_body_bytes, estimate_disk_bytes
+from .usage import StreamAccount, UsageTable
 
 T = TypeVar("T")
 
@@ -34,29 +43,6 @@ _MAX_PENDING_ROWS = 40_000  # 8 MiB too, were all of them empty
 SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
 _FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
 FILE_NAME = "journal.db"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Entries after a cursor, and where they stand in the whole."""
-
-    entries: tuple[Entry, ...]
-    cursor: int
-    """Where to read on: at the newest of these entries, or at the newest one of the stream."""
-    last: int
-    """The newest cursor there is."""
-    ended: bool
-    """Whether the stream is over, so that nothing can follow `last`."""
-
-    @property
-    def is_newest(self) -> bool:
-        """Whether there is nothing to read behind these entries yet."""
-        return self.cursor >= self.last
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing follows these entries, now or later."""
-        return self.ended and self.is_newest
 
 
 class StreamLog:
@@ -190,17 +176,45 @@ class Journal:
         self._reading = CapacityLimiter(1)
         self._syncing = CapacityLimiter(1)
 
-    async def begin(self, stream_id: str, record: Mapping[str, object]) -> StreamLog:
-        """Open the log of a new stream.
+    async def begin(
+        self,
+        stream_id: str,
+        record: Mapping[str, object],
+        *,
+        budget: MinutesBudget | None = None,
+        planned_seconds: float = 0.0,
+    ) -> StreamLog:
+        """Open the log of a new stream; for `budget` see `Store.begin_stream`.
 
         Raises:
+            MinutesUsedUpError: Its media would exceed a limit.
             JournalError: The disk refuses it.
         """
-        no = await self._run_write(
-            partial(self._store.begin_stream, stream_id, self._owner.name, record_to_json(record))
+        begin = partial(
+            self._store.begin_stream,
+            stream_id,
+            self._owner.name,
+            record_to_json(record),
+            budget=budget,
+            planned_seconds=planned_seconds,
         )
+        try:
+            no = await self._run_write(begin)
+        except MinutesUsedUpError:
+            await self.clean_up()  # a dead process needs what it was promised no more
+            no = await self._run_write(begin)
         log = self._logs[stream_id] = StreamLog(self, stream_id, no)
         return log
+
+    def account(self, stream_id: str, budget: MinutesBudget = UNLIMITED) -> StreamAccount:
+        """Where the media of a stream of this process is counted."""
+        return StreamAccount(
+            self._store.usage, stream_id, budget, write=self._run_write, clean_up=self.clean_up
+        )
+
+    async def read_usage(self, read: Callable[[UsageTable], T]) -> T:
+        """Read from the table of all processes what was used."""
+        return await self._run_read(partial(read, self._reader.usage))
 
     async def adopt(self, stream_id: str) -> StreamLog:
         """Continue the log of a process that is dead.
@@ -434,19 +448,8 @@ class Journal:
         for row in rows:
             if row.ended_at is None and row.owner in self._dead:
                 self._store.write_record(row.no, self._with_known_end(row).record, ended=True)
-        self._store.remove_streams(_expired_streams(rows, self._retention, time.time()))
-
-
-def _expired_streams(rows: Sequence[StreamRow], retention: Retention, now: float) -> list[int]:
-    """Numbers of the ended streams that are too old, or over the total, oldest first."""
-    ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
-    kept = sum(row.disk_bytes for row in rows)
-    expired = []
-    for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
-        if now - ended_at > retention.max_age_seconds or kept > retention.max_bytes:
-            expired.append(row.no)
-            kept -= row.disk_bytes
-    return expired
+        self._store.release_promises()
+        self._store.remove_streams(find_expired(rows, self._retention, time.time()))
 
 
 def _as_journal_error(exc: Exception) -> JournalError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from .store import StreamRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +22,15 @@ class Retention:
     """Whether an entry survives a power failure before it can be read; costs a sync per commit."""
     orphaned: Mapping[str, object] = field(default_factory=dict)
     """Written into the record of a stream whose process died."""
+
+
+def find_expired(rows: Sequence[StreamRow], retention: Retention, now: float) -> list[int]:
+    """Numbers of the ended streams that are too old, or over the total, oldest first."""
+    ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
+    kept = sum(row.disk_bytes for row in rows)
+    expired = []
+    for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
+        if now - ended_at > retention.max_age_seconds or kept > retention.max_bytes:
+            expired.append(row.no)
+            kept -= row.disk_bytes
+    return expired

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ih_mcp.errors import JournalError
+from ih_mcp.wire.minutes import MinutesBudget
 
 from .checks import compute_checksums, damaged_error, is_whole, record_or_damaged
 from .disk import file_identity, is_read_only_journal, make_private, sync_file
+from .usage import UsageTable
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -156,7 +158,14 @@ class Store:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
                 self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
+                self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
                 self._create_or_upgrade()
+            self.usage = UsageTable(
+                self._db,
+                self._transaction,
+                self._translating_errors,
+                is_read_only=self.is_read_only,
+            )
             self._identity = file_identity(path)
             undo.pop_all()
 
@@ -213,13 +222,31 @@ class Store:
 
     # --- writing -------------------------------------------------------------------------------
 
-    def begin_stream(self, stream_id: str, owner: str, record: str) -> int:
-        """Insert a new stream, and return its number."""
-        with self._translating_errors("write"):
+    def begin_stream(
+        self,
+        stream_id: str,
+        owner: str,
+        record: str,
+        *,
+        budget: MinutesBudget | None = None,
+        planned_seconds: float = 0.0,
+    ) -> int:
+        """Insert a new stream, and return its number.
+
+        Args:
+            budget: What its media is counted under; None where nothing is counted.
+            planned_seconds: The length of its media, where that is known.
+
+        Raises:
+            MinutesUsedUpError: The media would exceed a limit; there is no stream then.
+        """
+        with self._translating_errors("write"), self._transaction():
             cursor = self._db.execute(
                 "INSERT INTO streams(id, owner, created_at, record) VALUES (?,?,?,?)",
                 (stream_id, owner, time.time(), record),
             )
+            if budget is not None:
+                self.usage.reserve(stream_id, budget, planned_seconds)
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
@@ -271,14 +298,21 @@ class Store:
         return self.find_stream(stream_id)
 
     def remove_streams(self, numbers: Iterable[int]) -> None:
-        """Remove streams and their entries."""
+        """Remove streams and their entries; what they used stays counted."""
+        numbers = list(numbers)
         with self._translating_errors("write"), self._transaction():
+            self.usage.forget_streams(numbers)
             for no in numbers:
                 self._db.execute(
                     "DELETE FROM entries WHERE place BETWEEN ? AND ?",
                     (no << 32, (no + 1 << 32) - 1),
                 )
                 self._db.execute("DELETE FROM streams WHERE no=?", (no,))
+
+    def release_promises(self) -> None:
+        """Free the minutes that were promised to streams which are over."""
+        with self._translating_errors("write"), self._transaction():
+            self.usage.release()
 
     def trim_stream(self, no: int, below: int) -> int:
         """Remove the entries of a stream before cursor `below`, and return their bytes."""

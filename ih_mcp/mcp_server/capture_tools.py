@@ -33,7 +33,7 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
     stream = await _recordable(runtime, stream_id) if stream_id is not None else None
     server = await page_server_of(runtime)  # first: without a page nobody would use the stream
     if stream is None:
-        stream = await runtime.start_stream(StreamOptions(label="capture"))
+        stream = await runtime.start_stream(StreamOptions(label="capture"), channel=call.channel)
         stream.claim(Feeder.PAGE)
         with anyio.move_on_after(READY_SECONDS):
             await stream.wait_until_open()

@@ -38,9 +38,11 @@ async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
         arguments.path,
         StreamOptions(api=arguments.api, config=arguments.config()),
         pace=PaceName(arguments.pace),
+        channel=call.channel,
     )
+    minutes = await call.runtime.minutes.facts(stream.plan.source_seconds)
     mirror = call.runtime.mirror.status_of(stream.id)
-    return answer(full_status(stream) | mirror | {"next": "poll_events(cursor=0)"})
+    return answer(full_status(stream) | minutes | mirror | {"next": "poll_events(cursor=0)"})
 
 
 class AnalyzeFile(Arguments):
@@ -71,8 +73,10 @@ async def analyze_file(call: ToolCall[AnalyzeFile]) -> CallToolResult:
             "goal_dimensions": tuple(arguments.goal_dimensions),
             "conversation_context": arguments.conversation_context,
         },
+        channel=call.channel,
     )
-    return answer({"analysis_id": analysis.id, **analysis.facts, "next": "get_analysis"})
+    minutes = await call.runtime.minutes.facts(analysis.seconds)
+    return answer({"analysis_id": analysis.id, **analysis.facts, **minutes, "next": "get_analysis"})
 
 
 class GetAnalysis(Arguments):

@@ -77,7 +77,7 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     Gives stream_id, limits of segments, the first message. The service ends it after
     max_idle_seconds without media.
     """
-    stream = await call.runtime.start_stream(call.arguments.opening())
+    stream = await call.runtime.start_stream(call.arguments.opening(), channel=call.channel)
     with anyio.move_on_after(READY_SECONDS):
         await stream.wait_until_open()
     if stream.failure:

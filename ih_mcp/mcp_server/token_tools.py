@@ -7,8 +7,11 @@ from typing import Literal
 from mcp_types import CallToolResult, TextContent
 from pydantic import Field, model_validator
 
+from ih_mcp.app.minutes import ConsentChannel
 from ih_mcp.app.runtime import MintedToken, Runtime
+from ih_mcp.errors import IhMcpError
 from ih_mcp.stand_in import STAND_IN
+from ih_mcp.wire.minutes import MediaUse
 from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
 
 from .answers import answer
@@ -45,7 +48,7 @@ class CreateToken(Arguments):
 async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     """Mint a token for others, who never see the key: the service's JSON, a secret."""
     arguments = call.arguments
-    minted = await mint_token(call.runtime, arguments)
+    minted = await mint_token(call.runtime, arguments, call.channel)
     told: dict[str, object] = {
         "kind": arguments.kind,
         "endpoint": call.runtime.settings.endpoint,
@@ -57,13 +60,28 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     return result
 
 
-async def mint_token(runtime: Runtime, asked: CreateToken) -> MintedToken:
+async def mint_token(runtime: Runtime, asked: CreateToken, channel: ConsentChannel) -> MintedToken:
     """Ask the service for a token.
+
+    Where limits of minutes are set, what others may send with the token counts as sent.
 
     Raises:
         ConfigurationError: What this kind is minted from is not set.
+        MinutesUsedUpError: It would exceed a limit.
+        CallerError: Limits are set and the token has none, or nobody permitted it.
         ServiceError: The service refused.
     """
+    if not runtime.minutes.budget().limits:
+        return await _mint(runtime, asked)
+    account = await runtime.minutes.permit_token(asked.max_video_seconds, channel)
+    try:
+        return await _mint(runtime, asked)
+    except IhMcpError:
+        await account.settle(MediaUse(), ended=True)
+        raise
+
+
+async def _mint(runtime: Runtime, asked: CreateToken) -> MintedToken:
     if asked.kind == "access":
         path = runtime.auth_path
         return await runtime.mint(path, runtime.credentials.key_pair(asked.scopes).body())

@@ -15,7 +15,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
 from ih_mcp.app.runtime import Runtime
@@ -23,6 +23,7 @@ from ih_mcp.errors import CallerError, IhMcpError
 
 from .answers import failure
 from .arguments import Arguments, problems_of
+from .consent import ElicitingChannel, PermissionNeededError
 
 A = TypeVar("A", bound=Arguments)
 _LOG = logging.getLogger("ih_mcp.tools")
@@ -47,6 +48,8 @@ class ToolCall(Generic[A]):
         self.arguments = arguments
         self.runtime = runtime
         self._context = context
+        self.channel = ElicitingChannel(context)
+        """Reaches the person behind the host."""
 
     async def report(self, progress: float, message: str) -> None:
         """Send a progress notification if the caller asked for them. `progress` must rise."""
@@ -63,7 +66,7 @@ class StrictTool(Tool):
         arguments: dict[str, Any],
         context: Context[Any, Any],
         convert_result: bool = False,  # noqa: ARG002 - the SDK's signature
-    ) -> CallToolResult:
+    ) -> CallToolResult | InputRequiredResult:
         """Check the arguments and do the work; every foreseen failure becomes an answer."""
         try:
             checked = self.arguments.model_validate(arguments)
@@ -74,6 +77,9 @@ class StrictTool(Tool):
             result: CallToolResult = await self.fn(ToolCall(checked, runtime, context))
         except IhMcpError as exc:
             return self._refuse(arguments, exc)
+        except PermissionNeededError as exc:
+            audit(self.name, {"result": "permission_asked"})
+            return exc.result
         except MCPError:
             raise
         except Exception:  # noqa: BLE001 - a caller never sees a traceback

@@ -15,9 +15,9 @@ import anyio
 import anyio.to_thread
 
 from ih_mcp.private_files import open_private
+from ih_mcp.wire.ranges import Ranges
 
 from .analysis.analyst import Observation, Observations
-from .analysis.coverage import Ranges
 from .analysis.windows import Window, Work
 
 _MAX_SESSIONS = 200

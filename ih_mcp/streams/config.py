@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config
+from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,5 +32,7 @@ class StreamConfig:
     """Whether another session follows one that was lost or grows too old."""
     resends: bool = False
     """Whether segments of unknown fate are sent again in the next session."""
+    budget: MinutesBudget = UNLIMITED
+    """What its media is counted under, and how much of it may be sent."""
     drops_nothing: bool = False
     """Whether the other end reads no further than it can analyse, however fast media is sent."""

@@ -21,6 +21,8 @@ from ih_mcp.net.retry import RetryAttempt
 from ih_mcp.notifier import Notifier
 from ih_mcp.stand_in import LOCAL
 from ih_mcp.wire.dialects import Dialect, Limits
+from ih_mcp.wire.messages import Close
+from ih_mcp.wire.minutes import MediaUse, sum_use
 
 from .config import StreamConfig
 from .leg import Leg, LegEnd
@@ -92,6 +94,8 @@ class StreamFacts:
         self.legs: list[Leg] = []
         self.failure: IhMcpError | None = None
         """Why the stream failed; set before the state says so."""
+        self.limit_reached: IhMcpError | None = None
+        """Which limit of minutes ended the stream; it then ends in order."""
         self.pending_reconnect: PendingReconnect | None = None
         """Set while there is no session and another one will be opened."""
         self.started_at = datetime.now(UTC)
@@ -120,6 +124,16 @@ class StreamFacts:
         """Whether the stream ends without another session when its connection is lost."""
         self.is_over = False
         self.changed = Notifier()
+
+    def ask_for_end(self) -> bool:
+        """Let no segment follow those that wait; gives False where that was asked before."""
+        if self.end_requested or self.is_over:
+            return False
+        self.end_requested = True
+        if self.source and (rest := self.source.finish()):
+            self.outbox.put(rest)
+        self.outbox.put(Close())
+        return True
 
     @property
     def dialect(self) -> Dialect:
@@ -195,6 +209,11 @@ class StreamFacts:
     def dropped_seconds(self) -> float:
         """How much media the service reported as never analysed."""
         return sum(leg.receipts.dropped_seconds for leg in self.legs)
+
+    @property
+    def use(self) -> MediaUse:
+        """How much media was delivered, analysed and dropped, over all legs."""
+        return sum_use(leg.receipts.use for leg in self.legs)
 
     @property
     def sent_segments(self) -> int:

@@ -7,13 +7,18 @@ fourth, the watchdog, ends the leg when the service is silent for longer than it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import anyio
 import anyio.lowlevel
 
-from ih_mcp.errors import JournalError, LocalProtocolError, RemoteProtocolError
+from ih_mcp.errors import (
+    JournalError,
+    LocalProtocolError,
+    MinutesUsedUpError,
+    RemoteProtocolError,
+)
 from ih_mcp.journal import StreamLog
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
@@ -38,6 +43,10 @@ _SHORT_CHARS = 4_000
 _SHORT_MESSAGES = (
     8  # chosen: that many short ones take less than a turn, so the clock is asked once
 )
+
+
+Take = Callable[[float], Awaitable[None]]
+"""Counts seconds of media that are about to be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +95,7 @@ class Leg:
         begins_after: int = 0,
         config: Config | None = None,
         may_rotate: Callable[[], bool] | None = None,
+        take: Take | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `run` does it.
@@ -97,6 +107,8 @@ class Leg:
             config: What held in the leg before; it is asked for again.
             may_rotate: Whether to end in order before the session grows too old for the service,
                 where another one can begin. Then `is_rotated` is true. Asked at that time.
+            take: Counts the seconds of a segment before it is sent; raises `MinutesUsedUpError`
+                where it may not be sent. None counts nothing.
             on_change: Called after every message and segment; must not wait.
         """
         self.number = number
@@ -123,6 +135,9 @@ class Leg:
         """The last configuration that was not refused; the next leg begins with it."""
         self._config_before = config
         self._may_rotate = may_rotate
+        self._take = take
+        self.limit_reached: MinutesUsedUpError | None = None
+        """Set when the next segment would exceed a limit of minutes; the session then ends."""
         self.messages = 0
         self._error_at = 0
         """Which message was the newest error."""
@@ -266,7 +281,7 @@ class Leg:
                         await self._send_close(socket)
                         self._move()
                         return
-                    await self._send_segment(socket, item)
+                    await self._count_and_send(socket, item)
                 elif isinstance(item, Configure):
                     await self._send_steering(socket, item)
                     self._outbox.remove_written()
@@ -278,6 +293,31 @@ class Leg:
             if exc.loss is EndReason.UPLOAD_STALLED:  # but this only the sender knows
                 self._gave_up = EndReason.UPLOAD_STALLED
 
+    async def _count_and_send(self, socket: Socket, item: QueuedSegment) -> None:
+        """Count a segment, then send it; at a limit of minutes, give up all that wait."""
+        seconds = self._counted_seconds(item)
+        try:
+            if self._take is not None:
+                await self._take(seconds)
+        except MinutesUsedUpError as exc:
+            self.limit_reached = exc
+            self._on_change()  # the stream asks for its end, so that no segment follows
+            self.left_out += self._outbox.leave_out_segments()
+        except JournalError as exc:
+            self._log.fail(exc)  # which ends the leg
+            await anyio.sleep_forever()
+        else:
+            await self._send_segment(socket, item, seconds)
+
+    def _counted_seconds(self, item: QueuedSegment) -> float:
+        """The length of a segment; where it cannot be read, the time since the one before.
+
+        So much a live recording has at most; what the service then reports counts instead.
+        """
+        if item.start_seconds is None or item.end_seconds is None:
+            return anyio.current_time() - self.sent_at
+        return max(0.0, item.end_seconds - item.start_seconds)
+
     def _is_due(self, item: QueuedSegment) -> bool:
         """Whether this segment is for the next session, as this one grows too old."""
         if item.entry is None or not self.splice.is_begun:
@@ -286,7 +326,7 @@ class Leg:
         is_time = since >= (0 if item.entry.is_clean else self._spare_seconds / 2)
         return is_time and self.rotates
 
-    async def _send_segment(self, socket: Socket, item: QueuedSegment) -> None:
+    async def _send_segment(self, socket: Socket, item: QueuedSegment, seconds: float) -> None:
         was_begun = self.splice.is_begun
         data = self.splice.media_of(item)
         if data is None:
@@ -302,7 +342,7 @@ class Leg:
         try:
             await socket.send_segment(data)
         finally:  # also where it broke: some or all of it may have arrived
-            self._note_sent(item, len(data))
+            self._note_sent(item, len(data), seconds)
             self._outbox.remove_written()
         if item.start_seconds is not None and item.end_seconds is not None:
             self.is_behind = self.sent_at - started_at > item.end_seconds - item.start_seconds
@@ -311,9 +351,11 @@ class Leg:
         self.left_out += 1
         self._outbox.leave_out()
 
-    def _note_sent(self, item: QueuedSegment, size: int) -> None:
+    def _note_sent(self, item: QueuedSegment, size: int, seconds: float) -> None:
         start, end = self._local(item.start_seconds), self._local(item.end_seconds)
-        self.receipts.sent(size, start_seconds=start, end_seconds=end)
+        if start is not None and not len(self.receipts):
+            start = max(start, self._local(self.splice.begins_seconds) or start)
+        self.receipts.sent(size, start_seconds=start, end_seconds=end, counted_seconds=seconds)
         self.bytes_sent += size
         self.sent_at = anyio.current_time()
         if item.end_seconds is not None:

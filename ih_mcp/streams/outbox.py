@@ -200,6 +200,14 @@ class Outbox:
         self._changed.notify()
         return item
 
+    def leave_out_segments(self) -> int:
+        """Remove all segments, and keep what steers the session; gives how many there were."""
+        count = self.segments
+        self._items = deque(item for item in self._items if not isinstance(item, QueuedSegment))
+        self._count(-self.bytes)
+        self._changed.notify()
+        return count
+
     def split_head(self) -> None:
         """Split the oldest segment where a session can begin; the part before it is sent alone."""
         item = self._items.popleft()

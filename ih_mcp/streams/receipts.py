@@ -23,6 +23,7 @@ from ih_mcp.wire.messages import (
     Reading,
     ServerMessage,
 )
+from ih_mcp.wire.minutes import MediaUse, SessionMeter
 from ih_mcp.wire.progress import is_media_time, newest_items
 
 DROPPED = "coverage.dropped"
@@ -91,6 +92,12 @@ class SegmentLedger:
         self._until_seconds = 0.0
         """The end of the sent media; infinite where it is not known."""
         self._counts = Counter[Receipt]()
+        self._meter = SessionMeter()
+
+    @property
+    def use(self) -> MediaUse:
+        """How much of the media was delivered, analysed and dropped."""
+        return self._meter.use
 
     def __len__(self) -> int:
         """How many segments were written."""
@@ -108,9 +115,19 @@ class SegmentLedger:
         )
 
     def sent(
-        self, size: int, *, start_seconds: float | None = None, end_seconds: float | None = None
+        self,
+        size: int,
+        *,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        counted_seconds: float = 0.0,
     ) -> None:
-        """Add the next segment, which was written to the connection."""
+        """Add the next segment, which was written to the connection.
+
+        Args:
+            counted_seconds: Its length, or the most it can be.
+        """
+        self._meter.send(start_seconds, end_seconds, counted_seconds)
         self._sizes.append(size)
         self._starts.append(math.nan if start_seconds is None else start_seconds)
         self._ends.append(math.nan if end_seconds is None else end_seconds)
@@ -152,6 +169,7 @@ class SegmentLedger:
     def note_progress(self, seconds: float, window_seconds: float) -> None:
         """Note that the service has analysed up to a second, in a window that began at another."""
         self.answered_seconds = max(self.answered_seconds, seconds)
+        self._meter.reach(self.answered_seconds)
         self.window_seconds = max(self.window_seconds, window_seconds)
 
     def lost(self) -> None:
@@ -183,11 +201,17 @@ class SegmentLedger:
         self._receipts[place] = _PLACES[receipt]
 
     def _set(self, number: int, receipt: Receipt) -> None:
-        if 1 <= number <= len(self):
-            self._mark(number - 1, receipt)
-            if receipt not in _OPEN:
-                line = self.receipt_of(number)
-                self.note_progress(line.end_seconds or 0.0, line.start_seconds or 0.0)
+        if not 1 <= number <= len(self):
+            return
+        was = self._at(number - 1)
+        self._mark(number - 1, receipt)
+        line = self.receipt_of(number)
+        if receipt is Receipt.REFUSED:
+            self._meter.leave_out(line.start_seconds or 0.0, line.end_seconds or 0.0)
+        # v1 and v2 refuse a segment when it arrives: what came before may still wait for analysis
+        is_refused_early = receipt is Receipt.REFUSED and was is not Receipt.PROCESSING
+        if receipt not in _OPEN and not is_refused_early:
+            self.note_progress(line.end_seconds or 0.0, line.start_seconds or 0.0)
 
     def _settle(self, receipt: Receipt) -> None:
         for place in self._open():
@@ -196,6 +220,7 @@ class SegmentLedger:
     def _drop(self, ranges: Sequence[tuple[float, float]]) -> None:
         """Note seconds that were never analysed; `ranges` ascend and do not overlap."""
         for start, end in ranges:
+            self._meter.leave_out(start, end)
             self.dropped_seconds += max(0.0, min(end, self._until_seconds) - max(0.0, start))
         begins = [start for start, _ in ranges]
         for place in self._open():

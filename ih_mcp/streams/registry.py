@@ -13,8 +13,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, StreamRow
+from ih_mcp.journal import Journal, StreamRow, UsageTable
 from ih_mcp.net.socket import Opener
+from ih_mcp.wire.minutes import MediaUse
 
 from .config import StreamConfig
 from .facts import Feeder, StreamState
@@ -68,6 +69,7 @@ class Registry:
 
         Raises:
             CallerError: There are as many streams as may be.
+            MinutesUsedUpError: Its media would exceed a limit.
             JournalError: The journal cannot store it.
         """
         if len(self._streams) + self._starting >= self._max_streams or self._is_closing:
@@ -80,7 +82,12 @@ class Registry:
         stream_id = IdKind.STREAM.make_id()
         self._starting += 1
         try:
-            log = await self._journal.begin(stream_id, {"state": "connecting"})
+            log = await self._journal.begin(
+                stream_id,
+                {"state": "connecting"},
+                budget=plan.budget,
+                planned_seconds=plan.source_seconds or 0.0,
+            )
         finally:
             self._starting -= 1
         stream = Stream(
@@ -91,6 +98,7 @@ class Registry:
             timeouts=timeouts,
             max_outbox_bytes=self._max_outbox_bytes,
             queued=self._queued,
+            account=self._journal.account(stream_id, plan.budget),
         )
         self._streams[stream_id] = stream
         self._tasks.start_soon(self._carry, stream, feed)
@@ -183,13 +191,18 @@ class Registry:
         """
         if stream := self._streams.get(stream_id):
             return live_status(stream)
-        return self._kept_status(await self._row(stream_id))
+        row = await self._row(stream_id)
+        use = await self._journal.read_usage(lambda table: table.find_use(stream_id))
+        return self._kept_status(row, use)
 
     async def statuses(self) -> dict[str, StreamStatus]:
         """The status of every stream that is known, by id, the newest first."""
         rows = await self._journal.list_streams()
+        uses = await self._journal.read_usage(UsageTable.list_uses)
         known = {
-            row.id: self._kept_status(row) for row in reversed(rows) if IdKind.STREAM.has(row.id)
+            row.id: self._kept_status(row, uses.get(row.id))
+            for row in reversed(rows)
+            if IdKind.STREAM.has(row.id)
         }
         for stream in self._streams.values():
             known[stream.id] = live_status(stream)
@@ -201,11 +214,13 @@ class Registry:
         except UnknownStreamError:
             raise self._unknown(stream_id) from None
 
-    def _kept_status(self, row: StreamRow) -> StreamStatus:
+    def _kept_status(self, row: StreamRow, use: MediaUse | None = None) -> StreamStatus:
         """The status that the journal has; it names the process that goes on with the stream."""
         process = self._journal.process_writing(row)
+        kept = StreamStatus.from_json(json.loads(row.record))
         return replace(
-            StreamStatus.from_json(json.loads(row.record)),
+            kept,
+            usage=use.to_json() if use else kept.usage,
             last_cursor=row.last,
             process={"pid": process.pid, "host": process.host} if process else None,
         )

@@ -21,6 +21,7 @@ from ih_mcp.errors import (
     ServiceError,
     TransportError,
 )
+from ih_mcp.journal import StreamAccount
 from ih_mcp.net.retry import RetryBudget
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace, Framing
@@ -45,8 +46,10 @@ class StreamRunner:
         *,
         timeouts: SessionTimeouts,
         chance: Callable[[], float] = random.random,
+        account: StreamAccount | None = None,
     ) -> None:
         self._stream = stream
+        self._account = account
         self._opener = opener
         self._timeouts = timeouts
         self._retries = RetryBudget(chance=chance)
@@ -122,6 +125,7 @@ class StreamRunner:
             begins_after=sum(leg.messages for leg in stream.legs),
             config=self._config(),
             may_rotate=self._may_rotate if stream.plan.reconnects else None,
+            take=self._take if self._account else None,
             on_change=self._note_change,
         )
         stream.pending_reconnect = None
@@ -139,11 +143,18 @@ class StreamRunner:
 
     def _note_change(self) -> None:
         stream = self._stream
+        if stream.leg and stream.leg.limit_reached and not stream.limit_reached:
+            stream.limit_reached = stream.leg.limit_reached
+            stream.ask_for_end()
         if stream.outbox.is_away and stream.leg and stream.leg.is_open:
             stream.outbox.set_away(False)
         if stream.plan.resends:
             stream.outbox.forget_settled(stream.answered_seconds)
         stream.changed.notify()
+
+    async def _take(self, seconds: float) -> None:
+        assert self._account is not None  # else nothing asks for it
+        await self._account.take(seconds, self._stream.use)
 
     def _may_rotate(self) -> bool:
         return self._retries.may_renew(now=anyio.current_time())
@@ -236,6 +247,8 @@ class StreamRunner:
         stream.unsent = stream.outbox.clear()
         try:
             await stream.log.flush()
+            if self._account:
+                await self._account.settle(stream.use, ended=True)
         except JournalError as exc:
             stream.failure = exc
         stream.is_over = True

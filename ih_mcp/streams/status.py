@@ -125,6 +125,8 @@ class StreamStatus(_AsJson):
     """How many segments have each receipt, over all legs."""
     bytes_sent: int = 0
     media_seconds: float = 0.0
+    usage: Mapping[str, float] | None = None
+    """Seconds of media that were delivered, analysed and dropped, as `MediaUse` names them."""
     correlation_id: Text = ""
     clock_jumps: tuple[JumpStatus, ...] = ()
     held: HeldStatus | None = None

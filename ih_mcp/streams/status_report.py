@@ -30,7 +30,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         now: Monotonic, in seconds.
     """
     leg, pending = stream.leg, stream.pending_reconnect
-    failure = pending.failure if pending else stream.failure
+    failure = pending.failure if pending else stream.failure or stream.limit_reached
     status = StreamStatus(
         state=stream.state.value,
         api=stream.dialect.name,
@@ -46,6 +46,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         segments=_segments(stream),
         bytes_sent=stream.sent_bytes,
         media_seconds=round(stream.media_seconds, 3),
+        usage=stream.use.to_json() if stream.was_sent else None,
         correlation_id=redact_and_cut(leg.session.correlation_id if leg else ""),
         clock_jumps=tuple(
             JumpStatus(at_s=round(jump.at_seconds, 3), left_out_s=round(jump.seconds, 3))

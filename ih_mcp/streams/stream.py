@@ -8,10 +8,10 @@ from collections.abc import Callable
 import anyio
 
 from ih_mcp.errors import CallerError, IhMcpError, StreamEndedError
-from ih_mcp.journal import StreamLog
+from ih_mcp.journal import StreamAccount, StreamLog
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace
-from ih_mcp.wire.messages import Close, Config, Configure
+from ih_mcp.wire.messages import Config, Configure
 
 from .config import StreamConfig
 from .facts import Feeder, StreamFacts
@@ -43,11 +43,16 @@ class Stream(StreamFacts):
         max_outbox_bytes: int = DEFAULT_MAX_BYTES,
         queued: QueueBudget | None = None,
         chance: Callable[[], float] = random.random,
+        account: StreamAccount | None = None,
     ) -> None:
         outbox = Outbox(max_outbox_bytes, queued=queued, keeps_sent=plan.resends)
         super().__init__(stream_id, plan, log=log, outbox=outbox)
         self._runner = StreamRunner(
-            self, opener, timeouts=timeouts or SessionTimeouts(), chance=chance
+            self,
+            opener,
+            timeouts=timeouts or SessionTimeouts(),
+            chance=chance,
+            account=account,
         )
 
     async def run(self) -> None:
@@ -142,12 +147,7 @@ class Stream(StreamFacts):
             stops: Whether the stream ends without another session when the connection is lost,
                 even if segments wait.
         """
-        is_first = not (self.end_requested or self.is_over)
-        if is_first:
-            self.end_requested = True
-            if self.source and (rest := self.source.finish()):
-                self.outbox.put(rest)
-            self.outbox.put(Close())
+        is_first = self.ask_for_end()
         if stops:
             self._runner.stop()
         self.changed.notify()
@@ -184,6 +184,13 @@ class Stream(StreamFacts):
         Raises:
             StreamEndedError: It is over or asked to end.
         """
+        if self.limit_reached:
+            raise StreamEndedError(
+                f"stream {self.id} takes no more segments: {self.limit_reached.what}",
+                help=self.limit_reached.help,
+                code=self.limit_reached.code,
+                facts={**self.limit_reached.facts, "stream_id": self.id},
+            )
         if self.is_over or self.end_requested:
             raise StreamEndedError(
                 f"stream {self.id} is {self.state.value}; it takes no more segments",

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,20 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from ih_mcp.errors import IhMcpError, ServiceError, TransportError, UnknownStreamError
-from ih_mcp.journal import Journal, StreamLog, StreamRow
+from ih_mcp.errors import (
+    IhMcpError,
+    PathError,
+    ServiceError,
+    TransportError,
+    UnknownStreamError,
+)
+from ih_mcp.journal import Journal, StreamAccount, StreamLog, StreamRow, UsageTable
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact_and_cut
 from ih_mcp.stand_in import LOCAL, STAND_IN
 from ih_mcp.wire.endings import EndReason
+from ih_mcp.wire.minutes import UNLIMITED, MediaUse, MinutesBudget
 from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import (
     ErrorBody,
@@ -63,6 +70,10 @@ class UploadRequest:
     form: Sequence[tuple[str, str]] = ()
     notes: tuple[str, ...] = ()
     """What to tell of the file beside the result."""
+    seconds: float = 0.0
+    """Of its media."""
+    budget: MinutesBudget = UNLIMITED
+    """What its media is counted under, and how much of it may be sent."""
 
 
 @dataclass(slots=True)
@@ -80,6 +91,20 @@ class UploadAnalysis:
     """Of the file, in bytes."""
     sent_bytes: int = 0
     """Of the file, so far."""
+    seconds: float = 0.0
+    """Of its media."""
+    account: StreamAccount | None = None
+    """Where its media is counted; None where an earlier version of ih-mcp sent it."""
+    use: MediaUse = field(default_factory=MediaUse)
+    """What became of its media."""
+
+    def note_analysed(self) -> None:
+        """The service analysed all of it."""
+        self.use = replace(self.use, analysed_seconds=self.use.delivered_seconds)
+
+    def note_dropped(self) -> None:
+        """The service refused it, or failed at it: that costs nothing (docs: launch blog)."""
+        self.use = replace(self.use, dropped_seconds=self.use.delivered_seconds)
 
     def note_sent(self, size: int) -> None:
         """So much of the file was given to the connection."""
@@ -117,18 +142,36 @@ class UploadRegistry:
         if request.notes:
             facts["notes"] = request.notes
         analysis_id = IdKind.UPLOAD.make_id()
-        log = await self._journal.begin(analysis_id, facts)
-        analysis = UploadAnalysis(analysis_id, log, facts, notes=request.notes, size=request.size)
+        log = await self._journal.begin(
+            analysis_id, facts, budget=request.budget, planned_seconds=request.seconds
+        )
+        account = self._journal.account(analysis_id, request.budget)
+        analysis = UploadAnalysis(
+            analysis_id,
+            log,
+            facts,
+            notes=request.notes,
+            size=request.size,
+            seconds=request.seconds,
+            account=account,
+        )
         self._live[analysis_id] = analysis
 
         async def work(rest: Rest) -> None:
-            reply = await rest.upload(
-                request.upload.path,
-                request.source,
-                request.form,
-                bearer=await credential.bearer(),
-                on_read=analysis.note_sent,
-            )
+            bearer = await credential.bearer()
+            await account.take(request.seconds, MediaUse())
+            analysis.use = MediaUse(delivered_seconds=request.seconds)
+            try:
+                reply = await rest.upload(
+                    request.upload.path,
+                    request.source,
+                    request.form,
+                    bearer=bearer,
+                    on_read=analysis.note_sent,
+                )
+            except (ServiceError, PathError):  # docs: failed work is free
+                analysis.note_dropped()
+                raise
             await self._take(analysis, reply, rest, credential, makes_job=request.upload.makes_job)
 
         self._tasks.start_soon(self._carry, analysis, base_url, work)
@@ -150,7 +193,8 @@ class UploadRegistry:
 
     async def _resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
         row = await self._row(analysis_id)
-        facts: dict[str, object] = json.loads(row.record)
+        use = await self._journal.read_usage(lambda table: table.find_use(analysis_id))
+        facts = _with_use(json.loads(row.record), use)
         job_id = facts.get("job_id")
         if row.last or facts.get("reason") != EndReason.HOST_STOPPED or not isinstance(job_id, str):
             return facts
@@ -159,6 +203,8 @@ class UploadRegistry:
         base_url, credential = await reach()
         log = await self._journal.adopt(analysis_id)
         analysis = self._live[analysis_id] = UploadAnalysis(analysis_id, log, facts)
+        if use is not None:
+            analysis.use, analysis.account = use, self._journal.account(analysis_id)
 
         async def work(rest: Rest) -> None:
             require_job_id(job_id)  # it is from the disk, where an older version kept any
@@ -170,7 +216,8 @@ class UploadRegistry:
     async def records(self) -> dict[str, dict[str, object]]:
         """The facts of all uploads by id, newest first; of running ones as they are now."""
         rows = [row for row in await self._journal.list_streams() if IdKind.UPLOAD.has(row.id)]
-        known: dict[str, dict[str, object]] = {row.id: json.loads(row.record) for row in rows[::-1]}
+        uses = await self._journal.read_usage(UsageTable.list_uses)
+        known = {row.id: _with_use(json.loads(row.record), uses.get(row.id)) for row in rows[::-1]}
         live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}
         return {analysis_id: live.get(analysis_id, known[analysis_id]) for analysis_id in known}
 
@@ -214,7 +261,11 @@ class UploadRegistry:
         stopped = analysis.facts["state"] not in {"ended", "failed"}
         if stopped:  # cancelled: this process ends; what has a job can go on in a later one
             analysis.facts |= {"state": "failed", "reason": EndReason.HOST_STOPPED}
+        if analysis.use != MediaUse():
+            analysis.facts["usage"] = analysis.use.to_json()
         try:
+            if analysis.account:
+                await analysis.account.settle(analysis.use, ended=True)
             await analysis.log.write_record(analysis.facts, ended=True)
         except IhMcpError as exc:
             analysis.facts |= {"state": "failed", "reason": exc.code, "error": error_to_json(exc)}
@@ -277,8 +328,10 @@ class UploadRegistry:
         analysis.log.append(body, leg=0)
         await analysis.log.flush()
         if job is None or job.status != JobStatus.FAILED:
+            analysis.note_analysed()
             analysis.facts |= {"state": "ended"}
             return
+        analysis.note_dropped()
         said = job.error or ErrorBody()
         failed = refusal_error(
             "the analysis failed",
@@ -289,6 +342,11 @@ class UploadRegistry:
         )
         reason = failed.facts.get("server_code", "job_failed")
         analysis.facts |= {"state": "failed", "reason": reason, "error": error_to_json(failed)}
+
+
+def _with_use(record: dict[str, object], use: MediaUse | None) -> dict[str, object]:
+    """What is kept of an upload, with what the journal counted."""
+    return record | ({"usage": use.to_json()} if use else {})
 
 
 def longer_pause(pause: float, error: IhMcpError) -> float:

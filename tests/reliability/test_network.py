@@ -40,6 +40,7 @@ from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.endings import RetryPolicy
+from ih_mcp.wire.minutes import UNLIMITED
 from tests.standin.fakes import ScriptedAnalyst, open_toy, seen, toy
 
 from .budget import often
@@ -154,10 +155,11 @@ async def streaming(
         stream = Stream(
             "st_1",
             StreamConfig(dialect=V1, base_url=url, reconnects=True, resends=resends),
-            log=await journal.begin("st_1", {}),
+            log=await journal.begin("st_1", {}, budget=UNLIMITED),
             opener=counted,
             timeouts=HASTE,
             chance=lambda: chance,
+            account=journal.account("st_1"),
         )
         stream.is_fed = True  # whoever feeds it knows where a session can begin
         with anyio.fail_after(18):
@@ -207,8 +209,26 @@ def road(tmp_path: Path, ffmpeg: Ffmpeg) -> Start:
             if made.stream.is_over:
                 findings = check(await history(made, may_resend=resends))
                 assert not findings, findings
+                await compare_with_the_bill(made)
 
     return start
+
+
+async def compare_with_the_bill(made: Road) -> None:
+    """What we count, beside the meter of the stand-in: equal, or never too little.
+
+    Where the last word of every session arrived, both know the same. Where a connection was lost,
+    nobody tells us what was analysed of the media on its way; it counts all the same.
+    """
+    assert made.recorder
+    billed = sum(record.billed.seconds for record in made.recorder.sessions)
+    used = await made.journal.read_usage(lambda table: table.find_use("st_1"))
+    assert used == made.stream.use
+    if all(_is_in_order(one) for one in made.stream.legs):
+        assert used.analysed_seconds == pytest.approx(billed, abs=0.001)
+        assert used.unknown_seconds == pytest.approx(0, abs=0.001)
+    assert used.analysed_seconds <= billed + 0.001
+    assert billed <= used.counted_seconds + 0.001
 
 
 async def history(made: Road, *, may_resend: bool = False) -> History:

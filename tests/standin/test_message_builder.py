@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.standin.analysis.analyst import Observations
-from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.analysis.message_builder import MessageBuilder
 from ih_mcp.standin.analysis.windows import Window, WindowGrid
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Reading
+from ih_mcp.wire.ranges import Ranges
 from ih_mcp.wire.spans import Lifecycle, MediaRange
 
 from .fakes import seen

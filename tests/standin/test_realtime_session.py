@@ -10,7 +10,6 @@ from interhumanai import realtime
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.analysis.analyst import Observation, Observations
-from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
@@ -18,6 +17,7 @@ from ih_mcp.standin.server.serve import serve
 from ih_mcp.standin.sessions.realtime_session import NO_GUIDANCE, RealtimeMessageBuilder
 from ih_mcp.wire.dialects import REALTIME
 from ih_mcp.wire.messages import Config, Reading
+from ih_mcp.wire.ranges import Ranges
 from ih_mcp.wire.spans import MediaRange
 from tests.facts import shows
 

@@ -45,7 +45,7 @@ def test_a_browsers_chunks_go_out_byte_for_byte(name: str, shared_media: Path) -
 
 
 def test_raw_samples_may_be_cut_anywhere() -> None:
-    intake = SegmentIntake(Framing.CONTINUED, is_raw=True)
+    intake = SegmentIntake(Framing.CONTINUED, raw_hertz=16_000)
     taken = intake.take(b"\x01")
     assert taken is not None
     assert taken.data == b"\x01"

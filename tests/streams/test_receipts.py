@@ -38,6 +38,14 @@ def test_each_segment_has_its_own_last_word() -> None:
     assert receipts.answered_seconds == 6.0
 
 
+def test_a_segment_that_is_refused_at_once_says_nothing_of_those_before_it() -> None:
+    receipts = sent(3.0, 6.0)
+    receipts.note(Error(code="ih6002", segment=2))
+    assert told(receipts) == ["sent", "refused"]
+    assert receipts.answered_seconds == 0.0
+    assert receipts.use.analysed_seconds == 0.0
+
+
 def test_a_word_about_a_segment_that_was_never_sent_changes_nothing() -> None:
     receipts = sent(3.0)
     for number in (0, 2, -1):

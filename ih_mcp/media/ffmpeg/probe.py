@@ -42,7 +42,7 @@ from .recipes import AUDIO, TRACKS, VIDEO
 
 _DOUBTED_SECONDS, _DOUBTED_BYTES_PER_SECOND = 60.0, 1_000  # chosen: speech alone has some more
 
-__all__ = ["AudioTrack", "Facts", "VideoTrack", "probe", "require_tracks"]
+__all__ = ["AudioTrack", "Facts", "VideoTrack", "measure_seconds", "probe", "require_tracks"]
 
 _LOOK_SECONDS, _LONG_LOOK_SECONDS = 1.0, 60.0
 _TORN = "File ended prematurely"  # says ffmpeg of Matroska
@@ -71,6 +71,17 @@ async def probe(ffmpeg: Ffmpeg, path: Path, *, packets_seconds: float = _LOOK_SE
         raise failure.about(path.name) from None
 
 
+async def measure_seconds(ffmpeg: Ffmpeg, path: Path, facts: Facts) -> float:
+    """How long a file is that does not tell; reads it once, and decodes nothing.
+
+    Raises:
+        MediaError: It cannot be read to its end.
+        PathError: It is not the admitted file any more.
+    """
+    async with opened(path) as source:
+        return (await _look_through(ffmpeg, source, facts)).media_seconds
+
+
 async def _probe(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
     return await _believed(ffmpeg, source, await _looked_at(ffmpeg, source, packets_seconds))
 
@@ -80,17 +91,21 @@ async def _believed(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
     seconds = facts.duration_seconds or 0.0
     if seconds < _DOUBTED_SECONDS or source.size >= seconds * _DOUBTED_BYTES_PER_SECOND:
         return facts
-    clock = await look_through(
+    clock = await _look_through(ffmpeg, source, facts)
+    jumps_seconds = sum(jump.seconds for jump in clock.jumps)
+    if not jumps_seconds:
+        return facts
+    return replace(facts, duration_seconds=clock.media_seconds, jumps_seconds=jumps_seconds)
+
+
+async def _look_through(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> PacketClock:
+    return await look_through(
         PacketClock(max_pause_seconds(has_sound=facts.audio is not None)),
         ffmpeg,
         source,
         tracks=TRACKS,
         means=ffmpeg.limits.to_look(source.size),
     )
-    jumps_seconds = sum(jump.seconds for jump in clock.jumps)
-    if not jumps_seconds:
-        return facts
-    return replace(facts, duration_seconds=clock.media_seconds, jumps_seconds=jumps_seconds)
 
 
 async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:

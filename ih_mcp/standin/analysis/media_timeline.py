@@ -19,10 +19,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import is_headed
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
+from ih_mcp.wire.ranges import Ranges
 
 from .analyst import Senses
 from .codecs import shorten_complaint
-from .coverage import Ranges
 
 _GAP_SECONDS = 1.0  # chosen: a jump of media time longer than this is a gap
 _MAX_LAG_SECONDS = 2.0  # chosen: decoded media is interleaved; a track so far behind is missing

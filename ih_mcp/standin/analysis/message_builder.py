@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config, Reading
+from ih_mcp.wire.ranges import Ranges
 from ih_mcp.wire.spans import MediaRange
 
 from .analyst import Observations
-from .coverage import Ranges
 from .quality import Quality
 from .signal_messages import SignalMessages
 from .windows import Window

@@ -16,7 +16,6 @@ from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container import is_headed
 from ih_mcp.standin.analysis.analyst import AnalystError
 from ih_mcp.standin.analysis.codecs import shorten_complaint
-from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.analysis.media_timeline import OpenDecoder, too_short_error
 from ih_mcp.standin.analysis.quality import Quality
 from ih_mcp.standin.analysis.windows import WindowGrid
@@ -27,6 +26,7 @@ from ih_mcp.standin.recorder import Recorder, SessionRecord
 from ih_mcp.standin.uploads.files import FileAnalysis, MediaFiles, analyse_file, temporary_file
 from ih_mcp.standin.uploads.results import make_v0_segment
 from ih_mcp.wire.messages import Completed, Processing, Reading
+from ih_mcp.wire.ranges import Ranges
 from ih_mcp.wire.rest import STREAM_SCOPE
 
 from .client_socket import ClientSocket

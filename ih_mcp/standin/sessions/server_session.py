@@ -17,7 +17,6 @@ from anyio.abc import TaskGroup
 
 from ih_mcp.errors import as_sentence
 from ih_mcp.net.socket import SocketClosed
-from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.credential_store import Grant, RefusedError
 from ih_mcp.standin.faults.script import (
     Action,
@@ -36,6 +35,7 @@ from ih_mcp.standin.recorder import Recorder, SessionRecord
 from ih_mcp.wire import error_catalog as catalog
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Error, ServerMessage
+from ih_mcp.wire.ranges import Ranges
 from ih_mcp.wire.session import Session, Side, State
 
 from .client_socket import FAR_ABOVE, ClientSocket

@@ -13,11 +13,11 @@ from anyio.abc import TaskGroup
 from ih_mcp.errors import IhMcpError, MediaError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.standin.analysis.analyst import Analyst, Observations, check_observations
-from ih_mcp.standin.analysis.coverage import Ranges
 from ih_mcp.standin.analysis.media_timeline import MediaTimeline, OpenDecoder, too_short_error
 from ih_mcp.standin.analysis.windows import Window, WindowGrid, WindowQueue, Work, open_window_queue
 from ih_mcp.standin.options import Options
 from ih_mcp.wire.messages import Error
+from ih_mcp.wire.ranges import Ranges
 
 _DEGRADED_SECONDS = 2.0  # chosen: a picture that is missing for longer than this is reported
 

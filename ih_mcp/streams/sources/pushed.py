@@ -33,6 +33,7 @@ NEEDED_BYTES = "needed_bytes"
 """The fact of `outbox_full` and `queue_full` that tells how much room the segment needs, with the
 header that is put before it."""
 _REMEMBERED = 1024  # chosen: some 100 bytes each; a quarter of an hour of 1 s segments
+_SAMPLE_BYTES = 2  # s16le, mono
 _SMALL_BYTES = 1 << 20  # hashed in a millisecond
 
 
@@ -55,8 +56,10 @@ class PushedSource:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        is_raw = stream.plan.config.audio_format is not None
-        self._intake = SegmentIntake(stream.dialect.framing, is_raw=is_raw)
+        sound = stream.plan.config.audio_format or {}
+        hertz = sound.get("sample_rate")
+        raw_hertz = hertz if isinstance(hertz, int) else None
+        self._intake = SegmentIntake(stream.dialect.framing, raw_hertz=raw_hertz)
         self._pushing = anyio.Lock()
         self._pushes = PushRecord()
         """The segments that have a number: those of push_segment, not those of the page."""
@@ -258,16 +261,18 @@ def pushed_source(stream: Stream) -> PushedSource:
 class SegmentIntake:
     """Looks at the segments pushed into one stream, and makes of them what is sent."""
 
-    def __init__(self, framing: Framing, *, is_raw: bool = False) -> None:
+    def __init__(self, framing: Framing, *, raw_hertz: int | None = None) -> None:
         """Begin.
 
         Args:
-            is_raw: Samples without a container follow: any cut is right.
+            raw_hertz: Set where samples without a container follow, so many a second; any cut is
+                right then.
         """
         from ih_mcp.media.recorder_chunks import Recording  # noqa: PLC0415 - see the imports
 
         self._framing = framing
-        self._is_raw = is_raw
+        self._raw_hertz = raw_hertz
+        self._raw_bytes = 0
         self._recording = Recording()
 
     def copy(self) -> SegmentIntake:
@@ -288,7 +293,7 @@ class SegmentIntake:
     @property
     def can_begin(self) -> bool:
         """Whether another session could go on with what is pushed next."""
-        is_alone = self._is_raw or self._framing is Framing.WHOLE
+        is_alone = self._raw_hertz is not None or self._framing is Framing.WHOLE
         return is_alone or self._recording.header is not None
 
     def take(self, data: bytes) -> QueuedSegment | None:
@@ -298,12 +303,8 @@ class SegmentIntake:
             MediaError: It would be refused: it begins without a header, or cannot be made to
                 decode alone.
         """
-        if self._is_raw:
-            return (
-                QueuedSegment(data, entry=RandomAccessPoint(), counts_from_zero=True)
-                if data
-                else None
-            )
+        if self._raw_hertz is not None:
+            return self._samples(data, self._raw_hertz) if data else None
         chunk = self._recording.feed(data)
         if chunk is None:
             return None
@@ -315,10 +316,16 @@ class SegmentIntake:
             )
         return self._continued(chunk)
 
+    def _samples(self, data: bytes, hertz: int) -> QueuedSegment:
+        start = self._raw_bytes / (_SAMPLE_BYTES * hertz)
+        self._raw_bytes += len(data)
+        end = self._raw_bytes / (_SAMPLE_BYTES * hertz)
+        return QueuedSegment(data, start, end, RandomAccessPoint(), counts_from_zero=True)
+
     def finish(self) -> QueuedSegment | None:
         """Give what waited for more media, where it can be used."""
         try:
-            chunk = None if self._is_raw else self._recording.finish()
+            chunk = None if self._raw_hertz is not None else self._recording.finish()
         except MediaError:
             return None  # too little to tell what it was
         return self._continued(chunk) if chunk else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ih_mcp.wire.spans import MediaRange
+from .spans import MediaRange
 
 
 class Ranges:

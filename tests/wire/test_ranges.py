@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.standin.analysis.coverage import Ranges
+from ih_mcp.wire.ranges import Ranges
 from ih_mcp.wire.spans import MediaRange
 
 spans = st.lists(

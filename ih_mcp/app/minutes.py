@@ -1,0 +1,187 @@
+"""What media costs in minutes, said before it is sent, and who permits it.
+
+The person who runs ih-mcp sets the limits. What needs a permission is asked of that person, by the
+host or on the terminal; a model cannot answer in their place.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+from ih_mcp.errors import CallerError
+from ih_mcp.journal import Journal, StreamAccount
+from ih_mcp.settings import Settings
+from ih_mcp.wire.minutes import (
+    ASK_OVER,
+    PER_DAY,
+    PER_STREAM,
+    MediaUse,
+    MinuteLimit,
+    MinutesBudget,
+    Per,
+    to_minutes,
+)
+
+
+class ConsentChannel(Protocol):
+    """How an entry point reaches the person who runs ih-mcp."""
+
+    async def announce(self, sentence: str) -> None:
+        """Say what is about to be sent."""
+
+    async def ask(self, question: str, *, about: str) -> bool | None:
+        """Ask for permission; gives None where nobody can be asked.
+
+        Args:
+            about: What is permitted. An answer counts for nothing else.
+        """
+
+
+class SilentChannel:
+    """Reaches nobody."""
+
+    async def announce(self, sentence: str) -> None:  # noqa: ARG002 - of the protocol
+        return
+
+    async def ask(self, question: str, *, about: str) -> bool | None:  # noqa: ARG002 - of the protocol
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinutesPlan:
+    """Media that is about to be sent."""
+
+    name: str
+    """Of the file, or what else gives the media."""
+    seconds: float | None
+    """Its length; None where it is live, or cannot be read."""
+
+    @property
+    def shown(self) -> str:
+        """What it is and how long, as the beginning of a sentence."""
+        if self.seconds is None:
+            return f"{self.name}: media of unknown length goes"
+        return f"{self.name}: {to_minutes(self.seconds, up=True):g} minutes of media go"
+
+
+class MinutesAdviser:
+    """Says what media costs, and gives the budget that it is counted under."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._settings = settings
+        self._journal = journal
+
+    def budget(self, *, is_permitted: bool = False) -> MinutesBudget:
+        """The limits of the settings; above `IH_MCP_ASK_OVER_MINUTES` only with a permission."""
+        settings = self._settings
+        rows = (
+            (PER_STREAM, Per.STREAM, settings.max_minutes_per_stream),
+            (PER_DAY, Per.DAY, settings.max_minutes_per_day),
+            (ASK_OVER, Per.STREAM, None if is_permitted else settings.ask_over_minutes),
+        )
+        return MinutesBudget(
+            endpoint=settings.endpoint,
+            is_free=settings.is_local,
+            limits=tuple(
+                MinuteLimit(setting=name, per=per, seconds=minutes * 60)
+                for name, per, minutes in rows
+                if minutes is not None
+            ),
+        )
+
+    async def used_today(self) -> float:
+        """How many seconds of today count."""
+        budget = self.budget()
+        return await self._journal.read_usage(lambda table: table.count_today(budget))
+
+    async def left_today(self) -> float | None:
+        """How many seconds may be sent today; None where no limit is set."""
+        minutes = self._settings.max_minutes_per_day
+        return None if minutes is None else max(0.0, minutes * 60 - await self.used_today())
+
+    async def permit(self, plan: MinutesPlan, channel: ConsentChannel) -> MinutesBudget:
+        """Announce media, ask for what needs a permission, and give the budget.
+
+        Raises:
+            MinutesUsedUpError: It would exceed a limit.
+            CallerError: It needs a permission that nobody gave (`not_permitted`).
+        """
+        permitted = self.budget(is_permitted=True)
+        permitted.require(plan.seconds or 0.0, of_stream=0.0, of_day=await self.used_today())
+        await channel.announce(await self.describe(plan))
+        over = self._settings.ask_over_minutes
+        if over is None or (plan.seconds is not None and plan.seconds <= over * 60):
+            return self.budget()
+        answer = await channel.ask(
+            await self._question(plan, over), about=f"{plan.shown}, over {over:g}"
+        )
+        if answer:
+            return permitted
+        if plan.seconds is None:  # it may be sent up to there
+            return self.budget()
+        raise _not_permitted(plan, over, is_asked=answer is False)
+
+    async def permit_token(self, seconds: float | None, channel: ConsentChannel) -> StreamAccount:
+        """Count the media that others may send with a token, as if it were sent.
+
+        Raises:
+            CallerError: Limits are set, and the token would have none (`token_uncapped`); else as
+                `permit`.
+        """
+        if seconds is None:
+            raise CallerError(
+                "limits of minutes are set, and this token would have none",
+                code="token_uncapped",
+                help="Give max_video_seconds: so many seconds count as sent. A token of the kind "
+                "access cannot be bounded.",
+            )
+        budget = await self.permit(MinutesPlan(name="a token", seconds=seconds), channel)
+        account = self._journal.account(f"tk_{secrets.token_hex(16)}", budget)
+        await account.take(seconds, MediaUse())
+        return account
+
+    async def facts(self, seconds: float | None) -> dict[str, object]:
+        """The minutes of media and what is left, for an answer."""
+        left = await self.left_today()
+        needed = {} if seconds is None else {"needed": to_minutes(seconds, up=True)}
+        return {"minutes": needed | ({} if left is None else {"left_today": to_minutes(left)})}
+
+    async def describe(self, plan: MinutesPlan) -> str:
+        """What is about to be sent, and what is left, as a sentence."""
+        to = "the stand-in, which bills nothing" if self._settings.is_local else "the service"
+        left = await self.left_today()
+        return f"{plan.shown} to {to}{self._describe_left(left)}."
+
+    def _describe_left(self, left: float | None) -> str:
+        if left is None:
+            return ""
+        most = self._settings.max_minutes_per_day
+        return f"; {to_minutes(left):g} of {most:g} minutes are left today"
+
+    async def _question(self, plan: MinutesPlan, over: float) -> str:
+        more = (
+            f"It needs your permission to go on for more than {over:g} minutes; without it, it "
+            f"ends there."
+            if plan.seconds is None
+            else f"More than {over:g} minutes need your permission."
+        )
+        return f"{await self.describe(plan)} {more} Send it?"
+
+
+def _not_permitted(plan: MinutesPlan, over: float, *, is_asked: bool) -> CallerError:
+    why = "the person did not permit it" if is_asked else "nobody can be asked here"
+    return CallerError(
+        f"{plan.shown.removesuffix(' go')} need a permission, as they are more than {over:g} "
+        f"minutes; {why}",
+        code="not_permitted",
+        help=f"Nothing was sent. Send a shorter part, or the person who runs ih-mcp raises "
+        f"{ASK_OVER}; asking again with other arguments does not help.",
+        facts={
+            "setting": ASK_OVER,
+            "ask_over_minutes": over,
+            "needed_minutes": to_minutes(plan.seconds or math.inf, up=True),
+        },
+    )

@@ -1,0 +1,44 @@
+"""Refuses options that an API version cannot send, instead of leaving them out in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ih_mcp.errors import CallerError
+from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.messages import Config
+from ih_mcp.wire.rest import UploadVersion
+
+
+def require_in_query(chosen: Dialect, config: Config) -> None:
+    """Check that a version which takes its options in the address can send all of them.
+
+    Raises:
+        CallerError: It cannot; names the options.
+    """
+    asked = {"goal_dimensions": config.goal_dimensions, "sample_rate": config.audio_format}
+    _require_none(f"streams of {chosen.name}", [name for name, value in asked.items() if value])
+
+
+def require_taken(upload: UploadVersion, form: Mapping[str, Any]) -> None:
+    """Check that an upload of this version takes all fields.
+
+    Raises:
+        CallerError: It does not; names the fields.
+    """
+    takes = {
+        "model": bool(upload.models),
+        "goal_dimensions": upload.has_goals,
+        "conversation_context": upload.has_goals,
+    }
+    lost = [name for name, is_taken in takes.items() if form.get(name) and not is_taken]
+    _require_none(f"uploads of {upload.name}", lost)
+
+
+def _require_none(who: str, lost: Sequence[str]) -> None:
+    if lost:
+        raise CallerError(
+            f"{who} take no {' and no '.join(lost)}",
+            help="Leave it out, or choose another version by `api`.",
+        )

@@ -1,0 +1,279 @@
+"""Counts the media of all streams, by day, in the journal's file.
+
+Every process of a data folder counts here, each time in one transaction: two of them cannot both
+use the last minutes of a day. Seconds are counted before they are sent, so that a process that is
+killed has counted all that it sent. A day is one of UTC: it is the same day for all processes, and
+has 24 hours.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from ih_mcp.errors import MinutesUsedUpError
+from ih_mcp.wire.minutes import MediaUse, MinutesBudget
+
+SCHEMA = """
+CREATE {temp} TABLE IF NOT EXISTS usage(
+    no INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,           -- empty for the one user of a machine
+    day TEXT NOT NULL,              -- of UTC, as 2026-11-30
+    endpoint TEXT NOT NULL,
+    is_free INTEGER NOT NULL,       -- 1: the stand-in, which bills nothing
+    stream_id TEXT,                 -- NULL once the stream is removed
+    reserved REAL NOT NULL DEFAULT 0,   -- seconds that a live stream was promised
+    delivered REAL NOT NULL DEFAULT 0,  -- seconds of media; see `MediaUse`
+    analysed REAL NOT NULL DEFAULT 0,
+    dropped REAL NOT NULL DEFAULT 0,
+    UNIQUE (stream_id, day)
+);
+CREATE INDEX IF NOT EXISTS {schema}usage_by_day ON usage(tenant, day);
+"""
+_IN_MEMORY = {"temp": "TEMP", "schema": "temp."}
+_IN_FILE = {"temp": "", "schema": ""}
+_SUMS = "total(delivered), total(analysed), total(dropped)"
+_COUNTED = "total(max(0, delivered - dropped) + reserved)"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What the streams of one day used at one endpoint."""
+
+    day: str
+    endpoint: str
+    is_free: bool
+    streams: int
+    use: MediaUse
+
+
+class UsageTable:
+    """The table in the file; synchronous, as `Store` is.
+
+    Args:
+        transaction: Begins a transaction that writes.
+        translating: Translates errors of the database, by a verb.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        transaction: Callable[[], AbstractContextManager[None]],
+        translating: Callable[[str], AbstractContextManager[None]],
+        *,
+        is_read_only: bool,
+    ) -> None:
+        self._db = db
+        self._transaction = transaction
+        self._translating = translating
+        exists = "SELECT 1 FROM sqlite_master WHERE name='usage_by_day'"
+        if db.execute(exists).fetchone() is None:  # an older version of ih-mcp made the file
+            places = _IN_MEMORY if is_read_only else _IN_FILE
+            db.executescript(f"BEGIN;{SCHEMA.format(**places)}COMMIT;")
+
+    def reserve(self, stream_id: str, budget: MinutesBudget, seconds: float) -> None:
+        """Promise a new stream so many seconds; within the transaction that begins it.
+
+        Raises:
+            MinutesUsedUpError: A limit would be exceeded.
+        """
+        day = _today()
+        budget.require(seconds, of_stream=0.0, of_day=self._counted_of_day(budget, day))
+        self._add(stream_id, budget, day, reserved=seconds)
+
+    def take(self, stream_id: str, budget: MinutesBudget, seconds: float, use: MediaUse) -> None:
+        """Count seconds that are about to be sent.
+
+        What was promised to the stream is used first; a promise ends with its day.
+
+        Args:
+            use: What is known of the stream so far.
+
+        Raises:
+            MinutesUsedUpError: A limit would be exceeded; nothing is counted.
+        """
+        with self._translating("write"), self._transaction():
+            day = _today()
+            self._learn(stream_id, use)
+            self._db.execute(
+                "UPDATE usage SET reserved=0 WHERE stream_id=? AND day<>?", (stream_id, day)
+            )
+            promised = self._promised(stream_id, day)
+            budget.require(
+                seconds,
+                of_stream=use.counted_seconds,
+                of_day=self._counted_of_day(budget, day) - promised,
+            )
+            self._add(stream_id, budget, day, reserved=-min(promised, seconds), delivered=seconds)
+
+    def settle(self, stream_id: str, use: MediaUse, *, ended: bool) -> None:
+        """Write what a stream used in all; at its end what was promised is free again."""
+        with self._translating("write"), self._transaction():
+            self._learn(stream_id, use)
+            if ended:
+                self._db.execute("UPDATE usage SET reserved=0 WHERE stream_id=?", (stream_id,))
+
+    def release(self) -> None:
+        """Free what was promised to streams that are over, as those of a process that was killed.
+
+        Call it within a transaction.
+        """
+        self._db.execute(
+            "UPDATE usage SET reserved=0 WHERE reserved>0 AND (stream_id IS NULL OR stream_id NOT "
+            "IN (SELECT id FROM streams WHERE ended_at IS NULL))"
+        )
+
+    def forget_streams(self, numbers: Iterable[int]) -> None:
+        """Keep the seconds of streams without their ids; within the transaction that removes them.
+
+        A day's minutes stay used, whatever is removed.
+        """
+        self._db.executemany(
+            "UPDATE usage SET stream_id=NULL, reserved=0 "
+            "WHERE stream_id=(SELECT id FROM streams WHERE no=?)",
+            ((no,) for no in numbers),
+        )
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def find_use(self, stream_id: str) -> MediaUse | None:
+        """What a stream used; None where it is not known, as of an older version's stream."""
+        with self._translating("read"):
+            found = self._db.execute(
+                f"SELECT {_SUMS} FROM usage WHERE stream_id=? HAVING count(*)",  # noqa: S608 - our own words
+                (stream_id,),
+            ).fetchone()
+        return _to_use(found) if found else None
+
+    def list_uses(self) -> dict[str, MediaUse]:
+        """What each kept stream used, by id."""
+        with self._translating("read"):
+            found = self._db.execute(
+                f"SELECT stream_id, {_SUMS} FROM usage "  # noqa: S608 - our own words
+                "WHERE stream_id IS NOT NULL GROUP BY stream_id"
+            ).fetchall()
+        return {stream_id: _to_use(sums) for stream_id, *sums in found}
+
+    def read(self, since: str = "") -> list[UsageRow]:
+        """What was used since a day, by day and endpoint, the oldest first."""
+        with self._translating("read"):
+            found = self._db.execute(
+                f"SELECT day, endpoint, is_free, count(*), {_SUMS} FROM usage "  # noqa: S608 - our own words
+                "WHERE day>=? GROUP BY day, endpoint, is_free ORDER BY day, is_free, endpoint",
+                (since,),
+            ).fetchall()
+        return [
+            UsageRow(day, endpoint, bool(is_free), streams, _to_use(sums))
+            for day, endpoint, is_free, streams, *sums in found
+        ]
+
+    def count_today(self, budget: MinutesBudget) -> float:
+        """How many seconds of today count, with what live streams were promised."""
+        with self._translating("read"):
+            return self._counted_of_day(budget, _today())
+
+    def _counted_of_day(self, budget: MinutesBudget, day: str) -> float:
+        (seconds,) = self._db.execute(
+            f"SELECT {_COUNTED} FROM usage WHERE tenant=? AND day=? AND is_free=?",  # noqa: S608 - our own words
+            (budget.tenant, day, budget.is_free),
+        ).fetchone()
+        return float(seconds)
+
+    def _promised(self, stream_id: str, day: str) -> float:
+        (seconds,) = self._db.execute(
+            "SELECT total(reserved) FROM usage WHERE stream_id=? AND day=?", (stream_id, day)
+        ).fetchone()
+        return float(seconds)
+
+    def _learn(self, stream_id: str, use: MediaUse) -> None:
+        """Bring what is known of a stream up to date, on its newest day."""
+        sums = self._db.execute(
+            f"SELECT {_SUMS} FROM usage WHERE stream_id=?",  # noqa: S608 - our own words
+            (stream_id,),
+        ).fetchone()
+        more = use - _to_use(sums)
+        self._db.execute(
+            "UPDATE usage SET delivered=delivered+?, analysed=analysed+?, dropped=dropped+? "
+            "WHERE no=(SELECT max(no) FROM usage WHERE stream_id=?)",
+            (more.delivered_seconds, more.analysed_seconds, more.dropped_seconds, stream_id),
+        )
+
+    def _add(
+        self,
+        stream_id: str,
+        budget: MinutesBudget,
+        day: str,
+        *,
+        reserved: float,
+        delivered: float = 0.0,
+    ) -> None:
+        self._db.execute(
+            "INSERT INTO usage(tenant, day, endpoint, is_free, stream_id, reserved, delivered) "
+            "VALUES (?,?,?,?,?,max(0, ?),?) ON CONFLICT(stream_id, day) DO UPDATE "
+            "SET reserved=max(0, reserved+?), delivered=delivered+?",
+            (
+                *(budget.tenant, day, budget.endpoint, budget.is_free, stream_id),
+                *(reserved, delivered, reserved, delivered),
+            ),
+        )
+
+
+class StreamAccount:
+    """Counts the media of one live stream.
+
+    Args:
+        table: Of the connection that writes.
+        write: Makes a call that writes, in the thread of that connection.
+        clean_up: Ends the streams of dead processes.
+    """
+
+    def __init__(
+        self,
+        table: UsageTable,
+        stream_id: str,
+        budget: MinutesBudget,
+        *,
+        write: Callable[[Callable[[], None]], Awaitable[None]],
+        clean_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._table = table
+        self._stream_id = stream_id
+        self._budget = budget
+        self._write = write
+        self._clean_up = clean_up
+
+    async def take(self, seconds: float, use: MediaUse) -> None:
+        """Count seconds that are about to be sent; see `UsageTable.take`.
+
+        Raises:
+            MinutesUsedUpError: A limit would be exceeded, also without what dead processes hold.
+            JournalError: The disk refuses it.
+        """
+        take = partial(self._table.take, self._stream_id, self._budget, seconds, use)
+        try:
+            await self._write(take)
+        except MinutesUsedUpError:
+            await self._clean_up()
+            await self._write(take)
+
+    async def settle(self, use: MediaUse, *, ended: bool) -> None:
+        """Write what the stream used in all.
+
+        Raises:
+            JournalError: The disk refuses it; what was counted before stays.
+        """
+        await self._write(partial(self._table.settle, self._stream_id, use, ended=ended))
+
+
+def _today() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).date().isoformat()
+
+
+def _to_use(sums: Iterable[float]) -> MediaUse:
+    delivered, analysed, dropped = sums
+    return MediaUse(delivered_seconds=delivered, analysed_seconds=analysed, dropped_seconds=dropped)

@@ -1,0 +1,198 @@
+"""The minutes of all processes of a data folder, counted in the journal's file."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.errors import MinutesUsedUpError
+from ih_mcp.journal import FILE_NAME, Journal, StreamAccount, UsageTable, open_journal
+from ih_mcp.wire.minutes import PER_DAY, MediaUse, MinuteLimit, MinutesBudget, Per
+
+from .test_journal import bodies_of, keep
+
+NOTHING = MediaUse()
+DAY = "2026-11-30"
+
+
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The day it is; a test may put another one."""
+    day = [DAY]
+    monkeypatch.setattr("ih_mcp.journal.usage._today", lambda: day[0])
+    return day
+
+
+def a_day_of(seconds: float, **fields: object) -> MinutesBudget:
+    limit = MinuteLimit(setting=PER_DAY, per=Per.DAY, seconds=seconds)
+    return MinutesBudget(limits=(limit,), **fields)  # type: ignore[arg-type]  # names of fields
+
+
+async def begun(
+    journal: Journal, name: str, budget: MinutesBudget, planned: float = 0.0
+) -> StreamAccount:
+    await journal.begin(name, {}, budget=budget, planned_seconds=planned)
+    return journal.account(name, budget)
+
+
+async def use_of(journal: Journal, name: str) -> MediaUse | None:
+    return await journal.read_usage(lambda table: table.find_use(name))
+
+
+async def counted(journal: Journal, budget: MinutesBudget) -> float:
+    return await journal.read_usage(lambda table: table.count_today(budget))
+
+
+async def test_two_processes_cannot_both_use_the_last_minutes(tmp_path: Path) -> None:
+    budget, granted = a_day_of(60), 0
+
+    async def use_up(journal: Journal, name: str) -> None:
+        nonlocal granted
+        account, use = await begun(journal, name, budget), NOTHING
+        try:
+            while True:
+                await account.take(1.0, use)
+                use += MediaUse(delivered_seconds=1.0)
+                granted += 1
+        except MinutesUsedUpError:
+            return
+
+    async with open_journal(tmp_path) as one, open_journal(tmp_path) as two:
+        async with anyio.create_task_group() as tasks:
+            for number, journal in enumerate([one, two, one, two]):
+                tasks.start_soon(use_up, journal, f"st_{number}")
+        assert granted == 60
+        assert await counted(two, budget) == 60
+
+
+async def test_what_a_file_needs_is_promised_to_it_when_it_begins(tmp_path: Path) -> None:
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as one, open_journal(tmp_path) as two:
+        account = await begun(one, "st_1", budget, 40)
+        with pytest.raises(MinutesUsedUpError, match=r"0\.33 are left"):
+            await begun(two, "st_2", budget, 21)
+        assert [row.id for row in await two.list_streams()] == ["st_1"]
+        other = await begun(two, "st_3", budget, 20)
+        await account.take(40, NOTHING)
+        await other.take(20, NOTHING)
+        with pytest.raises(MinutesUsedUpError):  # it is longer than it said
+            await account.take(0.1, MediaUse(delivered_seconds=40))
+        assert await counted(one, budget) == 60
+
+
+async def test_a_promise_is_free_again_when_the_stream_is_over(tmp_path: Path) -> None:
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as journal:
+        account = await begun(journal, "st_1", budget, 50)
+        await account.take(3, NOTHING)
+        await account.settle(MediaUse(delivered_seconds=3, analysed_seconds=3), ended=True)
+        assert await counted(journal, budget) == 3
+        assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=3, analysed_seconds=3)
+
+
+async def test_a_killed_process_has_counted_all_it_sent_and_holds_no_promise(
+    tmp_path: Path,
+) -> None:
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as killed, open_journal(tmp_path) as journal:
+        account = await begun(killed, "st_1", budget, 50)
+        await account.take(3, NOTHING)
+        killed._owner._lock.close()  # as the system does when the process dies
+        await begun(journal, "st_2", budget, 57)
+        assert await counted(journal, budget) == 60
+        assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=3)
+
+
+async def test_dropped_media_may_be_sent_again_and_what_is_unknown_may_not(tmp_path: Path) -> None:
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as journal:
+        account = await begun(journal, "st_1", budget)
+        await account.take(60, NOTHING)
+        use = MediaUse(delivered_seconds=60, analysed_seconds=30, dropped_seconds=10)
+        await account.take(10, use)
+        with pytest.raises(MinutesUsedUpError):
+            await account.take(1, use + MediaUse(delivered_seconds=10))
+
+
+async def test_a_day_is_one_of_utc_and_its_limit_holds_for_itself(
+    tmp_path: Path, today: list[str]
+) -> None:
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as journal:
+        account = await begun(journal, "st_1", budget, 50)
+        await account.take(40, NOTHING)
+        today[0] = "2026-12-01"
+        sent = MediaUse(delivered_seconds=40, analysed_seconds=35)
+        await account.take(60, sent)  # a promise ends with its day
+        with pytest.raises(MinutesUsedUpError):
+            await account.take(1, sent + MediaUse(delivered_seconds=60))
+        await account.settle(MediaUse(delivered_seconds=100, analysed_seconds=100), ended=True)
+        rows = await journal.read_usage(UsageTable.read)
+        assert [(row.day, row.use.delivered_seconds, row.use.analysed_seconds) for row in rows] == [
+            (DAY, 40, 35),
+            ("2026-12-01", 60, 65),
+        ]
+        since = await journal.read_usage(lambda table: table.read("2026-12-01"))
+        assert since == rows[1:]
+        today[0] = DAY  # the clock was set back
+        with pytest.raises(MinutesUsedUpError):
+            await begun(journal, "st_2", budget, 21)
+
+
+async def test_the_standin_and_each_tenant_are_counted_apart(tmp_path: Path) -> None:
+    apart: list[dict[str, object]] = [{}, {"is_free": True}, {"tenant": "other"}]
+    async with open_journal(tmp_path) as journal:
+        for number, fields in enumerate(apart):
+            await begun(journal, f"st_{number}", a_day_of(60, **fields), 60)
+        for endpoint in ("staging", "production"):  # both bill
+            with pytest.raises(MinutesUsedUpError):
+                await begun(journal, "st_9", a_day_of(60, endpoint=endpoint), 1)
+
+
+async def test_a_stream_that_is_removed_leaves_its_seconds_and_no_id(tmp_path: Path) -> None:
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as journal:
+        await begun(journal, "st_1", budget)
+        await journal.account("st_1", budget).take(30, NOTHING)
+        no = (await journal.find_stream("st_1")).no
+        await journal._run_write(partial(journal._store.remove_streams, [no]))
+        assert await use_of(journal, "st_1") is None
+        assert await counted(journal, budget) == 30
+        assert await journal.read_usage(UsageTable.list_uses) == {}
+
+
+async def test_a_journal_of_an_earlier_version_counts_from_now_on(tmp_path: Path) -> None:
+    await _make_earlier_journal(tmp_path)
+    async with open_journal(tmp_path) as journal:
+        assert await bodies_of(journal) == ["a"]
+        assert await use_of(journal, "st_1") is None
+        await begun(journal, "st_2", a_day_of(60), 60)
+        assert await use_of(journal, "st_2") == NOTHING
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+    assert version == 2  # an earlier version of ih-mcp goes on reading and writing it
+
+
+async def test_a_journal_of_an_earlier_version_that_is_read_only_has_counted_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _make_earlier_journal(tmp_path)
+    monkeypatch.setattr("ih_mcp.journal.store.is_read_only_journal", Path.is_file)
+    async with open_journal(tmp_path) as journal:
+        assert journal.is_read_only
+        assert await bodies_of(journal) == ["a"]
+        assert await journal.read_usage(UsageTable.read) == []
+        assert await use_of(journal, "st_1") is None
+
+
+async def _make_earlier_journal(folder: Path) -> None:
+    async with open_journal(folder) as journal:
+        log = await keep(journal, "a")
+        await log.write_record({"state": "ended"}, ended=True)
+        journal.release(log)
+        journal._store._db.execute("DROP TABLE usage")

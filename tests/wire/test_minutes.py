@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from ih_mcp.errors import MinutesUsedUpError
+from ih_mcp.wire.minutes import (
+    ASK_OVER,
+    PER_DAY,
+    PER_STREAM,
+    UNLIMITED,
+    MediaUse,
+    MinuteLimit,
+    MinutesBudget,
+    Per,
+    SessionMeter,
+    sum_use,
+    to_minutes,
+)
+
+
+def use(delivered: float, analysed: float = 0.0, dropped: float = 0.0) -> MediaUse:
+    return MediaUse(delivered_seconds=delivered, analysed_seconds=analysed, dropped_seconds=dropped)
+
+
+def budget(**seconds: float) -> MinutesBudget:
+    rows = {
+        "stream": (PER_STREAM, Per.STREAM),
+        "day": (PER_DAY, Per.DAY),
+        "ask": (ASK_OVER, Per.STREAM),
+    }
+    return MinutesBudget(
+        limits=tuple(
+            MinuteLimit(setting=rows[name][0], per=rows[name][1], seconds=value)
+            for name, value in seconds.items()
+        )
+    )
+
+
+def refusal(limits: MinutesBudget, seconds: float, **used: float) -> MinutesUsedUpError:
+    with pytest.raises(MinutesUsedUpError) as error:
+        limits.require(seconds, **({"of_stream": 0.0, "of_day": 0.0} | used))
+    return error.value
+
+
+def test_what_is_delivered_counts_until_the_service_says_that_it_was_dropped() -> None:
+    assert use(10, 4, 3).unknown_seconds == 3
+    assert use(10, 4, 3).counted_seconds == 7
+    assert use(1, 4).unknown_seconds == 0
+    assert sum_use([use(10, 4, 3), use(5, 5)]) == use(15, 9, 3)
+    assert use(15, 9, 3) - use(10, 4, 3) == use(5, 5)
+
+
+def test_unknown_seconds_are_named_only_where_there_are_any() -> None:
+    assert use(3, 3).to_json() == {"delivered_s": 3, "analysed_s": 3, "dropped_s": 0}
+    assert use(3.0004, 1).to_json()["unknown_s"] == 2.0
+
+
+def test_a_session_knows_what_became_of_each_second() -> None:
+    meter = SessionMeter()
+    meter.send(0, 3, 3)
+    meter.send(3, 6, 3)
+    meter.send(6, 9, 3)
+    assert meter.use == use(9)
+    meter.reach(7)
+    meter.leave_out(2, 4)
+    assert meter.use == use(9, 5, 2)
+    meter.leave_out(2, 4)  # said again
+    meter.leave_out(8, 100)  # beyond what was sent
+    meter.reach(3)  # never back
+    assert meter.use == use(9, 5, 3)
+
+
+def test_media_that_is_sent_twice_is_delivered_twice_and_analysed_once() -> None:
+    meter = SessionMeter()
+    for _ in range(2):
+        meter.send(0, 3, 3)
+    meter.reach(3)
+    assert meter.use == use(6, 3)
+
+
+def test_media_whose_times_cannot_be_read_counts_as_far_as_it_was_analysed() -> None:
+    meter = SessionMeter()
+    meter.send(None, None, 1.5)
+    assert meter.use == use(1.5)
+    meter.reach(60)
+    assert meter.use == use(60, 60)
+
+
+def test_a_limit_may_be_used_to_its_last_second() -> None:
+    limits = budget(stream=60, day=120)
+    limits.require(60, of_stream=0, of_day=60)
+    limits.require(0.1, of_stream=59.9 + 1e-9, of_day=0)
+    UNLIMITED.require(1e308, of_stream=0, of_day=1e308)
+
+
+def test_a_refusal_names_the_limit_what_is_left_and_who_can_raise_it() -> None:
+    error = refusal(budget(stream=600, day=1200), 90.5, of_day=1140)
+    assert error.code == "minutes_used_up"
+    assert not error.retry
+    assert error.what == (
+        "1.51 minutes of media would exceed the limit of 20 minutes a day; 1 are left"
+    )
+    assert error.help == (
+        "Wait for the next day, which begins at 00:00 UTC, or ask the person who runs ih-mcp to "
+        "raise IH_MCP_MAX_MINUTES_PER_DAY."
+    )
+    assert error.facts == {
+        "setting": PER_DAY,
+        "limit_minutes": 20,
+        "left_minutes": 1,
+        "needed_minutes": 1.51,
+    }
+
+
+@pytest.mark.parametrize("name", ["stream", "ask"])
+def test_the_limit_of_a_stream_counts_that_stream(name: str) -> None:
+    error = refusal(budget(**{name: 60}), 1, of_stream=60, of_day=0)
+    assert error.facts["setting"] == {"stream": PER_STREAM, "ask": ASK_OVER}[name]
+    assert error.facts["left_minutes"] == 0
+
+
+def test_a_limit_of_zero_lets_nothing_through() -> None:
+    error = refusal(budget(day=0), 0)
+    assert error.what == "more media would exceed the limit of 0 minutes a day; 0 are left"
+    refusal(budget(stream=0), 0.04)
+
+
+def test_minutes_are_never_shown_as_fewer_than_needed_or_more_than_left() -> None:
+    assert to_minutes(60.1, up=True) == 1.01
+    assert to_minutes(59.9) == 0.99
+    assert to_minutes(18, up=True) == to_minutes(18) == 0.3
+    assert to_minutes(float("inf")) == float("inf")
