@@ -17,7 +17,7 @@ from ih_mcp.errors import MediaError
 from .segment_bounds import EPSILON_SECONDS, Bounds, even_length
 
 _STAYS_SECONDS = 1.0  # chosen: a picture that lasts longer than its neighbours by so much stays
-_SPARE_SHARE = 0.95  # chosen: bit rates vary, so segments should not be full to the last byte
+SPARE_SHARE = 0.95  # chosen: bit rates vary, so segments should not be full to the last byte
 
 
 class PackedUnit(Protocol):
@@ -216,7 +216,7 @@ class Packer:
         seconds = limits.total_seconds - (extent.start_seconds - (self._origin_seconds or 0.0))
         if seconds <= 0:
             return limits.target_seconds
-        for share in (_SPARE_SHARE, 1.0):
+        for share in (SPARE_SHARE, 1.0):
             shortest, longest = self._lengths(seconds, share)
             made = even_length(
                 limits.target_seconds, seconds, shortest, longest, self._step_seconds

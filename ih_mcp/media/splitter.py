@@ -26,10 +26,10 @@ from .ffmpeg.packets import look_through
 from .ffmpeg.probe import probe
 from .ffmpeg.process import ProcessLimits, running
 from .ffmpeg.program import Ffmpeg
-from .ffmpeg.recipes import Recipe, next_encoder, recipe
+from .ffmpeg.recipes import FRAGMENT_BYTES, FRAGMENT_SECONDS, Recipe, next_encoder, recipe
 from .file_admission import opened
-from .planner import OversizeError
-from .segment_bounds import Bounds, bounds
+from .planner import SPARE_SHARE, OversizeError
+from .segment_bounds import Bounds, bounds, even_length
 
 __all__ = ["Segment", "split"]
 
@@ -82,6 +82,8 @@ async def split(
     limited = bounds(limits, framing, target_seconds=target_seconds)
     job = SplitJob(source, ffmpeg, known, framing, limited, size)
     run = FfmpegRun(start_seconds)
+    if not job.can_be_copied(run):
+        run = replace(run, encode=_VIDEO)
     while True:
         try:
             async with aclosing(_pass(job, run)) as segments:
@@ -159,6 +161,26 @@ class SplitJob:
             return self.bounds
         left = max(0.0, seconds - run.start_seconds)
         return self.bounds.of_stream(left, int(self.size * left / seconds) if is_copy else 0)
+
+    def can_be_copied(self, run: FfmpegRun) -> bool:
+        """Whether segments of the picture as it is can be long and small enough, up to the last.
+
+        Where so many bytes come in a second that the shortest segment nearly fills the largest, a
+        rest could neither stand alone nor join.
+        """
+        limited = self._bounds(run, is_copy=True)
+        seconds, size = limited.total_seconds, limited.total_bytes
+        if not size or not limited.min_seconds or self.facts.video is None:
+            return True
+        seconds_per_byte = seconds / size
+        longest = limited.max_bytes * seconds_per_byte * SPARE_SHARE
+        step = 0.0  # as key frames allow, which are not known yet
+        if self.framing is Framing.CONTINUED:
+            step = min(FRAGMENT_SECONDS, FRAGMENT_BYTES * seconds_per_byte)
+        wished = min(limited.target_seconds, longest)
+        return (
+            even_length(wished, seconds, limited.min_seconds, max(longest, step), step) is not None
+        )
 
     def means(self, made: Recipe, size: int) -> ProcessLimits:
         """What a run over a file of `size` bytes may take."""

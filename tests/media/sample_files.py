@@ -307,6 +307,14 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         seconds=121.0,
     ),
     "slides_matroska": SampleFile("mkv", "-i {slides} -c copy", seconds=121.0),
+    "slow": SampleFile(  # one picture a second, of which the encoder holds some twenty back
+        "mkv",
+        f"-f lavfi -i testsrc2=s=320x180:r=1:d=90 -f lavfi -i {VOICE.format(seconds=90)} "
+        f"-c:v mpeg4 -q:v 5 {AAC}",
+        seconds=90.0,
+        encodes=VIDEO,
+        slack_seconds=1.1,
+    ),
     "slides_silent": SampleFile("mp4", "-i {slides} -an -c copy", seconds=121.0),
     "one_picture": SampleFile(  # shown from the beginning, and for as long as there is sound
         "mp4",
@@ -330,6 +338,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "starts_late_fragmented": SampleFile(
         "mp4", "-i {base} -c copy -output_ts_offset 10 -movflags +frag_keyframe+empty_moov"
     ),
+    "starts_100_s_late": SampleFile("mp4", "-i {base} -c copy -output_ts_offset 100"),
     "second_sound_outlasts": SampleFile(
         "mp4", "-t 8 -i {base} -i {base} -map 0:v -map 0:a -map 1:a -c copy", seconds=8.0
     ),

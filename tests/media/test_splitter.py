@@ -18,7 +18,16 @@ from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle
-from .checks import DIALECTS, check_heads, check_limits, check_sample, check_times, cut, read_all
+from .checks import (
+    DIALECTS,
+    check_heads,
+    check_limits,
+    check_sample,
+    check_times,
+    cut,
+    pictures,
+    read_all,
+)
 from .oracle import digests
 from .sample_files import SAMPLE_FILES, SampleFile, SampleFolder
 
@@ -259,3 +268,21 @@ async def test_what_bytes_allow_is_shared_out_so_that_no_rest_is_too_short(
     lengths = [segment.end_seconds - segment.start_seconds for segment in outcome.segments]
     assert sum(lengths) == pytest.approx(12, abs=0.1)
     assert max(len(segment.data) for segment in outcome.segments) <= allowed
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+@pytest.mark.parametrize("longest_seconds", [3.1, 3.6])
+async def test_where_bytes_allow_no_shares_the_picture_is_encoded_from_the_beginning(
+    dialect: Dialect, longest_seconds: float, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    """As of 85 Mbit/s on v1: whole seconds make three segments of 3 s and a rest of 2 s."""
+    path = sample("tail_11s")
+    allowed = int(longest_seconds / 11 * path.stat().st_size * 8 / 7)
+    outcome = await cut(path, ffmpeg, dialect, target_seconds=3.0, max_segment_bytes=allowed)
+    assert outcome.error is None
+    assert sum(s.end_seconds - s.start_seconds for s in outcome.segments) == pytest.approx(
+        11.07, abs=0.1
+    )
+    assert max(len(segment.data) for segment in outcome.segments) <= allowed
+    sent = pictures(*read_all(outcome.segments, dialect.framing))
+    assert len(sent) == len(oracle.read(path).pictures)

@@ -92,6 +92,17 @@ async def test_while_a_picture_stays_sound_goes_on_at_its_pace(
 
 
 @dialects
+async def test_sound_waits_for_pictures_that_the_encoder_holds_back(
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample("slow"), ffmpeg, dialect)
+    check_joined(outcome, dialect, 90.0)
+    parts = read_all(outcome.segments, dialect.framing)
+    assert len(pictures(*parts)) == 90
+    check_sound(oracle.read(sample("slow")), parts)
+
+
+@dialects
 async def test_one_picture_for_minutes_is_sent_with_all_its_sound(
     dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
@@ -266,6 +277,7 @@ async def test_no_sample_lasts_as_long_as_the_clock_jumps(
     [
         "starts_late",
         "starts_late_fragmented",
+        "starts_100_s_late",
         "second_sound_outlasts",
         "subtitles_outlast",
         "media/starts-late.mkv",
@@ -298,6 +310,7 @@ async def test_a_track_that_is_not_sent_and_lasts_longer_is_noted(
     facts = await probe(ffmpeg, sample("second_sound_outlasts"))
     assert facts.sent_seconds == pytest.approx(8.0, abs=0.15)
     assert "A track that is not sent lasts longer than those that are." in facts.notes()
+    assert "A track" not in " ".join((await probe(ffmpeg, sample("starts_100_s_late"))).notes())
     assert "A track" not in " ".join((await probe(ffmpeg, sample("base"))).notes())
 
 

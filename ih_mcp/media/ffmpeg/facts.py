@@ -85,10 +85,20 @@ class Facts:
         A clock may start late, as in what is saved of a broadcast; other tracks may last longer.
         """
         if self.present and self.lengths.keys() >= self.present:
-            return max(self.lengths[name] for name in self.present)
+            return max(self.lengths[name] for name in self.present) - self._begins_seconds
         if self.duration_seconds is None:
             return None
-        return self.duration_seconds - max(0.0, self.start_seconds or 0.0)
+        return self.duration_seconds - self._begins_seconds
+
+    @property
+    def sound_seconds(self) -> float | None:
+        """Likewise of the sound alone; None where the file does not tell."""
+        told = self.lengths.get("audio")
+        return told - self._begins_seconds if told else None
+
+    @property
+    def _begins_seconds(self) -> float:
+        return max(0.0, self.start_seconds or 0.0)
 
     @property
     def present(self) -> frozenset[str]:
@@ -100,7 +110,8 @@ class Facts:
     def _outlasts(self) -> bool:
         if self.duration_seconds is None or not self.lengths or self.hidden or self.jumps_seconds:
             return False
-        return self.duration_seconds > (self.sent_seconds or 0.0) + _OUTLASTS_SECONDS
+        sent_to = self._begins_seconds + (self.sent_seconds or 0.0)
+        return self.duration_seconds > sent_to + _OUTLASTS_SECONDS
 
     def notes(self) -> tuple[str, ...]:
         """What a caller should know before it is sent, as sentences."""

@@ -74,9 +74,11 @@ MAX_REPEATED_SECONDS = 14_400  # chosen: a talk over one picture; longer is no m
 MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
 THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
 FRAGMENT_BYTES = 1 << 21  # chosen: keeps ffmpeg and us small when a GOP is fat
-_CONTINUED_MICROSECONDS = 500_000  # chosen: how finely a continued stream can be cut
+FRAGMENT_SECONDS = 0.5  # chosen: how finely a continued stream can be cut
+_CONTINUED_MICROSECONDS = round(1_000_000 * FRAGMENT_SECONDS)
 _WHOLE_MICROSECONDS = 5_000_000  # chosen: sound that goes on without a picture can be cut
 _SOUND_MICROSECONDS = 500_000
+_ENCODED_INTERLEAVE_MICROSECONDS = 60_000_000  # chosen: encoders hold some 20 pictures back
 _HERTZ = 48_000
 _BITS_PER_SECOND = 4_000_000
 
@@ -308,6 +310,8 @@ def _h264(encoder: str, target_seconds: float, bits_per_second: int) -> Mapping[
         "fps_mode": "passthrough",  # 5.1 repeats a picture of AVI input otherwise
         # Else times are rounded to a guessed rate, and pictures of a variable one share a time.
         "enc_time_base": "1:90000",
+        # Sound waits for pictures that the encoder holds back, also for one picture a second.
+        "max_interleave_delta": _ENCODED_INTERLEAVE_MICROSECONDS,
     }
 
 

@@ -95,7 +95,7 @@ class SoundPieces:
 
 def _declared(facts: Facts) -> float | None:
     """How long the sound should be, where the file tells: a picture beside it may last longer."""
-    return facts.lengths.get("audio") or (None if facts.video else facts.sent_seconds)
+    return facts.sound_seconds or (None if facts.video else facts.sent_seconds)
 
 
 async def _jumps(source: Path, ffmpeg: Ffmpeg, facts: Facts) -> list[ClockJump]:
