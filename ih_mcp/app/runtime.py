@@ -129,6 +129,7 @@ class Runtime:
         *,
         source: str = "",
         source_seconds: float | None = None,
+        pace: str = "",
         notes: tuple[str, ...] = (),
         feed: Feed | None = None,
         channel: ConsentChannel = _SILENT,
@@ -159,17 +160,19 @@ class Runtime:
             require_in_query(chosen, opening.config)
         credential = await self.credentials.get_credential(chosen.name)
         media = MinutesPlan(name=source or "live video", seconds=source_seconds)
+        local = await self.analyst() if self.settings.is_local else None
         plan = StreamConfig(
             budget=await self.minutes.permit(media, channel),
             dialect=chosen,
             base_url=await self.base_url(),
             endpoint=self.settings.endpoint,
-            analyst=(await self.analyst()).summary if self.settings.is_local else model or "",
+            analyst=local.summary if local else model or "",
             config=opening.config,
             label=opening.label,
             source=source,
             source_seconds=source_seconds,
-            notes=(*await self._analyst_notes(), *notes),
+            pace=pace,
+            notes=(*([local.description] if local else []), *notes),
             drops_nothing=self.settings.is_local,
             reconnects=self.settings.reconnect,
             resends=self.settings.resend,
@@ -225,6 +228,7 @@ class Runtime:
             opening,
             source=source.name,
             source_seconds=facts.duration_seconds,
+            pace=pace.value,
             notes=(*found.notes, *facts.notes()),
             channel=channel,
             feed=partial(
@@ -450,10 +454,6 @@ class Runtime:
             if work not in self._started:
                 self._started[work] = await self._tasks.start(work, self)
             return self._started[work]
-
-    async def _analyst_notes(self) -> tuple[str, ...]:
-        """A note for every new stream on how the stand-in of this process analyses it."""
-        return ((await self.analyst()).description,) if self.settings.is_local else ()
 
 
 async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:

@@ -21,7 +21,7 @@ from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments
-from .status import add_notes, short_status
+from .status import add_notes, count_segments, short_status
 from .tool import ToolCall
 
 ReadSegment = Callable[[], Awaitable[tuple[bytes, tuple[str, ...]]]]
@@ -90,7 +90,7 @@ async def push(
     next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
-    told = short_status(stream) | facts | status | _count_segments(stream, source)
+    told = short_status(stream) | facts | status | count_segments(stream)
     return answer(add_notes(told, notes) | {"next": then})
 
 
@@ -127,15 +127,6 @@ def _pushed_status(pushed: PushResult) -> dict[str, object]:
         notes.append(_JUMPED.format(start, end, _MISSING if end > start else _BACK))
         status = {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
     return add_notes(status, notes)
-
-
-def _count_segments(stream: Stream, source: PushedSource) -> dict[str, object]:
-    """How much was pushed, sent, and waits to be sent."""
-    return {
-        "pushed": {"segments": source.next_seq - 1, "bytes": source.pushed_bytes},
-        "sent": {"segments": stream.sent_segments, "bytes": stream.sent_bytes},
-        "waiting": {"segments": stream.waiting_segments, "bytes": stream.waiting_bytes},
-    }
 
 
 async def _read_segment(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.registry import live_status
+from ih_mcp.streams.sources.pushed import PushedSource
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
 
@@ -30,9 +32,23 @@ def shorten(status: StreamStatus) -> dict[str, object]:
     return short | ({"earlier_gaps": earlier} if earlier > 0 else {})
 
 
+def count_segments(stream: Stream) -> dict[str, object]:
+    """How much was pushed, where it is a caller that pushes; how much was sent, and waits."""
+    pushed = {}
+    if stream.feeder in {None, Feeder.PUSH}:
+        size = stream.source.pushed_bytes if isinstance(stream.source, PushedSource) else 0
+        pushed = {"pushed": {"segments": stream.next_seq - 1, "bytes": size}}
+    return {
+        **pushed,
+        "sent": {"segments": stream.sent_segments, "bytes": stream.sent_bytes},
+        "waiting": {"segments": stream.waiting_segments, "bytes": stream.waiting_bytes},
+    }
+
+
 def full_status(stream: Stream) -> dict[str, object]:
     """The status of a live stream, for block 0."""
     status: dict[str, object] = {"stream_id": stream.id, **live_status(stream).to_json()}
+    status |= count_segments(stream)
     if stream.is_open and not stream.is_over:
         limits = stream.limits
         status["limits"] = {

@@ -13,7 +13,7 @@ from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.streams.registry import live_status
 from ih_mcp.streams.sources.pushed import READY_SECONDS
-from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.dialects import DIALECTS, Dialect
 from ih_mcp.wire.messages import Config, pcm_format
 
 from .answers import answer
@@ -103,10 +103,22 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
         await stream.wait_until_open()
-    stream.configure(call.arguments.config())
+    config, from_seconds = call.arguments.config(), stream.media_seconds
+    stream.configure(config)
     confirmed = await stream.wait_for_confirmation(_CONFIRM_SECONDS)
     told = short_status(stream) | {"confirmed": confirmed}
+    if confirmed:
+        told |= {"options": _in_force(config, stream.dialect), "from_s": round(from_seconds, 3)}
     return answer(told | {"next": next_call(live_status(stream))})
+
+
+def _in_force(config: Config, dialect: Dialect) -> dict[str, object]:
+    """The options of a confirmed configuration, with those that were left out."""
+    return {
+        "include": [*(config.include or ())],
+        "goal_dimensions": [*(config.goal_dimensions or ())],
+        "model": dialect.model_or_default(config.model),
+    }
 
 
 class EndStream(Arguments):

@@ -26,6 +26,8 @@ class StreamConfig:
     """The name of its file or camera; empty where callers push."""
     source_seconds: float | None = None
     """The length of that file, where it is known."""
+    pace: str = ""
+    """How fast that file is sent; empty where no file is."""
     notes: tuple[str, ...] = ()
     """What the caller should know of the source, as sentences."""
     reconnects: bool = False

@@ -101,6 +101,8 @@ class StreamFacts:
         self.started_at = datetime.now(UTC)
         self.is_fed = False
         """Whether a file or a camera is being sent into it."""
+        self.is_sent_whole = False
+        """Whether all of the stream's file was accepted."""
         self.feeder: Feeder | None = Feeder.FILE if plan.source else None
         """Who gives the stream its media; None until somebody does."""
         self.source: Source | None = None

@@ -116,6 +116,10 @@ class StreamStatus(_AsJson):
     """Who reads the media: the analyst of the stand-in, or the model of the service."""
     label: Text = ""
     source: Text = ""
+    duration_s: float | None = None
+    """Of the stream's file, where it is known."""
+    pace: Text = ""
+    """How fast that file is sent."""
     notes: tuple[Text, ...] = ()
     """What readers of the results should know, as sentences."""
     started_at: Text = ""

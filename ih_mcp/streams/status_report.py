@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from ih_mcp.redaction import redact_and_cut, redact_values
 from ih_mcp.stand_in import describe_stand_in
+from ih_mcp.wire.endings import EndReason
 
 from .facts import StreamFacts
 from .leg import Leg
@@ -39,6 +40,8 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         analyst=redact_and_cut(stream.plan.analyst),
         label=redact_and_cut(stream.plan.label),
         source=redact_and_cut(stream.plan.source),
+        duration_s=_rounded(stream.plan.source_seconds),
+        pace=stream.plan.pace,
         notes=tuple(map(redact_and_cut, notes(stream))),
         started_at=stream.started_at.isoformat(timespec="seconds"),
         messages=sum(leg.messages for leg in stream.legs),
@@ -56,13 +59,27 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         gaps=tuple(_gap(stream, *legs) for legs in pairwise(stream.legs) if legs[0].is_open),
         lost=_lost(stream),
         what_now=redact_and_cut(_what_now(stream, now)),
-        reason=stream.end.reason.value if stream.is_over and stream.end else "",
+        reason=_reason(stream),
         retry_after_s=round(max(0.0, pending.until - now), 1) if pending else 0.0,
     )
     if failure is None:
         return status
     error = {name: redact_values(value) for name, value in error_to_json(failure).items()}
     return replace(status, reason=failure.code, error=error, retryable=failure.retry)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _reason(stream: StreamFacts) -> str:
+    """Why the stream is over, where that is no failure; empty while it is not over."""
+    if not (stream.is_over and stream.end):
+        return ""
+    reason = stream.end.reason
+    if reason is EndReason.BY_REQUEST and stream.plan.pace:  # of a file
+        reason = EndReason.END_OF_FILE if stream.is_sent_whole else EndReason.STOPPED
+    return reason.value
 
 
 def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,10 @@ class UploadRegistry:
             "api": request.upload.name,
             "endpoint": redact_and_cut(request.endpoint),
             "source": request.source.name,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if request.seconds:
+            facts["duration_s"] = round(request.seconds, 3)
         if request.endpoint == LOCAL:
             facts["stand_in"] = STAND_IN
         if request.notes:

@@ -42,6 +42,10 @@ class EndReason(StrEnum):
 
     BY_REQUEST = "by_request"
     """We asked for the end, and the service said its last word."""
+    END_OF_FILE = "end_of_file"
+    """The same, at the end of the stream's file."""
+    STOPPED = "stopped"
+    """The same, before the end of the stream's file."""
     BY_SERVICE = "by_service"
     """The service closed without an error, and without being asked."""
     DRAIN_TIMEOUT = "drain_timeout"
@@ -84,6 +88,8 @@ _NEW_STREAM = "Start a new stream; what was received is kept."
 ENDINGS: Mapping[EndReason, Ending] = MappingProxyType(
     {
         EndReason.BY_REQUEST: Ending(in_order=True, is_failure=False),
+        EndReason.END_OF_FILE: Ending(in_order=True, is_failure=False),
+        EndReason.STOPPED: Ending(in_order=True, is_failure=False),
         EndReason.BY_SERVICE: Ending(is_failure=False),
         EndReason.DRAIN_TIMEOUT: Ending(is_failure=False),
         EndReason.NOT_READY: Ending(

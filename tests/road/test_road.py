@@ -73,7 +73,7 @@ async def test_a_file_goes_all_the_way_and_its_seconds_add_up(
         (session,) = running.recorder.sessions
     kinds = [json.loads(message)["type"] for message in messages]
     assert (kinds[0], kinds[-1]) == ("session.ready", "session.ended")
-    assert last.status["reason"] == "by_request"
+    assert last.status["reason"] == "end_of_file"
     assert last.status["segments"] == {"completed": len(session.segments)}
     assert last.status["media_seconds"] == pytest.approx(24.7, abs=0.1)
     assert session.billed.seconds == pytest.approx(last.status["media_seconds"], abs=0.5)

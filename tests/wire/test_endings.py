@@ -17,9 +17,10 @@ def test_every_reason_has_a_row() -> None:
 
 def test_only_the_last_word_after_our_request_is_an_end_in_order() -> None:
     in_order = [reason for reason, row in ENDINGS.items() if row.in_order]
-    assert in_order == [EndReason.BY_REQUEST]
+    by_request = [EndReason.BY_REQUEST, EndReason.END_OF_FILE, EndReason.STOPPED]
+    assert in_order == by_request
     good = {reason for reason, row in ENDINGS.items() if not row.is_failure}
-    assert good == {EndReason.BY_REQUEST, EndReason.BY_SERVICE, EndReason.DRAIN_TIMEOUT}
+    assert good == {*by_request, EndReason.BY_SERVICE, EndReason.DRAIN_TIMEOUT}
 
 
 def test_a_failure_has_a_text_unless_the_service_has_the_word() -> None:

@@ -62,6 +62,7 @@ async def send_file(stream: Stream, source: FileSource, *, pace: PaceName) -> No
             async for segment in segments:
                 await turns.wait(segment)
                 await stream.put(segment)
+        stream.is_sent_whole = True
 
 
 async def _segments(stream: Stream, source: FileSource) -> AsyncGenerator[QueuedSegment]:

@@ -1,0 +1,89 @@
+"""What block 0 says of a stream beside its messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.road.host import Host, open_memory_host
+
+NOTHING = {"segments": 0, "bytes": 0}
+
+
+@pytest.fixture
+async def host(tmp_path: Path, short_clip: Path, dialogue: Path) -> AsyncIterator[Host]:
+    folders = f"{short_clip.parent}:{dialogue.parent}"
+    async with open_memory_host(tmp_path, endpoint="local", media_dirs=folders) as opened:
+        yield opened
+
+
+async def test_a_file_says_how_long_it_is_and_that_it_was_sent_to_its_end(
+    host: Host, short_clip: Path
+) -> None:
+    started = await host.call("stream_file", path=str(short_clip))
+    stream_id = started.status["stream_id"]
+    assert started.status["duration_s"] == pytest.approx(6, abs=0.1)
+    assert started.status["pace"] == "auto"
+    assert (started.status["sent"], started.status["waiting"]) == (NOTHING, NOTHING)
+    assert "pushed" not in started.status
+    _, last = await host.read_all(stream_id, wait_s=20)
+    assert last.status["reason"] == "end_of_file"
+    assert last.status["summary"]["minutes_analysed"] == pytest.approx(0.1, abs=0.01)
+    row = (await host.call("list_streams")).status["streams"][0]
+    assert (row["source"], row["duration_s"]) == ("talk.mp4", started.status["duration_s"])
+
+
+async def test_a_file_that_was_ended_early_says_that_it_was_stopped(
+    host: Host, dialogue: Path
+) -> None:
+    started = await host.call("stream_file", path=str(dialogue), pace="realtime")
+    stream_id = started.status["stream_id"]
+    await host.call("poll_events", stream_id=stream_id, until=["session.ready"], wait_s=20)
+    ended = await host.call("end_stream", stream_id=stream_id, wait_s=20)
+    assert (ended.status["ended"], ended.status["reason"]) == (True, "stopped")
+    assert ended.status["summary"]["signals"] == {}
+
+
+async def test_a_pushed_stream_counts_in_one_form_from_zero_on(
+    host: Host, short_clip: Path
+) -> None:
+    started = await host.call("start_stream")
+    stream_id = started.status["stream_id"]
+    for name in ("pushed", "sent", "waiting"):
+        assert started.status[name] == NOTHING
+    assert started.status["next"] == "push_segment(seq=1), then poll_events(cursor=1)"
+    pushed = await host.call("push_segment", stream_id=stream_id, path=str(short_clip), seq=1)
+    whole = {"segments": 1, "bytes": pushed.status["bytes"]}
+    assert pushed.status["pushed"] == whole
+    assert pushed.status["next"].startswith("push_segment(seq=2)")
+    ended = await host.call("end_stream", stream_id=stream_id, wait_s=20)
+    assert [ended.status[name] for name in ("sent", "waiting")] == [whole, NOTHING]
+    assert ended.status["reason"] == "by_request"
+    assert "next_seq" not in ended.status
+
+
+async def test_new_options_are_said_with_the_second_they_hold_from(
+    host: Host, short_clip: Path
+) -> None:
+    started = await host.call("start_stream", include=["conversation_quality_overall"])
+    stream = {"stream_id": started.status["stream_id"]}
+    await host.call("push_segment", **stream, path=str(short_clip), seq=1)
+    changed = await host.call("configure_stream", **stream, goal_dimensions=["clarity"])
+    assert changed.status["confirmed"] is True
+    assert changed.status["options"] == {
+        "include": [], "goal_dimensions": ["clarity"], "model": None
+    }  # fmt: skip
+    assert changed.status["from_s"] == pytest.approx(6, abs=0.1)
+    assert changed.status["next"].startswith("push_segment(seq=2)")
+
+
+async def test_an_upload_says_how_long_its_file_is_and_when_it_began(
+    host: Host, short_clip: Path
+) -> None:
+    started = await host.call("analyze_file", path=str(short_clip))
+    assert started.status["duration_s"] == pytest.approx(6, abs=0.1)
+    (row,) = (await host.call("list_streams")).status["analyses"]
+    assert row["started_at"] == started.status["started_at"]
+    assert row["source"] == "talk.mp4"
