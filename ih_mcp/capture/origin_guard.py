@@ -36,6 +36,7 @@ def _headers(origins: Collection[str]) -> list[tuple[str, str]]:
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
+        "media-src blob:",  # what was recorded here, or a video that the person opens
         f"connect-src 'self' {sockets}",  # Safari 15 does not count sockets as 'self'
         "base-uri 'none'",
         "form-action 'none'",

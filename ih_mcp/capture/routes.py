@@ -8,11 +8,12 @@ import anyio
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from ih_mcp.errors import CallerError
+from ih_mcp.timeline.html import empty_page
 
 from .page_connection import PageConnection
 from .page_server import PageServer
@@ -23,9 +24,13 @@ _STATIC = {  # every file there is, so that no path is ever looked up by what a 
     "page.js": ("capture", "text/javascript; charset=utf-8"),
     "link.js": ("capture", "text/javascript; charset=utf-8"),
     "recorder.js": ("capture", "text/javascript; charset=utf-8"),
+    "recording_copy.js": ("capture", "text/javascript; charset=utf-8"),
     "sender.js": ("capture", "text/javascript; charset=utf-8"),
     "timeline.css": ("timeline", "text/css; charset=utf-8"),
     "timeline.js": ("timeline", "text/javascript; charset=utf-8"),
+    "review.css": ("timeline", "text/css; charset=utf-8"),
+    "review.js": ("timeline", "text/javascript; charset=utf-8"),
+    "save.js": ("timeline", "text/javascript; charset=utf-8"),
     "icon.svg": ("capture", "image/svg+xml"),
 }
 _MAX_TICKET_BYTES = 200
@@ -36,6 +41,9 @@ def create_app(server: PageServer) -> Starlette:
 
     async def page(_: Request) -> Response:
         return await _file("page.html")
+
+    async def empty_file(_: Request) -> Response:
+        return HTMLResponse(await to_thread.run_sync(empty_page))
 
     async def static(request: Request) -> Response:
         return await _file(request.path_params["name"])
@@ -59,6 +67,7 @@ def create_app(server: PageServer) -> Starlette:
     return Starlette(
         routes=[
             Route("/", page),
+            Route("/static/file.html", empty_file),
             Route("/static/{name}", static),
             Route("/ticket", redeem, methods=["POST"]),
             WebSocketRoute("/live", live),

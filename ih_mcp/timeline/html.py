@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -19,18 +20,50 @@ from .summary import head, lines
 APP_URI = "ui://ih-mcp/timeline.html"
 
 
-def file_page(drawing: Drawing) -> str:
-    """The file of a drawing; blocks while it reads the package."""
+def file_page(drawing: Drawing, source: str = "") -> str:
+    """The file of a drawing; blocks while it reads the package.
+
+    Args:
+        source: Where the page finds its video, for a page that is served beside it. Else the person
+            opens the video, which stays in the browser.
+    """
     drawing = bounded(drawing)
-    data = as_text(drawing).replace("<", "\\u003c")
     about = drawing["about"]
     assert isinstance(about, list)
     said = lines(drawing)[len(about) :]  # the script writes what comes before
-    body = f"""<header><h1>Timeline</h1><p>{html.escape(head(drawing))}</p></header>
-<main>{_paragraphs(said)}<div id="timeline"></div></main>
-<noscript>{_paragraphs(about)}{_table(drawing)}</noscript>
-<script type="application/json" id="data">{data}</script>"""
-    return _page(head(drawing), body, "file.js", is_strict=True)
+    return _file_page(
+        head(drawing),
+        data=as_text(drawing),
+        before=_paragraphs(said),
+        without_script=_paragraphs(about) + _table(drawing),
+        command=f"ih-mcp review {drawing['stream_id']} FILE",
+        source=source,
+    )
+
+
+def empty_page() -> str:
+    """The file without values, for a page that puts its own into it; blocks like `file_page`."""
+    return _file_page("", data="{}")
+
+
+def _file_page(
+    title: str,
+    *,
+    data: str,
+    before: str = "",
+    without_script: str = "",
+    command: str = "",
+    source: str = "",
+) -> str:
+    video = f' data-source="{html.escape(source)}"' if source else ""
+    escaped = data.replace("<", "\\u003c")
+    body = f"""<header><h1>Timeline</h1><p>{html.escape(title)}</p></header>
+<main>{before}<div id="review" data-command="{html.escape(command)}"{video}></div>
+<div id="timeline"></div></main>
+<noscript>{without_script}</noscript>
+<script type="application/json" id="data">{escaped}</script>
+<script type="application/json" id="notes">[]</script>"""
+    return _page(title, body, _FILE, is_strict=True)
 
 
 def app_page() -> str:
@@ -40,15 +73,21 @@ def app_page() -> str:
     """
     body = """<main><p id="said" role="status">Waiting for the stream.</p>
 <div id="timeline"></div></main>"""
-    return _page("Timeline", body, "app.js", is_strict=False)
+    return _page("Timeline", body, _APP, is_strict=False)
 
 
-def _page(title: str, body: str, script: str, *, is_strict: bool) -> str:
-    style = _read_static("timeline.css") + _read_static("file.css")
-    code = _read_static("timeline.js") + _read_static(script)
+_FILE = ("timeline.css", "review.css", "file.css", "timeline.js", "review.js", "save.js", "file.js")
+_APP = ("timeline.css", "file.css", "timeline.js", "app.js")
+_IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
+
+
+def _page(title: str, body: str, parts: Iterable[str], *, is_strict: bool) -> str:
+    style = "".join(_read_static(part) for part in parts if part.endswith(".css"))
+    # The scripts stand in one, so nothing is to be imported.
+    code = _IMPORT.sub("", "".join(_read_static(part) for part in parts if part.endswith(".js")))
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(code)}; "
-        "base-uri 'none'; form-action 'none'"
+        "media-src blob: 'self'; base-uri 'none'; form-action 'none'"
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n' if is_strict else ""
     return f"""<!doctype html>

@@ -126,6 +126,7 @@ class Timeline:
             "source": status.source,
             "notes": list(status.notes),
             "error": status.error,
+            "clock_jumps": [jump.to_json() for jump in status.clock_jumps],
             "seconds": round(max(life.latest_seconds, status.media_seconds), 3),
             "messages": self.messages,
             "not_kept": self.not_kept,

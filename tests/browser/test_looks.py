@@ -55,7 +55,7 @@ async def test_a_file_can_be_read_by_all_in_both_schemes_and_at_any_width(
         tab = await open_tab(context, link)
         assert await fits(tab)
         assert await grave_findings(tab) == []
-        await tab.page.click("summary")
+        await tab.page.click(".timeline summary")
         await tab.says("table", "hesitation, high.*long <pause>")
         await tab.page.set_viewport_size({"width": 1280, "height": 800})
         assert await fits(tab)

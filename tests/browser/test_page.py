@@ -103,7 +103,7 @@ async def test_a_session_that_ends_under_a_recording_is_told_as_its_end_alone(
         await tab.says("#dropped", r"^\d+\.\d s")  # what was recorded since the first chunk
         await anyio.sleep(0.5)  # for words that would be wrong
         assert (await tab.text("#said"), await tab.text("#trouble")) == (
-            "The session has ended; all its messages are shown below.",
+            "The session has ended; all its messages are kept.",
             "",
         )
         await tab.went_well()

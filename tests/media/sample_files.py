@@ -478,12 +478,6 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3 -c:a copy",
         whole_of=12.0,
     ),
-    "intra_refresh": SampleFile(  # renewed bit by bit: no picture but the first is whole at once
-        "mp4",
-        "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv420p "
-        "-x264-params intra-refresh=1:keyint=60:bframes=0 -c:a copy",
-        whole_of=12.0,
-    ),
     "open_gop_later_idr": SampleFile(
         "mp4",
         "-i {base} -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames 6.5 "
@@ -708,9 +702,6 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "rate_44100_flash": SampleFile("flv", "-i {rate_44100} -c copy", seconds=6.0),
     "rate_48000_flash": SampleFile("flv", "-i {rate_48000} -c copy", seconds=6.0),
     "header_alone": SampleFile("mp4", made_of="movable", change=header_alone, is_media=False),
-    "chunk_alone": SampleFile(  # as a browser cuts it: anywhere; ffmpeg takes it for bare H.264
-        "webm", made_of="short_clusters", change=lambda data: data[200_001:], is_media=False
-    ),
     "fragment_alone": SampleFile("m4s", made_of="movable", change=fragment_alone, is_media=False),
     "photo": SampleFile(
         "avif",

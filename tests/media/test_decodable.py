@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.containers.h264_recovery import recovers_late
 from ih_mcp.media.containers.header_facts import read_header_facts
 from ih_mcp.media.containers.parameter_changes import Changes, find_changes
 from ih_mcp.media.ffmpeg.probe import probe
@@ -29,7 +28,7 @@ from .checks import check_sample, cut, joined, pictures, read_all
 from .sample_files import SampleFolder
 
 HERTZ = 440.0
-NEW = ("camera", "camera_422", "sound_empty", "sound_unknown", "intra_refresh")
+NEW = ("camera", "camera_422", "sound_empty", "sound_unknown")
 CONTAINERS = (
     *("material", "tape", "bare_h264", "bare_hevc", "bare_vp9"),
     *("voice_note", "voice_caf", "broadcast_ac3"),
@@ -57,7 +56,6 @@ async def test_a_sample_file_is_cut_right(
         ("dolby_av1", "not_decodable", "dolby_av1.mp4: the picture of the file cannot"),
         ("header_alone", "no_media", "header_alone.mp4: the file has a header and no media"),
         ("fragment_alone", "no_header", "fragment_alone.m4s: the file is a fragment"),
-        ("chunk_alone", "no_header", "chunk_alone.webm: the file is a later chunk of a recording"),
         ("photo", "is_picture", "photo.avif: the file is a picture"),
         ("phone_photo", "is_picture", "phone_photo.heic: the file is a picture"),
         ("tiny", "picture_too_small", "tiny.avi: the picture is 2 x 2"),
@@ -170,32 +168,6 @@ def test_a_change_is_found_however_the_bytes_are_read(
         monkeypatch.setattr("ih_mcp.media.containers.parameter_changes._READ_BYTES", size)
         assert find_changes(io.BytesIO(data), "mpegts").tracks == {"audio"}
         assert find_changes(io.BytesIO(first), "mpegts") == Changes()
-
-
-def nal(content: bytes) -> bytes:
-    return len(content).to_bytes(4, "big") + content
-
-
-@pytest.mark.parametrize(
-    ("picture", "is_late"),
-    [
-        (nal(b"\x65\x88"), False),
-        (nal(b"\x06\x06\x01\x84\x80") + nal(b"\x41\x9a"), False),  # open GOP: whole at once
-        (nal(b"\x06\x06\x02\x0b\x44\x80") + nal(b"\x41\x9a"), True),
-        (nal(b"\x09\xf0") + nal(b"\x06\x05\x02ab\x06\x01\x44\x80") + nal(b"\x41\x9a"), True),
-        (nal(b"\x41\x9a") + nal(b"\x06\x06\x01\x44\x80"), False),  # of the next picture
-        (nal(b"\x06\x06"), False),
-        (b"\0\0\0", False),
-    ],
-)
-def test_a_key_frame_that_becomes_whole_only_later_is_known(picture: bytes, is_late: bool) -> None:
-    assert recovers_late(picture) is is_late
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_looked_through_for_a_recovery_point(data: bytes) -> None:
-    recovers_late(data)
-    recovers_late(nal(b"\x06" + data))
 
 
 @given(st.binary(max_size=3_000), st.sampled_from(["mpegts", "aac", "flv", "mov", "matroska"]))

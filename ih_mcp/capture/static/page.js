@@ -2,6 +2,9 @@
 
 import { Link } from "/static/link.js";
 import { Recorder, openCamera, trouble } from "/static/recorder.js";
+import { RecordingCopy } from "/static/recording_copy.js";
+import { Review } from "/static/review.js";
+import { download, fileName, pageWith } from "/static/save.js";
 import { Sender } from "/static/sender.js";
 import { TimelineView, apply, clock } from "/static/timeline.js";
 
@@ -15,6 +18,8 @@ const state = {
   welcome: null, sentSeconds: 0, sentChunks: 0, droppedSeconds: 0, toWire: [], toDrawing: [],
 };
 const view = new TimelineView($("timeline"));
+const copy = new RecordingCopy();
+const template = fetch("/static/file.html").then((answer) => answer.text()); // the server may be gone by the end
 
 const say = (text) => { $("said").textContent = text; };
 const complain = (text) => { $("trouble").textContent = text; };
@@ -62,13 +67,18 @@ async function start({ takesOver = false } = {}) {
       for (const track of media.getTracks()) track.stop();
       return;
     }
-    state.recorder = new Recorder(media, {
+    const recorder = new Recorder(media, {
       wholeMs: state.welcome.whole ? state.welcome.target_seconds * 1000 : 0,
       minMs: (state.welcome.min_seconds ?? 0) * 1000,
-      onChunk: (chunk) => { sender.put(chunk); showQueue(); },
+      onChunk: (chunk) => {
+        if (!state.welcome.whole) copy.add(chunk.recording, recorder.type, chunk.blob);
+        sender.put(chunk);
+        showQueue();
+      },
       onShort: (seconds) => { noteDropped(seconds); say(`The last ${seconds.toFixed(1)} s were too short to be analysed.`); },
       onError: (error) => { complain(trouble(error)); stop(); },
     });
+    state.recorder = recorder;
   } catch (error) {
     for (const track of media?.getTracks() ?? []) track.stop();
     state.isStarting = false;
@@ -83,6 +93,8 @@ async function start({ takesOver = false } = {}) {
   }
   link.say("claim", { takes_over: takesOver });
   state.recorder.start();
+  if (state.welcome.whole) state.second = copy.record(media, state.recorder.type);
+  state.recordingSince = performance.now();
   say(media.getAudioTracks().length ? "Recording." : "Recording, without sound: no microphone was found.");
   showButtons();
 }
@@ -91,6 +103,8 @@ async function stop(text = "Stopped.") {
   sessionStorage.removeItem("recording");
   const { recorder } = state;
   state.recorder = null;
+  if (recorder) state.recordedMs = (state.recordedMs ?? 0) + performance.now() - state.recordingSince;
+  if (state.second?.state === "recording") state.second.stop();
   $("preview").srcObject = null;
   showButtons();
   await recorder?.stop();
@@ -129,7 +143,32 @@ function showButtons() {
   $("stop").disabled = !state.recorder;
   $("end").disabled = !isOpen();
   show("recording", state.recorder ? state.recorder.type : "no");
+  showState();
 }
+
+const WORDS = { connecting: "Connecting", ready: "Ready", recording: "Recording", paused: "Paused", watching: "Watching", ending: "Ending", ended: "Ended" };
+
+function showState() {
+  let now = "connecting";
+  if (state.isOver) now = "ended";
+  else if (state.isEnding) now = "ending";
+  else if (state.recorder) now = "recording";
+  else if (state.welcome) now = !state.welcome.may_record ? "watching" : state.recordedMs ? "paused" : "ready";
+  $("state").dataset.state = now;
+  show("state-word", WORDS[now]);
+  showClock();
+  const hasFindings = (state.drawing.spans ?? []).length;
+  show("hint", now === "recording" && !hasFindings ? "Listening. Some readings need 12 s of speech first." : "");
+}
+
+/** How long was recorded; of a stream that is watched, how much media it has. */
+function showClock() {
+  const running = state.recorder ? performance.now() - state.recordingSince : 0;
+  const ms = (state.recordedMs ?? 0) + running;
+  show("clock", clock(Math.floor(ms ? ms / 1000 : state.drawing.seconds ?? 0)));
+}
+
+setInterval(showClock, 1000);
 
 function showQueue() {
   const waiting = sender.bytes + (state.drawing.waiting_bytes ?? 0);
@@ -148,7 +187,8 @@ const handlers = {
     }
     complain("");
     $("camera").hidden = !message.may_record;
-    show("where", [message.stream_id, message.stand_in || message.endpoint].filter(Boolean).join(" · "));
+    show("where", message.stream_id);
+    show("who", message.stand_in || (message.endpoint ? `Interhuman answers (${message.endpoint}).` : ""));
     if (state.unreported && link.say("dropped", { seconds: state.unreported })) state.unreported = 0;
     if (state.recorder || sender.queue.length) link.say("claim");
     if (state.isEnding) { // the request may have gone into a connection that was lost
@@ -227,6 +267,7 @@ function drawSoon() {
     state.isDrawing = false;
     view.draw(state.drawing);
     showStatus();
+    showState();
     if (state.newest) measureDrawing(state.newest);
     state.newest = 0;
   });
@@ -237,7 +278,37 @@ function over() {
   sender.lost();
   const { error } = state.drawing;
   if (error) complain(`${error.what}. ${error.help}`);
-  stop(error ? "" : "The session has ended; all its messages are shown below.").then(forget);
+  stop(error ? "" : "The session has ended; all its messages are kept.").then(() => { forget(); showAfter(); });
+}
+
+// --- after the end -------------------------------------------------------------------------------
+
+/** What was recorded can be saved, and played beside the timeline. */
+function showAfter() {
+  const files = copy.files();
+  $("camera").hidden = true;
+  $("after").hidden = false;
+  $("save-recording").hidden = !files.length;
+  if (state.review) return;
+  $("review").hidden = false;
+  state.review = new Review($("review"), view, { save: saveTimeline });
+  if (files.length === 1) state.review.open(new File([files[0].blob], files[0].name), { isOwn: true });
+  drawSoon();
+}
+
+async function saveTimeline() {
+  const { source, label, stream_id: id, state: name } = state.drawing;
+  const text = pageWith(await template, {
+    drawing: state.drawing,
+    notes: state.review?.notes ?? [],
+    title: [source || label || id, name].join(" · "),
+    withoutScript: view.asTable().outerHTML,
+  });
+  download(fileName(state.drawing, "html"), new Blob([text], { type: "text/html" }));
+}
+
+function saveRecording() {
+  for (const { name, blob } of copy.files()) download(name, blob);
 }
 
 function showMessage(entry) {
@@ -328,6 +399,8 @@ $("over").addEventListener("click", () => {
   $("over").hidden = true;
   start({ takesOver: true });
 });
+$("save-timeline").addEventListener("click", saveTimeline);
+$("save-recording").addEventListener("click", saveRecording);
 addEventListener("hashchange", () => location.reload()); // another link, perhaps of another stream
 addEventListener("pagehide", () => {
   if (state.recorder) sessionStorage.setItem("recording", String(sender.seconds + (performance.now() - state.recorder.run.startedAt - state.recorder.run.given) / 1000));

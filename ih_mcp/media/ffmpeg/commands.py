@@ -5,7 +5,7 @@ Replacing the builder is a change of this module alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import ffmpeg as builder
@@ -141,6 +141,50 @@ def sound(
         **{"c:a": "pcm_s16le"},
     )
     return _compiled(binary, output, (*_QUIET, *_STEADY))
+
+
+def browser_copy(
+    binary: str,
+    url: str,
+    output_path: str,
+    *,
+    tracks: Sequence[str],
+    copies: Collection[str],
+    max_pixels: int = MAX_PIXELS,
+) -> list[str]:
+    """A file as MP4 that browsers play and seek in, written to a path.
+
+    Args:
+        copies: Of `video` and `audio`, those that browsers can decode as they are.
+    """
+    source = _input(url, max_pixels, fflags="+genpts")
+    picture = {"c:v": "copy"} if "video" in copies else _BROWSER_PICTURE
+    sound = {"c:a": "copy"} if "audio" in copies else {"c:a": "aac", "b:a": "128k"}
+    output = builder.output(
+        *(source[track] for track in tracks),
+        output_path,
+        format="mp4",
+        movflags="+faststart",
+        t=_LONGEST_SECONDS,
+        progress="pipe:1",  # lines while it works, so that one that hangs is noticed
+        **_BARE,
+        **picture,
+        **sound,
+    )
+    return _compiled(binary, output, (*_ENCODING, "-y"))
+
+
+_BROWSER_PICTURE: Mapping[str, object] = MappingProxyType(
+    {
+        "c:v": "libx264",
+        "threads": THREADS,
+        "preset": "veryfast",
+        "crf": 23,
+        "pix_fmt": "yuv420p",
+        "vf": "scale=trunc(min(iw\\,1280)/2)*2:-2",
+        "fps_mode": "passthrough",
+    }
+)
 
 
 def recorded(

@@ -1,3 +1,15 @@
 
-// In a file the values stand beside the script.
-new TimelineView(document.getElementById("timeline")).draw(JSON.parse(document.getElementById("data").textContent));
+// In a file the values stand beside the script, and the page can save itself with notes.
+const page = `<!doctype html>\n${document.documentElement.outerHTML}\n`;
+const byId = (id) => document.getElementById(id);
+const values = (id) => JSON.parse(byId(id).textContent || "null");
+const drawn = values("data");
+const view = new TimelineView(byId("timeline"));
+const box = byId("review");
+new Review(box, view, {
+  command: box.dataset.command ?? "",
+  source: box.dataset.source ?? "",
+  notes: values("notes") ?? [],
+  save: (notes) => download(fileName(drawn, "html"), new Blob([pageWith(page, { notes })], { type: "text/html" })),
+});
+view.draw(drawn);

@@ -172,11 +172,25 @@ export function lanes(drawing) {
   return found;
 }
 
+/** A line about the stream; a date is never broken. */
+function aboutLine(text) {
+  const line = make("p");
+  text.split(" · ").forEach((part, index) => {
+    if (index) line.append(" · ");
+    line.append(/\d{4}-\d\d-\d\d/.test(part) ? make("span", "timeline-time", part) : part);
+  });
+  return line;
+}
+
 /** One timeline in the page; `draw` may be called again and again. */
 export class TimelineView {
   constructor(root) {
     this.root = root;
     this.rows = new Map();
+    this.moreLanes = []; // of the page: a transcript, notes
+    this.onChoose = () => {}; // an entry was clicked, or Enter pressed on it
+    this.isShown = () => true; // of a lane and one of its entries
+    this.onDraw = () => {}; // with all lanes, shown or not
     this.span = "all";
     root.classList.add("timeline");
     this.#build();
@@ -235,13 +249,15 @@ export class TimelineView {
 
   draw(whole) {
     const drawing = bounded(whole);
+    this.whole = whole;
     this.drawing = drawing;
     const end = Math.max(drawing.seconds ?? 0, 10);
-    this.about.replaceChildren(...(drawing.about ?? []).map((line) => make("p", "", line)));
+    this.about.replaceChildren(...(drawing.about ?? []).map(aboutLine));
     const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
     const place = (seconds) => ((seconds - from) / (end - from)) * 100;
+    this.place = place;
     this.#ticks(from, end, place);
-    const wanted = lanes(drawing);
+    const wanted = this.shown();
     this.#legend(wanted);
     this.ground = gaps(drawing);
     for (const [id, row] of this.rows) {
@@ -260,6 +276,31 @@ export class TimelineView {
     const spans = (whole.spans ?? []).length;
     this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} messages${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
+    this.onDraw([...lanes(drawing), ...this.moreLanes]);
+  }
+
+  /** The lanes with the entries that are shown. */
+  shown() {
+    return [...lanes(this.drawing), ...this.moreLanes]
+      .map((lane) => ({ ...lane, items: lane.items.filter((item) => this.isShown(lane, item)) }))
+      .filter(({ items }) => items.length);
+  }
+
+  /** The entries that are shown, by their beginning; segments are no finding. */
+  marks() {
+    const items = this.drawing ? this.shown().filter(({ key }) => key !== "segments").flatMap((lane) => lane.items) : [];
+    return items.sort((one, other) => one.from - other.from);
+  }
+
+  /** Show what an entry says, as if it was pointed at. */
+  choose({ from, title }) {
+    const node = this.#nodes().flat().find(({ told }) => told.from === from && told.title === title);
+    if (node) this.#tell(node);
+  }
+
+  /** A line over all lanes at a media time; none where it is null. */
+  playhead(seconds) {
+    this.lanes.style.setProperty("--playhead", seconds === null ? "-10px" : `${this.place(seconds)}%`);
   }
 
   #ticks(from, end, place) {
@@ -344,6 +385,7 @@ export class TimelineView {
     node.type = "button";
     node.tabIndex = -1;
     for (const event of ["focus", "mouseenter", "click"]) node.addEventListener(event, () => this.#tell(node));
+    node.addEventListener("click", () => this.onChoose(node.told));
     row.items[index] = node;
     row.track.append(node);
     return node;
@@ -421,7 +463,10 @@ export class TimelineView {
     target.focus();
   }
 
-  #tabulate() {
+  #tabulate() { this.table.replaceChildren(this.asTable()); }
+
+  /** What is shown, as a table. */
+  asTable() {
     const table = make("table");
     const head = make("tr");
     for (const name of ["what", "from", "to", "details"]) {
@@ -430,7 +475,7 @@ export class TimelineView {
       head.append(cell);
     }
     const body = make("tbody");
-    for (const item of lanes(this.drawing).flatMap((lane) => lane.items)) {
+    for (const item of this.shown().flatMap((lane) => lane.items)) {
       const row = make("tr");
       for (const text of [item.title, clock(item.from), item.isOpen ? "now" : clock(item.to), item.more]) row.append(make("td", /^\d+:/.test(text) ? "timeline-time" : "", text));
       body.append(row);
@@ -438,6 +483,6 @@ export class TimelineView {
     const top = make("thead");
     top.append(head);
     table.append(top, body);
-    this.table.replaceChildren(table);
+    return table;
   }
 }

@@ -1,0 +1,240 @@
+import { clock } from "/static/timeline.js";
+
+// The video beside the timeline. The file stays in the browser: it is opened as a blob, and no byte of
+// it is sent anywhere. Notes are kept in this page alone; "Save" puts them into a copy of it.
+
+const BEFORE_SECONDS = 1; // a mark plays from so long before it
+const NEAR_SECONDS = 0.25; // "next" goes beyond a mark that the playhead stands on
+const MAX_NOTE_CHARS = 2000;
+
+function element(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  const { label, ...own } = properties;
+  Object.assign(node, own);
+  if (label) node.setAttribute("aria-label", label);
+  node.append(...children);
+  return node;
+}
+
+function chooser(text, accept, onFile) {
+  const input = element("input", { type: "file", accept });
+  input.addEventListener("change", () => input.files[0] && onFile(input.files[0]));
+  return element("label", { className: "button" }, text, input);
+}
+
+function button(text, onClick) {
+  const node = element("button", { type: "button", className: "button", textContent: text });
+  node.addEventListener("click", onClick);
+  return node;
+}
+
+/** What is wrong with a file that was opened for this drawing, in words; empty where nothing is. */
+export function mismatch(drawing, name, seconds) {
+  const found = [];
+  const wanted = drawing.source_seconds ?? drawing.seconds;
+  if (drawing.source && drawing.source !== name) found.push(`The timeline is of ${drawing.source}, this file is ${name}.`);
+  if (Number.isFinite(seconds) && wanted && Math.abs(seconds - wanted) > Math.max(2, wanted * 0.02)) {
+    found.push(`The timeline is of ${clock(wanted)} of media, this file has ${clock(Math.round(seconds * 10) / 10)}.`);
+  }
+  return found.length ? `${found.join(" ")} Marks may not fit.` : "";
+}
+
+/** Seconds of the file at a media time: where the clock of the file jumps, the jump was left out. */
+export function fileSeconds(drawing, media) {
+  let at = media;
+  for (const { at_s: jump, left_out_s: out } of drawing.clock_jumps ?? []) if (at >= jump) at += out;
+  return at;
+}
+
+/** The media time at a place in the file. */
+export function mediaSeconds(drawing, at) {
+  let out = 0;
+  for (const { at_s: jump, left_out_s: length } of drawing.clock_jumps ?? []) {
+    if (at >= jump) out += Math.min(length, at - jump);
+  }
+  return at - out;
+}
+
+export class Review {
+  /** `command`: what helps where this browser cannot play the file; `source`: an address of the video. */
+  constructor(root, view, { command = "", source = "", notes = [], save = null } = {}) {
+    Object.assign(this, { root, view, command, save });
+    this.notes = notes;
+    this.cues = [];
+    this.words = "";
+    this.hidden = new Set();
+    view.onChoose = (item) => this.play(item.from - BEFORE_SECONDS);
+    view.onDraw = (lanes) => this.#showChoice(lanes);
+    view.isShown = (lane, item) => this.#isShown(lane, item);
+    this.#build();
+    this.#showNotes();
+    if (source) this.#load(source, null);
+    addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  #build() {
+    this.status = element("p", { className: "review-status" });
+    this.status.setAttribute("role", "status");
+    this.video = element("video", { controls: true, playsInline: true, preload: "metadata" });
+    this.now = element("ul", { className: "review-now" });
+    this.noteText = element("textarea", { rows: 2, maxLength: MAX_NOTE_CHARS, label: "A note at this moment" });
+    this.noteList = element("ol", { className: "review-notes" });
+    const find = element("input", { type: "search", placeholder: "Find a word", label: "Find a word in the marks" });
+    find.addEventListener("input", () => { this.words = find.value.trim().toLowerCase(); this.#redraw(); });
+    this.laneBox = element("div", { className: "review-lanes" });
+    this.stage = element("div", { className: "review-stage", hidden: true }, this.video,
+      element("div", {}, element("h2", { textContent: "Now" }), this.now));
+    this.notesBox = element("div", { className: "review-note", hidden: true }, element("h2", { textContent: "My notes" }),
+      element("div", { className: "review-bar" }, this.noteText, button("Add note", () => this.#addNote())), this.noteList);
+    if (this.save) this.notesBox.append(button("Save this page with my notes", () => this.save(this.notes)));
+    this.root.classList.add("review");
+    this.root.replaceChildren(
+      element("div", { className: "review-bar" },
+        chooser("Open the video…", "video/*,audio/*", (file) => this.open(file)),
+        chooser("Open a transcript…", ".vtt,text/vtt", (file) => this.openTranscript(file)),
+        button("Previous mark", () => this.step(-1)), button("Next mark", () => this.step(1)), find),
+      element("details", {}, element("summary", { textContent: "Choose lanes" }), this.laneBox),
+      this.status, this.stage,
+      element("p", { className: "quiet", textContent: "The video stays on this computer. Keys: N next mark, P previous mark, Space plays and stops." }));
+    this.view.root.after(this.notesBox);
+    this.video.addEventListener("loadedmetadata", () => this.#onLoaded());
+    this.video.addEventListener("error", () => this.#onError());
+    for (const event of ["timeupdate", "seeked", "play"]) this.video.addEventListener(event, () => this.#follow());
+  }
+
+  /** Open a file that the person chose. */
+  open(file, { isOwn = false } = {}) {
+    this.isOwn = isOwn; // what this page recorded fits, whatever its name
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.url = URL.createObjectURL(file);
+    this.#load(this.url, file.name);
+  }
+
+  #load(address, name) {
+    this.name = name;
+    this.status.textContent = "Opening the video…";
+    this.video.src = address;
+  }
+
+  #onLoaded() {
+    this.stage.hidden = this.notesBox.hidden = false;
+    this.status.textContent = this.name === null || this.isOwn ? "" : mismatch(this.#drawing, this.name, this.video.duration);
+    if (this.video.duration === Infinity) this.#findEnd();
+    this.#follow();
+  }
+
+  /** A recorder's file names no duration: a seek beyond the end finds it, and lets the person seek. */
+  #findEnd() {
+    this.video.addEventListener("seeked", () => { this.video.currentTime = 0; }, { once: true });
+    this.video.currentTime = 1e7;
+  }
+
+  #onError() {
+    this.stage.hidden = true;
+    this.view.playhead(null);
+    this.status.textContent = `This browser cannot play ${this.name ?? "the video"}.${this.command ? ` This serves a copy that it can play: ${this.command}` : ""}`;
+  }
+
+  get #drawing() { return this.view.drawing ?? {}; }
+
+  /** The media time that the video shows. */
+  get seconds() {
+    return mediaSeconds(this.#drawing, this.video.currentTime);
+  }
+
+  /** Play from a media time, if a video is open. */
+  play(seconds) {
+    if (this.stage.hidden) return;
+    this.video.currentTime = Math.max(0, fileSeconds(this.#drawing, Math.max(0, seconds)));
+    this.video.play().catch(() => {}); // a browser may want a click first; it stands at the place
+  }
+
+  /** To the next mark, or the one before. */
+  step(by) {
+    const marks = this.view.marks();
+    const here = this.stage.hidden ? (this.chosen ?? -1) : this.seconds + (by > 0 ? BEFORE_SECONDS : BEFORE_SECONDS - NEAR_SECONDS);
+    const found = by > 0
+      ? marks.find(({ from }) => from > here + NEAR_SECONDS)
+      : marks.findLast(({ from }) => from < here - NEAR_SECONDS);
+    if (!found) return;
+    this.chosen = found.from;
+    this.view.choose(found);
+    this.play(found.from - BEFORE_SECONDS);
+  }
+
+  #follow() {
+    if (this.stage.hidden) return;
+    const at = this.seconds;
+    this.view.playhead(at);
+    const open = this.view.marks().filter(({ from, to }) => from <= at && at < Math.max(to, from + NEAR_SECONDS));
+    const text = JSON.stringify(open.map(({ title, more }) => [title, more]));
+    if (text === this.shownNow) return;
+    this.shownNow = text;
+    const line = ({ title, more }) => element("li", {}, element("strong", { textContent: title }), element("span", { textContent: more }));
+    this.now.replaceChildren(...(open.length ? open.map(line) : [element("li", { textContent: "Nothing is open at this moment." })]));
+  }
+
+  #showChoice(lanes) {
+    const ids = JSON.stringify(lanes.map(({ id }) => id));
+    if (ids === this.shownLanes) return;
+    this.shownLanes = ids;
+    this.laneBox.replaceChildren(...lanes.map(({ id, name }) => {
+      const box = element("input", { type: "checkbox", checked: !this.hidden.has(id) });
+      box.addEventListener("change", () => { if (box.checked) this.hidden.delete(id); else this.hidden.add(id); this.#redraw(); });
+      return element("label", {}, box, name);
+    }));
+  }
+
+  #isShown(lane, { title, more, text }) {
+    return !this.hidden.has(lane.id) && (!this.words || `${title} ${more} ${text}`.toLowerCase().includes(this.words));
+  }
+
+  #redraw() { if (this.view.whole) this.view.draw(this.view.whole); }
+
+  /** A transcript beside the lanes; the browser reads it. */
+  openTranscript(file) {
+    const address = URL.createObjectURL(file);
+    const track = element("track", { kind: "metadata", src: address });
+    const done = (text) => { this.status.textContent = text; track.remove(); URL.revokeObjectURL(address); };
+    track.addEventListener("load", () => {
+      this.cues = [...track.track.cues].map((cue) => ({ from: cue.startTime, to: cue.endTime, text: cue.text.replace(/<[^>]*>/g, "") }));
+      done(this.cues.length ? "" : `${file.name} has no cues.`);
+      this.#moreLanes();
+    });
+    track.addEventListener("error", () => done(`${file.name} is no WebVTT transcript.`));
+    this.video.append(track);
+    track.track.mode = "hidden"; // that loads it
+  }
+
+  #addNote() {
+    const text = this.noteText.value.trim();
+    if (!text) return;
+    this.notes = [...this.notes, { at: Math.round(this.seconds * 10) / 10, text }].sort((one, other) => one.at - other.at);
+    this.noteText.value = "";
+    this.#showNotes();
+  }
+
+  #showNotes() {
+    if (this.notes.length) this.notesBox.hidden = false;
+    this.noteList.replaceChildren(...this.notes.map((note) => element("li", {},
+      button(clock(note.at), () => this.play(note.at - BEFORE_SECONDS)), element("span", { textContent: note.text }),
+      button("Remove", () => { this.notes = this.notes.filter((other) => other !== note); this.#showNotes(); }))));
+    this.#moreLanes();
+  }
+
+  #moreLanes() {
+    const lane = (id, items) => items.length ? [{ id, name: id, items: items.map(({ from, to, text }) => ({ from, to, text, title: id, more: text, look: "words", isOpen: false })) }] : [];
+    this.view.moreLanes = [...lane("transcript", this.cues), ...lane("my notes", this.notes.map(({ at, text }) => ({ from: at, to: at, text })))];
+    this.#redraw();
+  }
+
+  #onKey(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest?.("input, textarea, select")) return;
+    if (event.key === "n" || event.key === "N") this.step(1);
+    else if (event.key === "p" || event.key === "P") this.step(-1);
+    else if (event.key === " " && !this.stage.hidden && !event.target.closest?.("button, summary, video, label")) {
+      if (this.video.paused) this.video.play().catch(() => {}); else this.video.pause();
+      event.preventDefault();
+    }
+  }
+}
