@@ -56,7 +56,7 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     arguments = shlex.split(words.partition(">")[0])[1:]
     if arguments[0] == "standin":
         arguments[-1] = "0"  # any free port
-    if arguments[0] in {"messages", "watch", "timeline", "review"}:  # of a stream that was kept
+    if arguments[0] in {"messages", "watch", "timeline", "review", "export"}:  # of a kept one
         stream = [*forked(), "stream", "talk.mp4", "--pace", "fast"]
         subprocess.run(stream, env=env, cwd=tmp_path, check=True, capture_output=True)
     with subprocess.Popen(

@@ -31,6 +31,7 @@ _COMMANDS = {
     "watch": "show a stream's live timeline",
     "timeline": "draw a stream's timeline into a file",
     "review": "show a stream's timeline beside its video",
+    "export": "write streams for another program: tables, subtitles, ELAN, Praat, BORIS",
     "analyze": "upload a file whole; print the service's JSON",
     "usage": "show how many minutes of media were sent and analysed",
     "token": "mint a token; print the service's JSON",
@@ -54,6 +55,7 @@ examples:
   ih-mcp watch                            show the newest stream's timeline in the terminal
   ih-mcp timeline -o talk.html            save the newest stream's timeline as one file
   ih-mcp review talk.mp4                  show the newest stream's timeline beside its video
+  ih-mcp export --all --as csv            save every kept stream as a table
   ih-mcp analyze talk.mp4                 upload a file whole; get one result about all of it
   ih-mcp usage --by-day                   show the minutes that were sent and analysed
   ih-mcp token --max-video-seconds 600    mint a token with a cap, for a browser

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal, cast
 
 from anyio import to_thread
 from mcp.server.apps import APP_MIME_TYPE, Apps
@@ -18,7 +20,8 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
-from ih_mcp.timeline.formats import FileKind, picture
+from ih_mcp.timeline.exports import EXPORT_KINDS, EXPORTS, ExportKind, read_stream
+from ih_mcp.timeline.formats import FORMATS, FileKind
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text, read_timeline
 
@@ -28,51 +31,72 @@ from .tool import ToolCall
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100
-_PICTURES = re.compile(r"(st|an)_[0-9a-f]{32}\.(png|svg|html)")
+_PICTURES = re.compile(rf"(st|an)_[0-9a-f]{{32}}\.({'|'.join([*FORMATS, *EXPORT_KINDS])})")
 """The names that `render_timeline` gives to files."""
 
 
 class RenderTimeline(Arguments):
     stream_id: str
-    format: FileKind = "png"
+    format: Literal[FileKind, ExportKind] = "png"
 
 
 async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
-    """Draw a stream's timeline into a file for people; png: as an image too."""
+    """Draw a stream's timeline, or export it, into a file; png: as an image too."""
     arguments, runtime = call.arguments, call.runtime
     await runtime.registry.status(
         arguments.stream_id
     )  # for an unknown stream, its error names the known ones
+    for kind in EXPORT_KINDS:
+        if arguments.format == kind:
+            return await _export(runtime, arguments.stream_id, kind)
     drawing = await _read_drawing(runtime, arguments.stream_id)
-    folder = runtime.settings.data_dir / "pictures"
-    draw = partial(_draw_and_write, folder, drawing, arguments.format)
-    path, data = await to_thread.run_sync(draw, limiter=runtime.drawing)
+    draw = partial(FORMATS[cast("FileKind", arguments.format)], drawing)  # the rest of the values
+    path, data = await _write(runtime, arguments.stream_id, arguments.format, draw)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
     lines = left_out(drawing)
     not_shown = {"not_shown": "; ".join(lines)} if lines else {}
     source = {name: drawing[name] for name in ("endpoint", "stand_in") if drawing[name]}
     result = answer({"stream_id": arguments.stream_id, **source, **told, **not_shown})
     if arguments.format == "png":
-        picture = base64.b64encode(data).decode()
-        result.content.append(ImageContent(type="image", data=picture, mime_type="image/png"))
+        image = base64.b64encode(data).decode()
+        result.content.append(ImageContent(type="image", data=image, mime_type="image/png"))
     return result
 
 
-def _draw_and_write(folder: Path, drawing: Drawing, kind: FileKind) -> tuple[Path, bytes]:
-    """Draw and keep a picture; blocks. Only the newest ones are kept, private to the user."""
-    data = picture(drawing, kind)
-    path = folder / f"{drawing['stream_id']}.{kind}"
+async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToolResult:
+    """Write a stream for another program; see `ih_mcp.timeline.exports`."""
+    form = EXPORTS[kind]
+    reading = await read_stream(runtime.journal, stream_id, keeps_entries=form.wants_entries)
+    write = partial(form.write, [reading])
+    path, data = await _write(runtime, stream_id, kind, write)
+    status = reading.status
+    source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
+    told = {"path": str(path), "bytes": len(data), "rows": len(reading.rows)}
+    known = {name: value for name, value in source.items() if value}
+    return answer({"stream_id": stream_id, **known, **told, "next": "done: give them the path"})
+
+
+async def _write(
+    runtime: Runtime, stream_id: str, kind: str, make: Callable[[], bytes]
+) -> tuple[Path, bytes]:
+    path = runtime.settings.data_dir / "pictures" / f"{stream_id}.{kind}"
+    return path, await to_thread.run_sync(_make_and_write, path, make, limiter=runtime.drawing)
+
+
+def _make_and_write(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Make and keep a file; blocks. Only the newest ones are kept, private to the user."""
+    data = make()
     try:
-        make_private_folder(folder)
+        make_private_folder(path.parent)
         write_private(path, data)
-        keep_newest(folder, _PICTURES, _MAX_PICTURES)
+        keep_newest(path.parent, _PICTURES, _MAX_PICTURES)
     except OSError as exc:
         raise JournalError(
-            f"the picture cannot be written to {exc.filename or folder}: {exc.strerror}",
+            f"the file cannot be written to {exc.filename or path.parent}: {exc.strerror}",
             help="Pictures go into the folder `pictures` of IH_MCP_DATA_DIR; set it to a folder "
             "of your own.",
         ) from exc
-    return path, data
+    return data
 
 
 async def _read_drawing(runtime: Runtime, stream_id: str) -> Drawing:

@@ -11,6 +11,7 @@ from .image import draw
 from .model import Drawing
 
 FileKind = Literal["png", "svg", "html"]
+"""Kinds of pictures; see `exports` for those that other programs read."""
 
 
 def picture(drawing: Drawing, kind: FileKind) -> bytes:

@@ -51,7 +51,8 @@ class Timeline:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._lifecycle = Lifecycle()
+        self.lifecycle = Lifecycle()
+        """What the messages add up to."""
         self._leg = 0
         self._is_closed = False
         self._known: dict[str, list[tuple[object, object]]] = {}
@@ -69,7 +70,7 @@ class Timeline:
             status: Of the stream, not older than the entries.
         """
         offsets = leg_offsets(status)
-        self._lifecycle.until_seconds = _end_of_media(status)
+        self.lifecycle.until_seconds = _end_of_media(status)
         for entry in entries:
             self.fold(entry, offset_seconds=offsets.get(entry.leg, 0.0))
 
@@ -85,7 +86,7 @@ class Timeline:
         self.cursor = entry.cursor
         if entry.leg != self._leg:  # a new session knows no open spans of the last one
             self._leg = entry.leg
-            self._lifecycle.close(max(offset_seconds, self._lifecycle.latest_seconds))
+            self.lifecycle.close(max(offset_seconds, self.lifecycle.latest_seconds))
         if isinstance(entry.body, bytes):
             return
         try:
@@ -93,12 +94,12 @@ class Timeline:
         except RemoteProtocolError:
             return
         place = MessagePlace(entry.cursor, entry.leg)
-        self._lifecycle.receive(message, offset_seconds=offset_seconds, place=place)
+        self.lifecycle.receive(message, offset_seconds=offset_seconds, place=place)
 
     def close(self, status: StreamStatus) -> None:
         """End all open spans with the media: the stream is over."""
         self._is_closed = True
-        self._lifecycle.close(max(status.media_seconds, self._lifecycle.latest_seconds))
+        self.lifecycle.close(max(status.media_seconds, self.lifecycle.latest_seconds))
 
     def as_json(
         self,
@@ -113,7 +114,7 @@ class Timeline:
             status: Of the stream, as far as it is known.
             segments: Each with `number`, `start`, `end` (seconds, or None) and `receipt`.
         """
-        life = self._lifecycle
+        life = self.lifecycle
         return {
             "stream_id": stream_id,
             "state": status.state,

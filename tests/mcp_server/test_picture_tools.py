@@ -46,6 +46,17 @@ async def test_a_picture_is_a_private_file_and_a_png_is_shown_too(
         assert base64.b64decode(image.data) == await anyio.Path(path).read_bytes()
 
 
+async def test_an_agent_exports_a_stream_as_the_command_does(tmp_path: Path) -> None:
+    async with client(tmp_path) as opened:
+        arguments = {"stream_id": "st_a", "format": "csv"}
+        result = await opened.call_tool("render_timeline", arguments)
+    (first,) = result.content
+    assert isinstance(first, TextContent)
+    status: dict[str, Any] = json.loads(first.text)["ih_mcp"]
+    path = anyio.Path(status["path"])
+    assert (path.name, (await path.read_text()).count("\n")) == ("st_a.csv", status["rows"] + 1)
+
+
 async def test_a_picture_of_an_unknown_stream_is_an_error_that_helps(tmp_path: Path) -> None:
     async with client(tmp_path) as opened:
         result = await opened.call_tool("render_timeline", {"stream_id": "st_x"})

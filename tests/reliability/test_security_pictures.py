@@ -31,7 +31,7 @@ from ih_mcp.app.jsonl import frame_message
 from ih_mcp.cli.browser import in_browser
 from ih_mcp.errors import JournalError
 from ih_mcp.journal import open_journal
-from ih_mcp.mcp_server.picture_tools import _draw_and_write
+from ih_mcp.mcp_server.picture_tools import _make_and_write
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.private_files import keep_newest, open_private, write_private
 from ih_mcp.standin.recorder import Recorder
@@ -104,7 +104,7 @@ def test_s24_a_folder_that_is_a_link_takes_no_picture(tmp_path: Path) -> None:
     before = photos(theirs)
     (tmp_path / "pictures").symlink_to(theirs)
     with pytest.raises(JournalError, match="no folder, or a link to one"):
-        _draw_and_write(tmp_path / "pictures", drawing(), "html")
+        _make_and_write(tmp_path / "pictures" / "st_1.html", bytes)
     assert seen(theirs) == before
 
 
@@ -114,7 +114,7 @@ def test_s24_a_folder_that_others_can_change_takes_no_picture(tmp_path: Path) ->
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(JournalError, match="other users can change this folder"):
-        _draw_and_write(folder, drawing(), "html")
+        _make_and_write(folder / "st_1.html", bytes)
     assert names_of(folder) == set()
 
 
@@ -132,7 +132,8 @@ def test_s24_only_the_oldest_of_our_pictures_go_and_a_folder_among_them_is_nothi
     target.write_bytes(b"theirs")
     link.symlink_to(target)
     for _ in range(2):
-        path, _data = _draw_and_write(tmp_path, drawing(), "html")
+        path = tmp_path / "st_1.html"
+        _make_and_write(path, bytes)
         left = names_of(tmp_path) - others - {"target", path.name}
         assert left == set(ours[20:])
     assert (target.read_bytes(), link.is_symlink(), folder.is_dir()) == (b"theirs", True, True)
@@ -147,7 +148,7 @@ def test_s24_nothing_is_written_through_a_link_of_a_pictures_name(tmp_path: Path
     for name in (target, tmp_path / "nowhere"):
         (folder / "st_1.html").symlink_to(name)
         with pytest.raises(JournalError, match=r"st_1\.html: it is a link"):
-            _draw_and_write(folder, drawing(), "html")
+            _make_and_write(folder / "st_1.html", bytes)
         (folder / "st_1.html").unlink()
     assert target.read_bytes() == b"theirs"
     assert not (tmp_path / "nowhere").exists()

@@ -1,0 +1,163 @@
+"""`ih-mcp export`: writes streams into a file that another program reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+
+from ih_mcp.app.runtime import retention_of
+from ih_mcp.errors import CallerError
+from ih_mcp.journal import Journal, open_journal
+from ih_mcp.private_files import make_private_folder, write_private
+from ih_mcp.settings import Settings
+from ih_mcp.streams.ids import IdKind
+from ih_mcp.streams.status import StreamStatus
+from ih_mcp.timeline.exports import (
+    EXPORT_KINDS,
+    EXPORTS,
+    ExportKind,
+    StreamReadings,
+    looks_like_formula,
+    read_stream,
+)
+
+from .console import print_line, shown, write_output
+from .messages import newest_stream_id
+from .options import add_local
+from .progress import ProgressStep, showing
+
+_ENDINGS = {"textgrid": "TextGrid"}
+_STDOUT = "-"
+_SEPARATORS = ("/", os.sep)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Write kept streams for another program: a table with one row for each phase of a signal, "
+        "each state, score and gap (csv, parquet), the messages as they came (jsonl), subtitles "
+        "(vtt, srt), ELAN (eaf), Praat (textgrid) or BORIS. parquet, eaf and textgrid need "
+        "ih-mcp[export]."
+    )
+    add_local(parser)
+    parser.add_argument(
+        "streams", metavar="STREAM", nargs="*", help="ids of streams; default: the newest"
+    )
+    parser.add_argument("--all", action="store_true", help="every stream that is kept")
+    parser.add_argument("--label", help="every stream that was opened with this label")
+    parser.add_argument("--as", dest="kind", choices=EXPORT_KINDS, required=True, help="the format")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="default: STREAM.FORMAT, or streams.FORMAT for several; - is standard output. "
+        "vtt, srt, eaf and textgrid hold one stream: for several, name a folder",
+    )
+
+
+def run(options: Namespace, settings: Settings) -> int:
+    """Write the chosen streams, and print the path of each file."""
+    kind: ExportKind = options.kind
+    console = Console(stderr=True)
+    readings = anyio.run(_read, options, settings, console)
+    for path, chosen in _outputs(options.output, kind, readings):
+        _write(path, EXPORTS[kind].write(chosen))
+    _print_notes(console, kind, readings)
+    return 0
+
+
+async def _read(options: Namespace, settings: Settings, console: Console) -> list[StreamReadings]:
+    wants_entries = EXPORTS[options.kind].wants_entries
+    readings: list[StreamReadings] = []
+    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+        names = await _choose(journal, options)
+        async with showing(console, lambda: ProgressStep("reading", len(readings) / len(names))):
+            for name in names:
+                reading = await read_stream(journal, name, keeps_entries=wants_entries)
+                readings.append(reading)
+    return readings
+
+
+async def _choose(journal: Journal, options: Namespace) -> list[str]:
+    """The ids of the streams to write.
+
+    Raises:
+        CallerError: They are named in two ways, or none has that label.
+    """
+    if sum(map(bool, (options.streams, options.all, options.label))) > 1:
+        raise CallerError(
+            "streams are named in more than one way",
+            help="Give their ids, or --all, or --label.",
+        )
+    if options.streams:
+        return list(dict.fromkeys(options.streams))
+    if not (options.all or options.label):
+        return [await newest_stream_id(journal)]
+    kept = [row for row in await journal.list_streams() if IdKind.STREAM.has(row.id)]
+    labels = {row.id: StreamStatus.from_json(json.loads(row.record)).label for row in kept}
+    found = [name for name, label in labels.items() if options.all or label == options.label]
+    if not found:
+        known = ", ".join(sorted({repr(label) for label in labels.values() if label})) or "none"
+        raise CallerError(
+            f"no stream that is kept has the label {options.label!r}"
+            if options.label
+            else "the journal keeps no stream",
+            help=f"Labels that are kept: {known}.",
+        )
+    return found
+
+
+def _outputs(
+    output: str | None, kind: ExportKind, readings: list[StreamReadings]
+) -> list[tuple[Path | None, list[StreamReadings]]]:
+    """Which streams go into which file; None is standard output.
+
+    Raises:
+        CallerError: The format holds one stream, and several would go into one file.
+    """
+    ending = _ENDINGS.get(kind, kind)
+    one_each = [(f"{reading.stream_id}.{ending}", [reading]) for reading in readings]
+    together = [(f"streams.{ending}", readings)] if len(readings) > 1 else one_each
+    named = together if EXPORTS[kind].holds_many else one_each
+    if output is None or Path(output).is_dir():
+        return [(Path(output or "") / name, chosen) for name, chosen in named]
+    if len(named) == 1 and not output.endswith(_SEPARATORS):
+        return [(None if output == _STDOUT else Path(output), named[0][1])]
+    if output == _STDOUT or Path(output).suffix:
+        raise CallerError(
+            f"a file of {kind} holds one stream, and these are {len(readings)}",
+            help="Name a folder by -o, or choose csv, parquet, jsonl or boris.",
+        )
+    try:
+        make_private_folder(Path(output))
+    except OSError as exc:
+        raise CallerError(f"{output} cannot hold the files: {exc.strerror}") from exc
+    return [(Path(output) / name, chosen) for name, chosen in named]
+
+
+def _write(path: Path | None, data: bytes) -> None:
+    if path is None:
+        write_output(data, is_raw=False)
+        return
+    try:
+        write_private(path, data)
+    except OSError as exc:
+        raise CallerError(f"{path} cannot be written: {exc.strerror}") from exc
+    print(shown(str(path)))
+
+
+def _print_notes(console: Console, kind: ExportKind, readings: list[StreamReadings]) -> None:
+    for said in dict.fromkeys(reading.status.stand_in for reading in readings):
+        if said:
+            print_line(console, said)
+    if kind == "csv" and (count := looks_like_formula(readings)):
+        texts = "1 text begins" if count == 1 else f"{count:,} texts begin"
+        print_line(
+            console,
+            f"{texts} with =, +, -, @ or a tab, and a spreadsheet may run that as a formula. "
+            "They are written exactly: import those columns as text, or use parquet.",
+        )

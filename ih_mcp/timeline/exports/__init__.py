@@ -1,0 +1,57 @@
+"""Exports of streams into files that other programs read; a row of `EXPORTS` for each format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .annotations import write_boris, write_eaf, write_textgrid
+from .readings import StreamReadings, read_stream
+from .subtitles import write_srt, write_vtt
+from .tables import looks_like_formula, write_csv, write_jsonl, write_parquet
+
+__all__ = [
+    "EXPORTS",
+    "EXPORT_KINDS",
+    "ExportFormat",
+    "ExportKind",
+    "StreamReadings",
+    "looks_like_formula",
+    "read_stream",
+]
+
+ExportKind = Literal["csv", "parquet", "jsonl", "vtt", "srt", "eaf", "textgrid", "boris"]
+EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFormat:
+    """How one format is written."""
+
+    write: Callable[[Sequence[StreamReadings]], bytes]
+    """Blocks. Raises `ConfigurationError` where a package is missing."""
+    holds_many: bool = True
+    """Whether one file holds several streams; else `write` takes one."""
+    wants_entries: bool = False
+    """Whether it has the messages themselves."""
+
+
+def _one(write: Callable[[StreamReadings], bytes]) -> Callable[[Sequence[StreamReadings]], bytes]:
+    def write_only(readings: Sequence[StreamReadings]) -> bytes:
+        (reading,) = readings
+        return write(reading)
+
+    return write_only
+
+
+EXPORTS: Mapping[ExportKind, ExportFormat] = {
+    "csv": ExportFormat(write=write_csv),
+    "parquet": ExportFormat(write=write_parquet),
+    "jsonl": ExportFormat(write=write_jsonl, wants_entries=True),
+    "vtt": ExportFormat(write=_one(write_vtt), holds_many=False),
+    "srt": ExportFormat(write=_one(write_srt), holds_many=False),
+    "eaf": ExportFormat(write=_one(write_eaf), holds_many=False),
+    "textgrid": ExportFormat(write=_one(write_textgrid), holds_many=False),
+    "boris": ExportFormat(write=write_boris),
+}

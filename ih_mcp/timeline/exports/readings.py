@@ -1,0 +1,229 @@
+"""What exports have of a stream: one row for each phase, state, score and gap, with its messages.
+
+The same fold as in pictures, but nothing is rounded, cut or left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, fields, replace
+
+from anyio import to_thread
+
+from ih_mcp.journal import Entry, Journal, follow
+from ih_mcp.streams.status import StreamStatus
+from ih_mcp.timeline.about import about
+from ih_mcp.timeline.model import Timeline, dialect_of, leg_offsets
+from ih_mcp.timeline.rows import DIMENSIONS
+from ih_mcp.wire.spans import Lifecycle, MessagePlace
+
+_PAGE, _PAGE_CHARS = 1000, 4_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRow:
+    """One row of a table; its fields are the last columns, in this order."""
+
+    kind: str
+    """`signal`, `engagement`, `quality` or `gap`."""
+    name: str
+    """The signal, the dimension of quality, or the kind of gap."""
+    start_seconds: float | None
+    """Of media of the stream; None where only an amount is known."""
+    end_seconds: float | None
+    """None while it goes on."""
+    probability: str | None = None
+    """Of a signal, the word as it came; ordered low, medium, high."""
+    state: str | None = None
+    """Of engagement."""
+    score: float | None = None
+    """Of quality, from 0 to 100."""
+    rationale: str | None = None
+    ends_implicitly: bool = False
+    """Whether no message ended it: the session did."""
+    span: int | None = None
+    """Phases of one span have one number."""
+    leg: int | None = None
+    first_cursor: int | None = None
+    """The message that began it."""
+    last_cursor: int | None = None
+    """The message that ended it."""
+
+    @property
+    def value(self) -> str:
+        """What stands in a tier or a subtitle beside the name."""
+        if self.kind == "signal":
+            return self.probability or "no probability named"
+        if self.kind == "quality":
+            return f"{self.score:g}" if self.score is not None else ""
+        return self.state or self.name.replace("_", " ")
+
+
+_STREAM_COLUMNS = (
+    "stream_id", "source", "label", "api", "endpoint", "stand_in", "analyst", "started_at", "state"
+)  # fmt: skip
+_ROW_COLUMNS = tuple(each.name for each in fields(ExportRow))
+COLUMNS = tuple(name if name != "state" else "stream_state" for name in _STREAM_COLUMNS) + (
+    _ROW_COLUMNS
+)
+"""Of a table: those of the stream, then those of the row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamReadings:
+    """A stream for an export."""
+
+    stream_id: str
+    status: StreamStatus
+    rows: Sequence[ExportRow]
+    seconds: float
+    """The end of its media, or the newest time that is known."""
+    entries: Sequence[Entry] = ()
+    """The messages as they came, where the format wants them."""
+
+    @property
+    def about(self) -> str:
+        """Whose readings these are, in one line."""
+        return " ".join(about(self.status, stream_id=self.stream_id, api=self.status.api))
+
+
+async def read_stream(
+    journal: Journal, stream_id: str, *, keeps_entries: bool = False
+) -> StreamReadings:
+    """Read a stream as the journal has it now.
+
+    Args:
+        keeps_entries: Whether the format wants the messages themselves.
+
+    Raises:
+        UnknownStreamError: There is no such stream.
+    """
+    row = await journal.find_stream(stream_id)
+    status = StreamStatus.from_json(json.loads(row.record))
+    timeline = Timeline(dialect_of(status))
+    entries: list[Entry] = []
+    following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
+    async with aclosing(following) as pages:
+        async for page in pages:
+            await to_thread.run_sync(timeline.fold_all, page.entries, status)
+            if keeps_entries:
+                entries += page.entries
+            if page.is_final:
+                await to_thread.run_sync(timeline.close, status)
+    life = timeline.lifecycle
+    rows = await to_thread.run_sync(lambda: list(make_export_rows(life, status)))
+    if timeline.not_kept:
+        rows.append(_amount("not_kept", f"The first {timeline.not_kept} messages are gone."))
+    return StreamReadings(
+        stream_id=stream_id,
+        status=status,
+        rows=rows,
+        seconds=max(life.latest_seconds, status.media_seconds),
+        entries=entries,
+    )
+
+
+def entry_to_line(reading: StreamReadings, entry: Entry) -> dict[str, object]:
+    """A message as it came, and where its leg begins in the media of the stream."""
+    offset = leg_offsets(reading.status).get(entry.leg, 0.0)
+    return {
+        "stream_id": reading.stream_id,
+        "cursor": entry.cursor,
+        "leg": entry.leg,
+        "received_at": entry.received_at / 1000,
+        "media_offset_s": offset,
+    }
+
+
+def make_export_rows(life: Lifecycle, status: StreamStatus) -> Iterator[ExportRow]:
+    """All rows of a stream: signals, engagement, quality, then gaps; each kind in order."""
+    for phase in life.phases:
+        row = ExportRow(
+            kind="signal",
+            name=phase.signal_type,
+            start_seconds=phase.start_seconds,
+            end_seconds=phase.end_seconds,
+            probability=None if phase.probability is None else str(phase.probability),
+            rationale=phase.rationale,
+            ends_implicitly=phase.ends_implicitly,
+            span=phase.span,
+        )
+        yield _placed(row, phase.begins, phase.ends)
+    for state in life.engagement:
+        row = ExportRow(
+            kind="engagement",
+            name="engagement",
+            start_seconds=state.start_seconds,
+            end_seconds=state.end_seconds,
+            state=state.state,
+            ends_implicitly=state.ends_implicitly,
+        )
+        yield _placed(row, state.begins, state.ends)
+    yield from _quality_rows(life)
+    yield from _gap_rows(life, status)
+
+
+def _quality_rows(life: Lifecycle) -> Iterator[ExportRow]:
+    for period in life.quality_timeline:
+        start, end, values = (period.fields.get(name) for name in ("start", "end", "values"))
+        if not isinstance(values, Mapping):
+            continue
+        known = [name for name in DIMENSIONS if name in values]
+        for name in [*known, *(name for name in values if name not in DIMENSIONS)]:
+            score = values[name]
+            if isinstance(score, bool) or not isinstance(score, int | float):
+                continue
+            row = ExportRow(
+                kind="quality",
+                name=str(name),
+                start_seconds=_seconds(start),
+                end_seconds=_seconds(end),
+                score=_seconds(score),
+            )
+            yield _placed(row, period.place, period.place)
+
+
+def _gap_rows(life: Lifecycle, status: StreamStatus) -> Iterator[ExportRow]:
+    for name, ranges in (("not_analysed", life.dropped), ("degraded", life.degraded)):
+        for item in ranges:
+            row = ExportRow(
+                kind="gap",
+                name=name,
+                start_seconds=item.start_seconds,
+                end_seconds=item.end_seconds,
+            )
+            yield _placed(row, item.place, item.place)
+    lost = status.lost
+    for start, end in lost.media_s if lost else ():
+        yield ExportRow(kind="gap", name="lost", start_seconds=start, end_seconds=end)
+    if lost and lost.let_go_s:
+        yield _amount("not_sent", f"{lost.let_go_s:g} s of live media were never sent.")
+
+
+def _amount(name: str, text: str) -> ExportRow:
+    """A gap of which only the amount is known."""
+    return ExportRow(kind="gap", name=name, start_seconds=None, end_seconds=None, rationale=text)
+
+
+def _placed(row: ExportRow, begins: MessagePlace, ends: MessagePlace | None) -> ExportRow:
+    last = ends.cursor if ends else None
+    return replace(row, leg=begins.leg, first_cursor=begins.cursor, last_cursor=last)
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def table_rows(readings: Iterable[StreamReadings]) -> Iterator[tuple[object, ...]]:
+    """The rows of all streams; each value belongs to the name at its place in `COLUMNS`."""
+    for reading in readings:
+        told = [getattr(reading.status, name) for name in _STREAM_COLUMNS[1:]]
+        for row in reading.rows:
+            yield (reading.stream_id, *told, *(getattr(row, name) for name in _ROW_COLUMNS))

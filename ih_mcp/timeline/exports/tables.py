@@ -1,0 +1,87 @@
+"""Exports as tables (CSV, Parquet) and as the messages themselves (JSON lines).
+
+Texts stay exact, also those that begin like a formula: a table that changed them could not be
+compared with the messages. `looks_like_formula` finds them, so that people learn of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .extra import require_package
+from .readings import COLUMNS, StreamReadings, entry_to_line, table_rows
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBERS = {"start_seconds": "float64", "end_seconds": "float64", "score": "float64",
+    "ends_implicitly": "bool_", "span": "int64", "leg": "int64", "first_cursor": "int64",
+    "last_cursor": "int64"}  # fmt: skip
+
+
+def write_csv(readings: Sequence[StreamReadings]) -> bytes:
+    """RFC 4180 in UTF-8; a value that is not known is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for row in table_rows(readings):
+        writer.writerow([_cell(value) for value in row])
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def write_jsonl(readings: Sequence[StreamReadings]) -> bytes:
+    """For each stream a line with its status, then a line for each message with its exact text."""
+    lines: list[dict[str, object]] = []
+    for reading in readings:
+        lines.append({"stream_id": reading.stream_id, "status": reading.status.to_json()})
+        for entry in reading.entries:
+            body = entry.body
+            raw = {"raw": body} if isinstance(body, str) else {"base64": _base64(body)}
+            lines.append({**entry_to_line(reading, entry), **raw})
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def write_parquet(readings: Sequence[StreamReadings]) -> bytes:
+    """The columns of the CSV with their types; the schema's metadata say whose readings it has.
+
+    Raises:
+        ConfigurationError: pyarrow is not installed.
+    """
+    pyarrow: Any = require_package("pyarrow", "Parquet")
+    parquet: Any = require_package("pyarrow.parquet", "Parquet")
+    schema = pyarrow.schema(
+        [(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in COLUMNS],
+        metadata={"ih-mcp": " ".join(dict.fromkeys(reading.about for reading in readings))},
+    )
+    rows = [dict(zip(COLUMNS, map(_as_utf8, row), strict=True)) for row in table_rows(readings)]
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), out)
+    return out.getvalue()
+
+
+def looks_like_formula(readings: Sequence[StreamReadings]) -> int:
+    """How many texts a spreadsheet would run as a formula."""
+    return sum(
+        isinstance(value, str) and value.startswith(_FORMULA)
+        for row in table_rows(readings)
+        for value in row
+    )
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
+
+
+def _as_utf8(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _base64(body: bytes) -> str:
+    return base64.b64encode(body).decode()

@@ -1,0 +1,114 @@
+"""The rows of a stream as tiers: annotations in whole milliseconds, none of which overlap in one.
+
+Spans of one signal overlap, as windows do; a tier cannot hold that. What overlaps goes into a
+second tier, `hesitation (2)`, and nothing is cut or joined.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ih_mcp.printable import escape_unprintable_lines
+
+from .readings import ExportRow, StreamReadings
+
+_SOURCE_TIER = "whose readings"
+_TAKEN = {"engagement", _SOURCE_TIER}
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A text over a stretch of media."""
+
+    start_ms: int
+    end_ms: int
+    """After `start_ms`: what lasts no time gets a millisecond, as annotations must last."""
+    text: str
+    note: str = ""
+    """The rationale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Annotations of one name, in order of time."""
+
+    name: str
+    kind: str
+    """As of `ExportRow`; `about` for the tier that says whose readings these are."""
+    annotations: Sequence[Annotation]
+
+    @property
+    def has_notes(self) -> bool:
+        return any(annotation.note for annotation in self.annotations)
+
+
+def make_tiers(reading: StreamReadings) -> list[Tier]:
+    """The tiers of a stream; the first says whose readings these are."""
+    end_ms = max(1, round(reading.seconds * 1000))
+    about = Tier(_SOURCE_TIER, "about", [Annotation(0, end_ms, _text(reading.about))])
+    named: dict[tuple[str, str], list[Annotation]] = {}
+    for row in reading.rows:
+        if row.start_seconds is not None:
+            named.setdefault((row.kind, _name(row)), []).append(_annotation(row, end_ms))
+    tiers, taken = [about], {_SOURCE_TIER}
+    for (kind, name), found in named.items():
+        for number, layer in enumerate(_layers(found), start=1):
+            wanted = name if number == 1 else f"{name} ({number})"
+            tiers.append(Tier(_make_unique(wanted, taken), kind, layer))
+    return tiers
+
+
+def notes_name(name: str) -> str:
+    """The name of the tier that has the rationales of another one."""
+    return f"{name}: rationale"
+
+
+def _make_unique(name: str, taken: set[str]) -> str:
+    """A name that no tier has; signals may have any, also that of another tier."""
+    names = (name, *(f"{name} [{number}]" for number in range(2, len(taken) + 3)))
+    found = next(each for each in names if not {each, notes_name(each)} & taken)
+    taken |= {found, notes_name(found)}
+    return found
+
+
+def end_of(tiers: Iterable[Tier]) -> int:
+    """The latest millisecond of all tiers."""
+    return max(each.end_ms for tier in tiers for each in tier.annotations)
+
+
+def _name(row: ExportRow) -> str:
+    """A name of one line, of its own for each kind: v0 has a signal that is called engagement."""
+    name = " ".join(row.name.replace("_", " ").split()) or "unnamed"
+    if row.kind == "signal":
+        return _text(f"{name} (signal)" if name in _TAKEN else name)
+    return _text(name if row.kind == "engagement" else f"{row.kind}: {name}")
+
+
+def _annotation(row: ExportRow, end_ms: int) -> Annotation:
+    start = round((row.start_seconds or 0.0) * 1000)
+    end = end_ms if row.end_seconds is None else round(row.end_seconds * 1000)
+    return Annotation(start, max(end, start + 1), _text(row.value), _text(row.rationale or ""))
+
+
+def _layers(found: Iterable[Annotation]) -> list[list[Annotation]]:
+    """As few lists as can hold them without an overlap; each takes the lowest that is free."""
+    layers: list[list[Annotation]] = []
+    busy: list[tuple[int, int]] = []
+    free: list[int] = []
+    for annotation in sorted(found, key=lambda each: (each.start_ms, each.end_ms)):
+        while busy and busy[0][0] <= annotation.start_ms:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        if not free:
+            free.append(len(layers))
+            layers.append([])
+        layer = heapq.heappop(free)
+        layers[layer].append(annotation)
+        heapq.heappush(busy, (annotation.end_ms, layer))
+    return layers
+
+
+def _text(text: str) -> str:
+    """Without characters that XML and Praat cannot hold; those are written as escapes."""
+    return escape_unprintable_lines(text.replace("\r\n", "\n"))
