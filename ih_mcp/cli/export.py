@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from rich.console import Console
 
-from ih_mcp.app.runtime import retention_of
+from ih_mcp.app.clean_up import retention_of
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.private_files import make_private_folder, write_private

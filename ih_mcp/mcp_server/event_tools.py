@@ -124,7 +124,7 @@ class ListStreams(Arguments):
 
 
 async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
-    """List streams and analyses, newest first: state, source, last error. Finds lost ids."""
+    """List streams and analyses, newest first: state, source, last error."""
     registry, told = call.runtime.registry, call.runtime.mirror.status_of
     if (stream_id := call.arguments.stream_id) is not None:
         known = await registry.status(stream_id)

@@ -87,7 +87,7 @@ class GetAnalysis(Arguments):
 async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
     """Read the result of analyze_file, exactly as it came.
 
-    Again while done is false. Kept after expires_at.
+    Again while done is false.
     """
     analysis_id, runtime = call.arguments.analysis_id, call.runtime
     await runtime.analysis(analysis_id)

@@ -50,14 +50,14 @@ class SessionArguments(Arguments):
 class NewStreamArguments(SessionArguments):
     """Options of a new stream."""
 
-    goal_dimensions: list[str] | None = Field(
-        None, description="clarity, authority, energy, rapport, learning."
-    )
     model: str | None = Field(None, description="v2: inter-2, inter-2-audio.")
     api: str | None = Field(None, json_schema_extra={"enum": [*DIALECTS]})
 
 
 class StartStream(NewStreamArguments):
+    goal_dimensions: list[str] | None = Field(
+        None, description="clarity, authority, energy, rapport, learning."
+    )
     sample_rate: Literal[16_000, 24_000] | None = Field(
         None, description="inter-2-audio: raw s16le mono PCM."
     )
@@ -74,8 +74,8 @@ class StartStream(NewStreamArguments):
 async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     """Open a live stream for push_segment (a file: stream_file).
 
-    Gives stream_id, limits of segments, the first message. The service ends it after
-    max_idle_seconds without media.
+    Gives stream_id, limits of segments, the first message. It ends after max_idle_seconds
+    without media.
     """
     stream = await call.runtime.start_stream(call.arguments.opening(), channel=call.channel)
     with anyio.move_on_after(READY_SECONDS):
@@ -129,7 +129,7 @@ class EndStream(Arguments):
 async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
     """End a stream in order, also a file's; what was sent is still analysed.
 
-    Then poll_events. Repeating is harmless.
+    Then poll_events.
     """
     registry, stream_id = call.runtime.registry, call.arguments.stream_id
     try:
