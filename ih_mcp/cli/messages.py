@@ -57,9 +57,9 @@ async def newest_stream_id(journal: Journal) -> str:
     Raises:
         UnknownStreamError: The journal keeps none.
     """
-    streams = [row.id for row in await journal.list_streams() if IdKind.STREAM.has(row.id)]
-    if not streams:
+    newest = await journal.list_streams(IdKind.STREAM, newest=1)
+    if not newest:
         raise UnknownStreamError(
             "the journal keeps no stream", help="IH_MCP_DATA_DIR says where it is looked for."
         )
-    return streams[-1]
+    return newest[0].id

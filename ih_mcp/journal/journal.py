@@ -316,9 +316,18 @@ class Journal:
         is_elsewhere = row.ended_at is None and row.owner != self._owner.name
         return parse_owner(row.owner) if is_elsewhere else None
 
-    async def list_streams(self) -> list[StreamRow]:
-        """All streams, oldest first."""
-        return await self._with_known_ends(*await self._run_read(self._reader.list_streams))
+    async def list_streams(self, prefix: str = "", *, newest: int = -1) -> list[StreamRow]:
+        """The streams whose ids begin with `prefix`, oldest first.
+
+        Args:
+            newest: How many at most; there may be many thousands, and each costs time.
+        """
+        read = partial(self._reader.list_streams, prefix, newest)
+        return await self._with_known_ends(*await self._run_read(read))
+
+    async def count_streams(self, prefix: str = "") -> int:
+        """How many streams there are whose ids begin with `prefix`."""
+        return await self._run_read(partial(self._reader.count_streams, prefix))
 
     async def _with_known_ends(self, *rows: StreamRow) -> list[StreamRow]:
         """The rows of the database, corrected where we know an end that it does not have."""

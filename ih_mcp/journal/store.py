@@ -337,9 +337,16 @@ class Store:
         rows = self._select("WHERE id=?", stream_id)
         return rows[0] if rows else None
 
-    def list_streams(self) -> list[StreamRow]:
-        """All streams, oldest first."""
-        return self._select("ORDER BY no")
+    def list_streams(self, prefix: str = "", newest: int = -1) -> list[StreamRow]:
+        """The streams whose ids begin with `prefix`, oldest first; of many the newest ones."""
+        return self._select("WHERE id GLOB ? ORDER BY no DESC LIMIT ?", f"{prefix}*", newest)[::-1]
+
+    def count_streams(self, prefix: str = "") -> int:
+        """How many streams there are whose ids begin with `prefix`."""
+        with self._translating_errors("read"):
+            query = "SELECT COUNT(*) FROM streams WHERE id GLOB ?"
+            (count,) = self._db.execute(query, (f"{prefix}*",)).fetchone()
+            return int(count)
 
     def read_page(
         self, stream_id: str, after: int, *, limit: int, max_chars: int

@@ -150,14 +150,10 @@ class UsageTable:
             ).fetchone()
         return _to_use(found) if found else None
 
-    def list_uses(self) -> dict[str, MediaUse]:
-        """What each kept stream used, by id."""
-        with self._translating("read"):
-            found = self._db.execute(
-                f"SELECT stream_id, {_SUMS} FROM usage "  # noqa: S608 - our own words
-                "WHERE stream_id IS NOT NULL GROUP BY stream_id"
-            ).fetchall()
-        return {stream_id: _to_use(sums) for stream_id, *sums in found}
+    def find_uses(self, stream_ids: Iterable[str]) -> dict[str, MediaUse]:
+        """What each of these streams used, by id; without those of which it is not known."""
+        found = {stream_id: self.find_use(stream_id) for stream_id in stream_ids}
+        return {stream_id: use for stream_id, use in found.items() if use}
 
     def read(self, since: str = "") -> list[UsageRow]:
         """What was used since a day, by day and endpoint, the oldest first."""

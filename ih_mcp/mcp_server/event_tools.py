@@ -9,13 +9,14 @@ from pydantic import Field
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import UnknownStreamError
+from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.status import StreamStatus
 
 from .answers import answer
 from .arguments import Arguments
 from .message_reader import MessageReader
 from .next_call import DONE, next_call
-from .status import add_notes, full_status, shorten
+from .status import add_notes, full_status, shorten, with_few_gaps
 from .stream_tools import Wait
 from .tool import ToolCall
 
@@ -133,20 +134,20 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
         except UnknownStreamError:
             status = {"stream_id": stream_id, **known.to_json()}
         return answer(status | told(stream_id) | {"next": next_call(known, cursor=0)})
-    streams = [
-        {"stream_id": stream_id, **each.to_json(), **told(stream_id)}
-        for stream_id, each in (await registry.statuses()).items()
+    shown = [
+        {"stream_id": stream_id, **with_few_gaps(each), **told(stream_id)}
+        for stream_id, each in (await registry.statuses(newest=_MAX_LISTED)).items()
     ]
-    shown = streams[:_MAX_LISTED]
+    count = await call.runtime.journal.count_streams(IdKind.STREAM)
     then = "poll_events with a stream_id" if shown else "stream_file or start_stream"
-    listed = {"streams": shown, "not_shown": len(streams) - len(shown)}
+    listed = {"streams": shown, "not_shown": count - len(shown)}
     return answer(listed | await _list_analyses(call.runtime) | {"next": then})
 
 
 async def _list_analyses(runtime: Runtime) -> dict[str, object]:
     """The newest uploads; empty where there are none."""
-    known = await runtime.analyses.records()
-    shown = [{"analysis_id": name, **record} for name, record in known.items()][:_MAX_LISTED]
+    known = await runtime.analyses.records(newest=_MAX_LISTED)
+    shown = [{"analysis_id": name, **record} for name, record in known.items()]
     return {"analyses": shown} if shown else {}
 
 

@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import islice
 
+from anyio import to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 
 from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError
+from ih_mcp.streams.status import StreamStatus
 
 from .answers import as_text
 
+MAX_STREAMS = 1000
 _MAX_MESSAGES = 1000
 _MAX_CHARS = 1_000_000
 
@@ -39,14 +44,11 @@ def add_resources(server: MCPServer[Runtime]) -> None:
 
     # a template, for the SDK gives a plain resource no way to the streams
     @server.resource("ih://streams{?limit}", name="streams", mime_type="application/json")
-    async def streams(ctx: Context[Runtime], limit: str = str(_MAX_MESSAGES)) -> str:
+    async def streams(ctx: Context[Runtime], limit: str = str(MAX_STREAMS)) -> str:
         """The streams there are, live or kept, newest first, with their state."""
-        most = _count("limit", limit)
-        known = await _runtime(ctx).registry.statuses()
-        found = [
-            {"stream_id": stream_id, **status.to_json()} for stream_id, status in known.items()
-        ]
-        return json.dumps({"streams": found[:most]}, default=str)
+        most = min(_count("limit", limit), MAX_STREAMS)
+        known = await _runtime(ctx).registry.statuses(newest=most)
+        return await to_thread.run_sync(_as_json, dict(islice(known.items(), most)))
 
     @server.resource(
         "ih://streams/{stream_id}/messages{?cursor,limit}",
@@ -81,6 +83,11 @@ def add_resources(server: MCPServer[Runtime]) -> None:
     def coach_live(goal: str = "to speak clearly and keep attention") -> str:
         """React to a person who is being recorded now."""
         return _COACH.format(goal=goal)
+
+
+def _as_json(known: Mapping[str, StreamStatus]) -> str:
+    found = [{"stream_id": stream_id, **status.to_json()} for stream_id, status in known.items()]
+    return json.dumps({"streams": found}, default=str)
 
 
 def _count(name: str, text: str) -> int:

@@ -13,7 +13,7 @@ from ih_mcp.streams.stream import Stream
 
 _SHORT = (
     "state", "endpoint", "stand_in",
-    "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
+    "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps", "earlier_gaps",
     "held", "clock_jumps", "segments", "media_seconds", "usage", "next_seq",
 )  # fmt: skip
 _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
@@ -25,11 +25,16 @@ def short_status(stream: Stream) -> dict[str, object]:
 
 
 def shorten(status: StreamStatus) -> dict[str, object]:
-    """The short form of a status: of many gaps the newest, and how many came before."""
+    """The short form of a status."""
+    record = with_few_gaps(status)
+    return {name: record[name] for name in _SHORT if name in record}
+
+
+def with_few_gaps(status: StreamStatus) -> dict[str, object]:
+    """A status with the newest of many gaps, and how many came before."""
     record = replace(status, gaps=status.gaps[-_MOST_GAPS:]).to_json()
-    short = {name: record[name] for name in _SHORT if name in record}
     earlier = len(status.gaps) - _MOST_GAPS
-    return short | ({"earlier_gaps": earlier} if earlier > 0 else {})
+    return record | ({"earlier_gaps": earlier} if earlier > 0 else {})
 
 
 def count_segments(stream: Stream) -> dict[str, object]:

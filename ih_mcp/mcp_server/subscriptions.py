@@ -32,7 +32,9 @@ from mcp_types import (
 
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import UnknownStreamError, unwrap_single_error
+from ih_mcp.streams.ids import IdKind
 
+from .resources import MAX_STREAMS
 from .sdk import connection_of, lowlevel_server
 
 Notify = Callable[[], Awaitable[None]]
@@ -158,20 +160,20 @@ async def _message_waiter(runtime: Runtime, stream_id: str) -> WaitForChange:
 
 
 async def _list_waiter(runtime: Runtime) -> WaitForChange:
-    states = await _states(runtime)
+    records = await _records(runtime)
 
     async def wait() -> bool:
-        nonlocal states
-        seen = states
-        while states == seen:
+        nonlocal records
+        seen = records
+        while records == seen:
             await anyio.sleep(_LIST_SECONDS)
-            states = await _states(runtime)
+            records = await _records(runtime)
         return True
 
     return wait
 
 
-async def _states(runtime: Runtime) -> dict[str, str]:
-    return {
-        stream_id: status.state for stream_id, status in (await runtime.registry.statuses()).items()
-    }
+async def _records(runtime: Runtime) -> list[tuple[str, str]]:
+    """The ids and records of the streams that can be listed; a record changes with the state."""
+    rows = await runtime.journal.list_streams(IdKind.STREAM, newest=MAX_STREAMS)
+    return [(row.id, row.record) for row in rows]

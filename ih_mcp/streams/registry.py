@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, StreamRow, UsageTable
+from ih_mcp.journal import Journal, StreamRow
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.minutes import MediaUse
 
@@ -195,18 +196,17 @@ class Registry:
         use = await self._journal.read_usage(lambda table: table.find_use(stream_id))
         return self._kept_status(row, use)
 
-    async def statuses(self) -> dict[str, StreamStatus]:
-        """The status of every stream that is known, by id, the newest first."""
-        rows = await self._journal.list_streams()
-        uses = await self._journal.read_usage(UsageTable.list_uses)
-        known = {
-            row.id: self._kept_status(row, uses.get(row.id))
-            for row in reversed(rows)
-            if IdKind.STREAM.has(row.id)
-        }
-        for stream in self._streams.values():
-            known[stream.id] = live_status(stream)
-        return known
+    async def statuses(self, *, newest: int) -> dict[str, StreamStatus]:
+        """The status of the newest streams and of all that run here, by id, the newest first."""
+        rows = await self._journal.list_streams(IdKind.STREAM, newest=newest)
+        uses = await self._journal.read_usage(lambda table: table.find_uses(row.id for row in rows))
+        known = await to_thread.run_sync(self._kept_statuses, rows[::-1], uses)
+        return known | {stream.id: live_status(stream) for stream in self._streams.values()}
+
+    def _kept_statuses(
+        self, rows: Sequence[StreamRow], uses: Mapping[str, MediaUse]
+    ) -> dict[str, StreamStatus]:
+        return {row.id: self._kept_status(row, uses.get(row.id)) for row in rows}
 
     async def _row(self, stream_id: str) -> StreamRow:
         try:

@@ -26,7 +26,7 @@ from ih_mcp.errors import (
     TransportError,
     UnknownStreamError,
 )
-from ih_mcp.journal import Journal, StreamAccount, StreamLog, StreamRow, UsageTable
+from ih_mcp.journal import Journal, StreamAccount, StreamLog, StreamRow
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact_and_cut
@@ -217,10 +217,10 @@ class UploadRegistry:
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis.facts
 
-    async def records(self) -> dict[str, dict[str, object]]:
-        """The facts of all uploads by id, newest first; of running ones as they are now."""
-        rows = [row for row in await self._journal.list_streams() if IdKind.UPLOAD.has(row.id)]
-        uses = await self._journal.read_usage(UsageTable.list_uses)
+    async def records(self, *, newest: int) -> dict[str, dict[str, object]]:
+        """The facts of the newest uploads by id, newest first; of running ones as they are now."""
+        rows = await self._journal.list_streams(IdKind.UPLOAD, newest=newest)
+        uses = await self._journal.read_usage(lambda table: table.find_uses(row.id for row in rows))
         known = {row.id: _with_use(json.loads(row.record), uses.get(row.id)) for row in rows[::-1]}
         live = {analysis_id: {**analysis.facts} for analysis_id, analysis in self._live.items()}
         return {analysis_id: live.get(analysis_id, known[analysis_id]) for analysis_id in known}

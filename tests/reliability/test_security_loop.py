@@ -10,24 +10,27 @@ import fcntl
 import json
 import math
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rich.logging  # noqa: F401 - the SDK loads it when a server is made: before any event loop
 from anyio import to_thread
+from mcp_types import TextContent, TextResourceContents
 
 from ih_mcp.capture.page_protocol import encode_server_message
 from ih_mcp.capture.page_server import PageServer
 from ih_mcp.capture.timeline_publisher import TimelinePublisher
+from ih_mcp.journal import FILE_NAME, Journal, open_journal
 from ih_mcp.journal import Entry as Kept
-from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.config import StreamConfig
@@ -38,6 +41,7 @@ from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import Drawing, Timeline, as_text, read_timeline
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import UploadJob
+from tests.mcp_server.test_resources import client
 from tests.road.host import Process, environment
 from tests.road.test_process_end import BOUND_SECONDS, ENDS, children
 from tests.streams.service import Service
@@ -166,6 +170,44 @@ async def test_s21_no_message_grown_from_a_grammar_holds_the_loop_long(journal: 
     longest, grown = max(scored, key=lambda pair: pair[0])
     said = f"{len(scored)} grown messages: {longest * 1000:.0f} ms at most, by {grown}"
     report("S21", "test_security_loop.py", said)
+
+
+def add_ended(journal: Path, count: int) -> None:
+    """As many streams, and as many uploads, each with five gaps."""
+    gaps = [{"legs": [n, n + 1], "cursor": n} for n in range(5)]
+    record = json.dumps({"state": "ended", "api": "v1", "label": "x" * 60, "gaps": gaps})
+    columns = "streams(id, owner, created_at, ended_at, record)"
+    with closing(sqlite3.connect(journal)) as database, database:
+        database.executemany(
+            f"INSERT INTO {columns} VALUES (?, '', ?, ?, ?)",  # noqa: S608 - our words
+            (
+                (f"{kind}_{n:032x}", time.time(), time.time(), record)
+                for kind in ("st", "an")
+                for n in range(count)
+            ),
+        )
+
+
+async def test_s21_ten_thousand_streams_are_listed_without_holding_anybody_up(
+    tmp_path: Path,
+) -> None:
+    async with open_journal(tmp_path):
+        pass
+    await to_thread.run_sync(add_ended, tmp_path / FILE_NAME, 10_000)
+    async with client(tmp_path) as opened:
+        await opened.call_tool("list_streams", {})  # all is imported
+        async with holding() as hold:
+            (block,) = (await opened.call_tool("list_streams", {})).content
+            (resource,) = (await opened.read_resource("ih://streams?limit=100000")).contents
+    assert isinstance(block, TextContent)
+    assert isinstance(resource, TextResourceContents)
+    listed = json.loads(block.text)["ih_mcp"]
+    assert (len(listed["streams"]), listed["not_shown"]) == (25, 10_001 - 25)
+    assert listed["streams"][1]["stream_id"] == f"st_{9_999:032x}"
+    assert (listed["streams"][1]["earlier_gaps"], len(listed["streams"][1]["gaps"])) == (2, 3)
+    assert len(block.text) < 60_000
+    assert len(json.loads(resource.text)["streams"]) == 1000
+    check("S21", "10,000 streams and 10,000 uploads listed", hold)
 
 
 async def test_s21_a_job_with_a_large_result_is_read_without_holding_anybody_up() -> None:

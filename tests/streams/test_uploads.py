@@ -253,12 +253,12 @@ async def test_an_upload_without_a_job_does_not_go_on_and_says_so(
 async def test_uploads_are_listed_newest_first(tmp_path: Path, service: Service) -> None:
     service.answers = ["{}"]
     async with opened(tmp_path) as (_, analyses):
-        assert await analyses.records() == {}
+        assert await analyses.records(newest=9) == {}
         first = await start(analyses, "v1")
         await analyses.wait(first)
         second = await start(analyses, "v1")
         await service.waits.wait()
-        listed = await analyses.records()
+        listed = await analyses.records(newest=9)
     assert [(name, facts["state"]) for name, facts in listed.items()] == [
         (second, "sending"),
         (first, "ended"),
