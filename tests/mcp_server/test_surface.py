@@ -136,7 +136,7 @@ def test_descriptions_fit_where_hosts_cut_them() -> None:
 async def test_a_tool_that_breaks_shows_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_: object) -> None:
+    async def broken(*_: object, **_named: object) -> None:
         raise RuntimeError("secret detail")
 
     async with client(tmp_path) as opened:
