@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from ih_mcp.errors import JournalError
+from ih_mcp.errors import JournalError, UnknownStreamError
 from ih_mcp.redaction import redact
 
 _SPREAD = 0x9E3779B1  # Knuth: so that streams and cursors do not cancel out
@@ -48,6 +48,11 @@ def damaged_error(stream_id: str, cursor: int) -> JournalError:
         help=f"Messages before it can be read; poll_events(cursor={cursor}) goes on behind it.",
         facts={"stream_id": stream_id, "damaged_cursor": cursor},
     )
+
+
+def unknown_stream_error(stream_id: str) -> UnknownStreamError:
+    """The error for an id that names no stream."""
+    return UnknownStreamError(f"there is no stream {stream_id}", facts={"stream_id": stream_id})
 
 
 def record_to_json(record: Mapping[str, object]) -> str:

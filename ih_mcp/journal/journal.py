@@ -23,13 +23,12 @@ from ih_mcp.errors import (
     ExpiredCursorError,
     JournalError,
     MinutesUsedUpError,
-    UnknownStreamError,
     unwrap_single_error,
 )
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
-from .checks import record_to_json
+from .checks import record_to_json, unknown_stream_error
 from .owners import Owner, Process, parse_owner
 from .page import Page
 from .retention import Retention, find_expired
@@ -224,7 +223,7 @@ class Journal:
         """
         row = await self._run_write(partial(self._store.adopt_stream, stream_id, self._owner.name))
         if row is None:
-            raise _unknown_stream(stream_id)
+            raise unknown_stream_error(stream_id)
         log = self._logs[stream_id] = StreamLog(
             self, stream_id, row.no, last=row.last, oldest=row.oldest, size=row.size
         )
@@ -277,7 +276,7 @@ class Journal:
             partial(self._reader.read_page, stream_id, after, limit=limit, max_chars=max_chars)
         )
         if found is None:
-            raise _unknown_stream(stream_id)
+            raise unknown_stream_error(stream_id)
         (row,), entries = await self._with_known_ends(found[0]), found[1]
         if after + 1 < row.oldest:
             raise ExpiredCursorError(
@@ -307,7 +306,7 @@ class Journal:
         """
         row = await self._run_read(partial(self._reader.find_stream, stream_id))
         if row is None:
-            raise _unknown_stream(stream_id)
+            raise unknown_stream_error(stream_id)
         (known,) = await self._with_known_ends(row)
         return known
 
@@ -317,11 +316,7 @@ class Journal:
         return parse_owner(row.owner) if is_elsewhere else None
 
     async def list_streams(self, prefix: str = "", *, newest: int = -1) -> list[StreamRow]:
-        """The streams whose ids begin with `prefix`, oldest first.
-
-        Args:
-            newest: How many at most; there may be many thousands, and each costs time.
-        """
+        """The streams whose ids begin with `prefix`, oldest first; of many the newest ones."""
         read = partial(self._reader.list_streams, prefix, newest)
         return await self._with_known_ends(*await self._run_read(read))
 
@@ -465,10 +460,6 @@ def _as_journal_error(exc: Exception) -> JournalError:
     if isinstance(exc, JournalError):
         return exc
     return JournalError(f"the journal cannot write: {exc}", help="This is a mistake in ih-mcp.")
-
-
-def _unknown_stream(stream_id: str) -> UnknownStreamError:
-    return UnknownStreamError(f"there is no stream {stream_id}", facts={"stream_id": stream_id})
 
 
 async def _close(opened: Store | Owner) -> None:
