@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Where a machine says that Python writes no bytecode, each of the many processes would compile anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Every command has its line of help; that line also says that it is no file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 

@@ -40,11 +40,10 @@ _DIALECTS = (V0, V1, V2)
 
 
 def judged(path: Path) -> tuple[str, str]:
-    return anyio.run(_judge, path)
+    return anyio.run(_judge, path, find_ffmpeg())
 
 
-async def _judge(path: Path) -> tuple[str, str]:
-    ffmpeg = find_ffmpeg()
+async def _judge(path: Path, ffmpeg: Ffmpeg) -> tuple[str, str]:
     try:
         facts = await probe(ffmpeg, path)
     except (MediaError, PathError) as refusal:

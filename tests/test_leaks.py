@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.forked import forked_python
 from tests.road.host import KEY, REPOSITORY, environment
 
 from . import leaks
@@ -30,11 +30,11 @@ CASES = {
     "printed": ("print(KEY)", 1),
     "in an answer": ("look('an answer', KEY)", 1),
     "in a command line": (
-        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(1)', KEY])",
+        "until_seen([sys.executable, '-ISc', WAITS, KEY])",
         1,
     ),
     "in the environment of ffmpeg": (
-        "subprocess.run(['ffmpeg', '-c', SLEEP], executable=sys.executable, env={'KEY': KEY})",
+        "until_seen(['ffmpeg', '-ISc', WAITS], executable=sys.executable, env={'KEY': KEY})",
         1,
     ),
 }
@@ -46,11 +46,17 @@ BASE64 = {
     for before in range(4)
 }
 TEST = """
-import base64, subprocess, sys
+import base64, subprocess, sys, time
 from urllib.parse import quote
+from tests import leaks
 from tests.leaks import KEY, Leaks, look
 
-SLEEP = "import time; time.sleep(1)"
+WAITS = "import sys; sys.stdin.read()"
+
+def until_seen(command, **options):
+    with subprocess.Popen(command, stdin=subprocess.PIPE, **options):
+        while not leaks._SEEN:
+            time.sleep(0.01)
 
 def test_one(tmp_path):
     {act}
@@ -74,7 +80,7 @@ def test_a_key_that_leaks_fails_the_run(name: str, tmp_path: Path) -> None:
 
 
 def _pytest(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, f"--rootdir={folder}"]
+    command = [*forked_python(), "-m", "pytest", "-q", "-c", os.devnull, f"--rootdir={folder}"]
     return subprocess.run(
         [*command, *more, str(folder)],
         env={
@@ -141,7 +147,7 @@ def test_debug_logs_of_every_library_hold_no_key(
     env |= {"IH_MCP_AUTH": auth, "IH_MCP_RECONNECT": "false", "PYTHONASYNCIODEBUG": "1"}
     words = [word.format(clip=dialogue) for word in arguments]
     done = subprocess.run(
-        [sys.executable, "-c", LOUD, *words], env=env, capture_output=True, check=False
+        [*forked_python(), "-c", LOUD, *words], env=env, capture_output=True, check=False
     )
     assert done.returncode != 0
     assert b"DEBUG" in done.stderr

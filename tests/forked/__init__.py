@@ -24,8 +24,16 @@ _IS_POSSIBLE = hasattr(os, "pidfd_open")
 
 def forked() -> list[str]:
     """The command line of `ih-mcp` that starts by a fork; `REAL` where that is not possible."""
+    return [*forked_python(), "-m", "ih_mcp"]
+
+
+def forked_python() -> list[str]:
+    """The command line of a Python that starts likewise; takes `-m MODULE` and `-c CODE`.
+
+    What Python reads when it starts, such as `PYTHONPATH`, has no effect here.
+    """
     if not _IS_POSSIBLE:
-        return REAL
+        return [sys.executable]
     launcher = Path(__file__).with_name("launcher.py")
     return [sys.executable, "-I", "-S", str(launcher), _server(os.getpid())]
 

@@ -1,4 +1,4 @@
-"""Stands for a process of ih-mcp: `python -I -S launcher.py SOCKET ARGUMENTS...`."""
+"""Stands for a process of Python: `python -I -S launcher.py SOCKET -m ih_mcp ...`."""
 
 import json
 import os

@@ -7,13 +7,13 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import selectors
 import signal
 import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import ih_mcp
@@ -98,7 +98,7 @@ def _become(
     folder: str,
     ignored: list[int],
 ) -> NoReturn:
-    """Go on as `python -m ih_mcp ARGUMENTS` would."""
+    """Go on as `python ARGUMENTS` would."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -107,15 +107,20 @@ def _become(
     os.chdir(folder)
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    sys.argv = [str(Path(ih_mcp.__file__).with_name("__main__.py")), *arguments]
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - likewise
+    encoding = environment.get("PYTHONIOENCODING") or "utf-8"
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115 - lives as long as the process
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115 - likewise
     sys.stderr = open(  # noqa: SIM115 - likewise
-        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+        2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False
     )
-    from ih_mcp.cli import main as run  # noqa: PLC0415 - after all else is in place
-
-    raise SystemExit(run())
+    kind, what, *sys.argv[1:] = arguments
+    sys.path[0] = folder
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv[0] = kind
+        exec(what, {"__name__": "__main__"})  # noqa: S102 - the code of a test
+    raise SystemExit
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import forked
 from tests.mcp_server.test_surface import NAMES
 from tests.node import CLAUDE, GEMINI, needs_node, run
 from tests.road.host import REPOSITORY, environment
@@ -44,7 +45,7 @@ def env(home: Path) -> dict[str, str]:
 
 def install(host: str, env: Mapping[str, str], cwd: Path) -> None:
     """Set a host up as a user does, with this very package."""
-    ours = [sys.executable, "-m", "ih_mcp", "install", host, "--this", "--local"]
+    ours = [*forked(), "install", host, "--this", "--local"]
     subprocess.run(
         [*ours, "--media-dir", VIDEOS], env=env, cwd=cwd, check=True, capture_output=True
     )

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from ih_mcp.cli.hosts import HOSTS, KEY, NAME, Format, Host, Launch, Place
+from tests.forked import forked
 from tests.node import CLAUDE, CODEX, GEMINI, needs_node, run
 from tests.packages.test_install import link_entry
 
@@ -41,11 +42,11 @@ def recorder(home: Path, env: dict[str, str]) -> Path:
     record = home / "environment.jsonl"
     script = folder / "uvx"
     script.write_text(
-        f"#!{sys.executable}\n"
+        f"#!{sys.executable} -IS\n"
         "import json, os, sys\n"
         f"with open({str(record)!r}, 'a') as file:\n"
         "    file.write(json.dumps([sys.argv[1:], dict(os.environ)]) + '\\n')\n"
-        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'ih_mcp', *sys.argv[2:]])\n"
+        f"os.execv({sys.executable!r}, [*{forked()!r}, *sys.argv[2:]])\n"
     )
     script.chmod(0o755)
     env["PATH"] = os.pathsep.join([str(folder), env.get("PATH", os.environ["PATH"])])
@@ -62,7 +63,7 @@ def received(record: Path) -> str | None:
 
 
 def install(host: str, env: Mapping[str, str], cwd: Path, *, key: bool) -> None:
-    command = [sys.executable, "-m", "ih_mcp", "install", host, "--no-this"]
+    command = [*forked(), "install", host, "--no-this"]
     done = subprocess.run(
         [*command, *(["--key", "-"] if key else [])],
         input=GIVEN,

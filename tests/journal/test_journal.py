@@ -27,6 +27,7 @@ from ih_mcp.journal.checks import compute_checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
 from ih_mcp.journal.store import Batch, EntryRow, Store
 from ih_mcp.notifier import Notifier
+from tests.forked import forked_python
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
@@ -370,7 +371,7 @@ anyio.run(main)
 @pytest.mark.parametrize("lines", [1, 40, 200])
 def test_what_was_shown_survives_a_killed_process(tmp_path: Path, lines: int) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [*forked_python(), "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         shown = 0

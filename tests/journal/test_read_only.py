@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,7 @@ from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import JournalError
 from ih_mcp.journal import FILE_NAME, open_journal
 from ih_mcp.settings import read_settings
-from tests.forked import forked
+from tests.forked import forked, forked_python
 from tests.road.host import Host, environment, open_host
 
 from .test_journal import ALL, bodies_of, keep
@@ -98,7 +97,7 @@ async def test_what_a_killed_process_left_in_the_wal_is_read_and_its_stream_is_o
     disk: tuple[Path, Freeze],
 ) -> None:
     folder, freeze = disk
-    await anyio.run_process([sys.executable, "-c", _KILLED, str(folder)])
+    await anyio.run_process([*forked_python(), "-c", _KILLED, str(folder)])
     assert (folder / f"{FILE_NAME}-wal").stat().st_size
     freeze()
     async with open_journal(folder) as journal:
@@ -111,7 +110,7 @@ async def test_a_wal_that_cannot_be_read_there_is_told_and_not_left_out(
 ) -> None:
     """SQLite needs its index beside it, and can make none; the file alone would be too old."""
     folder, freeze = disk
-    await anyio.run_process([sys.executable, "-c", _KILLED, str(folder)])
+    await anyio.run_process([*forked_python(), "-c", _KILLED, str(folder)])
     (folder / f"{FILE_NAME}-shm").unlink()
     freeze()
     with pytest.raises(

@@ -22,14 +22,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def sample(pytestconfig: pytest.Config) -> SampleFolder:
+def sample(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> SampleFolder:
     """Makes a sample file when a test asks for it, with the ffmpeg of the wheel, which has it all.
 
-    They stay in the cache of pytest until their recipes or that ffmpeg change.
+    They stay in the cache of pytest until their recipes or that ffmpeg change; where there is no
+    cache, those of this run are shared by its processes.
     """
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     recipes = Path(sample_files.__file__).read_bytes() + Path(ffmpeg).name.encode()
-    folder = pytestconfig.cache.mkdir(f"samples-{hashlib.sha256(recipes).hexdigest()[:16]}")
+    name = f"samples-{hashlib.sha256(recipes).hexdigest()[:16]}"
+    if (cache := getattr(pytestconfig, "cache", None)) is not None:
+        folder = cache.mkdir(name)
+    else:
+        base = tmp_path_factory.getbasetemp()
+        is_one_of_several = hasattr(pytestconfig, "workerinput")
+        folder = (base.parent if is_one_of_several else base) / name
+        folder.mkdir(exist_ok=True)
     return SampleFolder(ffmpeg, folder.resolve())
 
 

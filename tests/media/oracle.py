@@ -107,6 +107,8 @@ def _rows(plane: av.video.plane.VideoPlane) -> bytes:
     """Without what stands between the rows, which is no picture."""
     data, used = bytes(plane), plane.buffer_size // plane.height
     width = plane.width * (2 if used >= 2 * plane.width else 1)  # 10 bit takes two bytes
+    if width == plane.line_size:
+        return data[: plane.height * width]
     return b"".join(
         data[at : at + width] for at in range(0, plane.height * plane.line_size, plane.line_size)
     )

@@ -20,7 +20,7 @@ from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.ebml import Id
 from ih_mcp.media.ffmpeg.process import environment
 
-PICTURE = "testsrc2=s=320x180:r=30:d={seconds},noise=alls=4:allf=t"
+PICTURE = "testsrc2=s=160x90:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
 AAC = "-c:a aac -b:a 64k -ac 2"
@@ -221,6 +221,9 @@ def scratched(data: bytes) -> bytes:
 SAMPLE_FILES: Mapping[str, SampleFile] = {
     # the usual
     "base": SampleFile("mp4", lavfi(12, f"{X264} {AAC} -movflags +faststart")),
+    "larger": SampleFile(  # where the encoder chooses otherwise in smaller pictures
+        "mp4", lavfi(12, f"{X264} {AAC}").replace("160x90", "320x180")
+    ),
     "mkv": SampleFile("mkv", "-i {base} -c copy"),
     "flv": SampleFile("flv", "-i {base} -c copy"),
     "fragmented": SampleFile("mp4", "-i {base} -c copy -movflags +frag_keyframe+empty_moov"),
@@ -275,7 +278,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "variable_rate_in_milliseconds": SampleFile(  # as of phones; ffmpeg guesses a rate of 1/9
         "mkv",
-        "-f lavfi -i testsrc2=s=320x180:r=60:d=12 -i {base} -map 0:v -map 1:a "
+        "-f lavfi -i testsrc2=s=160x90:r=60:d=12 -i {base} -map 0:v -map 1:a "
         "-vf select='lt(mod(n\\,97)\\,9)+not(mod(n\\,13))',setpts='floor(PTS*TB*1000+2)/(1000*TB)' "
         "-fps_mode vfr -enc_time_base 1:1000 -c:v mpeg4 -q:v 5 -c:a copy",
         encodes=VIDEO,
@@ -283,7 +286,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "stays": SampleFile(  # as a shared screen: one picture for over a minute, while people talk
         "mp4",
-        f"-f lavfi -i testsrc2=s=320x180:r=5:d=75 -f lavfi -i {VOICE.format(seconds=75)} "
+        f"-f lavfi -i testsrc2=s=160x90:r=5:d=75 -f lavfi -i {VOICE.format(seconds=75)} "
         f"-vf select='lt(t\\,2)+gte(t\\,72)' -fps_mode vfr {X264} -g 999 {AAC}",
         seconds=75.0,
     ),
@@ -302,7 +305,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "slides": SampleFile(  # one every 40 s
         "mp4",
-        f"-f lavfi -i testsrc2=s=320x180:r=1:d=121 -f lavfi -i {VOICE.format(seconds=121)} "
+        f"-f lavfi -i testsrc2=s=160x90:r=1:d=121 -f lavfi -i {VOICE.format(seconds=121)} "
         f"-vf select='not(mod(n\\,40))' -fps_mode vfr {X264} -bf 0 -g 999 {AAC}",
         seconds=121.0,
     ),
@@ -318,7 +321,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "slides_silent": SampleFile("mp4", "-i {slides} -an -c copy", seconds=121.0),
     "one_picture": SampleFile(  # shown from the beginning, and for as long as there is sound
         "mp4",
-        f"-f lavfi -i testsrc2=s=320x180:r=1:d=1 -f lavfi -i {VOICE.format(seconds=394)} "
+        f"-f lavfi -i testsrc2=s=160x90:r=1:d=1 -f lavfi -i {VOICE.format(seconds=394)} "
         f"{X264} {AAC}",
         seconds=394.0,
     ),
@@ -436,7 +439,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "stays_flv": SampleFile("flv", "-i {stays} -c copy", seconds=75.0),
     "slideshow": SampleFile(
         "mp4",
-        "-i {base} -vf select='not(mod(n\\,100))' -fps_mode vfr -c:v libx264 -g 9999 -c:a copy",
+        "-i {larger} -vf select='not(mod(n\\,100))' -fps_mode vfr -c:v libx264 -g 9999 -c:a copy",
         whole_of=12.0,
         slack_seconds=0.4,
     ),
@@ -475,12 +478,12 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "open_gop": SampleFile(
         "mp4",
         f"-i {{base}} {X264} -preset veryfast -x264-params "
-        "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3 -c:a copy",
+        "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3:b-adapt=0 -c:a copy",
         whole_of=12.0,
     ),
     "open_gop_later_idr": SampleFile(
         "mp4",
-        "-i {base} -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames 6.5 "
+        "-i {larger} -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames 6.5 "
         "-forced-idr 1 -x264-params open-gop=1:keyint=60:min-keyint=60:scenecut=0:bframes=3 "
         "-c:a copy",
         whole_of=12.0,
@@ -598,7 +601,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         encodes=VIDEO,
     ),
     "odd_size": SampleFile(
-        "mkv", "-i {base} -t 5 -vf scale=321:179 -c:v ffv1 -c:a copy", encodes=VIDEO, seconds=5.0
+        "mkv", "-i {base} -t 5 -vf scale=161:89 -c:v ffv1 -c:a copy", encodes=VIDEO, seconds=5.0
     ),
     # too much
     "fat": SampleFile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.process import environment
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, Dialect, Framing
+from tests.forked import forked
 
 from . import oracle
 from .checks import check_sample, cut, joined, pictures, read_all
@@ -407,7 +407,7 @@ async def test_nothing_is_opened_for_a_file_that_cannot_be_sent(
 ) -> None:
     words = ["stream", str(sample(name)), "--local", "--analyst", "placeholder"]
     done = await anyio.run_process(
-        [sys.executable, "-m", "ih_mcp", *words],
+        [*forked(), *words],
         check=False,
         env={**environment(), "IH_MCP_DATA_DIR": str(tmp_path)},
     )

@@ -19,7 +19,7 @@ async def test_a_file_is_told_by_its_tracks_and_length(base: Path, ffmpeg: Ffmpe
     assert facts.container_name == "mov"
     assert facts.duration_seconds == pytest.approx(12.0, abs=0.05)
     assert facts.video == VideoTrack(
-        codec="h264", width=320, height=180, pixel_format="yuv420p", frames_per_second=30.0
+        codec="h264", width=160, height=90, pixel_format="yuv420p", frames_per_second=30.0
     )
     assert facts.audio == AudioTrack(codec="aac", hertz=48_000, channels="stereo")
     assert facts.notes() == ()

@@ -75,10 +75,10 @@ async def test_a_process_is_gone_without_signals_of_posix(windows: ModuleType) -
 
 
 async def test_a_silent_process_is_given_up_though_a_thread_reads_it(windows: ModuleType) -> None:
-    means = windows.ProcessLimits(silent_seconds=0.1)
     with anyio.fail_after(5):
-        async with windows.running(python(WAIT), means=means) as child:
-            await child.read()
+        async with windows.running(python(WAIT)) as child:
+            assert await child.read() == b"1\n"
+            child._silence = 0.1
             with pytest.raises(Exception, match="gave nothing"):
                 await child.read()
 

@@ -22,6 +22,7 @@ import yaml
 from ih_mcp import __version__
 from ih_mcp.cli import host_file, main
 from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch
+from tests.forked import forked
 from tests.packages.test_install import file_of, home
 from tests.road.host import REPOSITORY
 
@@ -175,7 +176,7 @@ def test_s32_installing_four_times_at_once_leaves_a_whole_file(home: Path) -> No
     codes: dict[str, int] = {}
 
     def install(name: str) -> None:
-        command = [sys.executable, "-m", "ih_mcp", "install", "cursor", "--name", name]
+        command = [*forked(), "install", "cursor", "--name", name]
         codes[name] = subprocess.run(command, capture_output=True, check=False).returncode
 
     threads = [threading.Thread(target=install, args=[f"server-{n}"]) for n in range(4)]
@@ -195,7 +196,7 @@ def test_s32_a_read_only_file_is_asked_about(answer: str | None, home: Path) -> 
     path = begun(HOSTS["cursor"], home)
     path.chmod(0o444)
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ih_mcp", "install", "cursor"]
+    command = [*forked(), "install", "cursor"]
     if answer:
         os.write(ours, f"{answer}\n".encode())
     done = subprocess.run(
@@ -237,7 +238,7 @@ def test_s32_what_is_no_file_is_neither_read_nor_replaced(
 def test_s32_a_key_is_read_from_standard_input_and_one_in_the_arguments_is_warned_of(
     home: Path,
 ) -> None:
-    command = [sys.executable, "-m", "ih_mcp", "install", "cursor", "--key"]
+    command = [*forked(), "install", "cursor", "--key"]
 
     def install(key: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(

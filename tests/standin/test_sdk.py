@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
+from tests.forked import forked_python
 
 from .fakes import ScriptedAnalyst, open_toy, seen, toy
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, dialogue: Path, continued: Sequence[bytes]) -> Path:
 
 async def vendor(scenario: str, url: str, folder: Path) -> Any:
     """What the SDK saw, in a process of its own."""
-    command = [sys.executable, "-m", "tests.standin.vendor", scenario, url, str(folder)]
+    command = [*forked_python(), "-m", "tests.standin.vendor", scenario, url, str(folder)]
     done = await anyio.run_process(command, stderr=subprocess.STDOUT, check=False)
     output = done.stdout.decode()
     assert done.returncode == 0, output

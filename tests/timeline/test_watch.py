@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from ih_mcp.journal import open_journal
-from tests.forked import forked
+from tests.forked import forked, forked_python
 from tests.road.host import environment
 
 from .known import MESSAGES, RECORD
@@ -69,7 +69,7 @@ def test_a_stream_whose_process_is_killed_ends_where_it_is_watched_and_drawn(
 ) -> None:
     env = environment(tmp_path, COLUMNS="100")
     with subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE
+        [*forked_python(), "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE
     ) as owner:
         assert owner.stdout
         assert owner.stdout.readline() == b"begun\n"
