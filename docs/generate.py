@@ -12,7 +12,7 @@ from typing import Any
 from mcp.server.mcpserver.tools import Tool
 from pydantic.fields import FieldInfo
 
-from ih_mcp.cli.hosts import COMMAND, HOSTS, NAME, Host, Launch, json_text
+from ih_mcp.app.hosts import COMMAND, HOSTS, NAME, Host, Launch, json_text
 from ih_mcp.mcp_server.server import INSTRUCTIONS, make_tools
 from ih_mcp.mcp_server.tool import StrictTool
 from ih_mcp.media.ffmpeg.commands import FORMATS

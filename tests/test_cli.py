@@ -317,7 +317,7 @@ def test_check_tells_what_a_file_is(tmp_path: Path, dialogue: Path) -> None:
     env = environment(tmp_path, IH_MCP_MEDIA_DIRS=f"{tmp_path}{os.pathsep}{dialogue.parent}")
     good = run(env, "check", str(dialogue))
     bad = run(env, "check", str(text))
-    assert b"mov, 24.7 s, h264 160x120, aac." in good.stdout, good.stdout.decode()
+    assert b"mov, h264 160x120, aac. 24.7 s, 0.42 minutes" in good.stdout, good.stdout.decode()
     assert (good.returncode, bad.returncode) == (0, 1)
     assert b"problem: " in bad.stdout
 

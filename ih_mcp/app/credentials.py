@@ -41,8 +41,10 @@ class Credentials:
         raise ConfigurationError(
             "there is no API key",
             code="no_api_key",
-            help="Set INTERHUMAN_API_KEY in the server's environment, or try it without a key "
-            "against the local stand-in: set IH_MCP_ENDPOINT=local (or start with --local).",
+            help="Set INTERHUMAN_API_KEY in the server's environment to a key from "
+            "https://platform.interhuman.ai, or try it without a key against the local stand-in: "
+            "set IH_MCP_ENDPOINT=local (or start with --local). check_setup, or `ih-mcp check`, "
+            "names all that is missing.",
         )
 
     async def get_credential(self, api: str) -> Credential:

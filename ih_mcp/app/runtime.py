@@ -22,7 +22,6 @@ from anyio.abc import TaskGroup, TaskStatus
 from ih_mcp.errors import (
     CallerError,
     MediaError,
-    PathError,
     RemoteProtocolError,
     unwrap_single_error,
 )
@@ -40,6 +39,7 @@ from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token
 from .clean_up import retention_of, tidy_forever
 from .credentials import LOCAL_KEY, Credentials
 from .disk_calls import DiskCalls
+from .folders import require_folders
 from .minutes import ConsentChannel, MinutesAdviser, MinutesPlan, SilentChannel
 from .mirror import Mirror, open_mirror
 from .summaries import Summaries
@@ -275,12 +275,8 @@ class Runtime:
         from ih_mcp.media import file_admission as admit  # noqa: PLC0415
 
         folders = None if self.is_trusted else self.settings.folders
-        if folders == ():
-            raise PathError(
-                "no folder is allowed to read files from",
-                help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
-                code="no_media_dirs",
-            )
+        if folders is not None:
+            require_folders(self.settings)
         return await self._disk_calls.call(partial(admit.find, path, allowed=folders))
 
     async def read_segment(self, path: str) -> tuple[bytes, tuple[str, ...]]:

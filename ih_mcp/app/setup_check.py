@@ -17,6 +17,7 @@ from ih_mcp.stand_in import LOCAL, STAND_IN
 from ih_mcp.wire.dialects import DIALECTS, V1
 from ih_mcp.wire.minutes import to_minutes
 
+from .folders import require_folders
 from .runtime import Runtime
 
 _REACH_SECONDS = 5.0
@@ -95,11 +96,7 @@ async def _ffmpeg(runtime: Runtime) -> str:
 async def _folders(runtime: Runtime) -> list[str] | str:
     if not runtime.settings.folders and runtime.is_trusted:
         return "none; the command line reads what you name, an agent needs IH_MCP_MEDIA_DIRS"
-    if not runtime.settings.folders:
-        raise ConfigurationError(
-            "no folder is allowed to read files from",
-            help="Set IH_MCP_MEDIA_DIRS to the folders that hold your videos.",
-        )
+    require_folders(runtime.settings)
     for folder in runtime.settings.folders:
         if not await anyio.Path(folder).is_dir():
             raise ConfigurationError(f"{folder} is no folder", help="Correct IH_MCP_MEDIA_DIRS.")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from typing import Any
 
 import anyio
 
+from ih_mcp.app.file_check import check_file
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
-from ih_mcp.media.ffmpeg.probe import Facts, probe
 from ih_mcp.settings import Settings
-from ih_mcp.wire.minutes import to_minutes
 
 from .console import shown
 from .options import add_local
@@ -60,23 +60,17 @@ async def _check_file(
     fixes = setup["fixes"]
     assert isinstance(fixes, list)
     try:
-        found = await runtime.find_file(file)
-        facts = await probe(await runtime.ffmpeg(), found.path)
+        return {"file": _describe_file(await check_file(runtime, file))}
     except IhMcpError as exc:
         return {"file": f"problem: {exc.what}", "fixes": [*fixes, exc.help]}
-    return {"file": " ".join([_describe_file(facts), *found.notes])}
 
 
-def _describe_file(facts: Facts) -> str:
+def _describe_file(found: Mapping[str, Any]) -> str:
     """What a file is, in one line."""
-    length = facts.duration_seconds
-    parts = [facts.container_name, f"{length:.1f} s" if length is not None else "length unknown"]
-    if facts.video:
-        parts.append(f"{facts.video.codec} {facts.video.width}x{facts.video.height}")
-    if facts.audio:
-        parts.append(f"{facts.audio.codec}")
-    minutes = [] if length is None else [f"{to_minutes(length, up=True):g} minutes of media."]
-    return " ".join([", ".join(parts) + ".", *minutes, *facts.notes()])
+    needed = found["minutes"]["needed"]
+    length = f"{found['duration_s']:.1f} s, {needed:g} minutes of media."
+    upload = f"analyze {found['analyze_file']}."
+    return " ".join([f"{found['media']}.", length, "stream takes it;", upload, *found["notes"]])
 
 
 def _to_text(value: object) -> str:

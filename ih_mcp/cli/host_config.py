@@ -7,11 +7,11 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from ih_mcp.app.hosts import Host, Place
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.printable import escape_unprintable
 
 from .host_file import HostFile, replace
-from .hosts import Host, Place
 
 
 def find(host: Host) -> Path:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from ih_mcp.app.hosts import Format, Host, Launch
+
 from . import jsonc, toml_text
 from .host_file import refusal
-from .hosts import Format, Host, Launch
 
 _EDITORS: Mapping[Format, ModuleType] = {Format.JSON: jsonc, Format.TOML: toml_text}
 

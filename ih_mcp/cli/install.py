@@ -12,10 +12,19 @@ import os
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from ih_mcp.app.hosts import (
+    COMMAND,
+    DIRS,
+    HOSTS,
+    KEY,
+    NAME,
+    Host,
+    Launch,
+    is_from_elsewhere,
+)
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.printable import escape_unprintable_lines
 from ih_mcp.redaction import HIDDEN, clean_credential, redact, register_secret
@@ -24,7 +33,6 @@ from ih_mcp.settings import Settings
 from .host_config import expanded, find, shown, write
 from .host_entry import changed, entry_of, holds_key, is_secret, parsed
 from .host_file import HostFile, read
-from .hosts import COMMAND, DIRS, HOSTS, KEY, NAME, Host, Launch
 from .options import add_local
 
 _KEPT = "(as it was)"
@@ -95,18 +103,6 @@ def _launch(options: Namespace) -> Launch:
         folders = [expanded(Path(folder)).resolve() for folder in options.media_dirs]
         env[DIRS] = os.pathsep.join(map(str, folders))
     return Launch(command=command, env=env)
-
-
-def is_from_elsewhere() -> bool:
-    """Whether this installation comes from a clone, a file or a repository.
-
-    Then the package of this name on the index may be another one, and it would get the key.
-    """
-    try:
-        found = distribution("ih-mcp").read_text("direct_url.json")  # PEP 610
-    except PackageNotFoundError:
-        return True
-    return found is not None
 
 
 def _check_text(*texts: str) -> None:

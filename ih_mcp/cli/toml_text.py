@@ -14,7 +14,7 @@ from typing import Any
 import tomlkit
 from tomlkit.container import OutOfOrderTableProxy
 
-from .hosts import toml_table
+from ih_mcp.app.hosts import toml_table
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _BEHIND = re.compile(r"(?<=\n)(?:[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z))*\Z")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ih_mcp.app.hosts import HOSTS, NAME, Host
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.settings import Settings
@@ -17,7 +18,6 @@ from ih_mcp.settings import Settings
 from .host_config import find, shown, write
 from .host_entry import could_be, entry_of, holds_key, parsed, without
 from .host_file import HostFile, backups, delete, read
-from .hosts import HOSTS, NAME, Host
 from .options import add_local
 
 

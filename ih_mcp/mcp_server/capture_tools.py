@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import anyio
 from mcp_types import CallToolResult
-from pydantic import Field
 
 from ih_mcp.app.runtime import Runtime, StreamOptions
 from ih_mcp.errors import StreamEndedError
@@ -19,11 +18,11 @@ from .tool import ToolCall
 
 
 class StartCapture(Arguments):
-    stream_id: str | None = Field(None, description="null: a new one.")
+    stream_id: str | None = None
 
 
 async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
-    """Get a link for a person here: a page that records and shows the timeline.
+    """Get a link for a person here: a page that records, and shows the timeline.
 
     Good once, for 10 minutes.
     """

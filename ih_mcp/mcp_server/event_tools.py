@@ -7,7 +7,6 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from ih_mcp.app.runtime import Runtime
-from ih_mcp.app.setup_check import check
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.status import StreamStatus
@@ -121,7 +120,7 @@ async def _report_progress(call: ToolCall[PollEvents]) -> None:
 
 
 class ListStreams(Arguments):
-    stream_id: str | None = Field(None, description="Only this one.")
+    stream_id: str | None = None
 
 
 async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
@@ -152,14 +151,3 @@ async def _list_analyses(runtime: Runtime) -> dict[str, object]:
 
 
 _MAX_LISTED = 25
-
-
-class CheckSetup(Arguments):
-    pass
-
-
-async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
-    """Check key, endpoint, ffmpeg, folders and journal; say what to fix."""
-    found = await check(call.runtime)
-    then = "stream_file or start_stream" if found["ok"] else "fix it, then check_setup"
-    return answer(found | {"next": then})

@@ -31,7 +31,7 @@ class StreamFile(NewStreamArguments):
 async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
     """Analyse a video file in the background, to its end or end_stream.
 
-    Gives stream_id at once; then poll_events until ended is true.
+    Gives stream_id at once; then poll_events until ended.
     """
     arguments = call.arguments
     stream = await call.runtime.stream_file(
@@ -48,7 +48,7 @@ async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
 class AnalyzeFile(Arguments):
     text_bounds: ClassVar[Mapping[str, int]] = {"conversation_context": 100_000}
 
-    path: str = Field(description="3 s or more, at most 32 MiB.")
+    path: str = Field(description="3 s to 32 MiB.")
     api: str = Field("v2", json_schema_extra={"enum": [*UPLOADS]})
     model: str | None = None
     include: list[

@@ -26,7 +26,7 @@ from ih_mcp.errors import ConfigurationError, unwrap_single_error
 from ih_mcp.settings import Settings
 
 from .capture_tools import StartCapture, start_capture
-from .event_tools import CheckSetup, ListStreams, PollEvents, check_setup, list_streams, poll_events
+from .event_tools import ListStreams, PollEvents, list_streams, poll_events
 from .exit_timer import ExitTimer, exit_on_signals
 from .file_tools import (
     AnalyzeFile,
@@ -39,6 +39,7 @@ from .file_tools import (
 from .picture_tools import SHOWN_BY_APP, RenderTimeline, add_timeline, render_timeline, timeline_app
 from .push_tools import PushSegment, push_segment
 from .resources import add_resources
+from .setup_tools import CheckSetup, check_setup
 from .skills import Skills
 from .stdin_lines import open_stdin
 from .stdio import serve_stdio

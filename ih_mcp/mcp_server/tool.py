@@ -51,6 +51,17 @@ class ToolCall(Generic[A]):
         self.channel = ElicitingChannel(context)
         """Reaches the person behind the host."""
 
+    @property
+    def host_name(self) -> str:
+        """By which name the host introduced itself; empty where it did not."""
+        params = self._context.session.client_params
+        return str(params.client_info.name) if params else ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the call came over HTTP, so that the host does not start this server."""
+        return self._context.request_context.request is not None
+
     async def report(self, progress: float, message: str) -> None:
         """Send a progress notification if the caller asked for them. `progress` must rise."""
         await self._context.report_progress(progress, None, message)

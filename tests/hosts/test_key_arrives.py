@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ih_mcp.cli.hosts import HOSTS, KEY, NAME, Format, Host, Launch, Place
+from ih_mcp.app.hosts import HOSTS, KEY, NAME, Format, Host, Launch, Place
 from tests.forked import forked
 from tests.node import CLAUDE, CODEX, GEMINI, needs_node, run
 from tests.packages.test_install import link_entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ NAMES = [
     "create_token",
     "check_setup",
 ]
+FOLDERS_HELP = "Set IH_MCP_MEDIA_DIRS to the folders that hold your videos, separated by"
 MAX_TOKENS = 2000
 SELF_EXPLAINING = {  # a description would only repeat the name, and costs every model its tokens
     "stream_id", "analysis_id", "wait_s", "include", "model", "api", "limit", "max_chars", "label",
@@ -154,11 +156,7 @@ async def test_the_set_up_is_checked_part_by_part(tmp_path: Path) -> None:
         result = await opened.call_tool("check_setup", {})
     found = json.loads(result.content[0].text)["ih_mcp"]  # type: ignore[union-attr]
     assert found["ok"] is False  # no folder is allowed yet
-    assert (
-        found["mend"]
-        == found["fixes"]
-        == ["Set IH_MCP_MEDIA_DIRS to the folders that hold your videos."]
-    )
+    assert found["mend"] == found["fixes"] == [f"{FOLDERS_HELP} {os.pathsep!r}."]
     assert found["api_key"] == "not needed"
     assert found["endpoint"].startswith(f"local. {STAND_IN} Its analyst is ")
     assert found["journal"] == {"folder": str(tmp_path), "streams": 0, "bytes": 0}

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ih_mcp.app.hosts import HOSTS, NAME, Host, Launch
 from ih_mcp.cli import jsonc, main
 from ih_mcp.cli.host_entry import changed, without
-from ih_mcp.cli.hosts import HOSTS, NAME, Host, Launch
 
 from .test_install import JSON_HOSTS, SECRET, file_of, home
 

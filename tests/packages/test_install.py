@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from docs.generate import PAGES, hosts_sections, text
 from ih_mcp import __version__
+from ih_mcp.app.hosts import HOSTS, NAME, Format, Host, Launch, Place
 from ih_mcp.cli import install, main
 from ih_mcp.cli.host_entry import changed
-from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch, Place
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
 from tests.road.host import REPOSITORY

@@ -20,8 +20,8 @@ import pytest
 import yaml
 
 from ih_mcp import __version__
+from ih_mcp.app.hosts import HOSTS, NAME, Format, Host, Launch
 from ih_mcp.cli import host_file, main
-from ih_mcp.cli.hosts import HOSTS, NAME, Format, Host, Launch
 from tests.forked import forked
 from tests.packages.test_install import file_of, home
 from tests.road.host import REPOSITORY

@@ -231,7 +231,7 @@ async def test_ending_twice_and_pushing_after_the_end_are_answered(host: Host) -
         ("start_stream", {"api": "v9"}, ["'v9' is not known", "v0, v1, v2"]),
         ("start_stream", {"include": "all"}, ["valid list"]),
         ("start_stream", {"model": "inter-2"}, ["odel 'inter-2' is not known on v1"]),
-        ("check_setup", {"x": 1}, ["takes no arguments"]),
+        ("check_setup", {"x": 1}, ["takes: path"]),
     ],
 )
 async def test_an_argument_that_is_wrong_names_what_is_right(

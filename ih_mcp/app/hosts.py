@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -92,6 +94,9 @@ class Host:
     """The host's own command for it."""
     after: str = ""
     """What to do then."""
+    client_words: Sequence[str] = ()
+    """What the name contains by which it introduces itself to servers, in small letters and digits
+    alone; seen in its own source or in logs of servers."""
 
     def entry(self, launch: Launch) -> dict[str, Any]:
         """The server, as this host writes it; a key that was not given is only named."""
@@ -169,6 +174,7 @@ _ROWS = (
     Host(
         name="claude-code",
         title="Claude Code",
+        client_words=("claudecode",),
         where=lambda place: place.project / ".mcp.json",
         shown=".mcp.json in the project's folder",
         is_shared=True,
@@ -180,6 +186,10 @@ _ROWS = (
     Host(
         name="claude-desktop",
         title="Claude Desktop",
+        client_words=(
+            "claudeai",
+            "claudedesktop",
+        ),
         where=lambda place: place.config() / "Claude" / "claude_desktop_config.json",
         shown="claude_desktop_config.json (Settings, Developer, Edit Config)",
         after="It knows no references: give the key with --key, or install the .mcpb bundle, "
@@ -188,6 +198,7 @@ _ROWS = (
     Host(
         name="cursor",
         title="Cursor",
+        client_words=("cursor",),
         where=lambda place: place.home / ".cursor" / "mcp.json",
         shown="~/.cursor/mcp.json, or .cursor/mcp.json in a project",
         reference="${env:INTERHUMAN_API_KEY}",
@@ -197,6 +208,10 @@ _ROWS = (
     Host(
         name="vscode",
         title="VS Code",
+        client_words=(
+            "visualstudiocode",
+            "vscode",
+        ),
         where=lambda place: place.config() / "Code" / "User" / "mcp.json",
         shown="mcp.json of the user's profile, or .vscode/mcp.json in a project",
         key="servers",
@@ -209,6 +224,7 @@ _ROWS = (
     Host(
         name="codex",
         title="Codex",
+        client_words=("codex",),
         where=lambda place: (
             Path(place.environment.get("CODEX_HOME") or place.home / ".codex") / "config.toml"
         ),
@@ -223,6 +239,7 @@ _ROWS = (
     Host(
         name="gemini",
         title="Gemini CLI",
+        client_words=("gemini",),
         where=lambda place: place.home / ".gemini" / "settings.json",
         shown="~/.gemini/settings.json",
         reference="$INTERHUMAN_API_KEY",
@@ -234,6 +251,10 @@ _ROWS = (
     Host(
         name="windsurf",
         title="Windsurf",
+        client_words=(
+            "windsurf",
+            "codeium",
+        ),
         where=lambda place: place.home / ".codeium" / "windsurf" / "mcp_config.json",
         shown="~/.codeium/windsurf/mcp_config.json",
         reference="${env:INTERHUMAN_API_KEY}",
@@ -242,6 +263,7 @@ _ROWS = (
     Host(
         name="zed",
         title="Zed",
+        client_words=("zed",),
         where=lambda place: (
             (place.config() / "Zed" if place.platform == "win32" else place.home / ".config/zed")
             / "settings.json"
@@ -252,3 +274,27 @@ _ROWS = (
     ),
 )
 HOSTS: Mapping[str, Host] = MappingProxyType({row.name: row for row in _ROWS})
+
+
+def find_host(client: str) -> Host | None:
+    """The row of the client that introduced itself by this name; None where it has none."""
+    name = "".join(filter(str.isalnum, client.lower()))
+    rows = (row for row in _ROWS if any(word in name for word in row.client_words))
+    return next(rows, None)
+
+
+def launch_command() -> Sequence[str]:
+    """What starts this server again: this installation, or the package from the index. Blocks."""
+    return [sys.executable, "-m", "ih_mcp"] if is_from_elsewhere() else COMMAND
+
+
+def is_from_elsewhere() -> bool:
+    """Whether this installation comes from a clone, a file or a repository.
+
+    Then the package of this name on the index may be another one, and it would get the key.
+    """
+    try:
+        found = distribution("ih-mcp").read_text("direct_url.json")  # PEP 610
+    except PackageNotFoundError:
+        return True
+    return found is not None

@@ -1,0 +1,131 @@
+"""`check_setup`: ready lines for the host that asks, and what would become of a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.server.mcpserver import MCPServer
+from mcp_types import Implementation
+
+from ih_mcp.app.hosts import HOSTS, find_host
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.mcp_server.server import make_server
+from ih_mcp.settings import read_settings
+from tests.road.host import Host, open_memory_host
+
+FOLDERS_HELP = "Set IH_MCP_MEDIA_DIRS to the folders that hold your videos, separated by"
+KNOWN = {
+    "claude-code": "claude-code", "claude-ai": "claude-desktop", "cursor-vscode": "cursor",
+    "Visual Studio Code": "vscode", "codex-mcp-client": "codex",
+    "gemini-cli-mcp-client-interhuman": "gemini", "windsurf-client": "windsurf", "Zed": "zed",
+}  # fmt: skip
+
+
+def test_every_host_is_found_by_the_name_it_gives() -> None:
+    found = {client: host.name for client in KNOWN if (host := find_host(client))}
+    assert found == KNOWN
+    assert {*found.values()} == {*HOSTS}
+    assert find_host("my-agent") is None
+
+
+@asynccontextmanager
+async def asked_by(client: str, data_dir: Path, **settings: object) -> AsyncIterator[Host]:
+    chosen = read_settings(data_dir=data_dir, **settings)
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
+        async with open_runtime(chosen) as runtime:
+            yield runtime
+
+    name = Implementation(name=client, version="1")
+    async with Client(make_server(lifespan), client_info=name) as opened:
+        yield Host(opened)
+
+
+def server_of(setup: dict[str, Any]) -> dict[str, Any]:
+    """The entry of this server in the lines that are to be copied."""
+    if HOSTS["codex"].title == setup["host"]:
+        servers: dict[str, Any] = tomllib.loads(setup["entry"])["mcp_servers"]
+    else:
+        (servers,) = (value for key, value in json.loads(setup["entry"]).items() if key != "inputs")
+    found: dict[str, Any] = servers[setup["server_name"]]
+    return found
+
+
+@pytest.mark.parametrize("client", [*KNOWN, "my-agent"])
+async def test_what_is_missing_is_said_with_lines_for_the_host_that_asks(
+    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.app.hosts.is_from_elsewhere", lambda: True)
+    async with asked_by(client, tmp_path, endpoint="http://127.0.0.1:9") as host:
+        found = (await host.call("check_setup")).status
+    assert found["ok"] is False
+    assert "https://platform.interhuman.ai" in found["fixes"][0]
+    assert f"{FOLDERS_HELP} {os.pathsep!r}." in found["fixes"]
+    setup = found["setup"]
+    assert setup["folder_separator"] == os.pathsep
+    entry = server_of(setup)
+    assert [entry["command"], *entry["args"]] == [sys.executable, "-m", "ih_mcp"]
+    assert entry["env"]["IH_MCP_MEDIA_DIRS"] == "/path/to/your/videos"
+    assert "INTERHUMAN_API_KEY" in json.dumps(entry) or client == "Zed"
+    if client == "my-agent":
+        assert (setup["host"], "command" in setup) == (client, False)
+        return
+    assert setup["host"] == HOSTS[KNOWN[client]].title
+    words = shlex.split(setup["command"])
+    assert words[:5] == [sys.executable, "-m", "ih_mcp", "install", KNOWN[client]]
+
+
+async def test_the_first_error_without_a_key_leads_to_all_that_is_missing(tmp_path: Path) -> None:
+    async with asked_by("claude-code", tmp_path, endpoint="production") as host:
+        refused = await host.call("stream_file", path="/videos/talk.mp4")
+    assert refused.error["code"] == "no_api_key"
+    assert "check_setup" in refused.text
+
+
+@pytest.fixture
+async def host(tmp_path: Path, short_clip: Path) -> AsyncIterator[Host]:
+    folder = str(short_clip.parent)
+    async with open_memory_host(tmp_path, endpoint="local", media_dirs=folder) as opened:
+        yield opened
+
+
+async def test_a_file_is_judged_with_its_minutes_and_nothing_is_sent(
+    host: Host, short_clip: Path
+) -> None:
+    found = (await host.call("check_setup", path=str(short_clip))).status
+    file = found["file"]
+    assert (found["ok"], file["works"]) == (True, True)
+    assert file["duration_s"] == pytest.approx(6, abs=0.1)
+    assert file["minutes"]["needed"] == pytest.approx(0.1, abs=0.01)
+    assert (file["stream_file"], file["analyze_file"]) == ("takes it", "takes it")
+    assert found["next"] == "stream_file with this path"
+    assert "setup" not in found
+    listed = (await host.call("list_streams")).status
+    assert (listed["streams"], "analyses" in listed) == ([], False)
+
+
+async def test_a_file_that_would_be_refused_says_why_and_what_helps(
+    host: Host, short_clip: Path
+) -> None:
+    text = short_clip.parent / "notes.mp4"
+    text.write_text("These are notes.", encoding="utf-8")
+    found = (await host.call("check_setup", path=str(text))).status
+    text.unlink()
+    file = found["file"]
+    assert file["works"] is False
+    assert "notes.mp4" in file["what"]
+    assert file["help"]
+    missing = (await host.call("check_setup", path="tlak.mp4")).status["file"]
+    assert (missing["works"], missing["code"]) == (False, "file_not_found")
+    assert "talk.mp4" in missing["help"]
