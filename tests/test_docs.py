@@ -96,6 +96,7 @@ def test_the_demo_runs_the_main_job_and_sums_it_up(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "examples" / "demo.py")],
         env=environment(tmp_path, INTERHUMAN_API_KEY=""),
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
@@ -107,6 +108,10 @@ def test_the_demo_runs_the_main_job_and_sums_it_up(tmp_path: Path) -> None:
     assert f"messages   {len(kinds)}" in summary
     assert "24.667 s of media" in summary
     assert "not from Interhuman" in summary
+    assert "agreement, hesitation, interest, skepticism" in summary
+    page = Path(re.findall(r"^timeline +(.+)$", summary, re.MULTILINE)[0])
+    assert page == tmp_path / "demo-timeline.html"
+    assert "scripted, not an analysis" in page.read_text(encoding="utf-8")
 
 
 def test_every_page_is_linked_from_the_readme_and_every_link_leads_somewhere() -> None:

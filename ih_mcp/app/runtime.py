@@ -166,7 +166,7 @@ class Runtime:
             dialect=chosen,
             base_url=await self.base_url(),
             endpoint=self.settings.endpoint,
-            analyst=local.summary if local else model or "",
+            analyst=local.name if local else model or "",
             config=opening.config,
             label=opening.label,
             source=source,

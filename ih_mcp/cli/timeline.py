@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ih_mcp.settings import Settings
 from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
 
-from .console import shown
+from .console import print_line, shown
 from .messages import newest_stream_id
 from .options import add_local, add_stream_id
 from .progress import ProgressStep, showing
@@ -46,11 +47,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_local(parser)
     add_stream_id(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="default: STREAM.html")
+    parser.add_argument("--open", action="store_true", help="open the file in the browser")
 
 
 def run(options: Namespace, settings: Settings) -> int:
     """Draw a stream into a file; its ending says which kind."""
-    print(shown(str(anyio.run(_run, settings, options.stream_id, options.output))))
+    path = anyio.run(_run, settings, options.stream_id, options.output)
+    print(shown(str(path)))
+    if options.open and not webbrowser.open(path.resolve().as_uri()):
+        print_line(Console(stderr=True), "No browser was found to open it with.")
     return 0
 
 

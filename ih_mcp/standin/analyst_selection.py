@@ -29,8 +29,6 @@ class AnalystChoice:
     make: MakeAnalyst
     description: str
     """One line: which analyst it is, what it is not, and how to get another one."""
-    summary: str
-    """What pictures and exports of its readings say of it, in a few words."""
 
 
 def choose_analyst(
@@ -62,7 +60,6 @@ def choose_analyst(
                 name=name,
                 make=Placeholder,
                 description=_describe_placeholder(missing),
-                summary="placeholder: events made up from loudness and movement",
             )
         case "replay":
             return _choose_replay(scenario)
@@ -83,7 +80,6 @@ def _choose_cues(missing: list[str], *, reports_stress: bool) -> AnalystChoice:
         make=partial(Cues, reports_stress=reports_stress),
         description=f"Its analyst is cues{lacks}. It measures voice and head on this machine, by "
         "rules and without an AI model: cues, not states; not Inter-1, not Inter-2.",
-        summary="local-cues: measures voice and head by rules, without an AI model",
     )
 
 
@@ -108,7 +104,6 @@ def _choose_replay(scenario: Path | None) -> AnalystChoice:
         make=make_replay(scenario),
         description=f"Its analyst is replay. It plays {scenario.name} and looks at no media: "
         "scripted, not an analysis.",
-        summary=f"replay: plays {scenario.name}, scripted, not an analysis",
     )
 
 
@@ -125,5 +120,4 @@ def _choose_installed(name: str) -> AnalystChoice:
         make=make,
         description=f"Its analyst is {described.name} {described.version} of an installed package; "
         f"it says that it {away}.",
-        summary=f"{described.name} {described.version}, of an installed package",
     )

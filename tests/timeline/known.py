@@ -85,7 +85,7 @@ CHANGING = [
 CHANGING_STATUS = StreamStatus.from_json(
     {
         "state": "ended", "api": "v1", "endpoint": "local", "source": "talk.mp4", "label": "P07",
-        "analyst": "placeholder: events made up", "media_seconds": 60.0,
+        "analyst": "placeholder", "media_seconds": 60.0,
         "started_at": "2026-11-30T01:02:03+01:00", "lost": {"media_s": [[43, 46.5]]},
     }
 )  # fmt: skip

@@ -110,7 +110,7 @@ def test_a_csv_has_every_text_exactly_and_says_whose_readings_these_are() -> Non
     assert (odd["probability"], odd["rationale"]) == (ODD, ODD)
     assert odd["name"] == ODD.lower()
     assert {row["stand_in"] for row in rows} == {CHANGING_STATUS.stand_in}
-    assert {row["analyst"] for row in rows} == {"placeholder: events made up"}
+    assert {row["analyst"] for row in rows} == {"placeholder"}
     assert rows[4]["last_cursor"] == ""
     assert (rows[4]["ends_implicitly"], rows[0]["ends_implicitly"]) == ("true", "false")
 
@@ -340,3 +340,24 @@ def test_what_cannot_be_exported_says_why(
     said = capsys.readouterr().err
     assert text in said
     assert not list(kept.glob("*.csv"))
+
+
+@pytest.mark.parametrize("has_browser", [True, False])
+def test_a_timeline_is_opened_where_there_is_a_browser(
+    has_browser: bool,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened: list[str] = []
+
+    def open_link(link: str) -> bool:
+        opened.append(link)
+        return has_browser
+
+    monkeypatch.setattr("webbrowser.open", open_link)
+    assert cli.main(["timeline", "st_a", "-o", "x.html", "--open"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "x.html\n"
+    assert opened == [(kept / "x.html").as_uri()]
+    assert ("No browser was found" in said.err) is not has_browser

@@ -286,7 +286,7 @@ def test_every_picture_says_whose_readings_of_what_these_are(kind: str) -> None:
     found = changing_drawing()
     shown = terminal_text(found, 200) if kind == "terminal" else picture(found, kind).decode()  # type: ignore[arg-type]  # one of the two
     words = ["talk.mp4 · P07 · ended", STAND_IN,
-        "placeholder: events made up", "API v1 · endpoint local · started 2026-11-30 00:02 UTC",
+        "placeholder", "API v1 · endpoint local · started 2026-11-30 00:02 UTC",
         "st_0123", "2 signals in 4 spans, engaged, then neutral, then disengaged",
         "8.5 s not analysed, 5 s analysed in part"]  # fmt: skip
     assert [text for text in words if text not in shown] == []
