@@ -87,13 +87,20 @@ def keep_newest(folder: Path, names: re.Pattern[str], most: int) -> None:
     found = _files(folder, names)
     for old in found[: max(0, len(found) - most)]:
         _delete(old)
-    delete_left_behind(folder, *_HALF_WRITTEN)
+    delete_half_written(folder)
 
 
-def delete_left_behind(folder: Path, prefix: str, suffix: str) -> None:
-    """Delete files of `tempfile.mkstemp` that a killed process left there more than an hour ago."""
+def delete_half_written(folder: Path, *, seconds: float = _LEFT_BEHIND_SECONDS) -> None:
+    """Delete what `write_private` left half written there so long ago, as in a killed process."""
+    delete_left_behind(folder, *_HALF_WRITTEN, seconds=seconds)
+
+
+def delete_left_behind(
+    folder: Path, prefix: str, suffix: str, *, seconds: float = _LEFT_BEHIND_SECONDS
+) -> None:
+    """Delete files of `tempfile.mkstemp` that a killed process left there so long ago."""
     made = re.compile(rf"{re.escape(prefix)}[a-z0-9_]{{8}}{re.escape(suffix)}")
-    before = time.time() - _LEFT_BEHIND_SECONDS
+    before = time.time() - seconds
     for file in _files(folder, made):
         with suppress(OSError):
             if file.lstat().st_mtime < before:

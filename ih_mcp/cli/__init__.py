@@ -26,6 +26,7 @@ from .options import add_local
 
 _COMMANDS = {
     "stream": "send a file; print the API's messages",
+    "list": "show the streams and uploads that are kept",
     "messages": "print the kept messages of a stream",
     "capture": "record a person live; print the API's messages",
     "watch": "show a stream's live timeline",
@@ -33,6 +34,7 @@ _COMMANDS = {
     "review": "show a stream's timeline beside its video",
     "export": "write streams for another program: tables, subtitles, ELAN, Praat, BORIS",
     "analyze": "upload a file whole; print the service's JSON",
+    "forget": "remove streams and uploads for good",
     "usage": "show how many minutes of media were sent and analysed",
     "token": "mint a token; print the service's JSON",
     "standin": "run the stand-in alone",
@@ -50,6 +52,8 @@ examples:
   ih-mcp stream talk.mp4                  print the messages about a file, one a line
   ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
+  ih-mcp list                             show what is kept, with short ids
+  ih-mcp forget --older 7d                remove the streams that ended so long ago, for good
   ih-mcp messages                         print the newest stream again, from the journal
   ih-mcp capture                          record a person live, in a page of the browser
   ih-mcp watch                            show the newest stream's timeline in the terminal

@@ -27,9 +27,9 @@ from ih_mcp.timeline.exports import (
 )
 
 from .console import print_line, shown, write_output
-from .messages import newest_stream_id
 from .options import add_local
 from .progress import ProgressStep, showing
+from .stream_ids import find_stream_id
 
 _ENDINGS = {"textgrid": "TextGrid"}
 _STDOUT = "-"
@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_local(parser)
     parser.add_argument(
-        "streams", metavar="STREAM", nargs="*", help="ids of streams; default: the newest"
+        "streams", metavar="STREAM", nargs="*", help="ids, or their beginnings; default: the newest"
     )
     parser.add_argument("--all", action="store_true", help="every stream that is kept")
     parser.add_argument("--label", help="every stream that was opened with this label")
@@ -86,7 +86,7 @@ async def _choose(journal: Journal, options: Namespace) -> list[str]:
     """The ids of the streams to write.
 
     Raises:
-        CallerError: They are named in two ways, or none has that label.
+        CallerError: They are named in two ways, none has that label, or an id is not known.
     """
     if sum(map(bool, (options.streams, options.all, options.label))) > 1:
         raise CallerError(
@@ -94,9 +94,10 @@ async def _choose(journal: Journal, options: Namespace) -> list[str]:
             help="Give their ids, or --all, or --label.",
         )
     if options.streams:
-        return list(dict.fromkeys(options.streams))
+        found = [await find_stream_id(journal, given) for given in options.streams]
+        return list(dict.fromkeys(found))
     if not (options.all or options.label):
-        return [await newest_stream_id(journal)]
+        return [await find_stream_id(journal, None)]
     kept = [row for row in await journal.list_streams() if IdKind.STREAM.has(row.id)]
     labels = {row.id: StreamStatus.from_json(json.loads(row.record)).label for row in kept}
     found = [name for name, label in labels.items() if options.all or label == options.label]

@@ -11,15 +11,14 @@ import anyio
 from anyio import to_thread
 from rich.console import Console
 
-from ih_mcp.errors import UnknownStreamError
-from ih_mcp.journal import Journal, follow, open_journal
+from ih_mcp.journal import follow, open_journal
 from ih_mcp.settings import Settings
-from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.status import StreamStatus
 
 from .console import print_line
 from .options import add_local, add_raw, add_stream_id
 from .stream import write_messages
+from .stream_ids import find_stream_id
 
 _PAGE = 1000
 _PAGE_CHARS = 10**7
@@ -41,7 +40,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> None:
     write = partial(write_messages, is_raw=is_raw)
     async with open_journal(settings.data_dir) as journal:
-        stream_id = stream_id or await newest_stream_id(journal)
+        stream_id = await find_stream_id(journal, stream_id)
         kept = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
         async with aclosing(kept) as pages:
             async for page in pages:
@@ -49,17 +48,3 @@ async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> No
         row = await journal.find_stream(stream_id)
         if said := StreamStatus.from_json(json.loads(row.record)).stand_in:
             print_line(Console(stderr=True), said)
-
-
-async def newest_stream_id(journal: Journal) -> str:
-    """The id of the stream that began last.
-
-    Raises:
-        UnknownStreamError: The journal keeps none.
-    """
-    newest = await journal.list_streams(IdKind.STREAM, newest=1)
-    if not newest:
-        raise UnknownStreamError(
-            "the journal keeps no stream", help="IH_MCP_DATA_DIR says where it is looked for."
-        )
-    return newest[0].id

@@ -23,7 +23,10 @@ def add_local(parser: ArgumentParser) -> None:
 def add_stream_id(parser: ArgumentParser) -> None:
     """`STREAM`, which may be left out."""
     parser.add_argument(
-        "stream_id", metavar="STREAM", nargs="?", help="the id of the stream; default: the newest"
+        "stream_id",
+        metavar="STREAM",
+        nargs="?",
+        help="id of a stream or an analysis, or its beginning; default: the newest stream",
     )
 
 

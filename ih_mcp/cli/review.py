@@ -26,9 +26,9 @@ from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.model import read_timeline
 
 from .browser import in_browser
-from .messages import newest_stream_id
 from .options import add_local, add_stream_id
 from .progress import ProgressStep, showing
+from .stream_ids import find_stream_id
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -55,7 +55,7 @@ async def _run(settings: Settings, options: Namespace) -> None:
         journal = await stack.enter_async_context(
             open_journal(settings.data_dir, retention_of(settings))
         )
-        stream_id = options.stream_id or await newest_stream_id(journal)
+        stream_id = await find_stream_id(journal, options.stream_id)
         drawing = await read_timeline(journal, stream_id)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-mcp-review-")))
         video, mime_type = await _playable(settings, options.file, folder)

@@ -19,9 +19,9 @@ from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
 
 from .console import print_line, shown
-from .messages import newest_stream_id
 from .options import add_local, add_stream_id
 from .progress import ProgressStep, showing
+from .stream_ids import find_stream_id
 
 
 class _ReadProgress:
@@ -61,7 +61,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
     async with open_journal(settings.data_dir, retention_of(settings)) as journal:
-        stream_id = stream_id or await newest_stream_id(journal)
+        stream_id = await find_stream_id(journal, stream_id)
         path = Path(output or f"{stream_id}.html")
         kind = next((name for name in FORMATS if path.suffix.lower() == f".{name}"), None)
         if kind is None:

@@ -18,6 +18,7 @@ from ih_mcp.wire.minutes import MediaUse, sum_use, to_minutes
 
 from .console import shown
 from .options import add_local
+from .table import as_table
 
 _HEAD = ("endpoint", "streams", "delivered", "analysed", "dropped", "unknown")
 
@@ -96,11 +97,7 @@ def _to_json(rows: Sequence[UsageRow], left: float | None) -> str:
 def _to_text(rows: Sequence[UsageRow], left: float | None, *, by_day: bool) -> str:
     head = ("day", *_HEAD) if by_day else _HEAD
     lines = [head, *(_cells(row, by_day=by_day) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    text = [as_table(lines)]
     if not rows:
         text.append("nothing was sent")
     if left is not None:

@@ -18,8 +18,8 @@ from ih_mcp.settings import Settings
 from ih_mcp.timeline.model import follow_timeline
 from ih_mcp.timeline.terminal import TerminalTimeline
 
-from .messages import newest_stream_id
 from .options import add_local, add_stream_id
+from .stream_ids import find_stream_id
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
     with unwrap_single_error():
         async with open_journal(settings.data_dir, retention_of(settings)) as journal:
-            stream_id = stream_id or await newest_stream_id(journal)
+            stream_id = await find_stream_id(journal, stream_id)
             await journal.find_stream(
                 stream_id
             )  # an unknown stream is an error before anything is shown

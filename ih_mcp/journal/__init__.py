@@ -1,11 +1,12 @@
 """The journal: messages are durable, in order, before anybody can read them."""
 
 from .follow import follow
-from .journal import FILE_NAME, Journal, StreamLog, open_journal
+from .journal import FILE_NAME, Journal, open_journal
 from .owners import Process
 from .page import Page
 from .retention import Retention
 from .store import Entry, StreamRow
+from .stream_log import StreamLog
 from .usage import StreamAccount, UsageRow, UsageTable
 
 __all__ = [

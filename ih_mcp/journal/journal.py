@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,124 +32,15 @@ from .checks import record_to_json, unknown_stream_error
 from .owners import Owner, Process, parse_owner
 from .page import Page
 from .retention import Retention, find_expired
-from .store import Batch, EntryRow, Store, StreamRow, count_body_bytes, estimate_disk_bytes
+from .store import Batch, Store, StreamRow
+from .stream_log import StreamLog
 from .usage import StreamAccount, UsageTable
 
 T = TypeVar("T")
 
-_MAX_PENDING_BYTES = 8 * 2**20
-_MAX_PENDING_ROWS = 40_000  # 8 MiB too, were all of them empty
 SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
 _FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
 FILE_NAME = "journal.db"
-
-
-class StreamLog:
-    """The entries of one stream that this process writes."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        stream_id: str,
-        no: int,
-        *,
-        last: int = 0,
-        oldest: int = 1,
-        size: int = 0,
-    ) -> None:
-        self._journal = journal
-        self.stream_id = stream_id
-        self.no = no
-        self._base = no << 32
-        self.last = last
-        """The newest cursor that is committed."""
-        self.failure: JournalError | None = None
-        """Set when the journal could not write an entry; no entry is accepted after that."""
-        self.oldest = oldest
-        """The oldest cursor that is kept."""
-        self.size = size
-        """Bytes of the messages that are kept, without their rows."""
-        self._given = last
-        self._pending: list[EntryRow] = []
-        self._pending_size = 0
-        self._moved = Notifier()
-        self._failed = Notifier()
-
-    def append(self, body: str | bytes, *, leg: int) -> int:
-        """Append a message as it came, and return its cursor. The next commit makes it readable.
-
-        Raises:
-            JournalError: The journal failed before, and accepts no more.
-        """
-        if self.failure:
-            raise self.failure
-        self._given += 1
-        self._pending.append((self._base | self._given, leg, time.time_ns() // 1000, body))
-        self._pending_size += count_body_bytes(body)
-        self._journal.wake()
-        return self._given
-
-    @property
-    def disk_bytes(self) -> int:
-        """Disk space of its messages."""
-        return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so many bytes wait for the disk that the caller should await `flush()`."""
-        return self._pending_size > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING_ROWS
-
-    async def flush(self) -> None:
-        """Wait until every appended entry is committed.
-
-        Raises:
-            JournalError: An entry could not be written.
-        """
-        goal = self._given
-        while self.last < goal:
-            if self.failure:
-                raise self.failure
-            await self._moved.wait()
-
-    async def wait_for_commit(self) -> None:
-        """Wait for the next commit of this stream, or its failure."""
-        await self._moved.wait()
-
-    async def wait_for_failure(self) -> None:
-        """Wait until the journal cannot write entries of this stream any more."""
-        while not self.failure:
-            await self._failed.wait()
-
-    async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:
-        """Write the status record of the stream; after `ended` nothing follows."""
-        await self._journal.write_record(self, record, ended=ended)
-
-    def take_batch(self) -> Batch | None:
-        """For the writer of the journal: the entries that wait for a commit."""
-        if not self._pending:
-            return None
-        batch = Batch(self.no, self._pending, self._pending_size)
-        self._pending, self._pending_size = [], 0
-        return batch
-
-    def mark_committed(self, batch: Batch) -> None:
-        """For the writer of the journal: these entries are committed."""
-        self.last = batch.last
-        self.size += batch.size
-        self.notify_readers()
-
-    def fail(self, error: JournalError) -> None:
-        """For the writer of the journal: the waiting entries could not be written.
-
-        Entries that arrived meanwhile are dropped too: alone they would follow a gap.
-        """
-        self.failure = error
-        self._pending, self._pending_size = [], 0
-        self._failed.notify()
-        self.notify_readers()
-
-    def notify_readers(self) -> None:
-        self._moved.notify()
 
 
 class Journal:
@@ -440,6 +331,17 @@ class Journal:
     def is_read_only(self) -> bool:
         """Whether kept entries can be read and no stream can begin."""
         return self._store.is_read_only
+
+    async def forget(self, rows: Sequence[StreamRow]) -> bool:
+        """Remove streams that are over, and overwrite all that the file had of them.
+
+        Gives whether no byte of them is left in any file of the journal; see `Store.forget`.
+
+        Raises:
+            CallerError: One of them goes on meanwhile (`stream_live`); all of them are kept.
+            JournalError: The disk refuses it.
+        """
+        return await self._run_write(partial(self._store.forget, rows))
 
     async def clean_up(self) -> None:
         """End the streams of dead processes, and remove what retention does not keep."""

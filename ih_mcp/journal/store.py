@@ -23,7 +23,7 @@ from operator import add
 from pathlib import Path
 from typing import NamedTuple
 
-from ih_mcp.errors import JournalError
+from ih_mcp.errors import CallerError, JournalError
 from ih_mcp.wire.minutes import MinutesBudget
 
 from .checks import compute_checksums, damaged_error, is_whole, record_or_damaged
@@ -299,15 +299,48 @@ class Store:
 
     def remove_streams(self, numbers: Iterable[int]) -> None:
         """Remove streams and their entries; what they used stays counted."""
-        numbers = list(numbers)
         with self._translating_errors("write"), self._transaction():
-            self.usage.forget_streams(numbers)
-            for no in numbers:
-                self._db.execute(
-                    "DELETE FROM entries WHERE place BETWEEN ? AND ?",
-                    (no << 32, (no + 1 << 32) - 1),
-                )
-                self._db.execute("DELETE FROM streams WHERE no=?", (no,))
+            self._remove(numbers)
+
+    def _remove(self, numbers: Iterable[int]) -> None:
+        numbers = list(numbers)
+        self.usage.forget_streams(numbers)
+        for no in numbers:
+            self._db.execute(
+                "DELETE FROM entries WHERE place BETWEEN ? AND ?",
+                (no << 32, (no + 1 << 32) - 1),
+            )
+            self._db.execute("DELETE FROM streams WHERE no=?", (no,))
+
+    def forget(self, rows: Sequence[StreamRow]) -> bool:
+        """Remove streams that are over so that no byte of their messages is left in the file.
+
+        What is deleted is overwritten. Then the file is written anew, because earlier versions of
+        ih-mcp did not overwrite and SQLite leaves copies where it moved entries; and its WAL is
+        emptied. Gives False where another process still reads an older state: the WAL is emptied
+        when the last process closes the file.
+
+        Raises:
+            CallerError: A stream goes on meanwhile; all are kept.
+            JournalError: The disk refuses it.
+        """
+        with self._translating_errors("write"):
+            with self._transaction():
+                for row in rows:
+                    self._require_unchanged(row)
+                self._remove(row.no for row in rows)
+            self._db.execute("VACUUM")
+            (is_busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
+
+    def _require_unchanged(self, row: StreamRow) -> None:
+        same = "SELECT 1 FROM streams WHERE no=? AND id=? AND owner=?"
+        if self._db.execute(same, (row.no, row.id, row.owner)).fetchone() is None:
+            raise CallerError(
+                f"{row.id} goes on in another process meanwhile, or is forgotten already",
+                code="stream_live",
+                help="Nothing was forgotten. Run the command again.",
+            )
 
     def release_promises(self) -> None:
         """Free the minutes that were promised to streams which are over."""

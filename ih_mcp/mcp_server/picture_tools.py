@@ -16,6 +16,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.server.mcpserver.resources import Resource
 from mcp_types import CallToolResult, ImageContent
 
+from ih_mcp.app.forgetting import PICTURES
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
@@ -79,7 +80,7 @@ async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToo
 async def _write(
     runtime: Runtime, stream_id: str, kind: str, make: Callable[[], bytes]
 ) -> tuple[Path, bytes]:
-    path = runtime.settings.data_dir / "pictures" / f"{stream_id}.{kind}"
+    path = runtime.settings.data_dir / PICTURES / f"{stream_id}.{kind}"
     return path, await to_thread.run_sync(_make_and_write, path, make, limiter=runtime.drawing)
 
 

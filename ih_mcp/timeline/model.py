@@ -15,9 +15,11 @@ from anyio import to_thread
 
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.journal import Entry, Journal, follow
+from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
+from ih_mcp.wire.messages import ServerMessage
 from ih_mcp.wire.spans import (
     MAX_MEDIA_SECONDS,
     EngagementSpan,
@@ -28,6 +30,7 @@ from ih_mcp.wire.spans import (
     Phase,
     Span,
 )
+from ih_mcp.wire.upload_results import read_upload_result
 
 from .about import about
 
@@ -49,8 +52,14 @@ T = TypeVar("T")
 class Timeline:
     """The timeline of one stream: fold its entries in order, then ask for the drawing."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, *, is_upload: bool = False) -> None:
+        """Begin.
+
+        Args:
+            is_upload: Whether the one message is the result of an upload.
+        """
         self._dialect = dialect
+        self._is_upload = is_upload
         self.lifecycle = Lifecycle()
         """What the messages add up to."""
         self._leg = 0
@@ -89,12 +98,19 @@ class Timeline:
             self.lifecycle.close(max(offset_seconds, self.lifecycle.latest_seconds))
         if isinstance(entry.body, bytes):
             return
-        try:
-            message = decode_server(entry.body, self._dialect)
-        except RemoteProtocolError:
+        message = self._decode(entry.body)
+        if message is None:
             return
         place = MessagePlace(entry.cursor, entry.leg)
         self.lifecycle.receive(message, offset_seconds=offset_seconds, place=place)
+
+    def _decode(self, body: str) -> ServerMessage | None:
+        if self._is_upload:
+            return read_upload_result(body)
+        try:
+            return decode_server(body, self._dialect)
+        except RemoteProtocolError:
+            return None
 
     def close(self, status: StreamStatus) -> None:
         """End all open spans with the media: the stream is over."""
@@ -250,7 +266,7 @@ async def follow_timeline(
     """
     row = await journal.find_stream(stream_id)
     status = StreamStatus.from_json(json.loads(row.record))
-    timeline = Timeline(dialect_of(status))
+    timeline = Timeline(dialect_of(status), is_upload=IdKind.UPLOAD.has(stream_id))
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
     async with aclosing(following) as pages:
         async for page in pages:

@@ -1,0 +1,126 @@
+"""`ih-mcp forget`: removes streams and uploads for good."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import anyio
+
+from ih_mcp.app.clean_up import retention_of
+from ih_mcp.app.forgetting import Forgotten, forget
+from ih_mcp.errors import CallerError
+from ih_mcp.journal import Journal, StreamRow, open_journal
+from ih_mcp.settings import Settings
+from ih_mcp.streams.ids import match_id
+
+from .console import shown
+from .options import add_local
+
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+_AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([mhdw])")
+_NOT_REACHED = (
+    "Not reached: what the service, MCP hosts and their models received; files that you saved "
+    "elsewhere; a mirror folder that IH_MCP_MIRROR_DIR does not name now; backups and snapshots "
+    "of the disk."
+)
+_WAL_LEFT = (
+    "Another process still reads an older state of the journal: a copy of the messages stays in "
+    "journal.db-wal until the last process that uses the folder has ended."
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Remove streams and uploads for good: their messages from every file of the data folder, "
+        "their pictures, exports and mirror files. Live streams are never removed. Minutes that "
+        "were used stay counted, without the ids."
+    )
+    add_local(parser)
+    parser.add_argument(
+        "ids", metavar="STREAM", nargs="*", help="ids, or their beginnings, as `list` shows them"
+    )
+    parser.add_argument(
+        "--older", metavar="AGE", type=_read_age, help="all that ended longer ago: 7d, 12h, 30m"
+    )
+    parser.add_argument("--label", metavar="LABEL", help="all with exactly this label")
+    parser.add_argument("--dry-run", action="store_true", help="show them and remove nothing")
+
+
+def run(options: Namespace, settings: Settings) -> int:
+    """Forget what is named; gives 0 only if nothing of it is left here.
+
+    Raises:
+        CallerError: Nothing is named, or a stream is live.
+    """
+    is_filtered = options.older is not None or options.label is not None
+    if bool(options.ids) == is_filtered:
+        raise CallerError(
+            "forget needs ids, or --older and --label, and not both",
+            help="`ih-mcp list` shows what is kept.",
+        )
+    return anyio.run(partial(_run, options, settings))
+
+
+async def _run(options: Namespace, settings: Settings) -> int:
+    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+        rows, live = await _find(options, journal)
+        for row in live:
+            print(shown(f"{row.id} is live and stays"))
+        if options.dry_run:
+            print(shown("\n".join([*(row.id for row in rows), f"{len(rows)} would be forgotten"])))
+            return 0
+        if not rows:
+            print("nothing to forget")
+            return 0
+        forgotten = await forget(journal, settings, rows)
+    print(shown(_describe(forgotten)))
+    return 0 if forgotten.is_complete and not forgotten.kept_files else 1
+
+
+async def _find(
+    options: Namespace, journal: Journal
+) -> tuple[Sequence[StreamRow], Sequence[StreamRow]]:
+    """What is meant, and what is left out because it is live."""
+    known = {row.id: row for row in await journal.list_streams()}
+    if options.ids:
+        ids = dict.fromkeys(match_id(given, known) for given in options.ids)
+        return [known[each] for each in ids], []
+    asked = _filter(options.older, options.label)
+    found = [row for row in known.values() if asked(row)]
+    live = [row for row in found if row.ended_at is None]
+    return [row for row in found if row.ended_at is not None], live
+
+
+def _filter(older: float | None, label: str | None) -> Callable[[StreamRow], bool]:
+    before = None if older is None else time.time() - older
+
+    def asked(row: StreamRow) -> bool:
+        if before is not None and (row.ended_at is None or row.ended_at > before):
+            return False
+        return label is None or json.loads(row.record).get("label", "") == label
+
+    return asked
+
+
+def _describe(forgotten: Forgotten) -> str:
+    count, files = len(forgotten.ids), forgotten.files
+    lines = [
+        *forgotten.ids,
+        f"forgotten: {count}; pictures, exports and mirror files deleted: {files}",
+        *(f"could not be deleted: {each}" for each in forgotten.kept_files),
+    ]
+    if not forgotten.is_complete:
+        lines.append(_WAL_LEFT)
+    return "\n".join([*lines, _NOT_REACHED])
+
+
+def _read_age(text: str) -> float:
+    found = _AGE.fullmatch(text)
+    if not found:
+        raise ArgumentTypeError(f"{text!r} is no age; give a number with m, h, d or w, such as 7d")
+    return float(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,135 @@
+"""The entries of one stream on their way to the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from ih_mcp.errors import JournalError
+from ih_mcp.notifier import Notifier
+
+from .store import Batch, EntryRow, count_body_bytes, estimate_disk_bytes
+
+_MAX_PENDING_BYTES = 8 * 2**20
+_MAX_PENDING_ROWS = 40_000  # 8 MiB too, were all of them empty
+
+
+class LogWriter(Protocol):
+    """What commits the entries of all logs."""
+
+    def wake(self) -> None:
+        """An entry waits for a commit."""
+
+    async def write_record(
+        self, log: StreamLog, record: Mapping[str, object], *, ended: bool
+    ) -> None:
+        """Write the status record of a stream, behind its entries."""
+
+
+class StreamLog:
+    """The entries of one stream that this process writes."""
+
+    def __init__(
+        self,
+        journal: LogWriter,
+        stream_id: str,
+        no: int,
+        *,
+        last: int = 0,
+        oldest: int = 1,
+        size: int = 0,
+    ) -> None:
+        self._journal = journal
+        self.stream_id = stream_id
+        self.no = no
+        self._base = no << 32
+        self.last = last
+        """The newest cursor that is committed."""
+        self.failure: JournalError | None = None
+        """Set when the journal could not write an entry; no entry is accepted after that."""
+        self.oldest = oldest
+        """The oldest cursor that is kept."""
+        self.size = size
+        """Bytes of the messages that are kept, without their rows."""
+        self._given = last
+        self._pending: list[EntryRow] = []
+        self._pending_size = 0
+        self._moved = Notifier()
+        self._failed = Notifier()
+
+    def append(self, body: str | bytes, *, leg: int) -> int:
+        """Append a message as it came, and return its cursor. The next commit makes it readable.
+
+        Raises:
+            JournalError: The journal failed before, and accepts no more.
+        """
+        if self.failure:
+            raise self.failure
+        self._given += 1
+        self._pending.append((self._base | self._given, leg, time.time_ns() // 1000, body))
+        self._pending_size += count_body_bytes(body)
+        self._journal.wake()
+        return self._given
+
+    @property
+    def disk_bytes(self) -> int:
+        """Disk space of its messages."""
+        return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many bytes wait for the disk that the caller should await `flush()`."""
+        return self._pending_size > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING_ROWS
+
+    async def flush(self) -> None:
+        """Wait until every appended entry is committed.
+
+        Raises:
+            JournalError: An entry could not be written.
+        """
+        goal = self._given
+        while self.last < goal:
+            if self.failure:
+                raise self.failure
+            await self._moved.wait()
+
+    async def wait_for_commit(self) -> None:
+        """Wait for the next commit of this stream, or its failure."""
+        await self._moved.wait()
+
+    async def wait_for_failure(self) -> None:
+        """Wait until the journal cannot write entries of this stream any more."""
+        while not self.failure:
+            await self._failed.wait()
+
+    async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:
+        """Write the status record of the stream; after `ended` nothing follows."""
+        await self._journal.write_record(self, record, ended=ended)
+
+    def take_batch(self) -> Batch | None:
+        """For the writer of the journal: the entries that wait for a commit."""
+        if not self._pending:
+            return None
+        batch = Batch(self.no, self._pending, self._pending_size)
+        self._pending, self._pending_size = [], 0
+        return batch
+
+    def mark_committed(self, batch: Batch) -> None:
+        """For the writer of the journal: these entries are committed."""
+        self.last = batch.last
+        self.size += batch.size
+        self.notify_readers()
+
+    def fail(self, error: JournalError) -> None:
+        """For the writer of the journal: the waiting entries could not be written.
+
+        Entries that arrived meanwhile are dropped too: alone they would follow a gap.
+        """
+        self.failure = error
+        self._pending, self._pending_size = [], 0
+        self._failed.notify()
+        self.notify_readers()
+
+    def notify_readers(self) -> None:
+        self._moved.notify()

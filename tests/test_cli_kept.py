@@ -1,0 +1,169 @@
+"""`list`, `forget` and `usage`: what is kept, by short ids, and how it goes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ih_mcp.cli import main
+from ih_mcp.journal import open_journal
+from ih_mcp.wire.minutes import MediaUse, MinutesBudget
+
+LOCAL = MinutesBudget(endpoint="local", is_free=True)
+PAID = MinutesBudget(endpoint="production")
+IDS = ["st_" + "a" * 31 + "1", "st_" + "a" * 31 + "2", "an_" + "b" * 32]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IH_MCP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("ih_mcp.journal.usage._today", lambda: "2026-11-30")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(folder: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    def command(*words: str) -> tuple[int, str, str]:
+        try:
+            code = main(words)
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    yield command
+    assert folder.exists()
+
+
+async def _fill(folder: Path, *, live: bool) -> None:
+    async with open_journal(folder) as journal:
+        for number, (each, budget) in enumerate(zip(IDS, (LOCAL, PAID, PAID), strict=True)):
+            log = await journal.begin(each, {}, budget=budget)
+            log.append('{"type":"x"}', leg=0)
+            use = MediaUse(delivered_seconds=90, analysed_seconds=60, dropped_seconds=12)
+            account = journal.account(each, budget)
+            await account.take(90, MediaUse())
+            await account.settle(use, ended=True)
+            record = {
+                "state": "ended",
+                "endpoint": budget.endpoint,
+                "source": f"talk\n{number}.mp4",
+                "label": f"P{number}",
+            }
+            await log.write_record(record, ended=not live)
+
+
+def fill(folder: Path, *, live: bool = False) -> None:
+    anyio.run(lambda: _fill(folder, live=live))
+
+
+def test_list_shows_what_is_kept_with_short_ids_that_every_command_takes(
+    folder: Path, run: Run
+) -> None:
+    fill(folder)
+    code, out, _ = run("list")
+    lines = [re.split(r"\s{2,}", line) for line in out.splitlines()]
+    assert code == 0
+    assert lines[0] == [
+        "id", "started (UTC)", "state", "minutes", "endpoint", "source", "label"
+    ]  # fmt: skip
+    assert [line[0] for line in lines[1:]] == ["an_bbbbbbbb", IDS[1], IDS[0]]
+    assert lines[1][2:] == ["ended", "1.50", "production", "talk 2.mp4", "P2"]
+    for short in ("an_bbbbbbbb", IDS[1]):
+        assert run("messages", short)[:2] == (0, '{"type":"x"}\n')
+    code, out, _ = run("timeline", "an_b", "-o", str(folder / "an.html"))
+    assert (code, out) == (0, f"{folder / 'an.html'}\n")
+    assert run("watch", "an_b")[0] == 0
+    code, out, _ = run("export", IDS[1][:-1] + "2", "--as", "jsonl", "-o", "-")
+    assert (code, IDS[1] in out) == (0, True)
+
+
+def test_a_beginning_of_several_ids_is_refused_everywhere(folder: Path, run: Run) -> None:
+    fill(folder)
+    for command in ("messages", "timeline", "watch", "forget", "export --as csv"):
+        code, _, err = run(*command.split(), "st_a")
+        assert code == 2
+        assert f"2 ids begin with st_a: {IDS[0]}, {IDS[1]}" in err
+        assert run(*command.split(), "st_zz")[0] == 2
+
+
+def test_list_as_json_has_whole_ids_and_seconds(folder: Path, run: Run) -> None:
+    fill(folder)
+    first = json.loads(run("list", "--json")[1].splitlines()[0])
+    assert first["id"] == IDS[2]
+    assert first["messages"] == 1
+    assert first["usage"] == {
+        "delivered_s": 90, "analysed_s": 60, "dropped_s": 12, "unknown_s": 18
+    }  # fmt: skip
+
+
+def test_an_empty_folder_keeps_and_used_nothing(run: Run) -> None:
+    assert run("list")[1] == "nothing is kept\n"
+    assert run("usage")[1].splitlines()[1:] == ["nothing was sent"]
+    assert run("forget", "--older", "1d")[:2] == (0, "nothing to forget\n")
+
+
+def test_forget_says_what_went_and_what_it_cannot_reach(folder: Path, run: Run) -> None:
+    fill(folder)
+    code, out, _ = run("forget", IDS[0], "an_b")
+    assert code == 0
+    assert out.splitlines()[:3] == [
+        IDS[0], IDS[2], "forgotten: 2; pictures, exports and mirror files deleted: 0"
+    ]  # fmt: skip
+    assert "Not reached: what the service, MCP hosts and their models received" in out
+    assert run("forget", IDS[0])[0] == 2  # twice
+    assert run("list")[1].count("\n") == 2
+
+
+def test_forget_by_label_and_age_leaves_the_rest(folder: Path, run: Run) -> None:
+    fill(folder)
+    assert "1 would be forgotten" in run("forget", "--label", "P1", "--dry-run")[1]
+    assert run("forget", "--older", "1m", "--label", "P1")[1] == "nothing to forget\n"
+    assert run("forget", "--label", "P1")[0] == 0
+    assert run("forget", "--older", "0m")[0] == 0
+    assert run("list")[1] == "nothing is kept\n"
+
+
+@pytest.mark.parametrize("age", ["7", "d", "-1d", "nand", "1e9d", "7 d", "7y", ""])
+def test_an_age_that_is_none_says_how_one_looks(run: Run, age: str) -> None:
+    code, _, err = run("forget", f"--older={age}")
+    assert code == 2
+    assert "give a number with m, h, d or w, such as 7d" in err
+    run("list")
+
+
+@pytest.mark.parametrize("words", [(), ("st_a", "--older", "7d"), ("st_a", "--label", "x")])
+def test_forget_wants_ids_or_a_filter(run: Run, words: tuple[str, ...]) -> None:
+    code, _, err = run("forget", *words)
+    assert code == 2
+    assert "forget needs ids, or --older and --label, and not both" in err
+    run("list")
+
+
+def test_usage_adds_up_by_endpoint_and_by_day(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder)
+    lines = run("usage")[1].splitlines()
+    assert [re.split(r"\s{2,}", line) for line in lines] == [
+        ["endpoint", "streams", "delivered", "analysed", "dropped", "unknown"],
+        ["production", "2", "3.00", "2.00", "0.40", "0.60"],
+        ["local", "1", "1.50", "1.00", "0.20", "0.30"],
+    ]
+    monkeypatch.setenv("IH_MCP_MAX_MINUTES_PER_DAY", "10")
+    assert run("usage")[1].splitlines()[-1] == ("7.4 minutes are left today (until 00:00 UTC)")
+    found = json.loads(run("usage", "--by-day", "--json", "--since", "2026-11-30")[1])
+    assert found["left_today_s"] == 444
+    assert [(row["day"], row["endpoint"]) for row in found["usage"]] == [
+        ("2026-11-30", "production"),
+        ("2026-11-30", "local"),
+    ]
+    assert json.loads(run("usage", "--json", "--since", "2026-12-01")[1])["usage"] == []
+    run("forget", "--older", "0m")
+    assert run("usage")[1].splitlines()[1].startswith("production")
