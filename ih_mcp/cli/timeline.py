@@ -72,7 +72,7 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
         reading = _ReadProgress()
         async with showing(Console(stderr=True), reading.step):
             drawing = await read_timeline(journal, stream_id, on_read=reading.note)
-            data = await to_thread.run_sync(picture, drawing, kind)
+            data = await picture(drawing, kind)
         try:
             await to_thread.run_sync(write_private, path, data)
         except OSError as exc:

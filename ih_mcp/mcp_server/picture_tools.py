@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -22,7 +22,7 @@ from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
 from ih_mcp.timeline.exports import EXPORT_KINDS, EXPORTS, ExportKind, read_stream
-from ih_mcp.timeline.formats import FORMATS, FileKind
+from ih_mcp.timeline.formats import FORMATS, FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text, read_timeline
 
@@ -51,7 +51,7 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
         if arguments.format == kind:
             return await _export(runtime, arguments.stream_id, kind)
     drawing = await _read_drawing(runtime, arguments.stream_id)
-    draw = partial(FORMATS[cast("FileKind", arguments.format)], drawing)  # the rest of the values
+    draw = partial(picture, drawing, cast("FileKind", arguments.format))  # the rest of the values
     path, data = await _write(runtime, arguments.stream_id, arguments.format, draw)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
     lines = left_out(drawing)
@@ -68,7 +68,7 @@ async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToo
     """Write a stream for another program; see `ih_mcp.timeline.exports`."""
     form = EXPORTS[kind]
     reading = await read_stream(runtime.journal, stream_id, keeps_entries=form.wants_entries)
-    write = partial(form.write, [reading])
+    write = partial(to_thread.run_sync, form.write, [reading])
     path, data = await _write(runtime, stream_id, kind, write)
     status = reading.status
     source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
@@ -78,15 +78,17 @@ async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToo
 
 
 async def _write(
-    runtime: Runtime, stream_id: str, kind: str, make: Callable[[], bytes]
+    runtime: Runtime, stream_id: str, kind: str, make: Callable[[], Awaitable[bytes]]
 ) -> tuple[Path, bytes]:
     path = runtime.settings.data_dir / PICTURES / f"{stream_id}.{kind}"
-    return path, await to_thread.run_sync(_make_and_write, path, make, limiter=runtime.drawing)
+    async with runtime.drawing:
+        data = await make()
+        await to_thread.run_sync(_keep, path, data)
+    return path, data
 
 
-def _make_and_write(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Make and keep a file; blocks. Only the newest ones are kept, private to the user."""
-    data = make()
+def _keep(path: Path, data: bytes) -> None:
+    """Write a file; blocks. Only the newest ones are kept, private to the user."""
     try:
         make_private_folder(path.parent)
         write_private(path, data)
@@ -97,7 +99,6 @@ def _make_and_write(path: Path, make: Callable[[], bytes]) -> bytes:
             help="Pictures go into the folder `pictures` of IH_MCP_DATA_DIR; set it to a folder "
             "of your own.",
         ) from exc
-    return data
 
 
 async def _read_drawing(runtime: Runtime, stream_id: str) -> Drawing:

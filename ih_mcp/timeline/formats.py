@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Literal
 
+from anyio import to_thread
+
 from .html import file_page
-from .image import draw
 from .model import Drawing
+from .picture_process import draw_in_process
 
 FileKind = Literal["png", "svg", "html"]
 """Kinds of pictures; see `exports` for those that other programs read."""
 
 
-def picture(drawing: Drawing, kind: FileKind) -> bytes:
-    """The file's bytes; blocks, for about a second at most.
+async def picture(drawing: Drawing, kind: FileKind) -> bytes:
+    """The file's bytes.
 
     Args:
         kind: The kind of file.
 
     Raises:
         ConfigurationError: There is nothing to draw it with.
+        IhMcpError: It could not be drawn.
     """
-    return FORMATS[kind](drawing)
+    return await FORMATS[kind](drawing)
 
 
-FORMATS: Mapping[FileKind, Callable[[Drawing], bytes]] = {
-    "png": partial(draw, kind="png"),
-    "svg": partial(draw, kind="svg"),
-    "html": lambda drawing: file_page(drawing).encode(),
+async def _html(drawing: Drawing) -> bytes:
+    return await to_thread.run_sync(lambda: file_page(drawing).encode())
+
+
+FORMATS: Mapping[FileKind, Callable[[Drawing], Awaitable[bytes]]] = {
+    "png": partial(draw_in_process, kind="png"),
+    "svg": partial(draw_in_process, kind="svg"),
+    "html": _html,
 }

@@ -1,8 +1,8 @@
-"""A timeline as PNG or SVG, drawn by matplotlib.
+"""A timeline as PNG or SVG, drawn by matplotlib; `picture_process` calls it.
 
 Why matplotlib: it is kept by many, draws both kinds from one description, and brings its own
 fonts, so that a machine without any still gets words. It is large (about 40 MB with numpy) and
-slow to load, so it is an extra and loaded in a worker thread when a picture is asked for.
+slow to load, so it is an extra and loaded where a picture is drawn.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib.util
 import io
 import math
 import textwrap
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,7 +43,6 @@ _LINES: Mapping[str, tuple[str, Dashes, float]] = {  # of quality: colour, dashe
     "rapport": ("#1f7a3d", ":", 1.6), "learning": ("#8a6a00", (0, (5, 1)), 1.2),
 }  # fmt: skip
 _INK, _SOFT, _SHEET = "#16202c", "#4d5a6a", "#f3f5f8"
-_DRAWING = threading.Lock()  # the library's settings are the process's, and calls come in threads
 _WIDTH_INCHES, _ROW_INCHES, _LAYER_INCHES, _QUALITY_ROWS = 11.0, 0.42, 0.24, 3.0
 _EDGE_INCHES, _LINE_INCHES = 1.1, 0.16
 _DOTS_PER_INCH = 110
@@ -68,7 +66,7 @@ def require_library() -> None:
 
 
 def draw(drawing: Drawing, kind: Format) -> bytes:
-    """The picture's bytes; blocks for about a second, so call it in a thread.
+    """The picture's bytes; blocks for a second, and keeps the interpreter for much of it.
 
     Each mark of an SVG is a group whose id is `SIGNAL-NUMBER`, such as `hesitation-0`.
 
@@ -85,7 +83,8 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
     text = [part for line in [head(drawing), *lines(drawing)] for part in _wrapped(line)]
     out = io.BytesIO()
     same = {"Date": None} if kind == "svg" else None  # the same values give the same bytes
-    with _DRAWING, mpl.rc_context():
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not what a file `matplotlibrc` says
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ih-mcp"})
         mpl.rcParams["text.parse_math"] = False  # dollar signs are dollar signs
         mpl.rcParams["hatch.linewidth"] = 0.5

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
+import select
 import signal
 import sqlite3
 import struct
@@ -357,7 +359,8 @@ def drawing(server: Process) -> None:
     arguments = {"stream_id": stream_id, "format": "png"}
     for number in range(50):  # more than there are worker threads
         ask(server, f"draw {number}", "render_timeline", **arguments)
-    server.request("ping")  # what was asked before has begun
+    while not children(server.process.pid):  # the one that draws
+        time.sleep(0.01)
 
 
 def waiting_for_a_thread(server: Process) -> None:
@@ -420,8 +423,15 @@ def leave(
     server = Process(env)
     try:
         begin(server)
+        started = []
+        for pid in children(server.process.pid):
+            with suppress(ProcessLookupError):  # it has ended by itself
+                started.append(os.pidfd_open(pid))
         took = seconds_until_exit(server.process, lambda: end(server))
         assert server.process.wait() in {0, 128 + signal.SIGTERM}
+        for child in started:
+            assert select.select([child], [], [], 30)[0], "a child did not end with the server"
+            os.close(child)
         return took
     finally:
         server.close()

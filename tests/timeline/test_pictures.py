@@ -18,7 +18,7 @@ from rich.console import Console
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.status import StreamStatus
-from ih_mcp.timeline.formats import FileKind, picture
+from ih_mcp.timeline.formats import FileKind
 from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import _COLOURS, draw
 from ih_mcp.timeline.model import LISTS, Drawing, Timeline
@@ -127,6 +127,10 @@ def test_the_file_holds_the_values_and_no_word_of_a_message_becomes_markup() -> 
     assert "unsafe" not in page
 
 
+def drawn(found: Drawing, kind: str) -> str:
+    return draw(found, "svg").decode() if kind == "svg" else file_page(found)
+
+
 def odd_drawing() -> Drawing:
     """With words that are no words: of a terminal's, a formula's, and half of a character."""
     odd = "$\\foo$ 5$ \x1b]0;title\x07\x1b[2J \ud83d"
@@ -140,7 +144,7 @@ def odd_drawing() -> Drawing:
 
 @pytest.mark.parametrize("kind", ["svg", "html"])
 def test_words_that_cannot_be_written_keep_no_file_from_being_one(kind: FileKind) -> None:
-    text = picture(odd_drawing(), kind).decode()
+    text = drawn(odd_drawing(), kind)
     words = re.sub(r"<script[\s\S]*?</script>", "", text)
     assert "$\\foo$ 5$ \\x1b]0;title" in words
     assert "\x1b" not in words
@@ -222,7 +226,7 @@ def test_every_picture_of_the_stand_in_says_where_it_comes_from(
     console = Console(width=100, file=io.StringIO(), force_terminal=True)
     with console.capture() as shown:
         console.print(TerminalTimeline(made))
-    for text in (picture(made, "svg").decode(), file_page(made), shown.get()):
+    for text in (drawn(made, "svg"), file_page(made), shown.get()):
         assert (STAND_IN in text) is is_said
 
 
@@ -284,7 +288,7 @@ def test_spans_drawn_are_spans_known_and_none_hides_another() -> None:
 @pytest.mark.parametrize("kind", ["svg", "html", "terminal"])
 def test_every_picture_says_whose_readings_of_what_these_are(kind: str) -> None:
     found = changing_drawing()
-    shown = terminal_text(found, 200) if kind == "terminal" else picture(found, kind).decode()  # type: ignore[arg-type]  # one of the two
+    shown = terminal_text(found, 200) if kind == "terminal" else drawn(found, kind)
     words = ["talk.mp4 · P07 · ended", STAND_IN,
         "placeholder", "API v1 · endpoint local · started 2026-11-30 00:02 UTC",
         "st_0123", "2 signals in 4 spans, engaged, then neutral, then disengaged",
