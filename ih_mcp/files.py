@@ -96,6 +96,7 @@ def require_media(name: str, status: os.stat_result, *, within: Sequence[str] = 
             f"{show_name(name)} is empty",
             help="If it is still being written, wait until it has media.",
             code="empty_file",
+            retry=True,
         )
 
 

@@ -6,6 +6,7 @@ import anyio
 from mcp_types import CallToolResult
 
 from ih_mcp.app.runtime import Runtime, StreamOptions
+from ih_mcp.capture.tickets import TICKET_SECONDS
 from ih_mcp.errors import StreamEndedError
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.sources.pushed import READY_SECONDS
@@ -13,8 +14,12 @@ from ih_mcp.streams.stream import Stream
 
 from .answers import answer
 from .arguments import Arguments
-from .status import short_status
+from .status import add_notes, short_status
 from .tool import ToolCall
+
+_LINK_NOTE = (
+    "The link opens at this computer alone; links that were given before stay valid until used."
+)
 
 
 class StartCapture(Arguments):
@@ -38,8 +43,13 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
             await stream.wait_until_open()
         if stream.failure:
             raise stream.failure
-    told = {"link": server.link(stream.id), "next": "give them the link, then poll_events"}
-    return answer(short_status(stream) | told)
+    told = {
+        "link": server.link(stream.id),
+        "link_uses": 1,
+        "link_valid_s": TICKET_SECONDS,
+        "next": "give them the link, then poll_events",
+    }
+    return answer(add_notes(short_status(stream), [_LINK_NOTE]) | told)
 
 
 async def _recordable(runtime: Runtime, stream_id: str) -> Stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from mcp_types import CallToolResult, TextContent
@@ -16,6 +17,7 @@ from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
 
 from .answers import answer
 from .arguments import Arguments
+from .status import add_notes
 from .tool import ToolCall
 
 _UNCAPPED = {"kind", "scopes"}
@@ -55,9 +57,26 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
         "next": "done: give it to whom it was made for",
     }
-    result = answer(told)
+    result = answer(add_notes(told, _notes(arguments, minted.body)))
     result.content.append(TextContent(type="text", text=minted.body))
     return result
+
+
+def _notes(asked: CreateToken, body: str) -> list[str]:
+    """What a client token allows beyond what its caller may think, as sentences."""
+    if asked.kind == "access":
+        return []
+    granted = json.loads(body)
+    lifetime = granted["expires_in"]
+    notes = [
+        f"The token lives for {lifetime:g} s, which is less than its {name} of {most:g} s: ask for "
+        "a longer expires_in, 3600 at most, if all of that is to be used."
+        for name in ("max_video_seconds", "max_duration_seconds")
+        if isinstance(most := granted.get(name), int | float) and most > lifetime
+    ]
+    if not granted.get("allowed_origins"):
+        notes.append("Any web page may use the token; allowed_origins bounds that.")
+    return notes
 
 
 async def mint_token(runtime: Runtime, asked: CreateToken, channel: ConsentChannel) -> MintedToken:

@@ -87,3 +87,37 @@ async def test_an_upload_says_how_long_its_file_is_and_when_it_began(
     (row,) = (await host.call("list_streams")).status["analyses"]
     assert row["started_at"] == started.status["started_at"]
     assert row["source"] == "talk.mp4"
+
+
+async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
+    short = await host.call("create_token", max_video_seconds=600)
+    lives, any_page = short.status["notes"]
+    assert "lives for 300 s, which is less than its max_video_seconds of 600 s" in lives
+    assert "Any web page" in any_page
+    bound = await host.call(
+        "create_token",
+        expires_in=600,
+        max_video_seconds=600,
+        allowed_origins=["https://app.example.com"],
+    )
+    assert "notes" not in bound.status
+    assert "poll_events" not in bound.status["next"]
+
+
+async def test_a_link_says_how_often_and_how_long_it_is_good(host: Host) -> None:
+    link = await host.call("start_capture")
+    assert (link.status["link_uses"], link.status["link_valid_s"]) == (1, 600)
+    refused = await host.call("push_segment", stream_id=link.status["stream_id"], path="talk.mp4")
+    assert refused.error["code"] == "fed_elsewhere"
+
+
+async def test_a_file_that_may_still_be_written_may_be_tried_again(
+    host: Host, short_clip: Path
+) -> None:
+    growing = short_clip.parent / "growing.mp4"
+    for data, code in ((b"", "empty_file"), (b"\x00\x00\x00\x18ftypmp42" * 99, "incomplete_file")):
+        growing.write_bytes(data)
+        refused = await host.call("stream_file", path=str(growing))
+        growing.unlink()
+        assert (refused.error["code"], refused.error["retry"]) == (code, True)
+        assert "growing.mp4" in refused.text.splitlines()[0]

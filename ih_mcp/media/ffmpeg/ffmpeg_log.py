@@ -163,7 +163,9 @@ def failure(line: str, *, what: str = "", status: int | None = None) -> MediaErr
     else:
         text = "the file is damaged, or ends too early; ffmpeg gives no reason"
         help_ = f"{_OTHERWISE} ffmpeg ended with status {status}."
-    return MediaError(text, help=help_, code=code, facts={"ffmpeg": line, "status": status})
+    facts = {"ffmpeg": line, "status": status}
+    is_growing = code == "incomplete_file"  # perhaps: then the same call is right later
+    return MediaError(text, help=help_, code=code, retry=is_growing, facts=facts)
 
 
 _SELF_EVIDENT = frozenset({"format_not_allowed", "no_media"})

@@ -185,6 +185,7 @@ async def _seen(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> _
             "the file is incomplete: it ends before its first picture",
             help="Wait until its recording has ended, or get the whole file.",
             code="incomplete_file",
+            retry=True,
         )
     return _Seen(facts, log, _PROTECTED.search(log) is not None)
 
