@@ -1,0 +1,56 @@
+"""The files for deploying: what they set exists, and fits what the server does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from ih_mcp.settings import Settings, read_settings
+from tests.road.host import REPOSITORY
+
+yaml = pytest.importorskip("yaml")
+FOLDER = REPOSITORY / "examples" / "team"
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
+KUBERNETES: list[dict[str, Any]] = [
+    *yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text("utf-8"))
+]
+VARIABLES = {str(field.validation_alias) for field in Settings.model_fields.values()}
+POD = KUBERNETES[0]["spec"]["template"]["spec"]
+CONTAINER = POD["containers"][0]
+SERVICE = COMPOSE["services"]["ih-mcp"]
+
+
+def test_every_variable_is_a_setting() -> None:
+    named = {entry["name"] for entry in CONTAINER["env"]} | set(SERVICE["environment"])
+    assert named <= VARIABLES
+    assert {"INTERHUMAN_API_KEY", "IH_MCP_CALLERS", "IH_MCP_PUBLIC_URL"} <= named
+
+
+def test_the_server_has_time_to_drain() -> None:
+    drain = read_settings().drain_seconds
+    assert POD["terminationGracePeriodSeconds"] > drain
+    assert int(SERVICE["stop_grace_period"].removesuffix("s")) > drain
+
+
+def test_probes_ask_the_paths_and_the_port_that_there_are() -> None:
+    checks = [CONTAINER[name]["exec"]["command"] for name in ("readinessProbe", "livenessProbe")]
+    asked = [check[-1] for check in [*checks, SERVICE["healthcheck"]["test"]]]
+    urls = [re.findall(r"'(http://[^']+)'", code)[0] for code in asked]
+    assert urls == [f"http://127.0.0.1:8765/{path}" for path in ("ready", "health", "health")]
+    assert CONTAINER["ports"][0]["containerPort"] == 8765
+    assert "ih-mcp:8765" in (FOLDER / "Caddyfile").read_text("utf-8")
+
+
+def test_a_journal_in_sqlite_has_one_writer() -> None:
+    assert KUBERNETES[0]["spec"]["replicas"] == 1
+    assert KUBERNETES[0]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_nothing_runs_as_root_or_writes_into_the_image() -> None:
+    assert POD["securityContext"]["runAsNonRoot"]
+    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"]
+    assert SERVICE["read_only"]
+    dockerfile = (REPOSITORY / "Dockerfile").read_text("utf-8")
+    assert f"USER {POD['securityContext']['runAsUser']}" in dockerfile
