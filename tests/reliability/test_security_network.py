@@ -12,8 +12,10 @@ import os
 import socket
 import ssl
 import warnings
+from argparse import ArgumentParser
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -24,6 +26,7 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from bench.bench_load_tls import trusted_certificate
+from ih_mcp import cli as cli_package
 from ih_mcp.app import setup_check as check
 from ih_mcp.app.setup_check import _describe_reach
 from ih_mcp.errors import ConfigurationError, IhMcpError, ServiceError
@@ -37,6 +40,8 @@ from ih_mcp.standin.server.serve import serve
 from tests.forked import forked
 from tests.net.between import ENDPOINT, NAME, Between, http, open_between, page
 from tests.road.host import Answer, Host, environment, open_host
+
+from .budget import report
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -103,28 +108,68 @@ def all_proxies(url: str) -> dict[str, str]:
     return {name: url for upper in _PROXIES for name in (upper, upper.lower())}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("stream", "{file}", "--pace", "fast"),
-        ("analyze", "{file}"),
-        ("token",),
-        ("token", "--kind", "access"),
-        ("check",),
-        ("check", "{file}"),
-    ],
-    ids=" ".join,
-)
-async def test_s23_a_proxy_sees_nothing_of_a_local_command(
-    command: tuple[str, ...], tmp_path: Path, dialogue: Path
+ENDING = [  # in this order: what comes later reads what was kept before
+    "stream {file} --pace fast",
+    "analyze {file}",
+    "token",
+    "token --kind access",
+    "check",
+    "check {file}",
+    "messages",
+    "watch",
+    "list",
+    "usage",
+    "timeline -o {folder}/timeline.html",
+    "export --as csv -o {folder}/table.csv",
+    "install cursor --dry-run",
+    "uninstall cursor --dry-run",
+    "forget --older 30d --dry-run",
+]
+SERVING = ["capture", "serve --listen 127.0.0.1:0", "review {file}"]
+"""Until they are ended; each has something of its own to say first."""
+
+
+def local_commands() -> set[str]:
+    """The commands that take `--local`."""
+    found = set()
+    for name in cli_package._COMMANDS:
+        parser = ArgumentParser()
+        import_module(f"ih_mcp.cli.{name}").add_arguments(parser)
+        if "--local" in parser.format_usage():
+            found.add(name)
+    return found
+
+
+def test_s23_every_command_that_takes_local_is_tried() -> None:
+    assert {command.split()[0] for command in [*ENDING, *SERVING]} == local_commands()
+
+
+async def test_s23_a_proxy_sees_nothing_of_any_local_command(
+    tmp_path: Path, dialogue: Path
 ) -> None:
+    names = {"file": dialogue, "folder": tmp_path}
     async with open_between(Between(says=http("502 Bad Gateway"))) as proxy:
         pair = {"INTERHUMAN_KEY_ID": "id", "INTERHUMAN_KEY_SECRET": "secret"}
-        env = environment(tmp_path, IH_MCP_ANALYST="placeholder", **pair)
+        env = environment(tmp_path / "d", IH_MCP_ANALYST="placeholder", HOME=str(tmp_path), **pair)
         env = cleared(env) | all_proxies(proxy.url)
-        done = await cli(env, *(word.format(file=dialogue) for word in command), "--local")
-    assert done.returncode == 0, done.stderr.decode()
-    assert proxy.asked == []
+        for command in ENDING:
+            done = await cli(env, *command.format(**names).split(), "--local")
+            assert done.returncode == 0, (command, done.stderr.decode())
+            assert proxy.asked == [], command
+        for command in SERVING:
+            words = [*forked(), *command.format(**names).split(), "--local"]
+            async with await anyio.open_process(words, env=env) as process:
+                assert process.stdout
+                assert await process.stdout.receive()  # of `capture`, the stand-in's greeting
+                process.terminate()
+            assert proxy.asked == [], command
+        async with open_host(env, command=[*forked(), "--local"]) as host:
+            for tool in ("start_capture", "start_stream", "check_setup"):
+                answer = await host.call(tool)
+                assert not answer.is_error, answer.text
+        assert proxy.asked == []
+    seen = f"{len(ENDING) + len(SERVING)} command lines with --local: a proxy saw none"
+    report("S23", "test_security_network.py", seen)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
