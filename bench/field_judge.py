@@ -31,7 +31,7 @@ _STAYS_SECONDS = 0.9
 """Until a picture is repeated."""
 _JUMP_SECONDS, _REORDERED_SECONDS = 10.0, 0.5
 """What ffmpeg takes for a jump of a clock, and how far pictures may go back."""
-_ONE_VERSIONS = frozenset({"no_audio", "no_video", "too_short"})
+_ONE_VERSIONS = frozenset({"no_audio", "no_video", "too_short", "ends_early"})
 """Codes with which one version may refuse what another one takes."""
 _SIDE, _LOOKED_AT, _MAX_DIFFERENCE = 16, 12, 24.0
 
@@ -140,7 +140,7 @@ def _is_cut_off(source: Media, path: Path) -> bool:
             for packet in container.demux()
             if packet.pts is not None and packet.time_base is not None
         )
-    return bool(source.errors) or max(ends) < source.declared_seconds - 1.0
+    return bool(source.errors) or max(ends) < source.declared_seconds - 0.2
 
 
 def _pictures(
@@ -180,12 +180,14 @@ def _are_repeated(source: Sequence[Item], parts: Sequence[Media], outcome: Outco
     off = max(min(abs(at - time) for time in sent) for at in shown)
     others = [time for time in sent if min(abs(at - time) for at in shown) > _TIMES_SECONDS]
     near = [time for time in others if any(0 < time - at < _STAYS_SECONDS for at in shown)]
-    return off <= _TIMES_SECONDS and not near and len(shown) + len(others) == len(sent)
+    at_shown = len(sent) - len(others)  # one that is repeated can come just before the next
+    return off <= _TIMES_SECONDS and not near and len(shown) <= at_shown <= 2 * len(shown)
 
 
 def _off_seconds(source: Sequence[Item], sent: Sequence[Item]) -> float:
     """How far times differ once the first are the same."""
-    if any(before.time == after.time for before, after in pairwise(source)):
+    steps = (after.time - before.time for before, after in pairwise(source))
+    if any(-_REORDERED_SECONDS < step <= 0 for step in steps):
         return 0.0  # the judge has no times
     pairs = zip(_steady(source), _steady(sent), strict=True)
     return max((abs(theirs - ours) for theirs, ours in pairs), default=0.0)

@@ -237,6 +237,7 @@ async def _looked_through(job: SplitJob, made: Recipe, run: FfmpegRun) -> Packet
             job.ffmpeg,
             source,
             tracks=made.tracks,
+            container=job.facts.container_name,
             means=job.means(made, source.size),
             start_seconds=run.start_seconds + run.skipped_seconds,
         )
@@ -255,6 +256,7 @@ async def _stream(
             job.ffmpeg.path,
             source.url,
             made,
+            container=job.facts.container_name,
             start_seconds=run.start_seconds + run.skipped_seconds,
             max_pixels=job.ffmpeg.limits.max_pixels,
         )

@@ -412,6 +412,20 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "short_clusters": SampleFile("mkv", "-i {in_order} -c copy -cluster_time_limit 900"),
     "transport_6s": SampleFile("ts", "-i {base} -t 6 -c copy", seconds=6.0),
+    "parts_renumbered": SampleFile(  # the list of tracks says so, under a new version
+        "ts", "-i {base} -t 6 -c copy -mpegts_start_pid 0x300 -tables_version 1", seconds=6.0
+    ),
+    "parts_elsewhere": SampleFile(
+        "ts",
+        "-i {base} -t 6 -c copy -mpegts_start_pid 0x300 -mpegts_pmt_start_pid 0x200",
+        seconds=6.0,
+    ),
+    "parts_of_another_codec": SampleFile(
+        "ts", "-i {base} -t 6 -c:v mpeg2video -q:v 6 -c:a copy", seconds=6.0, encodes=VIDEO
+    ),
+    "pictures_in_avi": SampleFile(  # reordered, and no packet says when it is shown
+        "avi", "-i {base} -t 6 -c:v copy -c:a libmp3lame", seconds=6.0, encodes=VIDEO
+    ),
     "jumps_back_transport": SampleFile(  # two recordings, one behind the other
         "ts", made_of="transport_6s", change=lambda data: data + data
     ),

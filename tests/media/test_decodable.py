@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -25,6 +26,7 @@ from tests.forked import forked
 
 from . import oracle
 from .checks import check_sample, cut, joined, pictures, read_all
+from .oracle import digests
 from .sample_files import SampleFolder
 
 HERTZ = 440.0
@@ -168,6 +170,79 @@ def test_a_change_is_found_however_the_bytes_are_read(
         monkeypatch.setattr("ih_mcp.media.containers.parameter_changes._READ_BYTES", size)
         assert find_changes(io.BytesIO(data), "mpegts").tracks == {"audio"}
         assert find_changes(io.BytesIO(first), "mpegts") == Changes()
+
+
+async def test_tracks_that_are_renumbered_in_the_middle_go_on(
+    sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    parts = [sample("transport_6s"), sample("parts_renumbered")]
+    path = joined_file(tmp_path, parts)
+    outcome = await cut(path, ffmpeg, V1)
+    assert outcome.error is None
+    (media,) = read_all(outcome.segments, Framing.CONTINUED)
+    first, second = (digests(oracle.read(part).pictures) for part in parts)
+    # ffmpeg gives the last picture of the first part at the very end.
+    assert pictures(media)[:-1] == first[:-1] + second
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ("parts_elsewhere", "the file has other tracks from 6.0 s on, which ffmpeg does not"),
+        ("parts_of_another_codec", "the file changes its codec in the middle, which ffmpeg does"),
+    ],
+)
+async def test_tracks_that_ffmpeg_does_not_follow_are_refused(
+    second: str, says: str, sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    path = joined_file(tmp_path, [sample("transport_6s"), sample(second)])
+    with pytest.raises(MediaError, match=says) as caught:
+        await probe(ffmpeg, path)
+    assert caught.value.code == "not_decodable"
+
+
+def joined_file(folder: Path, parts: Sequence[Path]) -> Path:
+    path = folder / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path.resolve()
+
+
+@pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
+async def test_reordered_pictures_of_avi_are_shown_one_after_the_other(
+    dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample("pictures_in_avi"), ffmpeg, dialect)
+    for part in read_all(outcome.segments, dialect.framing):
+        shown = [picture.time for picture in part.pictures]
+        assert len(shown) > 60
+        for before, after in pairwise(shown):
+            assert after - before == pytest.approx(1 / 30, abs=0.002)
+
+
+def nal(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
+
+
+@pytest.mark.parametrize(
+    ("picture", "is_late"),
+    [
+        (nal(b"\x65\x88"), False),
+        (nal(b"\x06\x06\x01\x84\x80") + nal(b"\x41\x9a"), False),  # open GOP: whole at once
+        (nal(b"\x06\x06\x02\x0b\x44\x80") + nal(b"\x41\x9a"), True),
+        (nal(b"\x09\xf0") + nal(b"\x06\x05\x02ab\x06\x01\x44\x80") + nal(b"\x41\x9a"), True),
+        (nal(b"\x41\x9a") + nal(b"\x06\x06\x01\x44\x80"), False),  # of the next picture
+        (nal(b"\x06\x06"), False),
+        (b"\0\0\0", False),
+    ],
+)
+def test_a_key_frame_that_becomes_whole_only_later_is_known(picture: bytes, is_late: bool) -> None:
+    assert recovers_late(picture) is is_late
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_looked_through_for_a_recovery_point(data: bytes) -> None:
+    recovers_late(data)
+    recovers_late(nal(b"\x06" + data))
 
 
 @given(st.binary(max_size=3_000), st.sampled_from(["mpegts", "aac", "flv", "mov", "matroska"]))

@@ -50,7 +50,8 @@ class TrackClock:
         self._last: float | None = None
         self._steps = (0.0, 0.0)
         """The last two that were media: Clusters are often long and short by turns."""
-        self._media_seconds = 0.0
+        self.media_seconds = 0.0
+        """How long the media is so far."""
         self.latest_seconds = 0.0
         """The latest time."""
         self.set_backs: list[SetBack] = []
@@ -63,10 +64,10 @@ class TrackClock:
         self._last, self.latest_seconds = seconds, max(self.latest_seconds, seconds)
         if step < -LEAST_SECONDS:  # what came before it lasts about as long as those before that
             last_seconds = max(self._steps)
-            self._media_seconds += last_seconds
-            self.set_backs.append(SetBack(self._media_seconds, last_seconds - step))
+            self.media_seconds += last_seconds
+            self.set_backs.append(SetBack(self.media_seconds, last_seconds - step))
         elif step <= _MAX_STEP_SECONDS:
-            self._media_seconds += step
+            self.media_seconds += step
             self._steps = self._steps[1], step
 
 

@@ -15,18 +15,21 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 from .clock_set_backs import SetBack, TrackClock, cluster_times, fragment_times
 
 _READ_BYTES = 1 << 18
+_LEAST_PACKET_BYTES = 188
 _PACKET_BYTES = 192  # MPEG-TS: 188, and 4 of time in those of cameras
 _CALLED_EACH = 1_000
 _LEAST_SEEN = 2  # a header that was seen once may be damage
-_PES = re.compile(  # ISO/IEC 13818-1: a packet that begins a unit of a track, its PID first
-    rb"\x47([\x40-\x5f].)(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01([\xbd\xc0-\xef])",
+_UNIT = re.compile(  # ISO/IEC 13818-1: a packet that begins a unit of a track or a list of tracks
+    rb"\x47([\x40-\x5f].)(?:(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01([\xbd\xc0-\xef])"
+    rb"|[\x10-\x1f]\x00(\x02[\xb0-\xbf]))",
     re.DOTALL,
 )
 _FIRST_PICTURES = 0xE0
@@ -51,8 +54,12 @@ class Changes:
 
     tracks: frozenset[str] = frozenset()
     """Of `video` and `audio`, those whose parameters do."""
+    changes_codec: bool = False
+    """Whether a track of one codec becomes one of another."""
     set_backs: tuple[SetBack, ...] = ()
     """Of the clock of its tracks; of that one which was set back most often."""
+    replaced_seconds: float = 0.0
+    """How long the media is where a track ends and another of its kind begins behind it; else 0."""
     end_seconds: float | None = None
     """The latest time that was seen, where every packet was and the file ends with a whole one."""
 
@@ -73,27 +80,62 @@ def find_changes(
     if sightings is None:
         return Changes()
     file.seek(0)
-    seen: dict[tuple[str, int], Counter[bytes]] = {}
-    clocks: dict[tuple[str, int], TrackClock] = {}
-    for count, (kind, number, header, seconds) in enumerate(sightings(file)):
+    tracks = _Tracks(wraps=container == "mpegts")
+    for count, sighting in enumerate(sightings(file)):
         if count % _CALLED_EACH == 0:
             go_on()
-        track = kind, number
-        if header:
-            seen.setdefault(track, Counter())[header] += 1
-        if seconds is not None:
-            if track not in clocks:
-                clocks[track] = TrackClock(wraps=container == "mpegts")
-            clocks[track].see(seconds)
-    changing = frozenset(
-        kind
-        for (kind, _), counted in seen.items()
-        if sum(count >= _LEAST_SEEN for count in counted.values()) > 1
-    )
-    set_backs = max((clock.set_backs for clock in clocks.values()), key=len, default=[])
-    ends = [clock.latest_seconds for clock in clocks.values()]
-    is_known = container == "flv" and ends and _ends_with_tag(file)
-    return Changes(changing, tuple(set_backs), max(ends) if is_known else None)
+        tracks.see(sighting, count)
+    changes = tracks.changes()
+    if container == "flv" and _ends_with_tag(file):
+        return replace(changes, end_seconds=tracks.latest_seconds)
+    return changes
+
+
+class _Tracks:
+    """What was seen of the tracks of a file, in its order."""
+
+    def __init__(self, *, wraps: bool) -> None:
+        self._wraps = wraps
+        self._headers: dict[tuple[str, int], Counter[bytes]] = {}
+        self._clocks: dict[tuple[str, int], TrackClock] = {}
+        self._places: dict[tuple[str, int], tuple[int, int]] = {}
+        """Where each was seen first and last, in sightings."""
+
+    def see(self, sighting: Sighting, count: int) -> None:
+        track = sighting.kind, sighting.number
+        if sighting.header:
+            self._headers.setdefault(track, Counter())[sighting.header] += 1
+        if sighting.seconds is not None:
+            clock = self._clocks.get(track) or TrackClock(wraps=self._wraps)
+            self._clocks[track] = clock
+            clock.see(sighting.seconds)
+            self._places[track] = self._places.get(track, (count, count))[0], count
+
+    @property
+    def latest_seconds(self) -> float | None:
+        return max((clock.latest_seconds for clock in self._clocks.values()), default=None)
+
+    def changes(self) -> Changes:
+        changing = frozenset(
+            kind
+            for (kind, _), counted in self._headers.items()
+            if sum(count >= _LEAST_SEEN for count in counted.values()) > 1
+        )
+        set_backs = max((clock.set_backs for clock in self._clocks.values()), key=len, default=[])
+        lengths = [self._replaced_seconds(kind) for kind in ("video", "audio")]
+        return Changes(
+            changing - {""}, "" in changing, tuple(set_backs), replaced_seconds=max(lengths)
+        )
+
+    def _replaced_seconds(self, kind: str) -> float:
+        """How long its tracks are in all, where each begins behind the one before; else 0."""
+        found = sorted(
+            (places, track) for track, places in self._places.items() if track[0] == kind
+        )
+        follow = [before[1] < after[0] for (before, _), (after, _) in pairwise(found)]
+        if not follow or not all(follow):
+            return 0.0
+        return sum(self._clocks[track].media_seconds for _, track in found)
 
 
 def _transport(file: BinaryIO) -> Iterator[Sighting]:
@@ -102,8 +144,11 @@ def _transport(file: BinaryIO) -> Iterator[Sighting]:
     while data := file.read(_READ_BYTES):
         waiting += data
         searched = max(0, len(waiting) - 3 * _PACKET_BYTES)
-        for found in _PES.finditer(waiting, 0, max(0, len(waiting) - 2 * _PACKET_BYTES)):
+        for found in _UNIT.finditer(waiting, 0, max(0, len(waiting) - 2 * _PACKET_BYTES)):
             searched = max(searched, found.end())
+            if found[3]:
+                yield from _listed(waiting[found.start(3) : found.start() + _LEAST_PACKET_BYTES])
+                continue
             number = int.from_bytes(found[1], "big") & 0x1FFF
             seconds = _transport_seconds(waiting, found.end())
             if found[2][0] >= _FIRST_PICTURES:
@@ -113,6 +158,17 @@ def _transport(file: BinaryIO) -> Iterator[Sighting]:
             at += 1 + waiting[at]
             yield Sighting("audio", number, _header(waiting, at), seconds)
         waiting = waiting[searched:]
+
+
+def _listed(table: bytes) -> Iterator[Sighting]:
+    """The kind of codec of each track that a program map table lists, as far as one packet goes."""
+    end = min(len(table), 3 + (int.from_bytes(table[1:3], "big") & 0xFFF) - 4)
+    at = 12 + (int.from_bytes(table[10:12], "big") & 0xFFF)
+    while at + 5 <= end:
+        yield Sighting(
+            "", int.from_bytes(table[at + 1 : at + 3], "big") & 0x1FFF, table[at : at + 1]
+        )
+        at += 5 + (int.from_bytes(table[at + 3 : at + 5], "big") & 0xFFF)
 
 
 def _transport_seconds(data: bytes, at: int) -> float | None:

@@ -34,6 +34,10 @@ _TALKING = ("-nostdin", "-hide_banner", "-nostats")
 _ENCODING = (*_QUIET, "-filter_threads", "1")
 # In MPEG-TS ffmpeg takes a picture that stays for a clock that jumps.
 _STEADY = ("-dts_delta_threshold", f"{MAX_STILL_SECONDS:g}")
+# A track may move to another number in the middle (ISO/IEC 13818-1, 2.4.4.9).
+_DEMUXING: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {"mpegts": {"merge_pmt_versions": 1}}
+)
 _BARE = MappingProxyType({"map_metadata": "-1", "map_chapters": "-1"})  # GPS, names, chapters
 
 
@@ -84,11 +88,13 @@ def packets(
     url: str,
     tracks: Sequence[str],
     *,
+    container: str = "",
     start_seconds: float = 0.0,
     max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
     """A line for each packet of some tracks, on standard output; nothing is decoded."""
-    more = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
+    more: dict[str, object] = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
+    more |= _DEMUXING.get(container, {})
     source = _input(url, max_pixels, fflags="+genpts", **more)
     output = builder.output(
         *(source[track] for track in tracks),
@@ -105,14 +111,18 @@ def segments(
     url: str,
     recipe: Recipe,
     *,
+    container: str = "",
     start_seconds: float,
     max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
     """A file as one fragmented MP4 or WebM on standard output."""
     more: dict[str, object] = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
+    more |= _DEMUXING.get(container, {})
     if recipe.encodes:
         more["threads"] = THREADS
-    source = _input(url, max_pixels, fflags="+genpts", **more)
+    if "video" not in recipe.encodes:  # decoders know better where a container tells no times
+        more["fflags"] = "+genpts"
+    source = _input(url, max_pixels, **more)
     quiet = _ENCODING if recipe.encodes else _QUIET
     return _compiled(binary, _segments_of(source, recipe), (*quiet, *_STEADY))
 
@@ -122,6 +132,7 @@ def sound(
     url: str,
     *,
     hertz: int,
+    container: str = "",
     jumps: Sequence[ClockJump] = (),
     max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
@@ -131,7 +142,7 @@ def sound(
     """
     moved = f"asetpts='PTS-({left_out(jumps, 'T')})/TB'," if jumps else ""
     output = builder.output(
-        _input(url, max_pixels)["a:0"],
+        _input(url, max_pixels, **_DEMUXING.get(container, {}))["a:0"],
         "pipe:1",
         ac=1,
         ar=hertz,

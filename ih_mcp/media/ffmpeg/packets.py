@@ -20,6 +20,7 @@ async def look_through(
     source: OpenedFile,
     *,
     tracks: Sequence[str],
+    container: str,
     means: ProcessLimits,
     start_seconds: float = 0.0,
 ) -> PacketClock:
@@ -28,6 +29,7 @@ async def look_through(
         ffmpeg.path,
         source.url,
         tracks,
+        container=container,
         start_seconds=start_seconds,
         max_pixels=ffmpeg.limits.max_pixels,
     )

@@ -104,8 +104,31 @@ async def _look_through(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Pac
         ffmpeg,
         source,
         tracks=TRACKS,
+        container=facts.container_name,
         means=ffmpeg.limits.to_look(source.size),
     )
+
+
+async def _refuse_lost_tracks(
+    ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts, replaced_seconds: float
+) -> None:
+    """Where tracks are replaced by others, see whether ffmpeg follows: it does if that is told."""
+    if not replaced_seconds:
+        return
+    clock = await _look_through(ffmpeg, source, facts)
+    if clock.media_seconds < replaced_seconds - _REPLACED_SPARE_SECONDS:
+        raise _not_followed(f"has other tracks from {clock.media_seconds:.1f} s on")
+
+
+def _not_followed(what: str) -> MediaError:
+    return MediaError(
+        f"the file {what}, which ffmpeg does not follow",
+        help="Give its parts as files of their own, such as the recordings it was joined from.",
+        code="not_decodable",
+    )
+
+
+_REPLACED_SPARE_SECONDS = 1.5  # chosen: where they change, the parts need not fit closely
 
 
 async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> Facts:
@@ -119,6 +142,9 @@ async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float)
     facts = _decodable(facts, entries.encrypted)
     changes = await anyio.to_thread.run_sync(_changes, source.descriptor, facts.container_name)
     facts = _with_changes(facts, changes)
+    if changes.changes_codec:
+        raise _not_followed("changes its codec in the middle")
+    await _refuse_lost_tracks(ffmpeg, source, facts, changes.replaced_seconds)
     if facts.container_name == "mov":
         facts = replace(facts, changing=entries.changing & facts.present)
         hidden, lengths = await anyio.to_thread.run_sync(_tracks, source.descriptor)

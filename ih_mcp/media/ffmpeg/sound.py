@@ -105,6 +105,7 @@ async def _jumps(source: Path, ffmpeg: Ffmpeg, facts: Facts) -> list[ClockJump]:
             ffmpeg,
             file,
             tracks=["a:0"],
+            container=facts.container_name,
             means=ffmpeg.limits.to_copy(file.size, facts.duration_seconds),
         )
     return clock.jumps
@@ -122,7 +123,12 @@ async def _samples(
     limits = ffmpeg.limits
     async with opened(source) as file:
         command = commands.sound(
-            ffmpeg.path, file.url, hertz=hertz, jumps=jumps, max_pixels=limits.max_pixels
+            ffmpeg.path,
+            file.url,
+            hertz=hertz,
+            container=facts.container_name,
+            jumps=jumps,
+            max_pixels=limits.max_pixels,
         )
         means = limits.to_copy(file.size, facts.duration_seconds)
         left = _MOST_GROWTH * file.size + _SPARE_BYTES
