@@ -719,6 +719,9 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "rate_44100_flash": SampleFile("flv", "-i {rate_44100} -c copy", seconds=6.0),
     "rate_48000_flash": SampleFile("flv", "-i {rate_48000} -c copy", seconds=6.0),
     "header_alone": SampleFile("mp4", made_of="movable", change=header_alone, is_media=False),
+    "chunk_alone": SampleFile(  # as a browser cuts it: anywhere; ffmpeg takes it for bare H.264
+        "webm", made_of="short_clusters", change=lambda data: data[200_001:], is_media=False
+    ),
     "fragment_alone": SampleFile("m4s", made_of="movable", change=fragment_alone, is_media=False),
     "photo": SampleFile(
         "avif",

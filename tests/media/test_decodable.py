@@ -58,6 +58,7 @@ async def test_a_sample_file_is_cut_right(
         ("dolby_av1", "not_decodable", "dolby_av1.mp4: the picture of the file cannot"),
         ("header_alone", "no_media", "header_alone.mp4: the file has a header and no media"),
         ("fragment_alone", "no_header", "fragment_alone.m4s: the file is a fragment"),
+        ("chunk_alone", "no_header", "chunk_alone.webm: the file is a later chunk of a recording"),
         ("photo", "is_picture", "photo.avif: the file is a picture"),
         ("phone_photo", "is_picture", "phone_photo.heic: the file is a picture"),
         ("tiny", "picture_too_small", "tiny.avi: the picture is 2 x 2"),

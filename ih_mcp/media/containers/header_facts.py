@@ -2,11 +2,12 @@
 
 Of MP4 and QuickTime: whether it is a photo, or a fragment without its beginning; which tracks are
 protected, and which change their parameters in the middle (several sample entries). Of MPEG-TS:
-whether it is scrambled.
+whether it is scrambled. Of Matroska and WebM: whether the header is missing.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -41,6 +42,8 @@ class HeaderFacts:
     is_photo: bool = False
     is_fragment: bool = False
     """Whether it has media and no header."""
+    is_chunk: bool = False
+    """Whether it is a later chunk of a recording in Matroska or WebM."""
     encrypted: frozenset[str] = frozenset()
     changing: frozenset[str] = frozenset()
     changes_by_fragment: bool = False
@@ -60,7 +63,8 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
     if _is_scrambled(head):
         return HeaderFacts(encrypted=frozenset(_KINDS.values()))
     if head[4:8] not in _FIRST:
-        return HeaderFacts()
+        is_chunk = not head.startswith(_EBML) and _TIMED_CLUSTER.search(head) is not None
+        return HeaderFacts(is_chunk=is_chunk)
     file.seek(0, 2)
     seen, found, kind = set[bytes](), dict[str, bytes](), ""
     brand = handler = b""
@@ -96,6 +100,14 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
 
 _FIRST = frozenset(
     {b"ftyp", b"styp", b"sidx", b"moof", b"moov", b"mdat", b"free", b"wide", b"skip"}
+)
+
+
+_EBML = b"\x1aE\xdf\xa3"
+_TIMED_CLUSTER = re.compile(  # and its size, of any length: its time stands first
+    rb"\x1f\x43\xb6\x75(?:[\x80-\xff]|[\x40-\x7f].|[\x20-\x3f]..|[\x10-\x1f].{3}"
+    rb"|[\x08-\x0f].{4}|[\x04-\x07].{5}|[\x02\x03].{6}|\x01.{7})(?:\xbf\x84.{4})?\xe7[\x81-\x88]",
+    re.DOTALL,
 )
 
 

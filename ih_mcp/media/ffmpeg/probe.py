@@ -308,6 +308,12 @@ def _refuse_entries(entries: HeaderFacts) -> None:
             help="Convert it where it was made, or give its parts as files of their own.",
             code="not_decodable",
         )
+    if entries.is_chunk:
+        raise MediaError(
+            "the file is a later chunk of a recording in WebM or Matroska, without its header",
+            help="Join all chunks in order, from the first on: cat CHUNK-* > WHOLE.webm",
+            code="no_header",
+        )
     if entries.is_fragment:
         raise MediaError(
             "the file is a fragment of MP4 without its header",
