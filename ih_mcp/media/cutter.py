@@ -15,6 +15,7 @@ from ih_mcp.wire.dialects import Framing
 
 from .clock_jumps import ClockJump, Jumps
 from .containers.container import HeaderTemplate, MediaUnit, Reader, TimestampField
+from .containers.h264_recovery import recovers_late
 from .planner import Cut, OversizeError, Packer
 from .segment_bounds import Bounds
 
@@ -62,6 +63,7 @@ class Segment:
         return self.clocks.rebased(self.data, origin_seconds, headed=headed)
 
 
+_BEGINNING_BYTES = 1 << 12  # of a picture: parameters and messages stand before it
 _ROUNDED_SECONDS = 0.001  # clocks of WebM count milliseconds
 
 
@@ -264,7 +266,7 @@ class Cutter:
     def _place(self, unit: MediaUnit) -> Iterator[Segment]:
         if self._head is None:
             unit = replace(unit, is_first=True)
-        unit = self._jumps.placed(unit)
+        unit = self._jumps.placed(self._known_key(unit))
         ends = self._begin + self._skipped + unit.stays_until_seconds + unit.skipped_seconds
         self.end_seconds = max(self.end_seconds, ends)
         unit = unit.bounded(self._max_stay)
@@ -287,6 +289,14 @@ class Cutter:
         if step.releases and self._held:
             held, self._held = self._held, None
             yield self._made(held)
+
+    def _known_key(self, unit: MediaUnit) -> MediaUnit:
+        """The same unit, no key where a decoder that begins with it shows its pictures late."""
+        if unit.h264_offset is None or not unit.is_key:
+            return unit
+        at = unit.offset - self._waiting_offset + unit.h264_offset
+        is_late = recovers_late(bytes(self._waiting[at : at + _BEGINNING_BYTES]))
+        return replace(unit, is_key=unit.is_first) if is_late else unit
 
     def _note_jump(self, unit: MediaUnit) -> None:
         assert self._open is not None

@@ -495,6 +495,12 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3:b-adapt=0 -c:a copy",
         whole_of=12.0,
     ),
+    "intra_refresh": SampleFile(  # renewed bit by bit: no picture but the first is whole at once
+        "mp4",
+        "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv420p "
+        "-x264-params intra-refresh=1:keyint=60:bframes=0 -c:a copy",
+        whole_of=12.0,
+    ),
     "open_gop_later_idr": SampleFile(
         "mp4",
         "-i {larger} -c:v libx264 -preset veryfast -pix_fmt yuv420p -force_key_frames 6.5 "

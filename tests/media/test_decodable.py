@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.containers.h264_recovery import recovers_late
 from ih_mcp.media.containers.header_facts import read_header_facts
 from ih_mcp.media.containers.parameter_changes import Changes, find_changes
 from ih_mcp.media.ffmpeg.probe import probe
@@ -30,7 +31,7 @@ from .oracle import digests
 from .sample_files import SampleFolder
 
 HERTZ = 440.0
-NEW = ("camera", "camera_422", "sound_empty", "sound_unknown")
+NEW = ("camera", "camera_422", "sound_empty", "sound_unknown", "intra_refresh")
 CONTAINERS = (
     *("material", "tape", "bare_h264", "bare_hevc", "bare_vp9"),
     *("voice_note", "voice_caf", "broadcast_ac3"),

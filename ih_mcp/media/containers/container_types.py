@@ -92,6 +92,8 @@ class MediaUnit:
     has_leading: bool
     """Whether pictures shown before the key frame need what came before it (open GOP)."""
     timestamps: tuple[TimestampField, ...]
+    h264_offset: int | None = None
+    """Where its first picture stands, from its start, if that is one of H.264 in MP4."""
     skipped_seconds: float = 0.0
     """How much of the stream's clock was left out before it."""
     is_first: bool = False

@@ -19,6 +19,8 @@ class Mp4Track:
     """What `moov` tells of a track."""
 
     kind: bytes = b""
+    codec: bytes = b""
+    """The name of its first sample entry, such as `avc1`."""
     timescale: int = 1
     delay_seconds: float = 0.0
     """How much later than the movie it starts (an empty edit)."""
@@ -99,7 +101,7 @@ def _track(moov: bytes, start: int, end: int, movie: Movie) -> None:
     inner = [(start, end)]
     for begin, stop in inner:
         for kind, at, over in children(moov, begin, stop):
-            if kind in {b"mdia", b"edts"}:
+            if kind in {b"mdia", b"edts", b"minf", b"stbl"}:
                 inner.append((at, over))
             elif kind == b"tkhd":
                 number = _track_header(moov, at, movie)
@@ -108,6 +110,8 @@ def _track(moov: bytes, start: int, end: int, movie: Movie) -> None:
                 track.timescale = read_clock(moov, at).timescale or 1
             elif kind == b"hdlr":
                 track.kind = moov[at + 8 : at + 12]
+            elif kind == b"stsd":
+                track.codec = moov[at + 12 : at + 16]
             elif kind == b"elst":
                 edits.append((at, over))
     for at, over in edits:

@@ -17,6 +17,7 @@ from .container_types import MediaUnit, TimestampField, TrackSpan, bad_container
 from .mp4_boxes import Movie, Mp4Track, children
 
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
+_H264 = frozenset({b"avc1", b"avc3"})
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
 
 
@@ -42,6 +43,8 @@ class SampleRun:
     """Where in the `moof` the duration of the last sample stands, and what others have there."""
     stays: int
     """How much longer the last sample lasts than others."""
+    data_offset: int | None
+    """Of the first sample, from the start of the `moof`; None where it is not known."""
 
 
 def shown(run: SampleRun, movie: Movie) -> tuple[float, float]:
@@ -112,6 +115,7 @@ class Samples:
         self.durations: list[int] = []
         self.offsets: list[int] = []
         self.is_key = False
+        self.data_offset: int | None = None
         self.last_length: int | None = None
         """Where the duration of the last one stands in the `moof`."""
 
@@ -119,6 +123,8 @@ class Samples:
         """Add those of a `trun`."""
         present = int.from_bytes(moof[at + 1 : at + 4], "big")
         (count,) = struct.unpack_from(">I", moof, at + 4)
+        if present & 1 and not self.durations:
+            (self.data_offset,) = struct.unpack_from(">i", moof, at + 8)
         at += 8 + (4 if present & 1 else 0)
         first_flags = flags
         if present & 4:
@@ -165,6 +171,7 @@ class Samples:
             is_placed=is_placed,
             stays=max(0, self.durations[-1] - usual_duration),
             last_length=(self.last_length, usual_duration) if self.last_length else None,
+            data_offset=None if is_placed else self.data_offset,
         )
 
 
@@ -189,6 +196,7 @@ def media_unit_of(offset: int, runs: Sequence[SampleRun], movie: Movie) -> Media
         has_picture=is_sound or main is not None,
         has_leading=main is not None and main.earliest < main.decoded + main.offset,
         timestamps=tuple(_timestamp(run, movie.tracks[run.track]) for run in runs),
+        h264_offset=main.data_offset if main and movie.tracks[main.track].codec in _H264 else None,
     )
 
 
