@@ -51,7 +51,7 @@ class TrackClock:
         self._steps = (0.0, 0.0)
         """The last two that were media: Clusters are often long and short by turns."""
         self.media_seconds = 0.0
-        """How long the media is so far."""
+        """How long the media seen until now is."""
         self.latest_seconds = 0.0
         """The latest time."""
         self.set_backs: list[SetBack] = []

@@ -112,7 +112,7 @@ async def _look_through(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Pac
 async def _refuse_lost_tracks(
     ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts, replaced_seconds: float
 ) -> None:
-    """Where tracks are replaced by others, see whether ffmpeg follows: it does if that is told."""
+    """Refuse a file in which tracks are replaced by others that ffmpeg does not follow."""
     if not replaced_seconds:
         return
     clock = await _look_through(ffmpeg, source, facts)
