@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import partial
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import anyio
@@ -26,6 +24,7 @@ from ih_mcp.errors import ConfigurationError, unwrap_single_error
 from ih_mcp.settings import Settings
 
 from .capture_tools import StartCapture, start_capture
+from .closed_pipe import wait_until_closed
 from .event_tools import ListStreams, PollEvents, list_streams, poll_events
 from .exit_timer import ExitTimer, exit_on_signals
 from .file_tools import (
@@ -201,10 +200,14 @@ async def _serve(settings: Settings) -> None:
         await anyio.sleep(_ANSWER_SECONDS)
         gone.set()
 
+    def wait_for_reader() -> None:
+        wait_until_closed(output.fileno())
+        exit_timer.start()
+
     async def on_closed_stdout() -> None:
-        wait = partial(_wait_until_closed, output.fileno(), exit_timer)
-        await anyio.to_thread.run_sync(wait, abandon_on_cancel=True)
-        gone.set()
+        with suppress(OSError):  # what cannot be watched ends with its input alone
+            await anyio.to_thread.run_sync(wait_for_reader, abandon_on_cancel=True)
+            gone.set()
 
     def notify() -> None:
         anyio.from_thread.run_sync(gone.set, token=token)
@@ -225,14 +228,6 @@ async def _serve(settings: Settings) -> None:
 def _max_line_bytes(settings: Settings) -> int:
     """The longest line that is read. A push that is a little too large gets its own error."""
     return settings.max_call_bytes * 2 + 2**16
-
-
-def _wait_until_closed(fd: int, exit_timer: ExitTimer) -> None:
-    """Block until the reader of `fd` closes it; a pipe then reports an error."""
-    poll = select.poll()
-    poll.register(fd, 0)
-    poll.poll()
-    exit_timer.start()
 
 
 def _exit(code: int) -> None:
