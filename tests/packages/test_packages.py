@@ -7,7 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.request import urlopen
 
+import jsonschema
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +17,8 @@ from docs.generate import BUNDLE, bundle
 from ih_mcp import __version__
 from ih_mcp.settings import Settings
 from tests.road.host import REPOSITORY
+
+from . import needs_packages
 
 NAME = "io.github.ih-mcp/ih-mcp"
 PLUGIN_SERVER = ".claude-plugin/mcp.json"
@@ -109,6 +113,19 @@ def test_the_registry_entry_has_the_fields_of_its_schema() -> None:
     read = ServerJson.model_validate(document("server.json"))
     assert read.repository.keys() == {"url", "source"}
     assert {package.registry_type for package in read.packages} == {"pypi", "oci"}
+
+
+@needs_packages
+def test_the_registry_entry_is_valid_by_the_schema_it_names() -> None:
+    """The published one, from where it is published; it is in no package."""
+    entry = document("server.json")
+    try:
+        with urlopen(entry["$schema"], timeout=10) as answer:  # noqa: S310 - an https address
+            schema = json.load(answer)
+    except OSError as exc:
+        pytest.skip(f"the published schema cannot be read here: {exc}")
+    assert schema["$id"] == entry["$schema"]
+    jsonschema.validate(entry, schema)
 
 
 def variables() -> set[str]:
