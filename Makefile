@@ -64,7 +64,7 @@ docs: $(VENV)/.dev ## pages drawn from the code; a test tells when one is not cu
 
 # What is handed out: built, started in a clean environment, and seen by the checkers of those who
 # hand it out. This and the next two need the package indexes of Python and Node; no login.
-packages: $(VENV)/.node $(VENV)/.image ## what is handed out, built and started in clean environments (needs Node)
+packages: $(VENV)/.node $(VENV)/.image $(VENV)/.uv ## what is handed out, built and started in clean environments (needs Node)
 	IH_MCP_NODE=$(VENV)/node IH_MCP_TEST_PACKAGES=1 $(BIN)/python -m pytest tests/packages
 
 # Real hosts: Claude Code, Codex, Gemini CLI.
@@ -136,10 +136,13 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 # What the image and the bundle run with, each file by its hash; for every platform.
-lock: $(VENV)/.dev ## write requirements.lock anew
-	$(BIN)/python -m pip install --quiet uv
+lock: $(VENV)/.uv ## write requirements.lock anew
 	$(BIN)/uv pip compile pyproject.toml --extra local --extra proxy --generate-hashes --universal \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock
+
+$(VENV)/.uv: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet 'uv>=0.11'
+	touch $@
 
 # Builds the image without a Docker engine; where it may not be installed, that test skips and says so.
 $(VENV)/.image: $(VENV)/.dev

@@ -74,7 +74,7 @@ def _frameworks() -> str:
 |---|---|---|
 {rows}
 The server runs in an environment of its own (`uv tool`, `pipx` or a venv), and the framework starts it by its path. Frameworks that need
-`mcp` 1 (langchain-mcp-adapters, smolagents) or `websockets` below 16 (google-adk 2) cannot share one with ih-mcp.
+`mcp` 1 (langchain-mcp-adapters, google-adk, smolagents) cannot share one with ih-mcp.
 
 smolagents hands on the first block of an answer alone, which is the status: an agent in it reads `ih_mcp` and no message. Use the command
 line there, or the files of `IH_MCP_MIRROR_DIR`.

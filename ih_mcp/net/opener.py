@@ -24,6 +24,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import anyio.lowlevel
 from websockets.asyncio import client
@@ -173,7 +174,20 @@ class _ProxyConnection(client.HTTPProxyConnection):
             super().connection_lost(exc)
 
 
-client.HTTPProxyConnection = _ProxyConnection  # type: ignore[misc]  # there is no argument for it
+_parse_encoded_proxy = client.parse_proxy  # type: ignore[attr-defined]  # a name of its own use
+
+
+def _parse_proxy(url: str) -> Any:  # noqa: ANN401 - the module of its class differs by version
+    """Decode name and password, which websockets leaves percent-encoded before its version 17."""
+    parsed, parts = _parse_encoded_proxy(url), urlsplit(url)
+    if parts.username is not None:
+        parsed.username, parsed.password = unquote(parts.username), unquote(parts.password or "")
+    return parsed
+
+
+# there is no argument for these two
+client.HTTPProxyConnection = _ProxyConnection  # type: ignore[misc]
+client.parse_proxy = _parse_proxy  # type: ignore[assignment,attr-defined]
 
 
 @asynccontextmanager

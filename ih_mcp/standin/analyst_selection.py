@@ -1,8 +1,8 @@
 """Which analyst a stand-in uses, and one line that describes it to the user.
 
-The default is the local cue engine if its packages are installed, else the placeholder, which
-measures nothing. Any other analyst has to be named: a scenario must never answer live video
-unasked.
+The default is the local cue engine if the packages that this machine can have are installed, else
+the placeholder, which measures nothing. Any other analyst has to be named: a scenario must never
+answer live video unasked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ih_mcp.errors import ConfigurationError
 from .analysis.analyst import MakeAnalyst, find_analyst
 from .analysis.placeholder import Placeholder
 from .analysis.replay import make_replay
-from .cues import Cues, missing_packages
+from .cues import Cues, missing_packages, packages_without_wheel
 
 INSTALL = "pip install 'ih-mcp[local]'"
 
@@ -41,7 +41,8 @@ def choose_analyst(
 
     Args:
         name: `cues`, `placeholder`, `replay` or an analyst of an installed package. The default
-            is `cues` if its packages are installed, else `placeholder`.
+            is `cues` if those of its packages are installed that have a wheel for this machine,
+            else `placeholder`.
         scenario: The file `replay` plays; see `ih_mcp.standin.analysis.replay`.
         reports_stress: Whether `cues` reports stress, always low.
 
@@ -51,7 +52,8 @@ def choose_analyst(
     """
     missing = missing_packages()
     if name is None:
-        name = "placeholder" if missing else "cues"
+        is_whole = missing in ([], packages_without_wheel()) and len(missing) < 2
+        name = "cues" if is_whole else "placeholder"
     match name:
         case "cues":
             return _choose_cues(missing, reports_stress=reports_stress)
@@ -68,13 +70,15 @@ def choose_analyst(
 
 
 def _choose_cues(missing: list[str], *, reports_stress: bool) -> AnalystChoice:
+    dead_end = _dead_end()
     if "numpy" in missing or len(missing) > 1:
         raise ConfigurationError(
             f"the analyst cues needs {', '.join(missing)}",
-            help=f"Install it: {INSTALL}",
+            help=f"Use another analyst: {dead_end}" if dead_end else f"Install it: {INSTALL}",
             code="missing_packages",
         )
-    lacks = f" (without {missing[0]} it reports less: {INSTALL})" if missing else ""
+    remedy = "it has no wheel for this machine" if missing == packages_without_wheel() else INSTALL
+    lacks = f" (without {missing[0]} it reports less: {remedy})" if missing else ""
     return AnalystChoice(
         name="cues",
         make=partial(Cues, reports_stress=reports_stress),
@@ -83,8 +87,16 @@ def _choose_cues(missing: list[str], *, reports_stress: bool) -> AnalystChoice:
     )
 
 
+def _dead_end() -> str:
+    """Why the analyst cues cannot be had here; it needs one of its two detectors."""
+    absent = packages_without_wheel()
+    why = f"{' and '.join(absent)}, which the analyst cues needs, have no wheel for this machine"
+    return why if len(absent) > 1 else ""
+
+
 def _describe_placeholder(missing: list[str]) -> str:
-    other = f"{INSTALL} brings the analyst cues" if missing else "cues measures"
+    brings = f"{INSTALL} brings the analyst cues"
+    other = (_dead_end() or brings) if missing else "cues measures"
     return (
         "Its analyst is placeholder. It makes events up from loudness and movement and measures "
         f"nothing about people; {other}."

@@ -17,6 +17,7 @@ from ih_mcp import __version__
 from tests.node import CLAUDE, GEMINI, MCPB, SKILLS, needs_node, run
 from tests.road.host import REPOSITORY, environment
 
+from . import UV, needs_packages
 from .test_install import HELLO
 
 pytestmark = [needs_node, pytest.mark.timeout(300)]
@@ -59,6 +60,7 @@ def test_the_bundle_is_valid_and_can_be_packed(env: dict[str, str], tmp_path: Pa
     assert packed.stat().st_size > 1000
 
 
+@needs_packages
 def test_the_packed_bundle_starts_as_its_manifest_says(env: dict[str, str], tmp_path: Path) -> None:
     """With our own wheel for the one that is not published yet, and uv as hosts bring it."""
     packed, bundle = tmp_path / "ih-mcp.mcpb", tmp_path / "bundle"
@@ -68,14 +70,13 @@ def test_the_packed_bundle_starts_as_its_manifest_says(env: dict[str, str], tmp_
     pip = [sys.executable, "-m", "pip", "-q"]
     wheels = tmp_path / "wheels"
     subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, REPOSITORY], check=True)
-    subprocess.run([*pip, "install", "--target", tmp_path / "uv", "uv"], check=True)
     server = json.loads((bundle / "manifest.json").read_text())["server"]["mcp_config"]
     command, *arguments = [
         word.replace("${__dirname}", str(bundle)) for word in (server["command"], *server["args"])
     ]
     given = {"UV_FIND_LINKS": str(wheels), "UV_PYTHON": sys.executable, "IH_MCP_ENDPOINT": "local"}
     done = subprocess.run(
-        [tmp_path / "uv" / "bin" / command, *arguments],
+        [UV.with_name(command), *arguments],
         input=json.dumps(HELLO) + "\n",
         env={**os.environ, **env, **given, "IH_MCP_DATA_DIR": str(tmp_path / "data")},
         capture_output=True,

@@ -18,14 +18,14 @@ import pytest
 
 from tests.road.host import REPOSITORY
 
+from . import needs_packages
+
 DEBIAN = "trixie"
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _CERTIFICATES = Path("/etc/ssl/certs")
 pytestmark = [
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(
-        not os.environ.get("IH_MCP_TEST_PACKAGES"), reason="slow; `make packages` runs it"
-    ),
+    needs_packages,
 ]
 
 

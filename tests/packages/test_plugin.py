@@ -15,10 +15,10 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+from . import needs_packages
+
 pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("IH_MCP_TEST_PACKAGES"), reason="slow; `make packages` runs it"
-    ),
+    needs_packages,
     pytest.mark.timeout(60),
 ]
 PLUGIN = REPOSITORY / "examples" / "analyst-plugin"

