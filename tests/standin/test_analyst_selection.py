@@ -167,7 +167,7 @@ def _entry_points() -> str:
 @pytest.mark.usefixtures("plugin")
 async def test_the_example_package_is_found_and_runs() -> None:
     chosen = await to_thread.run_sync(choose_analyst, "loudness")
-    assert chosen.description.startswith("analyst: loudness 0.1.0 of an installed package")
+    assert chosen.description.startswith("Its analyst is loudness 0.1.0 of an installed package")
     analyst = chosen.make()
     window = Window(0, 0, 8)
     for second in range(8):
