@@ -35,6 +35,7 @@ BASE_URLS = {  # sdk 1.3.4, config
     "staging": "https://staging-api.interhuman.ai",
 }
 _PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
+_MOST_MINUTES = 1e9  # two thousand years
 _LOGIN = re.compile(r"://([^/@\s:]*:[^/@\s]+)@")
 
 
@@ -221,6 +222,7 @@ class Settings(BaseSettings):
     max_minutes_per_stream: float | None = Field(
         None,
         ge=0,
+        le=_MOST_MINUTES,
         allow_inf_nan=False,
         validation_alias="IH_MCP_MAX_MINUTES_PER_STREAM",
         description="How many minutes of media one stream or upload may send; a live stream ends "
@@ -229,6 +231,7 @@ class Settings(BaseSettings):
     max_minutes_per_day: float | None = Field(
         None,
         ge=0,
+        le=_MOST_MINUTES,
         allow_inf_nan=False,
         validation_alias="IH_MCP_MAX_MINUTES_PER_DAY",
         description="How many minutes of media all processes of the data folder together may send "
@@ -237,6 +240,7 @@ class Settings(BaseSettings):
     ask_over_minutes: float | None = Field(
         None,
         ge=0,
+        le=_MOST_MINUTES,
         allow_inf_nan=False,
         validation_alias="IH_MCP_ASK_OVER_MINUTES",
         description="Above so many minutes the server asks the person before it sends; where the "

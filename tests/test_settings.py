@@ -200,3 +200,19 @@ def test_whatever_a_variable_holds_it_is_taken_or_named(field: str, value: str) 
         read_settings(**{"data_dir": "/data", field: value})
     except ConfigurationError as wrong:
         assert wrong.what.startswith(f"{variable}: ")  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    "name", ["MAX_MINUTES_PER_STREAM", "MAX_MINUTES_PER_DAY", "ASK_OVER_MINUTES"]
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "-0.1", "1e308", "ten"])
+def test_a_limit_of_minutes_is_a_number_that_can_be(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"IH_MCP_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"IH_MCP_{name}: Input should be"):
+        read_settings()
+    monkeypatch.setenv(f"IH_MCP_{name}", "0")
+    assert getattr(read_settings(), name.lower()) == 0
+    monkeypatch.setenv(f"IH_MCP_{name}", "")
+    assert getattr(read_settings(), name.lower()) is None

@@ -111,18 +111,24 @@ class MinutesAdviser:
         """
         permitted = self.budget(is_permitted=True)
         permitted.require(plan.seconds or 0.0, of_stream=0.0, of_day=await self.used_today())
+        is_permitted = await self._is_permitted(plan, channel)
         await channel.announce(await self.describe(plan))
+        return permitted if is_permitted else self.budget()
+
+    async def _is_permitted(self, plan: MinutesPlan, channel: ConsentChannel) -> bool:
+        """Whether more than `IH_MCP_ASK_OVER_MINUTES` may be sent; asks where that is not known.
+
+        Raises:
+            CallerError: All of the media needs a permission, and nobody gave one.
+        """
         over = self._settings.ask_over_minutes
         if over is None or (plan.seconds is not None and plan.seconds <= over * 60):
-            return self.budget()
-        answer = await channel.ask(
-            await self._question(plan, over), about=f"{plan.shown}, over {over:g}"
-        )
-        if answer:
-            return permitted
-        if plan.seconds is None:  # it may be sent up to there
-            return self.budget()
-        raise _not_permitted(plan, over, is_asked=answer is False)
+            return False
+        question = await self._question(plan, over)
+        answer = await channel.ask(question, about=f"{plan.shown}, over {over:g}")
+        if plan.seconds is not None and not answer:
+            raise _not_permitted(plan, over, is_asked=answer is False)
+        return bool(answer)  # live media may be sent up to there without one
 
     async def permit_token(self, seconds: float | None, channel: ConsentChannel) -> StreamAccount:
         """Count the media that others may send with a token, as if it were sent.

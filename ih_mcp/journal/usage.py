@@ -112,9 +112,12 @@ class UsageTable:
             self._add(stream_id, budget, day, reserved=-min(promised, seconds), delivered=seconds)
 
     def settle(self, stream_id: str, use: MediaUse, *, ended: bool) -> None:
-        """Write what a stream used in all; at its end what was promised is free again."""
+        """Write what a stream used; at its end what was promised is free again.
+
+        Before its end a segment may be counted and not sent yet: what is counted never shrinks.
+        """
         with self._translating("write"), self._transaction():
-            self._learn(stream_id, use)
+            self._learn(stream_id, use, is_whole=ended)
             if ended:
                 self._db.execute("UPDATE usage SET reserved=0 WHERE stream_id=?", (stream_id,))
 
@@ -186,17 +189,22 @@ class UsageTable:
         ).fetchone()
         return float(seconds)
 
-    def _learn(self, stream_id: str, use: MediaUse) -> None:
-        """Bring what is known of a stream up to date, on its newest day."""
+    def _learn(self, stream_id: str, use: MediaUse, *, is_whole: bool = True) -> None:
+        """Bring what is known of a stream up to date, on its newest day.
+
+        Args:
+            is_whole: Whether `use` has all that was counted.
+        """
         sums = self._db.execute(
             f"SELECT {_SUMS} FROM usage WHERE stream_id=?",  # noqa: S608 - our own words
             (stream_id,),
         ).fetchone()
         more = use - _to_use(sums)
+        delivered = more.delivered_seconds if is_whole else max(0.0, more.delivered_seconds)
         self._db.execute(
             "UPDATE usage SET delivered=delivered+?, analysed=analysed+?, dropped=dropped+? "
             "WHERE no=(SELECT max(no) FROM usage WHERE stream_id=?)",
-            (more.delivered_seconds, more.analysed_seconds, more.dropped_seconds, stream_id),
+            (delivered, more.analysed_seconds, more.dropped_seconds, stream_id),
         )
 
     def _add(
@@ -258,7 +266,7 @@ class StreamAccount:
             await self._write(take)
 
     async def settle(self, use: MediaUse, *, ended: bool) -> None:
-        """Write what the stream used in all.
+        """Write what the stream used; see `UsageTable.settle`.
 
         Raises:
             JournalError: The disk refuses it; what was counted before stays.

@@ -13,8 +13,14 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, StreamRow
+from ih_mcp.errors import (
+    CallerError,
+    JournalError,
+    MinutesUsedUpError,
+    StreamEndedError,
+    UnknownStreamError,
+)
+from ih_mcp.journal import Journal, StreamAccount, StreamRow
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.minutes import MediaUse
 
@@ -27,6 +33,7 @@ from .status import StreamStatus
 from .stream import Stream
 
 DEFAULT_MAX_STREAMS = 16
+_USE_SECONDS = 5.0
 
 Feed = Callable[[Stream], Coroutine[object, object, None]]
 """Sends media into a stream while the stream runs."""
@@ -91,6 +98,7 @@ class Registry:
             )
         finally:
             self._starting -= 1
+        account = self._journal.account(stream_id, plan.budget)
         stream = Stream(
             stream_id,
             plan,
@@ -99,18 +107,19 @@ class Registry:
             timeouts=timeouts,
             max_outbox_bytes=self._max_outbox_bytes,
             queued=self._queued,
-            account=self._journal.account(stream_id, plan.budget),
+            account=account,
         )
         self._streams[stream_id] = stream
-        self._tasks.start_soon(self._carry, stream, feed)
+        self._tasks.start_soon(self._carry, stream, account, feed)
         return stream
 
-    async def _carry(self, stream: Stream, feed: Feed | None) -> None:
+    async def _carry(self, stream: Stream, account: StreamAccount, feed: Feed | None) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 if feed:
                     tasks.start_soon(feed, stream)
                 tasks.start_soon(self._keep_record, stream)
+                tasks.start_soon(self._keep_use, stream, account)
                 await stream.run()
                 tasks.cancel_scope.cancel()
         except Exception:  # noqa: BLE001 - a mistake of ours in one stream must not stop others
@@ -129,6 +138,19 @@ class Registry:
                 stream.fail(exc)
                 return
             await stream.until(partial(_has_left, stream, state))
+
+    async def _keep_use(self, stream: Stream, account: StreamAccount) -> None:
+        """Store every few seconds how much was analysed, for other processes, and after a kill."""
+        reached = 0.0
+        while not stream.is_over:
+            await stream.until(partial(_is_analysed_beyond, stream, reached))
+            reached = stream.answered_seconds
+            try:
+                await account.settle(stream.use, ended=False)
+            except JournalError as exc:
+                stream.fail(exc)
+                return
+            await anyio.sleep(_USE_SECONDS)
 
     @property
     def live_ids(self) -> list[str]:
@@ -156,11 +178,19 @@ class Registry:
         """
         if stream_id in self._streams:
             return self._streams[stream_id]
-        state = (await self.require_over(stream_id)).state
+        kept = await self.require_over(stream_id)
+        facts = {"stream_id": stream_id, "state": kept.state}
+        if kept.reason == MinutesUsedUpError.default_code and kept.error:
+            raise StreamEndedError(
+                f"stream {stream_id} is over: {kept.error.get('what')}",
+                help=str(kept.error.get("help")),
+                code=kept.reason,
+                facts=facts,
+            )
         raise StreamEndedError(
-            f"stream {stream_id} is over ({state})",
+            f"stream {stream_id} is over ({kept.state})",
             help="Read its messages with poll_events; to send more, start a new stream.",
-            facts={"stream_id": stream_id, "state": state},
+            facts=facts,
         )
 
     async def require_over(self, stream_id: str) -> StreamStatus:
@@ -258,6 +288,10 @@ def live_status(stream: Stream) -> StreamStatus:
 
 def _has_left(stream: Stream, state: StreamState) -> bool:
     return stream.state is not state
+
+
+def _is_analysed_beyond(stream: Stream, seconds: float) -> bool:
+    return stream.answered_seconds > seconds
 
 
 @asynccontextmanager

@@ -119,6 +119,20 @@ async def test_dropped_media_may_be_sent_again_and_what_is_unknown_may_not(tmp_p
             await account.take(1, use + MediaUse(delivered_seconds=10))
 
 
+async def test_what_is_counted_does_not_shrink_before_the_end(tmp_path: Path) -> None:
+    """A segment is counted before it is sent, and known as sent a little later."""
+    budget = a_day_of(60)
+    async with open_journal(tmp_path) as journal:
+        account = await begun(journal, "st_1", budget)
+        await account.take(3, NOTHING)
+        await account.settle(NOTHING, ended=False)
+        assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=3)
+        await account.settle(MediaUse(delivered_seconds=30, analysed_seconds=30), ended=False)
+        assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=30, analysed_seconds=30)
+        await account.settle(NOTHING, ended=True)  # it was left out after all
+        assert await use_of(journal, "st_1") == NOTHING
+
+
 async def test_a_day_is_one_of_utc_and_its_limit_holds_for_itself(
     tmp_path: Path, today: list[str]
 ) -> None:

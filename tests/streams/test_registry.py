@@ -2,17 +2,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio.lowlevel
 import pytest
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, open_journal
+from ih_mcp.journal import Journal, StreamAccount, open_journal
 from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.registry import Registry, open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
+from ih_mcp.wire.messages import Reading
+from ih_mcp.wire.minutes import PER_STREAM, MediaUse, MinuteLimit, MinutesBudget, Per
 
 from .service import Service
 
@@ -70,6 +74,47 @@ async def test_an_ended_stream_is_told_from_an_unknown_one(tmp_path: Path) -> No
         assert (record["state"], record["label"], record["last_cursor"]) == ("ended", "call", 3)
         with pytest.raises(StreamEndedError, match="is over"):
             await registry.require_live(stream.id)
+
+
+async def test_what_is_analysed_is_kept_while_the_stream_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, settle = anyio.Event(), StreamAccount.settle
+
+    async def settle_and_note(account: StreamAccount, use: MediaUse, *, ended: bool) -> None:
+        await settle(account, use, ended=ended)
+        kept.set()
+
+    monkeypatch.setattr(StreamAccount, "settle", settle_and_note)
+    async with opened(tmp_path) as (_, registry), open_journal(tmp_path) as other:
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        await stream.put(QueuedSegment(b"media", 0.0, 3.0))
+        assert await service.hear() == b"media"
+        await stream.until(lambda: stream.sent_segments == 1)
+        await service.say(Reading("signal.detected", {"start": 2.0}))
+        await kept.wait()
+        use = await other.read_usage(lambda table: table.find_use(stream.id))
+        assert use == MediaUse(delivered_seconds=3.0, analysed_seconds=2.0)
+        assert not stream.is_over
+
+
+async def test_a_stream_that_ended_at_a_limit_says_so_to_who_pushes_later(tmp_path: Path) -> None:
+    limit = MinuteLimit(setting=PER_STREAM, per=Per.STREAM, seconds=2)
+    plan = replace(PLAN, budget=MinutesBudget(limits=(limit,)))
+    async with opened(tmp_path) as (_, registry):
+        service = Service()
+        stream = await registry.start(plan, service.opener)
+        await service.greet()
+        await stream.put(QueuedSegment(b"media", 0.0, 3.0))
+        await service.drain()
+        while stream.id in registry.live_ids:
+            await anyio.lowlevel.checkpoint()
+        with pytest.raises(StreamEndedError, match="would exceed the limit") as error:
+            await registry.require_live(stream.id)
+        assert error.value.code == "minutes_used_up"
+        assert "IH_MCP_MAX_MINUTES_PER_STREAM" in error.value.help
 
 
 async def test_streams_are_ended_in_order_when_the_process_goes(tmp_path: Path) -> None:
