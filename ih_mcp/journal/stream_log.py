@@ -66,11 +66,12 @@ class StreamLog:
         """
         if self.failure:
             raise self.failure
-        self._given += 1
-        self._pending.append((self._base | self._given, leg, time.time_ns() // 1000, body))
-        self._pending_size += count_body_bytes(body)
-        self._journal.wake()
-        return self._given
+        self._given = cursor = self._given + 1
+        if not self._pending:  # else the writer is awake, and takes this entry with the others
+            self._journal.wake()
+        self._pending.append((self._base | cursor, leg, time.time_ns() // 1000, body))
+        self._pending_size += len(body) if body.isascii() else count_body_bytes(body)
+        return cursor
 
     @property
     def disk_bytes(self) -> int:

@@ -65,6 +65,9 @@ _MIN_PARSED_BYTES = 2**10  # at once; 512 frames at most
 _MAX_PARSED_BYTES = 2**12  # while that is quick, as it is with frames that are not tiny
 _QUICK_SECONDS = 0.0005  # chosen: 2048 tiny frames take ten times as long
 _PARSING_SECONDS = 0.002  # then others have their turn
+_MAX_QUEUED_FRAMES = 256  # small ones: each time that the queue is full takes two turns of the loop
+_QUEUED_FRAMES = 16  # of any size, as is the library's default
+_SMALL_BYTES = 256 * 2**10  # of all frames that are queued beyond that
 _MAX_UNTAKEN_BYTES = 64 * 2**20  # more than a segment in one frame: answers to pings, not read
 
 _LOG = logging.getLogger("ih_mcp.net")
@@ -84,6 +87,8 @@ class _Connection(ClientConnection):
     """
 
     _is_full = _is_scheduled = _is_lost = _is_over = False
+    _queued_bytes = 0
+    """Parsed since the queue of messages was empty last, or no longer full."""
     _piece_bytes = _MIN_PARSED_BYTES
     _lost_by: Exception | None = None
 
@@ -111,6 +116,7 @@ class _Connection(ClientConnection):
 
     def _drain(self) -> None:
         self._is_full = False
+        self._queued_bytes = 0
         self._parse_soon()
 
     def _parse_soon(self) -> None:
@@ -136,6 +142,7 @@ class _Connection(ClientConnection):
         while self._may_parse and now < until:
             piece = bytes(self._waiting[: self._piece_bytes])
             del self._waiting[: self._piece_bytes]
+            self._set_queue_limit(len(piece))
             super().data_received(piece)
             before, now = now, self.loop.time()
             is_quick = now - before < _QUICK_SECONDS
@@ -147,6 +154,13 @@ class _Connection(ClientConnection):
         elif not (self._waiting or self._is_over):
             self._is_over = True
             super().connection_lost(self._lost_by)
+
+    def _set_queue_limit(self, more_bytes: int) -> None:
+        """Let many frames wait for their reader while they are small."""
+        queue = self.recv_messages
+        self._queued_bytes = (self._queued_bytes if queue.frames else 0) + more_bytes
+        is_small = self._queued_bytes <= _SMALL_BYTES
+        queue.high = _MAX_QUEUED_FRAMES if is_small else _QUEUED_FRAMES
 
     def _control_reading(self) -> None:
         if self.transport.get_write_buffer_size() > _MAX_UNTAKEN_BYTES:
@@ -247,6 +261,7 @@ async def _connect(
             ping_timeout=_KEEPALIVE_SECONDS,
             close_timeout=_CLOSE_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
+            max_queue=(_MAX_QUEUED_FRAMES, _QUEUED_FRAMES),
             proxy=route.proxy.url if route.proxy else None,
             ssl=route.tls if url.startswith("wss:") else None,
             create_connection=_Connection,

@@ -40,9 +40,7 @@ _ROTATION_SHARE = 0.1  # of a session that may only be short
 _LEAST_SESSION_SECONDS = 60.0  # chosen: a session costs money, so none is renewed sooner
 _TURN_SECONDS = 0.002  # chosen: other streams wait for so long at most while messages flood in
 _SHORT_CHARS = 4_000
-_SHORT_MESSAGES = (
-    8  # chosen: that many short ones take less than a turn, so the clock is asked once
-)
+_SHORT_MESSAGES = 16  # chosen: so many take less than a turn, so the clock is asked once
 
 
 Take = Callable[[float], Awaitable[None]]
@@ -241,7 +239,7 @@ class Leg:
             return
         if isinstance(message, Reading):  # nearly all are
             if (reached := read_progress(message)) is not None:
-                self.receipts.note_progress(reached.until_seconds, reached.window_seconds)
+                self.receipts.note_progress(*reached)
             if message.kind == DROPPED:
                 self.receipts.note(message)
         else:

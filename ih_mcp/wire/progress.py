@@ -34,16 +34,18 @@ class Progress(NamedTuple):
 
 def read_progress(reading: Reading) -> Progress | None:
     """How far a reading speaks; None where it names no time."""
-    fields = reading.fields  # every message comes through here: most hold none of the lists
+    fields = reading.fields  # every message comes through here: no `max`, and rarely a list
     last, until = _time(fields, "start"), _time(fields, "end")
     for key in _LISTS:
         if key in fields:
             for item in newest_items(fields[key]):
                 last, until = max(last, _time(item, "start")), max(until, _time(item, "end"))
-    if last == until == -math.inf:
+    latest = max(until, last)
+    if latest == -math.inf:
         return None
-    last, until = max(last, 0.0), max(until, 0.0)
-    return Progress(max(last, until), max(last, until - WINDOW_SECONDS))
+    began = until - WINDOW_SECONDS
+    began = max(began, last)
+    return Progress(latest if latest > 0 else 0.0, began if began > 0 else 0.0)
 
 
 def is_media_time(seconds: float) -> bool:
@@ -61,6 +63,6 @@ def newest_items(items: object) -> list[Mapping[str, object]]:
 def _time(fields: Mapping[str, object], name: str) -> float:
     """A time that fields name; before all times where they name none."""
     value = fields.get(name)
-    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
-        return float(value) if is_media_time(value) else -math.inf
+    if type(value) is float or type(value) is int:  # not bool, which is an int as well
+        return float(value) if -_MOST_SECONDS < value < _MOST_SECONDS else -math.inf
     return -math.inf

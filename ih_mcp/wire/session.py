@@ -103,6 +103,7 @@ class Session:
     def __init__(self, dialect: Dialect, side: Side, *, correlation_id: str = "") -> None:
         self.dialect = dialect
         self.side = side
+        self._is_client = side is Side.CLIENT
         self.state = State.GREETING if dialect.greets else State.OPEN
         self.limits: Limits = dialect.limits
         """Those of the dialect until `Ready` declares others, which a client bounds."""
@@ -166,7 +167,7 @@ class Session:
                 goes on as before.
         """
         message: ServerMessage | ClientMessage
-        if self.side is Side.CLIENT:
+        if self._is_client:
             message = codec.decode_server(text, self.dialect)
             if isinstance(message, Reading) and self.state in _READS:
                 return message  # nearly every message: nothing moves
@@ -213,8 +214,7 @@ class Session:
             case Reading():  # first: most messages are, and they steer nothing
                 pass
             case Ready(limits=limits, correlation_id=correlation_id):
-                is_client = self.side is Side.CLIENT
-                self.limits = limits.bounded_by(self.dialect.limits) if is_client else limits
+                self.limits = limits.bounded_by(self.dialect.limits) if self._is_client else limits
                 self.correlation_id = correlation_id or self.correlation_id
             case Updated(config):
                 self.config = config

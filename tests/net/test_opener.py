@@ -11,7 +11,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ih_mcp.errors import ServiceError, TransportError
-from ih_mcp.net.opener import FRAGMENT_BYTES, open_socket
+from ih_mcp.net.opener import FRAGMENT_BYTES, _Connection, open_socket
 from ih_mcp.net.socket import SocketClosed
 from tests.facts import shows
 
@@ -70,6 +70,30 @@ async def test_no_more_is_read_than_is_received() -> None:
             await drained.wait()
         assert not drained.is_set()  # it waits in the kernel, and in the other end
         assert len(socket._connection._waiting) <= 2**19  # type: ignore[attr-defined]  # ours
+
+
+@pytest.mark.parametrize(("size", "most"), [(100, 297), (64 * 2**10, 17)])
+async def test_few_large_messages_wait_to_be_received_or_more_small_ones(
+    size: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = anyio.Event()
+    fill = _Connection._fill
+
+    def note(connection: _Connection) -> None:
+        fill(connection)
+        filled.set()
+
+    async def work(connection: ServerConnection) -> None:
+        for number in range(400):
+            await connection.send(str(number).ljust(size))
+
+    monkeypatch.setattr(_Connection, "_fill", note)
+    async with peer(work) as url, open_socket(url, bearer="k") as socket:
+        await filled.wait()
+        waiting = len(socket._connection.recv_messages.frames)  # type: ignore[attr-defined]  # ours
+        assert most - 40 < waiting <= most  # a piece of 4 KiB holds 39 small ones
+        received = [await socket.receive() for _ in range(400)]
+    assert received == [str(number).ljust(size) for number in range(400)]
 
 
 async def test_text_and_segments_arrive_as_they_were_sent() -> None:

@@ -218,3 +218,47 @@ def test_white_space_around_a_message_and_nothing_else_is_read_over(
             decode_server(text, V1)
     else:
         assert decode_server(text, V1) == Reading("x", {"a": 1})
+
+
+_numbers = st.integers() | st.floats() | st.sampled_from(["1e999", "-0", "-0.0", "1E5", "0.1e-400"])
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | _numbers | st.text(st.characters(), max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    ),
+    st.booleans(),
+)
+def test_a_message_says_what_json_says_of_it(value: object, is_ascii: bool) -> None:
+    text = json.dumps({"type": "x", "data": {"value": value}}, ensure_ascii=is_ascii)
+    read = decode_server(text, V1)
+    assert isinstance(read, Reading)
+    assert repr(read.fields) == repr(json.loads(text)["data"])  # NaN is not equal to itself
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1" * 4_000, "-" + "9" * 25, "NaN", "[Infinity,-Infinity]", "1e999", "-0.0", "5e-324",
+        r'"\ud800"', r'"\udc00\ud800"', '"\ud800"', r'"\u0000"', '"\x7f\u2028"',
+        "1.7976931348623157e308", '{"a":1,"b":2,"a":3}', f"{'[' * 300}{']' * 300}",
+    ],
+)  # fmt: skip
+def test_what_is_odd_in_json_reads_as_json_reads_it(value: str) -> None:
+    text = f'{{"type":"x","data":{{"value":{value}}}}}'
+    read = decode_server(text, V1)
+    assert isinstance(read, Reading)
+    assert repr(read.fields) == repr(json.loads(text)["data"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1" * 5_000, "01", "+1", "1.", ".5", "nan", "'a'", "[1,]", "[" * 9_999,
+        '"\n"', '"\x1f"', r'"\x"', r'"\u12"',
+    ],
+)  # fmt: skip
+def test_what_json_refuses_is_no_json(value: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="not JSON"):
+        decode_server(f'{{"type":"x","data":{{"value":{value}}}}}', V1)
