@@ -48,6 +48,13 @@ class Server:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor time that the server took, all threads; Linux."""
+        return time.clock_gettime(
+            ~self.pid << 3 | 2
+        )  # the id of that clock: clock_getcpuclockid(3)
+
     def request(self, method: str, params: Mapping[str, object]) -> dict[str, Any]:
         self._id += 1
         self.write({"id": self._id, "method": method, "params": params})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ih_mcp.streams.facts import Feeder
@@ -13,7 +13,7 @@ from ih_mcp.streams.stream import Stream
 
 _SHORT = (
     "state", "endpoint", "stand_in",
-    "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps", "earlier_gaps",
+    "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
     "held", "clock_jumps", "segments", "media_seconds", "usage", "next_seq",
 )  # fmt: skip
 _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
@@ -26,15 +26,16 @@ def short_status(stream: Stream) -> dict[str, object]:
 
 def shorten(status: StreamStatus) -> dict[str, object]:
     """The short form of a status."""
-    record = with_few_gaps(status)
-    return {name: record[name] for name in _SHORT if name in record}
+    return with_few_gaps(status, _SHORT)
 
 
-def with_few_gaps(status: StreamStatus) -> dict[str, object]:
-    """A status with the newest of many gaps, and how many came before."""
-    record = replace(status, gaps=status.gaps[-_MOST_GAPS:]).to_json()
+def with_few_gaps(status: StreamStatus, names: Sequence[str] = ()) -> dict[str, object]:
+    """A status with the newest of many gaps, and how many came before; or these fields of it."""
     earlier = len(status.gaps) - _MOST_GAPS
-    return record | ({"earlier_gaps": earlier} if earlier > 0 else {})
+    if earlier <= 0:
+        return status.to_json(names)
+    newest = replace(status, gaps=status.gaps[-_MOST_GAPS:])
+    return newest.to_json(names) | {"earlier_gaps": earlier}
 
 
 def count_segments(stream: Stream) -> dict[str, object]:

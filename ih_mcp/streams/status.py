@@ -6,8 +6,8 @@ the keys of its JSON, which the journal stores and every reader shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field
 from typing import Annotated, ClassVar
 
 from pydantic import PlainValidator, TypeAdapter, ValidationError
@@ -32,9 +32,15 @@ class _AsJson:
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Field[object]]]
 
-    def to_json(self) -> dict[str, object]:
-        values = ((each, getattr(self, each.name)) for each in fields(self))
-        return {each.name: _to_json(value) for each, value in values if value != _default_of(each)}
+    def to_json(self, names: Sequence[str] = ()) -> dict[str, object]:
+        """Their values by name, in this order; of all fields in theirs where none is named."""
+        known = self.__dataclass_fields__
+        values = {name: getattr(self, name) for name in names or known}
+        return {
+            name: _to_json(value)
+            for name, value in values.items()
+            if value != _default_of(known[name])
+        }
 
 
 def _default_of(each: Field[object]) -> object:

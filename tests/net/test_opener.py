@@ -90,7 +90,7 @@ async def test_few_large_messages_wait_to_be_received_or_more_small_ones(
     monkeypatch.setattr(_Connection, "_fill", note)
     async with peer(work) as url, open_socket(url, bearer="k") as socket:
         await filled.wait()
-        waiting = len(socket._connection.recv_messages.frames)  # type: ignore[attr-defined]  # ours
+        waiting = len(socket._connection.recv_messages.frames)
         assert most - 40 < waiting <= most  # a piece of 4 KiB holds 39 small ones
         received = [await socket.receive() for _ in range(400)]
     assert received == [str(number).ljust(size) for number in range(400)]
