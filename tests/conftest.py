@@ -86,7 +86,8 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
     """A blocking call of ours inside the event loop is an error.
 
     `admit` and `files` say that they block and are called in threads; their tests call them as
-    they are. The HTTP library reads an upload's file itself, 64 KiB at a time.
+    they are. The HTTP library reads an upload's file itself, 64 KiB at a time. A small answer is
+    written to a pipe that said that it has room.
     """
     with blockbuster_ctx(
         "ih_mcp",
@@ -98,4 +99,6 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
     ) as blocking:
         reading = blocking.functions["io.BufferedReader.read"]
         reading.can_block_in("httpx2/_multipart.py", {"render_data"})
+        writing = blocking.functions["os.write"]
+        writing.can_block_in("ih_mcp/mcp_server/stdout_writer.py", {"write_at_once"})
         yield

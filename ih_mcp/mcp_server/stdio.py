@@ -35,7 +35,7 @@ from ih_mcp.wire.json_fields import as_mapping
 
 from .sdk import lowlevel_server
 from .stdin_lines import Line, LongLine, StdinLines, ends_of
-from .stdout_writer import write_line
+from .stdout_writer import write_at_once, write_line
 
 Incoming = SessionMessage | Exception
 
@@ -87,7 +87,8 @@ async def _write(answers: MemoryObjectReceiveStream[SessionMessage], output: Bin
     async with answers:
         async for each in answers:
             with suppress(OSError):  # nobody reads any more: the server is about to end
-                await anyio.to_thread.run_sync(write_line, output, each.message)
+                if not write_at_once(output, each.message):
+                    await anyio.to_thread.run_sync(write_line, output, each.message)
 
 
 def parse_line(line: Line, max_bytes: int) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:

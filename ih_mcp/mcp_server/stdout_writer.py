@@ -1,23 +1,27 @@
-"""Messages as lines of standard output, written in a thread that never keeps the interpreter long.
+"""Messages as lines of standard output; nobody waits while they are encoded and written.
 
 One call of a JSON library for a message of 8 MiB keeps it for 110 ms where every character has to
-be escaped, and the event loop waits. So large messages are encoded in pieces.
+be escaped, and the event loop waits. So large messages are encoded in pieces, in a thread. Small
+answers are written by the loop, since a thread costs more than they do.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
-from mcp_types import JSONRPCMessage
+from mcp_types import JSONRPCMessage, JSONRPCResponse
 from pydantic_core import PydanticSerializationError, to_json
 
 _PIECE_CHARS = 1 << 16
 _LARGE_CHARS = 1 << 18
+_SMALL_CHARS = 1 << 12
 
 
 def open_stdout() -> BinaryIO:
@@ -35,6 +39,28 @@ def open_stdout() -> BinaryIO:
         with suppress(OSError):
             rebind_std_handle_to_fd(1)
     return os.fdopen(wire, "wb", closefd=False)
+
+
+def write_at_once(file: BinaryIO, message: JSONRPCMessage) -> bool:
+    """Write a small answer where that cannot block; gives whether it was written.
+
+    A pipe that is writable takes `PIPE_BUF` bytes at once (POSIX).
+    """
+    if sys.platform == "win32" or not isinstance(message, JSONRPCResponse):
+        return False
+    if count_chars(message.result) > _SMALL_CHARS or not _is_writable_pipe(file.fileno()):
+        return False
+    line = b"".join((*encode(message), b"\n"))
+    if len(line) > select.PIPE_BUF:
+        return False
+    os.write(file.fileno(), line)  # nothing waits in `file`: each line is flushed
+    return True
+
+
+def _is_writable_pipe(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return stat.S_ISFIFO(os.fstat(fd).st_mode) and bool(poll.poll(0))
 
 
 def write_line(file: BinaryIO, message: JSONRPCMessage) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +24,7 @@ from ih_mcp.mcp_server.exit_timer import ExitTimer
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.mcp_server.stdin_lines import _MAX_WAITING_BYTES, LongLine, StdinLines, read_line
 from ih_mcp.mcp_server.stdio import find_id, parse_line, serve_stdio
-from ih_mcp.mcp_server.stdout_writer import _LARGE_CHARS, _PIECE_CHARS, encode
+from ih_mcp.mcp_server.stdout_writer import _LARGE_CHARS, _PIECE_CHARS, encode, write_at_once
 from ih_mcp.settings import read_settings
 from tests.conformance.raw import META
 from tests.reliability.budget import report
@@ -223,6 +223,29 @@ async def piped(tmp_path: Path, messages: list[str]) -> AsyncIterator[Pipes]:
             tasks.start_soon(serve_stdio, make_server(lifespan), lines, output)
             with os.fdopen(in_write, "wb") as to_server:
                 yield Pipes(to_server, answers)
+
+
+def test_a_pipe_without_room_or_a_large_answer_is_left_to_a_thread() -> None:
+    small = JSONRPCResponse(jsonrpc="2.0", id=1, result={"content": [{"text": "\u00e9"}]})
+    large = JSONRPCResponse(jsonrpc="2.0", id=2, result={"content": ["x" * 4000, "y" * 200]})
+    long = JSONRPCResponse(jsonrpc="2.0", id=3, result={"content": ["\x01" * 1000]})
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as read, os.fdopen(writer, "wb") as file:
+        assert write_at_once(file, small)
+        assert not write_at_once(file, large)
+        assert not write_at_once(file, long)  # 1,000 characters, 6,000 bytes
+        line = read.readline()
+        assert json.loads(line)["result"] == {"content": [{"text": "\u00e9"}]}
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        assert not write_at_once(file, small)
+
+
+def test_a_file_is_written_in_a_thread(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        assert not write_at_once(file, JSONRPCResponse(jsonrpc="2.0", id=1, result={}))
 
 
 @pytest.mark.parametrize("char", ["\x01", '"', "\U0001f600"], ids=ascii)
