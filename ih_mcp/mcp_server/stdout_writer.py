@@ -1,4 +1,4 @@
-"""Messages as lines of standard output; nobody waits while they are encoded and written.
+"""Messages as lines of standard output; encoding and writing them does not hold up the event loop.
 
 One call of a JSON library for a message of 8 MiB keeps it for 110 ms where every character has to
 be escaped, and the event loop waits. So large messages are encoded in pieces, in a thread. Small
