@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 
 from ih_mcp import __version__
 from ih_mcp.app.jsonl import frame_message
-from ih_mcp.cli import main
+from ih_mcp.app.runtime import StreamOptions
+from ih_mcp.cli import capture, main, stream
+from ih_mcp.wire.messages import Config
 from tests.forked import REAL, forked, forked_python
 
 from .road.host import KEY, environment
@@ -67,6 +71,70 @@ def test_a_file_is_streamed_from_the_shell_without_a_key(tmp_path: Path, dialogu
     kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert (kinds[0], kinds[-1]) == ("session.ready", "session.ended")
     assert b"ended in order: 24.667 s of media" in done.stderr
+
+
+def test_several_files_are_sent_with_goals_and_a_label_and_each_is_summed_up(
+    tmp_path: Path, short_clip: Path
+) -> None:
+    env = environment(tmp_path / "data")
+    words = ["--pace", "fast", "--analyst", "replay", "--label", "P07", "--goal", "clarity"]
+    scenes = tmp_path / "scenes.jsonl"
+    scenes.write_text(
+        '{"from": 0, "to": 9, "signal": "stress", "probability": "low"}\n'
+        '{"from": 0, "to": 99, "engagement": "neutral"}\n'
+    )
+    done = run(env, "stream", str(short_clip), str(short_clip), *words, "--scenario", str(scenes))
+    assert done.returncode == 0, done.stderr.decode()
+    said = done.stderr.decode().splitlines()
+    assert said.count("1 signal, neutral throughout, 0 s not analysed.") == 2
+    kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert kinds.count("session.ended") == 2
+    assert kinds.count("session.updated") == 2  # the goal was sent
+    table = run(env, "export", "--label", "P07", "--as", "csv", "-o", "-").stdout.decode()
+    assert table.count(",stress,") == 2
+
+
+@pytest.mark.parametrize("command", [stream, capture])
+def test_goals_and_a_label_open_a_stream_as_those_of_an_agent_do(command: Any) -> None:
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    words = ["x.mp4"] if command is stream else []
+    options = parser.parse_args([*words, "--goal", "clarity", "--goal", "energy", "--label", "P07"])
+    config = Config(goal_dimensions=("clarity", "energy"))
+    assert stream.opening_of(options) == StreamOptions(config=config, label="P07")
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "help_"),
+    [
+        (".", "is a folder, not a file", "`ih-mcp batch FOLDER -o OUT` takes every file of it"),
+        ("-", "standard input, which is not read", "Save it into a file"),
+        ("https://a.example/x.mp4", "is a URL, not a file of this machine", "Download it first"),
+        ("rtsp://a.example/x", "is the address of a live stream", "IH_MCP_CAPTURE_INPUT"),
+    ],
+)
+def test_what_is_no_file_is_answered_for_what_it_is_before_anything_is_sent(
+    name: str, what: str, help_: str, dialogue: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("IH_MCP_DATA_DIR", str(tmp_path))
+    assert main(["stream", str(dialogue), name, "--local"]) == 2
+    said = capsys.readouterr()
+    assert what in said.err
+    assert help_ in said.err
+    assert said.out == ""
+
+
+def test_the_check_prints_no_raw_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IH_MCP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("IH_MCP_MEDIA_DIRS", os.pathsep.join(map(str, [tmp_path, tmp_path])))
+    assert main(["check", "--local"]) == 0
+    said = capsys.readouterr().out
+    assert f"journal      folder {tmp_path}, streams 0, bytes 0\n" in said
+    assert "{" not in said
+    assert "[" not in said
 
 
 def test_a_kept_stream_is_printed_again_and_can_be_replayed(tmp_path: Path, dialogue: Path) -> None:

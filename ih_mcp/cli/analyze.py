@@ -15,7 +15,7 @@ from ih_mcp.wire.rest import UPLOADS
 
 from .consent import TerminalChannel
 from .console import print_line, write_output
-from .options import QUALITY_SECTIONS, add_local, add_model, add_raw
+from .options import QUALITY_SECTIONS, add_goal, add_local, add_model, add_raw
 from .progress import ProgressStep, showing
 from .usage import describe_use
 
@@ -33,14 +33,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         choices=["signals", *QUALITY_SECTIONS],
-        help="a section to receive; may be repeated",
+        help="a section to receive; may be given several times",
     )
+    add_goal(parser)
+    parser.add_argument("--context", help="with v1: what the conversation is about")
     add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
     """Upload a file and print the service's JSON; gives 0 only if there is a result."""
-    form: dict[str, object] = {"model": options.model, "include": tuple(options.include)}
+    form: dict[str, object] = {
+        "model": options.model,
+        "include": tuple(options.include),
+        "goal_dimensions": tuple(options.goal or ()),
+        "conversation_context": options.context,
+    }
     work = partial(_run, settings, options.file, options.api, form, is_raw=options.raw)
     return anyio.run(work)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from ih_mcp.app.ffmpeg import find_configured_ffmpeg
 from ih_mcp.app.runtime import open_runtime
 from ih_mcp.capture.serve import page_server_of
-from ih_mcp.media.camera import list_devices
+from ih_mcp.media.camera import list_devices, require_openable
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
 
@@ -76,10 +76,13 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
 async def _record_device(options: Namespace, settings: Settings) -> int:
     """Record a camera by ffmpeg."""
     console = Console(stderr=True)
+    inputs, are_devices = _inputs(settings, options)
     async with open_runtime(settings, trusted=True) as runtime:
+        if are_devices:  # another input may serve one reader only, or wait for its sender
+            await require_openable(inputs, await runtime.ffmpeg())
         stream = await runtime.record_camera(
             opening_of(options),
-            _inputs(settings, options),
+            inputs,
             max_seconds=options.seconds,
             channel=TerminalChannel(console),
         )
@@ -87,14 +90,16 @@ async def _record_device(options: Namespace, settings: Settings) -> int:
         return await print_until_over(runtime, stream, console, is_raw=options.raw)
 
 
-def _inputs(settings: Settings, options: Namespace) -> list[Input]:
-    """What the command line names, else the setting, else the platform's first devices."""
+def _inputs(settings: Settings, options: Namespace) -> tuple[list[Input], bool]:
+    """What the command line names, else the setting, else the platform's first devices.
+
+    Also whether they are devices of the platform.
+    """
     if settings.capture_input and not (options.device or options.microphone):
-        return read_inputs(settings.capture_input)
+        return read_inputs(settings.capture_input), False
     platform = devices_of()
-    return platform.inputs(
-        options.device or platform.camera, options.microphone or platform.microphone
-    )
+    camera, microphone = options.device or platform.camera, options.microphone
+    return platform.inputs(camera, microphone or platform.microphone), True
 
 
 async def _list(settings: Settings) -> int:

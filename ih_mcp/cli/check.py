@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -74,4 +73,8 @@ def _describe_file(found: Mapping[str, Any]) -> str:
 
 
 def _to_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_to_text(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_to_text, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -41,7 +41,7 @@ def add_raw(parser: ArgumentParser) -> None:
 
 
 def add_stream_options(parser: ArgumentParser) -> None:
-    """How a new stream is opened: `--api`, `--model`, `--include`."""
+    """How a new stream is opened: `--api`, `--model`, `--include`, `--goal`, `--label`."""
     parser.add_argument(
         "--api", choices=[*DIALECTS], help="version of the API; default: IH_MCP_API, else v1"
     )
@@ -50,7 +50,18 @@ def add_stream_options(parser: ArgumentParser) -> None:
         "--include",
         action="append",
         choices=QUALITY_SECTIONS,
-        help="a section to receive as well; may be repeated",
+        help="a section to receive as well; may be given several times",
+    )
+    add_goal(parser)
+    parser.add_argument("--label", default="", help="your own name for it, such as P07")
+
+
+def add_goal(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--goal",
+        action="append",
+        help="what to coach for: clarity, authority, energy, rapport or learning; may be given "
+        "several times",
     )
 
 

@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 from anyio import to_thread
@@ -17,11 +18,14 @@ from rich.console import Console
 from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
 from ih_mcp.errors import CallerError
+from ih_mcp.files import show_name
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import HeldSegment, PaceName
 from ih_mcp.streams.stream import Stream
+from ih_mcp.timeline.model import read_timeline
+from ih_mcp.timeline.summary import summarise
 from ih_mcp.wire.messages import Config
 
 from .consent import TerminalChannel
@@ -45,7 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.epilog = _NOTES
     parser.formatter_class = RawDescriptionHelpFormatter
     add_local(parser)
-    parser.add_argument("file", metavar="FILE", help="a video or sound file")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="video or sound files, one after another"
+    )
     add_stream_options(parser)
     parser.add_argument(
         "--pace",
@@ -69,28 +75,42 @@ def run(options: Namespace, settings: Settings) -> int:
             "--analyst and --scenario are of the stand-in, and this goes to the service",
             help="Add --local, or leave them out.",
         )
-    opening = opening_of(options)
-    pace = PaceName(options.pace)
-    work = partial(_run, settings, options.file, opening, pace, is_raw=options.raw)
-    return anyio.run(work)
+    for name in options.files:
+        if Path(name).is_dir():
+            raise CallerError(
+                f"{show_name(name)} is a folder, not a file",
+                help="`ih-mcp batch FOLDER -o OUT` takes every file of it; or name files in it.",
+            )
+    return anyio.run(_run, settings, options)
 
 
 def opening_of(options: Namespace) -> StreamOptions:
     """How the command line asks for a stream to be opened."""
     include = tuple(options.include) if options.include else None
-    return StreamOptions(api=options.api, config=Config(include=include, model=options.model))
+    goals = tuple(options.goal) if options.goal else None
+    config = Config(include=include, goal_dimensions=goals, model=options.model)
+    return StreamOptions(api=options.api, config=config, label=options.label)
 
 
-async def _run(
-    settings: Settings, path: str, opening: StreamOptions, pace: PaceName, *, is_raw: bool
-) -> int:
+async def _run(settings: Settings, options: Namespace) -> int:
+    """Send the files one after another; gives the worst of their codes."""
     console = Console(stderr=True)
+    codes: list[int] = []
     async with open_runtime(settings, trusted=True) as runtime:
-        stream = await runtime.stream_file(
-            path, opening, pace=pace, channel=TerminalChannel(console)
-        )
-        print_notes(stream, console)
-        return await print_until_over(runtime, stream, console, is_raw=is_raw)
+        for name in options.files:
+            await runtime.find_file(name)  # a name that is wrong is known before anything is sent
+        for name in options.files:
+            stream = await runtime.stream_file(
+                name,
+                opening_of(options),
+                pace=PaceName(options.pace),
+                channel=TerminalChannel(console),
+            )
+            print_notes(stream, console)
+            codes.append(await print_until_over(runtime, stream, console, is_raw=options.raw))
+            if stream.is_stopped:
+                break
+    return max(codes)
 
 
 def print_notes(stream: Stream, console: Console) -> None:
@@ -111,7 +131,10 @@ async def print_until_over(
         async with showing(console, partial(_step, stream)):
             await _print_messages(runtime, stream, is_raw=is_raw)
         tasks.cancel_scope.cancel()
-    return _print_summary(console, stream)
+    drawing = await read_timeline(runtime.journal, stream.id)
+    lost = stream.status().lost
+    found = summarise(drawing | {"lost": lost.to_json() if lost else {}})
+    return _print_summary(console, stream, found)
 
 
 @asynccontextmanager
@@ -174,7 +197,7 @@ def _step(stream: Stream) -> ProgressStep:
     return ProgressStep(now, stream.place_in_file(stream.sent_seconds) / total if total else None)
 
 
-def _print_summary(console: Console, stream: Stream) -> int:
+def _print_summary(console: Console, stream: Stream, found: str) -> int:
     """Print how the stream ended and, if it did not end in order, what to do."""
     status = stream.status()
     in_order = stream.failure is None and stream.end is not None and stream.end.in_order
@@ -189,6 +212,7 @@ def _print_summary(console: Console, stream: Stream) -> int:
         f"{status.media_seconds or 0} s of media, {status.messages} messages, "
         f"stream {stream.id}",
     )
+    print_line(console, f"{found}.")
     print_line(console, describe_use(stream.use))
     lines = [STAND_IN] if stream.is_stand_in else []
     if failure := stream.failure or limit:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from anyio import run_process
@@ -24,6 +25,7 @@ from .segment_bounds import bounds
 
 _TOO_LITTLE = frozenset({"too_short", "too_small"})
 _SHARED_BYTES = 128 << 20  # seen: PulseAudio shares 64 MiB with whom it hears for
+_LOOK_SECONDS = 0.5  # chosen: some pictures of any camera
 _HELP = "See ih-mcp capture --list-devices; another program may use the camera."
 
 
@@ -48,24 +50,43 @@ async def record(
     least = limits if is_whole else replace(limits, min_segment_seconds=None)  # a rest continues
     limited = bounds(least, framing, target_seconds=target_seconds)
     cutter = Cutter(READERS["mp4"](), limited, framing, is_live=True)
-    command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)
-    means = replace(ffmpeg.limits.to_decode(), file_bytes=_SHARED_BYTES)
-    try:
-        async with running(command, means=means) as child:
-            while data := await child.read_patiently():
-                for segment in cutter.feed(data):
-                    yield segment
-            await child.finish()
-    except MediaError as exc:
-        raise MediaError(
-            f"the camera cannot be recorded: {exc.what}", code="no_device", help=_HELP
-        ) from exc
+    async with aclosing(_read(inputs, ffmpeg, max_seconds)) as recorded:
+        async for data in recorded:
+            for segment in cutter.feed(data):
+                yield segment
     try:
         for segment in cutter.finish():
             yield segment
     except MediaError as exc:
         if exc.code not in _TOO_LITTLE:  # the last moments, which nobody could analyse
             raise
+
+
+async def require_openable(inputs: Sequence[Input], ffmpeg: Ffmpeg) -> None:
+    """Open devices for a moment, so that one that is missing or busy costs no API session.
+
+    Raises:
+        MediaError: A device cannot be opened.
+    """
+    async with aclosing(_read(inputs, ffmpeg, _LOOK_SECONDS)) as recorded:
+        async for _ in recorded:
+            pass
+
+
+async def _read(
+    inputs: Sequence[Input], ffmpeg: Ffmpeg, max_seconds: float | None
+) -> AsyncGenerator[bytes, None]:
+    command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)
+    means = replace(ffmpeg.limits.to_decode(), file_bytes=_SHARED_BYTES)
+    try:
+        async with running(command, means=means) as child:
+            while data := await child.read_patiently():
+                yield data
+            await child.finish()
+    except MediaError as exc:
+        raise MediaError(
+            f"the camera cannot be recorded: {exc.what}", code="no_device", help=_HELP
+        ) from exc
 
 
 async def list_devices(platform: Platform, ffmpeg: Ffmpeg) -> list[Device]:

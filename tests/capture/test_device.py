@@ -168,6 +168,17 @@ def test_the_command_records_prints_messages_and_ends_in_order(api: str, tmp_pat
     assert b"ended in order" in done.stderr
 
 
+def test_a_camera_that_is_not_there_costs_no_session(tmp_path: Path) -> None:
+    command = [*forked(), "capture", "--local", "--device", "/dev/video99", "--seconds", "2"]
+    env = environment(tmp_path)
+    done = subprocess.run(command, env=env, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert b"the camera cannot be recorded" in done.stderr
+    assert b"ih-mcp capture --list-devices" in done.stderr
+    assert b"stream st_" not in done.stderr
+
+
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     env = environment(tmp_path, IH_MCP_CAPTURE_INPUT="-f lavfi")
     command = [*forked(), "capture", "--device"]
