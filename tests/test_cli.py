@@ -107,7 +107,11 @@ def test_goals_and_a_label_open_a_stream_as_those_of_an_agent_do(command: Any) -
 @pytest.mark.parametrize(
     ("name", "what", "help_"),
     [
-        (".", "is a folder, not a file", "`ih-mcp batch FOLDER -o OUT` takes every file of it"),
+        (
+            ".",
+            "is a folder, not a file",
+            "`ih-mcp batch FOLDER -o OUT` takes every file of",
+        ),
         ("-", "standard input, which is not read", "Save it into a file"),
         ("https://a.example/x.mp4", "is a URL, not a file of this machine", "Download it first"),
         ("rtsp://a.example/x", "is the address of a live stream", "IH_MCP_CAPTURE_INPUT"),

@@ -17,8 +17,7 @@ from rich.console import Console
 
 from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
-from ih_mcp.errors import CallerError
-from ih_mcp.files import show_name
+from ih_mcp.errors import CallerError, PathError
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
 from ih_mcp.stand_in import STAND_IN
@@ -75,13 +74,13 @@ def run(options: Namespace, settings: Settings) -> int:
             "--analyst and --scenario are of the stand-in, and this goes to the service",
             help="Add --local, or leave them out.",
         )
-    for name in options.files:
-        if Path(name).is_dir():
-            raise CallerError(
-                f"{show_name(name)} is a folder, not a file",
-                help="`ih-mcp batch FOLDER -o OUT` takes every file of it; or name files in it.",
-            )
-    return anyio.run(_run, settings, options)
+    try:
+        return anyio.run(_run, settings, options)
+    except PathError as exc:
+        if not any(name and Path(name).is_dir() for name in options.files):
+            raise
+        advice = f"{exc.help} `ih-mcp batch FOLDER -o OUT` takes every file of a folder."
+        raise PathError(exc.what, help=advice, code=exc.code) from None
 
 
 def opening_of(options: Namespace) -> StreamOptions:
