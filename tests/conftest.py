@@ -74,10 +74,11 @@ def film() -> Path:
 
 @pytest.fixture(scope="session")
 def short_clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, dialogue: Path) -> Path:
-    """The first seconds of that clip, alone in a folder."""
+    """The first seconds of that clip, alone in a folder, in fragments as recorders write them."""
     clip = tmp_path_factory.mktemp("short") / "talk.mp4"
     command = [str(ffmpeg.path), "-v", "error", "-i", str(dialogue), "-t", "6", "-c", "copy"]
-    subprocess.run([*command, str(clip)], check=True)
+    fragments = ["-movflags", "frag_keyframe+empty_moov+default_base_moof"]
+    subprocess.run([*command, *fragments, str(clip)], check=True)
     return clip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 from mcp_types import CallToolResult, TextContent
@@ -12,14 +11,16 @@ from ih_mcp.app.minutes import ConsentChannel
 from ih_mcp.app.runtime import MintedToken, Runtime
 from ih_mcp.errors import IhMcpError
 from ih_mcp.stand_in import STAND_IN
+from ih_mcp.wire.json_members import read_members
 from ih_mcp.wire.minutes import MediaUse
-from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest
+from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest, Token
 
 from .answers import answer
-from .arguments import Arguments
+from .arguments import MAX_NUMBER, Arguments
 from .status import add_notes
 from .tool import ToolCall
 
+_CAPS = ("max_video_seconds", "max_duration_seconds")
 _UNCAPPED = {"kind", "scopes"}
 
 
@@ -66,13 +67,13 @@ def _notes(asked: CreateToken, body: str) -> list[str]:
     """What a client token allows beyond what its caller may think, as sentences."""
     if asked.kind == "access":
         return []
-    granted = json.loads(body)
-    lifetime = granted["expires_in"]
+    granted = read_members(body, {*_CAPS, "allowed_origins"})
+    lifetime = Token.from_body(body.encode()).expires_in
     notes = [
         f"The token lives for {lifetime:g} s, which is less than its {name} of {most:g} s: ask for "
         "a longer expires_in, 3600 at most, if all of that is to be used."
-        for name in ("max_video_seconds", "max_duration_seconds")
-        if isinstance(most := granted.get(name), int | float) and most > lifetime
+        for name in _CAPS
+        if isinstance(most := granted.get(name), int | float) and lifetime < most < MAX_NUMBER
     ]
     if not granted.get("allowed_origins"):
         notes.append("Any web page may use the token; allowed_origins bounds that.")

@@ -148,6 +148,7 @@ class Timeline:
             "messages": self.messages,
             "not_kept": self.not_kept,
             "clipped": life.clipped,
+            "usage": dict(status.usage or {}),
             "lost": status.lost.to_json() if status.lost else {},
             "receipts": dict(status.segments),
             "bytes_sent": status.bytes_sent,

@@ -61,17 +61,22 @@ def _let_go_seconds(drawing: Drawing) -> float:
 def totals(drawing: Drawing) -> dict[str, object]:
     """The same as values, for a program; zeros and empty lists are said too.
 
-    `dropped_s` is what the service reports as not analysed, `lost_s` what may have no results
-    because a connection was lost.
+    `dropped_s` is what the service reports as not analysed or refused, `lost_s` what may have no
+    results because a connection was lost.
     """
     signals = Counter(str(span["signal"]) for span in _items(drawing["spans"]))
     states = dict.fromkeys(str(item["state"]) for item in _items(drawing["engagement"]))
     dropped, missing = _pairs(drawing["dropped"]), _pairs(lost_ranges(drawing))
     analysed_seconds = max(0.0, float(str(drawing["seconds"])) - _covered([*dropped, *missing]))
+    dropped_seconds = _covered(dropped)
+    usage = drawing["usage"]
+    assert isinstance(usage, Mapping)
+    if usage:  # it knows of refused media, too; records of earlier versions have none
+        dropped_seconds, analysed_seconds = usage["dropped_s"], usage["analysed_s"]
     return {
         "signals": dict(signals.most_common(_MAX_NAMES)),
         "engagement": list(states)[:_MAX_NAMES],
-        "dropped_s": round(_covered(dropped), 1),
+        "dropped_s": round(dropped_seconds, 1),
         "lost_s": round(_covered(missing) + _let_go_seconds(drawing), 1),
         "minutes_analysed": round(analysed_seconds / 60, 2),
     }

@@ -29,6 +29,7 @@ class Day:
         self.host = host
         self.calls: list[str] = []
         self.tokens = 0
+        self.characters = 0
         self.messages: list[dict[str, Any]] = []
         """What was read by `follow` and `follow_to_the_end`."""
 
@@ -37,6 +38,7 @@ class Day:
         assert answer.is_error or answer.status["next"], "an answer says what to do with it"
         self.calls.append(tool)
         read = [json.dumps(arguments), *answer.blocks]
+        self.characters += sum(map(len, read))
         self.tokens += sum(len(_encode()(text)) for text in read)
         return answer
 
@@ -68,9 +70,10 @@ class Day:
                 return found
         raise AssertionError((kind, data, self.kinds()))
 
-    def cost_at_most(self, *, calls: int, tokens: int) -> None:
+    def cost_at_most(self, *, calls: int, tokens: int = 25_000, characters: int = 80_000) -> None:
         assert len(self.calls) <= calls, self.calls
         assert self.tokens <= tokens, self.tokens
+        assert self.characters <= characters, self.characters
 
 
 @asynccontextmanager

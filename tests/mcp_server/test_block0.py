@@ -24,7 +24,7 @@ async def test_a_file_says_how_long_it_is_and_that_it_was_sent_to_its_end(
 ) -> None:
     started = await host.call("stream_file", path=str(short_clip))
     stream_id = started.status["stream_id"]
-    assert started.status["duration_s"] == pytest.approx(6, abs=0.1)
+    assert started.status["duration_s"] == pytest.approx(6, abs=0.2)
     assert started.status["pace"] == "auto"
     assert (started.status["sent"], started.status["waiting"]) == (NOTHING, NOTHING)
     assert "pushed" not in started.status
@@ -75,7 +75,7 @@ async def test_new_options_are_said_with_the_second_they_hold_from(
     assert changed.status["options"] == {
         "include": [], "goal_dimensions": ["clarity"], "model": None
     }  # fmt: skip
-    assert changed.status["from_s"] == pytest.approx(6, abs=0.1)
+    assert changed.status["from_s"] == pytest.approx(6, abs=0.2)
     assert changed.status["next"].startswith("push_segment(seq=2)")
 
 
@@ -83,7 +83,7 @@ async def test_an_upload_says_how_long_its_file_is_and_when_it_began(
     host: Host, short_clip: Path
 ) -> None:
     started = await host.call("analyze_file", path=str(short_clip))
-    assert started.status["duration_s"] == pytest.approx(6, abs=0.1)
+    assert started.status["duration_s"] == pytest.approx(6, abs=0.2)
     (row,) = (await host.call("list_streams")).status["analyses"]
     assert row["started_at"] == started.status["started_at"]
     assert row["source"] == "talk.mp4"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ih_mcp.timeline.summary import totals
 
 EMPTY: dict[str, object] = {
-    "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {},
+    "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {}, "usage": {},
 }  # fmt: skip
 
 
@@ -28,3 +28,9 @@ def test_signals_are_counted_and_seconds_in_two_lists_are_left_out_once() -> Non
         "lost_s": 23.0,
         "minutes_analysed": round(70 / 60, 2),
     }
+
+
+def test_what_was_refused_is_not_said_to_be_analysed() -> None:
+    usage = {"delivered_s": 6.0, "analysed_s": 0.0, "dropped_s": 6.0}
+    made = totals(EMPTY | {"seconds": 6.0, "usage": usage})
+    assert (made["dropped_s"], made["minutes_analysed"]) == (6.0, 0)
