@@ -14,7 +14,7 @@ from ih_mcp.streams.stream import Stream
 _SHORT = (
     "state", "endpoint", "stand_in",
     "reason", "error", "retryable", "retry_after_s", "what_now", "lost", "gaps",
-    "held", "clock_jumps", "segments", "media_seconds", "usage", "next_seq",
+    "held", "clock_jumps", "segments", "media_seconds", "next_seq",
 )  # fmt: skip
 _MOST_GAPS = 3  # chosen: a day's stream has 24, and a model pays for each in every answer
 
