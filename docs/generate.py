@@ -30,6 +30,10 @@ _TOP_SKILL = _REPOSITORY / "SKILL.md"
 BUNDLE = _REPOSITORY / "mcpb" / "manifest.json"
 BUNDLE_PROJECT = _REPOSITORY / "mcpb" / "pyproject.toml"
 SKILL = _REPOSITORY / "skills" / "interhuman" / "SKILL.md"
+HOST_CALLS: Mapping[str, Any] = json.loads(
+    (_FOLDER / "host_calls.json").read_text(encoding="utf-8")
+)
+"""What `make hosts` saw; its test compares."""
 _INTERNAL = "metadata:\n  internal: true\n"
 _NOTE = "<!-- Drawn from the code by docs/generate.py; edit that, not this. -->"
 
@@ -56,7 +60,28 @@ work from the first release on.
 
 Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 """
-    return "\n".join([intro, *map(_host, HOSTS.values()), _frameworks()])
+    return "\n".join([intro, *map(_host, HOSTS.values()), _host_calls(), _frameworks()])
+
+
+def _host_calls() -> str:
+    """What hosts do with the answers of tools, as `make hosts` saw it."""
+    rows = "".join(
+        f"| {HOSTS[name].title} {row['version']} | {row['hands on']} "
+        f"| {', '.join(row['asks for']) or 'nothing'} | {'yes' if row['asks for progress'] else 'no'} |\n"
+        for name, row in HOST_CALLS.items()
+    )
+    return f"""## What hosts do with answers
+
+`make hosts` drives these hosts without a login: their model is a double on this machine that asks for `check_setup`, `stream_file` and
+`poll_events`. Each message that reached the model was compared with the journal, byte for byte.
+
+| host | hands to its model | capabilities that it declares | asks for progress |
+|---|---|---|---|
+{rows}
+Codex writes `Wall time` and `Output:` before the blocks. Gemini CLI joins them to one text, each between `<untrusted_context>` marks. `codex
+exec` begins without our tools where the server is not up at once: `required = true` in its entry makes it wait. Claude Code names tools
+only, and loads them when its model searches, unless `ENABLE_TOOL_SEARCH=false` is set.
+"""
 
 
 def _frameworks() -> str:
