@@ -153,13 +153,16 @@ def _pictures(
         return []
     if not any(part.codecs.get("video") == "h264" for part in parts):
         return [f"pictures are not those of the file ({len(sent)} of {len(source.pictures)})"]
-    if len(sent) > len(source.pictures) and _are_repeated(source.pictures, parts, outcome):
-        return []
     if len(sent) != len(source.pictures):
-        return [f"{len(sent)} of {len(source.pictures)} pictures"]
+        is_right = (
+            # Where the clock goes back, the judge's decoder drops some.
+            len(sent) == _packets_of_pictures(path)
+            if facts.set_backs
+            else len(sent) > len(source.pictures) and _are_repeated(source.pictures, parts, outcome)
+        )
+        return [] if is_right else [f"{len(sent)} of {len(source.pictures)} pictures"]
     found = list[str]()
-    rising = all(a.time < b.time for part in parts for a, b in pairwise(part.pictures))
-    if not rising:
+    if not all(a.time < b.time for part in parts for a, b in pairwise(part.pictures)):
         found.append("pictures share a time or go back")
     if outcome.dialect.framing is Framing.CONTINUED:
         off = _off_seconds(source.pictures, sent)
@@ -169,6 +172,12 @@ def _pictures(
     if different > _MAX_DIFFERENCE:
         found.append(f"pictures look different ({different:.0f} of 255)")
     return found
+
+
+def _packets_of_pictures(path: Path) -> int:
+    with av.open(str(path), "r") as container:
+        video = next(s for s in container.streams.video if not s.disposition & 0x400)
+        return sum(1 for packet in container.demux(video) if packet.size)
 
 
 def _are_repeated(source: Sequence[Item], parts: Sequence[Media], outcome: Outcome) -> bool:

@@ -54,12 +54,17 @@ class Media:
         return max(item.time + item.seconds for item in self.pictures or self.sound)
 
 
+_RENUMBERED = {"merge_pmt_versions": "1"}  # tracks of MPEG-TS go on under other numbers
+
+
 @lru_cache(maxsize=64)  # several tests ask of the same recording
 def read(source: bytes | Path) -> Media:
     """Every picture decoded, every packet of sound, in the order of the file."""
     media = Media()
     with av.open(
-        io.BytesIO(source) if isinstance(source, bytes) else str(source), "r"
+        io.BytesIO(source) if isinstance(source, bytes) else str(source),
+        "r",
+        options=_RENUMBERED if isinstance(source, Path) and source.suffix == ".ts" else {},
     ) as container:
         video = next((s for s in container.streams.video if not s.disposition & 0x400), None)
         audio = next((s for s in container.streams.audio if hasattr(s, "codec")), None)

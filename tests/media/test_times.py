@@ -189,7 +189,8 @@ async def test_where_the_clock_was_set_back_times_go_on(
         check_sound(source, parts)
         assert pictures(*parts) == digests(source.pictures)
     found = times(outcome, parts)
-    assert max(after - before for before, after in pairwise(found)) < 0.2
+    steps = [after - before for before, after in pairwise(found)]
+    assert 0 < min(steps) <= max(steps) < 0.2
     assert oracle.shift_seconds(source, parts) < 0.1
 
 
@@ -224,7 +225,7 @@ async def test_a_look_at_a_file_says_where_its_clock_was_set_back(
     facts = await probe(ffmpeg, sample(name))
     (set_back,) = facts.set_backs
     at = 9.0 if name == "jumps_to_and_fro" else 6.0
-    assert (set_back.at_seconds, set_back.seconds) == pytest.approx((at, seconds), abs=0.15)
+    assert (set_back.at_seconds, set_back.seconds) == pytest.approx((at, seconds), abs=0.25)
     assert any(f"is set back, first at {set_back.at_seconds:.1f} s by" in n for n in facts.notes())
     if name in {"jumps_back_fragmented", "jumps_back_transport"}:
         assert facts.duration_seconds == pytest.approx(12.0, abs=0.3)

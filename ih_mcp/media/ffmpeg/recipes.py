@@ -147,7 +147,7 @@ def recipe(
         jumps: Of the clock, where it begins to run; they are left out where pictures are encoded.
         repeats: Whether a picture that stays is shown again each second, where it is encoded.
     """
-    encode = encode | facts.hidden | facts.changing | facts.unmarked
+    encode = encode | facts.hidden | facts.changing | facts.unmarked | _disordered(facts)
     container = _container(facts, encode)
     copies_video = (
         facts.video is not None
@@ -187,6 +187,19 @@ def recipe(
     encodes = tuple(name for name, track, copied in made if track and not copied)
     tracks = tuple(name for name, (_, sent, _) in zip(TRACKS, made, strict=True) if sent)
     return Recipe(container, options, encodes, encoder if "video" in encodes else "", tracks)
+
+
+def _disordered(facts: Facts) -> frozenset[str]:
+    """`video` where pictures are shown in another order than they come, and the clock goes back.
+
+    Matroska tells no time of decoding; what ffmpeg computes is wrong from there on.
+    """
+    if facts.container_name != "matroska" or not facts.set_backs or facts.video is None:
+        return frozenset()
+    return frozenset({"video"} if facts.video.codec in _REORDERING else ())
+
+
+_REORDERING = frozenset({"h264", "hevc"})
 
 
 def _even(side: str) -> str:
