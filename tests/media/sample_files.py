@@ -22,8 +22,10 @@ from ih_mcp.media.ffmpeg.process import environment
 
 PICTURE = "testsrc2=s=160x90:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
+LONG_VOICE = VOICE.replace("48000", "16000")  # its packets are three times as long
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
 AAC = "-c:a aac -b:a 64k -ac 2"
+AAC_MONO = "-c:a aac -b:a 32k -ac 1"
 OPUS = "-c:a libopus -b:a 48k"
 
 
@@ -286,8 +288,8 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "stays": SampleFile(  # as a shared screen: one picture for over a minute, while people talk
         "mp4",
-        f"-f lavfi -i testsrc2=s=160x90:r=5:d=75 -f lavfi -i {VOICE.format(seconds=75)} "
-        f"-vf select='lt(t\\,2)+gte(t\\,72)' -fps_mode vfr {X264} -g 999 {AAC}",
+        f"-f lavfi -i testsrc2=s=160x90:r=5:d=75 -f lavfi -i {LONG_VOICE.format(seconds=75)} "
+        f"-vf select='lt(t\\,2)+gte(t\\,72)' -fps_mode vfr {X264} -g 999 {AAC_MONO}",
         seconds=75.0,
     ),
     "stays_vp8": SampleFile(
@@ -305,15 +307,15 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "slides": SampleFile(  # one every 40 s
         "mp4",
-        f"-f lavfi -i testsrc2=s=160x90:r=1:d=121 -f lavfi -i {VOICE.format(seconds=121)} "
-        f"-vf select='not(mod(n\\,40))' -fps_mode vfr {X264} -bf 0 -g 999 {AAC}",
+        f"-f lavfi -i testsrc2=s=160x90:r=1:d=121 -f lavfi -i {LONG_VOICE.format(seconds=121)} "
+        f"-vf select='not(mod(n\\,40))' -fps_mode vfr {X264} -bf 0 -g 999 {AAC_MONO}",
         seconds=121.0,
     ),
     "slides_matroska": SampleFile("mkv", "-i {slides} -c copy", seconds=121.0),
     "slow": SampleFile(  # one picture a second, of which the encoder holds some twenty back
         "mkv",
-        f"-f lavfi -i testsrc2=s=320x180:r=1:d=90 -f lavfi -i {VOICE.format(seconds=90)} "
-        f"-c:v mpeg4 -q:v 5 {AAC}",
+        f"-f lavfi -i testsrc2=s=320x180:r=1:d=90 -f lavfi -i {LONG_VOICE.format(seconds=90)} "
+        f"-c:v mpeg4 -q:v 5 {AAC_MONO}",
         seconds=90.0,
         encodes=VIDEO,
         slack_seconds=1.1,
@@ -321,8 +323,8 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "slides_silent": SampleFile("mp4", "-i {slides} -an -c copy", seconds=121.0),
     "one_picture": SampleFile(  # shown from the beginning, and for as long as there is sound
         "mp4",
-        f"-f lavfi -i testsrc2=s=160x90:r=1:d=1 -f lavfi -i {VOICE.format(seconds=394)} "
-        f"{X264} {AAC}",
+        f"-f lavfi -i testsrc2=s=160x90:r=1:d=1 -f lavfi -i {LONG_VOICE.format(seconds=394)} "
+        f"{X264} {AAC_MONO}",
         seconds=394.0,
     ),
     "sparse_sound": SampleFile(  # as a file of 65 KB that claims 80,000 s

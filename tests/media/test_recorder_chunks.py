@@ -15,6 +15,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container import is_headed
 from ih_mcp.media.recorder_chunks import Chunk, Recording
+from tests.reliability.budget import IS_LONG
 
 from . import oracle
 from .oracle import digests
@@ -217,6 +218,9 @@ def test_a_stream_can_begin_anew_wherever_a_chunk_says_so(name: str, chunks: Chu
     entries = [(n, c) for n, c in enumerate(sent) if c.key_offset is not None]
     assert entries[0][0] == 0
     assert entries[0][1].key_offset == len(recording.header or b"")
+    if not IS_LONG:  # the first, the second, one in the middle and the last
+        places = {0, 1 % len(entries), len(entries) // 2, len(entries) - 1}
+        entries = [entries[place] for place in sorted(places)]
     for number, chunk in entries:
         rest = chunk.data[chunk.key_offset :] + b"".join(c.data for c in sent[number + 1 :])
         later = oracle.read((recording.header or b"") + rest)

@@ -20,7 +20,7 @@ from interhumanai.errors import InterhumanAPIError, InterhumanError
 from interhumanai.types import RawAudioFormat
 
 CQI = ["conversation_quality_overall", "conversation_quality_timeline"]
-SECONDS = 15
+SECONDS = 60
 
 
 async def _session(client: Any, parts: list[bytes], *, said: Any = None, **config: Any) -> Any:
