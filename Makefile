@@ -102,9 +102,11 @@ fuzz: $(VENV)/.dev ## bytes by chance, SECONDS for each target
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # One small mistake at a time, by chance: which tests notice? What survives without a reason fails.
+# Which tests run which line is measured first, which takes as long as the suite; MAP= uses what was.
 COUNT ?= 200
+MAP ?= --map
 mutation: $(VENV)/.dev ## COUNT mutants by SEED, and the tests that notice them
-	$(BIN)/python -m tests.mutation --count $(COUNT) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.mutation $(MAP) --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 # How much it bears, beside its floors; --quick takes a few minutes.
 bench-load: $(VENV)/.dev ## how much it bears, beside its floors

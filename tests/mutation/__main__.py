@@ -1,13 +1,15 @@
 """Change the package by chance and see which tests fail: `python -m tests.mutation`.
 
-COUNT mutants are drawn with SEED over all files of the packages named. The tests that mirror the
-file run first, then those of its package, then wide ones. What survives all is printed, with a
-reason where `known.json` has one; the exit code is 1 where one has none.
+COUNT mutants are drawn with SEED over all files of the packages named. Which tests run which line
+is measured with `--map`, and kept; a mutant runs those of its line, the quickest first. Where none
+is known, the tests that mirror the file run; with `--wide` also those that start processes. What
+survives is printed, with the reason in `known.json`; the exit code is 1 where there is none.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -21,13 +23,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from .coverage_map import CoverageMap, load, measure
 from .mutants import Mutant, mutants
+from .runner import first_failure
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("wire", "journal", "streams", "net", "media", "mcp_server", "app", "tools")
+PACKAGES = ("wire", "journal", "streams", "net", "media", "mcp_server", "app")
 WIDE = ("tests/road", "tests/reliability", "tests/capture", "tests/test_cli.py")
 _SECONDS = 240
+_MOST_SECONDS = 25.0  # of the tests of a line, as they were measured
+FOLDER = ROOT / ".mutation"
 KNOWN = Path(__file__).with_name("known.json")
+
+
+_TIMES = itertools.count(2**30 * 10**9, 2 * 10**9)
+"""Times of change in nanoseconds, each once."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,9 @@ def draw(packages: list[str], count: int, seed: int) -> list[Mutant]:
 
 
 def suites(path: str, root: Path = ROOT) -> list[list[str]]:
-    """What to run for a file, the quickest to notice first."""
+    """The tests that mirror a file, then those of its package, where there are any."""
     package, name = Path(path).parts[1], Path(path).stem
-    mirror = [f"tests/{package}/test_{name}.py"]
-    found = [mirror, [f"tests/{package}"], list(WIDE)]
+    found = [[f"tests/{package}/test_{name}.py"], [f"tests/{package}"]]
     return [suite for suite in found if all((root / test).exists() for test in suite)]
 
 
@@ -71,36 +80,23 @@ def copy_of_the_tree(folder: Path) -> Path:
     return tree
 
 
-def judge(mutant: Mutant, tree: Path) -> Outcome:
+def judge(mutant: Mutant, tree: Path, known: CoverageMap, *, wide: bool = False) -> Outcome:
     """Change the copy, run the tests, and change it back."""
-    source = (tree / mutant.path).read_text(encoding="utf-8")
-    (tree / mutant.path).write_text(mutant.apply(source), encoding="utf-8")
+    file = tree / mutant.path
+    source, found = file.read_text(encoding="utf-8"), file.stat()
+    line = None if mutant.is_import else mutant.line  # else the first test that imports it
+    of_line = known.tests_of(mutant.path, line, source, most_seconds=_MOST_SECONDS)
+    chosen = [of_line] if of_line else suites(mutant.path, tree)
+    file.write_text(mutant.apply(source), encoding="utf-8")
+    os.utime(file, ns=(0, next(_TIMES)))  # a time of its own: compiled files are kept by it
     try:
-        for suite in suites(mutant.path, tree):
-            if killer := _run(suite, tree):
+        for suite in [*chosen, *([list(WIDE)] if wide else [])]:
+            if killer := first_failure(suite, tree, _SECONDS):
                 return Outcome(mutant, killer)
         return Outcome(mutant, "")
     finally:
-        (tree / mutant.path).write_text(source, encoding="utf-8")
-
-
-def _run(suite: list[str], tree: Path) -> str:
-    command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", *suite]
-    env = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command,
-            cwd=tree,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return "time"
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return "" if done.returncode in {0, 5} else (failed or ["the run"])[0].partition(" - ")[0]
+        file.write_text(source, encoding="utf-8")
+        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def main() -> int:
@@ -108,8 +104,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2, help="mutants side by side")
+    parser.add_argument("--map", action="store_true", help="measure which tests run which line")
+    parser.add_argument("--wide", action="store_true", help="also tests that start processes")
     parser.add_argument("packages", nargs="*", default=[])
     options = parser.parse_args()
+    coverage = measure(ROOT, FOLDER) if options.map else load(FOLDER)
     packages = options.packages or [p for p in PACKAGES if (ROOT / "ih_mcp" / p).is_dir()]
     print(f"seed {options.seed}, {options.count} mutants of {', '.join(packages)}", flush=True)
     chosen = draw(packages, options.count, options.seed)
@@ -125,7 +124,7 @@ def main() -> int:
         def work(mutant: Mutant) -> Outcome:
             tree = trees.get()
             try:
-                return judge(mutant, tree)
+                return judge(mutant, tree, coverage, wide=options.wide)
             finally:
                 trees.put(tree)
 

@@ -48,6 +48,8 @@ class Mutant:
     statement: str
     """The first line of the source that holds it; with `before` and `after` it names the mutant
     although lines drift."""
+    is_import: bool = False
+    """Whether it runs when the module is imported, and not when a function is called."""
 
     def apply(self, source: str) -> str:
         raw = source.encode()
@@ -66,13 +68,25 @@ def mutants(path: str, source: str) -> list[Mutant]:
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line.encode()))
+    called = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for line in _lines_of_body(node)
+    }
     found = []
     for node, after in _changes(tree):
         start = starts[node.lineno - 1] + node.col_offset
         before = ast.get_source_segment(source, node) or ""
         first = lines[node.lineno - 1].strip()
-        found.append(Mutant(path, node.lineno, before, after, start, first))
+        is_import = node.lineno not in called
+        found.append(Mutant(path, node.lineno, before, after, start, first, is_import))
     return sorted(found, key=lambda mutant: (mutant.start, mutant.after))
+
+
+def _lines_of_body(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> range:
+    first = node.body if isinstance(node, ast.Lambda) else node.body[0]
+    return range(first.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
@@ -109,7 +123,7 @@ def _of(node: ast.AST) -> Iterator[str]:
             yield f"({ast.unparse(ast.BinOp(left, _OPERATIONS[type(operator)](), right))})"
         case ast.Constant(bool() as value):
             yield str(not value)
-        case ast.Constant(int() | float() as value):
+        case ast.Constant(int() | float() as value) if value + 1 != value:
             yield str(value + 1)
         case ast.Expr(ast.Call() | ast.Await()):
             yield "pass"

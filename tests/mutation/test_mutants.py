@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from .__main__ import draw, judge, suites
+from .coverage_map import CoverageMap
 from .mutants import mutants
+
+NOTHING = CoverageMap({}, {}, [])
 
 SOURCE = '''\
 """A page."""
@@ -58,8 +61,8 @@ def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_pat
         encoding="utf-8",
     )
     limit, never_read = mutants("ih_mcp/wire/toy.py", source)
-    assert judge(limit, tmp_path).killed_by == "FAILED tests/wire/test_toy.py::test_limit"
-    assert judge(never_read, tmp_path).killed_by == ""
+    assert judge(limit, tmp_path, NOTHING).killed_by == "tests/wire/test_toy.py::test_limit"
+    assert judge(never_read, tmp_path, NOTHING).killed_by == ""
     assert module.read_text(encoding="utf-8") == source
 
 
@@ -70,4 +73,4 @@ def test_the_draw_is_repeated_by_its_seed() -> None:
 def test_the_tests_that_mirror_a_file_come_first() -> None:
     first, *_, last = suites("ih_mcp/wire/codec.py")
     assert first == ["tests/wire/test_codec.py"]
-    assert "tests/road" in last
+    assert last == ["tests/wire"]

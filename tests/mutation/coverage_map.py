@@ -1,0 +1,119 @@
+"""Which tests run which lines of the package, measured once and kept in `.mutation/`.
+
+A file that changed since is looked up by its name alone: the tests that mirror it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from coverage import CoverageData
+
+MEASURED = (
+    "tests/wire", "tests/journal", "tests/streams", "tests/net", "tests/media", "tests/mcp_server",
+    "tests/app", "tests/capture", "tests/timeline", "tests/reliability", "tests/test_files.py",
+    "tests/test_errors.py", "tests/test_settings.py", "tests/test_progress.py",
+)  # fmt: skip
+"""What runs the package in the process of the tests; of other processes nothing is known."""
+_LEFT_OUT = ("tests/reliability/test_load.py", "tests/media/test_field.py")  # minutes of processes
+
+
+@dataclass(frozen=True)
+class CoverageMap:
+    """Tests by the lines they run, and their seconds."""
+
+    hashes: Mapping[str, str]
+    """Of each file as it was measured."""
+    lines: Mapping[str, Mapping[str, Sequence[int]]]
+    """By file and line, the places of its tests in `seconds`."""
+    seconds: Sequence[tuple[str, float]]
+    """Each test and how long it took."""
+
+    def tests_of(
+        self, path: str, line: int | None, source: str, *, most_seconds: float
+    ) -> list[str]:
+        """The tests that run a line, the quickest first, up to so many seconds of them.
+
+        Without a line, those that run any of the file.
+        """
+        if self.hashes.get(path) != _hash(source):
+            return []
+        found, total = list[str](), 0.0
+        name = f"test_{Path(path).stem}.py"
+        by_line = self.lines[path]
+        places = chain(*by_line.values()) if line is None else by_line.get(str(line), ())
+        tests = [self.seconds[place] for place in set(places)]
+        for test, seconds in sorted(tests, key=lambda pair: (name not in pair[0], pair[1])):
+            total += seconds
+            if found and total > most_seconds:
+                break
+            found.append(test)
+        return found
+
+
+class _Seconds:
+    """A plugin of pytest that notes how long each test takes; those that failed are left out."""
+
+    def __init__(self) -> None:
+        self.passed: dict[str, float] = {}
+        self._failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.passed[report.nodeid] = self.passed.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            self._failed.add(report.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        for test in self._failed:
+            del self.passed[test]
+
+
+def measure(root: Path, folder: Path) -> CoverageMap:
+    """Run the tests once with coverage, and keep what they run."""
+    folder.mkdir(exist_ok=True)
+    seconds, data = _Seconds(), folder / "coverage"
+    options = ["-q", "-n", "2", "--dist", "worksteal", "--timeout", "120", "--cov=ih_mcp"]
+    options += ["--cov-context=test", "--cov-report=", f"--cov-config={folder / 'coveragerc'}"]
+    options += [f"--ignore={path}" for path in _LEFT_OUT]
+    (folder / "coveragerc").write_text(f"[run]\ndata_file = {data}\n", encoding="utf-8")
+    pytest.main([*options, *MEASURED], plugins=[seconds])
+    return store(root, folder, [data], seconds.passed)
+
+
+def store(
+    root: Path, folder: Path, data: Sequence[Path], seconds: Mapping[str, float]
+) -> CoverageMap:
+    """Keep what coverage found in its files, for `load`."""
+    lines: dict[str, dict[str, list[int]]] = {}
+    places = {test: place for place, test in enumerate(seconds)}
+    for file in data:
+        found = CoverageData(str(file))
+        found.read()
+        for measured in found.measured_files():
+            path = str(Path(measured).relative_to(root))
+            by_line = lines.setdefault(path, {})
+            for line, contexts in found.contexts_by_lineno(measured).items():
+                tests = {context.rpartition("|")[0] for context in contexts}
+                found_places = sorted(places[test] for test in tests if test in places)
+                by_line.setdefault(str(line), []).extend(found_places)
+    hashes = {path: _hash((root / path).read_text(encoding="utf-8")) for path in lines}
+    known = CoverageMap(hashes, lines, list(seconds.items()))
+    (folder / "map.json").write_text(json.dumps(asdict(known)), encoding="utf-8")
+    return known
+
+
+def load(folder: Path) -> CoverageMap:
+    """What `measure` kept; empty where it never ran."""
+    file = folder / "map.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return CoverageMap(**known) if known else CoverageMap({}, {}, [])
+
+
+def _hash(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
