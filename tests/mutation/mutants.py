@@ -100,9 +100,11 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
 
 
 def _walked(node: ast.AST) -> list[ast.AST]:
-    """What of a node may change: not its annotations."""
+    """What of a node may change: not its annotations, nor the flags of a dataclass."""
     if isinstance(node, ast.AnnAssign):
         return [ast.Tuple([node.value], ast.Load())] if node.value else []
+    if isinstance(node, ast.ClassDef):
+        return [ast.Module([*node.body], [])]
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
         return [ast.Tuple(defaults, ast.Load()), ast.Module([*node.body], [])]

@@ -17,6 +17,10 @@ import os
 
 LIMIT: int = 3
 
+@dataclass(frozen=True)
+class Nothing:
+    BIG = 1e18
+
 def check(size: int, *, strict: bool = True) -> bool:
     """Say "ö" and 5."""
     _log.info("size %d", size + 1)
@@ -31,17 +35,18 @@ def test_each_mutant_changes_one_thing_and_still_parses() -> None:
     found = mutants("a.py", SOURCE)
     assert [(mutant.line, mutant.before, mutant.after) for mutant in found] == [
         (4, "3", "4"),
-        (6, "True", "False"),
-        (9, "report(size)", "pass"),
-        (10, "not strict and size >= LIMIT", "(not strict or size >= LIMIT)"),
-        (10, "not strict", "(strict)"),
-        (10, "size >= LIMIT", "(size > LIMIT)"),
-        (11, "False", "True"),
-        (12, "size + 1 > 0", "(size + 1 >= 0)"),
-        (12, "size + 1", "(size - 1)"),
-        (12, "1", "2"),
-        (12, "0", "1"),
+        (10, "True", "False"),
+        (13, "report(size)", "pass"),
+        (14, "not strict and size >= LIMIT", "(not strict or size >= LIMIT)"),
+        (14, "not strict", "(strict)"),
+        (14, "size >= LIMIT", "(size > LIMIT)"),
+        (15, "False", "True"),
+        (16, "size + 1 > 0", "(size + 1 >= 0)"),
+        (16, "size + 1", "(size - 1)"),
+        (16, "1", "2"),
+        (16, "0", "1"),
     ]
+    assert [mutant.line for mutant in found if mutant.is_import] == [4, 10]
     changed = [mutant.apply(SOURCE) for mutant in found]
     assert all(ast.parse(text) for text in changed)
     assert len({SOURCE, *changed}) == len(found) + 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket as system
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -94,6 +95,13 @@ async def test_few_large_messages_wait_to_be_received_or_more_small_ones(
         assert most - 40 < waiting <= most  # a piece of 4 KiB holds 39 small ones
         received = [await socket.receive() for _ in range(400)]
     assert received == [str(number).ljust(size) for number in range(400)]
+
+
+@pytest.mark.skipif(not hasattr(system, "TCP_NOTSENT_LOWAT"), reason="the system has no such bound")
+async def test_little_is_queued_in_the_kernel() -> None:
+    async with peer(_nothing) as url, open_socket(url, bearer="k") as socket:
+        raw = socket._connection.transport.get_extra_info("socket")
+        assert raw.getsockopt(system.IPPROTO_TCP, system.TCP_NOTSENT_LOWAT) == 128 * 2**10
 
 
 async def test_text_and_segments_arrive_as_they_were_sent() -> None:

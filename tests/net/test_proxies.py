@@ -11,6 +11,7 @@ from ih_mcp.errors import ConfigurationError
 from ih_mcp.loopback import is_loopback
 from ih_mcp.net import proxies
 from ih_mcp.net.proxies import Proxy, proxy_for
+from ih_mcp.net.route import find_route
 
 ENDPOINT = "https://api.example.com"
 SECRET = "s3cr3t"
@@ -126,6 +127,7 @@ def test_what_no_proxy_does_not_exempt(entries: str, setenv: pytest.MonkeyPatch)
     [
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.9.8.7/8", "10.1.2.3", True),
         ("10.0.0.0/255.0.0.0", "10.1.2.3", True),
         ("10.1.2.3", "10.1.2.3", True),
         ("10.1.2.3:443", "10.1.2.3", True),
@@ -281,3 +283,12 @@ def test_the_standard_library_still_gives_what_is_read_here(setenv: pytest.Monke
 def test_a_proxys_values_are_whole() -> None:
     proxy = Proxy(scheme="http", host="::1", port=1, variable="X", password="x")
     assert (proxy.url, proxy.has_credentials) == ("http://:x@[::1]:1", True)
+
+
+async def test_a_proxy_that_speaks_tls_is_asked_with_trusted_certificates(
+    setenv: pytest.MonkeyPatch,
+) -> None:
+    setenv.setenv("HTTP_PROXY", "https://h:1")
+    assert (await find_route("ws://api.example.com")).tls is not None
+    setenv.setenv("HTTP_PROXY", "http://h:1")
+    assert (await find_route("ws://api.example.com")).tls is None

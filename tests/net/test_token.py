@@ -11,6 +11,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import rest
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import RENEW_SECONDS, FixedCredential, MintedCredential
+from ih_mcp.redaction import HIDDEN, redact
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import KeyPair
 from tests.facts import shows
@@ -45,6 +46,11 @@ def mint(monkeypatch: pytest.MonkeyPatch) -> Mint:
 
 async def test_a_key_is_its_own_bearer() -> None:
     assert await FixedCredential("ih_live_1").bearer() == "ih_live_1"
+
+
+def test_a_bearer_is_redacted_from_the_moment_it_is_known() -> None:
+    FixedCredential("ih_live_only_here_4711")
+    assert redact("no ih_live_only_here_4711.") == f"no {HIDDEN}."
 
 
 async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:

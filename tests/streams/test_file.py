@@ -249,6 +249,8 @@ async def test_a_jump_of_the_clock_is_told_and_places_in_the_file_stay_true(
     assert jump["left_out_s"] == pytest.approx(36_000.0, abs=0.2)
     assert "jumps, first at 6" in stream.notes()[-1]
     assert stream.place_in_file(3.0) == 3.0
+    at = stream.clock_jumps[0].at_seconds
+    assert stream.place_in_file(at) == at + stream.clock_jumps[0].seconds
     assert stream.place_in_file(9.0) == pytest.approx(36_009.0, abs=0.2)
     lost = record["lost"]["media_s"][0]  # type: ignore[index]
     assert lost[1] == pytest.approx(36_012.0, abs=0.3)

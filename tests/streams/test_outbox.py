@@ -54,6 +54,29 @@ def test_without_a_connection_two_segments_or_eight_mebibytes_wait() -> None:
     assert not outbox.has_room(0)
 
 
+async def test_a_connection_that_is_back_makes_room_for_who_waits() -> None:
+    outbox = Outbox()
+    outbox.set_away(True)
+    outbox.put(segment(5))
+    outbox.put(segment(5))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.wait_for_room, 5)
+        await anyio.wait_all_tasks_blocked()
+        outbox.set_away(False)
+    assert outbox.has_room(5)
+
+
+async def test_what_is_put_back_is_sent_by_who_waits_for_a_segment() -> None:
+    outbox = Outbox(keeps_sent=True)
+    outbox.put(segment(5, 1.0))
+    outbox.remove_written()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.head)
+        await anyio.wait_all_tasks_blocked()
+        assert outbox.put_back() == 1
+    assert await outbox.head() == segment(5, 1.0)
+
+
 def test_what_was_sent_is_kept_only_where_asked_and_until_it_is_settled() -> None:
     outbox = Outbox(100, keeps_sent=True)
     for end in (1, 2, 3):

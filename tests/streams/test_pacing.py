@@ -50,6 +50,7 @@ def test_other_paces_do_not_listen() -> None:
     pace = Pacer(PaceName.REALTIME, now=0)
     pace.learn(answered=30, dropped=5, now=10)
     assert pace.send_at(60) == 60
+    assert pace.ahead_seconds == 0.0
 
 
 def test_a_new_session_begins_with_nothing_answered() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -67,6 +68,20 @@ async def test_a_segment_is_sent_and_one_without_media_waits_for_the_next(journa
         assert not await pushed_source(stream).push(b"R")
         assert await pushed_source(stream).push(WAV[1:])
         assert await first.hear() == WAV
+
+
+async def test_a_number_follows_a_segment_without_media(journal: Journal) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        await services.session(0)
+        source = pushed_source(stream)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.await_number, 2, math.inf)
+            await anyio.wait_all_tasks_blocked()
+            result = await source.push_numbered(b"R", 1, until=math.inf)
+        assert result.segment is None
+        assert not result.is_like_last
+        assert source.next_seq == 2
 
 
 async def test_a_stream_that_does_not_open_takes_nothing(journal: Journal) -> None:

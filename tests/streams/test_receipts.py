@@ -28,6 +28,13 @@ def test_a_line_is_what_was_written() -> None:
     assert receipts.receipt_of(2) == SegmentReceipt(2, 1000, None, None, Receipt.SENT)
 
 
+def test_a_segment_that_the_service_works_on_is_not_done() -> None:
+    receipts = sent(3.0)
+    receipts.note(Processing(1))
+    assert told(receipts) == ["processing"]
+    assert receipts.answered_seconds == 0.0
+
+
 def test_each_segment_has_its_own_last_word() -> None:
     receipts = sent(3.0, 6.0, 9.0)
     receipts.mark_delivered(3)

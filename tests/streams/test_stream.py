@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -120,6 +121,17 @@ async def test_configuration_goes_first_and_its_confirmation_is_counted(journal:
         assert json.loads(await service.hear()) == {"include": []}
         assert stream.leg
         assert stream.leg.updates == 1
+        confirmed: list[bool] = []
+
+        async def wait() -> None:
+            confirmed.append(await stream.wait_for_confirmation(math.inf))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert not confirmed
+            await service.say(Updated(Config(include=())))
+        assert confirmed == [True]
 
 
 async def test_v0_is_configured_in_the_query_only(journal: Journal) -> None:
