@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.journal import Retention, open_journal
+from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.sources.pushed import pushed_source
 
 from .page import Page, open_page, redeem
@@ -100,7 +101,7 @@ async def test_a_stream_fed_by_a_file_can_only_be_watched(
     open_room: OpenRoom, dialogue: Path
 ) -> None:
     async with open_room(media_dirs=str(dialogue.parent)) as room:
-        stream = await room.runtime.stream_file(str(dialogue), StreamOptions(), pace="fast")  # type: ignore[arg-type]  # a plain word
+        stream = await room.runtime.stream_file(str(dialogue), StreamOptions(), pace=PaceName.FAST)
         key = await redeem(room.server, room.server.link(stream.id))
         async with open_page(room.server, key) as page:
             assert (await page.hear("welcome"))["may_record"] is False
