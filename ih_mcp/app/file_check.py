@@ -2,41 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from ih_mcp.errors import IhMcpError, MediaError
-from ih_mcp.media.ffmpeg.facts import Facts
-from ih_mcp.wire.dialects import find_dialect
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS
+from ih_mcp.media.ffmpeg.facts import Facts, require_tracks
+from ih_mcp.media.file_admission import Admitted
+from ih_mcp.wire.dialects import DIALECTS, find_dialect
+from ih_mcp.wire.rest import UPLOADS
 
 from .runtime import Runtime
+from .version_options import require_long
 
 
 async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
-    """What a file is, how many minutes it has, and which tools would take it.
+    """What a file is, how many minutes it has, and which versions of the API would take it.
 
     Raises:
         PathError: It is missing, not allowed, or not a regular file.
-        MediaError: `stream_file` would refuse it; says why and what helps.
+        MediaError: It is no media.
     """
-    from ih_mcp.media.ffmpeg.probe import measure_seconds, probe, require_tracks  # noqa: PLC0415
+    from ih_mcp.media.ffmpeg.probe import measure_seconds, probe  # noqa: PLC0415
 
     found = await runtime.find_file(path)
     ffmpeg = await runtime.ffmpeg()
     facts = await probe(ffmpeg, found.path)
-    chosen = find_dialect(runtime.settings.api)
-    require_tracks(facts, video=chosen.needs_video, audio=chosen.needs_audio)
     seconds = facts.duration_seconds
     if seconds is None or facts.is_estimated:
         seconds = await measure_seconds(ffmpeg, found.path, facts)
+    streams = {api: _judge(partial(_stream, api, facts)) for api in DIALECTS}
+    uploads = {api: _judge(partial(_upload, api, found, facts, seconds)) for api in UPLOADS}
     return {
-        "works": True,
+        "works": streams[find_dialect(runtime.settings.api).name] == _TAKES,
         "file": found.path.name,
         "media": describe_media(facts),
         "duration_s": round(seconds, 3),
         **await runtime.minutes.facts(seconds),
-        "stream_file": "takes it",
-        "analyze_file": _describe_upload(found.path.name, found.size, seconds),
+        "stream_file": streams,
+        "analyze_file": uploads,
         "notes": [*found.notes, *facts.notes()],
     }
+
+
+_TAKES = "takes it"
+
+
+def _judge(require: Callable[[], None]) -> str:
+    """What a check that raises an error has found, in words."""
+    try:
+        require()
+    except MediaError as exc:
+        return f"refuses it: {exc.what}"
+    return _TAKES
+
+
+def _stream(api: str, facts: Facts) -> None:
+    dialect = DIALECTS[api]
+    require_tracks(facts, video=dialect.needs_video, audio=dialect.needs_audio)
+
+
+def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> None:
+    from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
+
+    require_uploadable(found.path.name, found.size)
+    require_long(found.path.name, seconds)
+    names_model = bool(UPLOADS[api].models)  # skill: v2 upload; inter-2 needs picture and sound
+    require_tracks(facts, video=names_model, audio=names_model)
 
 
 def describe_media(facts: Facts) -> str:
@@ -47,31 +78,6 @@ def describe_media(facts: Facts) -> str:
     if facts.audio:
         parts.append(facts.audio.codec)
     return ", ".join(parts)
-
-
-def _describe_upload(name: str, size: int, seconds: float) -> str:
-    from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
-
-    try:
-        require_uploadable(name, size)
-        require_long(name, seconds)
-    except MediaError as exc:
-        return f"refuses it: {exc.what}"
-    return "takes it"
-
-
-def require_long(name: str, seconds: float) -> None:
-    """Check that a file is long enough for an upload.
-
-    Raises:
-        MediaError: It is not.
-    """
-    if seconds < MIN_VIDEO_SECONDS:
-        raise MediaError(
-            f"{name} is {seconds:.1f} s long; an upload needs {MIN_VIDEO_SECONDS:g} s",
-            code="file_too_short",
-            help="Give a longer clip.",
-        )
 
 
 def refused_file(error: IhMcpError) -> dict[str, object]:

@@ -21,7 +21,6 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ih_mcp.errors import (
     CallerError,
-    MediaError,
     RemoteProtocolError,
     unwrap_single_error,
 )
@@ -34,7 +33,7 @@ from ih_mcp.streams.stream import Stream
 from ih_mcp.streams.uploads import UploadAnalysis, UploadRegistry, UploadRequest, open_analyses
 from ih_mcp.wire.dialects import ConfigPlace, find_dialect
 from ih_mcp.wire.messages import Config, pcm_format
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS, Token
+from ih_mcp.wire.rest import UPLOADS, Token
 
 from .clean_up import retention_of, tidy_forever
 from .credentials import LOCAL_KEY, Credentials
@@ -43,7 +42,7 @@ from .folders import require_folders
 from .minutes import ConsentChannel, MinutesAdviser, MinutesPlan, SilentChannel
 from .mirror import Mirror, open_mirror
 from .summaries import Summaries
-from .version_options import require_in_query, require_taken
+from .version_options import require_in_query, require_long, require_taken
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg.devices import Input
@@ -220,7 +219,12 @@ class Runtime:
         chosen = find_dialect(opening.api or self.settings.api)
         model = chosen.model_or_default(opening.config.model)
         is_raw = model in chosen.raw_models
-        require_tracks(facts, video=chosen.needs_video and not is_raw, audio=chosen.needs_audio)
+        require_tracks(
+            facts,
+            video=chosen.needs_video and not is_raw,
+            audio=chosen.needs_audio,
+            file_name=source.name,
+        )
         if is_raw:
             sound_only = replace(opening.config, audio_format=pcm_format(RAW_HERTZ))
             opening = replace(opening, config=sound_only)
@@ -325,13 +329,8 @@ class Runtime:
         source = found.path
         require_uploadable(source.name, found.size)
         facts = await probe(await self.ffmpeg(), source)
-        if facts.duration_seconds is not None and facts.duration_seconds < MIN_VIDEO_SECONDS:
-            raise MediaError(
-                f"{source.name} is {facts.duration_seconds:.1f} s long; an upload needs "
-                f"{MIN_VIDEO_SECONDS:g} s",
-                code="file_too_short",
-                help="Give a longer clip.",
-            )
+        if facts.duration_seconds is not None:
+            require_long(source.name, facts.duration_seconds)
         seconds = facts.duration_seconds
         if seconds is None or facts.is_estimated:
             seconds = await measure_seconds(await self.ffmpeg(), source, facts)

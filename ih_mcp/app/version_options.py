@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ih_mcp.errors import CallerError
+from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config
-from ih_mcp.wire.rest import UploadVersion
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UploadVersion
 
 
 def require_in_query(chosen: Dialect, config: Config) -> None:
@@ -41,4 +41,18 @@ def _require_none(who: str, lost: Sequence[str]) -> None:
         raise CallerError(
             f"{who} take no {' and no '.join(lost)}",
             help="Leave it out, or choose another version by `api`.",
+        )
+
+
+def require_long(name: str, seconds: float) -> None:
+    """Check that a file is long enough for an upload.
+
+    Raises:
+        MediaError: It is not.
+    """
+    if seconds < MIN_VIDEO_SECONDS:
+        raise MediaError(
+            f"{name} is {seconds:.1f} s long; an upload needs {MIN_VIDEO_SECONDS:g} s",
+            code="file_too_short",
+            help="Give a longer clip.",
         )

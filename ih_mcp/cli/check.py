@@ -68,8 +68,16 @@ def _describe_file(found: Mapping[str, Any]) -> str:
     """What a file is, in one line."""
     needed = found["minutes"]["needed"]
     length = f"{found['duration_s']:.1f} s, {needed:g} minutes of media."
-    upload = f"analyze {found['analyze_file']}."
-    return " ".join([f"{found['media']}.", length, "stream takes it;", upload, *found["notes"]])
+    judged = [
+        f"{command} with {api} {verdict};"
+        for command, verdicts in (
+            ("stream", found["stream_file"]),
+            ("analyze", found["analyze_file"]),
+        )
+        for api, verdict in verdicts.items()
+        if verdict != "takes it"
+    ]
+    return " ".join([f"{found['media']}.", length, *judged, *found["notes"]])
 
 
 def _to_text(value: object) -> str:

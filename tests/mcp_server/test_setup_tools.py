@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
@@ -20,6 +21,7 @@ from mcp_types import Implementation
 from ih_mcp.app.hosts import HOSTS, find_host
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from tests.road.host import Host, open_memory_host
 
@@ -108,7 +110,8 @@ async def test_a_file_is_judged_with_its_minutes_and_nothing_is_sent(
     assert (found["ok"], file["works"]) == (True, True)
     assert file["duration_s"] == pytest.approx(6, abs=0.2)
     assert file["minutes"]["needed"] == pytest.approx(0.1, abs=0.01)
-    assert (file["stream_file"], file["analyze_file"]) == ("takes it", "takes it")
+    assert file["stream_file"] == dict.fromkeys(["v0", "v1", "v2"], "takes it")
+    assert file["analyze_file"] == dict.fromkeys(["v1", "v2"], "takes it")
     assert found["next"] == "stream_file with this path"
     assert "setup" not in found
     listed = (await host.call("list_streams")).status
@@ -129,3 +132,19 @@ async def test_a_file_that_would_be_refused_says_why_and_what_helps(
     missing = (await host.call("check_setup", path="tlak.mp4")).status["file"]
     assert (missing["works"], missing["code"]) == (False, "file_not_found")
     assert "talk.mp4" in missing["help"]
+
+
+async def test_a_silent_file_is_judged_by_each_version(
+    host: Host, short_clip: Path, ffmpeg: Ffmpeg
+) -> None:
+    silent = short_clip.parent / "silent.mp4"
+    cut = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-an", "-c", "copy"]
+    await anyio.run_process([*cut, str(silent)])
+    file = (await host.call("check_setup", path="silent.mp4")).status["file"]
+    refused = await host.call("stream_file", path="silent.mp4", api="v2")
+    silent.unlink()
+    refuses = "refuses it: the file has no sound; what was asked for needs it"
+    assert file["works"] is True  # by the version of the settings
+    assert file["stream_file"] == {"v0": "takes it", "v1": "takes it", "v2": refuses}
+    assert file["analyze_file"] == {"v1": "takes it", "v2": refuses}
+    assert refused.text.startswith("silent.mp4 has no sound;")

@@ -149,8 +149,11 @@ def _set_back_note(set_backs: Sequence[SetBack]) -> str:
     )
 
 
-def require_tracks(facts: Facts, *, video: bool, audio: bool) -> None:
+def require_tracks(facts: Facts, *, video: bool, audio: bool, file_name: str = "the file") -> None:
     """Refuse what the API would refuse.
+
+    Args:
+        file_name: How the file is called in the error.
 
     Raises:
         MediaError: A required track is missing (`no_video`, `no_audio`).
@@ -161,8 +164,9 @@ def require_tracks(facts: Facts, *, video: bool, audio: bool) -> None:
     ):
         if is_missing:
             raise MediaError(
-                f"the file has no {name}; what was asked for needs it",
-                help="Choose a model or version that works without it, or give another file.",
+                f"{file_name} has no {name}; what was asked for needs it",
+                help="Choose a model or version that works without it (check_setup with this path, "
+                "or `ih-mcp check FILE`, names them), or give another file.",
                 code=code,
             )
 
