@@ -55,7 +55,14 @@ class TimelinePublisher:
             known: The page has the messages up to this cursor; they are drawn, not sent.
         """
         status = await self._server.status(self._stream_id)
-        self._timeline = Timeline(dialect_of(status))
+        self._timeline = timeline = Timeline(dialect_of(status))
+        try:
+            await self._follow(known)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(timeline.discard, self._drawn)
+
+    async def _follow(self, known: int) -> None:
         async with anyio.create_task_group() as tasks:
             stream = self._server.stream(self._stream_id)
             if stream is not None:

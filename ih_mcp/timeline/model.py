@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 from anyio import to_thread
 
 from ih_mcp.errors import RemoteProtocolError
@@ -40,6 +42,7 @@ Drawing = dict[str, object]
 LISTS = ("spans", "phases", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
 """The names of a `Drawing` that hold lists, which grow and whose last items change."""
 _MOST = 1e300
+_MAX_COLLECTED_SPANS = 5000  # a stream of an hour has some hundred
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 _MAX_PART = 2000
@@ -64,6 +67,7 @@ class Timeline:
         """What the messages add up to."""
         self._leg = 0
         self._is_closed = False
+        self._spared = 0
         self._known: dict[str, list[tuple[object, object]]] = {}
         """The items of each list as `as_json` last gave them, each with its source."""
         self.messages = 0
@@ -82,6 +86,28 @@ class Timeline:
         self.lifecycle.until_seconds = _end_of_media(status)
         for entry in entries:
             self.fold(entry, offset_seconds=offsets.get(entry.leg, 0.0))
+            self._spare_collector()
+
+    def discard(self, drawing: Drawing) -> None:
+        """Free this timeline and its last drawing; blocks, but never keeps the interpreter long."""
+        drawn = [_items(drawing.get(name, [])) for name in LISTS]
+        for items in (*self._known.values(), *drawn):
+            assert isinstance(items, list)
+            while items:
+                del items[-_MAX_PART:]
+        self.lifecycle.clear()
+
+    def _spare_collector(self) -> None:
+        """Keep the spans of an enormous stream out of garbage collections.
+
+        Each would visit all of them at once: 140 ms for 100,000 spans, in which no thread runs.
+        They are in no cycle, so that they are freed without it.
+        """
+        spans = self.lifecycle.span_count
+        if spans - self._spared >= _MAX_COLLECTED_SPANS:
+            self._spared = spans
+            gc.collect(1)  # what is young and in a cycle would stay for ever
+            gc.freeze()
 
     def fold(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
         """Fold an entry in; a message that cannot be read is counted and draws nothing.
@@ -269,18 +295,23 @@ async def follow_timeline(
     status = StreamStatus.from_json(json.loads(row.record))
     timeline = Timeline(dialect_of(status), is_upload=IdKind.UPLOAD.has(stream_id))
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
-    async with aclosing(following) as pages:
-        async for page in pages:
-            row = await journal.find_stream(stream_id)
-            status = StreamStatus.from_json(json.loads(row.record))
-            await to_thread.run_sync(timeline.fold_all, page.entries, status)
-            if on_read:
-                on_read(page.cursor, page.last)
-            if not page.is_newest:
-                continue  # there is more to read before there is something to show
-            if page.is_final:
-                await to_thread.run_sync(timeline.close, status)
-            yield await to_thread.run_sync(partial(timeline.as_json, status, stream_id=stream_id))
+    try:
+        async with aclosing(following) as pages:
+            async for page in pages:
+                row = await journal.find_stream(stream_id)
+                status = StreamStatus.from_json(json.loads(row.record))
+                await to_thread.run_sync(timeline.fold_all, page.entries, status)
+                if on_read:
+                    on_read(page.cursor, page.last)
+                if not page.is_newest:
+                    continue  # there is more to read before there is something to show
+                if page.is_final:
+                    await to_thread.run_sync(timeline.close, status)
+                draw = partial(timeline.as_json, status, stream_id=stream_id)
+                yield await to_thread.run_sync(draw)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(timeline.discard, {})  # the drawing is the caller's
 
 
 async def read_timeline(

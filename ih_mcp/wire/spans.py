@@ -29,6 +29,7 @@ from .messages import Reading, ServerMessage
 from .progress import is_media_time, newest_items
 
 Fields = Mapping[str, object]
+_FREED_AT_ONCE = 2000
 MAX_MEDIA_SECONDS = 7 * 24 * 3600.0
 """Chosen: of one stream."""
 MAX_LAYERS = 8
@@ -169,6 +170,20 @@ class Lifecycle:
     def phases(self) -> Sequence[Phase]:
         """The phases of all spans, in the order in which they began."""
         return tuple(self._phases)
+
+    @property
+    def span_count(self) -> int:
+        """How many spans there are."""
+        return len(self._spans)
+
+    def clear(self) -> None:
+        """Forget everything, in steps: freed at once, 100,000 spans would stop all threads."""
+        for found in (self._open, self._layers):
+            while found:
+                found.popitem()
+        for items in (self._spans, self._phases):
+            while items:
+                del items[-_FREED_AT_ONCE:]
 
     @property
     def active(self) -> Sequence[Span]:
