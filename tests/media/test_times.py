@@ -244,6 +244,14 @@ def test_a_clock_that_begins_again_after_26_hours_goes_on() -> None:
         clock.see(seconds)
         plain.see(seconds)
     assert clock.set_backs == []
+    fragments = TrackClock()
+    for seconds in (0.0, 1.0, 2.0, 1.5, 2.5):  # of a second each: set back by one and a half
+        fragments.see(seconds)
+    assert fragments.set_backs == [SetBack(3.0, 1.5)]
+    reordered = TrackClock()
+    for seconds in (0.0, 0.1, 0.05, 0.2, 0.15):
+        reordered.see(seconds)
+    assert reordered.set_backs == []
     assert plain.set_backs == [SetBack(1.0, pytest.approx(95_443.6))]  # type: ignore[arg-type]
 
 

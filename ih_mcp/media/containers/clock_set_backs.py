@@ -19,7 +19,8 @@ from .ebml import Id
 from .mp4_boxes import children, read_movie
 from .mp4_fields import LONG_HEADER_BYTES, read_box_header
 
-LEAST_SECONDS = 1.0  # chosen: pictures go back by less where they are shown in another order
+_LEAST_SECONDS = 1.0  # chosen: media that overlaps by less is left as it is
+_REORDERED_SECONDS = 0.25  # chosen: so far times go back where pictures are shown in another order
 _MAX_STEP_SECONDS = 10.0  # chosen: from one time of a track to the next; the clock jumps otherwise
 _WRAP_SECONDS = (1 << 33) / 90_000
 """After which the clock of MPEG-TS begins at 0 again."""
@@ -62,8 +63,8 @@ class TrackClock:
         if self._wraps:
             step = (step + _WRAP_SECONDS / 2) % _WRAP_SECONDS - _WRAP_SECONDS / 2
         self._last, self.latest_seconds = seconds, max(self.latest_seconds, seconds)
-        if step < -LEAST_SECONDS:  # what came before it lasts about as long as those before that
-            last_seconds = max(self._steps)
+        last_seconds = max(self._steps)  # what came before lasts about as long as those before it
+        if step < -_REORDERED_SECONDS and last_seconds - step > _LEAST_SECONDS:
             self.media_seconds += last_seconds
             self.set_backs.append(SetBack(self.media_seconds, last_seconds - step))
         elif step <= _MAX_STEP_SECONDS:
