@@ -28,8 +28,8 @@ class Forgotten:
     ids: tuple[str, ...]
     files: int
     """How many pictures, exports and mirror files."""
-    is_complete: bool
-    """Whether no byte of the messages is left in the journal's files."""
+    copy_left: str = ""
+    """Why the journal's files may still hold a copy; empty where no byte is left."""
     kept_files: tuple[str, ...] = ()
     """What could not be deleted, each with the reason."""
 
@@ -80,10 +80,10 @@ async def forget(journal: Journal, settings: Settings, rows: Sequence[StreamRow]
     """
     require_over(rows, journal)
     await _require_quiet(journal)
-    is_complete = await journal.forget(rows)
+    copy_left = await journal.forget(rows)
     ids = tuple(row.id for row in rows)
     files, kept = await to_thread.run_sync(partial(_delete_files, settings, ids))
-    return Forgotten(ids=ids, files=files, is_complete=is_complete, kept_files=kept)
+    return Forgotten(ids=ids, files=files, copy_left=copy_left, kept_files=kept)
 
 
 def _delete_files(settings: Settings, ids: Sequence[str]) -> tuple[int, tuple[str, ...]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import Journal, StreamAccount
@@ -24,6 +25,10 @@ from ih_mcp.wire.minutes import (
     Per,
     to_minutes,
 )
+
+if TYPE_CHECKING:  # loaded with the first file
+    from ih_mcp.media.ffmpeg.facts import Facts
+    from ih_mcp.media.ffmpeg.program import Ffmpeg
 
 
 class ConsentChannel(Protocol):
@@ -91,6 +96,24 @@ class MinutesAdviser:
                 if minutes is not None
             ),
         )
+
+    async def length_of(
+        self, ffmpeg: Ffmpeg, path: Path, facts: Facts, *, must_know: bool = False
+    ) -> float | None:
+        """The seconds of a file; one that does not tell is read once where limits are set.
+
+        Args:
+            must_know: Whether it is read without limits too.
+
+        Raises:
+            MediaError: It cannot be read.
+        """
+        from ih_mcp.media.ffmpeg.probe import measure_seconds  # noqa: PLC0415 - loads ffmpeg-python
+
+        seconds = facts.duration_seconds
+        if (seconds is None or facts.is_estimated) and (must_know or self.budget().limits):
+            return await measure_seconds(ffmpeg, path, facts)
+        return seconds
 
     async def used_today(self) -> float:
         """How many seconds of today count."""
@@ -178,7 +201,11 @@ class MinutesAdviser:
 
 
 def _not_permitted(plan: MinutesPlan, over: float, *, is_asked: bool) -> CallerError:
-    why = "the person did not permit it" if is_asked else "nobody can be asked here"
+    why = (
+        "the person did not permit it"
+        if is_asked
+        else "nobody can be asked here, or nobody answered"
+    )
     return CallerError(
         f"{plan.shown.removesuffix(' go')} need a permission, as they are more than {over:g} "
         f"minutes; {why}",

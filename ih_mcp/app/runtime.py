@@ -231,7 +231,7 @@ class Runtime:
         return await self.start_stream(
             opening,
             source=source.name,
-            source_seconds=facts.duration_seconds,
+            source_seconds=await self.minutes.length_of(ffmpeg, source, facts),
             pace=pace.value,
             notes=(*found.notes, *facts.notes()),
             channel=channel,
@@ -317,7 +317,7 @@ class Runtime:
                 `start_stream`.
             MinutesUsedUpError: Its media would exceed a limit.
         """
-        from ih_mcp.media.ffmpeg.probe import measure_seconds, probe  # noqa: PLC0415
+        from ih_mcp.media.ffmpeg.probe import probe  # noqa: PLC0415
         from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
 
         self.credentials.require()
@@ -331,9 +331,8 @@ class Runtime:
         facts = await probe(await self.ffmpeg(), source)
         if facts.duration_seconds is not None:
             require_long(source.name, facts.duration_seconds)
-        seconds = facts.duration_seconds
-        if seconds is None or facts.is_estimated:
-            seconds = await measure_seconds(await self.ffmpeg(), source, facts)
+        ffmpeg = await self.ffmpeg()
+        seconds = await self.minutes.length_of(ffmpeg, source, facts, must_know=True) or 0.0
         media = MinutesPlan(name=source.name, seconds=seconds)
         return await self.analyses.start(
             UploadRequest(

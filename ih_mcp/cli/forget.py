@@ -28,9 +28,9 @@ _NOT_REACHED = (
     "elsewhere; a mirror folder that IH_MCP_MIRROR_DIR does not name now; backups and snapshots "
     "of the disk."
 )
-_WAL_LEFT = (
-    "Another process still reads an older state of the journal: a copy of the messages stays in "
-    "journal.db-wal until the last process that uses the folder has ended."
+_COPY_LEFT = (
+    "A copy of the messages may be left in the journal's files: {}. It is gone when all processes "
+    "that use the folder have ended and `ih-mcp forget` has removed another stream."
 )
 
 
@@ -79,7 +79,7 @@ async def _run(options: Namespace, settings: Settings) -> int:
             return 0
         forgotten = await forget(journal, settings, rows)
     print(shown(_describe(forgotten)))
-    return 0 if forgotten.is_complete and not forgotten.kept_files else 1
+    return 1 if forgotten.copy_left or forgotten.kept_files else 0
 
 
 async def _find(
@@ -114,8 +114,8 @@ def _describe(forgotten: Forgotten) -> str:
         f"forgotten: {count}; pictures, exports and mirror files deleted: {files}",
         *(f"could not be deleted: {each}" for each in forgotten.kept_files),
     ]
-    if not forgotten.is_complete:
-        lines.append(_WAL_LEFT)
+    if forgotten.copy_left:
+        lines.append(_COPY_LEFT.format(forgotten.copy_left))
     return "\n".join([*lines, _NOT_REACHED])
 
 

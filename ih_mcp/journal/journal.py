@@ -332,10 +332,10 @@ class Journal:
         """Whether kept entries can be read and no stream can begin."""
         return self._store.is_read_only
 
-    async def forget(self, rows: Sequence[StreamRow]) -> bool:
+    async def forget(self, rows: Sequence[StreamRow]) -> str:
         """Remove streams that are over, and overwrite all that the file had of them.
 
-        Gives whether no byte of them is left in any file of the journal; see `Store.forget`.
+        Gives why a copy may be left; empty where none is. See `Store.forget`.
 
         Raises:
             CallerError: One of them goes on meanwhile (`stream_live`); all of them are kept.

@@ -158,7 +158,6 @@ class Store:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
                 self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
-                self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
                 self._create_or_upgrade()
             self.usage = UsageTable(
                 self._db,
@@ -312,26 +311,29 @@ class Store:
             )
             self._db.execute("DELETE FROM streams WHERE no=?", (no,))
 
-    def forget(self, rows: Sequence[StreamRow]) -> bool:
+    def forget(self, rows: Sequence[StreamRow]) -> str:
         """Remove streams that are over so that no byte of their messages is left in the file.
 
-        What is deleted is overwritten. Then the file is written anew, because earlier versions of
-        ih-mcp did not overwrite and SQLite leaves copies where it moved entries; and its WAL is
-        emptied. Gives False where another process still reads an older state: the WAL is emptied
-        when the last process closes the file.
+        What is deleted is overwritten. Then the file is written anew, since what was deleted before
+        was not overwritten and SQLite leaves copies where it moved entries; and its WAL is emptied.
+        Gives why a copy may be left; empty where none is.
 
         Raises:
             CallerError: A stream goes on meanwhile; all are kept.
-            JournalError: The disk refuses it.
+            JournalError: The disk refuses it; all are kept.
         """
         with self._translating_errors("write"):
+            self._db.execute("PRAGMA secure_delete=ON")
             with self._transaction():
                 for row in rows:
                     self._require_unchanged(row)
                 self._remove(row.no for row in rows)
+        try:
             self._db.execute("VACUUM")
             (is_busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not is_busy
+        except sqlite3.Error as exc:
+            return f"the file could not be written anew ({exc})"
+        return "another process still reads an older state of the journal" if is_busy else ""
 
     def _require_unchanged(self, row: StreamRow) -> None:
         same = "SELECT 1 FROM streams WHERE no=? AND id=? AND owner=?"

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 from mcp.server.elicitation import AcceptedElicitation, render_elicitation_schema
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
 from mcp_types import (
     ElicitRequest,
     ElicitRequestFormParams,
@@ -68,6 +69,8 @@ class ElicitingChannel:
                 answer = await self._context.elicit(question, SendPermission)
             except ValueError:  # accepted without what was asked for
                 return False
+            except MCPError:  # the host says that it can ask, and cannot
+                return None
             return isinstance(answer, AcceptedElicitation) and answer.data.allow
         return None
 

@@ -93,7 +93,7 @@ async def test_no_byte_is_left_with_a_reader_attached_and_others_stay_whole(
         before = await bodies(reader, "st_b")
         assert await found_in(settings.data_dir, "st_a")
         forgotten = await forget_ids(journal, settings, "st_a", "an_c")
-        assert forgotten == Forgotten(ids=("st_a", "an_c"), files=0, is_complete=True)
+        assert forgotten == Forgotten(ids=("st_a", "an_c"), files=0)
         assert await found_in(settings.data_dir, "st_a") == []
         assert await found_in(settings.data_dir, "an_c") == []
         assert await bodies(reader, "st_b") == before
@@ -103,10 +103,9 @@ async def test_no_byte_is_left_with_a_reader_attached_and_others_stay_whole(
         assert len(await bodies(reader, "st_d")) == MESSAGES
 
 
-async def test_what_earlier_versions_deleted_and_did_not_overwrite_goes_too(
+async def test_what_was_deleted_before_and_not_overwritten_goes_too(
     journal: Journal, settings: Settings
 ) -> None:
-    journal._store._db.execute("PRAGMA secure_delete=OFF")
     await fill(journal, "st_a", "st_b")
     row = await journal.find_stream("st_a")
     await journal._run_write(partial(journal._store.trim_stream, row.no, MESSAGES // 2))
@@ -134,11 +133,28 @@ async def test_what_a_reader_holds_is_said_and_gone_when_it_is(
     other = await to_thread.run_sync(hold)
     journal._store._db.execute("PRAGMA busy_timeout=50")
     forgotten = await forget_ids(journal, settings, "st_a")
-    assert not forgotten.is_complete
+    assert forgotten.copy_left == "another process still reads an older state of the journal"
     await to_thread.run_sync(other.close)
     await fill(journal, "st_b")
-    assert (await forget_ids(journal, settings, "st_b")).is_complete
+    assert not (await forget_ids(journal, settings, "st_b")).copy_left
     assert await found_in(settings.data_dir, "st_a") == []
+
+
+async def test_a_file_that_cannot_be_written_anew_is_said_and_the_stream_is_gone(
+    journal: Journal, settings: Settings
+) -> None:
+    await fill(journal, "st_a")
+    journal._store._db.set_authorizer(_refuse_attach)
+    forgotten = await forget_ids(journal, settings, "st_a")
+    journal._store._db.set_authorizer(None)
+    assert forgotten.copy_left.startswith("the file could not be written anew (")
+    with pytest.raises(UnknownStreamError):
+        await journal.find_stream("st_a")
+
+
+def _refuse_attach(action: int, *_: str | None) -> int:
+    """VACUUM attaches a second file, which a full disk refuses."""
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 async def test_pictures_mirror_and_half_written_files_go_and_no_other(
@@ -193,7 +209,7 @@ async def test_a_stream_of_a_killed_process_is_over(journal: Journal, settings: 
     async with open_journal(settings.data_dir) as killed:
         await fill(killed, "st_dead", ended=False)
         killed._owner._lock.close()  # as the system does when the process dies
-        assert (await forget_ids(journal, settings, "st_dead")).is_complete
+        assert not (await forget_ids(journal, settings, "st_dead")).copy_left
         assert await found_in(settings.data_dir, "st_dead") == []
 
 

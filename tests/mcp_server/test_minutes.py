@@ -15,7 +15,7 @@ import pytest
 from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.server.mcpserver import MCPServer
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, TextContent
 
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
@@ -32,7 +32,7 @@ MINUTES = 0.42  # of the clip
 class Person:
     """The host, with the person in front of it."""
 
-    answer: ElicitResult
+    answer: ElicitResult | ErrorData
     asked: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ class Person:
         self,
         context: ClientRequestContext,  # noqa: ARG002 - of the SDK
         params: ElicitRequestParams,
-    ) -> ElicitResult:
+    ) -> ElicitResult | ErrorData:
         self.asked.append(params.message)
         return self.answer
 
@@ -164,6 +164,18 @@ async def test_without_the_persons_permission_nothing_is_sent(
         assert await caller.streams() == []
 
 
+async def test_a_host_that_fails_to_ask_has_not_asked(
+    running: RunningStandin, tmp_path: Path, dialogue: Path
+) -> None:
+    async with opened(
+        running.url, tmp_path, dialogue, era="legacy", answer=YES, limits={"ask_over": 0.2}
+    ) as caller:
+        caller.person.answer = ErrorData(code=-32603, message="no window")
+        text, said = await caller.send()
+        assert said["code"] == "not_permitted"
+        assert "nobody can be asked here, or nobody answered" in text
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_host_that_cannot_ask_is_refused_and_a_model_cannot_answer(
     running: RunningStandin, tmp_path: Path, dialogue: Path, era: Literal["legacy", "2026-07-28"]
@@ -173,7 +185,7 @@ async def test_a_host_that_cannot_ask_is_refused_and_a_model_cannot_answer(
         assert (said["code"], said["setting"]) == ("not_permitted", "IH_MCP_ASK_OVER_MINUTES")
         assert text.startswith(
             "dialogue.mp4: 0.42 minutes of media need a permission, as they are more than 0.2 "
-            "minutes; nobody can be asked here.\n"
+            "minutes; nobody can be asked here, or nobody answered.\n"
         )
         for guess in ({"allow": True}, {"confirm": True}, {"permission": "yes"}):
             _, said = await caller.call("stream_file", path=str(dialogue), **guess)
@@ -196,6 +208,22 @@ async def test_what_exceeds_a_limit_is_refused_before_it_is_sent_and_nobody_is_a
         assert f"IH_MCP_MAX_MINUTES_{limit.upper()}" in text
         assert caller.person.asked == []
         assert await caller.streams() == []
+
+
+async def test_a_file_that_does_not_tell_its_length_is_measured_where_limits_are_set(
+    running: RunningStandin, tmp_path: Path, dialogue: Path, ffmpeg: Ffmpeg
+) -> None:
+    clip = tmp_path / "recorded.webm"
+    cut = (
+        f"-y -v error -i {dialogue} -t 6 -c:v libvpx -b:v 100k -c:a libopus -live 1 -f webm pipe:1"
+    )
+    made = await anyio.run_process([str(ffmpeg.path), *cut.split()])
+    await anyio.Path(clip).write_bytes(made.stdout)
+    async with opened(running.url, tmp_path / "d", clip, limits={"per_day": 0.05}) as caller:
+        for tool in ("stream_file", "analyze_file"):
+            _, said = await caller.send(tool)
+            assert said["code"] == "minutes_used_up"
+            assert 0.1 <= said["needed_minutes"] <= 0.11
 
 
 async def test_a_live_stream_begins_and_has_its_limit_where_nobody_permits_more(
