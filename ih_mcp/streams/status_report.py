@@ -120,9 +120,10 @@ def _jump_notes(stream: StreamFacts) -> Iterator[str]:
     if jump := stream.first_time_jump:
         how = "back " if jump.to_seconds < jump.from_seconds else ""
         others = stream.time_jumps - 1
+        again = f", and {others} more {'time' if others == 1 else 'times'}" if others else ""
         yield (
             f"The times of the pushed media jump, first from {jump.from_seconds:.1f} s {how}to "
-            f"{jump.to_seconds:.1f} s{f', and {others} more times' if others else ''}. What "
+            f"{jump.to_seconds:.1f} s{again}. What "
             "was pushed is sent as it came."
         )
 

@@ -317,7 +317,7 @@ async def test_a_jump_in_media_time_is_told_with_its_numbers(journal: Journal) -
             assert segment
             jumps.append(segment.jump and (segment.jump.from_seconds, segment.jump.to_seconds))
         assert stream.notes()[-1] == (
-            "The times of the pushed media jump, first from 1.9 s to 6.0 s, and 1 more times. What "
+            "The times of the pushed media jump, first from 1.9 s to 6.0 s, and 1 more time. What "
             "was pushed is sent as it came."
         )
     assert jumps == [None, None, (1.9, 6.0), None, (7.9, 2.0), None]

@@ -141,7 +141,9 @@ def _set_back_note(set_backs: Sequence[SetBack]) -> str:
     if not set_backs:
         return ""
     first, *others = set_backs
-    and_again = f", and {len(others)} more times" if others else ""
+    and_again = (
+        f", and {len(others)} more {'time' if len(others) == 1 else 'times'}" if others else ""
+    )
     return (
         f"The clock of the file is set back, first at {first.at_seconds:.1f} s by "
         f"{first.seconds:.1f} s{and_again}; all of the media is sent, and its times go on from "
