@@ -44,6 +44,8 @@ def test_the_commands_are_found() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path) -> None:
     shutil.copy(dialogue, tmp_path / "talk.mp4")
+    (tmp_path / "videos").mkdir()
+    shutil.copy(dialogue, tmp_path / "videos")
     clone = tmp_path / "examples" / "media"  # some commands are run in a clone
     clone.mkdir(parents=True)
     shutil.copy(dialogue, clone)

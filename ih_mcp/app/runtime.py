@@ -66,6 +66,8 @@ class StreamOptions:
     api: str | None = None
     config: Config = field(default_factory=Config)
     label: str = ""
+    fingerprint: str = ""
+    """Of a file's bytes and options, by which a batch finds its stream again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Runtime:
             analyst=local.name if local else model or "",
             config=opening.config,
             label=opening.label,
+            fingerprint=opening.fingerprint,
             source=source,
             source_seconds=source_seconds,
             pace=pace,

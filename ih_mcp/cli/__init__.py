@@ -27,6 +27,7 @@ from .options import add_local
 _COMMANDS = {
     "stream": "send a file; print the API's messages",
     "list": "show the streams and uploads that are kept",
+    "batch": "send every file of a folder, with a report",
     "messages": "print the kept messages of a stream",
     "capture": "record a person live; print the API's messages",
     "watch": "show a stream's live timeline",
@@ -54,6 +55,7 @@ examples:
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came
   ih-mcp list                             show what is kept, with short ids
   ih-mcp forget --older 7d                remove the streams that ended so long ago, for good
+  ih-mcp batch videos/ -o out/ --local    send every file of a folder, and write a report
   ih-mcp messages                         print the newest stream again, from the journal
   ih-mcp capture                          record a person live, in a page of the browser
   ih-mcp watch                            show the newest stream's timeline in the terminal

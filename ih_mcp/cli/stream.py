@@ -52,28 +52,32 @@ def add_arguments(parser: ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", help="video or sound files, one after another"
     )
     add_stream_options(parser)
+    add_pace(parser)
+    add_stand_in_options(parser)
+    add_raw(parser)
+
+
+def add_pace(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--pace",
         choices=["auto", "realtime", "fast"],
         default="auto",
         help="auto (default): nothing is dropped; fast: the service may drop seconds",
     )
+
+
+def add_stand_in_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--analyst", help="analyst of the stand-in, with --local; see `standin --help`"
     )
     parser.add_argument(
         "--scenario", metavar="FILE", help="the recorded session that the analyst `replay` plays"
     )
-    add_raw(parser)
 
 
 def run(options: Namespace, settings: Settings) -> int:
-    """Send a file and print each message; gives 0 only if the session ended in order."""
-    if (options.analyst or options.scenario) and not settings.is_local:
-        raise CallerError(
-            "--analyst and --scenario are of the stand-in, and this goes to the service",
-            help="Add --local, or leave them out.",
-        )
+    """Send files and print each message; gives 0 only if each session ended in order."""
+    require_local(options, settings)
     try:
         return anyio.run(_run, settings, options)
     except PathError as exc:
@@ -81,6 +85,19 @@ def run(options: Namespace, settings: Settings) -> int:
             raise
         advice = f"{exc.help} `ih-mcp batch FOLDER -o OUT` takes every file of a folder."
         raise PathError(exc.what, help=advice, code=exc.code) from None
+
+
+def require_local(options: Namespace, settings: Settings) -> None:
+    """Refuse options of the stand-in where the service is meant.
+
+    Raises:
+        CallerError: There are some.
+    """
+    if (options.analyst or options.scenario) and not settings.is_local:
+        raise CallerError(
+            "--analyst and --scenario are of the stand-in, and this goes to the service",
+            help="Add --local, or leave them out.",
+        )
 
 
 def opening_of(options: Namespace) -> StreamOptions:

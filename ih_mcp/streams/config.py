@@ -22,6 +22,8 @@ class StreamConfig:
     config: Config = field(default_factory=Config)
     label: str = ""
     """The caller's own name for it."""
+    fingerprint: str = ""
+    """Of a file's bytes and options, by which a batch finds its stream again."""
     source: str = ""
     """The name of its file or camera; empty where callers push."""
     source_seconds: float | None = None

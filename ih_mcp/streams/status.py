@@ -121,6 +121,8 @@ class StreamStatus(_AsJson):
     analyst: Text = ""
     """Who reads the media: the analyst of the stand-in, or the model of the service."""
     label: Text = ""
+    fingerprint: Text = ""
+    """Of a file's bytes and options, by which a batch finds its stream again."""
     source: Text = ""
     duration_s: float | None = None
     """Of the stream's file, where it is known."""

@@ -39,6 +39,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         stand_in=describe_stand_in(is_used=stream.is_stand_in),
         analyst=redact_and_cut(stream.plan.analyst),
         label=redact_and_cut(stream.plan.label),
+        fingerprint=stream.plan.fingerprint,
         source=redact_and_cut(stream.plan.source),
         duration_s=_rounded(stream.plan.source_seconds),
         pace=stream.plan.pace,

@@ -1,0 +1,205 @@
+"""`ih-mcp batch`: nothing is sent twice, and one failure stops nothing else."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import anyio
+import pytest
+
+from ih_mcp.app.batch import BatchItem, FolderBatch, ItemState, find_files
+from ih_mcp.app.batch_report import make_csv, make_html
+from ih_mcp.app.minutes import SilentChannel
+from ih_mcp.app.runtime import StreamOptions, open_runtime
+from ih_mcp.cli import main
+from ih_mcp.journal import open_journal
+from ih_mcp.settings import read_settings
+from ih_mcp.streams.pacing import PaceName
+from tests.forked import forked
+from tests.road.host import environment
+
+pytestmark = pytest.mark.timeout(120)
+_FREE_BOX = b"\0\0\0\x08free"  # at the end of an MP4: other bytes, the same media
+
+
+@pytest.fixture
+def folder(tmp_path: Path, short_clip: Path) -> Path:
+    """Two files, a copy of the first in a folder of its own, a broken one, and a text."""
+    made = tmp_path / "videos"
+    (made / "more").mkdir(parents=True)
+    clip = short_clip.read_bytes()
+    (made / "a.mp4").write_bytes(clip)
+    (made / "b.mp4").write_bytes(clip + _FREE_BOX)
+    (made / "more" / "copy.mp4").write_bytes(clip)
+    (made / "broken.mp4").write_bytes(clip[:2000])
+    (made / "notes.txt").write_text("no media")
+    (made / ".hidden.mp4").write_bytes(clip)
+    return made
+
+
+def states(out: Path) -> dict[str, str]:
+    with (out / "report.csv").open(newline="") as file:
+        return {row["file"]: row["state"] for row in csv.DictReader(file)}
+
+
+def batch(folder: Path, *words: str) -> int:
+    out = str(folder.parent / "out")
+    return main(["batch", str(folder), "-o", out, "--local", "--analyst", "placeholder", *words])
+
+
+async def _count_streams(data: Path) -> int:
+    async with open_journal(data) as journal:
+        return len(await journal.list_streams())
+
+
+def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, data = folder.parent / "out", folder.parent / "data"
+    monkeypatch.setenv("IH_MCP_DATA_DIR", str(data))
+    assert batch(folder, "--as", "csv,vtt", "--pace", "fast") == 1
+    first = capsys.readouterr()
+    assert states(out) == {
+        "a.mp4": "done", "b.mp4": "done", "broken.mp4": "failed", "more/copy.mp4": "skipped",
+    }  # fmt: skip
+    assert "2 files: " in first.err
+    assert "Of the folder: 2 waiting, 1 failed, 1 skipped, 1 no media." in first.err
+    assert "2 done, 1 failed, 1 skipped." in first.err
+    assert "failed  broken.mp4: " in first.out
+    assert first.out.endswith(f"{out / 'report.html'}\n")
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
+    assert names == {
+        "report.csv", "report.html", *(f"{name}.{kind}" for kind in ("csv", "vtt")
+        for name in ("a.mp4", "b.mp4", "more/copy.mp4")),
+    }  # fmt: skip
+    assert anyio.run(_count_streams, data) == 2
+
+    assert batch(folder, "--pace", "fast") == 2
+    assert "has the report of another batch" in capsys.readouterr().err
+    assert batch(folder, "--resume", "--pace", "fast", "--as", "srt") == 1
+    assert "Of the folder: 3 skipped, 1 failed, 1 no media." in capsys.readouterr().err
+    assert (out / "b.mp4.srt").exists()
+    assert anyio.run(_count_streams, data) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--jobs", "0"], "--jobs is 0; it may be 1 to"),
+        (["--goal", "clarity", "--api", "v9"], "invalid choice"),
+        (["--as", "csv,docx"], "'csv,docx' is no list of csv"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_sent(
+    words: Sequence[str], text: str, folder: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("IH_MCP_DATA_DIR", str(folder.parent / "data"))
+    try:
+        code = batch(folder, *words)
+    except SystemExit as exc:
+        code = int(str(exc.code))
+    assert code == 2
+    assert text in capsys.readouterr().err
+
+
+async def test_a_stopped_batch_begins_nothing_more_and_goes_on_later(folder: Path) -> None:
+    settings = read_settings(
+        endpoint="local", analyst="placeholder", data_dir=str(folder.parent / "data")
+    )
+    seen: list[dict[str, ItemState]] = []
+
+    async def write(_: BatchItem) -> tuple[str, ...]:
+        return ()
+
+    async with open_runtime(settings, trusted=True) as runtime:
+
+        def make(report: bool) -> FolderBatch:
+            def note(items: Sequence[BatchItem]) -> None:
+                seen.append({item.name: item.state for item in items})
+                if report:
+                    made.is_stopping = True
+
+            made = FolderBatch(
+                runtime, StreamOptions(), pace=PaceName.FAST, channel=SilentChannel(),
+                write=write, report=note,
+            )  # fmt: skip
+            return made
+
+        files = await anyio.to_thread.run_sync(lambda: find_files(folder, beside=folder / "out"))
+        stopped, later = make(True), make(False)
+        await stopped.prepare(files)
+        await stopped.run(1)
+        after_stop = seen[-1]
+        await later.prepare(files)
+        await later.run(1)
+    assert sorted(after_stop.values()).count(ItemState.DONE) == 1
+    assert ItemState.WAITING in after_stop.values()
+    (done,) = [name for name, state in after_stop.items() if state is ItemState.DONE]
+    assert seen[-1][done] is ItemState.SKIPPED
+    assert sorted(map(str, seen[-1].values())) == ["done", "failed", "skipped", "skipped"]
+
+
+@contextmanager
+def standin(tmp_path: Path) -> Iterator[str]:
+    command = [*forked(), "standin", "--analyst", "placeholder"]
+    env = environment(tmp_path)
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def billed(url: str) -> list[float]:
+    request = Request(f"{url}/standin/billing", headers={"Authorization": "Bearer k"})  # noqa: S310 - our own
+    with urlopen(request, timeout=10) as answer:  # noqa: S310
+        return list(json.load(answer)["sessions"].values())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_after_a_kill_no_file_that_was_done_is_sent_again(
+    tmp_path: Path, short_clip: Path, dialogue: Path
+) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    shutil.copy(dialogue, videos / "1.mp4")  # 25 s; what is under way when it is killed has 6 s
+    shutil.copy(short_clip, videos / "2.mp4")
+    words = ["batch", str(videos), "-o", str(out), "--jobs", "1", "--pace", "fast", "--as", "csv"]
+    with standin(tmp_path) as url:
+        env = environment(tmp_path / "data", endpoint=url, INTERHUMAN_API_KEY="ih_live_0123456789")
+        with subprocess.Popen([*forked(), *words], env=env, stdout=subprocess.PIPE) as killed:
+            assert killed.stdout
+            line = killed.stdout.readline()
+            killed.send_signal(signal.SIGKILL)
+        assert line == b"done  1.mp4\n"
+        done = subprocess.run(
+            [*forked(), *words, "--resume"], env=env, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        seconds = billed(url)
+    assert states(out)["1.mp4"] == "skipped"
+    assert states(out)["2.mp4"] in {"done", "skipped"}  # it may have been as quick as the kill
+    assert len([each for each in seconds if each > 20]) == 1
+
+
+def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:
+    item = BatchItem("<b>/=1.mp4", Path("x"), seconds=90.0, state=ItemState.FAILED,
+        error="a <script>", outputs=("<b>/=1.mp4.csv",))  # fmt: skip
+    page = make_html([item], "From <nobody>.")
+    assert "<script>" not in page
+    assert "<nobody>" not in page
+    assert 'href="%3Cb%3E/%3D1.mp4.csv"' in page
+    assert make_csv([item]).splitlines()[1] == (
+        "<b>/=1.mp4,failed,1.5,,0.0,,<b>/=1.mp4.csv,a <script>"
+    )
