@@ -93,16 +93,18 @@ def _frameworks() -> str:
     )
     return f"""## Agent frameworks
 
-`make frameworks` lets each do the main job through its own MCP client and compares what arrives with the journal:
+`make frameworks` lets each do the main job through its own MCP client and compares what the framework hands on with the journal. It
+fails where a result is another than the one recorded here:
 
 | framework | its `mcp` | |
 |---|---|---|
 {rows}
 The server runs in an environment of its own (`uv tool`, `pipx` or a venv), and the framework starts it by its path. Frameworks that need
-`mcp` 1 (langchain-mcp-adapters, google-adk, smolagents) cannot share one with ih-mcp.
+`mcp` 1 (langchain-mcp-adapters, google-adk, smolagents, crewai-tools) cannot share one with ih-mcp.
 
 smolagents hands on the first block of an answer alone, which is the status: an agent in it reads `ih_mcp` and no message. Use the command
-line there, or the files of `IH_MCP_MIRROR_DIR`.
+line there, or the files of `IH_MCP_MIRROR_DIR`. The client of llama-index starts a server for each call, so that a stream ends with the
+call that began it; use the command line there too.
 
 A call of `poll_events`, `end_stream` or `get_analysis` waits 4 s unless `wait_s` says more, at most 25 s. openai-agents gives up after
 5 s: set `client_session_timeout_seconds=30` there before asking for longer waits.

@@ -5,6 +5,7 @@ Runs in that framework's environment. Prints one line of JSON: the messages, as 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -134,6 +135,38 @@ async def smolagents() -> AsyncIterator[Call]:
         yield call
 
 
+@asynccontextmanager
+async def llama_index_tools_mcp() -> AsyncIterator[Call]:
+    from llama_index.tools.mcp import BasicMCPClient, McpToolSpec
+
+    client = BasicMCPClient(COMMAND, args=ARGUMENTS, env=ENVIRONMENT)
+    tools = {
+        tool.metadata.name: tool for tool in await McpToolSpec(client=client).to_tool_list_async()
+    }
+
+    async def call(tool: str, arguments: dict[str, Any]) -> list[str]:
+        output = await tools[tool].acall(**arguments)
+        return texts(output.raw_output.content)  # a model reads the whole of it as one text
+
+    yield call
+
+
+@asynccontextmanager
+async def crewai_tools() -> AsyncIterator[Call]:
+    from crewai_tools import MCPServerAdapter
+    from mcp import StdioServerParameters
+
+    server = StdioServerParameters(command=COMMAND, args=ARGUMENTS, env=ENVIRONMENT)
+    with MCPServerAdapter(server) as found:
+        tools = {tool.name: tool for tool in found}
+
+        async def call(tool: str, arguments: dict[str, Any]) -> list[str]:
+            text = await anyio.to_thread.run_sync(partial(tools[tool].run, **arguments))
+            return ast.literal_eval(text) if text.startswith("['") else [text]
+
+        yield call
+
+
 async def main(framework: str, video: Path) -> None:
     async with globals()[framework]() as call:
         first, *_ = await call("stream_file", {"path": str(video), "pace": "fast"})
@@ -145,7 +178,7 @@ async def main(framework: str, video: Path) -> None:
             assert "failed" not in status, status
             cursor = status["next_cursor"]
             messages += more
-    print(json.dumps({"stream": stream, "messages": messages}))
+    print(json.dumps({"stream": stream, "messages": messages}), flush=True)
 
 
 if __name__ == "__main__":
