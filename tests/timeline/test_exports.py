@@ -64,7 +64,8 @@ def odd_readings() -> StreamReadings:
     ]
     texts += [message("signal.detected", signal_type="hesitation", start=1.0, rationale="why")]
     texts += [message("engagement.updated", state=ODD, start=1.0)]
-    return replace(readings(tuple(texts)), stream_id="st_odd")
+    status = replace(CHANGING_STATUS, source="\ud83d\x07 <&>.mp4", label="=\ud83d")
+    return replace(readings(tuple(texts), status), stream_id="st_odd")
 
 
 def written(kind: ExportKind, *given: StreamReadings) -> bytes:
@@ -108,6 +109,7 @@ def test_a_csv_has_every_text_exactly_and_says_whose_readings_these_are() -> Non
     assert len(rows) == len(readings().rows) + len(odd_readings().rows)
     odd = rows[len(readings().rows)]
     assert (odd["probability"], odd["rationale"]) == (ODD, ODD)
+    assert odd["source"] == "\\ud83d\x07 <&>.mp4"  # half of a character is no UTF-8
     assert odd["name"] == ODD.lower()
     assert {row["stand_in"] for row in rows} == {CHANGING_STATUS.stand_in}
     assert {row["analyst"] for row in rows} == {"placeholder"}
@@ -117,7 +119,8 @@ def test_a_csv_has_every_text_exactly_and_says_whose_readings_these_are() -> Non
 
 def test_texts_that_a_spreadsheet_would_run_are_counted() -> None:
     assert looks_like_formula([readings()]) == 0
-    assert looks_like_formula([odd_readings()]) == 5 * 2 + 1 + 1  # two each, a name, a state
+    labels = len(odd_readings().rows)
+    assert looks_like_formula([odd_readings()]) == 5 * 2 + 1 + 1 + labels
 
 
 def test_json_lines_have_each_message_exactly_beside_its_offsets() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ih_mcp.printable import escape_unprintable
+
 from .extra import require_package
 from .readings import StreamReadings
 from .tiers import Tier, end_of, make_tiers, notes_name
@@ -26,10 +28,9 @@ def write_eaf(reading: StreamReadings) -> bytes:
     elan: Any = require_package("pympi.Elan", "EAF")
     eaf = elan.Eaf(author="ih-mcp")
     eaf.remove_tier("default")
-    if reading.status.source:
-        name = reading.status.source
+    if name := escape_unprintable(reading.status.source):
         eaf.add_linked_file(name, relpath=f"./{name}", mimetype=_mime_type(name))
-    eaf.add_property("ih-mcp", reading.about)
+    eaf.add_property("ih-mcp", escape_unprintable(reading.about))
     for tier in make_tiers(reading):
         _add_tier(eaf, tier.name, [(a.start_ms, a.end_ms, a.text) for a in tier.annotations])
         if tier.has_notes:

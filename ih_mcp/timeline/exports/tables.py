@@ -54,7 +54,7 @@ def write_parquet(readings: Sequence[StreamReadings]) -> bytes:
     parquet: Any = require_package("pyarrow.parquet", "Parquet")
     schema = pyarrow.schema(
         [(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in COLUMNS],
-        metadata={"ih-mcp": " ".join(dict.fromkeys(reading.about for reading in readings))},
+        metadata={"ih-mcp": _as_utf8(" ".join(dict.fromkeys(each.about for each in readings)))},
     )
     rows = [dict(zip(COLUMNS, map(_as_utf8, row), strict=True)) for row in table_rows(readings)]
     out = io.BytesIO()
