@@ -129,8 +129,9 @@ def tools_page() -> str:
     """Each tool with its arguments, as a client sees them."""
     intro = """# Tools
 
-What an MCP client sees. Answers are text blocks: the first is one JSON object with the key `ih_mcp` (state, cursor, and `next`: what
-to call); every further one is a message of the service, byte for byte. A failure is text too: what happened, what helps, and JSON
+What an MCP client sees. Answers are text blocks: the first is one JSON object with the key `ih_mcp` (state, cursors, `notes`, and `next`:
+what to call now); every further one is a message of the service, byte for byte. `endpoint` says who answered, and `stand_in`, where it
+is there, that no model of Interhuman did. Once all of a stream was read, `summary` says what it adds up to. A failure is text too: what happened, what helps, and JSON
 with a stable `code`. An argument that is not required may be left out, or be null.
 
 Hints: **reads** changes nothing; **repeatable** may be called again with the same arguments; **outside** talks to the service.

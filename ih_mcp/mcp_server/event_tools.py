@@ -136,7 +136,7 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
             status = {"stream_id": stream_id, **known.to_json()}
         return answer(status | told(stream_id) | {"next": next_call(known, cursor=0)})
     shown = [
-        {"stream_id": stream_id, **with_few_gaps(each), **told(stream_id)}
+        {"stream_id": stream_id, **with_few_gaps(each, _ROW), **told(stream_id)}
         for stream_id, each in (await registry.statuses(newest=_MAX_LISTED)).items()
     ]
     count = await call.runtime.journal.count_streams(IdKind.STREAM)
@@ -153,3 +153,9 @@ async def _list_analyses(runtime: Runtime) -> dict[str, object]:
 
 
 _MAX_LISTED = 25
+_ROW = (
+    "state", "api", "endpoint", "stand_in", "label", "source", "duration_s", "started_at",
+    "messages", "segments", "media_seconds", "usage", "gaps", "lost", "what_now", "reason",
+    "retry_after_s", "error", "retryable", "last_cursor", "next_seq", "process",
+)  # fmt: skip
+"""The fields of one row of many; `list_streams` of one stream has all."""

@@ -80,8 +80,9 @@ class Rest:
         fields: dict[str, list[str]] = {}
         for name, value in form:
             fields.setdefault(name, []).append(value)
-        file = await anyio.to_thread.run_sync(_open_upload, source, on_read)
         kind, _ = await anyio.to_thread.run_sync(mimetypes.guess_type, source.name)
+        with anyio.CancelScope(shield=True):  # what is opened is closed, also when cancelled
+            file = await anyio.to_thread.run_sync(_open_upload, source, on_read)
         try:
             return await self._call(
                 "POST",
@@ -98,7 +99,8 @@ class Rest:
                 help="Wait until nothing writes to it any more, then send it again.",
             ) from None
         finally:
-            await anyio.to_thread.run_sync(file.close)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(file.close)
 
     async def _call(self, method: str, path: str, *, bearer: str, **content: object) -> Reply:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}

@@ -271,9 +271,10 @@ class Registry:
 
     def _unknown(self, stream_id: str) -> UnknownStreamError:
         live = self.live_ids
+        named = f"Live streams: {', '.join(live)}." if live else "No stream is live."
         return UnknownStreamError(
             f"there is no stream {stream_id}",
-            help=f"Live streams: {', '.join(live)}." if live else "No stream is live; start one.",
+            help=f"{named} list_streams names those that are kept, too.",
             facts={"stream_id": stream_id, "live": live},
         )
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from ih_mcp.errors import ServiceError, TransportError
+from ih_mcp.net import rest as rest_module
 from ih_mcp.net.rest import Rest, open_rest
 
 
@@ -119,3 +122,31 @@ async def test_nobody_there_is_told() -> None:
         with pytest.raises(TransportError, match="cannot be reached") as gone:
             await rest.get("/x", bearer="k")
     assert gone.value.retry
+
+
+async def test_a_cancelled_upload_closes_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(b"media")
+    files: list[BinaryIO] = []
+    is_sending = anyio.Event()
+
+    opens = rest_module._open_upload
+
+    def open_upload(source: Path, on_read: Callable[[int], None] | None) -> BinaryIO:
+        files.append(opens(source, on_read))
+        return files[-1]
+
+    async def send_forever(*_: object, **__: object) -> None:
+        is_sending.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Rest, "_call", send_forever)
+    monkeypatch.setattr(rest_module, "_open_upload", open_upload)
+    with anyio.fail_after(10):
+        async with open_rest("http://127.0.0.1:9") as rest, anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(rest.upload, "/v2/upload", path, [], bearer="x"))
+            await is_sending.wait()
+            tasks.cancel_scope.cancel()
+    assert [file.closed for file in files] == [True]

@@ -45,7 +45,9 @@ async def test_an_unknown_id_names_the_live_ones(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, registry):
         with pytest.raises(UnknownStreamError, match="no stream st_x") as unknown:
             registry.live("st_x")
-        assert unknown.value.help == "No stream is live; start one."
+        assert (
+            unknown.value.help == "No stream is live. list_streams names those that are kept, too."
+        )
         stream = await registry.start(PLAN, Service().opener)
         for ask in (registry.status, registry.require_live):
             with pytest.raises(UnknownStreamError) as unknown:
