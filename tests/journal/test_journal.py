@@ -96,7 +96,13 @@ async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
 async def test_a_page_is_bounded_but_holds_at_least_one_entry(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await keep(journal, "a" * 100, "b" * 100, "c" * 100)
-        for limit, max_chars, count in [(2, 10**9, 2), (9, 250, 2), (9, 1, 1)]:
+        for limit, max_chars, count in [
+            (2, 10**9, 2),
+            (9, 250, 2),
+            (9, 200, 2),
+            (9, 199, 1),
+            (9, 1, 1),
+        ]:
             page = await journal.read_page("st_1", 0, limit=limit, max_chars=max_chars)
             assert len(page.entries) == count
             assert page.last == 3

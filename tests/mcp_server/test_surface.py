@@ -16,6 +16,7 @@ from mcp.server.mcpserver import MCPServer
 from splintr import Tokenizer
 
 from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.mcp_server.event_tools import PollEvents
 from ih_mcp.mcp_server.server import INSTRUCTIONS, make_server, make_tools
 from ih_mcp.settings import read_settings
 from ih_mcp.stand_in import STAND_IN
@@ -160,3 +161,7 @@ async def test_the_set_up_is_checked_part_by_part(tmp_path: Path) -> None:
     assert found["api_key"] == "not needed"
     assert found["endpoint"].startswith(f"local. {STAND_IN} Its analyst is ")
     assert found["journal"] == {"folder": str(tmp_path), "streams": 0, "bytes": 0}
+
+
+def test_who_gives_no_cursor_reads_from_the_first_message() -> None:
+    assert PollEvents.model_validate({"stream_id": "st_1"}).cursor == 0

@@ -11,7 +11,7 @@ from ih_mcp.errors import ConfigurationError
 from ih_mcp.loopback import is_loopback
 from ih_mcp.net import proxies
 from ih_mcp.net.proxies import Proxy, proxy_for
-from ih_mcp.net.route import find_route
+from ih_mcp.net.route import Route, find_route
 
 ENDPOINT = "https://api.example.com"
 SECRET = "s3cr3t"
@@ -292,3 +292,20 @@ async def test_a_proxy_that_speaks_tls_is_asked_with_trusted_certificates(
     assert (await find_route("ws://api.example.com")).tls is not None
     setenv.setenv("HTTP_PROXY", "http://h:1")
     assert (await find_route("ws://api.example.com")).tls is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no acceptable authentication methods", "wants a name and password"),
+        ("Username or password was wrong", "wants a name and password"),
+        ("connection not allowed by ruleset", "does not let"),
+        ("host unreachable", "host unreachable"),
+    ],
+)
+def test_what_a_socks_proxy_says_is_told_as_http_would_say_it(
+    said: str, told: str, setenv: pytest.MonkeyPatch
+) -> None:
+    setenv.setenv("ALL_PROXY", "socks5://h:1")
+    route = Route(url="wss://api.example.com", proxy=proxy_for(ENDPOINT), tls=None)
+    assert told in route.failed_at_proxy(said).what
