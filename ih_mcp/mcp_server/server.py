@@ -40,7 +40,7 @@ from .push_tools import PushSegment, push_segment
 from .resources import add_resources
 from .setup_tools import CheckSetup, check_setup
 from .skills import Skills
-from .stdin_lines import open_stdin
+from .stdin_lines import longest_line_bytes, open_stdin
 from .stdio import serve_stdio
 from .stdout_writer import open_stdout
 from .stream_tools import (
@@ -187,7 +187,7 @@ async def _serve(settings: Settings) -> None:
         yield runtime
 
     async def serve() -> None:
-        lines = open_stdin(exit_timer, max_line_bytes=_max_line_bytes(settings))
+        lines = open_stdin(exit_timer, max_line_bytes=longest_line_bytes(settings.max_call_bytes))
         async with anyio.create_task_group() as serving:
             serving.start_soon(on_end, lines.ended)
             await serve_stdio(server, lines, output)
@@ -223,11 +223,6 @@ async def _serve(settings: Settings) -> None:
                 await gone.wait()
                 exit_timer.start()
             _exit(exit_timer.code)  # not by unwinding: a thread may be blocked
-
-
-def _max_line_bytes(settings: Settings) -> int:
-    """The longest line that is read. A push that is a little too large gets its own error."""
-    return settings.max_call_bytes * 2 + 2**16
 
 
 def _exit(code: int) -> None:

@@ -92,6 +92,11 @@ class StdinLines:
         return not self._waiting or self._waiting_bytes + _size(line) <= _MAX_WAITING_BYTES
 
 
+def longest_line_bytes(max_call_bytes: int) -> int:
+    """The longest line that is read. A push that is a little too large gets its own error."""
+    return max_call_bytes * 2 + 2**16
+
+
 def open_stdin(exit_timer: ExitTimer, *, max_line_bytes: int) -> StdinLines:
     """Read standard input from here on; children of this process find it empty."""
     wire = os.fdopen(os.dup(0), "rb", closefd=False)

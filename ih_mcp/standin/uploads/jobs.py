@@ -1,4 +1,4 @@
-"""Upload jobs: created at once, run one after the other, readable for an hour. skill: v2 upload."""
+"""Upload jobs: created at once, run one after the other, readable for a time. skill: v2 upload."""
 
 from __future__ import annotations
 
