@@ -225,6 +225,21 @@ async def piped(tmp_path: Path, messages: list[str]) -> AsyncIterator[Pipes]:
                 yield Pipes(to_server, answers)
 
 
+@pytest.mark.parametrize(
+    ("line", "errors"),
+    [
+        (b'{"jsonrpc":"2.0","id":1}', 1),
+        (b'{"jsonrpc":"1.0","id":1,"method":"x","result":{}}', 1),
+        (b'{"jsonrpc":"1.0","id":1,"result":{}}', 0),
+        (b'{"jsonrpc":"1.0","id":1,"error":{}}', 0),
+    ],
+)
+def test_a_wrong_request_is_answered_and_a_wrong_answer_is_not(line: bytes, errors: int) -> None:
+    message, found = parse_line(line, MOST)
+    assert message is None
+    assert [error.id for error in found] == [1] * errors
+
+
 def test_a_pipe_without_room_or_a_large_answer_is_left_to_a_thread() -> None:
     small = JSONRPCResponse(jsonrpc="2.0", id=1, result={"content": [{"text": "\u00e9"}]})
     large = JSONRPCResponse(jsonrpc="2.0", id=2, result={"content": ["x" * 4000, "y" * 200]})

@@ -528,6 +528,23 @@ async def test_the_wait_for_quiet_begins_with_the_end_that_was_asked_for(
         )
 
 
+async def test_a_session_is_as_old_as_its_greeting(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leg = Leg(
+        0, V1, log=await journal.begin("st_1", {}), outbox=Outbox(), timeouts=SessionTimeouts()
+    )
+    now = 100.0
+    with monkeypatch.context() as clock:
+        clock.setattr(anyio, "current_time", lambda: now)
+        leg._learn('{"type":"session.ready","data":{}}')
+        now = 500.0
+        leg._learn('{"type":"session.updated","data":{}}')
+    assert leg.is_open
+    assert leg.updates == 1
+    assert leg.opened_at == 100.0
+
+
 # --- rotation -------------------------------------------------------------------------------------
 
 

@@ -121,6 +121,7 @@ async def test_configuration_goes_first_and_its_confirmation_is_counted(journal:
         assert json.loads(await service.hear()) == {"include": []}
         assert stream.leg
         assert stream.leg.updates == 1
+        assert "retry_after_s" not in stream.status().to_json()
         confirmed: list[bool] = []
 
         async def wait() -> None:
