@@ -76,11 +76,9 @@ def _page_status(
     ended = status.is_over and page.is_final
     place = {"first": page.entries[0].cursor, "last": page.cursor} if page.entries else {}
     met = {"until_met": reader.has_wanted} if asked.until else {}
-    usage = {"usage": status.usage} if status.usage else {}
     return {
         "stream_id": asked.stream_id,
         **shorten(status),
-        **usage,
         "cursor": asked.cursor,
         **place,
         "next_cursor": page.cursor,

@@ -25,6 +25,9 @@ from .status import add_notes, count_segments, short_status
 from .tool import ToolCall
 
 ReadSegment = Callable[[], Awaitable[tuple[bytes, tuple[str, ...]]]]
+_NOT_IN_EACH_PUSH = ("segments", "stand_in")
+"""Said by the start, by polls and by the end: a caller pushes thousands of times, and the counts
+of a push hold no reading of a person."""
 _ORDER_SECONDS = 3.0
 _DUPLICATE = "this very segment was kept before; it is in the stream once, and nothing is missing"
 _HEADER_ALONE = "no media in it yet; it goes out with the next segment"
@@ -91,6 +94,8 @@ async def push(
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
     told = short_status(stream) | facts | status | count_segments(stream)
+    for name in _NOT_IN_EACH_PUSH:
+        told.pop(name, None)
     return answer(add_notes(told, notes) | {"next": then})
 
 
