@@ -136,7 +136,10 @@ async def open_host(
 
 @asynccontextmanager
 async def open_memory_host(data_dir: Path, **settings: object) -> AsyncIterator[Host]:
-    """A host joined to the server without a process; the settings are those of `Settings`."""
+    """A host joined to the server without a process; the settings are those of `Settings`.
+
+    What still goes on at the end is ended in order: with its process it would just be gone.
+    """
     chosen = read_settings(**{"analyst": "placeholder", "data_dir": data_dir, **settings})
 
     @asynccontextmanager
@@ -145,7 +148,24 @@ async def open_memory_host(data_dir: Path, **settings: object) -> AsyncIterator[
             yield runtime
 
     async with Client(make_server(lifespan)) as client:
-        yield Host(client)
+        host = Host(client)
+        yield host
+        await _end_all(host)
+
+
+async def _end_all(host: Host) -> None:
+    listed = (await host.call("list_streams")).status
+    over = {"ended", "failed"}
+    for row in listed["streams"]:
+        state = row["state"]
+        while state not in over:
+            ended = await host.call("end_stream", stream_id=row["stream_id"], wait_s=25)
+            state = ended.status["state"]
+    for row in listed.get("analyses", ()):
+        state = row["state"]
+        while state not in over:
+            read = await host.call("get_analysis", analysis_id=row["analysis_id"], wait_s=25)
+            state = read.status["state"]
 
 
 class Process:
