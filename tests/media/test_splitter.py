@@ -121,11 +121,11 @@ async def test_nothing_blocks_the_event_loop(base: Path, ffmpeg: Ffmpeg) -> None
 
 
 async def test_ffmpeg_is_gone_when_the_iteration_is_left_early(
-    dialogue: Path, ffmpeg: Ffmpeg
+    film: Path, ffmpeg: Ffmpeg
 ) -> None:
     before = children()
     segments = split(  # a file that does not fit into a pipe: ffmpeg has to wait
-        dialogue, ffmpeg=ffmpeg, limits=V1.limits, framing=V1.framing, target_seconds=3.0
+        film, ffmpeg=ffmpeg, limits=V1.limits, framing=V1.framing, target_seconds=3.0
     )
     async with aclosing(segments):
         await anext(segments)
