@@ -120,9 +120,7 @@ async def test_nothing_blocks_the_event_loop(base: Path, ffmpeg: Ffmpeg) -> None
     assert len(outcome.segments) == 2
 
 
-async def test_ffmpeg_is_gone_when_the_iteration_is_left_early(
-    film: Path, ffmpeg: Ffmpeg
-) -> None:
+async def test_ffmpeg_is_gone_when_the_iteration_is_left_early(film: Path, ffmpeg: Ffmpeg) -> None:
     before = children()
     segments = split(  # a file that does not fit into a pipe: ffmpeg has to wait
         film, ffmpeg=ffmpeg, limits=V1.limits, framing=V1.framing, target_seconds=3.0

@@ -64,7 +64,7 @@ VALUES = {  # what each field may be, other than its default
     "one_frame": "true",
     "journal_strict": "true",
     "capture_port": "8081",
-    "capture_origin": "https://value.example",
+    **dict.fromkeys(["capture_origin", "public_url"], "https://value.example"),
 }
 NUMBER = str(2**29 + 1)
 
