@@ -97,13 +97,14 @@ async def test_a_recorded_session_is_played_again() -> None:
     assert scenario.scenes == (
         Scene(
             signal="interest",
-            start_seconds=3.0,
+            start_seconds=8.0,  # the newest part of the window that begins at 3
             end_seconds=11.0,
             probability="medium",
             rationale="Leans in.",
         ),
     )
-    assert (await told(Replay(scenario)))[0] == ([("interest", "medium")], "engaged")
+    shown = await told(Replay(scenario))
+    assert shown[:3] == [([], None), ([("interest", "medium")], "engaged"), ([], "engaged")]
 
 
 def test_the_stand_ins_own_record_is_read_too() -> None:
@@ -111,27 +112,41 @@ def test_the_stand_ins_own_record_is_read_too() -> None:
     assert parse_scenario(lines) == parse_scenario([_text(reading) for reading in RECORDED])
 
 
-async def test_a_session_played_again_has_the_same_lives() -> None:
+async def test_a_session_played_again_says_the_same_from_and_to_the_same_seconds() -> None:
     emission = SignalMessages(V1)
     first: list[Reading] = []
-    for window in WINDOWS:
-        item = PresentSignal(signal_type="interest", probability="low", rationale="So.")
-        seen = [item] if 1 <= window.index <= 3 else []
-        first += emission.window(window.start_seconds, window.end_seconds, seen)
+    words = [None, "low", "medium", "low", None, "high"]
+    for window, word in zip(WINDOWS, words, strict=True):
+        item = PresentSignal(signal_type="interest", probability=word or "", rationale="So.")
+        states = ["neutral", "neutral", "engaged", "engaged", "neutral", "neutral"]
+        first += emission.window(
+            window.start_seconds, window.end_seconds, [item] if word else [],
+            engagement=states[window.index],
+        )  # fmt: skip
     replay = Replay(parse_scenario([_text(reading) for reading in first]))
     again = SignalMessages(V1)
     second: list[Reading] = []
     for window in WINDOWS:
-        seen_again = (await replay.observe(window)).signals
-        second += again.window(window.start_seconds, window.end_seconds, seen_again)
-    assert _lives(second) == _lives(first)
+        seen_again = await replay.observe(window)
+        second += again.window(
+            window.start_seconds, window.end_seconds, seen_again.signals,
+            engagement=seen_again.engagement,
+        )  # fmt: skip
+    assert _phases(second) == _phases(first)
+    assert len(_phases(first)[0]) == 4
 
 
-def _lives(readings: list[Reading]) -> list[tuple[str, object]]:
+def _phases(readings: list[Reading]) -> tuple[list[object], list[object]]:
+    """What was said from when to when: of signals, and of engagement."""
     life = Lifecycle()
     for reading in readings:
         life.receive(reading)
-    return [(span.signal_type, span.probability) for span in life.spans]
+    signals = [
+        (phase.signal_type, phase.start_seconds, phase.end_seconds, phase.probability)
+        for phase in life.phases
+    ]
+    states = [(span.state, span.start_seconds, span.end_seconds) for span in life.engagement]
+    return [*signals], [*states]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +30,8 @@ from ih_mcp.errors import ConfigurationError, RemoteProtocolError
 from ih_mcp.media.ffmpeg.decode import Picture, Sound
 from ih_mcp.wire import codec
 from ih_mcp.wire.dialects import PROBABILITIES, V1
-from ih_mcp.wire.spans import EngagementSpan, Lifecycle
+from ih_mcp.wire.progress import HOP_SECONDS, WINDOW_SECONDS
+from ih_mcp.wire.spans import EngagementSpan, Lifecycle, Phase
 
 from .analyst import (
     ENGAGEMENT,
@@ -159,7 +160,7 @@ def parse_scenario(lines: Iterable[str]) -> Scenario:
     recorded.close()
     return Scenario(
         scenes=(*scenes, *_scenes_of_recording(recorded)),
-        engagement=(*engagement, *recorded.engagement),
+        engagement=(*engagement, *map(_as_recorded, recorded.engagement)),
     )
 
 
@@ -281,16 +282,30 @@ def _require_rationale(row: Mapping[str, object]) -> str:
 
 
 def _scenes_of_recording(session: Lifecycle) -> list[Scene]:
-    return [
-        Scene(
-            signal=span.signal_type,
-            start_seconds=span.start_seconds,
-            end_seconds=max(span.end_seconds or 0.0, span.start_seconds + 0.001),
-            probability=str(span.probability) if span.probability in PROBABILITIES else "low",
-            rationale=span.rationale or _DEFAULT_RATIONALE,
-        )
-        for span in session.spans
-    ]
+    """A scene for each phase, so that what changed and changed back does so again."""
+    lasts = {phase.span: phase for phase in session.phases}
+    return [_scene_of(phase, is_last=lasts[phase.span] is phase) for phase in session.phases]
+
+
+def _scene_of(phase: Phase, *, is_last: bool) -> Scene:
+    start, end = _newest_part(phase.start_seconds), phase.end_seconds or 0.0
+    return Scene(
+        signal=phase.signal_type,
+        start_seconds=start,
+        end_seconds=max(end if is_last else _newest_part(end), start + 0.001),
+        probability=str(phase.probability) if phase.probability in PROBABILITIES else "low",
+        rationale=phase.rationale or _DEFAULT_RATIONALE,
+    )
+
+
+def _as_recorded(span: EngagementSpan) -> EngagementSpan:
+    end = None if span.end_seconds is None else _newest_part(span.end_seconds)
+    return replace(span, start_seconds=_newest_part(span.start_seconds), end_seconds=end)
+
+
+def _newest_part(seconds: float) -> float:
+    """Where the newest part of a window begins; a message names where all of it does."""
+    return seconds + WINDOW_SECONDS - HOP_SECONDS if seconds > 0 else 0.0
 
 
 def _observation(scene: Scene, window: Window) -> Observation:
