@@ -168,9 +168,11 @@ class SegmentLedger:
 
     def note_progress(self, seconds: float, window_seconds: float) -> None:
         """Note that the service has analysed up to a second, in a window that began at another."""
-        self.answered_seconds = max(self.answered_seconds, seconds)
+        if seconds > self.answered_seconds:  # noqa: PLR1730 - nearly every message comes here
+            self.answered_seconds = seconds
         self._meter.reach(self.answered_seconds)
-        self.window_seconds = max(self.window_seconds, window_seconds)
+        if window_seconds > self.window_seconds:  # noqa: PLR1730 - likewise
+            self.window_seconds = window_seconds
 
     def lost(self) -> None:
         """The connection was lost: answered segments are completed, open ones unknown."""

@@ -143,10 +143,11 @@ class StreamRunner:
 
     def _note_change(self) -> None:
         stream = self._stream
-        if stream.leg and stream.leg.limit_reached and not stream.limit_reached:
-            stream.limit_reached = stream.leg.limit_reached
+        leg = stream.leg
+        if leg and leg.limit_reached and not stream.limit_reached:
+            stream.limit_reached = leg.limit_reached
             stream.ask_for_end()
-        if stream.outbox.is_away and stream.leg and stream.leg.is_open:
+        if stream.outbox.is_away and leg and leg.is_open:
             stream.outbox.set_away(False)
         if stream.plan.resends:
             stream.outbox.forget_settled(stream.answered_seconds)

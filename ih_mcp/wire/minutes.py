@@ -96,7 +96,8 @@ class SessionMeter:
 
     def reach(self, seconds: float) -> None:
         """Note that the service has analysed the media up to here."""
-        self._until_seconds = max(self._until_seconds, seconds)
+        if seconds > self._until_seconds:  # noqa: PLR1730 - nearly every message comes here
+            self._until_seconds = seconds
         if self._has_untimed:  # its times are not known, but it was sent
             self._sent.add(0.0, seconds)
 
