@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
@@ -18,6 +19,9 @@ from .leaks import Leaks
 REPOSITORY = Path(__file__).parents[1]
 SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"
 SHARED_FIELD = REPOSITORY.parent / "shared" / "field"
+# A time for each example fails a test when the machine is busy; `timeout` bounds the whole test.
+settings.register_profile("no deadline", parent=settings(), deadline=None)
+settings.load_profile("no deadline")
 
 
 def pytest_configure(config: pytest.Config) -> None:
