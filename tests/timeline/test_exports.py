@@ -117,6 +117,17 @@ def test_a_csv_has_every_text_exactly_and_says_whose_readings_these_are() -> Non
     assert (rows[4]["ends_implicitly"], rows[0]["ends_implicitly"]) == ("true", "false")
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400])
+def test_a_score_that_is_no_number_is_a_row_without_one(number: str) -> None:
+    period = {"start": 0, "end": 8, "values": {"clarity": 0.5}}
+    text = message("conversation_quality.updated", overall={}, timeline=[period])
+    found = readings([text.replace("0.5", number)])
+    assert [(row.name, row.score, row.value) for row in found.rows if row.kind == "quality"] == [
+        ("clarity", None, "no score")
+    ]
+    assert table(written("csv", found))[0]["score"] == ""
+
+
 def test_texts_that_a_spreadsheet_would_run_are_counted() -> None:
     assert looks_like_formula([readings()]) == 0
     labels = len(odd_readings().rows)

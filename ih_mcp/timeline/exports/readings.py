@@ -6,6 +6,7 @@ The same fold as in pictures, but nothing is rounded, cut or left out.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
@@ -57,7 +58,7 @@ class ExportRow:
         if self.kind == "signal":
             return self.probability or "no probability named"
         if self.kind == "quality":
-            return f"{self.score:g}" if self.score is not None else ""
+            return "no score" if self.score is None else f"{self.score:g}"
         return self.state or self.name.replace("_", " ")
 
 
@@ -178,9 +179,9 @@ def _quality_rows(life: Lifecycle) -> Iterator[ExportRow]:
             row = ExportRow(
                 kind="quality",
                 name=str(name),
-                start_seconds=_seconds(start),
-                end_seconds=_seconds(end),
-                score=_seconds(score),
+                start_seconds=_finite(start),
+                end_seconds=_finite(end),
+                score=_finite(score),
             )
             yield _placed(row, period.place, period.place)
 
@@ -212,13 +213,14 @@ def _placed(row: ExportRow, begins: MessagePlace, ends: MessagePlace | None) -> 
     return replace(row, leg=begins.leg, first_cursor=begins.cursor, last_cursor=last)
 
 
-def _seconds(value: object) -> float | None:
+def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value)
+        found = float(value)
     except OverflowError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def table_rows(readings: Iterable[StreamReadings]) -> Iterator[tuple[object, ...]]:
