@@ -63,7 +63,8 @@ The loop:
 1. A file: stream_file(path). Live video: start_stream, then push_segment for each recorder chunk.
    Both give a stream_id.
 2. poll_events(stream_id, cursor=0); repeat with next_cursor until "ended" is true. Each call waits
-   for news, so do not sleep in between.
+   for news, or with until for a type of message, so do not sleep in between. At the end a
+   "summary" counts signals and seconds that were not analysed.
 3. Live video: end_stream when the recording is over, then poll to the end.
 
 Answers: the first text block is this server's status, one JSON object with the key "ih_mcp"; its
