@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import httpx2
 import pytest
+import rich.console  # as the SDK loads it: before any event loop
+import rich.logging
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
@@ -22,6 +24,8 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
+
+__all__ = ["rich"]
 
 Era = Literal["auto", "legacy"]
 KEYS = {"ann": "ihc_of_ann", "admin": "ihc_of_admin", "bob": "ihc_of_bob"}
