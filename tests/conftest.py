@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
@@ -15,6 +16,7 @@ from hypothesis import settings
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 from .leaks import Leaks
+from .reliability.budget import IS_LONG
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"
@@ -28,6 +30,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script's shell
         signal.signal(signal.SIGINT, signal.default_int_handler)  # processes of tests inherit it
     config.pluginmanager.register(Leaks(), "leaks")
+    # No example has a bound by the clock, and by day each run has the same ones.
+    hypothesis.settings.register_profile(
+        "ours",
+        deadline=None,
+        derandomize=not IS_LONG,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

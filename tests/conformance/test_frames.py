@@ -204,7 +204,7 @@ def _line(value: object) -> bytes:
 @settings(
     max_examples=1500 if LONG else 50,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_whatever_is_written_the_next_call_works(raw: Raw, lines: list[bytes]) -> None:
     raw.write(*lines)

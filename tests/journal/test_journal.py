@@ -63,7 +63,9 @@ async def test_reading_consumes_nothing_also_after_a_restart(tmp_path: Path) -> 
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(bodies=st.lists(st.text() | st.binary(), min_size=1, max_size=8))
 async def test_any_text_comes_back_unchanged(tmp_path: Path, bodies: list[str | bytes]) -> None:

@@ -93,7 +93,9 @@ def test_matroska_under_another_name_is_known_by_its_bytes(chunks: Chunks) -> No
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     name=st.sampled_from(["chromium-vp8-250ms", "chromium-mp4-1s", "firefox-vp8-1s"]),

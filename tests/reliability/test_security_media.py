@@ -135,7 +135,7 @@ SHOWN = "\n".join(("x)", LINES[2], LINES[5], "Output #0"))
 @settings(
     max_examples=often(40, nightly=2_000),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_s39_no_text_of_a_file_passes_for_a_fact(
     four_four_four: bytes, ffmpeg: Ffmpeg, tmp_path: Path, text: str, where: str

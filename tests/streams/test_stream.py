@@ -161,7 +161,9 @@ async def test_v0_ends_when_every_segment_has_its_last_word(journal: Journal) ->
 
 
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(frames=st.lists(st.text(min_size=1), max_size=6))
 async def test_any_text_frame_is_kept_unchanged_whatever_it_parses_to(
