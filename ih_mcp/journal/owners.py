@@ -93,7 +93,7 @@ class Owner:
             return True
         try:
             with closing(_open_lock(path, is_read_only=self._is_read_only)) as lock:
-                _hold_lock(lock, shared=self._is_read_only)
+                _share_lock(lock)  # not alone: two that look at once would take each other for it
         except sqlite3.OperationalError:  # another process holds it, or we may not open it
             return False
         except sqlite3.DatabaseError:  # damaged, and not locked: a lock is reported first
@@ -118,13 +118,11 @@ def _open_lock(path: Path, *, is_read_only: bool = False) -> sqlite3.Connection:
     )
 
 
-def _hold_lock(connection: sqlite3.Connection, *, shared: bool = False) -> None:
-    """Acquire the file's lock until the connection closes, or fail at once.
+def _hold_lock(connection: sqlite3.Connection) -> None:
+    """Acquire the file's lock until the connection closes, or fail at once."""
+    connection.execute("BEGIN EXCLUSIVE")
 
-    Args:
-        shared: Whether to share the lock with other readers, where the file is only read.
-    """
-    if shared:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    else:
-        connection.execute("BEGIN EXCLUSIVE")
+
+def _share_lock(connection: sqlite3.Connection) -> None:
+    """Acquire the lock for a moment, together with others that do; fails where it is held."""
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ih_mcp.journal import open_journal
+from ih_mcp.journal import open_journal, owners
 from ih_mcp.journal.owners import Owner
 
 
@@ -48,3 +49,15 @@ async def test_damaged_locks_do_not_stop_the_tidying(tmp_path: Path) -> None:
         (tmp_path / "owners" / "gone.lock").write_bytes(b"x" * 5000)
         await journal.clean_up()
         assert (await journal.find_stream("st_1")).ended_at is not None
+
+
+def test_two_that_look_at_once_both_see_that_an_owner_is_dead(tmp_path: Path) -> None:
+    dead, one, other = Owner(tmp_path), Owner(tmp_path), Owner(tmp_path)
+    dead._lock.close()
+    with closing(owners._open_lock(one._path(dead.name))) as lock:
+        lock.execute("BEGIN")
+        owners._share_lock(lock)  # and it is still looking
+        assert other.find_dead([dead.name]) == {dead.name}
+    assert other.find_dead([one.name]) == set()
+    one.close()
+    other.close()

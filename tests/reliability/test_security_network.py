@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
 import warnings
@@ -112,6 +113,7 @@ def all_proxies(url: str) -> dict[str, str]:
 
 ENDING = [  # in this order: what comes later reads what was kept before
     "stream {file} --pace fast",
+    "batch {folder} -o {folder}/batch --as csv",
     "analyze {file}",
     "token",
     "token --kind access",
@@ -149,7 +151,7 @@ def test_s23_every_command_that_takes_local_is_tried() -> None:
 async def test_s23_a_proxy_sees_nothing_of_any_local_command(
     tmp_path: Path, dialogue: Path
 ) -> None:
-    names = {"file": dialogue, "folder": tmp_path}
+    names = {"file": shutil.copy(dialogue, tmp_path), "folder": tmp_path}
     async with open_between(Between(says=http("502 Bad Gateway"))) as proxy:
         pair = {"INTERHUMAN_KEY_ID": "id", "INTERHUMAN_KEY_SECRET": "secret"}
         env = environment(tmp_path / "d", IH_MCP_ANALYST="placeholder", HOME=str(tmp_path), **pair)
