@@ -43,6 +43,7 @@ from websockets.exceptions import (
 )
 
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
+from ih_mcp.loopback import parse_address
 from ih_mcp.redaction import is_token
 from ih_mcp.wire.endings import EndReason
 
@@ -265,7 +266,7 @@ async def _connect(
             proxy=route.proxy.url if route.proxy else None,
             ssl=route.tls if url.startswith("wss:") else None,
             create_connection=_Connection,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+            happy_eyeballs_delay=None if _has_one_address(route) else _NEXT_ADDRESS_SECONDS,
             logger=_LIBRARY_LOG,
             **to_proxy,
         )
@@ -287,6 +288,15 @@ async def _connect(
         raise route.unusable(exc) from None
     _limit_kernel_queue(connection)
     return connection
+
+
+def _has_one_address(route: Route) -> bool:
+    """Whether there is no other address to try meanwhile.
+
+    Where asyncio races addresses and is cancelled, a socket that just connected stays open until
+    its memory is freed (seen: Python 3.11).
+    """
+    return route.proxy is None and parse_address(urlsplit(route.url).hostname or "") is not None
 
 
 def _upgrade_refused_error(route: Route, exc: InvalidStatus | InvalidProxyStatus) -> IhMcpError:

@@ -33,6 +33,14 @@ def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     assert "Traceback" not in log
 
 
+@pytest.fixture(params=ERAS)
+def own_raw(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Raw]:
+    """A server for one test: what it still answers later reaches no other."""
+    server = Raw(environment(tmp_path), request.param, tmp_path / "errors")
+    yield server
+    server.close()
+
+
 LINES: dict[bytes, list[tuple[object, int]]] = {  # what is answered: id and code
     b"{": [(None, PARSE)],
     b"nonsense": [(None, PARSE)],
@@ -164,10 +172,10 @@ def test_calls_that_race_with_their_cancel_are_answered_once_at_most(raw: Raw) -
     assert set(counts.values()) == {1}
 
 
-def test_one_id_for_two_calls_at_once_harms_nobody(raw: Raw) -> None:
-    raw.write(raw.call("same", "list_streams"), raw.call("same", "list_streams"))
-    answers = raw.until_it_answers()
-    assert 1 <= len(answers) <= 2
+def test_one_id_for_two_calls_at_once_harms_nobody(own_raw: Raw) -> None:
+    own_raw.write(own_raw.call("same", "list_streams"), own_raw.call("same", "list_streams"))
+    answers = own_raw.answers(1) + own_raw.until_it_answers()
+    assert len(answers) <= 2  # one that comes behind the probe's is not looked at
     assert {message["id"] for message in answers} == {"same"}
 
 

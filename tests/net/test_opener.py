@@ -12,7 +12,10 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ih_mcp.errors import ServiceError, TransportError
+from ih_mcp.net import opener
 from ih_mcp.net.opener import FRAGMENT_BYTES, _Connection, open_socket
+from ih_mcp.net.proxies import Proxy
+from ih_mcp.net.route import Route
 from ih_mcp.net.socket import SocketClosed
 from tests.facts import shows
 
@@ -247,3 +250,23 @@ async def test_a_large_segment_goes_in_fragments_or_where_asked_in_one_frame(
         await socket.send_segment(segment)
         assert await socket.receive() == "done"
     assert heard == [frames + (not in_one_frame)]  # the last fragment is empty
+
+
+_PROXY = Proxy(scheme="http", host="proxy.example", port=3128, variable="HTTPS_PROXY")
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "is_one"),
+    [
+        ("ws://127.0.0.1:9/x", None, True),
+        ("wss://[::1]:9/x", None, True),
+        ("wss://api.example.org/x", None, False),
+        ("ws://192.0.2.1/x", _PROXY, False),
+    ],
+)
+def test_addresses_are_raced_only_where_there_may_be_several(
+    url: str, proxy: Proxy | None, is_one: bool
+) -> None:
+    """A race that is cancelled leaves the socket open that just connected."""
+    route = Route(url=url, proxy=proxy, tls=None)
+    assert opener._has_one_address(route) is is_one
