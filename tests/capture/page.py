@@ -45,8 +45,16 @@ class Page:
                     return word
 
     async def claim(self) -> dict[str, Any]:
+        """Claim the recorder; again where the server has not heard yet that another page left."""
         await self.say("claim")
-        return await self.hear("seated")
+        with anyio.fail_after(20):
+            while True:
+                word: dict[str, Any] = json.loads(await self.socket.recv())
+                self.heard.append(word)
+                if word["type"] == "seated":
+                    return word
+                if word["type"] == "refused" and word["code"] == "busy":
+                    await self.say("claim")
 
     def messages(self) -> list[str]:
         return [
