@@ -24,7 +24,7 @@ from ih_mcp.timeline.bounds import left_out
 from ih_mcp.timeline.exports import EXPORT_KINDS, EXPORTS, ExportKind, read_stream
 from ih_mcp.timeline.formats import FORMATS, FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
-from ih_mcp.timeline.model import Drawing, as_text, read_timeline
+from ih_mcp.timeline.model import Drawing, as_text_once, read_timeline
 
 from .answers import answer
 from .arguments import Arguments
@@ -128,7 +128,7 @@ def add_timeline(server: MCPServer[Runtime]) -> None:
             drawing = await _read_drawing(ctx.request_context.lifespan_context, stream_id)
         except IhMcpError as exc:
             raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
-        return await to_thread.run_sync(as_text, drawing)
+        return await to_thread.run_sync(as_text_once, drawing)
 
 
 def timeline_app() -> Apps:

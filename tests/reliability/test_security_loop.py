@@ -40,7 +40,7 @@ from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.registry import open_registry
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
-from ih_mcp.timeline.model import Drawing, Timeline, as_text, read_timeline
+from ih_mcp.timeline.model import Drawing, Timeline, as_text_once, read_timeline
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import UploadJob
 from tests.fair_clock import seconds_until_exit
@@ -141,7 +141,7 @@ async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up
         if reads == "page":
             await TimelinePublisher(PageServer(journal, None, ""), "st_1", say).run(0)
         else:
-            text = await to_thread.run_sync(as_text, await read_timeline(journal, "st_1"))
+            text = await to_thread.run_sync(as_text_once, await read_timeline(journal, "st_1"))
     told |= json.loads(text)
     spans = told["spans"]
     assert isinstance(spans, list)
