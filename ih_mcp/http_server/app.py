@@ -158,9 +158,11 @@ class TeamApp:
             return upload_page(ticket.file_name)
         if request.method not in {"PUT", "POST"}:
             return Response(status_code=405, headers={"Allow": "GET, PUT, POST"})
-        response = await keep_file(request, await self._tenant(ticket.tenant), ticket.file_name)
-        self._tickets.use(secret)
-        return response
+        tenant = await self._tenant(ticket.tenant)
+        if self._tickets.find(secret, now=anyio.current_time()) is None:  # used meanwhile
+            return _refusal("unknown_ticket")
+        with self._tickets.using(secret):
+            return await keep_file(request, tenant, ticket.file_name)
 
 
 def _work_for(method: str, parts: list[str]) -> _Work | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 TICKET_SECONDS = 900.0
@@ -44,9 +46,16 @@ class UploadTickets:
         found = self._open.get(_digest(ticket))
         return found if found and found.valid_until > now else None
 
-    def use(self, ticket: str) -> None:
-        """Make it void: its file was kept."""
-        self._open.pop(_digest(ticket), None)
+    @contextmanager
+    def using(self, ticket: str) -> Iterator[None]:
+        """Void it at once, so that no other upload begins with it; valid again where this fails."""
+        key = _digest(ticket)
+        found = self._open.pop(key)
+        try:
+            yield
+        except BaseException:
+            self._open[key] = found
+            raise
 
 
 def _digest(ticket: str) -> bytes:
