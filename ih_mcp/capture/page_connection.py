@@ -29,6 +29,7 @@ from ih_mcp.streams.stream import Stream
 
 from .connection_limit import MAX_CONNECTIONS
 from .page_protocol import (
+    AnotherRequest,
     ChunkHeader,
     ClockRequest,
     EndRequest,
@@ -65,6 +66,8 @@ class PageConnection:
         self._permission = PagePermission("", may_record=False)
         self._page = ""
         self._is_recorder = False
+        self._recorded: Stream | None = None
+        """The stream, where this page may record into it; also when it is over."""
         self._head: ChunkHeader | None = None
         self._sending = anyio.Lock()
         self._lost_because = ""
@@ -107,31 +110,37 @@ class PageConnection:
         return first
 
     async def _serve(self, hello: Hello) -> None:
-        send, receive = anyio.create_memory_object_stream[PageMessage | bytes](
-            _MAX_WAITING_MESSAGES
-        )
         publisher = TimelinePublisher(self._server, self._permission.stream_id, self._send)
         stream = self._stream
+        self._recorded = stream if self._permission.may_record else None
         await self._send(
             "welcome",
             stream_id=self._permission.stream_id,
-            may_record=self._permission.may_record and stream is not None,
+            may_record=self._recorded is not None,
+            may_start_another=self._recorded is not None and self._server.may_start_another,
             whole=stream is not None and stream.dialect.framing == "whole",
             target_seconds=stream.dialect.target_segment_seconds if stream else None,
             min_seconds=stream.dialect.limits.min_segment_seconds if stream else None,
             endpoint=stream.plan.endpoint if stream else "",
             stand_in=describe_stand_in(is_used=stream is not None and stream.is_stand_in),
         )
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._carry_out_in_order, receive, tasks)
-                tasks.start_soon(self._publish, publisher, hello.cursor)
-                tasks.start_soon(self._publish_restarts)
-                tasks.start_soon(self._publish_loss_of_lock)
-                await self._read_messages(send, tasks)
-                tasks.cancel_scope.cancel()
-        finally:
-            self._lock.release(self._lose_lock)
+        with self._server.count_recording_page(is_counted=self._recorded is not None):
+            try:
+                await self._run_tasks(publisher, hello)
+            finally:
+                self._lock.release(self._lose_lock)
+
+    async def _run_tasks(self, publisher: TimelinePublisher, hello: Hello) -> None:
+        send, receive = anyio.create_memory_object_stream[PageMessage | bytes](
+            _MAX_WAITING_MESSAGES
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._carry_out_in_order, receive, tasks)
+            tasks.start_soon(self._publish, publisher, hello.cursor)
+            tasks.start_soon(self._publish_restarts)
+            tasks.start_soon(self._publish_loss_of_lock)
+            await self._read_messages(send, tasks)
+            tasks.cancel_scope.cancel()
 
     async def _read_messages(
         self, send: MemoryObjectSendStream[PageMessage | bytes], tasks: TaskGroup
@@ -202,6 +211,8 @@ class PageConnection:
                 self._lock.release(self._lose_lock)
             case EndRequest():
                 self._require_recorder().request_end()
+            case AnotherRequest():
+                await self._send("another", ticket=await self._ticket_of_another())
             case Hello() | ClockRequest():
                 pass  # comes once, and is answered before
 
@@ -212,6 +223,11 @@ class PageConnection:
         self._is_recorder = True
         await self._send("seated", recording=lock.recording, next_seq=lock.next_seq)
 
+    async def _ticket_of_another(self) -> str:
+        if self._recorded is None:
+            raise _view_only()
+        return await self._server.start_another(self._recorded)
+
     def _lose_lock(self, why: str) -> None:
         """Another page, or a newer connection of this one, holds the lock now."""
         self._is_recorder, self._lost_because = False, why
@@ -219,9 +235,7 @@ class PageConnection:
 
     def _require_recorder(self) -> Stream:
         if not self._permission.may_record:
-            raise CallerError(
-                "this page may look, not record", code="view_only", help="Open a capture link."
-            )
+            raise _view_only()
         stream = self._stream
         if stream is None:
             raise UnknownStreamError(
@@ -295,6 +309,12 @@ class PageConnection:
         while True:
             await self._lock_lost.wait()
             await self._send("left", why=self._lost_because)
+
+
+def _view_only() -> CallerError:
+    return CallerError(
+        "this page may look, not record", code="view_only", help="Open a capture link."
+    )
 
 
 def _not_recording() -> CallerError:

@@ -16,6 +16,8 @@
                                               ←   written {at, server}        its bytes are sent
                                               ←   restart                     with a header
     dropped {seconds}, stop, end              →
+    another                                   →   once the stream is over
+                                              ←   another {ticket}, or refused
                                               ←   left {why}                  another one records
 """
 
@@ -89,8 +91,21 @@ class EndRequest(_PageMessage):
     type: Literal["end"]
 
 
+class AnotherRequest(_PageMessage):
+    """The page, whose stream is over, asks for a new stream to record into."""
+
+    type: Literal["another"]
+
+
 PageMessage = (
-    Hello | ClockRequest | RecordRequest | ChunkHeader | MediaDropped | StopRecording | EndRequest
+    Hello
+    | ClockRequest
+    | RecordRequest
+    | ChunkHeader
+    | MediaDropped
+    | StopRecording
+    | EndRequest
+    | AnotherRequest
 )
 _PAGE_MESSAGES: TypeAdapter[PageMessage] = TypeAdapter(
     Annotated[PageMessage, Field(discriminator="type")]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskStatus
 
-from ih_mcp.app.runtime import Runtime
+from ih_mcp.app.minutes import ConsentChannel, SilentChannel
+from ih_mcp.app.runtime import Runtime, StreamOptions
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import Journal
 from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
+from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.registry import Registry
+from ih_mcp.streams.stream import Stream
 
 from .origin_guard import guard_page
 from .page_server import PageServer
@@ -93,5 +97,14 @@ async def _run(runtime: Runtime, *, task_status: TaskStatus[PageServer]) -> None
         port=settings.capture_port,
         origin=settings.capture_origin,
     ) as server:
+        server.open_another = partial(open_like, runtime)
         task_status.started(server)
         await anyio.sleep_forever()
+
+
+async def open_like(
+    runtime: Runtime, plan: StreamConfig, *, channel: ConsentChannel | None = None
+) -> Stream:
+    """Open a stream of live video with the options of another one; raises as `start_stream`."""
+    opening = StreamOptions(api=plan.dialect.name, config=plan.config, label=plan.label)
+    return await runtime.start_stream(opening, channel=channel or SilentChannel())

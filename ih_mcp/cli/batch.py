@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +28,7 @@ from ih_mcp.timeline.model import read_timeline
 
 from .consent import TerminalChannel
 from .console import print_line, shown
+from .interrupts import interruptible
 from .options import add_local, add_stream_options
 from .progress import ProgressStep, showing
 from .stream import add_pace, add_stand_in_options, opening_of, require_local
@@ -128,7 +126,7 @@ async def _run(options: Namespace, settings: Settings) -> int:
         async with showing(console, partial(_looking_step, batch, len(files))):
             await batch.prepare(files)
         await _announce(console, runtime, batch)
-        async with _stopping(batch), showing(console, partial(_step, batch)):
+        async with interruptible(batch.stop), showing(console, partial(_step, batch)):
             await batch.run(options.jobs)
     print_line(console, f"{count(batch.items)}.")
     print(shown(str(options.output / NAMES[1])))
@@ -168,25 +166,6 @@ def _step(batch: FolderBatch) -> ProgressStep:
     total = sum(item.seconds for item in todo)
     share = sum(item.sent_seconds for item in todo) / total if total else None
     return ProgressStep(count(batch.items), share)
-
-
-@asynccontextmanager
-async def _stopping(batch: FolderBatch) -> AsyncIterator[None]:
-    """The first Ctrl+C ends the streams in order and the batch; the second ends the program."""
-    if sys.platform == "win32":
-        yield
-        return
-    async with anyio.create_task_group() as tasks:
-
-        async def listen() -> None:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    if not batch.stop():
-                        raise KeyboardInterrupt
-
-        tasks.start_soon(listen)
-        yield
-        tasks.cancel_scope.cancel()
 
 
 async def _write_outputs(runtime: Runtime, options: Namespace, item: BatchItem) -> tuple[str, ...]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import AsyncExitStack
+from functools import partial
 
 import anyio
 from anyio import to_thread
 from rich.console import Console
 
 from ih_mcp.app.ffmpeg import find_configured_ffmpeg
-from ih_mcp.app.runtime import open_runtime
-from ih_mcp.capture.serve import page_server_of
+from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.capture.page_server import PageServer
+from ih_mcp.capture.serve import open_like, page_server_of
 from ih_mcp.media.camera import list_devices, require_openable
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
+from ih_mcp.streams.stream import Stream
 
 from .browser import in_browser
 from .consent import TerminalChannel
 from .console import print_line, shown
+from .interrupts import interruptible
 from .options import add_local, add_raw, add_stream_options
 from .stream import opening_of, print_notes, print_until_over
 
@@ -59,18 +64,59 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime, AsyncExitStack() as browser:
         server = await page_server_of(runtime)
-        stream = await runtime.start_stream(opening_of(options), channel=TerminalChannel(console))
+        channel = TerminalChannel(console)
+        stream = await runtime.start_stream(opening_of(options), channel=channel)
         link = server.link(stream.id)
         print_line(console, f"Record here (the link works once): {link}")
         if options.open:
             opening = in_browser(link, folder=settings.data_dir)
             if not await browser.enter_async_context(opening):
                 print_line(console, "No browser was found to open it with.")
-        print_notes(stream, console)
-        code = await print_until_over(runtime, stream, console, is_raw=options.raw)
+        # A script goes on when the recording is over; a person may want to record again.
+        is_used_by_person = console.is_terminal and sys.stdin.isatty()
+        server.open_another = (
+            partial(open_like, runtime, channel=channel) if is_used_by_person else None
+        )
+        return await print_recordings(runtime, server, stream, console, is_raw=options.raw)
+
+
+async def print_recordings(
+    runtime: Runtime, server: PageServer, stream: Stream, console: Console, *, is_raw: bool
+) -> int:
+    """Print a stream, and each one that the person starts from the page after it."""
+    codes = []
+    recording: Stream | None = stream
+    while recording is not None:
+        print_notes(recording, console)
+        stop = partial(_stop, server, recording)
+        codes.append(await print_until_over(runtime, recording, console, is_raw=is_raw, stop=stop))
         with anyio.move_on_after(_PUBLISH_SECONDS):  # a page shows the end before it is left alone
             await server.wait_until_published()
-        return code
+        recording = await _wait_for_another(server, console)
+    return max(codes)
+
+
+def _stop(server: PageServer, stream: Stream) -> bool:
+    """Ctrl+C ends the recording, and no other one follows it."""
+    server.open_another = None
+    return stream.request_end()
+
+
+async def _wait_for_another(server: PageServer, console: Console) -> Stream | None:
+    """The recording that the person starts next; None where the pages close, or at Ctrl+C."""
+    if not (server.may_start_another and server.recording_pages):
+        return None
+    print_line(console, "The page can start another recording. Close it, or press Ctrl+C, to end.")
+    found = None
+    with anyio.CancelScope() as waiting:
+
+        def stop() -> bool:
+            waiting.cancel()
+            return True
+
+        async with interruptible(stop):
+            found = await server.wait_for_another()
+    return found
 
 
 async def _record_device(options: Namespace, settings: Settings) -> int:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from ih_mcp.wire.messages import Config
 
 from .consent import TerminalChannel
 from .console import print_line, write_output
+from .interrupts import interruptible
 from .options import add_local, add_raw, add_stream_options
 from .progress import ProgressStep, showing
 from .usage import describe_use
@@ -139,10 +138,19 @@ def print_notes(stream: Stream, console: Console) -> None:
 
 
 async def print_until_over(
-    runtime: Runtime, stream: Stream, console: Console, *, is_raw: bool
+    runtime: Runtime,
+    stream: Stream,
+    console: Console,
+    *,
+    is_raw: bool,
+    stop: Callable[[], bool] | None = None,
 ) -> int:
-    """Print a stream's messages until it is over; gives 0 only if it ended in order."""
-    async with _interruptible(stream), anyio.create_task_group() as tasks:
+    """Print a stream's messages until it is over; gives 0 only if it ended in order.
+
+    Args:
+        stop: What Ctrl+C does; see `interruptible`. Otherwise it ends the stream in order.
+    """
+    async with interruptible(stop or stream.request_end), anyio.create_task_group() as tasks:
         tasks.start_soon(print_held_segments, stream, console)
         async with showing(console, partial(_step, stream)):
             await _print_messages(runtime, stream, is_raw=is_raw)
@@ -151,25 +159,6 @@ async def print_until_over(
     lost = stream.status().lost
     found = summarise(drawing | {"lost": lost.to_json() if lost else {}})
     return _print_summary(console, stream, found)
-
-
-@asynccontextmanager
-async def _interruptible(stream: Stream) -> AsyncIterator[None]:
-    """The first Ctrl+C ends the stream in order; the second ends the program."""
-    if sys.platform == "win32":
-        yield
-        return
-    async with anyio.create_task_group() as tasks:
-
-        async def listen() -> None:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    if not stream.request_end():
-                        raise KeyboardInterrupt
-
-        tasks.start_soon(listen)
-        yield
-        tasks.cancel_scope.cancel()
 
 
 async def _print_messages(runtime: Runtime, stream: Stream, *, is_raw: bool) -> None:

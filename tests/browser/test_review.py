@@ -179,6 +179,11 @@ async def test_after_a_recording_it_can_be_saved_and_played(
         await tab.says("#clock", "0:0[4-9]|0:[1-9]", seconds=60)
         await tab.page.click("#end")
         await tab.says("#state-word", "Ended", seconds=60)
+        async with tab.page.expect_event("dialog") as asking, anyio.create_task_group() as tasks:
+            tasks.start_soon(tab.page.click, "#another")  # it waits for the answer
+            asked = await asking.value
+            assert "not saved" in asked.message
+            await asked.dismiss()
         saved = {}
         for name in ("timeline", "recording"):
             async with tab.page.expect_download() as saving:
@@ -194,6 +199,13 @@ async def test_after_a_recording_it_can_be_saved_and_played(
         again = await open_tab(context, saved["timeline"].as_uri())
         await again.says(".timeline-about", "From the stand-in of ih-mcp, not from Interhuman")
         await again.went_well()
+        await tab.went_well()
+        await tab.page.click("#another")
+        await tab.says("#state-word", "Ready")
+        assert (await tab.text("#where")).startswith("st_")
+        assert await tab.text("#where") != stream.id
+        await tab.page.click("#start")
+        await tab.says("#state-word", "Recording")
         await tab.went_well()
 
 

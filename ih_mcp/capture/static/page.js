@@ -239,7 +239,16 @@ const handlers = {
     sender.lost();
     if (why === "taken_over") stop("Another page records now; this one only shows.").then(forget);
   },
+  another({ ticket }) {
+    state.isSaved = true; // or the person said that it may go
+    location.hash = ticket;
+  },
   refused({ code, what, help }) {
+    if (state.isOver && $("another").disabled) { // that is what was asked last
+      $("another").disabled = false;
+      complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
+      return;
+    }
     if (state.isOver || code === "not_seated") return; // the page is over, or another one records; it knows both already
     if (code === "busy") {
       $("over").hidden = false;
@@ -288,7 +297,8 @@ function showAfter() {
   const files = copy.files();
   $("camera").hidden = true;
   $("after").hidden = false;
-  $("save-recording").hidden = !files.length;
+  $("save-recording").hidden = $("recording-note").hidden = !files.length;
+  showAnother();
   if (state.review) return;
   $("review").hidden = false;
   state.review = new Review($("review"), view, { save: saveTimeline });
@@ -309,6 +319,24 @@ async function saveTimeline() {
 
 function saveRecording() {
   for (const { name, blob } of copy.files()) download(name, blob);
+  state.isSaved = true;
+}
+
+/** Whether closing the page would lose the recording. */
+const wouldLose = () => state.isOver && !state.isSaved && copy.files().length > 0;
+
+/** Another recording is a stream of its own, with a page of its own; this process has to live for it. */
+function showAnother() {
+  const may = Boolean(state.welcome?.may_start_another) && link.isReady;
+  $("another").hidden = !may;
+  $("another-note").hidden = may || !state.welcome?.may_record;
+  show("another-note", "To record again, ask for a new link, or run ih-mcp capture again.");
+}
+
+function startAnother() {
+  if (wouldLose() && !confirm("Your recording is not saved, and this page forgets it. Start another one?")) return;
+  complain("");
+  $("another").disabled = link.say("another");
 }
 
 function showMessage(entry) {
@@ -349,7 +377,10 @@ const link = new Link({
   on: handlers,
   onLost: () => {
     sender.lost();
-    if (state.isOver) return false; // the page has everything
+    if (state.isOver) { // the page has everything
+      if (!$("after").hidden) showAnother();
+      return false;
+    }
     state.drawing = {}; // a new connection sends all of it again
     complain("The connection to ih-mcp is lost; trying again. Recording goes on, and is sent later.");
     return true;
@@ -401,6 +432,8 @@ $("over").addEventListener("click", () => {
 });
 $("save-timeline").addEventListener("click", saveTimeline);
 $("save-recording").addEventListener("click", saveRecording);
+$("another").addEventListener("click", startAnother);
+addEventListener("beforeunload", (event) => { if (wouldLose()) event.preventDefault(); });
 addEventListener("hashchange", () => location.reload()); // another link, perhaps of another stream
 addEventListener("pagehide", () => {
   if (state.recorder) sessionStorage.setItem("recording", String(sender.seconds + (performance.now() - state.recorder.run.startedAt - state.recorder.run.given) / 1000));
