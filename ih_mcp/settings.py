@@ -283,6 +283,21 @@ class Settings(BaseSettings):
         description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
         "there.",
     )
+    issuer: str | None = Field(
+        None,
+        validation_alias="IH_MCP_ISSUER",
+        description="The OAuth issuer whose tokens `ih-mcp serve` takes, as they have it in `iss`.",
+    )
+    audience: str | None = Field(
+        None,
+        validation_alias="IH_MCP_AUDIENCE",
+        description="For whom such a token has to be, its `aud`; else the address of /mcp.",
+    )
+    tenant_claim: str = Field(
+        "tenant",
+        validation_alias="IH_MCP_TENANT_CLAIM",
+        description="The claim of such a token that names the caller's tenant.",
+    )
     public_url: str | None = Field(
         None,
         validation_alias="IH_MCP_PUBLIC_URL",
@@ -379,6 +394,16 @@ class Settings(BaseSettings):
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
             raise ValueError("must be https beyond this machine")
         return value.rstrip("/")
+
+    @field_validator("issuer")
+    @classmethod
+    def _check_issuer(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://host")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is no URL; give it as tokens have it, such as https://id.example.org")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
+            raise ValueError("must be https beyond this machine: its keys are fetched from there")
+        return value
 
     @field_validator("capture_origin", "public_url")
     @classmethod

@@ -15,8 +15,7 @@ from anyio import open_signal_receiver, to_thread
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, unwrap_single_error
 from ih_mcp.http_server.app import TeamApp
-from ih_mcp.http_server.callers import read_callers
-from ih_mcp.http_server.serve import TeamServer, open_team_server
+from ih_mcp.http_server.serve import TeamServer, open_team_server, read_configured_callers
 from ih_mcp.redaction import redact
 from ih_mcp.settings import Settings
 
@@ -100,7 +99,7 @@ async def _reload(settings: Settings, app: TeamApp) -> None:
     if settings.callers is None:
         return
     try:
-        app.callers = await to_thread.run_sync(read_callers, settings.callers)
+        app.bearers.callers = await to_thread.run_sync(read_configured_callers, settings)
     except ConfigurationError as exc:
         print(f"ih-mcp: the callers stay as they were: {exc.what}", file=sys.stderr)
     else:
@@ -108,7 +107,11 @@ async def _reload(settings: Settings, app: TeamApp) -> None:
 
 
 def _greeting(settings: Settings, server: TeamServer) -> str:
-    who = f"callers of {settings.callers}" if settings.callers else "whoever uses this machine"
+    allowed = [
+        *([f"callers of {settings.callers}"] if settings.callers else []),
+        *([f"holders of a token of {settings.issuer}"] if settings.issuer else []),
+    ]
+    who = " and ".join(allowed) or "whoever uses this machine"
     standin = " The stand-in answers, not Interhuman." if settings.is_local else ""
     return redact(
         f"ih-mcp {__version__}: serves MCP to {who} at {settings.public_url or server.url}/mcp."

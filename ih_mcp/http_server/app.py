@@ -20,11 +20,13 @@ from ih_mcp.errors import IhMcpError
 from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.net.origin_guard import OriginGuard
 
-from .callers import USE, Caller, Callers, TenantRow
+from .bearers import Bearers
+from .callers import Caller, TenantRow
 from .files import keep_file, put_file, remove_file
+from .oauth import METADATA_PATHS, RefusedBearerError
 from .segments import put_segment
 from .tenant import Tenant
-from .tenants import ONLY_USER, Tenants
+from .tenants import Tenants
 from .upload_page import upload_page
 from .upload_tickets import UploadTickets
 
@@ -42,6 +44,7 @@ _STATUS_OF_CODE = {
     "file_too_large": 413,
     "no_space": 507,
     "no_api_key": 503,
+    "issuer_away": 503,
 }
 """HTTP statuses of our own errors; 400 for the rest."""
 _SECURITY_HEADERS = [
@@ -55,17 +58,16 @@ _Work = Callable[..., Awaitable[Response]]
 class TeamApp:
     """The application behind the guard. Use `make_app`."""
 
-    def __init__(self, tenants: Tenants, tickets: UploadTickets, callers: Callers | None) -> None:
+    def __init__(self, tenants: Tenants, tickets: UploadTickets, bearers: Bearers) -> None:
         """Serve `tenants`.
 
         Args:
             tickets: For uploads without a key.
-            callers: Who may call; without them whoever reaches this server may, so it has to listen
-                on this machine alone.
+            bearers: Who may call.
         """
         self._tenants = tenants
         self._tickets = tickets
-        self.callers = callers
+        self.bearers = bearers
         self.is_draining = False
         self._calls: Counter[Caller] = Counter()
 
@@ -73,17 +75,31 @@ class TeamApp:
         if scope["type"] != "http":  # a WebSocket
             await Response(status_code=404)(scope, receive, send)
             return
-        path = scope["path"]
-        if path == "/health":
-            await JSONResponse({"ok": True, "version": __version__})(scope, receive, send)
-        elif path == "/ready":
-            await self._ready()(scope, receive, send)
-        elif path.startswith("/uploads/"):
-            await _answer_errors(self._upload)(scope, receive, send)
-        elif (caller := self._caller(scope)) is None:
-            await _refusal("unauthorized")(scope, receive, send)
+        answer = self._public(scope["path"])
+        if answer is not None:
+            await answer(scope, receive, send)
+            return
+        try:
+            caller = await self.bearers.find(Headers(scope=scope))
+        except RefusedBearerError as exc:
+            await self.bearers.refusal(exc)(scope, receive, send)
+        except IhMcpError as exc:
+            await error_response(exc)(scope, receive, send)
         else:
             await self._serve(caller, scope, receive, send)
+
+    def _public(self, path: str) -> ASGIApp | None:
+        """The answer of a path that needs no caller."""
+        if path == "/health":
+            return JSONResponse({"ok": True, "version": __version__})
+        if path == "/ready":
+            return self._ready()
+        if path.startswith("/uploads/"):
+            return _answer_errors(self._upload)
+        if path in METADATA_PATHS:  # where there is no issuer, a client must not look for one
+            oauth = self.bearers.oauth
+            return JSONResponse(oauth.metadata()) if oauth else _refusal("unknown_path")
+        return None
 
     def drain(self) -> int:
         """Take no new streams and answer waiting polls; gives the number of live streams."""
@@ -99,13 +115,6 @@ class TeamApp:
             return JSONResponse({"ready": True})
         live = self._tenants.live_streams
         return JSONResponse({"ready": False, "live_streams": live}, status_code=503)
-
-    def _caller(self, scope: Scope) -> Caller | None:
-        if self.callers is None:
-            return ONLY_USER
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        caller = self.callers.find(key.strip()) if scheme.lower() == "bearer" else None
-        return caller if caller and USE in caller.scopes else None
 
     async def _serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a known caller, and write down that it called."""
@@ -145,7 +154,8 @@ class TeamApp:
         return _answer_errors(partial(work, tenant=tenant)) if work else _refusal("unknown_path")
 
     async def _tenant(self, name: str) -> Tenant:
-        row = self.callers.tenants.get(name) if self.callers else None
+        callers = self.bearers.callers
+        row = callers.tenants.get(name) if callers else None
         return await self._tenants.of(name, row or TenantRow())
 
     async def _upload(self, request: Request) -> Response:
@@ -191,11 +201,6 @@ def _answer_errors(work: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
 
 
 _REFUSALS: Mapping[str, tuple[int, str, dict[str, str]]] = {
-    "unauthorized": (
-        401,
-        "Send the key of a caller: `Authorization: Bearer ihc_...`. `ih-mcp caller add` makes one.",
-        {"WWW-Authenticate": 'Bearer realm="ih-mcp"'},
-    ),
     "too_many_calls": (
         429,
         f"This caller has {MAX_CALLS} calls under way. Wait for one of them to end.",

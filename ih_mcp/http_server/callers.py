@@ -94,8 +94,11 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
-def read_callers(path: Path) -> Callers:
+def read_callers(path: Path, *, needs_caller: bool = True) -> Callers:
     """Read the file; blocks.
+
+    Args:
+        needs_caller: Whether a file without any is refused, since nobody could call then.
 
     Raises:
         ConfigurationError: It cannot be read, says something unknown, or has no caller.
@@ -120,7 +123,7 @@ def read_callers(path: Path) -> Callers:
                 help=_HELP,
             )
     by_key_hash = dict(_callers_of(path, entries))
-    if not by_key_hash:
+    if needs_caller and not by_key_hash:
         raise ConfigurationError(f"the callers file {path} has no caller", help=_HELP)
     rows = {name: TenantRow(row.api_key_variable, row.max_streams) for name, row in entries.items()}
     return Callers(rows, by_key_hash)

@@ -15,7 +15,9 @@ from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.settings import Settings
 
 from .app import TeamApp, make_app
+from .bearers import Bearers
 from .callers import Callers, read_callers
+from .oauth import open_oauth
 from .tenants import open_tenants
 from .upload_tickets import UploadTickets
 
@@ -43,7 +45,7 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
         ConfigurationError: It may not, or cannot, listen there; or the callers file is wrong.
     """
     host, port = split_address(settings.listen)
-    callers = await to_thread.run_sync(_read_callers, settings, host)
+    callers = await to_thread.run_sync(read_configured_callers, settings)
     async with AsyncExitStack() as stack:
         try:
             listener = stack.enter_context(open_listener(host, port))
@@ -58,7 +60,8 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             return f"{url}/uploads/{ticket}"
 
         tenants = await stack.enter_async_context(open_tenants(settings, issue_ticket))
-        app = TeamApp(tenants, tickets, callers)
+        oauth = await stack.enter_async_context(open_oauth(settings, url))
+        app = TeamApp(tenants, tickets, Bearers(callers, oauth))
         own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
         guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
         await stack.enter_async_context(
@@ -70,14 +73,21 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             app.drain()  # so that polls which wait are answered before their connections end
 
 
-def _read_callers(settings: Settings, host: str) -> Callers | None:
+def read_configured_callers(settings: Settings) -> Callers | None:
+    """The callers of the file; None where none is set, and none is needed. Blocks.
+
+    Raises:
+        ConfigurationError: The file is wrong, or there is none and others could call.
+    """
     if settings.callers:
-        return read_callers(settings.callers)
-    if not is_loopback(host) or host in _EVERY_ADDRESS or settings.public_url:
+        return read_callers(settings.callers, needs_caller=settings.issuer is None)
+    host, _ = split_address(settings.listen)
+    is_reachable = not is_loopback(host) or host in _EVERY_ADDRESS or settings.public_url
+    if is_reachable and settings.issuer is None:
         raise ConfigurationError(
             "beyond this machine the server needs callers, else anybody could use its key",
-            help="Make one with `ih-mcp caller add TENANT NAME --file callers.toml`, and set "
-            "IH_MCP_CALLERS to that file.",
+            help="Make one with `ih-mcp caller add TENANT NAME --callers callers.toml`, and set "
+            "IH_MCP_CALLERS to that file; or set IH_MCP_ISSUER, if you have an OAuth issuer.",
         )
     return None
 

@@ -24,11 +24,11 @@ from ih_mcp.private_files import make_private_folder
 from ih_mcp.redaction import clean_credential, register_secret
 from ih_mcp.settings import Settings
 
-from .callers import MINT_TOKENS, Caller, TenantRow
+from .callers import MINT_TOKENS, USE, Caller, TenantRow
 from .tenant import Tenant
 from .upload_tool import make_upload_tool
 
-ONLY_USER = Caller("", "this machine", frozenset({MINT_TOKENS}))
+ONLY_USER = Caller("", "this machine", frozenset({USE, MINT_TOKENS}))
 """Who calls where no callers file is: the user of this machine, over loopback."""
 IssueTicket = Callable[[str, str], str]
 """Gives the address to which a tenant's file of a name can be sent once."""

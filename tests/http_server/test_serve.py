@@ -167,11 +167,11 @@ async def test_pages_of_other_sites_are_refused_on_every_path(
 
 
 async def test_callers_are_read_again_and_a_removed_one_is_refused(own_team: Team) -> None:
-    callers = own_team.app.callers
+    callers = own_team.app.bearers.callers
     assert callers is not None
     async with own_team.http("bob") as http:
         assert (await http.get("/nothing")).status_code == 404
-        own_team.app.callers = type(callers)(
+        own_team.app.bearers.callers = type(callers)(
             callers.tenants,
             {key: each for key, each in callers._by_key_hash.items() if each.name != "bob"},
         )
