@@ -16,7 +16,7 @@ from ih_mcp.wire.rest import UPLOADS
 from .consent import TerminalChannel
 from .console import print_line, write_output
 from .options import QUALITY_SECTIONS, add_goal, add_local, add_model, add_raw
-from .progress import ProgressStep, showing
+from .progress import ProgressStep, doing, showing
 from .usage import describe_use
 
 
@@ -57,9 +57,10 @@ async def _run(
 ) -> int:
     console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
-        analysis = await runtime.analyze_file(
-            path, api=api, form=form, channel=TerminalChannel(console)
-        )
+        async with doing(console, "reading the file"):
+            analysis = await runtime.analyze_file(
+                path, api=api, form=form, channel=TerminalChannel(console)
+            )
         for note in analysis.notes:
             print_line(console, note)
         async with showing(console, partial(_step, analysis)):

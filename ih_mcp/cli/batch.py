@@ -30,7 +30,7 @@ from .consent import TerminalChannel
 from .console import print_line, shown
 from .interrupts import interruptible
 from .options import add_local, add_stream_options
-from .progress import ProgressStep, showing
+from .progress import ProgressStep, doing, showing
 from .stream import add_pace, add_stand_in_options, opening_of, require_local
 
 _KINDS = (*EXPORTS, *FORMATS)
@@ -113,7 +113,8 @@ def _require_writable(kinds: Sequence[str]) -> None:
 
 async def _run(options: Namespace, settings: Settings) -> int:
     console = Console(stderr=True)
-    files = await to_thread.run_sync(partial(find_files, options.folder, beside=options.output))
+    async with doing(console, "looking for files"):
+        files = await to_thread.run_sync(partial(find_files, options.folder, beside=options.output))
     async with open_runtime(settings, trusted=True) as runtime:
         batch = FolderBatch(
             runtime,

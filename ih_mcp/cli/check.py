@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
+from rich.console import Console
 
 from ih_mcp.app.file_check import check_file
 from ih_mcp.app.runtime import Runtime, open_runtime
@@ -16,6 +17,7 @@ from ih_mcp.settings import Settings
 
 from .console import shown
 from .options import add_local
+from .progress import doing
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,9 +50,14 @@ def _show_error(error: IhMcpError) -> int:
 
 
 async def _check(settings: Settings, file: str | None) -> Mapping[str, object]:
+    console = Console(stderr=True)
     async with open_runtime(settings, trusted=True) as runtime:
-        found = await check(runtime)
-        return found if file is None else found | await _check_file(runtime, file, found)
+        async with doing(console, "checking the set-up"):
+            found = await check(runtime)
+        if file is None:
+            return found
+        async with doing(console, "reading the file"):
+            return found | await _check_file(runtime, file, found)
 
 
 async def _check_file(

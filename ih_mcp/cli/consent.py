@@ -8,6 +8,7 @@ from anyio import to_thread
 from rich.console import Console
 
 from .console import print_line
+from .progress import hidden
 
 
 class TerminalChannel:
@@ -23,6 +24,7 @@ class TerminalChannel:
         """Ask for `y`; there is no option that answers for the person."""
         if not (sys.stdin.isatty() and self._console.is_terminal):
             return None
-        print_line(self._console, f"{question} [y/N]")
-        answer = await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        with hidden():
+            print_line(self._console, f"{question} [y/N]")
+            answer = await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
         return answer.strip().lower() in {"y", "yes"}

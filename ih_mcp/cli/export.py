@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from rich.console import Console
 
 from ih_mcp.app.clean_up import retention_of
@@ -28,7 +30,7 @@ from ih_mcp.timeline.exports import (
 
 from .console import print_line, shown, write_output
 from .options import add_local
-from .progress import ProgressStep, showing
+from .progress import ProgressStep, ReadProgress, hidden_from_output, showing
 from .stream_ids import find_stream_id
 
 _ENDINGS = {"textgrid": "TextGrid"}
@@ -61,13 +63,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> int:
     """Write the chosen streams, and print the path of each file."""
-    kind: ExportKind = options.kind
     console = Console(stderr=True)
-    readings = anyio.run(_read, options, settings, console)
-    for path, chosen in _outputs(options.output, kind, readings):
-        _write(path, EXPORTS[kind].write(chosen))
-    _print_notes(console, kind, readings)
+    readings = anyio.run(_run, options, settings, console)
+    _print_notes(console, options.kind, readings)
     return 0
+
+
+async def _run(options: Namespace, settings: Settings, console: Console) -> list[StreamReadings]:
+    """Read the chosen streams, and write them; gives what was written."""
+    kind: ExportKind = options.kind
+    readings = await _read(options, settings, console)
+    outputs = await to_thread.run_sync(_outputs, options.output, kind, readings)
+    for number, (path, chosen) in enumerate(outputs):
+        step = ProgressStep("writing", number / len(outputs) if number else None)
+        async with showing(console, lambda step=step: step):  # type: ignore[misc]
+            await to_thread.run_sync(_write, path, EXPORTS[kind].write, chosen)
+    return readings
 
 
 async def _read(options: Namespace, settings: Settings, console: Console) -> list[StreamReadings]:
@@ -75,10 +86,13 @@ async def _read(options: Namespace, settings: Settings, console: Console) -> lis
     readings: list[StreamReadings] = []
     async with open_journal(settings.data_dir, retention_of(settings)) as journal:
         names = await _choose(journal, options)
-        async with showing(console, lambda: ProgressStep("reading", len(readings) / len(names))):
+        read = ReadProgress(streams=len(names))
+        async with showing(console, read.step):
             for name in names:
-                reading = await read_stream(journal, name, keeps_entries=wants_entries)
-                readings.append(reading)
+                readings.append(
+                    await read_stream(journal, name, keeps_entries=wants_entries, on_read=read.note)
+                )
+                read.note_whole()
     return readings
 
 
@@ -140,9 +154,15 @@ def _outputs(
     return [(Path(output) / name, chosen) for name, chosen in named]
 
 
-def _write(path: Path | None, data: bytes) -> None:
+def _write(
+    path: Path | None,
+    make: Callable[[Sequence[StreamReadings]], bytes],
+    readings: Sequence[StreamReadings],
+) -> None:
+    data = make(readings)
     if path is None:
-        write_output(data, is_raw=False)
+        with hidden_from_output():
+            write_output(data, is_raw=False)
         return
     try:
         write_private(path, data)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import anyio
+from rich.console import Console
 
 from ih_mcp.app.clean_up import retention_of
 from ih_mcp.app.forgetting import Forgotten, forget
@@ -20,6 +21,7 @@ from ih_mcp.streams.ids import match_id
 
 from .console import shown
 from .options import add_local
+from .progress import doing
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([mhdw])")
@@ -77,7 +79,8 @@ async def _run(options: Namespace, settings: Settings) -> int:
         if not rows:
             print("nothing to forget")
             return 0
-        forgotten = await forget(journal, settings, rows)
+        async with doing(Console(stderr=True), "removing, and writing what stays anew"):
+            forgotten = await forget(journal, settings, rows)
     print(shown(_describe(forgotten)))
     return 1 if forgotten.copy_left or forgotten.kept_files else 0
 

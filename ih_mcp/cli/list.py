@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import anyio
+from rich.console import Console
 
 from ih_mcp.app.clean_up import retention_of
 from ih_mcp.journal import StreamRow, open_journal
@@ -17,6 +18,7 @@ from ih_mcp.wire.minutes import MediaUse
 
 from .console import shown
 from .options import add_local
+from .progress import READING, doing
 from .table import as_table
 
 _HEAD = ("id", "started (UTC)", "state", "minutes", "endpoint", "source", "label")
@@ -38,7 +40,10 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(settings: Settings, is_json: bool) -> str:
-    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+    async with (
+        doing(Console(stderr=True), READING),
+        open_journal(settings.data_dir, retention_of(settings)) as journal,
+    ):
         rows = (await journal.list_streams())[::-1]
         uses = await journal.read_usage(lambda table: table.find_uses(row.id for row in rows))
     if is_json:

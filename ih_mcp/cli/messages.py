@@ -17,6 +17,7 @@ from ih_mcp.streams.status import StreamStatus
 
 from .console import print_line
 from .options import add_local, add_raw, add_stream_id
+from .progress import ReadProgress, showing
 from .stream import write_messages
 from .stream_ids import find_stream_id
 
@@ -39,12 +40,14 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> None:
     write = partial(write_messages, is_raw=is_raw)
+    console, printed = Console(stderr=True), ReadProgress("printing")
     async with open_journal(settings.data_dir) as journal:
         stream_id = await find_stream_id(journal, stream_id)
         kept = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
-        async with aclosing(kept) as pages:
+        async with showing(console, printed.step), aclosing(kept) as pages:
             async for page in pages:
                 await to_thread.run_sync(write, [entry.body for entry in page.entries])
+                printed.note(page.cursor, page.last)
         row = await journal.find_stream(stream_id)
         if said := StreamStatus.from_json(json.loads(row.record)).stand_in:
-            print_line(Console(stderr=True), said)
+            print_line(console, said)

@@ -27,7 +27,7 @@ from ih_mcp.timeline.model import read_timeline
 
 from .browser import in_browser
 from .options import add_local, add_stream_id
-from .progress import ProgressStep, showing
+from .progress import ProgressStep, ReadProgress, doing, showing
 from .stream_ids import find_stream_id
 
 
@@ -56,7 +56,9 @@ async def _run(settings: Settings, options: Namespace) -> None:
             open_journal(settings.data_dir, retention_of(settings))
         )
         stream_id = await find_stream_id(journal, options.stream_id)
-        drawing = await read_timeline(journal, stream_id)
+        reading = ReadProgress(then="drawing")
+        async with showing(Console(stderr=True), reading.step):
+            drawing = await read_timeline(journal, stream_id, on_read=reading.note)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-mcp-review-")))
         video, mime_type = await _playable(settings, options.file, folder)
         page = await to_thread.run_sync(file_page, drawing, VIDEO_PATH)
@@ -72,7 +74,8 @@ async def _playable(settings: Settings, path: Path, folder: Path) -> tuple[Path,
     """A video that browsers play, and its type."""
     ffmpeg = await to_thread.run_sync(find_configured_ffmpeg, settings)
     admitted = await to_thread.run_sync(partial(file_admission.find, str(path), allowed=None))
-    facts = await probe(ffmpeg, admitted.path)
+    async with doing(Console(stderr=True), "reading the file"):
+        facts = await probe(ffmpeg, admitted.path)
     if mime_type := browser_type(facts):
         return admitted.path, mime_type
     copy, done = folder / "video.mp4", _CopyProgress(facts.duration_seconds)

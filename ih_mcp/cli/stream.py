@@ -29,7 +29,7 @@ from .consent import TerminalChannel
 from .console import print_line, write_output
 from .interrupts import interruptible
 from .options import add_local, add_raw, add_stream_options
-from .progress import ProgressStep, showing
+from .progress import ProgressStep, ReadProgress, doing, hidden_from_output, showing
 from .usage import describe_use
 
 _PAGE = 200
@@ -115,12 +115,13 @@ async def _run(settings: Settings, options: Namespace) -> int:
         for name in options.files:
             await runtime.find_file(name)  # a name that is wrong is known before anything is sent
         for name in options.files:
-            stream = await runtime.stream_file(
-                name,
-                opening_of(options),
-                pace=PaceName(options.pace),
-                channel=TerminalChannel(console),
-            )
+            async with doing(console, "reading the file"):
+                stream = await runtime.stream_file(
+                    name,
+                    opening_of(options),
+                    pace=PaceName(options.pace),
+                    channel=TerminalChannel(console),
+                )
             print_notes(stream, console)
             codes.append(await print_until_over(runtime, stream, console, is_raw=options.raw))
             if stream.is_stopped:
@@ -155,7 +156,9 @@ async def print_until_over(
         async with showing(console, partial(_step, stream)):
             await _print_messages(runtime, stream, is_raw=is_raw)
         tasks.cancel_scope.cancel()
-    drawing = await read_timeline(runtime.journal, stream.id)
+    reading = ReadProgress(then="summing up")
+    async with showing(console, reading.step):
+        drawing = await read_timeline(runtime.journal, stream.id, on_read=reading.note)
     lost = stream.status().lost
     found = summarise(drawing | {"lost": lost.to_json() if lost else {}})
     return _print_summary(console, stream, found)
@@ -190,7 +193,8 @@ async def print_held_segments(stream: Stream, console: Console) -> None:
 
 def write_messages(bodies: Sequence[str | bytes], *, is_raw: bool) -> None:
     """Print messages on stdout, each framed."""
-    write_output(b"".join(map(frame_message, bodies)), is_raw=is_raw)
+    with hidden_from_output():
+        write_output(b"".join(map(frame_message, bodies)), is_raw=is_raw)
 
 
 def _step(stream: Stream) -> ProgressStep:

@@ -20,23 +20,8 @@ from ih_mcp.timeline.model import read_timeline
 
 from .console import print_line, shown
 from .options import add_local, add_stream_id
-from .progress import ProgressStep, showing
+from .progress import ReadProgress, showing
 from .stream_ids import find_stream_id
-
-
-class _ReadProgress:
-    """How far the messages of a stream have been read."""
-
-    def __init__(self) -> None:
-        self._cursor = self._last = 0
-
-    def note(self, cursor: int, last: int) -> None:
-        self._cursor, self._last = cursor, last
-
-    def step(self) -> ProgressStep:
-        if self._last and self._cursor >= self._last:
-            return ProgressStep("drawing")
-        return ProgressStep("reading", self._cursor / self._last if self._last else None)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -69,7 +54,7 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
                 f"{path.name} does not say which kind of picture it is",
                 help=f"Let its name end in one of {', '.join(f'.{name}' for name in FORMATS)}.",
             )
-        reading = _ReadProgress()
+        reading = ReadProgress(then="drawing")
         async with showing(Console(stderr=True), reading.step):
             drawing = await read_timeline(journal, stream_id, on_read=reading.note)
             data = await picture(drawing, kind)

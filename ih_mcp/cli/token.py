@@ -18,6 +18,7 @@ from ih_mcp.stand_in import STAND_IN
 from .consent import TerminalChannel
 from .console import print_line, write_output
 from .options import add_local, add_raw
+from .progress import doing
 
 _CAPS = ("expires_in", "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds")
 
@@ -60,5 +61,6 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _mint(settings: Settings, asked: CreateToken) -> MintedToken:
-    async with open_runtime(settings, trusted=True) as runtime:
-        return await mint_token(runtime, asked, TerminalChannel(Console(stderr=True)))
+    console = Console(stderr=True)
+    async with open_runtime(settings, trusted=True) as runtime, doing(console, "asking"):
+        return await mint_token(runtime, asked, TerminalChannel(console))

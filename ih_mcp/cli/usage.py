@@ -10,6 +10,7 @@ from datetime import date
 from itertools import groupby
 
 import anyio
+from rich.console import Console
 
 from ih_mcp.app.minutes import MinutesAdviser
 from ih_mcp.journal import UsageRow, open_journal
@@ -18,6 +19,7 @@ from ih_mcp.wire.minutes import MediaUse, sum_use, to_minutes
 
 from .console import shown
 from .options import add_local
+from .progress import READING, doing
 from .table import as_table
 
 _HEAD = ("endpoint", "streams", "delivered", "analysed", "dropped", "unknown")
@@ -44,7 +46,10 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(options: Namespace, settings: Settings) -> str:
-    async with open_journal(settings.data_dir) as journal:
+    async with (
+        doing(Console(stderr=True), READING),
+        open_journal(settings.data_dir) as journal,
+    ):
         since = options.since.isoformat() if options.since else ""
         rows = await journal.read_usage(lambda table: table.read(since))
         left = await MinutesAdviser(settings, journal).left_today()

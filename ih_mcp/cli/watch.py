@@ -19,6 +19,7 @@ from ih_mcp.timeline.model import follow_timeline
 from ih_mcp.timeline.terminal import TerminalTimeline
 
 from .options import add_local, add_stream_id
+from .progress import doing
 from .stream_ids import find_stream_id
 
 
@@ -62,9 +63,10 @@ async def _show(journal: Journal, stream_id: str) -> None:
                 async for drawing in drawings:
                     live.update(TerminalTimeline(drawing), refresh=True)
         else:
-            async for drawing in drawings:
-                if drawing["ended"]:
-                    console.print(TerminalTimeline(drawing))
+            async with doing(Console(stderr=True), "waiting for the end of the stream"):
+                last = [drawing async for drawing in drawings if drawing["ended"]]
+            for drawing in last:
+                console.print(TerminalTimeline(drawing))
 
 
 async def _serve(settings: Settings, journal: Journal, stream_id: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 
@@ -91,12 +91,17 @@ class StreamReadings:
 
 
 async def read_stream(
-    journal: Journal, stream_id: str, *, keeps_entries: bool = False
+    journal: Journal,
+    stream_id: str,
+    *,
+    keeps_entries: bool = False,
+    on_read: Callable[[int, int], None] | None = None,
 ) -> StreamReadings:
     """Read a stream as the journal has it now.
 
     Args:
         keeps_entries: Whether the format wants the messages themselves.
+        on_read: Called with the newest cursor that was read, and with the newest there is.
 
     Raises:
         UnknownStreamError: There is no such stream.
@@ -111,6 +116,8 @@ async def read_stream(
             await to_thread.run_sync(timeline.fold_all, page.entries, status)
             if keeps_entries:
                 entries += page.entries
+            if on_read:
+                on_read(page.cursor, page.last)
             if page.is_final:
                 await to_thread.run_sync(timeline.close, status)
     life = timeline.lifecycle
