@@ -30,12 +30,12 @@ from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updat
 from ih_mcp.wire.progress import read_progress
 from ih_mcp.wire.session import Session, Side, State
 
+from .deadlines import Deadlines, SessionTimeouts
 from .outbox import Outbox, QueuedSegment
 from .receipts import DROPPED, SegmentLedger
 from .splice import Splice
 
 _ROTATION_SECONDS = 60.0  # chosen: key frames of recorders and films are seconds apart
-_MOST_DRAIN_SECONDS = 600.0  # chosen: no service works on the rest for longer
 _ROTATION_SHARE = 0.1  # of a session that may only be short
 _LEAST_SESSION_SECONDS = 60.0  # chosen: a session costs money, so none is renewed sooner
 _TURN_SECONDS = 0.002  # chosen: other streams wait for so long at most while messages flood in
@@ -45,21 +45,6 @@ _SHORT_MESSAGES = 16  # chosen: so many take less than a turn, so the clock is a
 
 Take = Callable[[float], Awaitable[None]]
 """Counts seconds of media that are about to be sent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionTimeouts:
-    """How long a leg waits for the service."""
-
-    ready_seconds: float = 15.0
-    """How long to wait for `session.ready`, once the socket is open."""
-    quiet_seconds: float = 20.0
-    """How long without a message after our close, where no message ends the session."""
-    drain_margin_seconds: float = 5.0
-    """On top of the `max_drain_seconds` that the service declares."""
-    goodbye_seconds: float = 2.0
-    """How long to wait for the close of the service after `session.ended`; also for `session.ready`
-    after a request to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,19 +132,16 @@ class Leg:
         self.close_sent = False
         self._log = log
         self._outbox = outbox
-        self._timeouts = timeouts
+        self._deadlines = Deadlines(self.session, timeouts)
         self._on_change = on_change
         self.is_open = False
         """Whether media may be sent, or could be before the end."""
         self._moved = Notifier()
-        self._hurried_at = math.inf
         self._gave_up: EndReason | None = None
-        self._phase: object = None
-        self._entered_at = self._moved_at = 0.0
 
     def stop_soon(self) -> None:
         """Wait only a moment longer for a session that has not begun: the end was requested."""
-        self._hurried_at = min(self._hurried_at, anyio.current_time())
+        self._deadlines.hurry()
         self._moved.notify()
 
     @property
@@ -184,7 +166,7 @@ class Leg:
             JournalError: The journal cannot store a message; the session is given up.
         """
         self.is_stand_in = is_stand_in(socket.headers)
-        self._note_phase()
+        self._deadlines.note_phase(close_sent=self.close_sent)
         if self.session.state is State.OPEN:  # a dialect without a greeting
             self._open()
         async with anyio.create_task_group() as tasks:
@@ -224,7 +206,7 @@ class Leg:
                 else:
                     self.irregular += 1  # docs: the server never sends binary
                 if self.close_sent:  # only then is quiet measured, and the clock asked
-                    self._moved_at = anyio.current_time()
+                    self._deadlines.note_message()
                 self._on_change()
                 if self._log.is_full:
                     await self._log.flush()
@@ -408,10 +390,10 @@ class Leg:
     async def _watch(self, socket: Socket) -> None:
         """Close the socket once the service is done, or has had its time."""
         while not self._is_done():
-            at, reason = self._deadline()
+            at, reason = self._deadlines.current()
             with anyio.CancelScope(deadline=at) as scope:
                 await self._moved.wait()
-            if scope.cancelled_caught and anyio.current_time() >= self._deadline()[0]:
+            if scope.cancelled_caught and anyio.current_time() >= self._deadlines.current()[0]:
                 self._gave_up = reason
                 break
         await socket.close()
@@ -421,38 +403,10 @@ class Leg:
         by_receipts = self.session.dialect.drain is Drain.SETTLED
         return by_receipts and self.close_sent and self.session.is_settled
 
-    def _deadline(self) -> tuple[float, EndReason]:
-        """Until when the service may stay in this phase, and why the leg ends if it does."""
-        timeouts, session = self._timeouts, self.session
-        if session.state is State.GREETING:
-            ready_at = self._entered_at + timeouts.ready_seconds
-            hurried_at = self._hurried_at + timeouts.goodbye_seconds
-            if hurried_at < ready_at:
-                return hurried_at, EndReason.BY_REQUEST
-            return ready_at, EndReason.NOT_READY
-        if session.state is State.ENDED:
-            return self._entered_at + timeouts.goodbye_seconds, (
-                EndReason.BY_REQUEST if self.close_sent else EndReason.BY_SERVICE
-            )
-        if not self.close_sent:
-            return math.inf, EndReason.CONNECTION_LOST  # never comes
-        if session.max_drain_seconds is not None:
-            asked = min(session.max_drain_seconds, _MOST_DRAIN_SECONDS)
-            seconds = asked + timeouts.drain_margin_seconds
-            return self._entered_at + seconds, EndReason.DRAIN_TIMEOUT
-        # the service does not know `session.close`, or speaks per segment: wait for quiet
-        return self._moved_at + timeouts.quiet_seconds, EndReason.DRAIN_TIMEOUT
-
     def _move(self) -> None:
-        self._note_phase()
+        self._deadlines.note_phase(close_sent=self.close_sent)
         self._moved.notify()
         self._on_change()
-
-    def _note_phase(self) -> None:
-        phase = (self.session.state, self.close_sent, self.session.max_drain_seconds)
-        if phase != self._phase:
-            self._phase, self._entered_at = phase, anyio.current_time()
-            self._moved_at = self._entered_at
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -25,9 +25,9 @@ from ih_mcp.net.socket import Opener
 from ih_mcp.wire.minutes import MediaUse
 
 from .config import StreamConfig
+from .deadlines import SessionTimeouts
 from .facts import Feeder, StreamState
 from .ids import IdKind
-from .leg import SessionTimeouts
 from .outbox import DEFAULT_MAX_BYTES, QueueBudget
 from .status import StreamStatus
 from .stream import Stream

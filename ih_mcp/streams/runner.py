@@ -29,8 +29,9 @@ from ih_mcp.wire.endings import ENDINGS, EndReason, loss_error
 from ih_mcp.wire.messages import Close, Config, Error
 from ih_mcp.wire.refusal import refusal_error
 
+from .deadlines import SessionTimeouts
 from .facts import PendingReconnect, StreamFacts
-from .leg import Leg, LegEnd, SessionTimeouts
+from .leg import Leg, LegEnd
 from .status_report import report_status
 
 _PROVEN_SECONDS = 60.0  # chosen: a session that lived so long was good

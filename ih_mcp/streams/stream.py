@@ -14,8 +14,8 @@ from ih_mcp.wire.dialects import ConfigPlace
 from ih_mcp.wire.messages import Config, Configure
 
 from .config import StreamConfig
+from .deadlines import SessionTimeouts
 from .facts import Feeder, StreamFacts
-from .leg import SessionTimeouts
 from .outbox import DEFAULT_MAX_BYTES, Outbox, QueueBudget, QueuedSegment
 from .pacing import HeldSegment
 from .runner import StreamRunner

@@ -35,7 +35,7 @@ from ih_mcp.standin.recorder import Recorder
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.streams import leg
 from ih_mcp.streams.config import StreamConfig
-from ih_mcp.streams.leg import SessionTimeouts
+from ih_mcp.streams.deadlines import SessionTimeouts
 from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1

@@ -73,7 +73,7 @@ async def test_an_endless_drain_is_bounded(journal: Journal, seconds: str) -> No
         leg = stream.leg
         assert leg
         await stream.until(lambda: leg.messages == 2)
-        assert leg._deadline()[0] - anyio.current_time() < 700
+        assert leg._deadlines.current()[0] - anyio.current_time() < 700
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,8 @@ async def test_what_a_session_that_would_not_drain_got_is_sent_again_in_the_next
         await first.hear()  # the wish to end
         await first.say('{"type":"session.closing","data":{"max_drain_seconds":0}}')
         assert stream.leg
-        stream.leg._timeouts = replace(stream.leg._timeouts, drain_margin_seconds=0.1)
+        deadlines = stream.leg._deadlines
+        deadlines._timeouts = replace(deadlines._timeouts, drain_margin_seconds=0.1)
         stream.leg._moved.notify()
         second = await services.session(1)
         assert [await second.hear(), await second.hear()] == [HEAD + b"0@0", b"1@1"]

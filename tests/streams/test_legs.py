@@ -16,13 +16,14 @@ from ih_mcp.journal import Journal, StreamLog, open_journal
 from ih_mcp.net.retry import RetryBudget
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.config import StreamConfig
-from ih_mcp.streams.leg import Leg, SessionTimeouts
+from ih_mcp.streams.deadlines import Deadlines, SessionTimeouts
+from ih_mcp.streams.leg import Leg
 from ih_mcp.streams.outbox import Outbox, QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, Dialect
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Completed, Config, Ended, Error, Reading, Ready
-from ih_mcp.wire.session import State
+from ih_mcp.wire.session import Session, Side, State
 
 from .service import Service
 
@@ -508,24 +509,21 @@ async def test_the_bytes_of_a_live_source_that_were_let_go_are_told(journal: Jou
         assert stream.let_go_seconds == 2.5
 
 
-async def test_the_wait_for_quiet_begins_with_the_end_that_was_asked_for(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+def test_the_wait_for_quiet_begins_with_the_end_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    leg = Leg(
-        0, V1, log=await journal.begin("st_1", {}), outbox=Outbox(), timeouts=SessionTimeouts()
-    )
+    session = Session(V1, Side.CLIENT)
+    deadlines = Deadlines(session, SessionTimeouts(quiet_seconds=20.0))
     now = 100.0
-    with monkeypatch.context() as clock:
-        clock.setattr(anyio, "current_time", lambda: now)
-        leg.session.state = State.OPEN
-        leg._move()
-        now = 1000.0
-        leg.close_sent = True
-        leg._move()
-        assert leg._deadline() == (
-            1000.0 + SessionTimeouts().quiet_seconds,
-            EndReason.DRAIN_TIMEOUT,
-        )
+    monkeypatch.setattr(anyio, "current_time", lambda: now)
+    session.state = State.OPEN
+    deadlines.note_phase(close_sent=False)
+    now = 1000.0
+    deadlines.note_phase(close_sent=True)
+    assert deadlines.current() == (1020.0, EndReason.DRAIN_TIMEOUT)
+    now = 1010.0
+    deadlines.note_message()
+    assert deadlines.current() == (1030.0, EndReason.DRAIN_TIMEOUT)
 
 
 async def test_a_session_is_as_old_as_its_greeting(

@@ -15,8 +15,8 @@ from ih_mcp.errors import CallerError, IhMcpError, JournalError, StreamEndedErro
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.net.socket import Socket
 from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.deadlines import SessionTimeouts
 from ih_mcp.streams.facts import StreamState
-from ih_mcp.streams.leg import SessionTimeouts
 from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
