@@ -452,6 +452,10 @@ class Runtime:
                 self._started[work] = await self._tasks.start(work, self)
             return self._started[work]
 
+    def provide(self, work: Callable[..., Coroutine[Any, Any, object]], value: object) -> None:
+        """Let `start_once` give this value and start nothing."""
+        self._started[work] = value
+
 
 async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskStatus[str]) -> None:
     from ih_mcp.standin.server.serve import serve  # noqa: PLC0415

@@ -6,12 +6,14 @@ import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import anyio
 from anyio import CapacityLimiter
 
 from ih_mcp.errors import CallerError, UnknownStreamError
 from ih_mcp.journal import Journal
+from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.notifier import Notifier
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.facts import Feeder
@@ -35,7 +37,8 @@ class PageServer:
 
         Args:
             registry: The streams of this process; without it, pages can only watch.
-            origin: Where people reach the page, such as `http://127.0.0.1:8123`.
+            origin: Where people reach the page, such as `http://127.0.0.1:8123`; with a path where
+                others are served there too.
         """
         self.journal = journal
         self.origin = origin
@@ -115,6 +118,11 @@ class PageServer:
         finally:
             self.recording_pages -= is_counted
             self._pages_changed.notify()
+
+    @property
+    def is_for_others(self) -> bool:
+        """Whether links work on other machines too."""
+        return urlsplit(self.origin).hostname not in LOOPBACK_NAMES
 
     async def wait_until_published(self) -> None:
         """Wait until every open page has everything of its stream, which is over."""

@@ -26,7 +26,7 @@ from .page_server import PageServer
 from .routes import create_app
 
 _END_SECONDS = 0.2  # a process has little time to end, and pages come back by themselves
-_MAX_CHUNK_BYTES = 64 * 2**20  # above what any service takes, so that ours says why it is too large
+MAX_CHUNK_BYTES = 64 * 2**20  # above what any service takes, so that ours says why it is too large
 
 
 @asynccontextmanager
@@ -70,7 +70,7 @@ async def open_page_server(
         async with serve_app(
             app,
             listener,
-            max_message_bytes=_MAX_CHUNK_BYTES,
+            max_message_bytes=MAX_CHUNK_BYTES,
             ws=KeyedWebSocket,
             timeout_graceful_shutdown=_END_SECONDS,
         ):
@@ -86,6 +86,12 @@ async def page_server_of(runtime: Runtime) -> PageServer:
     server = await runtime.start_once(_run)
     assert isinstance(server, PageServer)
     return server
+
+
+def use_page_server(runtime: Runtime, server: PageServer) -> None:
+    """Let `page_server_of` give this one, which is served elsewhere."""
+    server.open_another = partial(open_like, runtime)
+    runtime.provide(_run, server)
 
 
 async def _run(runtime: Runtime, *, task_status: TaskStatus[PageServer]) -> None:

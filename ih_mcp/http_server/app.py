@@ -22,6 +22,7 @@ from ih_mcp.net.origin_guard import OriginGuard
 
 from .bearers import Bearers
 from .callers import Caller, TenantRow
+from .capture_pages import CapturePages
 from .files import keep_file, put_file, remove_file
 from .oauth import METADATA_PATHS, RefusedBearerError
 from .segments import put_segment
@@ -58,13 +59,17 @@ _Work = Callable[..., Awaitable[Response]]
 class TeamApp:
     """The application behind the guard. Use `make_app`."""
 
-    def __init__(self, tenants: Tenants, tickets: UploadTickets, bearers: Bearers) -> None:
+    def __init__(
+        self, tenants: Tenants, tickets: UploadTickets, bearers: Bearers, pages: CapturePages
+    ) -> None:
         """Serve `tenants`.
 
         Args:
             tickets: For uploads without a key.
             bearers: Who may call.
+            pages: The capture pages, which need tickets of their own.
         """
+        self._pages = pages
         self._tenants = tenants
         self._tickets = tickets
         self.bearers = bearers
@@ -72,11 +77,10 @@ class TeamApp:
         self._calls: Counter[Caller] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # a WebSocket
-            await Response(status_code=404)(scope, receive, send)
-            return
-        answer = self._public(scope["path"])
-        if answer is not None:
+        answer = self._pages.find(scope["path"])
+        if answer is None and scope["type"] != "http":  # no other path takes a WebSocket
+            answer = Response(status_code=404)
+        if answer := answer or self._public(scope["path"]):
             await answer(scope, receive, send)
             return
         try:

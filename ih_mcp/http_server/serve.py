@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import anyio
 from anyio import to_thread
 
+from ih_mcp.capture.serve import MAX_CHUNK_BYTES
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.loopback import is_loopback
 from ih_mcp.net.listen import open_listener, serve_app, url_of
+from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.settings import Settings
 
 from .app import TeamApp, make_app
 from .bearers import Bearers
 from .callers import Callers, read_callers
+from .capture_pages import CapturePages
 from .oauth import open_oauth
 from .tenants import open_tenants
 from .upload_tickets import UploadTickets
 
-_MAX_MESSAGE_BYTES = 1 << 16  # no path takes a WebSocket
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
 _LISTEN_HELP = (
     "Set IH_MCP_LISTEN, or give --listen, to an address of this machine and a free port, such as "
@@ -59,13 +61,14 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             ticket = tickets.issue(tenant, file_name, now=anyio.current_time())
             return f"{url}/uploads/{ticket}"
 
-        tenants = await stack.enter_async_context(open_tenants(settings, issue_ticket))
+        pages = CapturePages(url)
+        tenants = await stack.enter_async_context(open_tenants(settings, issue_ticket, pages))
         oauth = await stack.enter_async_context(open_oauth(settings, url))
-        app = TeamApp(tenants, tickets, Bearers(callers, oauth))
+        app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages)
         own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
         guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
         await stack.enter_async_context(
-            serve_app(guarded, listener, max_message_bytes=_MAX_MESSAGE_BYTES)
+            serve_app(guarded, listener, max_message_bytes=MAX_CHUNK_BYTES, ws=KeyedWebSocket)
         )
         try:
             yield TeamServer(url_of(listener), app)

@@ -25,6 +25,7 @@ from ih_mcp.redaction import clean_credential, register_secret
 from ih_mcp.settings import Settings
 
 from .callers import MINT_TOKENS, USE, Caller, TenantRow
+from .capture_pages import CapturePages
 from .tenant import Tenant
 from .upload_tool import make_upload_tool
 
@@ -36,16 +37,18 @@ _FILES = (
     "\nThis server runs elsewhere: it cannot read a path of your machine. upload_file gives an "
     "address for a video; send it there, then give its name as path.\n"
 )
-_LEFT_OUT = ("start_capture",)  # its page listens on this machine alone
 _CALL_MARGIN_BYTES = 1 << 16  # of a call beside its segment
 
 
 class Tenants:
     """Opens the runtime of a tenant when it first calls. Use `open_tenants`."""
 
-    def __init__(self, settings: Settings, tasks: TaskGroup, issue_ticket: IssueTicket) -> None:
+    def __init__(
+        self, settings: Settings, tasks: TaskGroup, issue_ticket: IssueTicket, pages: CapturePages
+    ) -> None:
         self._settings = settings
         self._issue_ticket = issue_ticket
+        self._pages = pages
         self._tasks = tasks
         self._opening = anyio.Lock()
         self._open: dict[str, Tenant] = {}
@@ -94,8 +97,13 @@ class Tenants:
         await anyio.to_thread.run_sync(make_private_folder, files)
         async with open_runtime(settings) as runtime, AsyncExitStack() as stack:
             apps = dict[bool, ASGIApp]()
+            self._pages.open(runtime)
             for mints in (False, True):
-                left_out = {*settings.disable, *_LEFT_OUT, *(() if mints else ("create_token",))}
+                left_out = {
+                    *settings.disable,
+                    *(() if self._pages.can_record else ("start_capture",)),
+                    *(() if mints else ("create_token",)),
+                }
                 uploads = make_upload_tool(partial(self._issue_ticket, name))
                 tools = [*make_tools(left_out), uploads]
                 apps[mints] = await stack.enter_async_context(_open_app(runtime, tools))
@@ -111,9 +119,11 @@ class Tenants:
 
 
 @asynccontextmanager
-async def open_tenants(settings: Settings, issue_ticket: IssueTicket) -> AsyncIterator[Tenants]:
+async def open_tenants(
+    settings: Settings, issue_ticket: IssueTicket, pages: CapturePages
+) -> AsyncIterator[Tenants]:
     async with anyio.create_task_group() as tasks:
-        tenants = Tenants(settings, tasks, issue_ticket)
+        tenants = Tenants(settings, tasks, issue_ticket, pages)
         try:
             yield tenants
         finally:

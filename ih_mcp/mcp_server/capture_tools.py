@@ -17,9 +17,11 @@ from .arguments import Arguments
 from .status import add_notes, short_status
 from .tool import ToolCall
 
-_LINK_NOTE = (
-    "The link opens at this computer alone; links that were given before stay valid until used."
+_LINK_NOTES = (
+    "The link opens at this computer alone; links that were given before stay valid until used.",
+    "Whoever opens the link first has the page; links that were given before stay valid.",
 )
+"""Of a page of this machine, and of one that others reach."""
 
 
 class StartCapture(Arguments):
@@ -49,7 +51,7 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
         "link_valid_s": TICKET_SECONDS,
         "next": "give them the link, then poll_events",
     }
-    return answer(add_notes(short_status(stream), [_LINK_NOTE]) | told)
+    return answer(add_notes(short_status(stream), [_LINK_NOTES[server.is_for_others]]) | told)
 
 
 async def _recordable(runtime: Runtime, stream_id: str) -> Stream:

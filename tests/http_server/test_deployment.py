@@ -54,3 +54,9 @@ def test_nothing_runs_as_root_or_writes_into_the_image() -> None:
     assert SERVICE["read_only"]
     dockerfile = (REPOSITORY / "Dockerfile").read_text("utf-8")
     assert f"USER {POD['securityContext']['runAsUser']}" in dockerfile
+
+
+def test_nginx_passes_the_websocket_of_the_capture_page_on() -> None:
+    text = (FOLDER / "nginx.conf").read_text("utf-8")
+    assert "proxy_set_header Upgrade $http_upgrade;" in text
+    assert "proxy_set_header Connection $connection_upgrade;" in text

@@ -13,7 +13,7 @@ export class Link {
   }
 
   open() {
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}/live`);
+    const socket = new WebSocket(new URL("live", location.href).href.replace("http", "ws"));
     this.socket = socket;
     socket.addEventListener("open", () => socket.send(JSON.stringify(this.hello())));
     socket.addEventListener("message", ({ data }) => {

@@ -1,12 +1,12 @@
 // The page: exchanges its ticket for a key, connects with it, records, and shows the timeline.
 
-import { Link } from "/static/link.js";
-import { Recorder, openCamera, trouble } from "/static/recorder.js";
-import { RecordingCopy } from "/static/recording_copy.js";
-import { Review } from "/static/review.js";
-import { download, fileName, pageWith } from "/static/save.js";
-import { Sender } from "/static/sender.js";
-import { TimelineView, apply, clock } from "/static/timeline.js";
+import { Link } from "./link.js";
+import { Recorder, openCamera, trouble } from "./recorder.js";
+import { RecordingCopy } from "./recording_copy.js";
+import { Review } from "./review.js";
+import { download, fileName, pageWith } from "./save.js";
+import { Sender } from "./sender.js";
+import { TimelineView, apply, clock } from "./timeline.js";
 
 const MAX_SHOWN = 300;
 const MAX_MEASURED = 200;
@@ -19,7 +19,7 @@ const state = {
 };
 const view = new TimelineView($("timeline"));
 const copy = new RecordingCopy();
-const template = fetch("/static/file.html").then((answer) => answer.text()); // the server may be gone by the end
+const template = fetch("static/file.html").then((answer) => answer.text()); // the server may be gone by the end
 
 const say = (text) => { $("said").textContent = text; };
 const complain = (text) => { $("trouble").textContent = text; };
@@ -396,7 +396,7 @@ const link = new Link({
 
 async function redeem(ticket) {
   try {
-    return await (await fetch("/ticket", { method: "POST", body: ticket })).json();
+    return await (await fetch("ticket", { method: "POST", body: ticket })).json();
   } catch {
     return { what: "ih-mcp does not answer", help: "If it still runs, ask for a new link." };
   }
@@ -405,7 +405,7 @@ async function redeem(ticket) {
 async function enter() {
   const ticket = location.hash.slice(1);
   if (ticket) {
-    history.replaceState(null, "", "/");
+    history.replaceState(null, "", location.pathname);
     const { key, what, help } = await redeem(ticket);
     if (!key) {
       show("where", "");

@@ -1,4 +1,4 @@
-import { clock } from "/static/timeline.js";
+import { clock } from "./timeline.js";
 
 // The video beside the timeline. The file stays in the browser: it is opened as a blob, and no byte of
 // it is sent anywhere. Notes are kept in this page alone; "Save" puts them into a copy of it.
