@@ -66,7 +66,7 @@ Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 def _host_calls() -> str:
     """What hosts do with the answers of tools, as `make hosts` saw it."""
     rows = "".join(
-        f"| {HOSTS[name].title} {row['version']} | {row['hands on']} "
+        f"| {HOSTS[name].title} {row['version']} | {row['protocol']} | {row['hands on']} "
         f"| {', '.join(row['asks for']) or 'nothing'} | {'yes' if row['asks for progress'] else 'no'} |\n"
         for name, row in HOST_CALLS.items()
     )
@@ -75,8 +75,8 @@ def _host_calls() -> str:
 `make hosts` drives these hosts without a login: their model is a double on this machine that asks for `check_setup`, `stream_file` and
 `poll_events`. Each message that reached the model was compared with the journal, byte for byte.
 
-| host | hands to its model | capabilities that it declares | asks for progress |
-|---|---|---|---|
+| host | newest protocol | hands to its model | capabilities that it declares | asks for progress |
+|---|---|---|---|---|
 {rows}
 Codex writes `Wall time` and `Output:` before the blocks. Gemini CLI joins them to one text, each between `<untrusted_context>` marks. `codex
 exec` begins without our tools where the server is not up at once: `required = true` in its entry makes it wait. Claude Code names tools

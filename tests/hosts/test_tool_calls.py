@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,31 @@ def _poll(results: list[Json]) -> Json:
     return {"stream_id": found[0], "wait_s": 20}
 
 
+def _hello(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], list[str]]:
+    """The protocol of a message that says who sends it, with its client and its capabilities.
+
+    Before 2026-07-28 `initialize` alone says it; since then the `_meta` of every request does.
+    """
+    params = message.get("params", {})
+    said = params if message.get("method") == "initialize" else params.get("_meta", {})
+    named = {name.removeprefix("io.modelcontextprotocol/"): said[name] for name in said}
+    client = named.get("clientInfo", {})
+    asks = named.get("clientCapabilities", named.get("capabilities", {}))
+    return named.get("protocolVersion", ""), client, sorted(asks)
+
+
 def _facts(lines: list[Mapping[str, Any]], texts: list[str]) -> Mapping[str, Any]:
-    """What the host told the server, and what its model got."""
-    (hello,) = (line["params"] for line in lines if line.get("method") == "initialize")
+    """What the host told the server, and what its model got.
+
+    Where a server does not answer the new protocol in time, hosts begin anew with the old one: the
+    newest that they speak is what stays the same.
+    """
+    protocol, client, asks = max((_hello(line) for line in lines), key=itemgetter(0))
     calls = [line["params"] for line in lines if line.get("method") == "tools/call"]
     return {
-        "version": hello["clientInfo"]["version"],
-        "protocol": hello["protocolVersion"],
-        "asks for": sorted(hello["capabilities"]),
+        "version": client["version"],
+        "protocol": protocol,
+        "asks for": asks,
         "asks for progress": all("progressToken" in call.get("_meta", {}) for call in calls),
         "hands on": "status and messages" if len(texts) > 1 else "the status alone",
     }
