@@ -38,7 +38,7 @@ class ConsentChannel(Protocol):
         """Say what is about to be sent."""
 
     async def ask(self, question: str, *, about: str) -> bool | None:
-        """Ask for permission; gives None where nobody can be asked.
+        """Ask for permission; gives None where nobody can be asked, or nobody decides.
 
         Args:
             about: What is permitted. An answer counts for nothing else.
@@ -150,7 +150,7 @@ class MinutesAdviser:
         question = await self._question(plan, over)
         answer = await channel.ask(question, about=f"{plan.shown}, over {over:g}")
         if plan.seconds is not None and not answer:
-            raise _not_permitted(plan, over, is_asked=answer is False)
+            raise _not_permitted(plan, over, is_declined=answer is False)
         return bool(answer)  # live media may be sent up to there without one
 
     async def permit_token(self, seconds: float | None, channel: ConsentChannel) -> StreamAccount:
@@ -200,10 +200,10 @@ class MinutesAdviser:
         return f"{await self.describe(plan)} {more} Send it?"
 
 
-def _not_permitted(plan: MinutesPlan, over: float, *, is_asked: bool) -> CallerError:
+def _not_permitted(plan: MinutesPlan, over: float, *, is_declined: bool) -> CallerError:
     why = (
-        "the person did not permit it"
-        if is_asked
+        "it was declined, by the person or by a host that runs without one"
+        if is_declined
         else "nobody can be asked here, or nobody answered"
     )
     return CallerError(

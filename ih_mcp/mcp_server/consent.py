@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
-from mcp.server.elicitation import AcceptedElicitation, render_elicitation_schema
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -22,17 +21,19 @@ from mcp_types import (
     InputRequiredResult,
 )
 from mcp_types.version import is_version_at_least
-from pydantic import BaseModel, Field, ValidationError
 
 _ASKS_BY_ANSWER = "2026-07-28"
 _KEY = "permission"
 _MOST_SECONDS = 120.0  # chosen: a person reads and decides; hosts give calls a minute or more
-
-
-class SendPermission(BaseModel):
-    """What the person fills in."""
-
-    allow: bool = Field(description="Send this media")
+_FORM = {
+    "type": "object",
+    "properties": {
+        "allow": {"type": "boolean", "title": "Allow", "description": "Send this media"}
+    },
+    "required": ["allow"],
+}
+"""What the person fills in. Hosts accept an empty form without a person (Codex with full access),
+and cancel a form with keys that the protocol does not name, such as `title` (Codex)."""
 
 
 class PermissionNeededError(Exception):
@@ -54,7 +55,7 @@ class ElicitingChannel:
         await self._context.report_progress(0.0, None, sentence)
 
     async def ask(self, question: str, *, about: str) -> bool | None:
-        """Ask the person; gives None where the host cannot, or where nobody answers.
+        """Ask the person; gives None where the host cannot, or where nobody decides.
 
         Raises:
             PermissionNeededError: The call has to end with the question.
@@ -66,12 +67,12 @@ class ElicitingChannel:
             return self._read_answer(question, about)
         with anyio.move_on_after(_MOST_SECONDS):
             try:
-                answer = await self._context.elicit(question, SendPermission)
-            except ValueError:  # accepted without what was asked for
-                return False
+                answer = await self._context.session.elicit_form(
+                    question, _FORM, related_request_id=self._context.request_id
+                )
             except MCPError:  # the host says that it can ask, and cannot
                 return None
-            return isinstance(answer, AcceptedElicitation) and answer.data.allow
+            return _is_allowed(answer)
         return None
 
     def _can_ask(self) -> bool:
@@ -80,20 +81,20 @@ class ElicitingChannel:
         # spec: an empty object means forms
         return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
-    def _read_answer(self, question: str, about: str) -> bool:
+    def _read_answer(self, question: str, about: str) -> bool | None:
         """The answer that came with this call, to the question that was asked."""
         answer = (self._context.input_responses or {}).get(_KEY)
         if self._context.request_state != about or not isinstance(answer, ElicitResult):
-            form = ElicitRequestFormParams(
-                message=question, requested_schema=render_elicitation_schema(SendPermission)
-            )
+            form = ElicitRequestFormParams(message=question, requested_schema=_FORM)
             asked: InputRequests = {_KEY: ElicitRequest(params=form)}
             raise PermissionNeededError(
                 InputRequiredResult(input_requests=asked, request_state=about)
             )
-        if answer.action != "accept":
-            return False
-        try:
-            return SendPermission.model_validate(answer.content).allow
-        except ValidationError:
-            return False
+        return _is_allowed(answer)
+
+
+def _is_allowed(answer: ElicitResult) -> bool | None:
+    """What was decided; None where the question was closed without a decision."""
+    if answer.action == "cancel":
+        return None
+    return answer.action == "accept" and (answer.content or {}).get("allow") is True

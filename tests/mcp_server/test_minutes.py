@@ -16,7 +16,14 @@ import pytest
 from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.server.mcpserver import MCPServer
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, TextContent
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestFormParams,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    TextContent,
+)
 
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
@@ -36,6 +43,7 @@ class Person:
 
     answer: ElicitResult | ErrorData
     asked: list[str] = field(default_factory=list)
+    forms: list[Mapping[str, Any]] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
 
     async def elicit(
@@ -43,7 +51,9 @@ class Person:
         context: ClientRequestContext,  # noqa: ARG002 - of the SDK
         params: ElicitRequestParams,
     ) -> ElicitResult | ErrorData:
+        assert isinstance(params, ElicitRequestFormParams)
         self.asked.append(params.message)
+        self.forms.append(params.requested_schema)
         return self.answer
 
     async def report(
@@ -90,6 +100,8 @@ NO_ANSWERS = [
     ElicitResult(action="cancel"),
     ElicitResult(action="accept", content={"allow": False}),
     ElicitResult(action="accept", content={}),
+    ElicitResult(action="accept"),
+    ElicitResult(action="accept", content={"allow": "true"}),
 ]
 
 
@@ -141,6 +153,9 @@ async def test_the_person_is_asked_before_a_long_file_is_sent(
             "dialogue.mp4: 0.42 minutes of media go to the service; 1 of 1 minutes are left today. "
             "More than 0.2 minutes need your permission. Send it?"
         )
+        (form,) = caller.person.forms  # Codex cancels a form with any other key
+        assert {*form} == {"type", "properties", "required"}
+        assert form["required"] == [*form["properties"]] == ["allow"], "an empty form asks nobody"
         assert caller.person.progress[0].startswith("dialogue.mp4: 0.42 minutes of media go to")
         assert await caller.streams() == [said["stream_id"]]
 
@@ -161,7 +176,12 @@ async def test_without_the_persons_permission_nothing_is_sent(
             caller.person.answer = answer
             text, said = await caller.send(tool)
             assert said["code"] == "not_permitted"
-            assert "the person did not permit it" in text
+            reason = (
+                "nobody can be asked here, or nobody answered"
+                if answer.action == "cancel"
+                else "it was declined, by the person or by a host that runs without one"
+            )
+            assert reason in text
         assert len(caller.person.asked) == len(NO_ANSWERS)
         assert await caller.streams() == []
 
