@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.private_files import write_private
+from ih_mcp.timeline.exports import count_formulas
 
 from .batch import BatchItem
 
@@ -49,6 +50,11 @@ def make_csv(items: Sequence[BatchItem]) -> str:
     writer.writerow(_COLUMNS)
     writer.writerows(map(_row, items))
     return text.getvalue()
+
+
+def count_report_formulas(items: Sequence[BatchItem]) -> int:
+    """How many texts of the report a spreadsheet would run: names of files may be anything."""
+    return count_formulas(map(_row, items))
 
 
 def _row(item: BatchItem) -> list[object]:

@@ -12,7 +12,7 @@ from anyio import to_thread
 from rich.console import Console
 
 from ih_mcp.app.batch import BatchItem, FolderBatch, ItemState, find_files
-from ih_mcp.app.batch_report import NAMES, count, write_report
+from ih_mcp.app.batch_report import NAMES, count, count_report_formulas, write_report
 from ih_mcp.app.minutes import MinutesPlan
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.errors import CallerError, IhMcpError
@@ -21,7 +21,13 @@ from ih_mcp.settings import Settings
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.status import StreamStatus
-from ih_mcp.timeline.exports import EXPORTS, ExportKind, StreamReadings, read_stream
+from ih_mcp.timeline.exports import (
+    EXPORTS,
+    ExportKind,
+    StreamReadings,
+    describe_formulas,
+    read_stream,
+)
 from ih_mcp.timeline.formats import FORMATS, FileKind
 from ih_mcp.timeline.image import require_library
 from ih_mcp.timeline.model import read_timeline
@@ -116,12 +122,13 @@ async def _run(options: Namespace, settings: Settings) -> int:
     async with doing(console, "looking for files"):
         files = await to_thread.run_sync(partial(find_files, options.folder, beside=options.output))
     async with open_runtime(settings, trusted=True) as runtime:
+        outputs = _Outputs(runtime, options)
         batch = FolderBatch(
             runtime,
             opening_of(options),
             pace=PaceName(options.pace),
             channel=_QuietChannel(console),
-            write=partial(_write_outputs, runtime, options),
+            write=outputs.write,
             report=_Report(options.output, _about(settings)).write,
         )
         async with showing(console, partial(_looking_step, batch, len(files))):
@@ -130,6 +137,9 @@ async def _run(options: Namespace, settings: Settings) -> int:
         async with interruptible(batch.stop), showing(console, partial(_step, batch)):
             await batch.run(options.jobs)
     print_line(console, f"{count(batch.items)}.")
+    formulas = outputs.formulas + count_report_formulas(batch.items)
+    for note in describe_formulas(formulas):
+        print_line(console, note)
     print(shown(str(options.output / NAMES[1])))
     return 0 if all(_is_well(item) for item in batch.items) else 1
 
@@ -169,24 +179,33 @@ def _step(batch: FolderBatch) -> ProgressStep:
     return ProgressStep(count(batch.items), share)
 
 
-async def _write_outputs(runtime: Runtime, options: Namespace, item: BatchItem) -> tuple[str, ...]:
-    """Write what was asked for of one stream."""
-    names = []
-    for kind in options.kinds:
-        name = f"{item.name}.{kind}"
-        data = await _make(runtime, item.stream_id, kind)
-        await to_thread.run_sync(_keep, options.output / name, data)
-        names.append(name)
-    return tuple(names)
+class _Outputs:
+    """Writes what was asked for of each stream."""
 
+    def __init__(self, runtime: Runtime, options: Namespace) -> None:
+        self._runtime = runtime
+        self._options = options
+        self.formulas = 0
+        """How many of the texts that were written a spreadsheet would run."""
 
-async def _make(runtime: Runtime, stream_id: str, kind: str) -> bytes:
-    if kind in FORMATS:
-        drawing = await read_timeline(runtime.journal, stream_id)
-        return await FORMATS[_as_picture(kind)](drawing)
-    form = EXPORTS[_as_export(kind)]
-    reading = await read_stream(runtime.journal, stream_id, keeps_entries=form.wants_entries)
-    return await to_thread.run_sync(form.write, [reading])
+    async def write(self, item: BatchItem) -> tuple[str, ...]:
+        names = []
+        for kind in self._options.kinds:
+            name = f"{item.name}.{kind}"
+            data = await self._make(item.stream_id, kind)
+            await to_thread.run_sync(_keep, self._options.output / name, data)
+            names.append(name)
+        return tuple(names)
+
+    async def _make(self, stream_id: str, kind: str) -> bytes:
+        journal = self._runtime.journal
+        if kind in FORMATS:
+            drawing = await read_timeline(journal, stream_id)
+            return await FORMATS[_as_picture(kind)](drawing)
+        form = EXPORTS[_as_export(kind)]
+        reading = await read_stream(journal, stream_id, keeps_entries=form.wants_entries)
+        self.formulas += await to_thread.run_sync(form.count_formulas, [reading])
+        return await to_thread.run_sync(form.write, [reading])
 
 
 def _keep(path: Path, data: bytes) -> None:

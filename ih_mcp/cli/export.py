@@ -24,7 +24,7 @@ from ih_mcp.timeline.exports import (
     EXPORTS,
     ExportKind,
     StreamReadings,
-    looks_like_formula,
+    describe_formulas,
     read_stream,
 )
 
@@ -175,10 +175,5 @@ def _print_notes(console: Console, kind: ExportKind, readings: list[StreamReadin
     for said in dict.fromkeys(reading.status.stand_in for reading in readings):
         if said:
             print_line(console, said)
-    if kind == "csv" and (count := looks_like_formula(readings)):
-        texts = "1 text begins" if count == 1 else f"{count:,} texts begin"
-        print_line(
-            console,
-            f"{texts} with =, +, -, @ or a tab, and a spreadsheet may run that as a formula. "
-            "They are written exactly: import those columns as text, or use parquet.",
-        )
+    for note in describe_formulas(EXPORTS[kind].count_formulas(readings)):
+        print_line(console, note)

@@ -21,13 +21,20 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
-from ih_mcp.timeline.exports import EXPORT_KINDS, EXPORTS, ExportKind, read_stream
+from ih_mcp.timeline.exports import (
+    EXPORT_KINDS,
+    EXPORTS,
+    ExportKind,
+    describe_formulas,
+    read_stream,
+)
 from ih_mcp.timeline.formats import FORMATS, FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text_once, read_timeline
 
 from .answers import answer
 from .arguments import Arguments
+from .status import add_notes
 from .tool import ToolCall
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
@@ -70,11 +77,13 @@ async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToo
     reading = await read_stream(runtime.journal, stream_id, keeps_entries=form.wants_entries)
     write = partial(to_thread.run_sync, form.write, [reading])
     path, data = await _write(runtime, stream_id, kind, write)
+    formulas = await to_thread.run_sync(form.count_formulas, [reading])
     status = reading.status
     source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
     told = {"path": str(path), "bytes": len(data), "rows": len(reading.rows)}
     known = {name: value for name, value in source.items() if value}
-    return answer({"stream_id": stream_id, **known, **told, "next": "done: give them the path"})
+    answered = {"stream_id": stream_id, **known, **told, "next": "done: give them the path"}
+    return answer(add_notes(answered, describe_formulas(formulas)))
 
 
 async def _write(

@@ -40,7 +40,7 @@ def folder(tmp_path: Path, short_clip: Path) -> Path:
     (made / "a.mp4").write_bytes(clip)
     (made / "b.mp4").write_bytes(clip + _FREE_BOX)
     (made / "more" / "copy.mp4").write_bytes(clip)
-    (made / "broken.mp4").write_bytes(clip[:2000])
+    (made / "=broken.mp4").write_bytes(clip[:2000])
     (made / "notes.txt").write_text("no media")
     (made / ".hidden.mp4").write_bytes(clip)
     return made
@@ -69,12 +69,13 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
     assert batch(folder, "--as", "csv,vtt", "--pace", "fast") == 1
     first = capsys.readouterr()
     assert states(out) == {
-        "a.mp4": "done", "b.mp4": "done", "broken.mp4": "failed", "more/copy.mp4": "skipped",
+        "a.mp4": "done", "b.mp4": "done", "=broken.mp4": "failed", "more/copy.mp4": "skipped",
     }  # fmt: skip
     assert "2 files: " in first.err
     assert "Of the folder: 2 waiting, 1 failed, 1 skipped, 1 no media." in first.err
     assert "2 done, 1 failed, 1 skipped." in first.err
-    assert "failed  broken.mp4: " in first.out
+    assert "failed  =broken.mp4: " in first.out
+    assert "with =, +, -, @ or a tab, and a spreadsheet may run that" in first.err
     assert first.out.endswith(f"{out / 'report.html'}\n")
     names = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
     assert names == {

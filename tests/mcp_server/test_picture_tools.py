@@ -21,7 +21,9 @@ from ih_mcp.mcp_server.server import make_server
 from ih_mcp.net.listen import open_listener
 from ih_mcp.settings import read_settings
 from ih_mcp.timeline.html import APP_URI
+from tests.timeline.known import message
 
+from . import test_resources
 from .test_resources import client
 
 
@@ -55,6 +57,22 @@ async def test_an_agent_exports_a_stream_as_the_command_does(tmp_path: Path) -> 
     status: dict[str, Any] = json.loads(first.text)["ih_mcp"]
     path = anyio.Path(status["path"])
     assert (path.name, (await path.read_text()).count("\n")) == ("st_a.csv", status["rows"] + 1)
+    assert "notes" not in status
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("csv", True), ("jsonl", False)])
+async def test_an_agent_is_told_of_texts_that_a_spreadsheet_would_run(
+    kind: str, is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = message("signal.detected", signal_type="interest", start=3.0, rationale="=1+1")
+    monkeypatch.setattr(test_resources, "MESSAGES", [text])
+    async with client(tmp_path) as opened:
+        arguments = {"stream_id": "st_a", "format": kind}
+        result = await opened.call_tool("render_timeline", arguments)
+    first = result.content[0]
+    assert isinstance(first, TextContent)
+    notes = json.loads(first.text)["ih_mcp"].get("notes", [])
+    assert [note[:14] for note in notes] == (["1 text begins "] if is_told else [])
 
 
 async def test_a_picture_of_an_unknown_stream_is_an_error_that_helps(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from ih_mcp.timeline.exports import (
     EXPORTS,
     ExportKind,
     StreamReadings,
+    describe_formulas,
     extra,
-    looks_like_formula,
     read_stream,
 )
 from ih_mcp.timeline.exports.readings import COLUMNS, make_export_rows
@@ -129,9 +129,14 @@ def test_a_score_that_is_no_number_is_a_row_without_one(number: str) -> None:
 
 
 def test_texts_that_a_spreadsheet_would_run_are_counted() -> None:
-    assert looks_like_formula([readings()]) == 0
+    counted = EXPORTS["csv"].count_formulas
+    assert counted([readings()]) == 0
     labels = len(odd_readings().rows)
-    assert looks_like_formula([odd_readings()]) == 5 * 2 + 1 + 1 + labels
+    assert counted([odd_readings()]) == 5 * 2 + 1 + 1 + labels
+    assert describe_formulas(0) == []
+    assert describe_formulas(1)[0].startswith("1 text begins with =, +, -, @ or a tab, and a ")
+    for kind in ("parquet", "jsonl", "boris", "eaf", "textgrid", "vtt", "srt"):
+        assert EXPORTS[kind].count_formulas([odd_readings()]) == 0
 
 
 def test_json_lines_have_each_message_exactly_beside_its_offsets() -> None:
@@ -226,6 +231,12 @@ def test_a_boris_project_has_state_events_that_pair_up() -> None:
     assert codes["hesitation"]["modifiers"]["0"]["values"] == ["low", "medium"]
     assert CHANGING_STATUS.stand_in in observation["description"]
     assert observation["file"]["1"] == ["talk.mp4"]
+    assert len(codes) == len(project["behaviors_conf"])  # BORIS counts a second one's events too
+    words = [
+        word for each in codes.values() for m in each["modifiers"].values() for word in m["values"]
+    ]
+    assert not set("|,()") & set("".join(words))  # they separate, or name a key
+    json.dumps(project, ensure_ascii=False).encode()  # half a character would stop BORIS
 
 
 def test_parquet_has_types_and_duckdb_and_pandas_read_it(tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ from typing import Literal, get_args
 from .annotations import write_boris, write_eaf, write_textgrid
 from .readings import StreamReadings, read_stream
 from .subtitles import write_srt, write_vtt
-from .tables import looks_like_formula, write_csv, write_jsonl, write_parquet
+from .tables import (
+    count_csv_formulas,
+    count_formulas,
+    describe_formulas,
+    write_csv,
+    write_jsonl,
+    write_parquet,
+)
 
 __all__ = [
     "EXPORTS",
@@ -17,12 +24,17 @@ __all__ = [
     "ExportFormat",
     "ExportKind",
     "StreamReadings",
-    "looks_like_formula",
+    "count_formulas",
+    "describe_formulas",
     "read_stream",
 ]
 
 ExportKind = Literal["csv", "parquet", "jsonl", "vtt", "srt", "eaf", "textgrid", "boris"]
 EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
+
+
+def _no_formula(_: Sequence[StreamReadings]) -> int:
+    return 0  # no spreadsheet opens it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +47,8 @@ class ExportFormat:
     """Whether one file holds several streams; else `write` takes one."""
     wants_entries: bool = False
     """Whether it has the messages themselves."""
+    count_formulas: Callable[[Sequence[StreamReadings]], int] = _no_formula
+    """How many of its texts a spreadsheet would run. Blocks."""
 
 
 def _one(write: Callable[[StreamReadings], bytes]) -> Callable[[Sequence[StreamReadings]], bytes]:
@@ -46,7 +60,7 @@ def _one(write: Callable[[StreamReadings], bytes]) -> Callable[[Sequence[StreamR
 
 
 EXPORTS: Mapping[ExportKind, ExportFormat] = {
-    "csv": ExportFormat(write=write_csv),
+    "csv": ExportFormat(write=write_csv, count_formulas=count_csv_formulas),
     "parquet": ExportFormat(write=write_parquet),
     "jsonl": ExportFormat(write=write_jsonl, wants_entries=True),
     "vtt": ExportFormat(write=_one(write_vtt), holds_many=False),

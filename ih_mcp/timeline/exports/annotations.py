@@ -15,6 +15,7 @@ from .readings import StreamReadings
 from .tiers import Tier, end_of, make_tiers, notes_name
 
 _WORDS = ("low", "medium", "high")
+_NOT_IN_MODIFIERS = str.maketrans("|,()", "/;[]")
 _BORIS_FORMAT = "7.0"
 """Of a project file; BORIS 7 and later read it."""
 
@@ -80,7 +81,7 @@ def write_boris(readings: Sequence[StreamReadings]) -> bytes:
     A phase is a state event: two events with the word as modifier, the rationale as comment.
     """
     observed = [(reading, make_tiers(reading)) for reading in readings]
-    about = "\n".join(dict.fromkeys(reading.about for reading in readings))
+    about = "\n".join(dict.fromkeys(escape_unprintable(reading.about) for reading in readings))
     project = {
         "time_format": "hh:mm:ss",
         "project_date": min((r.status.started_at for r in readings), default="")[:19],
@@ -100,10 +101,16 @@ def write_boris(readings: Sequence[StreamReadings]) -> bytes:
 
 
 def _behaviours(tiers: Sequence[Tier]) -> dict[str, object]:
-    """The ethogram: each name of a tier once, with the words that its events have."""
-    words: dict[tuple[str, str], dict[str, None]] = {}
+    """The ethogram: each name of a tier once, with the words that its events have.
+
+    Once in a project, also where streams have it as tiers of different kinds: BORIS counts the
+    events of a name that is there twice twice.
+    """
+    kinds: dict[str, str] = {}
+    words: dict[str, dict[str, None]] = {}
     for tier in tiers:
-        known = words.setdefault((tier.name, tier.kind), {})
+        kinds.setdefault(tier.name, tier.kind)
+        known = words.setdefault(tier.name, {})
         known.update(dict.fromkeys(_modifier(tier, a.text) for a in tier.annotations))
     return {
         str(number): {
@@ -112,12 +119,12 @@ def _behaviours(tiers: Sequence[Tier]) -> dict[str, object]:
             "code": name,
             "description": "",
             "color": "",
-            "category": kind,
+            "category": kinds[name],
             "modifiers": _modifiers(list(values)),
             "excluded": "",
             "coding map": "",
         }
-        for number, ((name, kind), values) in enumerate(words.items())
+        for number, (name, values) in enumerate(words.items())
     }
 
 
@@ -133,13 +140,13 @@ def _order(word: str) -> int:
 
 
 def _modifier(tier: Tier, text: str) -> str:
-    """The word of a state event; BORIS separates modifiers by `|` and values by `,`."""
+    """The word of a state event, without what BORIS reads as a separator or as a key, `(k)`."""
     is_worded = tier.kind in {"signal", "engagement"}
-    return text.replace("|", "/").replace(",", ";") if is_worded else ""
+    return " ".join(text.translate(_NOT_IN_MODIFIERS).split()) if is_worded else ""
 
 
 def _observation(reading: StreamReadings, tiers: Sequence[Tier]) -> dict[str, object]:
-    source = reading.status.source or "unnamed"
+    source = escape_unprintable(reading.status.source) or "unnamed"
     length = end_of(tiers) / 1000
     events = sorted(
         (event for tier in tiers if tier.kind != "about" for event in _events(tier)),
@@ -149,7 +156,7 @@ def _observation(reading: StreamReadings, tiers: Sequence[Tier]) -> dict[str, ob
         "file": {"1": [source], **{str(player): [] for player in range(2, 9)}},
         "type": "MEDIA",
         "date": reading.status.started_at[:19],
-        "description": reading.about,
+        "description": escape_unprintable(reading.about),
         "time offset": 0.0,
         "events": [list(event) for event in events],
         "independent_variables": {},
@@ -177,4 +184,5 @@ def _events(tier: Tier) -> Iterator[tuple[float, str, str, str, str]]:
 
 
 def _boris_name(reading: StreamReadings) -> str:
-    return " ".join(filter(None, [reading.status.label, reading.status.source, reading.stream_id]))
+    name = f"{reading.status.label} {reading.status.source} {reading.stream_id}"
+    return escape_unprintable(" ".join(name.split()))

@@ -1,7 +1,7 @@
 """Exports as tables (CSV, Parquet) and as the messages themselves (JSON lines).
 
 Texts stay exact, also those that begin like a formula: a table that changed them could not be
-compared with the messages. `looks_like_formula` finds them, so that people learn of them.
+compared with the messages. `count_formulas` finds them, so that people learn of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .extra import require_package
@@ -62,13 +62,28 @@ def write_parquet(readings: Sequence[StreamReadings]) -> bytes:
     return out.getvalue()
 
 
-def looks_like_formula(readings: Sequence[StreamReadings]) -> int:
-    """How many texts a spreadsheet would run as a formula."""
+def count_formulas(rows: Iterable[Iterable[object]]) -> int:
+    """How many texts of a table a spreadsheet would run as a formula."""
     return sum(
-        isinstance(value, str) and value.startswith(_FORMULA)
-        for row in table_rows(readings)
-        for value in row
+        isinstance(value, str) and value.startswith(_FORMULA) for row in rows for value in row
     )
+
+
+def count_csv_formulas(readings: Sequence[StreamReadings]) -> int:
+    """How many such texts `write_csv` writes."""
+    return count_formulas(table_rows(readings))
+
+
+def describe_formulas(count: int) -> list[str]:
+    """What whoever opens a CSV with so many of them should know, as sentences."""
+    if not count:
+        return []
+    begin = "1 text begins" if count == 1 else f"{count:,} texts begin"
+    said = (
+        f"{begin} with =, +, -, @ or a tab, and a spreadsheet may run that as a formula. They are "
+        "written exactly: import those columns as text, or use parquet."
+    )
+    return [said]
 
 
 def _cell(value: object) -> object:
