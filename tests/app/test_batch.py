@@ -72,8 +72,8 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
         "a.mp4": "done", "b.mp4": "done", "=broken.mp4": "failed", "more/copy.mp4": "skipped",
     }  # fmt: skip
     assert "2 files: " in first.err
-    assert "Of the folder: 2 waiting, 1 failed, 1 skipped, 1 no media." in first.err
-    assert "2 done, 1 failed, 1 skipped." in first.err
+    assert "Of the folder: 1 failed, 2 waiting, 1 skipped, 1 no media." in first.err
+    assert "1 failed, 2 done, 1 skipped." in first.err
     assert "failed  =broken.mp4: " in first.out
     assert "with =, +, -, @ or a tab, and a spreadsheet may run that" in first.err
     assert first.out.endswith(f"{out / 'report.html'}\n")
@@ -87,7 +87,7 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
     assert batch(folder, "--pace", "fast") == 2
     assert "has the report of another batch" in capsys.readouterr().err
     assert batch(folder, "--resume", "--pace", "fast", "--as", "srt") == 1
-    assert "Of the folder: 3 skipped, 1 failed, 1 no media." in capsys.readouterr().err
+    assert "Of the folder: 1 failed, 3 skipped, 1 no media." in capsys.readouterr().err
     assert (out / "b.mp4.srt").exists()
     assert anyio.run(_count_streams, data) == 2
 
