@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.net.token import Credential, FixedCredential, MintedCredential
@@ -13,6 +14,16 @@ from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
 
 LOCAL_KEY = f"ih_local_stand_in_{secrets.token_urlsafe(24)}"
 """The key of this process's own stand-in; it is not known outside the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """A token that was asked for."""
+
+    body: str = field(repr=False)
+    """The service's JSON, as it came."""
+    is_stand_in: bool
+    """Whether the stand-in gave it; no service takes it then."""
 
 
 class Credentials:

@@ -19,11 +19,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from ih_mcp.errors import (
-    CallerError,
-    RemoteProtocolError,
-    unwrap_single_error,
-)
+from ih_mcp.errors import CallerError, RemoteProtocolError, unwrap_single_error
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.notifier import Notifier
 from ih_mcp.settings import Settings
@@ -36,7 +32,7 @@ from ih_mcp.wire.messages import Config, pcm_format
 from ih_mcp.wire.rest import UPLOADS, Token
 
 from .clean_up import retention_of, tidy_forever
-from .credentials import LOCAL_KEY, Credentials
+from .credentials import LOCAL_KEY, Credentials, MintedToken
 from .disk_calls import DiskCalls
 from .folders import require_folders
 from .minutes import ConsentChannel, MinutesAdviser, MinutesPlan, SilentChannel
@@ -48,7 +44,7 @@ if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg.devices import Input
     from ih_mcp.media.ffmpeg.program import Ffmpeg
     from ih_mcp.media.file_admission import Admitted
-    from ih_mcp.net.socket import Socket
+    from ih_mcp.net.socket import Opener, Socket
     from ih_mcp.net.token import Credential
     from ih_mcp.standin.analyst_selection import AnalystChoice
     from ih_mcp.standin.options import Options
@@ -70,14 +66,20 @@ class StreamOptions:
     """Of a file's bytes and options, by which a batch finds its stream again."""
 
 
-@dataclass(frozen=True, slots=True)
-class MintedToken:
-    """A token that was asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamMedia:
+    """Where the media of a stream comes from; by default its caller pushes it."""
 
-    body: str = field(repr=False)
-    """The service's JSON, as it came."""
-    is_stand_in: bool
-    """Whether the stand-in gave it; no service takes it then."""
+    source: str = ""
+    """The name of the file or camera."""
+    seconds: float | None = None
+    """The length of that file, where it is known."""
+    pace: str = ""
+    """How fast that file is sent."""
+    notes: tuple[str, ...] = ()
+    """What the caller should know of it, as sentences."""
+    feed: Feed | None = None
+    """Puts the media into the stream."""
 
 
 class Runtime:
@@ -128,16 +130,13 @@ class Runtime:
         self,
         opening: StreamOptions,
         *,
-        source: str = "",
-        source_seconds: float | None = None,
-        pace: str = "",
-        notes: tuple[str, ...] = (),
-        feed: Feed | None = None,
+        media: StreamMedia | None = None,
         channel: ConsentChannel = _SILENT,
     ) -> Stream:
         """Open a stream on the configured endpoint.
 
         Args:
+            media: None where the caller pushes it.
             channel: Where the minutes are announced, and a permission is asked for.
 
         Raises:
@@ -146,8 +145,38 @@ class Runtime:
                 permission is needed and was not given.
             MinutesUsedUpError: Its media would exceed a limit.
         """
-        from ih_mcp.net.opener import open_socket  # noqa: PLC0415
+        self._require_not_draining()
+        media = media or StreamMedia()
+        dialect = find_dialect(opening.api or self.settings.api)
+        model = dialect.model_or_default(opening.config.model)
+        if dialect.config is ConfigPlace.QUERY:
+            require_in_query(dialect, opening.config)
+        opener = self._opener(await self.credentials.get_credential(dialect.name))
+        local = await self.analyst() if self.settings.is_local else None
+        minutes = MinutesPlan(name=media.source or "live video", seconds=media.seconds)
+        plan = StreamConfig(
+            budget=await self.minutes.permit(minutes, channel),
+            dialect=dialect,
+            base_url=await self.base_url(),
+            endpoint=self.settings.endpoint,
+            analyst=local.name if local else model or "",
+            config=opening.config,
+            label=opening.label,
+            fingerprint=opening.fingerprint,
+            source=media.source,
+            source_seconds=media.seconds,
+            pace=media.pace,
+            notes=(*([local.description] if local else []), *media.notes),
+            drops_nothing=self.settings.is_local,
+            reconnects=self.settings.reconnect,
+            resends=self.settings.resend,
+        )
+        async with self._starting:  # one by one, so that each knows how many there are
+            stream = await self.registry.start(plan, opener, feed=media.feed)
+        self.mirror.follow(stream.id)
+        return stream
 
+    def _require_not_draining(self) -> None:
         if self.is_draining:
             raise CallerError(
                 "this server is about to end and takes no new streams",
@@ -155,30 +184,10 @@ class Runtime:
                 retry=True,
                 help="Call again in a few seconds: another server, or this one anew, will answer.",
             )
-        chosen = find_dialect(opening.api or self.settings.api)
-        model = chosen.model_or_default(opening.config.model)
-        if chosen.config is ConfigPlace.QUERY:
-            require_in_query(chosen, opening.config)
-        credential = await self.credentials.get_credential(chosen.name)
-        media = MinutesPlan(name=source or "live video", seconds=source_seconds)
-        local = await self.analyst() if self.settings.is_local else None
-        plan = StreamConfig(
-            budget=await self.minutes.permit(media, channel),
-            dialect=chosen,
-            base_url=await self.base_url(),
-            endpoint=self.settings.endpoint,
-            analyst=local.name if local else model or "",
-            config=opening.config,
-            label=opening.label,
-            fingerprint=opening.fingerprint,
-            source=source,
-            source_seconds=source_seconds,
-            pace=pace,
-            notes=(*([local.description] if local else []), *notes),
-            drops_nothing=self.settings.is_local,
-            reconnects=self.settings.reconnect,
-            resends=self.settings.resend,
-        )
+
+    def _opener(self, credential: Credential) -> Opener:
+        from ih_mcp.net.opener import open_socket  # noqa: PLC0415
+
         by_subprotocol = self.settings.auth == "subprotocol"
 
         @asynccontextmanager
@@ -193,10 +202,7 @@ class Runtime:
             ) as socket:
                 yield socket
 
-        async with self._starting:  # one by one, so that each knows how many there are
-            stream = await self.registry.start(plan, opener, feed=feed)
-        self.mirror.follow(stream.id)
-        return stream
+        return opener
 
     async def stream_file(
         self,
@@ -231,17 +237,15 @@ class Runtime:
         if is_raw:
             sound_only = replace(opening.config, audio_format=pcm_format(RAW_HERTZ))
             opening = replace(opening, config=sound_only)
-        return await self.start_stream(
-            opening,
+        file = FileSource(source, facts, ffmpeg, is_raw=is_raw)
+        media = StreamMedia(
             source=source.name,
-            source_seconds=await self.minutes.length_of(ffmpeg, source, facts),
+            seconds=await self.minutes.length_of(ffmpeg, source, facts),
             pace=pace.value,
             notes=(*found.notes, *facts.notes()),
-            channel=channel,
-            feed=partial(
-                send_file, source=FileSource(source, facts, ffmpeg, is_raw=is_raw), pace=pace
-            ),
+            feed=partial(send_file, source=file, pace=pace),
         )
+        return await self.start_stream(opening, media=media, channel=channel)
 
     async def record_camera(
         self,
@@ -261,13 +265,10 @@ class Runtime:
 
         self.credentials.require()
         camera = CameraSource(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
-        return await self.start_stream(
-            opening,
-            source="camera",
-            source_seconds=max_seconds,
-            feed=partial(send_camera, camera=camera),
-            channel=channel,
+        media = StreamMedia(
+            source="camera", seconds=max_seconds, feed=partial(send_camera, camera=camera)
         )
+        return await self.start_stream(opening, media=media, channel=channel)
 
     async def admit(self, path: str) -> Path:
         """The path of the file that `find_file` gives."""

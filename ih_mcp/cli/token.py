@@ -8,7 +8,8 @@ import anyio
 from pydantic import ValidationError
 from rich.console import Console
 
-from ih_mcp.app.runtime import MintedToken, open_runtime
+from ih_mcp.app.credentials import MintedToken
+from ih_mcp.app.runtime import open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.mcp_server.arguments import problems_of
 from ih_mcp.mcp_server.token_tools import CreateToken, mint_token

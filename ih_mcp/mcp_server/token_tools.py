@@ -7,8 +7,9 @@ from typing import Literal
 from mcp_types import CallToolResult, TextContent
 from pydantic import Field, model_validator
 
+from ih_mcp.app.credentials import MintedToken
 from ih_mcp.app.minutes import ConsentChannel
-from ih_mcp.app.runtime import MintedToken, Runtime
+from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.wire.json_members import read_members
