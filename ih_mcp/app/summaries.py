@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from anyio import to_thread
+
 from ih_mcp.journal import Journal
-from ih_mcp.timeline.model import read_timeline
+from ih_mcp.timeline.model import Drawing, free_lists, read_timeline
 from ih_mcp.timeline.summary import totals
 
 _MAX_KEPT = 200  # chosen: some 300 bytes each
@@ -27,9 +29,16 @@ class Summaries:
         if stream_id in self._kept:
             return self._kept[stream_id]
         drawing = await read_timeline(self._journal, stream_id)
-        summary = totals(drawing)
+        summary = await to_thread.run_sync(_add_up, drawing)
         if drawing["ended"]:
             while len(self._kept) >= _MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[stream_id] = summary
         return summary
+
+
+def _add_up(drawing: Drawing) -> Mapping[str, object]:
+    """The totals of a drawing, which is freed; blocks."""
+    found = totals(drawing)
+    free_lists(drawing)
+    return found

@@ -19,7 +19,14 @@ from anyio import to_thread
 from ih_mcp.journal import Entry, Page, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
-from ih_mcp.timeline.model import Drawing, Timeline, changes, dialect_of, in_parts
+from ih_mcp.timeline.model import (
+    Drawing,
+    Timeline,
+    changes,
+    dialect_of,
+    free_lists,
+    in_parts,
+)
 from ih_mcp.wire.codec import MAX_READ_CHARS
 
 from .page_server import PageServer
@@ -103,7 +110,8 @@ class TimelinePublisher:
                 await self._send("news", entries=entries, changes=part)
                 entries = []
                 await anyio.lowlevel.checkpoint()  # sending does not wait while there is room
-            self._drawn = drawing
+            before, self._drawn = self._drawn, drawing
+            await to_thread.run_sync(free_lists, before, limiter=self._server.drawing)
 
     def _draw(self, timeline: Timeline, status: StreamStatus, page: Page | None) -> Drawing:
         """Fold in new entries and draw the timeline; blocks, and may take long."""

@@ -15,6 +15,7 @@ from ih_mcp.app.ffmpeg import find_configured_ffmpeg
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.capture.page_server import PageServer
 from ih_mcp.capture.serve import open_like, page_server_of
+from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.media.camera import list_devices, require_openable
 from ih_mcp.media.ffmpeg.devices import Input, devices_of, read_inputs
 from ih_mcp.settings import Settings
@@ -67,6 +68,7 @@ async def _record_page(options: Namespace, settings: Settings) -> int:
         channel = TerminalChannel(console)
         stream = await runtime.start_stream(opening_of(options), channel=channel)
         link = server.link(stream.id)
+        leave_out_all()
         print_line(console, f"Record here (the link works once): {link}")
         if options.open:
             opening = in_browser(link, folder=settings.data_dir)

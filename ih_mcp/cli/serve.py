@@ -14,6 +14,7 @@ from anyio import open_signal_receiver, to_thread
 
 from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, unwrap_single_error
+from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.http_server.app import TeamApp
 from ih_mcp.http_server.serve import TeamServer, open_team_server, read_configured_callers
 from ih_mcp.redaction import redact
@@ -59,6 +60,7 @@ async def _serve(settings: Settings) -> None:
     logging.getLogger("ih_mcp").setLevel(settings.log_level.upper())
     logging.getLogger("ih_mcp.audit").setLevel(logging.INFO)  # a server for others says who called
     async with open_team_server(settings) as server:
+        leave_out_all()
         print(f"{server.url}/mcp", flush=True)
         print(_greeting(settings, server), file=sys.stderr)
         with open_signal_receiver(*_SIGNALS) as signals:

@@ -13,6 +13,7 @@ from rich.live import Live
 from ih_mcp.app.clean_up import retention_of
 from ih_mcp.capture.serve import open_page_server
 from ih_mcp.errors import unwrap_single_error
+from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.timeline.model import follow_timeline
@@ -77,6 +78,7 @@ async def _serve(settings: Settings, journal: Journal, stream_id: str) -> None:
         port=settings.capture_port,
         origin=settings.capture_origin,
     ) as server:
+        leave_out_all()
         print(server.link(stream_id), flush=True)
         print("Open this link; it works once. Ctrl+C ends the page.", file=sys.stderr)
         await anyio.sleep_forever()

@@ -30,7 +30,7 @@ from ih_mcp.timeline.exports import (
 )
 from ih_mcp.timeline.formats import FORMATS, FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
-from ih_mcp.timeline.model import Drawing, as_text_once, read_timeline
+from ih_mcp.timeline.model import Drawing, as_text_once, free_lists, read_timeline
 
 from .answers import answer
 from .arguments import Arguments
@@ -61,7 +61,7 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     draw = partial(picture, drawing, cast("FileKind", arguments.format))  # the rest of the values
     path, data = await _write(runtime, arguments.stream_id, arguments.format, draw)
     told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
-    lines = left_out(drawing)
+    lines = await to_thread.run_sync(_left_out_once, drawing)
     not_shown = {"not_shown": "; ".join(lines)} if lines else {}
     source = {name: drawing[name] for name in ("endpoint", "stand_in") if drawing[name]}
     result = answer({"stream_id": arguments.stream_id, **source, **told, **not_shown})
@@ -69,6 +69,13 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
         image = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=image, mime_type="image/png"))
     return result
+
+
+def _left_out_once(drawing: Drawing) -> list[str]:
+    """What a picture leaves out; frees the drawing, which is not needed any more."""
+    lines = left_out(drawing)
+    free_lists(drawing)
+    return lines
 
 
 async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToolResult:
@@ -81,6 +88,7 @@ async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToo
     status = reading.status
     source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
     told = {"path": str(path), "bytes": len(data), "rows": len(reading.rows)}
+    await to_thread.run_sync(reading.free)
     known = {name: value for name, value in source.items() if value}
     answered = {"stream_id": stream_id, **known, **told, "next": "done: give them the path"}
     return answer(add_notes(answered, describe_formulas(formulas)))

@@ -21,6 +21,7 @@ from mcp_types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 from ih_mcp import __version__
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.errors import ConfigurationError, unwrap_single_error
+from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.settings import Settings
 
 from .capture_tools import StartCapture, start_capture
@@ -218,6 +219,7 @@ async def _serve(settings: Settings) -> None:
     async with anyio.create_task_group() as tasks:
         with exit_on_signals(exit_timer, notify) if is_posix else nullcontext():
             async with open_runtime(settings) as runtime:
+                leave_out_all()
                 if is_posix:
                     tasks.start_soon(on_closed_stdout)
                 tasks.start_soon(serve)

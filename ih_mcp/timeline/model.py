@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -16,6 +15,7 @@ import anyio
 from anyio import to_thread
 
 from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.garbage_collector import MANY_OBJECTS, leave_out_new, leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.status import StreamStatus
@@ -42,7 +42,6 @@ Drawing = dict[str, object]
 LISTS = ("spans", "phases", "engagement", "quality", "dropped", "degraded", "feedback", "segments")
 """The names of a `Drawing` that hold lists, which grow and whose last items change."""
 _MOST = 1e300
-_MAX_COLLECTED_SPANS = 5000  # a stream of an hour has some hundred
 _PAGE = 1000
 _PAGE_CHARS = 4_000_000
 _MAX_PART = 2000
@@ -67,7 +66,8 @@ class Timeline:
         """What the messages add up to."""
         self._leg = 0
         self._is_closed = False
-        self._spared = 0
+        self._made = self._items_made = 0
+        """How many objects had been made when they were last left out of collections."""
         self._known: dict[str, list[tuple[object, object]]] = {}
         """The items of each list as `as_json` last gave them, each with its source."""
         self.messages = 0
@@ -86,26 +86,20 @@ class Timeline:
         self.lifecycle.until_seconds = _end_of_media(status)
         for entry in entries:
             self.fold(entry, offset_seconds=offsets.get(entry.leg, 0.0))
-            self._spare_collector()
 
     def discard(self, drawing: Drawing) -> None:
         """Free this timeline and its last drawing; blocks, but never keeps the interpreter long."""
         for items in self._known.values():
-            _free(items)
-        _free_lists(drawing)
+            free_items(items)
+        free_lists(drawing)
         self.lifecycle.clear()
 
     def _spare_collector(self) -> None:
-        """Keep the spans of an enormous stream out of garbage collections.
-
-        Each would visit all of them at once: 140 ms for 100,000 spans, in which no thread runs.
-        They are in no cycle, so that they are freed without it.
-        """
-        spans = self.lifecycle.span_count
-        if spans - self._spared >= _MAX_COLLECTED_SPANS:
-            self._spared = spans
-            gc.collect(1)  # what is young and in a cycle would stay for ever
-            gc.freeze()
+        """Leave the objects of an enormous stream out of collections; they are in no cycle."""
+        made = self.lifecycle.made + self._items_made
+        if made - self._made >= MANY_OBJECTS:
+            self._made = made
+            leave_out_new()
 
     def fold(self, entry: Entry, *, offset_seconds: float = 0.0) -> None:
         """Fold an entry in; a message that cannot be read is counted and draws nothing.
@@ -119,7 +113,7 @@ class Timeline:
         self.cursor = entry.cursor
         if entry.leg != self._leg:  # a new session knows no open spans of the last one
             self._leg = entry.leg
-            self.lifecycle.close(max(offset_seconds, self.lifecycle.latest_seconds))
+            self._end_all(offset_seconds)
         if isinstance(entry.body, bytes):
             return
         message = self._decode(entry.body)
@@ -127,6 +121,7 @@ class Timeline:
             return
         place = MessagePlace(entry.cursor, entry.leg)
         self.lifecycle.receive(message, offset_seconds=offset_seconds, place=place)
+        self._spare_collector()
 
     def _decode(self, body: str) -> ServerMessage | None:
         if self._is_upload:
@@ -137,9 +132,14 @@ class Timeline:
             return None
 
     def close(self, status: StreamStatus) -> None:
-        """End all open spans with the media: the stream is over."""
+        """End all open spans with the media: the stream is over. Blocks, as `fold_all` does."""
         self._is_closed = True
-        self.lifecycle.close(max(status.media_seconds, self.lifecycle.latest_seconds))
+        self._end_all(status.media_seconds)
+
+    def _end_all(self, seconds: float) -> None:
+        """End what is open at this time, or at the latest that was named."""
+        for _ in self.lifecycle.close_in_steps(max(seconds, self.lifecycle.latest_seconds)):
+            self._spare_collector()
 
     def as_json(
         self,
@@ -148,7 +148,7 @@ class Timeline:
         stream_id: str,
         segments: Sequence[Mapping[str, object]] = (),
     ) -> Drawing:
-        """The drawing.
+        """The drawing; blocks, as `fold_all` does.
 
         Args:
             status: Of the stream, as far as it is known.
@@ -195,11 +195,13 @@ class Timeline:
         for index, source in enumerate(found):
             if index >= len(known) or known[index][0] is not source:
                 known[index : index + 1] = [(source, to_json(source))]
+                self._items_made += 1
+                self._spare_collector()
         return [item for _, item in known]
 
 
 def changes(before: Drawing, after: Drawing) -> Drawing:
-    """The difference that turns `before` into `after`.
+    """The difference that turns `before` into `after`; blocks, and may take long.
 
     `set` replaces values; in `lists` each name has its new `length` and the `items` that differ,
     as `[index, item]`. Empty where nothing changed.
@@ -212,11 +214,12 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
     lists: dict[str, object] = {}
     for name in LISTS:
         old, new = _items(before.get(name)), _items(after[name])
-        items = [
+        differing = (
             [index, item]
             for index, item in enumerate(new)
             if index >= len(old) or (old[index] is not item and old[index] != item)
-        ]
+        )
+        items = list(leaving_out(differing))
         if items or len(old) != len(new) or name not in before:
             lists[name] = {"length": len(new), "items": items}
     found: Drawing = {}
@@ -228,7 +231,11 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
 
 
 def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
-    """The same changes as several, none of them large; `ended` comes with the last."""
+    """The same changes as several, none of them large; `ended` comes with the last.
+
+    Long lists of `changed` are taken to pieces meanwhile: whoever dropped one as a whole would be
+    held up by freeing it.
+    """
     lists: Mapping[str, Any] = changed.get("lists", {})
     large = {name: change for name, change in lists.items() if len(change["items"]) > _MAX_PART}
     if not large:
@@ -240,8 +247,10 @@ def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
     begun = {name: {"length": length, "items": []} for name, length in lengths.items()}
     yield {"set": values, "lists": {**lists, **begun}}
     for name, change in large.items():
-        for at in range(0, len(change["items"]), _MAX_PART):
-            part = change["items"][at : at + _MAX_PART]
+        items = change["items"]
+        while items:
+            part = items[:_MAX_PART]
+            del items[:_MAX_PART]
             length = max(lengths[name], part[-1][0] + 1)
             yield {"lists": {name: {"length": length, "items": part}}}
     if last:
@@ -257,18 +266,20 @@ def as_text(drawing: Drawing) -> str:
 def as_text_once(drawing: Drawing) -> str:
     """A drawing as JSON, which is freed: the loop would free 100,000 spans in one go."""
     text = as_text(drawing)
-    _free_lists(drawing)
+    free_lists(drawing)
     return text
 
 
-def _free_lists(drawing: Drawing) -> None:
+def free_lists(drawing: Drawing) -> None:
+    """Free what is long in a drawing; blocks, but never keeps the interpreter for long."""
     for name in LISTS:
         items = drawing.get(name, [])
         assert isinstance(items, list)
-        _free(items)
+        free_items(items)
 
 
-def _free(items: list[Any]) -> None:
+def free_items(items: list[Any]) -> None:
+    """Empty a list, as `free_lists` does."""
     while items:
         del items[-_MAX_PART:]
 

@@ -20,9 +20,9 @@ without gaps. Windows overlap, and therefore spans of one signal may: 0 to 11 s,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .json_fields import as_text
 from .messages import Reading, ServerMessage
@@ -153,6 +153,8 @@ class Lifecycle:
         """No message speaks of a later second: the end of the media, where it is known."""
         self.clipped = 0
         """How many times lay outside of the media, and were put at its edge."""
+        self.made = 0
+        """How many spans, phases and the like were made so far, also those in place of others."""
         self._spans: list[Span] = []
         self._phases: list[Phase] = []
         self._open: dict[str, tuple[int, int]] = {}
@@ -171,17 +173,14 @@ class Lifecycle:
         """The phases of all spans, in the order in which they began."""
         return tuple(self._phases)
 
-    @property
-    def span_count(self) -> int:
-        """How many spans there are."""
-        return len(self._spans)
-
     def clear(self) -> None:
         """Forget everything, in steps: freed at once, 100,000 spans would stop all threads."""
         for found in (self._open, self._layers):
             while found:
                 found.popitem()
-        for items in (self._spans, self._phases):
+        lists: list[list[Any]] = [self._spans, self._phases, self.engagement]
+        lists += [self.quality_timeline, self.feedback, self.dropped, self.degraded]
+        for items in lists:
             while items:
                 del items[-_FREED_AT_ONCE:]
 
@@ -214,9 +213,15 @@ class Lifecycle:
         Args:
             at_seconds: The end of the media; the latest time any message named where unknown.
         """
+        for _ in self.close_in_steps(at_seconds):
+            pass
+
+    def close_in_steps(self, at_seconds: float | None = None) -> Iterator[None]:
+        """The same for whoever has to look after something else in between."""
         end = self.latest_seconds if at_seconds is None else at_seconds
         for signal_type in list(self._open):
             self._end(signal_type, end, implicitly=True)
+            yield
         self._end_engagement(end, implicitly=True)
 
     def _detect(self, data: Fields, offset: float) -> None:
@@ -249,6 +254,7 @@ class Lifecycle:
         return number, self._begin_phase(span, number, start)
 
     def _begin_phase(self, span: Span, number: int, start: float) -> int:
+        self.made += 2  # the span was made, too
         self._phases.append(
             Phase(
                 span=number,
@@ -293,6 +299,7 @@ class Lifecycle:
 
     def _finish(self, index: int, newest: int, end: float, *, implicitly: bool = False) -> None:
         """End a span with its newest phase, and not before that began."""
+        self.made += 2
         span, phase = self._spans[index], self._phases[newest]
         end = max(end, phase.start_seconds)
         self._phases[newest] = replace(
@@ -310,6 +317,7 @@ class Lifecycle:
         start = self._read_time(data, "start", "t", offset=offset)
         if state and (not self.engagement or self.engagement[-1].state != state):
             self._end_engagement(start)
+            self.made += 2
             self.engagement.append(
                 EngagementSpan(state=state, start_seconds=start, begins=self._place)
             )
@@ -332,6 +340,7 @@ class Lifecycle:
             start = self._read_time(entry, "start", offset=offset)
             period = QualityPeriod({**entry, "start": start, "end": end}, self._place)
             self.quality_timeline.append(period)
+            self.made += 1
 
     def _add_feedback(self, data: Fields, _offset: float) -> None:
         if text := as_text(data.get("feedback")):
@@ -344,13 +353,15 @@ class Lifecycle:
         self.degraded += self._read_ranges(data, offset)
 
     def _read_ranges(self, data: Fields, offset: float) -> list[MediaRange]:
+        items = newest_items(data.get("ranges"))
+        self.made += len(items)
         return [
             MediaRange(
                 self._read_time(item, "start", offset=offset),
                 self._read_time(item, "end", offset=offset),
                 self._place,
             )
-            for item in newest_items(data.get("ranges"))
+            for item in items
         ]
 
     def _add_result(self, data: Fields, offset: float) -> None:

@@ -6,6 +6,9 @@ import json
 import os
 from pathlib import Path
 from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
 
 IS_LONG = bool(os.environ.get("IH_MCP_LONG_TESTS"))
 SEED = int(os.environ.get("IH_MCP_SEED") or (Random().randrange(2**31) if IS_LONG else 1))  # noqa: S311 - no secret
@@ -13,8 +16,8 @@ SEED = int(os.environ.get("IH_MCP_SEED") or (Random().randrange(2**31) if IS_LON
 Printed with every test that uses it and fails."""
 
 
-def often(short: int, *, nightly: int) -> int:
-    """How often something is tried in this run."""
+def often(short: T, *, nightly: T) -> T:
+    """How often, or what, is tried in this run."""
     return nightly if IS_LONG else short
 
 

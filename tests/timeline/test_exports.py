@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp import cli
-from ih_mcp.errors import ConfigurationError
+from ih_mcp.errors import CallerError, ConfigurationError
 from ih_mcp.journal import Entry, open_journal
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.exports import (
@@ -30,7 +30,7 @@ from ih_mcp.timeline.exports import (
     read_stream,
 )
 from ih_mcp.timeline.exports.readings import COLUMNS, make_export_rows
-from ih_mcp.timeline.exports.tiers import make_tiers
+from ih_mcp.timeline.exports.tiers import MAX_TIERS, make_tiers
 from ih_mcp.timeline.model import Timeline
 from ih_mcp.wire.dialects import V1
 from tests.wire.test_spans import MESSAGES, fold
@@ -101,6 +101,25 @@ def test_rows_add_up_to_the_spans_of_the_fold(messages: list[Any]) -> None:
         spans[row.span].append(row)
     found = [(s[0].name, s[0].start_seconds, s[-1].end_seconds) for s in spans.values()]
     assert found == [(s.signal_type, s.start_seconds, s.end_seconds) for s in life.spans]
+
+
+@pytest.mark.parametrize("differs_by", ["name", "time"])
+def test_more_tiers_than_a_program_can_show_are_refused_at_once(differs_by: str) -> None:
+    """A tier for each of 100,000 names, or overlaps, took hours, and no other picture was drawn."""
+    row = readings().rows[0]
+    assert row.start_seconds is not None
+    many = [
+        replace(row, name=f"n{number}" if differs_by == "name" else "n") for number in range(50_000)
+    ]
+    reading = replace(readings(), rows=many)
+    with pytest.raises(CallerError) as refused:
+        make_tiers(reading)
+    assert refused.value.what == (
+        "this stream would have 50,000 tiers, one for each name and for each overlap; a file has "
+        "1,000 at most"
+    )
+    assert "csv or jsonl" in refused.value.help
+    assert len(make_tiers(replace(reading, rows=many[:MAX_TIERS]))) == 1 + MAX_TIERS
 
 
 def test_a_csv_has_every_text_exactly_and_says_whose_readings_these_are() -> None:

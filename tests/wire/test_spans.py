@@ -384,6 +384,6 @@ def test_a_session_that_coaches_tells_no_rationale() -> None:
 def test_all_that_was_folded_can_be_forgotten() -> None:
     names = [f"s{number}" for number in range(5000)]
     found = fold(*(signal("detected", signal_type=name, start=1.0) for name in names))
-    assert found.span_count == len(found.phases) == 5000
+    assert len(found.spans) == len(found.phases) == 5000
     found.clear()
-    assert found.span_count == len(found.phases) == len(found.active) == 0
+    assert len(found.spans) == len(found.phases) == len(found.active) == 0

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from anyio import to_thread
 
+from ih_mcp.garbage_collector import leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import about
-from ih_mcp.timeline.model import Timeline, dialect_of, leg_offsets
+from ih_mcp.timeline.model import Timeline, dialect_of, free_items, leg_offsets
 from ih_mcp.timeline.rows import DIMENSIONS
 from ih_mcp.wire.spans import Lifecycle, MessagePlace
 
@@ -78,16 +79,21 @@ class StreamReadings:
 
     stream_id: str
     status: StreamStatus
-    rows: Sequence[ExportRow]
+    rows: list[ExportRow]
     seconds: float
     """The end of its media, or the newest time that is known."""
-    entries: Sequence[Entry] = ()
+    entries: list[Entry] = field(default_factory=list)
     """The messages as they came, where the format wants them."""
 
     @property
     def about(self) -> str:
         """Whose readings these are, in one line."""
         return " ".join(about(self.status, stream_id=self.stream_id, api=self.status.api))
+
+    def free(self) -> None:
+        """Free the rows and messages; blocks, but never keeps the interpreter for long."""
+        free_items(self.rows)
+        free_items(self.entries)
 
 
 async def read_stream(
@@ -120,17 +126,22 @@ async def read_stream(
                 on_read(page.cursor, page.last)
             if page.is_final:
                 await to_thread.run_sync(timeline.close, status)
-    life = timeline.lifecycle
-    rows = await to_thread.run_sync(lambda: list(make_export_rows(life, status)))
-    if timeline.not_kept:
-        rows.append(_amount("not_kept", f"The first {timeline.not_kept} messages are gone."))
     return StreamReadings(
         stream_id=stream_id,
         status=status,
-        rows=rows,
-        seconds=max(life.latest_seconds, status.media_seconds),
+        rows=await to_thread.run_sync(make_rows_once, timeline, status),
+        seconds=max(timeline.lifecycle.latest_seconds, status.media_seconds),
         entries=entries,
     )
+
+
+def make_rows_once(timeline: Timeline, status: StreamStatus) -> list[ExportRow]:
+    """All rows; frees the timeline. Blocks, and may take long."""
+    rows = list(leaving_out(make_export_rows(timeline.lifecycle, status)))
+    if timeline.not_kept:
+        rows.append(_amount("not_kept", f"The first {timeline.not_kept} messages are gone."))
+    timeline.discard({})
+    return rows
 
 
 def entry_to_line(reading: StreamReadings, entry: Entry) -> dict[str, object]:

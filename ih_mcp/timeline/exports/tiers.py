@@ -7,13 +7,17 @@ second tier, `hesitation (2)`, and nothing is cut or joined.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ih_mcp.errors import CallerError
 from ih_mcp.printable import escape_unprintable_lines
 
 from .readings import ExportRow, StreamReadings
 
+MAX_TIERS = 1000
+"""Chosen: of one file. The API has some twenty names."""
 _SOURCE_TIER = "whose readings"
 _TAKEN = {"engagement", _SOURCE_TIER}
 
@@ -45,7 +49,11 @@ class Tier:
 
 
 def make_tiers(reading: StreamReadings) -> list[Tier]:
-    """The tiers of a stream; the first says whose readings these are."""
+    """The tiers of a stream; the first says whose readings these are.
+
+    Raises:
+        CallerError: There are too many.
+    """
     end_ms = max(1, round(reading.seconds * 1000))
     about = Tier(_SOURCE_TIER, "about", [Annotation(0, end_ms, _text(reading.about))])
     named: dict[tuple[str, str], list[Annotation]] = {}
@@ -53,11 +61,27 @@ def make_tiers(reading: StreamReadings) -> list[Tier]:
         if row.start_seconds is not None:
             named.setdefault((row.kind, _name(row)), []).append(_annotation(row, end_ms))
     tiers, taken = [about], {_SOURCE_TIER}
-    for (kind, name), found in named.items():
-        for number, layer in enumerate(_layers(found), start=1):
+    layers = {key: _layers(found) for key, found in named.items()}
+    _require_few(sum(map(len, layers.values())))
+    for (kind, name), found in layers.items():
+        for number, layer in enumerate(found, start=1):
             wanted = name if number == 1 else f"{name} ({number})"
             tiers.append(Tier(_make_unique(wanted, taken), kind, layer))
     return tiers
+
+
+def _require_few(tiers: int) -> None:
+    """Refuse what no program could show; to write very many tiers would take hours.
+
+    Raises:
+        CallerError: There are too many.
+    """
+    if tiers > MAX_TIERS:
+        raise CallerError(
+            f"this stream would have {tiers:,} tiers, one for each name and for each overlap; a "
+            f"file has {MAX_TIERS:,} at most",
+            help="Export it as csv or jsonl, which hold any number.",
+        )
 
 
 def notes_name(name: str) -> str:
@@ -67,8 +91,11 @@ def notes_name(name: str) -> str:
 
 def _make_unique(name: str, taken: set[str]) -> str:
     """A name that no tier has; signals may have any, also that of another tier."""
-    names = (name, *(f"{name} [{number}]" for number in range(2, len(taken) + 3)))
-    found = next(each for each in names if not {each, notes_name(each)} & taken)
+    found = name
+    for number in itertools.count(2):
+        if not {found, notes_name(found)} & taken:
+            break
+        found = f"{name} [{number}]"
     taken |= {found, notes_name(found)}
     return found
 
