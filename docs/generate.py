@@ -60,7 +60,9 @@ work from the first release on.
 
 Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 """
-    return "\n".join([intro, *map(_host, HOSTS.values()), _host_calls(), _frameworks()])
+    return "\n".join(
+        [intro, *map(_host, HOSTS.values()), _host_calls(), _host_persons(), _frameworks()]
+    )
 
 
 def _host_calls() -> str:
@@ -81,6 +83,52 @@ def _host_calls() -> str:
 Codex writes `Wall time` and `Output:` before the blocks. Gemini CLI joins them to one text, each between `<untrusted_context>` marks. `codex
 exec` begins without our tools where the server is not up at once: `required = true` in its entry makes it wait. Claude Code names tools
 only, and loads them when its model searches, unless `ENABLE_TOOL_SEARCH=false` is set.
+"""
+
+
+def _host_persons() -> str:
+    """What the person in front of a host sees, as `make hosts` saw it in a terminal."""
+    asks = {True: "a form; what the person answers counts", False: "nothing: the call is refused"}
+    shows = {True: "our line under the call", False: "nothing of it"}
+    tells = {
+        True: "cancels the call at the server",
+        False: "is not told to the server: the call waits to its end, unheard",
+    }
+    declines = {
+        "cancel": "cancels the question",
+        "decline": "declines it",
+        "not asked": "is not asked",
+    }
+    rows = "".join(
+        f"| {HOSTS[name].title} {row['version']} | {asks[row['asks a person']]} "
+        f"| {declines[row['without a person']]} | {shows[row['shows progress']]} "
+        f"| {tells[row['tells of a cancel']]} |\n"
+        for name, row in HOST_CALLS.items()
+    )
+    return f"""## What a person sees
+
+Seen in a terminal with the same double, a file at its own pace, and a call of `poll_events` that waits. Above `IH_MCP_ASK_OVER_MINUTES` the
+server asks the person before it sends; every host asks for progress, and the server reports it every 5 s.
+
+| host | shows for a question of the server | without a person (`-p`, `exec`) | shows for progress | Esc |
+|---|---|---|---|---|
+{rows}
+The stream goes on after Esc, and the next `poll_events` with the same cursor reads all its messages; the test compares them with the journal.
+
+- Claude Code shows "MCP server “interhuman” requests your input", our sentence, a box `Allow` and the buttons Accept and Decline. Accept
+  without the tick is answered with "This field is required". While a call waits: `sending: 12 of 25 s of media, 2 messages from the
+  stand-in` under "Calling interhuman…".
+- Codex shows our sentence, and `Allow` with "1. True" and "2. False"; True is marked, Enter sends it, Esc cancels the question. It refuses a
+  form whose schema has more than `type`, `properties` and `required`, and accepts an empty one by itself where it has full access; ours is
+  neither.
+- Gemini CLI declares no elicitation, so a file above `IH_MCP_ASK_OVER_MINUTES` is refused there; the person raises the setting, or sends it
+  with `ih-mcp stream`, which asks on the terminal.
+- A call that takes longer than the host allows (`tool_timeout_sec` of Codex, `timeout` of Gemini CLI) is cancelled at the server by both, and
+  their models read an error; the stream goes on too. Calls of ih-mcp wait at most 25 s, a question for a person at most 2 minutes.
+- Ctrl+C in a turn without a person ends host and server, and with it the stream: it ends in order, and `ih-mcp list` has it. What was
+  analysed stays.
+
+Not seen: hosts with a window (Claude Desktop, Cursor, VS Code, Windsurf, Zed). They need an account or a screen, so no test drives them.
 """
 
 

@@ -116,7 +116,15 @@ async def _report_progress(call: ToolCall[PollEvents]) -> None:
         await anyio.sleep(_REPORT_SECONDS)
         elapsed += _REPORT_SECONDS
         status = await call.runtime.registry.status(call.arguments.stream_id)
-        await call.report(elapsed, f"{status.state}: {status.messages} messages so far")
+        await call.report(elapsed, _describe_progress(status))
+
+
+def _describe_progress(status: StreamStatus) -> str:
+    """One line for the person who waits, as hosts show it."""
+    length = f" of {status.duration_s:.0f}" if status.duration_s else ""
+    messages = "1 message" if status.messages == 1 else f"{status.messages} messages"
+    who = " from the stand-in" if status.stand_in else ""
+    return f"{status.state}: {status.media_seconds:.0f}{length} s of media, {messages}{who}"
 
 
 class ListStreams(Arguments):

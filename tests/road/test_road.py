@@ -250,4 +250,4 @@ async def test_a_long_poll_reports_that_it_goes_on(
             {"stream_id": started.status["stream_id"], "cursor": 1, "wait_s": 6},
             progress_callback=on_progress,
         )
-    assert reports == [(5.0, "open: 1 messages so far")]
+    assert reports == [(5.0, "open: 0 s of media, 1 message from the stand-in")]
