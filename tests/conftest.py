@@ -16,6 +16,7 @@ from hypothesis import settings
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 from .leaks import Leaks
+from .postgres import own_schema, running_server
 from .reliability.budget import IS_LONG
 
 REPOSITORY = Path(__file__).parents[1]
@@ -51,6 +52,29 @@ def ffmpeg() -> Ffmpeg:
     """The ffmpeg the product would use here; `IH_MCP_FFMPEG` names another."""
 
     return find_ffmpeg(os.environ.get("IH_MCP_FFMPEG"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL that runs; tests that need one skip where there is none, and say so."""
+    with running_server() as address:
+        yield address
+
+
+@pytest.fixture
+def database(postgres_server: str) -> Iterator[str]:
+    """The address of an empty database of PostgreSQL, as `IH_MCP_JOURNAL` has it."""
+    with own_schema(postgres_server) as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a journal is kept: a test that takes this runs once for each kind."""
+    if request.param == "sqlite":
+        return tmp_path
+    address: str = request.getfixturevalue("database")
+    return address
 
 
 @pytest.fixture(scope="session")

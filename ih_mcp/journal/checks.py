@@ -55,6 +55,14 @@ def unknown_stream_error(stream_id: str) -> UnknownStreamError:
     return UnknownStreamError(f"there is no stream {stream_id}", facts={"stream_id": stream_id})
 
 
+def lost_lease_error() -> JournalError:
+    """The error for a stream of a process that was declared dead."""
+    return JournalError(
+        "this process did not renew its lease in time, so its streams were ended",
+        help="Start a new stream; what was shown before is kept.",
+    )
+
+
 def record_to_json(record: Mapping[str, object]) -> str:
     """A record for the disk, without secrets: we wrote its texts."""
     return redact(json.dumps(record))

@@ -1,20 +1,22 @@
 """Keeps the messages of all streams, in order, before anybody can read them.
 
-One task writes. All entries that arrive during one commit go into the next one (group commit). An
-entry can be read only after its commit, and therefore survives the death of the process. At most a
-second later it survives a power failure too; with `Retention.strict`, before it can be read.
+In a file of SQLite, or in a database of PostgreSQL that several computers share. One task writes.
+All entries that arrive during one commit go into the next one (group commit). An entry can be read
+only after its commit, and therefore survives the death of the process. At most a second later it
+survives a power failure too; with `Retention.strict`, and in PostgreSQL, before it can be read.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
@@ -28,28 +30,31 @@ from ih_mcp.errors import (
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
-from .checks import record_to_json, unknown_stream_error
+from .carrier import Carrier
+from .checks import lost_lease_error, record_to_json, unknown_stream_error
 from .owners import Owner, Process, parse_owner
 from .page import Page
 from .retention import Retention, find_expired
-from .store import Batch, Store, StreamRow
+from .store import Batch, Entry, Store, StreamRow
 from .stream_log import StreamLog
 from .usage import StreamAccount, UsageTable
+from .wakeups import NoWakeups
 
 T = TypeVar("T")
 
 SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
-_FOREIGN_SECONDS = 0.25  # how often a stream of another process is looked at
 FILE_NAME = "journal.db"
+_LOG = logging.getLogger("ih_mcp.journal")
 
 
 class Journal:
     """The streams of this and earlier processes. Use `open_journal`."""
 
-    def __init__(self, store: Store, reader: Store, owner: Owner, retention: Retention) -> None:
-        self._store = store
-        self._reader = reader
-        self._owner = owner
+    def __init__(self, carrier: Carrier, retention: Retention) -> None:
+        self._store = carrier.writer
+        self._reader = carrier.reader
+        self._owner = carrier.owner
+        self._wakeups = carrier.wakeups
         self._retention = retention
         self._logs: dict[str, StreamLog] = {}
         self._failed: dict[str, JournalError] = {}
@@ -80,10 +85,11 @@ class Journal:
             MinutesUsedUpError: Its media would exceed a limit.
             JournalError: The disk refuses it.
         """
+        owner = self._owner.name
         begin = partial(
             self._store.begin_stream,
             stream_id,
-            self._owner.name,
+            owner,
             record_to_json(record),
             budget=budget,
             planned_seconds=planned_seconds,
@@ -93,7 +99,7 @@ class Journal:
         except MinutesUsedUpError:
             await self.clean_up()  # a dead process needs what it was promised no more
             no = await self._run_write(begin)
-        log = self._logs[stream_id] = StreamLog(self, stream_id, no)
+        log = self._logs[stream_id] = StreamLog(self, stream_id, no, owner=owner)
         return log
 
     def account(self, stream_id: str, budget: MinutesBudget = UNLIMITED) -> StreamAccount:
@@ -112,11 +118,12 @@ class Journal:
         Raises:
             UnknownStreamError: There is no such stream.
         """
-        row = await self._run_write(partial(self._store.adopt_stream, stream_id, self._owner.name))
+        owner = self._owner.name
+        row = await self._run_write(partial(self._store.adopt_stream, stream_id, owner))
         if row is None:
             raise unknown_stream_error(stream_id)
         log = self._logs[stream_id] = StreamLog(
-            self, stream_id, row.no, last=row.last, oldest=row.oldest, size=row.size
+            self, stream_id, row.no, owner=owner, last=row.last, oldest=row.oldest, size=row.size
         )
         return log
 
@@ -138,6 +145,7 @@ class Journal:
             if ended:
                 self._failed[log.stream_id] = exc
             raise
+        self._wakeups.announce(log.stream_id)
 
     def wake(self) -> None:
         """For a log: an entry waits for a commit."""
@@ -163,12 +171,8 @@ class Journal:
             if log.failure:
                 raise log.failure
             return Page((), log.last, log.last, ended=False)
-        found = await self._run_read(
-            partial(self._reader.read_page, stream_id, after, limit=limit, max_chars=max_chars)
-        )
-        if found is None:
-            raise unknown_stream_error(stream_id)
-        (row,), entries = await self._with_known_ends(found[0]), found[1]
+        read = partial(self._reader.read_page, stream_id, after, limit=limit, max_chars=max_chars)
+        row, entries = await self._read_with_end(read, stream_id)
         if after + 1 < row.oldest:
             raise ExpiredCursorError(
                 f"entries after cursor {after} of {stream_id} are no longer kept",
@@ -185,9 +189,9 @@ class Journal:
             if log.last > after or log.failure:
                 return
             await log.wait_for_commit()
-        # another process writes it and cannot notify us
-        while (row := await self.find_stream(stream_id)).last <= after and row.ended_at is None:  # noqa: ASYNC110
-            await anyio.sleep(_FOREIGN_SECONDS)
+        with self._wakeups.watch(stream_id) as watch:  # another process writes it
+            while (row := await self.find_stream(stream_id)).last <= after and row.ended_at is None:
+                await watch.wait()
 
     async def find_stream(self, stream_id: str) -> StreamRow:
         """The row of a stream.
@@ -195,11 +199,12 @@ class Journal:
         Raises:
             UnknownStreamError: There is no such stream.
         """
-        row = await self._run_read(partial(self._reader.find_stream, stream_id))
-        if row is None:
-            raise unknown_stream_error(stream_id)
-        (known,) = await self._with_known_ends(row)
-        return known
+
+        def find() -> tuple[StreamRow, list[Entry]] | None:
+            row = self._reader.find_stream(stream_id)
+            return (row, []) if row else None
+
+        return (await self._read_with_end(find, stream_id))[0]
 
     def process_writing(self, row: StreamRow) -> Process | None:
         """The other process that writes this stream now, if there is one."""
@@ -214,6 +219,19 @@ class Journal:
     async def count_streams(self, prefix: str = "") -> int:
         """How many streams there are whose ids begin with `prefix`."""
         return await self._run_read(partial(self._reader.count_streams, prefix))
+
+    async def _read_with_end(
+        self, read: Callable[[], tuple[StreamRow, list[Entry]] | None], stream_id: str
+    ) -> tuple[StreamRow, list[Entry]]:
+        """Read a stream, again where its owner died meanwhile: it may have committed before."""
+        while True:
+            dead = len(self._dead)
+            found = await self._run_read(read)
+            if found is None:
+                raise unknown_stream_error(stream_id)
+            (row,) = await self._with_known_ends(found[0])
+            if len(self._dead) == dead:
+                return row, found[1]
 
     async def _with_known_ends(self, *rows: StreamRow) -> list[StreamRow]:
         """The rows of the database, corrected where we know an end that it does not have."""
@@ -279,6 +297,7 @@ class Journal:
 
     async def _mark_committed(self, log: StreamLog, batch: Batch) -> None:
         log.mark_committed(batch)
+        self._wakeups.announce(log.stream_id)
         self._has_unsynced = True
         self._committed.notify()
         await self._trim(log)
@@ -312,10 +331,10 @@ class Journal:
             log.oldest, log.size = oldest, max(0, log.size - freed)
 
     async def _run_write(self, call: Callable[[], T]) -> T:
-        return await to_thread.run_sync(call, limiter=self._writing)
+        return await to_thread.run_sync(self._store.attempt, call, limiter=self._writing)
 
     async def _run_read(self, call: Callable[[], T]) -> T:
-        return await to_thread.run_sync(call, limiter=self._reading)
+        return await to_thread.run_sync(self._reader.attempt, call, limiter=self._reading)
 
     async def close_stores(self) -> None:
         """Close both connections, each after the calls that use it: SQLite crashes otherwise."""
@@ -346,16 +365,30 @@ class Journal:
     async def clean_up(self) -> None:
         """End the streams of dead processes, and remove what retention does not keep."""
         if not self.is_read_only:
-            await self._run_write(self._clean_up)
+            for stream_id in await self._run_write(self._clean_up):
+                self._wakeups.announce(stream_id)
 
-    def _clean_up(self) -> None:
+    async def watch_deaths(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """End the streams of other processes as these die, and those here that are not ours now."""
+        while True:
+            await wait()
+            for log in list(self._logs.values()):
+                if log.owner != self._owner.name:
+                    log.fail(lost_lease_error())
+            try:
+                await self.clean_up()
+            except JournalError as exc:
+                _LOG.warning("the streams of a dead process are not ended yet: %s", exc)
+
+    def _clean_up(self) -> list[str]:
         rows = self._store.list_streams()
         self._dead |= self._owner.find_dead({row.owner for row in rows if row.ended_at is None})
-        for row in rows:
-            if row.ended_at is None and row.owner in self._dead:
-                self._store.write_record(row.no, self._with_known_end(row).record, ended=True)
+        orphans = [row for row in rows if row.ended_at is None and row.owner in self._dead]
+        for row in orphans:
+            self._store.end_stream(row, self._with_known_end(row).record)
         self._store.release_promises()
         self._store.remove_streams(find_expired(rows, self._retention, time.time()))
+        return [row.id for row in orphans]
 
 
 def _as_journal_error(exc: Exception) -> JournalError:
@@ -369,16 +402,67 @@ async def _close(opened: Store | Owner) -> None:
         await to_thread.run_sync(opened.close)
 
 
+class JournalPlace(Protocol):
+    """Where a journal is kept, beside a folder."""
+
+    def open(self) -> AbstractAsyncContextManager[Carrier]: ...
+
+
 @asynccontextmanager
-async def open_journal(folder: Path, retention: Retention | None = None) -> AsyncIterator[Journal]:
-    """Open the journal in `folder`; it commits every appended entry before it closes.
+async def open_journal(
+    place: Path | str | JournalPlace, retention: Retention | None = None
+) -> AsyncIterator[Journal]:
+    """Open a journal; it commits every appended entry before it closes.
+
+    Args:
+        place: A folder, for a file of SQLite; the address of a database, as `postgresql://...`; or
+            the part of one that is a tenant's.
 
     Raises:
         JournalError: The folder cannot be used.
+        ConfigurationError: The database cannot be used.
     """
+    retention = retention or Retention()
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrap_single_error())
-        retention = retention or Retention()
+        carrier = await stack.enter_async_context(_open_carrier(place, retention))
+        journal = Journal(carrier, retention)
+        stack.push_async_callback(journal.close_stores)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.write_forever)
+            if carrier.wait_for_deaths:
+                tasks.start_soon(journal.watch_deaths, carrier.wait_for_deaths)
+            if not (retention.strict or carrier.is_durable):
+                tasks.start_soon(journal.sync_forever)
+            try:
+                yield journal
+            finally:
+                carrier.writer.stop_waiting()
+                with anyio.CancelScope(shield=True):
+                    await journal.commit()
+                tasks.cancel_scope.cancel()  # closing the last connection syncs the rest
+
+
+def _open_carrier(
+    place: Path | str | JournalPlace, retention: Retention
+) -> AbstractAsyncContextManager[Carrier]:
+    if isinstance(place, Path):
+        return _open_file(place, retention)
+    return _open_database(place) if isinstance(place, str) else place.open()
+
+
+@asynccontextmanager
+async def _open_database(address: str) -> AsyncIterator[Carrier]:
+    """For the one user of a machine."""
+    from .postgres import open_engine  # noqa: PLC0415 - loads its driver
+
+    async with open_engine(address) as engine, engine.journal_of("").open() as carrier:
+        yield carrier
+
+
+@asynccontextmanager
+async def _open_file(folder: Path, retention: Retention) -> AsyncIterator[Carrier]:
+    async with AsyncExitStack() as stack:
         open_store = partial(Store, folder / FILE_NAME, strict=retention.strict)
         store = await to_thread.run_sync(open_store)
         stack.push_async_callback(_close, store)
@@ -387,15 +471,4 @@ async def open_journal(folder: Path, retention: Retention | None = None) -> Asyn
         open_owner = partial(Owner, folder / "owners", is_read_only=store.is_read_only)
         owner = await to_thread.run_sync(open_owner)
         stack.push_async_callback(_close, owner)
-        journal = Journal(store, reader, owner, retention)
-        stack.push_async_callback(journal.close_stores)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(journal.write_forever)
-            if not retention.strict:
-                tasks.start_soon(journal.sync_forever)
-            try:
-                yield journal
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await journal.commit()
-                tasks.cancel_scope.cancel()  # closing the last connection syncs the rest
+        yield Carrier(writer=store, reader=reader, owner=owner, wakeups=NoWakeups())

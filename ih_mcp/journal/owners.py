@@ -40,6 +40,12 @@ def parse_owner(owner: str) -> Process:
     return Process(int(found[1]), found[2]) if found else Process()
 
 
+def make_owner_name() -> str:
+    """A new name for this process, by chance; it tells which process it is."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_MAX_HOST_CHARS]
+    return f"{secrets.token_hex(8)}-{os.getpid()}-{host}"
+
+
 _NAME = re.compile(r"[0-9a-f]{16}-([0-9]{1,10})-(.*)")
 _MAX_HOST_CHARS = 63  # docs: RFC 1035, of one label
 
@@ -59,8 +65,7 @@ class Owner:
         """
         self._folder = folder
         self._is_read_only = is_read_only
-        host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_MAX_HOST_CHARS]
-        self.name = f"{secrets.token_hex(8)}-{os.getpid()}-{host}"
+        self.name = make_owner_name()
         if is_read_only:
             self._lock = sqlite3.connect(":memory:", check_same_thread=False)
             return

@@ -15,21 +15,22 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, starmap
 from operator import add
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ih_mcp.errors import CallerError, JournalError
 from ih_mcp.wire.minutes import MinutesBudget
 
 from .checks import compute_checksums, damaged_error, is_whole, record_or_damaged
 from .disk import file_identity, is_read_only_journal, make_private, sync_file
-from .usage import UsageTable
+from .usage import UsageTable, create_usage_table
 
+T = TypeVar("T")
 _SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS streams(
@@ -159,12 +160,8 @@ class Store:
                 self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
                 self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
                 self._create_or_upgrade()
-            self.usage = UsageTable(
-                self._db,
-                self._transaction,
-                self._translating_errors,
-                is_read_only=self.is_read_only,
-            )
+            create_usage_table(self._db, is_read_only=self.is_read_only)
+            self.usage = UsageTable(self._db.execute, self._transaction, self._translating_errors)
             self._identity = file_identity(path)
             undo.pop_all()
 
@@ -218,6 +215,13 @@ class Store:
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._db.close()
+
+    def attempt(self, call: Callable[[], T]) -> T:
+        """Make a call of this store, once: SQLite itself waits for other processes."""
+        return call()
+
+    def stop_waiting(self) -> None:
+        """No call waits for long."""
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -287,6 +291,10 @@ class Store:
                 "WHERE no=? AND (? OR ended_at IS NULL)",
                 (record, time.time() if ended else None, no, ended),
             )
+
+    def end_stream(self, row: StreamRow, record: str) -> None:
+        """End a stream whose owner is dead."""
+        self.write_record(row.no, record, ended=True)
 
     def adopt_stream(self, stream_id: str, owner: str) -> StreamRow | None:
         """Give an orphaned stream a new owner; it is live again."""

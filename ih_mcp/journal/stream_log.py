@@ -36,6 +36,7 @@ class StreamLog:
         stream_id: str,
         no: int,
         *,
+        owner: str = "",
         last: int = 0,
         oldest: int = 1,
         size: int = 0,
@@ -43,6 +44,8 @@ class StreamLog:
         self._journal = journal
         self.stream_id = stream_id
         self.no = no
+        self.owner = owner
+        """The name under which this process owns the stream."""
         self._base = no << 32
         self.last = last
         """The newest cursor that is committed."""

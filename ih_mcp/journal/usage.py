@@ -1,20 +1,21 @@
-"""Counts the media of all streams, by day, in the journal's file.
+"""Counts the media of all streams, by day, where the journal is kept.
 
-Every process of a data folder counts here, each time in one transaction: two of them cannot both
-use the last minutes of a day. Seconds are counted before they are sent, so that a process that is
-killed has counted all that it sent. A day is one of UTC: it is the same day for all processes, and
-has 24 hours.
+Every process that shares the journal counts here, each time in one transaction: two of them cannot
+both use the last minutes of a day. Seconds are counted before they are sent, so that a process that
+is killed has counted all that it sent. A day is one of UTC: it is the same day for all processes,
+and has 24 hours.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any, Protocol
 
 from ih_mcp.errors import MinutesUsedUpError
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
@@ -37,8 +38,19 @@ CREATE INDEX IF NOT EXISTS {schema}usage_by_day ON usage(tenant, day);
 """
 _IN_MEMORY = {"temp": "TEMP", "schema": "temp."}
 _IN_FILE = {"temp": "", "schema": ""}
-_SUMS = "total(delivered), total(analysed), total(dropped)"
-_COUNTED = "total(max(0, delivered - dropped) + reserved)"
+_SUMS = "coalesce(sum(delivered),0.0), coalesce(sum(analysed),0.0), coalesce(sum(dropped),0.0)"
+_COUNTED = (
+    "coalesce(sum(CASE WHEN delivered > dropped THEN delivered - dropped ELSE 0.0 END + reserved),"
+    "0.0)"
+)
+
+
+class UsageCursor(Protocol):
+    """What a statement gives; of either database."""
+
+    def fetchone(self) -> Any: ...  # noqa: ANN401 - a row of either database
+
+    def fetchall(self) -> list[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +64,36 @@ class UsageRow:
     use: MediaUse
 
 
+def create_usage_table(db: sqlite3.Connection, *, is_read_only: bool) -> None:
+    """Create the table where it is missing, as in the file of an older version of ih-mcp."""
+    exists = "SELECT 1 FROM sqlite_master WHERE name='usage_by_day'"
+    if db.execute(exists).fetchone() is None:
+        places = _IN_MEMORY if is_read_only else _IN_FILE
+        db.executescript(f"BEGIN;{SCHEMA.format(**places)}COMMIT;")
+
+
 class UsageTable:
-    """The table in the file; synchronous, as `Store` is.
+    """The table in the database; synchronous, as a store is. Its SQL is read by both databases.
 
     Args:
-        transaction: Begins a transaction that writes.
+        execute: Executes a statement whose parameters are `?`.
+        transaction: Begins a transaction that writes, and that no other of this tenant overlaps.
         translating: Translates errors of the database, by a verb.
+        tenant: Whose media it is; None where the database keeps that of one alone.
     """
 
     def __init__(
         self,
-        db: sqlite3.Connection,
-        transaction: Callable[[], AbstractContextManager[None]],
-        translating: Callable[[str], AbstractContextManager[None]],
+        execute: Callable[[str, Sequence[object]], UsageCursor],
+        transaction: Callable[[], AbstractContextManager[object]],
+        translating: Callable[[str], AbstractContextManager[object]],
         *,
-        is_read_only: bool,
+        tenant: str | None = None,
     ) -> None:
-        self._db = db
+        self._execute = execute
         self._transaction = transaction
         self._translating = translating
-        exists = "SELECT 1 FROM sqlite_master WHERE name='usage_by_day'"
-        if db.execute(exists).fetchone() is None:  # an older version of ih-mcp made the file
-            places = _IN_MEMORY if is_read_only else _IN_FILE
-            db.executescript(f"BEGIN;{SCHEMA.format(**places)}COMMIT;")
+        self._tenant = tenant
 
     def reserve(self, stream_id: str, budget: MinutesBudget, seconds: float) -> None:
         """Promise a new stream so many seconds; within the transaction that begins it.
@@ -100,7 +119,7 @@ class UsageTable:
         with self._translating("write"), self._transaction():
             day = _today()
             self._learn(stream_id, use)
-            self._db.execute(
+            self._execute(
                 "UPDATE usage SET reserved=0 WHERE stream_id=? AND day<>?", (stream_id, day)
             )
             promised = self._promised(stream_id, day)
@@ -119,16 +138,17 @@ class UsageTable:
         with self._translating("write"), self._transaction():
             self._learn(stream_id, use, is_whole=ended)
             if ended:
-                self._db.execute("UPDATE usage SET reserved=0 WHERE stream_id=?", (stream_id,))
+                self._execute("UPDATE usage SET reserved=0 WHERE stream_id=?", (stream_id,))
 
     def release(self) -> None:
         """Free what was promised to streams that are over, as those of a process that was killed.
 
         Call it within a transaction.
         """
-        self._db.execute(
+        self._execute(
             "UPDATE usage SET reserved=0 WHERE reserved>0 AND (stream_id IS NULL OR stream_id NOT "
-            "IN (SELECT id FROM streams WHERE ended_at IS NULL))"
+            "IN (SELECT id FROM streams WHERE ended_at IS NULL))",
+            (),
         )
 
     def forget_streams(self, numbers: Iterable[int]) -> None:
@@ -136,19 +156,20 @@ class UsageTable:
 
         A day's minutes stay used, whatever is removed.
         """
-        self._db.executemany(
-            "UPDATE usage SET stream_id=NULL, reserved=0 "
-            "WHERE stream_id=(SELECT id FROM streams WHERE no=?)",
-            ((no,) for no in numbers),
-        )
+        for no in numbers:
+            self._execute(
+                "UPDATE usage SET stream_id=NULL, reserved=0 "
+                "WHERE stream_id=(SELECT id FROM streams WHERE no=?)",
+                (no,),
+            )
 
     # --- reading -------------------------------------------------------------------------------
 
     def find_use(self, stream_id: str) -> MediaUse | None:
         """What a stream used; None where it is not known, as of an older version's stream."""
         with self._translating("read"):
-            found = self._db.execute(
-                f"SELECT {_SUMS} FROM usage WHERE stream_id=? HAVING count(*)",  # noqa: S608 - our own words
+            found = self._execute(
+                f"SELECT {_SUMS} FROM usage WHERE stream_id=? HAVING count(*)>0",  # noqa: S608 - our own words
                 (stream_id,),
             ).fetchone()
         return _to_use(found) if found else None
@@ -161,10 +182,11 @@ class UsageTable:
     def read(self, since: str = "") -> list[UsageRow]:
         """What was used since a day, by day and endpoint, the oldest first."""
         with self._translating("read"):
-            found = self._db.execute(
+            found = self._execute(
                 f"SELECT day, endpoint, is_free, count(*), {_SUMS} FROM usage "  # noqa: S608 - our own words
-                "WHERE day>=? GROUP BY day, endpoint, is_free ORDER BY day, is_free, endpoint",
-                (since,),
+                "WHERE day>=? AND (tenant=? OR ?) "
+                "GROUP BY day, endpoint, is_free ORDER BY day, is_free, endpoint",
+                (since, self._tenant, self._tenant is None),
             ).fetchall()
         return [
             UsageRow(day, endpoint, bool(is_free), streams, _to_use(sums))
@@ -177,15 +199,19 @@ class UsageTable:
             return self._counted_of_day(budget, _today())
 
     def _counted_of_day(self, budget: MinutesBudget, day: str) -> float:
-        (seconds,) = self._db.execute(
+        (seconds,) = self._execute(
             f"SELECT {_COUNTED} FROM usage WHERE tenant=? AND day=? AND is_free=?",  # noqa: S608 - our own words
-            (budget.tenant, day, budget.is_free),
+            (self._tenant_of(budget), day, int(budget.is_free)),
         ).fetchone()
         return float(seconds)
 
+    def _tenant_of(self, budget: MinutesBudget) -> str:
+        return budget.tenant or self._tenant or ""
+
     def _promised(self, stream_id: str, day: str) -> float:
-        (seconds,) = self._db.execute(
-            "SELECT total(reserved) FROM usage WHERE stream_id=? AND day=?", (stream_id, day)
+        (seconds,) = self._execute(
+            "SELECT coalesce(sum(reserved),0.0) FROM usage WHERE stream_id=? AND day=?",
+            (stream_id, day),
         ).fetchone()
         return float(seconds)
 
@@ -195,13 +221,13 @@ class UsageTable:
         Args:
             is_whole: Whether `use` has all that was counted.
         """
-        sums = self._db.execute(
+        sums = self._execute(
             f"SELECT {_SUMS} FROM usage WHERE stream_id=?",  # noqa: S608 - our own words
             (stream_id,),
         ).fetchone()
         more = use - _to_use(sums)
         delivered = more.delivered_seconds if is_whole else max(0.0, more.delivered_seconds)
-        self._db.execute(
+        self._execute(
             "UPDATE usage SET delivered=delivered+?, analysed=analysed+?, dropped=dropped+? "
             "WHERE no=(SELECT max(no) FROM usage WHERE stream_id=?)",
             (delivered, more.analysed_seconds, more.dropped_seconds, stream_id),
@@ -216,13 +242,15 @@ class UsageTable:
         reserved: float,
         delivered: float = 0.0,
     ) -> None:
-        self._db.execute(
+        self._execute(
             "INSERT INTO usage(tenant, day, endpoint, is_free, stream_id, reserved, delivered) "
-            "VALUES (?,?,?,?,?,max(0, ?),?) ON CONFLICT(stream_id, day) DO UPDATE "
-            "SET reserved=max(0, reserved+?), delivered=delivered+?",
+            "VALUES (?,?,?,?,?,?,?) ON CONFLICT(stream_id, day) DO UPDATE SET "
+            "reserved=CASE WHEN usage.reserved+? > 0 THEN usage.reserved+? ELSE 0.0 END, "
+            "delivered=usage.delivered+?",
             (
-                *(budget.tenant, day, budget.endpoint, budget.is_free, stream_id),
-                *(reserved, delivered, reserved, delivered),
+                *(self._tenant_of(budget), day, budget.endpoint, int(budget.is_free)),
+                *(stream_id, max(0.0, reserved), delivered),
+                *(reserved, reserved, delivered),
             ),
         )
 

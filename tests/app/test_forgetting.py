@@ -19,6 +19,7 @@ from ih_mcp.errors import CallerError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Journal, Page, StreamRow, UsageTable, follow, open_journal
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.wire.minutes import UNLIMITED, MediaUse
+from tests.sqlite_journal import db_of, release_lock
 
 MESSAGES = 60
 _SECRET = "hesitation-of-{}-{:03}-in-message-{:05}"
@@ -110,7 +111,7 @@ async def test_what_was_deleted_before_and_not_overwritten_goes_too(
     row = await journal.find_stream("st_a")
     await journal._run_write(partial(journal._store.trim_stream, row.no, MESSAGES // 2))
     await journal._run_write(
-        lambda: journal._store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        lambda: db_of(journal).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     )
     assert await found_in(settings.data_dir, "st_a")
     await forget_ids(journal, settings, "st_a")
@@ -131,7 +132,7 @@ async def test_what_a_reader_holds_is_said_and_gone_when_it_is(
         return other
 
     other = await to_thread.run_sync(hold)
-    journal._store._db.execute("PRAGMA busy_timeout=50")
+    db_of(journal).execute("PRAGMA busy_timeout=50")
     forgotten = await forget_ids(journal, settings, "st_a")
     assert forgotten.copy_left == "another process still reads an older state of the journal"
     await to_thread.run_sync(other.close)
@@ -144,9 +145,9 @@ async def test_a_file_that_cannot_be_written_anew_is_said_and_the_stream_is_gone
     journal: Journal, settings: Settings
 ) -> None:
     await fill(journal, "st_a")
-    journal._store._db.set_authorizer(_refuse_attach)
+    db_of(journal).set_authorizer(_refuse_attach)
     forgotten = await forget_ids(journal, settings, "st_a")
-    journal._store._db.set_authorizer(None)
+    db_of(journal).set_authorizer(None)
     assert forgotten.copy_left.startswith("the file could not be written anew (")
     with pytest.raises(UnknownStreamError):
         await journal.find_stream("st_a")
@@ -208,7 +209,7 @@ async def test_a_live_stream_of_another_process_is_refused_and_nothing_is_forgot
 async def test_a_stream_of_a_killed_process_is_over(journal: Journal, settings: Settings) -> None:
     async with open_journal(settings.data_dir) as killed:
         await fill(killed, "st_dead", ended=False)
-        killed._owner._lock.close()  # as the system does when the process dies
+        release_lock(killed)
         assert not (await forget_ids(journal, settings, "st_dead")).copy_left
         assert await found_in(settings.data_dir, "st_dead") == []
 
@@ -260,7 +261,7 @@ async def _read_to_the_end(pages: AsyncIterator[Page]) -> None:
 
 
 async def _forget_dead(killed: Journal, journal: Journal, settings: Settings) -> None:
-    killed._owner._lock.close()
+    release_lock(killed)
     await forget_ids(journal, settings, "st_dead")
 
 

@@ -33,9 +33,9 @@ class _Disk:
         self._append(batches)
 
 
-async def test_nothing_is_kept_behind_what_the_disk_did_not_take(tmp_path: Path) -> None:
+async def test_nothing_is_kept_behind_what_the_disk_did_not_take(place: Path | str) -> None:
     async def close() -> None:
-        async with open_journal(tmp_path) as journal:
+        async with open_journal(place) as journal:
             log = await journal.begin("st_1", {})
             disk = _Disk(journal)
             log.append("a", leg=0)
@@ -55,7 +55,7 @@ async def test_nothing_is_kept_behind_what_the_disk_did_not_take(tmp_path: Path)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             await close()
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         row = await journal.find_stream("st_1")
         assert (row.last, row.size) == (0, 0)
         page = await journal.read_page("st_1", 0, limit=10, max_chars=100)

@@ -39,9 +39,9 @@ def bodies_of(pages: list[Page]) -> list[list[str | bytes]]:
 
 
 async def test_an_ended_stream_is_read_page_by_page_and_only_the_last_is_final(
-    tmp_path: Path,
+    place: Path | str,
 ) -> None:
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         await end(journal, await begin(journal, "a", "b", "c"))
         pages = await pages_of(journal)
     assert bodies_of(pages) == [["a", "b"], ["c"]]
@@ -51,15 +51,15 @@ async def test_an_ended_stream_is_read_page_by_page_and_only_the_last_is_final(
     ]
 
 
-async def test_an_ended_stream_without_entries_has_one_final_page(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_an_ended_stream_without_entries_has_one_final_page(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await end(journal, await begin(journal))
         pages = await pages_of(journal)
     assert [(page.entries, page.is_final) for page in pages] == [((), True)]
 
 
-async def test_a_reader_that_does_not_wait_stops_at_the_newest_entry(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_reader_that_does_not_wait_stops_at_the_newest_entry(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await begin(journal, "a", "b", "c")
         pages = await pages_of(journal, 1, waits=False)
     assert bodies_of(pages) == [["b", "c"]]
@@ -68,9 +68,9 @@ async def test_a_reader_that_does_not_wait_stops_at_the_newest_entry(tmp_path: P
 
 @pytest.mark.parametrize("is_own", [True, False], ids=["of this process", "of another"])
 async def test_entries_that_come_later_are_waited_for_until_the_stream_is_over(
-    tmp_path: Path, is_own: bool
+    place: Path | str, is_own: bool
 ) -> None:
-    async with open_journal(tmp_path) as writer, open_journal(tmp_path) as other:
+    async with open_journal(place) as writer, open_journal(place) as other:
         log = await begin(writer, "a")
         reader = writer if is_own else other
         came: list[str | bytes] = []
@@ -94,15 +94,15 @@ async def keep(log: StreamLog, *bodies: str) -> None:
     await log.flush()
 
 
-async def test_a_cursor_beyond_the_end_follows_from_the_end(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_cursor_beyond_the_end_follows_from_the_end(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await end(journal, await begin(journal, "a"))
         pages = await pages_of(journal, 99)
     assert [(page.entries, page.cursor, page.is_final) for page in pages] == [((), 1, True)]
 
 
-async def test_what_cannot_be_read_is_raised(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_what_cannot_be_read_is_raised(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         with pytest.raises(UnknownStreamError):
             await pages_of(journal)
         log = await begin(journal, "a", "b", "c")
@@ -113,8 +113,8 @@ async def test_what_cannot_be_read_is_raised(tmp_path: Path) -> None:
             await pages_of(journal, 0)
 
 
-async def test_a_reader_that_waits_hears_that_the_journal_failed(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_reader_that_waits_hears_that_the_journal_failed(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         log = await begin(journal, "a")
         with pytest.raises(JournalError, match="full"):  # noqa: PT012 - the loop is the reader
             async with aclosing(pages_after(journal)) as pages:

@@ -28,6 +28,7 @@ from ih_mcp.journal.journal import SYNC_SECONDS
 from ih_mcp.journal.store import Batch, EntryRow, Store
 from ih_mcp.notifier import Notifier
 from tests.forked import forked_python
+from tests.sqlite_journal import db_of, release_lock
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
 
@@ -44,8 +45,8 @@ async def bodies_of(journal: Journal, stream_id: str = "st_1", after: int = 0) -
     return [e.body for e in (await journal.read_page(stream_id, after, **ALL)).entries]
 
 
-async def test_what_was_taken_is_read_in_order_with_cursors_from_one(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_what_was_taken_is_read_in_order_with_cursors_from_one(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await keep(journal, "a", "b", "c")
         page = await journal.read_page("st_1", 1, **ALL)
     assert [(e.cursor, e.leg, e.body) for e in page.entries] == [(2, 0, "b"), (3, 0, "c")]
@@ -53,12 +54,12 @@ async def test_what_was_taken_is_read_in_order_with_cursors_from_one(tmp_path: P
     assert abs(page.entries[0].received_at / 1e6 - time.time()) < 60
 
 
-async def test_reading_consumes_nothing_also_after_a_restart(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_reading_consumes_nothing_also_after_a_restart(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await keep(journal, "a", "b")
         first = await journal.read_page("st_1", 0, **ALL)
         assert await journal.read_page("st_1", 0, **ALL) == first
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         assert (await journal.read_page("st_1", 0, **ALL)).entries == first.entries
 
 
@@ -68,8 +69,8 @@ async def test_reading_consumes_nothing_also_after_a_restart(tmp_path: Path) -> 
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(bodies=st.lists(st.text() | st.binary(), min_size=1, max_size=8))
-async def test_any_text_comes_back_unchanged(tmp_path: Path, bodies: list[str | bytes]) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_any_text_comes_back_unchanged(place: Path | str, bodies: list[str | bytes]) -> None:
+    async with open_journal(place) as journal:
         stream_id = os.urandom(8).hex()
         await keep(journal, *bodies, stream_id=stream_id)
         assert await bodies_of(journal, stream_id) == bodies
@@ -80,14 +81,14 @@ async def test_any_text_comes_back_unchanged(tmp_path: Path, bodies: list[str | 
     ['{"a" :1,"a":2}', "{\n}", "\x00", "\ufeff{}", '{"r":"\\u00e9é\\ud800"}', "x" * 200_000, ""],
     ids=["duplicate", "break", "nul", "bom", "escapes", "long", "empty"],
 )
-async def test_unusual_text_comes_back_unchanged(tmp_path: Path, body: str) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_unusual_text_comes_back_unchanged(place: Path | str, body: str) -> None:
+    async with open_journal(place) as journal:
         await keep(journal, body)
         assert await bodies_of(journal) == [body]
 
 
-async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_nothing_is_read_before_it_is_committed(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         log = await journal.begin("st_1", {})
         log.append("a", leg=0)
         assert (await journal.read_page("st_1", 0, **ALL)).entries == ()
@@ -95,8 +96,8 @@ async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
         assert await bodies_of(journal) == ["a"]
 
 
-async def test_a_page_is_bounded_but_holds_at_least_one_entry(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_page_is_bounded_but_holds_at_least_one_entry(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await keep(journal, "a" * 100, "b" * 100, "c" * 100)
         for limit, max_chars, count in [
             (2, 10**9, 2),
@@ -110,17 +111,17 @@ async def test_a_page_is_bounded_but_holds_at_least_one_entry(tmp_path: Path) ->
             assert page.last == 3
 
 
-async def test_a_cursor_beyond_the_end_reads_nothing(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_cursor_beyond_the_end_reads_nothing(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await keep(journal, "a")
         assert (await journal.read_page("st_1", 99, **ALL)).entries == ()
 
 
 @pytest.mark.parametrize("cursor", [2**32 - 1, 2**32, 2**32 + 1, 2**63, 2**70])
 async def test_a_cursor_no_stream_can_have_reads_nothing_of_an_ended_stream(
-    cursor: int, tmp_path: Path
+    cursor: int, place: Path | str
 ) -> None:
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         log = await keep(journal, "a", "b")
         await keep(journal, "of another", stream_id="st_2")
         await log.write_record({"state": "closed"}, ended=True)
@@ -129,14 +130,14 @@ async def test_a_cursor_no_stream_can_have_reads_nothing_of_an_ended_stream(
     assert (page.entries, page.last, page.ended) == ((), 2, True)
 
 
-async def test_an_unknown_stream_is_an_error(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_an_unknown_stream_is_an_error(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         with pytest.raises(UnknownStreamError, match="no stream st_x"):
             await journal.read_page("st_x", 0, **ALL)
 
 
-async def test_a_reader_waits_for_the_next_commit(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal, anyio.create_task_group() as tasks:
+async def test_a_reader_waits_for_the_next_commit(place: Path | str) -> None:
+    async with open_journal(place) as journal, anyio.create_task_group() as tasks:
         log = await journal.begin("st_1", {})
         woke = anyio.Event()
 
@@ -152,8 +153,8 @@ async def test_a_reader_waits_for_the_next_commit(tmp_path: Path) -> None:
             await woke.wait()
 
 
-async def test_a_reader_of_another_process_sees_new_entries(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as writer, open_journal(tmp_path) as reader:
+async def test_a_reader_of_another_process_sees_new_entries(place: Path | str) -> None:
+    async with open_journal(place) as writer, open_journal(place) as reader:
         log = await keep(writer, "a")
         with anyio.fail_after(5):
             await reader.wait("st_1", 0)
@@ -162,8 +163,8 @@ async def test_a_reader_of_another_process_sees_new_entries(tmp_path: Path) -> N
         assert await bodies_of(reader) == ["a", "b"]
 
 
-async def test_streams_of_one_commit_do_not_mix(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_streams_of_one_commit_do_not_mix(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         logs = [await journal.begin(f"st_{n}", {}) for n in range(3)]
         for round_ in range(400):  # more than one statement holds
             for n, log in enumerate(logs):
@@ -212,8 +213,8 @@ async def test_who_waits_for_a_failure_is_told_when_the_disk_takes_no_more(tmp_p
     assert told == [log.failure]
 
 
-async def test_a_log_is_full_while_megabytes_of_it_wait_for_the_disk(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_log_is_full_while_megabytes_of_it_wait_for_the_disk(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         log = await journal.begin("st_1", {})
         seen = []
         for size in (2**23, 1):
@@ -266,8 +267,8 @@ async def test_files_are_private_to_the_user(tmp_path: Path) -> None:
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
-async def test_records_say_what_was_last_said_and_an_end_is_final(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_records_say_what_was_last_said_and_an_end_is_final(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         log = await keep(journal, "a")
         await log.write_record({"state": "ended"}, ended=True)
         await log.write_record({"state": "open"})
@@ -279,15 +280,15 @@ async def test_records_say_what_was_last_said_and_an_end_is_final(tmp_path: Path
 
 
 async def test_streams_of_a_dead_process_are_marked_and_those_of_a_live_one_are_not(
-    tmp_path: Path,
+    place: Path | str,
 ) -> None:
     retention = Retention(orphaned={"state": "failed"})
-    async with open_journal(tmp_path) as other:
+    async with open_journal(place) as other:
         await keep(other, "a", stream_id="st_alive")
-        async with open_journal(tmp_path, retention) as journal:
+        async with open_journal(place, retention) as journal:
             await journal.clean_up()
             assert (await journal.find_stream("st_alive")).ended_at is None
-    async with open_journal(tmp_path, retention) as journal:
+    async with open_journal(place, retention) as journal:
         await journal.clean_up()
         row = await journal.find_stream("st_alive")
         assert (row.record, row.ended_at is not None) == ('{"state": "failed"}', True)
@@ -302,7 +303,7 @@ async def test_a_stream_whose_process_dies_meanwhile_is_over_for_who_waits(tmp_p
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(journal.wait, "st_1", 1)
                 await anyio.sleep(0.1)
-                other._owner._lock.close()  # as the system does
+                release_lock(other)
         assert (await journal.read_page("st_1", 0, **ALL)).ended
         (row,) = await journal.list_streams()
         assert json.loads(row.record) == {"state": "failed", "reason": "host_stopped"}
@@ -311,7 +312,7 @@ async def test_a_stream_whose_process_dies_meanwhile_is_over_for_who_waits(tmp_p
 async def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         log = await keep(journal, "a")
-        journal._store._db.executescript(
+        db_of(journal).executescript(
             "CREATE TABLE parent(no INTEGER PRIMARY KEY);"
             "CREATE TABLE child(no REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
             "CREATE TRIGGER bad AFTER INSERT ON entries BEGIN INSERT INTO child VALUES (1); END;"
@@ -320,14 +321,14 @@ async def test_a_commit_that_fails_leaves_nothing_half_done(tmp_path: Path) -> N
         log.append("lost", leg=0)
         with pytest.raises(JournalError, match="FOREIGN KEY"):
             await log.flush()
-        journal._store._db.execute("DROP TRIGGER bad")
+        db_of(journal).execute("DROP TRIGGER bad")
         await keep(journal, "b", stream_id="st_2")
         assert await bodies_of(journal, "st_2") == ["b"]
         assert await bodies_of(journal) == ["a"]
 
 
-async def test_what_is_too_old_or_too_much_goes_oldest_first(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Retention(max_bytes=300)) as journal:
+async def test_what_is_too_old_or_too_much_goes_oldest_first(place: Path | str) -> None:
+    async with open_journal(place, Retention(max_bytes=300)) as journal:
         for n in range(3):
             log = await keep(journal, "x" * 100, stream_id=f"st_{n}")
             await log.write_record({}, ended=True)
@@ -335,13 +336,13 @@ async def test_what_is_too_old_or_too_much_goes_oldest_first(tmp_path: Path) -> 
         await keep(journal, "x" * 100, stream_id="st_live")
         await journal.clean_up()
         assert [row.id for row in await journal.list_streams()] == ["st_2", "st_live"]
-    async with open_journal(tmp_path, Retention(max_age_seconds=0)) as journal:
+    async with open_journal(place, Retention(max_age_seconds=0)) as journal:
         await journal.clean_up()
         assert [row.id for row in await journal.list_streams()] == ["st_live"]
 
 
-async def test_a_cursor_that_fell_off_names_the_oldest_one_left(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Retention(max_stream_bytes=1000)) as journal:
+async def test_a_cursor_that_fell_off_names_the_oldest_one_left(place: Path | str) -> None:
+    async with open_journal(place, Retention(max_stream_bytes=1000)) as journal:
         log = await journal.begin("st_1", {})
         for n in range(20):
             log.append(f"{n:0100}", leg=0)
@@ -401,8 +402,8 @@ def test_what_was_shown_survives_a_killed_process(tmp_path: Path, lines: int) ->
     ]
 
 
-async def test_a_mistake_while_writing_lets_nobody_wait_for_ever(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_mistake_while_writing_lets_nobody_wait_for_ever(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         log = await journal.begin("st_1", {})
         log.append("\ud800", leg=0)  # no text frame can hold this
         with anyio.fail_after(5), pytest.raises(JournalError, match="cannot write"):
@@ -411,8 +412,8 @@ async def test_a_mistake_while_writing_lets_nobody_wait_for_ever(tmp_path: Path)
         assert other.last == 1
 
 
-async def test_a_message_that_cannot_be_kept_harms_no_other_stream(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_message_that_cannot_be_kept_harms_no_other_stream(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         bad, good = await journal.begin("st_bad", {}), await journal.begin("st_good", {})
         bad.append("\ud800", leg=0)
         good.append("fine", leg=0)  # waits for the same commit
@@ -450,7 +451,7 @@ async def test_a_strict_journal_syncs_each_commit(tmp_path: Path) -> None:
     for strict, level in ((False, 1), (True, 2)):
         async with open_journal(tmp_path, Retention(strict=strict)) as journal:
             await keep(journal, "a", stream_id=f"st_{strict}")
-            assert journal._store._db.execute("PRAGMA synchronous").fetchone() == (level,)
+            assert db_of(journal).execute("PRAGMA synchronous").fetchone() == (level,)
 
 
 async def test_a_file_that_was_taken_away_fails_the_streams_that_write_it(tmp_path: Path) -> None:
@@ -619,8 +620,8 @@ async def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> Non
     assert "IH_MCP_DATA_DIR" in failed.value.help
 
 
-async def test_a_stream_that_nobody_left_behind_cannot_be_adopted(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_stream_that_nobody_left_behind_cannot_be_adopted(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         with pytest.raises(UnknownStreamError):
             await journal.adopt("st_unknown")
 
@@ -642,9 +643,9 @@ async def test_a_trim_that_the_disk_does_not_take_fails_that_stream(
 
 
 async def test_a_stream_whose_end_the_disk_did_not_take_is_over_all_the_same(
-    tmp_path: Path,
+    place: Path | str,
 ) -> None:
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         log = await keep(journal, "a")
         log.fail(JournalError("the journal cannot write: disk full"))
         journal.release(log)
@@ -679,19 +680,19 @@ async def test_a_folder_of_locks_that_takes_none_is_a_clear_error(tmp_path: Path
     assert "IH_MCP_DATA_DIR" in failed.value.help
 
 
-async def test_a_stream_that_was_left_behind_goes_on_with_its_numbers(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_a_stream_that_was_left_behind_goes_on_with_its_numbers(place: Path | str) -> None:
+    async with open_journal(place) as journal:
         await keep(journal, "a")
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         log = await journal.adopt("st_1")
         assert log.append("b", leg=0) == 2
         await log.flush()
         assert await bodies_of(journal) == ["a", "b"]
 
 
-def test_a_failed_log_takes_nothing_more(tmp_path: Path) -> None:
+def test_a_failed_log_takes_nothing_more(place: Path | str) -> None:
     async def fail() -> None:
-        async with open_journal(tmp_path) as journal:
+        async with open_journal(place) as journal:
             log = await keep(journal, "a")
             log.fail(JournalError("the journal cannot write"))
             with pytest.raises(JournalError):
@@ -701,9 +702,9 @@ def test_a_failed_log_takes_nothing_more(tmp_path: Path) -> None:
 
 
 async def test_what_came_while_a_commit_failed_is_not_kept_behind_a_hole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         log = await keep(journal, "a")
         append, fails = journal._append, [True, True]  # all at once, then each on its own
 
@@ -732,9 +733,9 @@ async def test_what_came_while_a_commit_failed_is_not_kept_behind_a_hole(
     [("", 0), ("a", 1), ("\x00abc", 4), ("\u00e9", 2), ("\U0001f642", 4), (b"\x00\xff", 2)],
 )
 async def test_a_message_counts_with_its_bytes_and_its_row(
-    body: str | bytes, size: int, tmp_path: Path
+    body: str | bytes, size: int, place: Path | str
 ) -> None:
-    async with open_journal(tmp_path, Retention(max_stream_bytes=100 * (size + 32))) as journal:
+    async with open_journal(place, Retention(max_stream_bytes=100 * (size + 32))) as journal:
         log = await keep(journal, *[body] * 100)
         await journal.commit()
         row = await journal.find_stream("st_1")
@@ -748,8 +749,8 @@ async def test_a_message_counts_with_its_bytes_and_its_row(
         assert row.size == log.size == 76 * size
 
 
-async def test_one_large_commit_is_trimmed_to_the_bound_at_once(tmp_path: Path) -> None:
-    async with open_journal(tmp_path, Retention(max_stream_bytes=2_000)) as journal:
+async def test_one_large_commit_is_trimmed_to_the_bound_at_once(place: Path | str) -> None:
+    async with open_journal(place, Retention(max_stream_bytes=2_000)) as journal:
         log = await keep(journal, *[f"{n:0100}" for n in range(1_000)])
         await journal.commit()
         assert log.disk_bytes <= 2_000
@@ -780,7 +781,7 @@ async def test_a_stream_of_an_earlier_version_is_counted_by_its_rows_and_goes_on
 # --- the writer, when it is disturbed ------------------------------------------------------------
 
 
-async def test_what_was_taken_is_written_though_the_journal_is_cancelled(tmp_path: Path) -> None:
+async def test_what_was_taken_is_written_though_the_journal_is_cancelled(place: Path | str) -> None:
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             cancelled = anyio.Event()
@@ -791,7 +792,7 @@ async def test_what_was_taken_is_written_though_the_journal_is_cancelled(tmp_pat
                 journal._writing.release_on_behalf_of(tasks)
 
             with anyio.CancelScope() as scope:
-                async with open_journal(tmp_path) as journal:
+                async with open_journal(place) as journal:
                     log = await journal.begin("st_1", {})
                     await journal._writing.acquire_on_behalf_of(tasks)
                     tasks.start_soon(hold, journal)
@@ -801,7 +802,7 @@ async def test_what_was_taken_is_written_though_the_journal_is_cancelled(tmp_pat
                     scope.cancel()
                     cancelled.set()
                     await anyio.sleep_forever()
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         assert await bodies_of(journal) == ["a"]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ih_mcp.journal import open_journal, owners
 from ih_mcp.journal.owners import Owner
+from tests.sqlite_journal import db_of
 
 
 def test_a_lock_that_is_damaged_is_held_by_nobody(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_lock_that_cannot_be_removed_harms_nobody(
 async def test_damaged_locks_do_not_stop_the_tidying(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await journal.begin("st_1", {})
-        journal._store._db.execute("UPDATE streams SET owner='gone'")
+        db_of(journal).execute("UPDATE streams SET owner='gone'")
         (tmp_path / "owners" / "gone.lock").write_bytes(b"x" * 5000)
         await journal.clean_up()
         assert (await journal.find_stream("st_1")).ended_at is not None

@@ -38,8 +38,8 @@ def test_the_name_of_an_older_version_tells_no_process(name: str) -> None:
     assert str(parse_owner(name)) == "another process"
 
 
-async def test_a_stream_is_of_another_process_only_while_that_one_lives(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as ours, open_journal(tmp_path) as other:
+async def test_a_stream_is_of_another_process_only_while_that_one_lives(place: Path | str) -> None:
+    async with open_journal(place) as ours, open_journal(place) as other:
         log = await other.begin("st_1", {})
         assert other.process_writing(await other.find_stream("st_1")) is None
         written_by = ours.process_writing(await ours.find_stream("st_1"))

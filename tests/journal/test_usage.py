@@ -13,6 +13,7 @@ import pytest
 from ih_mcp.errors import MinutesUsedUpError
 from ih_mcp.journal import FILE_NAME, Journal, StreamAccount, UsageTable, open_journal
 from ih_mcp.wire.minutes import PER_DAY, MediaUse, MinuteLimit, MinutesBudget, Per
+from tests.sqlite_journal import db_of, release_lock
 
 from .test_journal import bodies_of, keep
 
@@ -48,12 +49,12 @@ async def counted(journal: Journal, budget: MinutesBudget) -> float:
     return await journal.read_usage(lambda table: table.count_today(budget))
 
 
-async def test_two_processes_cannot_both_use_the_last_minutes(tmp_path: Path) -> None:
+async def test_two_processes_cannot_both_use_the_last_minutes(place: Path | str) -> None:
     budget, granted = a_day_of(60), 0
 
-    async def use_up(journal: Journal, name: str) -> None:
+    async def use_up(account: StreamAccount) -> None:
         nonlocal granted
-        account, use = await begun(journal, name, budget), NOTHING
+        use = NOTHING
         try:
             while True:
                 await account.take(1.0, use)
@@ -62,17 +63,21 @@ async def test_two_processes_cannot_both_use_the_last_minutes(tmp_path: Path) ->
         except MinutesUsedUpError:
             return
 
-    async with open_journal(tmp_path) as one, open_journal(tmp_path) as two:
+    async with open_journal(place) as one, open_journal(place) as two:
+        accounts = [  # all begin before the first uses minutes up
+            await begun(journal, f"st_{number}", budget)
+            for number, journal in enumerate([one, two, one, two])
+        ]
         async with anyio.create_task_group() as tasks:
-            for number, journal in enumerate([one, two, one, two]):
-                tasks.start_soon(use_up, journal, f"st_{number}")
+            for account in accounts:
+                tasks.start_soon(use_up, account)
         assert granted == 60
         assert await counted(two, budget) == 60
 
 
-async def test_what_a_file_needs_is_promised_to_it_when_it_begins(tmp_path: Path) -> None:
+async def test_what_a_file_needs_is_promised_to_it_when_it_begins(place: Path | str) -> None:
     budget = a_day_of(60)
-    async with open_journal(tmp_path) as one, open_journal(tmp_path) as two:
+    async with open_journal(place) as one, open_journal(place) as two:
         account = await begun(one, "st_1", budget, 40)
         with pytest.raises(MinutesUsedUpError, match=r"0\.33 are left"):
             await begun(two, "st_2", budget, 21)
@@ -85,9 +90,9 @@ async def test_what_a_file_needs_is_promised_to_it_when_it_begins(tmp_path: Path
         assert await counted(one, budget) == 60
 
 
-async def test_a_promise_is_free_again_when_the_stream_is_over(tmp_path: Path) -> None:
+async def test_a_promise_is_free_again_when_the_stream_is_over(place: Path | str) -> None:
     budget = a_day_of(60)
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget, 50)
         await account.take(3, NOTHING)
         await account.settle(MediaUse(delivered_seconds=3, analysed_seconds=3), ended=True)
@@ -102,15 +107,17 @@ async def test_a_killed_process_has_counted_all_it_sent_and_holds_no_promise(
     async with open_journal(tmp_path) as killed, open_journal(tmp_path) as journal:
         account = await begun(killed, "st_1", budget, 50)
         await account.take(3, NOTHING)
-        killed._owner._lock.close()  # as the system does when the process dies
+        release_lock(killed)
         await begun(journal, "st_2", budget, 57)
         assert await counted(journal, budget) == 60
         assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=3)
 
 
-async def test_dropped_media_may_be_sent_again_and_what_is_unknown_may_not(tmp_path: Path) -> None:
+async def test_dropped_media_may_be_sent_again_and_what_is_unknown_may_not(
+    place: Path | str,
+) -> None:
     budget = a_day_of(60)
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget)
         await account.take(60, NOTHING)
         use = MediaUse(delivered_seconds=60, analysed_seconds=30, dropped_seconds=10)
@@ -119,10 +126,10 @@ async def test_dropped_media_may_be_sent_again_and_what_is_unknown_may_not(tmp_p
             await account.take(1, use + MediaUse(delivered_seconds=10))
 
 
-async def test_what_is_counted_does_not_shrink_before_the_end(tmp_path: Path) -> None:
+async def test_what_is_counted_does_not_shrink_before_the_end(place: Path | str) -> None:
     """A segment is counted before it is sent, and known as sent a little later."""
     budget = a_day_of(60)
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget)
         await account.take(3, NOTHING)
         await account.settle(NOTHING, ended=False)
@@ -134,10 +141,10 @@ async def test_what_is_counted_does_not_shrink_before_the_end(tmp_path: Path) ->
 
 
 async def test_a_day_is_one_of_utc_and_its_limit_holds_for_itself(
-    tmp_path: Path, today: list[str]
+    place: Path | str, today: list[str]
 ) -> None:
     budget = a_day_of(60)
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget, 50)
         await account.take(40, NOTHING)
         today[0] = "2026-12-01"
@@ -168,9 +175,9 @@ async def test_the_standin_and_each_tenant_are_counted_apart(tmp_path: Path) -> 
                 await begun(journal, "st_9", a_day_of(60, endpoint=endpoint), 1)
 
 
-async def test_a_stream_that_is_removed_leaves_its_seconds_and_no_id(tmp_path: Path) -> None:
+async def test_a_stream_that_is_removed_leaves_its_seconds_and_no_id(place: Path | str) -> None:
     budget = a_day_of(60)
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(place) as journal:
         await begun(journal, "st_1", budget)
         await journal.account("st_1", budget).take(30, NOTHING)
         no = (await journal.find_stream("st_1")).no
@@ -209,4 +216,4 @@ async def _make_earlier_journal(folder: Path) -> None:
         log = await keep(journal, "a")
         await log.write_record({"state": "ended"}, ended=True)
         journal.release(log)
-        journal._store._db.execute("DROP TABLE usage")
+        db_of(journal).execute("DROP TABLE usage")

@@ -26,6 +26,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.forked import REAL
 from tests.road.host import Answer, Host, environment, open_host
+from tests.sqlite_journal import db_of
 
 from .budget import report
 from .checker import History, Poll, Session, check, read_kept
@@ -65,8 +66,8 @@ async def test_c5_a_full_disk_keeps_all_that_was_acknowledged(tmp_path: Path) ->
     """SQLite's own "disk full": the file may not grow any more."""
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})
-        (pages,) = journal._store._db.execute("PRAGMA page_count").fetchone()
-        journal._store._db.execute(f"PRAGMA max_page_count={pages + 20}")
+        (pages,) = db_of(journal).execute("PRAGMA page_count").fetchone()
+        db_of(journal).execute(f"PRAGMA max_page_count={pages + 20}")
         acknowledged = await append_until_it_fails(log)
         assert acknowledged
         assert "disk is full" in str(log.failure)
@@ -156,7 +157,7 @@ async def test_c5_an_end_that_the_disk_does_not_take_is_an_end(tmp_path: Path) -
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {"state": "open"})
         log.append("a", leg=0)
-        journal._store._db.execute(
+        db_of(journal).execute(
             "CREATE TRIGGER full BEFORE UPDATE ON streams WHEN NEW.ended_at IS NOT NULL "
             "BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
         )

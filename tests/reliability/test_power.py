@@ -18,6 +18,7 @@ import pytest
 
 from ih_mcp.errors import ExpiredCursorError, IhMcpError, JournalError, UnknownStreamError
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Retention, open_journal
+from tests.sqlite_journal import db_of
 
 from .budget import dice, often, report
 from .writer import message
@@ -109,7 +110,7 @@ async def test_c3_a_power_failure_during_a_checkpoint_loses_nothing(tmp_path: Pa
         await log.flush()
         await journal.sync()  # SQLite does this before it checkpoints
         before, wal = (folder / FILE_NAME).read_bytes(), (folder / WAL).read_bytes()
-        journal._store._db.execute("PRAGMA wal_checkpoint(FULL)")
+        db_of(journal).execute("PRAGMA wal_checkpoint(FULL)")
         after = (folder / FILE_NAME).read_bytes()
     assert before != after
     for number in range(schedules):
@@ -135,7 +136,7 @@ async def make_small(folder: Path, *, checkpointed: bool) -> None:
             log.append(message("st_1", number), leg=0)
         await log.write_record({"state": "ended"}, ended=True)
         if checkpointed:
-            journal._store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db_of(journal).execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (folder / "kept").mkdir(mode=0o700)
         for name in (FILE_NAME, WAL):
             shutil.copy(folder / "made" / name, folder / "kept" / name)

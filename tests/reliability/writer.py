@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
+from tests.sqlite_journal import db_of
 
 KEEPING = {
     "steady": Retention(),
@@ -72,7 +73,7 @@ async def main(folder: Path, mode: str) -> None:
     sys.stdout.flush()
     async with open_journal(folder, KEEPING[mode]) as journal, anyio.create_task_group() as tasks:
         if mode == "index write":
-            journal._store._db.execute("PRAGMA wal_autocheckpoint=3")
+            db_of(journal).execute("PRAGMA wal_autocheckpoint=3")
         if mode == "compaction":
             tasks.start_soon(come_and_go, journal)
         for name in "ab":

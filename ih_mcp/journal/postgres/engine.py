@@ -1,0 +1,131 @@
+"""What a process has of the database, once for all tenants: connections, lease, notifications."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import anyio
+import psycopg
+from anyio import to_thread
+from psycopg.conninfo import conninfo_to_dict
+
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.journal.carrier import Carrier
+from ih_mcp.redaction import redact, register_secret
+
+from .connections import Connections, EngineAwayError
+from .leases import Lease
+from .schema import prepare_database
+from .store import PostgresStore
+from .wakeups import Notifications, TenantWakeups
+
+_HELP = (
+    "IH_MCP_JOURNAL is an address such as postgresql://user@host/database?sslmode=verify-full; "
+    "look whether the server runs and lets this user in."
+)
+
+
+class PostgresEngine:
+    """The database as all journals of a process use it. Use `open_engine`."""
+
+    def __init__(
+        self, connections: Connections, lease: Lease, notifications: Notifications
+    ) -> None:
+        self.connections = connections
+        self.lease = lease
+        self.notifications = notifications
+
+    def journal_of(self, tenant: str) -> TenantJournal:
+        """The place of a tenant's journal."""
+        return TenantJournal(self, tenant)
+
+    def carry(self, tenant: str) -> tuple[Carrier, TenantWakeups]:
+        def store(*, writes: bool) -> PostgresStore:
+            return PostgresStore(self.connections, self.lease, tenant, writes=writes)
+
+        wakeups = TenantWakeups(self.notifications, store(writes=False).find_lengths)
+        carrier = Carrier(
+            writer=store(writes=True),
+            reader=store(writes=False),
+            owner=self.lease,
+            wakeups=wakeups,
+            is_durable=True,
+            wait_for_deaths=self.lease.changed.wait,
+        )
+        return carrier, wakeups
+
+
+@dataclass(frozen=True, slots=True)
+class TenantJournal:
+    """Where the journal of a tenant is kept."""
+
+    engine: PostgresEngine
+    tenant: str
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Carrier]:
+        carrier, wakeups = self.engine.carry(self.tenant)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wakeups.look_forever)
+            yield carrier
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_engine(
+    dsn: str, *, listen_dsn: str | None = None, address: str = ""
+) -> AsyncIterator[PostgresEngine]:
+    """Connect, create the tables where they are missing, and acquire a lease.
+
+    Args:
+        listen_dsn: Where notifications are heard, if a pooler stands before the database.
+        address: Where other replicas pass calls on to this one; empty where they do not.
+
+    Raises:
+        ConfigurationError: The database cannot be used, or another replica has this address.
+    """
+    _register_password(dsn)
+    _register_password(listen_dsn or dsn)
+    connections = Connections(dsn)
+    try:
+        await to_thread.run_sync(_prepare, connections)
+        lease = Lease(connections, address)
+        await lease.acquire()
+        notifications = Notifications(connections, listen_dsn or dsn)
+        async with anyio.create_task_group() as tasks:
+            for work in (
+                lease.renew_forever,
+                notifications.send_forever,
+                notifications.listen_forever,
+            ):
+                tasks.start_soon(work)
+            try:
+                yield PostgresEngine(connections, lease, notifications)
+            finally:
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True), suppress(EngineAwayError, psycopg.Error):
+                    await to_thread.run_sync(lease.release)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(connections.close)
+
+
+def _register_password(dsn: str) -> None:
+    try:
+        password = conninfo_to_dict(dsn).get("password")
+    except psycopg.ProgrammingError as exc:
+        raise ConfigurationError(f"this is no address of a database: {exc}", help=_HELP) from None
+    if password:
+        register_secret(str(password))
+
+
+def _prepare(connections: Connections) -> None:
+    try:
+        with connections.borrow() as connection:
+            prepare_database(connection)
+    except (EngineAwayError, psycopg.Error) as exc:
+        raise ConfigurationError(
+            redact(f"the database of the journal cannot be used: {str(exc).strip()}"), help=_HELP
+        ) from exc

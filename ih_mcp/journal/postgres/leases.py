@@ -1,0 +1,153 @@
+"""Leases: a process owns streams as long as it renews its row in time.
+
+A row's name is made by chance and never used again. A lease that ran out is renewed late as long as
+nobody removed its row; from then on the process that had it is dead for everybody, and owns nothing
+any more: every write of a stream needs that row. After an outage of the server all leases have run
+out, so only who has held one without a gap may remove that of another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import LiteralString
+
+import anyio
+from anyio import to_thread
+
+from ih_mcp import __version__
+from ih_mcp.errors import ConfigurationError, JournalError
+from ih_mcp.journal.owners import make_owner_name
+from ih_mcp.notifier import Notifier
+
+from .connections import READ_SECONDS, Connections, EngineAwayError
+
+LEASE_SECONDS = 10.0
+RENEW_SECONDS = 3.0
+_LONG_DEAD_SECONDS = 60.0
+"""After so long without a renewal an owner may be removed by a process that has just begun."""
+_LOG = logging.getLogger("ih_mcp.journal")
+_RENEW: LiteralString = """
+UPDATE owners SET until = clock_timestamp() + make_interval(secs => %s), takes_streams = %s,
+    since = CASE WHEN until < clock_timestamp() THEN clock_timestamp() ELSE since END
+WHERE name = %s
+"""
+_REMOVE: LiteralString = """
+DELETE FROM owners o WHERE o.until < clock_timestamp() AND (
+    o.until < clock_timestamp() - make_interval(secs => %s)
+        AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %s)
+    OR EXISTS (SELECT FROM owners me WHERE me.name = %s AND me.until > clock_timestamp()
+        AND me.since < clock_timestamp() - make_interval(secs => %s)))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A process that owns streams."""
+
+    name: str
+    address: str
+    """Where calls are passed on to it; empty where it takes none."""
+    takes_streams: bool
+
+
+class Lease:
+    """The lease of this process."""
+
+    def __init__(self, connections: Connections, address: str) -> None:
+        self._connections = connections
+        self._address = address
+        self.name = make_owner_name()
+        self.takes_streams = True
+        """Whether other replicas may pass new streams on to this one."""
+        self.replicas: dict[str, Replica] = {}
+        """Those that lived when the lease was renewed last, by name."""
+        self.changed = Notifier()
+        """Notified when an owner is dead since the last renewal, this one included."""
+
+    async def acquire(self) -> None:
+        """Acquire the lease; waits for that of a process of the same address to run out.
+
+        Raises:
+            ConfigurationError: That process lives.
+        """
+        for _ in range(int(LEASE_SECONDS / RENEW_SECONDS) + 2):
+            if not self._address or await to_thread.run_sync(self._is_alone):
+                break
+            await anyio.sleep(RENEW_SECONDS)
+        else:
+            raise ConfigurationError(
+                f"another replica has the address {self._address} and lives",
+                help="Give each replica an IH_MCP_ADDRESS of its own.",
+            )
+        await to_thread.run_sync(self._insert)
+        await to_thread.run_sync(self.renew)
+
+    async def renew_forever(self) -> None:
+        """Renew the lease, and remove those of dead processes."""
+        while True:
+            await anyio.sleep(RENEW_SECONDS)
+            try:
+                is_changed = await to_thread.run_sync(self.renew)
+            except (EngineAwayError, JournalError) as exc:
+                _LOG.warning("the lease was not renewed: %s", exc)
+            else:
+                if is_changed:
+                    self.changed.notify()
+
+    def renew(self) -> bool:
+        """Renew once; gives whether an owner is dead since the last time.
+
+        Raises:
+            EngineAwayError: The server does not answer.
+        """
+        with self._connections.borrow() as db:
+            renewed = db.execute(_RENEW, (LEASE_SECONDS, self.takes_streams, self.name))
+            is_lost = not renewed.rowcount
+        if is_lost:
+            _LOG.error("the lease of this process ran out, so its streams were ended")
+            self.name = make_owner_name()
+            self._insert()
+        with self._connections.borrow() as db:
+            long_dead = (_LONG_DEAD_SECONDS, LEASE_SECONDS)
+            db.execute(_REMOVE, (*long_dead, self.name, LEASE_SECONDS))
+            found = db.execute("SELECT name, address, takes_streams FROM owners")
+            before, self.replicas = self.replicas, {row[0]: Replica(*row) for row in found}
+        return is_lost or not before.keys() <= self.replicas.keys()
+
+    def find_dead(self, names: Iterable[str]) -> set[str]:
+        """Those of `names` that own nothing any more."""
+        unknown = set(names) - self.replicas.keys()
+        if not unknown:
+            return set()
+        return unknown - self._connections.keep_trying(
+            lambda: self._find_living(unknown), READ_SECONDS
+        )
+
+    def _find_living(self, names: set[str]) -> set[str]:
+        with self._connections.borrow() as db:
+            found = db.execute("SELECT name FROM owners WHERE name = ANY(%s)", (list(names),))
+            return {name for (name,) in found}
+
+    def release(self) -> None:
+        """Give the lease up; what this process still owns is dead then."""
+        with self._connections.borrow() as db:
+            db.execute("DELETE FROM owners WHERE name = %s", (self.name,))
+
+    def _is_alone(self) -> bool:
+        """Whether no other living process has this one's address."""
+        with self._connections.borrow() as db:
+            found = db.execute(
+                "SELECT FROM owners WHERE address = %s AND until > clock_timestamp()",
+                (self._address,),
+            )
+            return found.fetchone() is None
+
+    def _insert(self) -> None:
+        with self._connections.borrow() as db:
+            db.execute(
+                "INSERT INTO owners VALUES (%s, %s, %s, %s, clock_timestamp(), "
+                "clock_timestamp() + make_interval(secs => %s))",
+                (self.name, self._address, __version__, self.takes_streams, LEASE_SECONDS),
+            )

@@ -1,0 +1,373 @@
+"""What the journal does in PostgreSQL alone: leases, lost answers, a server that is away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from ih_mcp.errors import ConfigurationError, JournalError, UnknownStreamError
+from ih_mcp.journal import Journal, Retention, open_journal
+from tests.postgres_proxy import DatabaseProxy, open_proxy
+
+from .test_journal import ALL, bodies_of, keep
+
+psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+
+from ih_mcp.journal.postgres import PostgresEngine, leases, open_engine, schema, wakeups  # noqa: E402
+
+pytestmark = pytest.mark.timeout(60)
+ORPHANED = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
+NEVER = 10**6
+
+
+@pytest.fixture(autouse=True)
+def nothing_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test renews and looks when it wants to."""
+    monkeypatch.setattr(leases, "RENEW_SECONDS", NEVER)
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", NEVER)
+
+
+@pytest.fixture
+def db(database: str) -> Iterator[Any]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def replica(
+    database: str, tenant: str = "acme", **options: Any
+) -> AsyncIterator[tuple[PostgresEngine, Journal]]:
+    async with (
+        open_engine(database, **options) as engine,
+        open_journal(engine.journal_of(tenant), ORPHANED) as journal,
+    ):
+        yield engine, journal
+
+
+async def renew(engine: PostgresEngine) -> bool:
+    return await to_thread.run_sync(engine.lease.renew)
+
+
+def run_out(db: Any, engine: PostgresEngine) -> None:
+    db.execute(
+        "UPDATE owners SET until = clock_timestamp() - interval '1 s' WHERE name = %s",
+        (engine.lease.name,),
+    )
+
+
+def held_for_long(db: Any, engine: PostgresEngine) -> None:
+    db.execute(
+        "UPDATE owners SET since = since - interval '1 h' WHERE name = %s", (engine.lease.name,)
+    )
+
+
+# --- leases --------------------------------------------------------------------------------------
+
+
+async def test_who_lost_its_lease_writes_nothing_and_its_streams_are_over_for_all(
+    database: str, db: Any
+) -> None:
+    async with replica(database) as (stopped, writer), replica(database) as (living, reader):
+        log = await keep(writer, "a")
+        held_for_long(db, living)
+        run_out(db, stopped)
+        assert await renew(living)
+        log.append("too late", leg=0)
+        with pytest.raises(JournalError, match="lease"):
+            await log.flush()
+        with pytest.raises(JournalError, match="lease"):
+            await writer.account("st_1").take(1, use=await _no_use())
+        page = await reader.read_page("st_1", 0, **ALL)
+        assert ([entry.body for entry in page.entries], page.is_final) == (["a"], True)
+        await reader.clean_up()
+        with pytest.raises(JournalError, match="lease"):
+            await log.write_record({"state": "closed"}, ended=True)
+        row = await reader.find_stream("st_1")
+        assert json.loads(row.record) == {"state": "failed", "reason": "host_stopped"}
+
+        before = stopped.lease.name
+        assert await renew(stopped)
+        assert stopped.lease.name != before  # and it works on under another name
+        await keep(writer, "b", stream_id="st_2")
+        assert await bodies_of(reader, "st_2") == ["b"]
+
+
+async def _no_use() -> Any:
+    from ih_mcp.wire.minutes import MediaUse  # noqa: PLC0415 - one word for it
+
+    return MediaUse()
+
+
+async def test_streams_of_a_process_that_lost_its_lease_fail_there_too(
+    database: str, db: Any
+) -> None:
+    async with replica(database) as (engine, journal):
+        log = await keep(journal, "a")
+        db.execute("DELETE FROM owners")
+        assert await renew(engine)
+        engine.lease.changed.notify()
+        with anyio.fail_after(20):
+            await log.wait_for_failure()
+        with pytest.raises(JournalError, match="lease"):
+            log.append("b", leg=0)
+
+
+async def test_after_an_outage_everybody_renews_late_and_nobody_is_declared_dead(
+    database: str, db: Any
+) -> None:
+    async with replica(database) as (one, writer), replica(database) as (other, reader):
+        log = await keep(writer, "a")
+        for engine in (one, other):
+            held_for_long(db, engine)
+            run_out(db, engine)
+        assert not await renew(other)  # its own lease had a gap: it removes nobody's
+        assert not await renew(one)
+        log.append("b", leg=0)
+        await log.flush()
+        assert await bodies_of(reader) == ["a", "b"]
+
+
+async def test_a_process_that_has_just_begun_removes_only_who_is_long_dead(
+    database: str, db: Any
+) -> None:
+    async with replica(database) as (gone, writer), replica(database) as (new, _):
+        await keep(writer, "a")
+        run_out(db, gone)
+        assert not await renew(new)
+        db.execute(
+            "UPDATE owners SET until = until - interval '2 min' WHERE name = %s",
+            (gone.lease.name,),
+        )
+        server_is_old = db.execute(
+            "SELECT pg_postmaster_start_time() < clock_timestamp() - interval '10 s'"
+        ).fetchone()[0]
+        assert await renew(new) is server_is_old
+
+
+async def test_two_replicas_of_one_address_are_refused(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replica(database, address="http://10.0.0.1:9") as (engine, _):
+        monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
+        monkeypatch.setattr(leases, "LEASE_SECONDS", 0.02)
+        with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1:9 and lives"):
+            async with replica(database, address="http://10.0.0.1:9"):
+                raise AssertionError
+        assert engine.lease.name in engine.lease.replicas
+
+
+# --- answers that are lost, and a server that is away ---------------------------------------------
+
+
+@asynccontextmanager
+async def behind_a_proxy(database: str) -> AsyncIterator[tuple[DatabaseProxy, Journal]]:
+    async with open_proxy(database) as proxy, replica(proxy.address) as (_, journal):
+        yield proxy, journal
+
+
+@pytest.mark.parametrize("statement", [b"BEGIN;", b"UPDATE", b"INSERT INTO entries", b"COMMIT"])
+async def test_a_commit_whose_answer_was_lost_is_kept_once(statement: bytes, database: str) -> None:
+    async with behind_a_proxy(database) as (proxy, journal):
+        log = await keep(journal, "a")
+        proxy.lose_answer(lambda request: statement in request)
+        log.append("b", leg=0)
+        log.append("c", leg=0)
+        with anyio.fail_after(30):
+            await log.flush()
+            assert proxy.lost.is_set()
+        log.append("d", leg=0)
+        await log.flush()
+        assert await bodies_of(journal) == ["a", "b", "c", "d"]
+
+
+async def test_minutes_whose_answer_was_lost_are_counted_once(database: str) -> None:
+    async with behind_a_proxy(database) as (proxy, journal):
+        await keep(journal, "a")
+        proxy.lose_answer(lambda request: b"COMMIT" in request)
+        with anyio.fail_after(30):
+            await journal.account("st_1").take(30, use=await _no_use())
+        assert proxy.lost.is_set()
+        use = await journal.read_usage(lambda table: table.find_use("st_1"))
+        assert use
+        assert use.delivered_seconds == 30
+
+
+async def test_while_the_server_is_away_nothing_is_shown_and_then_all_of_it(
+    database: str,
+) -> None:
+    async with behind_a_proxy(database) as (proxy, journal), replica(database) as (_, reader):
+        log = await keep(journal, "a")
+        await proxy.cut()
+        for body in "bcd":
+            log.append(body, leg=0)
+        await anyio.wait_all_tasks_blocked()
+        assert (log.last, await bodies_of(reader)) == (1, ["a"])
+        proxy.restore()
+        with anyio.fail_after(30):
+            await log.flush()
+        assert await bodies_of(reader) == ["a", "b", "c", "d"]
+
+
+async def test_a_server_that_stays_away_fails_the_streams_and_loses_nothing_shown(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.journal.postgres.store.WRITE_SECONDS", 0.5)
+    async with behind_a_proxy(database) as (proxy, journal), replica(database) as (_, reader):
+        log = await keep(journal, "a")
+        await proxy.cut()
+        log.append("b", leg=0)
+        with anyio.fail_after(30), pytest.raises(JournalError, match="does not answer") as failed:
+            await log.flush()
+        assert failed.value.code == "journal_failed"
+        proxy.restore()
+        assert await bodies_of(reader) == ["a"]
+
+
+async def test_a_journal_closes_at_once_while_the_server_is_away(database: str) -> None:
+    async with open_proxy(database) as proxy:
+        with anyio.fail_after(30):
+            async with replica(proxy.address) as (_, journal):
+                log = await keep(journal, "a")
+                await proxy.cut()
+                log.append("b", leg=0)
+        proxy.restore()
+    async with replica(database) as (_, reader):
+        assert await bodies_of(reader) == ["a"]
+
+
+# --- readers elsewhere ----------------------------------------------------------------------------
+
+
+async def test_a_reader_elsewhere_is_woken_by_a_notification(database: str) -> None:
+    async with replica(database) as (_, writer), replica(database) as (_, reader):
+        log = await keep(writer, "a")
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_keep_appending, log)  # the reader may not listen yet
+                await reader.wait("st_1", 1)
+                tasks.cancel_scope.cancel()
+
+
+async def _keep_appending(log: Any) -> None:
+    while True:
+        log.append("more", leg=0)
+        await anyio.sleep(0.02)
+
+
+async def test_a_notification_that_is_lost_is_made_up_for_by_a_look(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(wakeups.Notifications, "_send", lambda *_: None)
+    async with replica(database) as (_, writer), replica(database) as (_, reader):
+        log = await keep(writer, "a")
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(reader.wait, "st_1", 1)
+                await anyio.wait_all_tasks_blocked()
+                log.append("b", leg=0)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(reader.wait, "st_1", 2)
+                await anyio.wait_all_tasks_blocked()
+                await log.write_record({"state": "ended"}, ended=True)
+
+
+# --- tenants --------------------------------------------------------------------------------------
+
+
+async def test_another_tenant_s_stream_is_unknown_also_to_a_statement_without_a_condition(
+    database: str, db: Any
+) -> None:
+    async with open_engine(database) as engine:
+        async with (
+            open_journal(engine.journal_of("acme")) as acme,
+            open_journal(engine.journal_of("beta")) as beta,
+        ):
+            await keep(acme, "secret")
+            with pytest.raises(UnknownStreamError):
+                await beta.read_page("st_1", 0, **ALL)
+            assert await beta.list_streams() == []
+            assert [row.id for row in await acme.list_streams()] == ["st_1"]
+        for tenant, rows in (("=acme", 1), ("=beta", 0), ("=", 0), ("", 0)):
+            db.execute("SELECT set_config('ih.tenant', %s, false)", (tenant,))
+            for table in ("streams", "entries"):
+                assert len(db.execute(f"SELECT * FROM {table}").fetchall()) == rows, tenant  # noqa: S608
+
+
+async def test_damage_is_told_and_what_is_before_it_is_read(database: str, db: Any) -> None:
+    async with replica(database) as (_, journal):
+        log = await keep(journal, "a", "b", "c")
+        await log.write_record({"state": "ended"}, ended=True)
+        journal.release(log)
+        db.execute("SELECT set_config('ih.tenant', '=acme', false)")
+        db.execute("UPDATE entries SET body = 'x' WHERE place %% 4294967296 = 2", ())
+        assert await bodies_of(journal) == ["a"]
+        with pytest.raises(JournalError, match="message 2 of st_1 is not as it was written"):
+            await journal.read_page("st_1", 1, **ALL)
+        assert await bodies_of(journal, after=2) == ["c"]
+
+
+# --- what is refused, and what is not loaded ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dsn", "text"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/x", "cannot be used"),
+        ("postgresql://x@/y?unknown=1", "no address of a database"),
+    ],
+)
+async def test_a_database_that_cannot_be_used_is_refused(dsn: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text) as failed:
+        async with open_journal(dsn):
+            raise AssertionError
+    assert "IH_MCP_JOURNAL" in failed.value.help
+
+
+def a_server(host: str, *, fsync: str = "on", is_encrypted: bool = False) -> Any:
+    row = SimpleNamespace(fetchone=lambda: (fsync, "", False))
+    return SimpleNamespace(
+        info=SimpleNamespace(host=host, hostaddr=host),
+        pgconn=SimpleNamespace(ssl_in_use=is_encrypted),
+        execute=lambda *_: row,
+    )
+
+
+def test_a_server_that_could_lose_or_show_what_is_kept_is_refused() -> None:
+    for host in ("/tmp", "127.0.0.1", "::1"):  # noqa: S108 - a folder of sockets
+        schema._require_safe(cast("Any", a_server(host)))
+    schema._require_safe(cast("Any", a_server("192.0.2.1", is_encrypted=True)))
+    with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1 is not encrypted"):
+        schema._require_safe(cast("Any", a_server("192.0.2.1")))
+    with pytest.raises(ConfigurationError, match="fsync=off"):
+        schema._require_safe(cast("Any", a_server("127.0.0.1", fsync="off")))
+
+
+_OPENS_A_FILE = """
+import sys, anyio, pathlib
+from ih_mcp.journal import open_journal
+import ih_mcp.mcp_server.server
+async def main():
+    async with open_journal(pathlib.Path(sys.argv[1])): pass
+anyio.run(main)
+print(sorted(name for name in sys.modules if "psycopg" in name or "postgres" in name))
+"""
+
+
+def test_a_journal_in_a_file_loads_nothing_of_the_other(tmp_path: Any) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", _OPENS_A_FILE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "[]"
