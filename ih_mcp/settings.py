@@ -246,6 +246,17 @@ class Settings(BaseSettings):
         description="Above so many minutes the server asks the person before it sends; where the "
         "host cannot ask, it refuses.",
     )
+    journal: SecretStr | None = Field(
+        None,
+        validation_alias="IH_MCP_JOURNAL",
+        description="Database of the journal, `postgresql://...`, which several replicas of "
+        "`ih-mcp serve` may share; else a file in the data folder.",
+    )
+    journal_listen: SecretStr | None = Field(
+        None,
+        validation_alias="IH_MCP_JOURNAL_LISTEN",
+        description="Address of that database for LISTEN, where a pooler stands before it.",
+    )
     journal_max_bytes: int = Field(
         2**30,
         ge=2**20,
@@ -376,6 +387,13 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path | None) -> Path | None:
         return value and _absolute(_expand_home(value))
 
+    @field_validator("journal", "journal_listen")
+    @classmethod
+    def _check_journal(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("is no address of a database; give postgresql://user@host/database")
+        return value
+
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, value: str) -> str:
@@ -422,6 +440,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str | None:
         """Of the service; None where the stand-in has to be started first."""
         return None if self.is_local else BASE_URLS.get(self.endpoint, self.endpoint)
+
+    @property
+    def journal_place(self) -> Path | str:
+        """Where the journal is kept: a folder, or the address of a database."""
+        return self.journal.get_secret_value() if self.journal else self.data_dir
 
     @property
     def folders(self) -> tuple[Path, ...]:

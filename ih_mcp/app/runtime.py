@@ -20,7 +20,7 @@ from anyio import CapacityLimiter, to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from ih_mcp.errors import CallerError, RemoteProtocolError, unwrap_single_error
-from ih_mcp.journal import Journal, open_journal
+from ih_mcp.journal import Journal, JournalPlace, open_journal
 from ih_mcp.notifier import Notifier
 from ih_mcp.settings import Settings
 from ih_mcp.streams.config import StreamConfig
@@ -467,18 +467,21 @@ async def _run_standin(options: Options, ffmpeg: Ffmpeg, *, task_status: TaskSta
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *, trusted: bool = False) -> AsyncIterator[Runtime]:
+async def open_runtime(
+    settings: Settings, *, trusted: bool = False, place: JournalPlace | None = None
+) -> AsyncIterator[Runtime]:
     """The runtime of a process; on leaving, streams end in order within `CLOSE_SECONDS`.
 
     Args:
         trusted: Whether files are named by the person at the keyboard, not by an agent.
+        place: Where the journal is kept, if not where the settings say.
 
     Raises:
         JournalError: The data folder cannot be used.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrap_single_error())
-        opened = open_journal(settings.data_dir, retention_of(settings))
+        opened = open_journal(place or settings.journal_place, retention_of(settings))
         journal = await stack.enter_async_context(opened)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(tidy_forever, journal)

@@ -84,7 +84,7 @@ async def _run(options: Namespace, settings: Settings, console: Console) -> list
 async def _read(options: Namespace, settings: Settings, console: Console) -> list[StreamReadings]:
     wants_entries = EXPORTS[options.kind].wants_entries
     readings: list[StreamReadings] = []
-    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+    async with open_journal(settings.journal_place, retention_of(settings)) as journal:
         names = await _choose(journal, options)
         read = ReadProgress(streams=len(names))
         async with showing(console, read.step):

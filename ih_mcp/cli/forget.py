@@ -69,7 +69,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(options: Namespace, settings: Settings) -> int:
-    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+    async with open_journal(settings.journal_place, retention_of(settings)) as journal:
         rows, live = await _find(options, journal)
         for row in live:
             print(shown(f"{row.id} is live and stays"))

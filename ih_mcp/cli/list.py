@@ -42,7 +42,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, is_json: bool) -> str:
     async with (
         doing(Console(stderr=True), READING),
-        open_journal(settings.data_dir, retention_of(settings)) as journal,
+        open_journal(settings.journal_place, retention_of(settings)) as journal,
     ):
         rows = (await journal.list_streams())[::-1]
         uses = await journal.read_usage(lambda table: table.find_uses(row.id for row in rows))

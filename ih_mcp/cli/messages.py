@@ -41,7 +41,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> None:
     write = partial(write_messages, is_raw=is_raw)
     console, printed = Console(stderr=True), ReadProgress("printing")
-    async with open_journal(settings.data_dir) as journal:
+    async with open_journal(settings.journal_place) as journal:
         stream_id = await find_stream_id(journal, stream_id)
         kept = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
         async with showing(console, printed.step), aclosing(kept) as pages:

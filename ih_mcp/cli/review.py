@@ -53,7 +53,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, options: Namespace) -> None:
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(
-            open_journal(settings.data_dir, retention_of(settings))
+            open_journal(settings.journal_place, retention_of(settings))
         )
         stream_id = await find_stream_id(journal, options.stream_id)
         reading = ReadProgress(then="drawing")

@@ -45,7 +45,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
-    async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+    async with open_journal(settings.journal_place, retention_of(settings)) as journal:
         stream_id = await find_stream_id(journal, stream_id)
         path = Path(output or f"{stream_id}.html")
         kind = next((name for name in FORMATS if path.suffix.lower() == f".{name}"), None)

@@ -48,7 +48,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(options: Namespace, settings: Settings) -> str:
     async with (
         doing(Console(stderr=True), READING),
-        open_journal(settings.data_dir) as journal,
+        open_journal(settings.journal_place) as journal,
     ):
         since = options.since.isoformat() if options.since else ""
         rows = await journal.read_usage(lambda table: table.read(since))

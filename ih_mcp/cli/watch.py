@@ -44,7 +44,7 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _run(settings: Settings, stream_id: str | None, page: bool) -> None:
     with unwrap_single_error():
-        async with open_journal(settings.data_dir, retention_of(settings)) as journal:
+        async with open_journal(settings.journal_place, retention_of(settings)) as journal:
             stream_id = await find_stream_id(journal, stream_id)
             await journal.find_stream(
                 stream_id

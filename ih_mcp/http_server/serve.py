@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 
 from ih_mcp.capture.serve import MAX_CHUNK_BYTES
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.journal import load_open_engine
 from ih_mcp.loopback import is_loopback
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
@@ -23,6 +25,9 @@ from .capture_pages import CapturePages
 from .oauth import open_oauth
 from .tenants import open_tenants
 from .upload_tickets import UploadTickets
+
+if TYPE_CHECKING:  # loads a driver that few need
+    from ih_mcp.journal.postgres import PostgresEngine
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
 _LISTEN_HELP = (
@@ -62,7 +67,9 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             return f"{url}/uploads/{ticket}"
 
         pages = CapturePages(url)
-        tenants = await stack.enter_async_context(open_tenants(settings, issue_ticket, pages))
+        engine = await stack.enter_async_context(_open_engine(settings))
+        opening = open_tenants(settings, issue_ticket, pages, engine)
+        tenants = await stack.enter_async_context(opening)
         oauth = await stack.enter_async_context(open_oauth(settings, url))
         app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages)
         own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
@@ -74,6 +81,22 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             yield TeamServer(url_of(listener), app)
         finally:
             app.drain()  # so that polls which wait are answered before their connections end
+
+
+@asynccontextmanager
+async def _open_engine(settings: Settings) -> AsyncIterator[PostgresEngine | None]:
+    """The database of all journals; None where each is a file.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+    if settings.journal is None:
+        yield None
+        return
+    listen = settings.journal_listen and settings.journal_listen.get_secret_value()
+    opening = load_open_engine()(settings.journal.get_secret_value(), listen_dsn=listen)
+    async with opening as engine:
+        yield engine
 
 
 def read_configured_callers(settings: Settings) -> Callers | None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -29,6 +29,9 @@ from .capture_pages import CapturePages
 from .tenant import Tenant
 from .upload_tool import make_upload_tool
 
+if TYPE_CHECKING:  # loads a driver that few need
+    from ih_mcp.journal.postgres import PostgresEngine
+
 ONLY_USER = Caller("", "this machine", frozenset({USE, MINT_TOKENS}))
 """Who calls where no callers file is: the user of this machine, over loopback."""
 IssueTicket = Callable[[str, str], str]
@@ -44,9 +47,15 @@ class Tenants:
     """Opens the runtime of a tenant when it first calls. Use `open_tenants`."""
 
     def __init__(
-        self, settings: Settings, tasks: TaskGroup, issue_ticket: IssueTicket, pages: CapturePages
+        self,
+        settings: Settings,
+        tasks: TaskGroup,
+        issue_ticket: IssueTicket,
+        pages: CapturePages,
+        engine: PostgresEngine | None,
     ) -> None:
         self._settings = settings
+        self._engine = engine
         self._issue_ticket = issue_ticket
         self._pages = pages
         self._tasks = tasks
@@ -95,7 +104,8 @@ class Tenants:
         """A runtime is closed by the task that opened it, so each has a task of its own."""
         files = settings.media_dirs[0]
         await anyio.to_thread.run_sync(make_private_folder, files)
-        async with open_runtime(settings) as runtime, AsyncExitStack() as stack:
+        place = self._engine.journal_of(name) if self._engine else None
+        async with open_runtime(settings, place=place) as runtime, AsyncExitStack() as stack:
             apps = dict[bool, ASGIApp]()
             self._pages.open(runtime)
             for mints in (False, True):
@@ -120,10 +130,18 @@ class Tenants:
 
 @asynccontextmanager
 async def open_tenants(
-    settings: Settings, issue_ticket: IssueTicket, pages: CapturePages
+    settings: Settings,
+    issue_ticket: IssueTicket,
+    pages: CapturePages,
+    engine: PostgresEngine | None,
 ) -> AsyncIterator[Tenants]:
+    """The tenants of a process.
+
+    Args:
+        engine: The database of all journals; None where each is a file.
+    """
     async with anyio.create_task_group() as tasks:
-        tenants = Tenants(settings, tasks, issue_ticket, pages)
+        tenants = Tenants(settings, tasks, issue_ticket, pages, engine)
         try:
             yield tenants
         finally:

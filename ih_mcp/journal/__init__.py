@@ -1,7 +1,7 @@
 """The journal: messages are durable, in order, before anybody can read them."""
 
 from .follow import follow
-from .journal import FILE_NAME, Journal, open_journal
+from .journal import FILE_NAME, Journal, JournalPlace, load_open_engine, open_journal
 from .owners import Process
 from .page import Page
 from .retention import Retention
@@ -13,6 +13,7 @@ __all__ = [
     "FILE_NAME",
     "Entry",
     "Journal",
+    "JournalPlace",
     "Page",
     "Process",
     "Retention",
@@ -22,5 +23,6 @@ __all__ = [
     "UsageRow",
     "UsageTable",
     "follow",
+    "load_open_engine",
     "open_journal",
 ]

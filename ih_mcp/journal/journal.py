@@ -16,12 +16,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
 from ih_mcp.errors import (
+    ConfigurationError,
     ExpiredCursorError,
     JournalError,
     MinutesUsedUpError,
@@ -39,6 +40,9 @@ from .store import Batch, Entry, Store, StreamRow
 from .stream_log import StreamLog
 from .usage import StreamAccount, UsageTable
 from .wakeups import NoWakeups
+
+if TYPE_CHECKING:  # loads a driver that few need
+    from .postgres import PostgresEngine
 
 T = TypeVar("T")
 
@@ -453,11 +457,30 @@ def _open_carrier(
 
 @asynccontextmanager
 async def _open_database(address: str) -> AsyncIterator[Carrier]:
-    """For the one user of a machine."""
-    from .postgres import open_engine  # noqa: PLC0415 - loads its driver
+    """For the one user of a machine.
 
+    Raises:
+        ConfigurationError: The driver is not installed; or as `open_engine`.
+    """
+    open_engine = load_open_engine()
     async with open_engine(address) as engine, engine.journal_of("").open() as carrier:
         yield carrier
+
+
+def load_open_engine() -> Callable[..., AbstractAsyncContextManager[PostgresEngine]]:
+    """What opens a database, loaded when it is needed.
+
+    Raises:
+        ConfigurationError: Its driver is not installed.
+    """
+    try:
+        from .postgres import open_engine  # noqa: PLC0415 - loads its driver
+    except ModuleNotFoundError as exc:
+        raise ConfigurationError(
+            f"a journal in PostgreSQL needs {exc.name}, which is not installed",
+            help="Install it with `pip install 'ih-mcp[team]'`.",
+        ) from None
+    return open_engine
 
 
 @asynccontextmanager

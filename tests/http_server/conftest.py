@@ -78,7 +78,8 @@ async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
         yield running
 
 
-def make_settings(service: RunningStandin, folder: Path) -> Settings:
+def make_settings(service: RunningStandin, folder: Path, **more: Any) -> Settings:
+    folder.mkdir(exist_ok=True)
     callers = folder / "callers.toml"
     callers.write_text(CALLERS)
     return read_settings(
@@ -87,6 +88,7 @@ def make_settings(service: RunningStandin, folder: Path) -> Settings:
         data_dir=folder / "data",
         listen="127.0.0.1:0",
         callers=callers,
+        **more,
     )
 
 

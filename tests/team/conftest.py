@@ -1,0 +1,31 @@
+"""Several replicas of the server in one process, with one PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ih_mcp.http_server.serve import open_team_server
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.http_server.conftest import Team, make_settings
+
+
+@pytest.fixture
+async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
+    async with serve(Options(key="ih_k"), ffmpeg=ffmpeg) as running:
+        yield running
+
+
+@pytest.fixture
+async def replicas(
+    service: RunningStandin, database: str, tmp_path: Path
+) -> AsyncIterator[tuple[Team, Team]]:
+    one, other = (
+        make_settings(service, tmp_path / name, journal=database) for name in ("one", "other")
+    )
+    async with open_team_server(one) as first, open_team_server(other) as second:
+        yield Team(first.url, first.app, one), Team(second.url, second.app, other)
