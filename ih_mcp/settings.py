@@ -23,12 +23,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.redaction import clean_credential, is_token, register_secret
 from ih_mcp.stand_in import LOCAL
+from ih_mcp.team_settings import TeamSettings
 
 BASE_URLS = {  # sdk 1.3.4, config
     "production": "https://api.interhuman.ai",
@@ -46,7 +47,7 @@ def _state_folder() -> Path:
         return Path("~")
 
 
-class Settings(BaseSettings):
+class Settings(TeamSettings):
     """Names, defaults and bounds of configuration."""
 
     # Not by name: that would read `API_KEY` or `ENDPOINT` of another program from the environment.
@@ -246,17 +247,6 @@ class Settings(BaseSettings):
         description="Above so many minutes the server asks the person before it sends; where the "
         "host cannot ask, it refuses.",
     )
-    journal: SecretStr | None = Field(
-        None,
-        validation_alias="IH_MCP_JOURNAL",
-        description="Database of the journal, `postgresql://...`, which several replicas of "
-        "`ih-mcp serve` may share; else a file in the data folder.",
-    )
-    journal_listen: SecretStr | None = Field(
-        None,
-        validation_alias="IH_MCP_JOURNAL_LISTEN",
-        description="Address of that database for LISTEN, where a pooler stands before it.",
-    )
     journal_max_bytes: int = Field(
         2**30,
         ge=2**20,
@@ -282,52 +272,6 @@ class Settings(BaseSettings):
         validation_alias="IH_MCP_JOURNAL_STRICT",
         description="`true`: what was shown survives a power failure too; else the last second of "
         "it may be lost.",
-    )
-    listen: str = Field(
-        "127.0.0.1:8765",
-        validation_alias="IH_MCP_LISTEN",
-        description="Address on which `ih-mcp serve` listens.",
-    )
-    callers: Path | None = Field(
-        None,
-        validation_alias="IH_MCP_CALLERS",
-        description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
-        "there.",
-    )
-    issuer: str | None = Field(
-        None,
-        validation_alias="IH_MCP_ISSUER",
-        description="The OAuth issuer whose tokens `ih-mcp serve` takes, as they have it in `iss`.",
-    )
-    audience: str | None = Field(
-        None,
-        validation_alias="IH_MCP_AUDIENCE",
-        description="For whom such a token has to be, its `aud`; else the address of /mcp.",
-    )
-    tenant_claim: str = Field(
-        "tenant",
-        validation_alias="IH_MCP_TENANT_CLAIM",
-        description="The claim of such a token that names the caller's tenant.",
-    )
-    public_url: str | None = Field(
-        None,
-        validation_alias="IH_MCP_PUBLIC_URL",
-        description="Where callers reach `ih-mcp serve`, if a proxy stands before it: "
-        "`https://...`.",
-    )
-    drain_seconds: float = Field(
-        3600.0,
-        ge=0,
-        allow_inf_nan=False,
-        validation_alias="IH_MCP_DRAIN_SECONDS",
-        description="How long live streams may go on when `ih-mcp serve` is asked to end.",
-    )
-    max_files_bytes: int = Field(
-        8 * 2**30,
-        ge=2**20,
-        validation_alias="IH_MCP_MAX_FILES_BYTES",
-        description="Disk space of the files that a tenant of `ih-mcp serve` has put there; they "
-        "go after a day.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", validation_alias="IH_MCP_LOG", description="Level of the log on standard error."
@@ -386,13 +330,6 @@ class Settings(BaseSettings):
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value and _absolute(_expand_home(value))
-
-    @field_validator("journal", "journal_listen")
-    @classmethod
-    def _check_journal(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("is no address of a database; give postgresql://user@host/database")
-        return value
 
     @field_validator("endpoint")
     @classmethod

@@ -33,7 +33,7 @@ class NoWakeups:
     """Processes that share a file hear nothing of each other, so readers look often."""
 
     def announce(self, stream_id: str) -> None:
-        """Nobody can be told."""
+        """Other processes look by themselves."""
 
     @contextmanager
     def watch(self, stream_id: str) -> Iterator[StreamWatch]:  # noqa: ARG002 - of the protocol

@@ -1,9 +1,9 @@
-"""Tells other processes which streams have changed: by NOTIFY, in batches.
+"""Notifies other processes of streams that have changed: by NOTIFY, in batches.
 
 A NOTIFY within each commit would make all commits of the server wait for each other, so one is sent
 for all that was committed within 10 ms. One connection of a process listens for all its readers.
 Notifications may be lost, as they are while that connection is; a look each second finds what they
-would have told.
+would have said.
 """
 
 from __future__ import annotations

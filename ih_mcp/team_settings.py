@@ -1,0 +1,77 @@
+"""The settings of a server for several callers, and of a journal that several servers share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings
+
+
+class TeamSettings(BaseSettings):
+    """A part of `Settings`."""
+
+    journal: SecretStr | None = Field(
+        None,
+        validation_alias="IH_MCP_JOURNAL",
+        description="Database of the journal, `postgresql://...`, which several replicas of "
+        "`ih-mcp serve` may share; else a file in the data folder.",
+    )
+    journal_listen: SecretStr | None = Field(
+        None,
+        validation_alias="IH_MCP_JOURNAL_LISTEN",
+        description="Address of that database for LISTEN, where a pooler stands before it.",
+    )
+    listen: str = Field(
+        "127.0.0.1:8765",
+        validation_alias="IH_MCP_LISTEN",
+        description="Address on which `ih-mcp serve` listens.",
+    )
+    callers: Path | None = Field(
+        None,
+        validation_alias="IH_MCP_CALLERS",
+        description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
+        "there.",
+    )
+    issuer: str | None = Field(
+        None,
+        validation_alias="IH_MCP_ISSUER",
+        description="The OAuth issuer whose tokens `ih-mcp serve` takes, as they have it in `iss`.",
+    )
+    audience: str | None = Field(
+        None,
+        validation_alias="IH_MCP_AUDIENCE",
+        description="For whom such a token has to be, its `aud`; else the address of /mcp.",
+    )
+    tenant_claim: str = Field(
+        "tenant",
+        validation_alias="IH_MCP_TENANT_CLAIM",
+        description="The claim of such a token that names the caller's tenant.",
+    )
+    public_url: str | None = Field(
+        None,
+        validation_alias="IH_MCP_PUBLIC_URL",
+        description="Where callers reach `ih-mcp serve`, if a proxy stands before it: "
+        "`https://...`.",
+    )
+    drain_seconds: float = Field(
+        3600.0,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="IH_MCP_DRAIN_SECONDS",
+        description="How long live streams may go on when `ih-mcp serve` is asked to end.",
+    )
+    max_files_bytes: int = Field(
+        8 * 2**30,
+        ge=2**20,
+        validation_alias="IH_MCP_MAX_FILES_BYTES",
+        description="Disk space of the files that a tenant of `ih-mcp serve` has put there; they "
+        "go after a day.",
+    )
+
+    @field_validator("journal", "journal_listen")
+    @classmethod
+    def _check_journal(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("is no address of a database; give postgresql://user@host/database")
+        return value
