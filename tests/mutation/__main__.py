@@ -9,6 +9,7 @@ survives is printed, with the reason in `known.json`; the exit code is 1 where t
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from .bounds import REASON, is_chosen_bound
 from .coverage_map import CoverageMap, load, measure
 from .mutants import Mutant, mutants
 from .runner import first_failure
@@ -49,13 +51,25 @@ class Outcome:
 
 def draw(packages: list[str], count: int, seed: int) -> list[Mutant]:
     """Mutants by chance, as many of each file as it has places."""
-    every = [
-        mutant
-        for package in packages
-        for path in sorted((ROOT / "ih_mcp" / package).rglob("*.py"))
-        for mutant in mutants(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
-    ]
-    return random.Random(seed).sample(every, min(count, len(every)))  # noqa: S311 - no secret
+    return choose(
+        [
+            mutant
+            for package in packages
+            for path in sorted((ROOT / "ih_mcp" / package).rglob("*.py"))
+            for mutant in mutants(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+        ],
+        count,
+        seed,
+    )
+
+
+def choose(every: list[Mutant], count: int, seed: int) -> list[Mutant]:
+    """So many of them by chance; a change of one file redraws little of the others."""
+
+    def place(mutant: Mutant) -> bytes:
+        return hashlib.sha256("\0".join((str(seed), *mutant.key)).encode()).digest()
+
+    return sorted(every, key=place)[:count]
 
 
 def suites(path: str, root: Path = ROOT) -> list[list[str]]:
@@ -99,6 +113,12 @@ def judge(mutant: Mutant, tree: Path, known: CoverageMap, *, wide: bool = False)
         os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
+def reason_by_kind(mutant: Mutant) -> str:
+    """Why a kind of mutants may survive; empty where this one is of no such kind."""
+    source = (ROOT / mutant.path).read_text(encoding="utf-8")
+    return REASON if is_chosen_bound(mutant, source) else ""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -130,7 +150,7 @@ def main() -> int:
 
         for outcome in pool.map(work, chosen):
             mutant = outcome.mutant
-            reason = known.get((mutant.path, mutant.statement, mutant.before, mutant.after), "")
+            reason = known.get(mutant.key) or reason_by_kind(mutant)
             state = "killed" if outcome.killed_by else "known" if reason else "SURVIVED"
             unexplained += state == "SURVIVED"
             counts[Path(mutant.path).parts[1], state] += 1

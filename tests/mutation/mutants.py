@@ -46,10 +46,14 @@ class Mutant:
     start: int
     """Where `before` begins in the file's UTF-8 bytes."""
     statement: str
-    """The first line of the source that holds it; with `before` and `after` it names the mutant
-    although lines drift."""
+    """The first line of the source that holds it."""
     is_import: bool = False
     """Whether it runs when the module is imported, and not when a function is called."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What names it although lines drift."""
+        return self.path, self.statement, self.before, self.after
 
     def apply(self, source: str) -> str:
         raw = source.encode()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from .__main__ import draw, judge, suites
+from .__main__ import choose, draw, judge, suites
+from .bounds import is_chosen_bound
 from .coverage_map import CoverageMap
 from .mutants import mutants
 
@@ -73,6 +74,40 @@ def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_pat
 
 def test_the_draw_is_repeated_by_its_seed() -> None:
     assert draw(["capture"], 20, 7) == draw(["capture"], 20, 7) != draw(["capture"], 20, 8)
+
+
+def test_a_change_of_one_file_redraws_nothing_of_the_others() -> None:
+    ours = mutants("ih_mcp/wire/a.py", SOURCE)
+    theirs = mutants("ih_mcp/wire/b.py", SOURCE)
+    before = choose(ours + theirs, 11, 7)
+    after = choose(ours + theirs[:3], 11, 7)
+    assert [each for each in before if each in ours] == [each for each in after if each in ours][
+        : sum(each in ours for each in before)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "before", "is_bound"),
+    [
+        ("_WAIT_SECONDS = 5.0", "5.0", True),
+        ("wait_seconds: float = 5.0", "5.0", True),
+        ("MAX_BYTES = 64 * 2**20", "64", True),
+        ("MAX_BYTES = 64 * 2**20", "20", True),
+        ("MAX_BYTES = 64 * 2**20", "2", False),  # no bound any more
+        ("MAX_BYTES = 64 * 2**20", "64 * 2**20", False),
+        ("MAX_ITEMS, _MOST_BYTES = 7, 1 << 20", "7", True),
+        ("_MOST_SECONDS = 0", "0", False),
+        ("_HEADER_BYTES = 8", "8", False),  # of a format
+        ("RENEW_SECONDS = 30.0  # sdk 1.3.4: so long before it expires", "30.0", False),
+        ("MAX_SECONDS = HOP * 3", "3", False),
+        ("_TS_PACKET = 188", "188", False),
+    ],
+)
+def test_a_chosen_bound_is_a_named_number_that_moves_a_little(
+    line: str, before: str, is_bound: bool
+) -> None:
+    (mutant,) = [each for each in mutants("a.py", line) if each.before == before]
+    assert is_chosen_bound(mutant, line) is is_bound
 
 
 def test_the_tests_that_mirror_a_file_come_first() -> None:
