@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container import READERS, MediaUnit, Reader, container_of, is_headed
-from ih_mcp.media.containers.ebml import Id
+from ih_mcp.media.containers.ebml import Elements, Id
+from ih_mcp.media.containers.incremental_reader import IncrementalReader
 from ih_mcp.media.containers.matroska_clusters import MatroskaReader
 from ih_mcp.media.containers.mp4_fragments import Mp4Reader
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -158,6 +159,26 @@ def test_a_matroska_header_without_an_end_is_refused() -> None:
     reader.feed(void)
     with pytest.raises(MediaError, match="without an end"):
         reader.feed(void)
+
+
+def test_an_element_that_comes_byte_by_byte_is_not_copied_with_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copies = list[int]()
+    waiting = IncrementalReader.waiting
+
+    def counted(pieces: IncrementalReader) -> bytes:
+        copies.append(1)
+        return waiting(pieces)
+
+    monkeypatch.setattr(IncrementalReader, "waiting", counted)
+    written = ebml.element(Id.TRACKS, bytes(5_000))
+    elements = Elements({Id.TRACKS: ebml.ALL})
+    found = [each for place in range(len(written)) for each in elements.feed(written[place:][:1])]
+    assert [(each.number, len(each.payload), each.end) for each in found] == [
+        (Id.TRACKS, 5_000, len(written))
+    ]
+    assert len(copies) < 20
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,6 @@ _LENGTHS = tuple(9 - first.bit_length() for first in range(256))
 """Of a number or size in bytes, by its first byte; 9 where it is neither."""
 _MOST = tuple((1 << 7 * length) - 1 for length in range(9))
 """The greatest value of a number or size, by its length."""
-_MAX_HEADER_BYTES = 12  # a number of 4, a size of 8
 _MAX_PAYLOAD_BYTES = 1 << 26
 _MAX_ELEMENTS = 100_000  # chosen: of one piece; half a minute of video has some thousand
 
@@ -80,15 +79,12 @@ class Element(NamedTuple):
     """Of its payload; None where it is unknown."""
     payload: bytes
     """As much of it as was asked for."""
+    end: int | None
+    """Of its last byte, plus one; None where its size is unknown."""
 
     @property
     def payload_offset(self) -> int:
         return self.offset + len(self.header)
-
-    @property
-    def end(self) -> int | None:
-        """Of its last byte, plus one."""
-        return None if self.size is None else self.payload_offset + self.size
 
     @property
     def unsigned(self) -> int:
@@ -105,12 +101,15 @@ class Elements:
     def __init__(self, wanted: Mapping[int, int]) -> None:
         self._wanted = wanted
         self._pieces = IncrementalReader()
+        self._needed_bytes = 1
+        """How many must wait before there is an element to tell."""
         self._is_damaged = False
 
     def copy(self) -> Elements:
         """Another one that goes on from here."""
         twin = Elements(self._wanted)
         twin._pieces, twin._is_damaged = self._pieces.copy(), self._is_damaged
+        twin._needed_bytes = self._needed_bytes
         return twin
 
     @property
@@ -129,48 +128,49 @@ class Elements:
         self._is_damaged = True
         found: list[Element] = []
         for _ in self._pieces.feed(data):
-            while (element := self._next()) is not None:
-                found.append(element)
-                if len(found) > _MAX_ELEMENTS:  # it would hold up everything else
-                    raise bad_container(
-                        f"the Matroska stream has over {_MAX_ELEMENTS:_} elements in one piece"
-                    )
+            if self._pieces.has(self._needed_bytes):
+                self._read(found)
         self._is_damaged = False
         return found
 
-    def _next(self) -> Element | None:
-        """The next element; None until enough of it came."""
-        pieces = self._pieces
-        written = self._written(pieces.peek(0, _MAX_HEADER_BYTES))
-        if written is None:
-            return None
-        header, number, size = written
-        kept = self._kept_bytes(number, size)
-        length = len(header)
-        if not pieces.has(length + kept):
-            return None
-        offset = pieces.position
-        data = pieces.read(length + kept)
-        if size is not None and size > kept and number not in ENTERED:
-            pieces.skip(size - kept)
-        return Element(number, offset, header, size, data[length:])
+    def _read(self, found: list[Element]) -> None:
+        """Add the elements that begin in what waits, and pass them."""
+        waiting, at, begins = self._pieces.waiting(), 0, self.position
+        self._needed_bytes = 1
+        while at < len(waiting) and (element := self._next(waiting, at, begins + at)):
+            found.append(element)
+            if len(found) > _MAX_ELEMENTS:  # it would hold up everything else
+                raise bad_container(
+                    f"the Matroska stream has over {_MAX_ELEMENTS:_} elements in one piece"
+                )
+            if element.end is None or element.number in ENTERED:
+                at += len(element.header)
+            else:
+                at = element.end - begins
+        self._pieces.skip(at)
 
-    def _written(self, beginning: bytes) -> tuple[bytes, int, int | None] | None:
-        """The next element's number and size, as written and as values; None until both came."""
-        if not beginning:
+    def _next(self, waiting: bytes, at: int, offset: int) -> Element | None:
+        """The element that begins there, `offset` of the stream; None until enough came."""
+        number_end = at + _LENGTHS[waiting[at]]
+        if number_end > at + 4:
+            raise bad_container(f"byte {offset} of the Matroska stream is no element")
+        if len(waiting) <= number_end:
             return None
-        length = _LENGTHS[beginning[0]]
-        if length > 4:
-            raise bad_container(f"byte {self.position} of the Matroska stream is no element")
-        if len(beginning) <= length:
+        start = number_end + _LENGTHS[waiting[number_end]]
+        if start > number_end + 8:
+            place = offset + number_end - at
+            raise bad_container(f"byte {place} of the Matroska stream is no size")
+        if len(waiting) < start:
             return None
-        end = length + _LENGTHS[beginning[length]]
-        if end > length + 8:
-            raise bad_container(f"byte {self.position + length} of the Matroska stream is no size")
-        if len(beginning) < end:
+        header = waiting[at:start]
+        number = int.from_bytes(header[: number_end - at], "big")
+        size = number_of(header[number_end - at :])
+        kept_end = start + self._kept_bytes(number, size)
+        if len(waiting) < kept_end:
+            self._needed_bytes = kept_end - at
             return None
-        number, size = beginning[:length], beginning[length:end]
-        return beginning[:end], int.from_bytes(number, "big"), number_of(size)
+        end = None if size is None else offset + start - at + size
+        return Element(number, offset, header, size, waiting[start:kept_end], end)
 
     def _kept_bytes(self, number: int, size: int | None) -> int:
         if size is None:
@@ -178,7 +178,7 @@ class Elements:
                 raise bad_container(f"element {number:X} of the Matroska stream has no size")
             return 0
         wanted = self._wanted.get(number, 0)
-        kept = size if wanted == ALL else min(wanted, size)
+        kept = size if wanted == ALL or size < wanted else wanted
         if kept > _MAX_PAYLOAD_BYTES:
             raise bad_container(f"element {number:X} of the Matroska stream claims {size} bytes")
         return kept

@@ -37,6 +37,10 @@ class IncrementalReader:
             self._waiting += piece[passed:] if passed else piece
             yield
 
+    def waiting(self) -> bytes:
+        """All that was fed and not yet read, without passing it."""
+        return bytes(self._waiting)
+
     def peek(self, start: int, end: int) -> bytes:
         """The bytes between two places from here, without passing them; fewer where they lack."""
         return bytes(self._waiting[start:end])

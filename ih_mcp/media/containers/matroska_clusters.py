@@ -40,6 +40,7 @@ _WANTED: dict[int, int] = {
 _BLOCKS = frozenset({Id.SIMPLE_BLOCK, Id.BLOCK})
 _MOST_FRAME_SECONDS = 1.0  # chosen: where two pictures stand far apart, the second need not stay
 _KEY = 0x80
+_TICKS_AND_FLAGS = struct.Struct(">hB")
 _VIDEO = 1
 
 
@@ -92,6 +93,10 @@ class Cluster:
     read_to: int = 0
     """Where its last whole element ends."""
 
+    def holds(self, element: Element) -> bool:
+        """Whether a block stands in it, and not behind."""
+        return self.end is None or element.offset < self.end
+
     def copy(self) -> Cluster:
         return replace(self, blocks={track: replace(each) for track, each in self.blocks.items()})
 
@@ -142,12 +147,14 @@ class MatroskaReader:
         self._keep_beginning(data)
         units: list[MediaUnit] = []
         for element in self._elements.feed(data):
-            units += self._closed_before(element)
-            if element.number in _BLOCKS and self._cluster:  # as nearly all are
-                self._take_block(element, self._cluster)
+            cluster = self._cluster
+            if cluster and element.number in _BLOCKS and cluster.holds(element):  # as nearly all
+                self._take_block(element, cluster)
+                cluster.read_to = element.end or cluster.read_to
             else:
+                units += self._closed_before(element)
                 self._handle(element)
-            self._note_end(element)
+                self._note_end(element)
         return units + self._closed_at(self._elements.position)
 
     def finish(self) -> list[MediaUnit]:
@@ -340,8 +347,8 @@ def block_of(payload: bytes) -> Block | None:
     if length > 8 or len(payload) < length + 3:
         return None
     track = ebml.number_of(payload[:length])
-    ticks = int.from_bytes(payload[length : length + 2], "big", signed=True)
-    return Block(track or 0, ticks, bool(payload[length + 2] & _KEY), length + 3)
+    ticks, flags = _TICKS_AND_FLAGS.unpack_from(payload, length)
+    return Block(track or 0, ticks, bool(flags & _KEY), length + 3)
 
 
 def _track(entry: bytes) -> tuple[int, MatroskaTrack]:
