@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -31,6 +31,16 @@ class Hold:
     is_fair: bool = sys.platform == "linux"
     """Whether the waits for a processor could be left out of it."""
     turns: int = 0
+    turned: anyio.Event = field(default_factory=anyio.Event)
+    """Set by the next turn."""
+
+    def restart(self) -> None:
+        """Forget what was found; the next turn counts from here."""
+        self.loop_seconds = self.process_seconds = 0.0
+
+    async def next_turn(self) -> None:
+        """Wait until what was done before has been measured."""
+        await self.turned.wait()
 
     def __str__(self) -> str:
         return (
@@ -54,6 +64,8 @@ async def holding() -> AsyncIterator[Hold]:
             found.loop_seconds = max(found.loop_seconds, loop - before)
             process, before = time.process_time() - waited(), process
             found.process_seconds = max(found.process_seconds, process - before)
+            found.turned.set()
+            found.turned = anyio.Event()
 
     with _waits() as waited:
         async with anyio.create_task_group() as tasks:
