@@ -134,7 +134,7 @@ def test_hostile_arguments_are_refused_with_the_id(name: str) -> None:
     head = b'{"jsonrpc":"2.0","id":5,"method":"tools/call","params":'
     message, (error,) = parse_line(head + REFUSED[name] + b"}\n", 2 * MOST)
     assert message is None
-    assert error.id == (None if name == "depth of an object" else 5)
+    assert error.id in ({None, 5} if name == "depth of an object" else {5}), "3.14 reads deeper"
     assert error.error.code in {-32600, -32700}
 
 

@@ -26,3 +26,9 @@ def uv(*words: object, **environment: str) -> str:
     )
     assert done.returncode == 0, (words, done.stderr[-3000:])
     return done.stdout
+
+
+def run_tool(package: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run the program of a package, in an environment that uv makes for it."""
+    command = [str(UV), "--quiet", "tool", "run", "--from", package, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

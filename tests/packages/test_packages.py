@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.request import urlopen
@@ -18,7 +20,7 @@ from ih_mcp import __version__
 from ih_mcp.settings import Settings
 from tests.road.host import REPOSITORY
 
-from . import needs_packages
+from . import needs_packages, run_tool
 
 NAME = "io.github.ih-mcp/ih-mcp"
 PLUGIN_SERVER = ".claude-plugin/mcp.json"
@@ -92,7 +94,8 @@ class Package(_Closed):
     registry_type: Literal["pypi", "oci"] = Field(alias="registryType")
     identifier: str
     version: str = Field(__version__, pattern=r"^\d+\.\d+\.\d+$")
-    runtime_hint: Literal["uvx", ""] = Field("", alias="runtimeHint")
+    runtime_hint: Literal["uvx", "docker"] = Field(alias="runtimeHint")
+    runtime_arguments: list[dict[str, Any]] = Field([], alias="runtimeArguments")
     transport: dict[Literal["type"], Literal["stdio"]]
     environment_variables: list[Variable] = Field(alias="environmentVariables")
 
@@ -115,9 +118,38 @@ def test_the_registry_entry_has_the_fields_of_its_schema() -> None:
     assert {package.registry_type for package in read.packages} == {"pypi", "oci"}
 
 
+SPOILT: Mapping[str, Callable[[Any], object]] = {
+    "description": lambda entry: entry.update(description="x" * 101),
+    "format": lambda entry: entry["packages"][0]["environmentVariables"][0].update(format="key"),
+    "transport": lambda entry: entry["packages"][1].update(transport={"type": "sse"}),
+}
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """By a linter that brings the registry's published schemas, byte for byte."""
+    return run_tool("skillsaw==0.22.0", "skillsaw", "lint", folder)
+
+
 @needs_packages
-def test_the_registry_entry_is_valid_by_the_schema_it_names() -> None:
-    """The published one, from where it is published; it is in no package."""
+def test_registry_plugin_and_skills_are_valid_by_their_published_schemas() -> None:
+    done = lint(REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mcp-registry" in done.stdout, "it saw the entry"
+
+
+@needs_packages
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_registry_entry_that_is_not_valid_is_found(what: str, tmp_path: Path) -> None:
+    entry = document("server.json")
+    SPOILT[what](entry)
+    (tmp_path / "server.json").write_text(json.dumps(entry), encoding="utf-8")
+    done = lint(tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "does not conform" in done.stdout
+
+
+@needs_packages
+def test_the_registry_entry_is_valid_by_the_schema_where_it_is_published() -> None:
     entry = document("server.json")
     try:
         with urlopen(entry["$schema"], timeout=10) as answer:  # noqa: S310 - an https address
@@ -126,6 +158,17 @@ def test_the_registry_entry_is_valid_by_the_schema_it_names() -> None:
         pytest.skip(f"the published schema cannot be read here: {exc}")
     assert schema["$id"] == entry["$schema"]
     jsonschema.validate(entry, schema)
+
+
+def test_a_container_that_the_registry_starts_keeps_what_arrived() -> None:
+    """As the command that the pages show does."""
+    _, image = document("server.json")["packages"]
+    given = " ".join(f"{word['name']} {word['value']}" for word in image["runtimeArguments"])
+    assert given == "--volume ih-mcp:/data --volume {folder}:/media:ro"
+    shown = [line for line in written("README.md").splitlines() if "docker run" in line]
+    assert shown
+    for line in (*shown, written("Dockerfile").splitlines()[0]):
+        assert '-v ih-mcp:/data -v "$PWD:/media:ro"' in line
 
 
 def variables() -> set[str]:

@@ -58,5 +58,5 @@ def test_pip_installs_the_example_and_the_stand_in_uses_it(python: Path, tmp_pat
         process.communicate(timeout=5)
     assert told["analyst"]["name"] == "loudness"
     assert told["analyst"]["sends_data_away"] is False
-    assert "analyst: loudness 0.1.0 of an installed package" in said
+    assert "Its analyst is loudness 0.1.0 of an installed package" in said
     assert sys.prefix not in str(python)
