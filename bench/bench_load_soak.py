@@ -12,6 +12,8 @@ import anyio
 from . import bench_load_rows as inside
 from .bench_load_table import Row
 
+_LEAST_MINUTES = 5  # chosen: in less, a page of 4 KiB would count as megabytes an hour
+
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """Least squares."""
@@ -41,10 +43,12 @@ async def soak(url: str, minutes: float) -> list[Row]:
         rest = memory[-1][1]
         sent, wrong = await inside.end(found)
     grown, last = slope(memory), rest - memory[0][1]
+    tells_rate = minutes >= _LEAST_MINUTES
     return [
         Row(name="soak", what=f"{minutes:g} min, {sent:,} events: memory an hour",
             figure=f"{grown:+.1f} MiB/h", floor=f"last - warm {last:+.1f} MiB",
-            bound="<= 12 MiB/h (6 x an hour's work), <= 8", ok=grown <= 12 and last <= 8),
+            bound="<= 12 MiB/h (6 x an hour's work), <= 8" if tells_rate else "<= 8 MiB in all",
+            ok=(grown <= 12 or not tells_rate) and last <= 8),
         Row(name="soak", what="descriptors and threads, warm and last",
             figure=f"{counts[-1]}", floor=f"{counts[0]}", bound="no more",
             ok=counts[-1][0] <= counts[0][0] + 1 and counts[-1][1] <= counts[0][1] + 1),

@@ -15,6 +15,7 @@ from ih_mcp.errors import JournalError, LocalProtocolError, MediaError, RemotePr
 from ih_mcp.journal import FILE_NAME
 from ih_mcp.journal.store import Batch, Entry, Store
 from ih_mcp.mcp_server.stdio import parse_line
+from ih_mcp.mcp_server.stdout_writer import encode
 from ih_mcp.media.containers.container import READERS, Reader
 from ih_mcp.media.recorder_chunks import Recording
 from ih_mcp.streams.outbox import Outbox, QueuedSegment
@@ -194,7 +195,7 @@ def line(data: bytes) -> None:
     message, answers = parse_line(text, len(text))
     assert not (message and answers)
     for answer in answers:
-        written = answer.model_dump_json(by_alias=True)
+        written = b"".join(encode(answer)).decode()
         assert "\n" not in written
         assert json.loads(written)["error"]["code"] < 0
     try:

@@ -1,0 +1,86 @@
+"""Clocks and spans of a container's units."""
+
+from __future__ import annotations
+
+import pytest
+
+from ih_mcp.media.containers.container_types import (
+    MediaUnit,
+    StreamTimes,
+    TimestampField,
+    TrackSpan,
+)
+
+CLOCK = TimestampField(offset=4, width=4, ticks=3_000, ticks_per_second=1_000.0)
+
+
+def test_a_clock_is_written_for_a_stream_that_starts_later_and_never_below_zero() -> None:
+    assert CLOCK.shifted(0.0) == (3_000).to_bytes(4, "big")
+    assert CLOCK.shifted(1.25) == (1_750).to_bytes(4, "big")
+    assert CLOCK.shifted(3.0) == CLOCK.shifted(9.0) == bytes(4)
+
+
+def test_what_the_header_adds_shrinks_before_the_clock_does() -> None:
+    late = TimestampField(4, 4, 3_000, 1_000.0, delay_seconds=2.0)
+    assert late.shifted(1.5) == (3_000).to_bytes(4, "big")
+    assert late.shifted(2.5) == (2_500).to_bytes(4, "big")
+
+
+def test_a_clock_is_set_back_once_in_what_was_read_and_once_where_it_stands() -> None:
+    earlier = CLOCK.earlier(1.0).earlier(0.5)
+    assert (earlier.ticks, earlier.set_back) == (1_500, 1_500)
+    assert earlier.written((2_000).to_bytes(4, "big")) == (500).to_bytes(4, "big")
+    assert earlier.written((1_000).to_bytes(4, "big")) == bytes(4)
+
+
+def unit(
+    picture: float, sound: float, *, has_picture: bool = True, is_first: bool = True
+) -> MediaUnit:
+    return MediaUnit(
+        offset=0,
+        size=1,
+        spans=(TrackSpan(1, picture, picture, picture + 2), TrackSpan(2, sound, sound, sound + 3)),
+        is_key=True,
+        has_leading=False,
+        timestamps=(),
+        has_picture=has_picture,
+        is_first=is_first,
+    )
+
+
+@pytest.mark.parametrize(
+    ("media", "start"),
+    [
+        (unit(1.0, 0.6), 1.0),  # sound nearly always begins a little before the picture
+        (unit(1.0, 0.4), 0.4),
+        (unit(1.0, 0.4, is_first=False), 1.0),
+        (unit(1.0, 0.6, has_picture=False), 0.6),
+    ],
+)
+def test_a_unit_starts_with_its_picture_unless_the_sound_begins_long_before(
+    media: MediaUnit, start: float
+) -> None:
+    assert media.start_seconds == start
+    assert media.end_seconds == max(span.end_seconds for span in media.spans)
+
+
+@pytest.mark.parametrize(
+    ("times", "jump"),
+    [
+        ([(1, 0.0, 1.0), (2, 0.9, 1.1), (1, 1.0, 2.0)], None),
+        ([(1, 0.0, 1.0), (1, 1.5, 2.0)], None),
+        ([(1, 0.0, 1.0), (1, 1.6, 2.0)], (1.0, 1.6)),
+        ([(1, 0.0, 9.0), (2, 0.0, 1.0), (2, 1.0, 2.0)], None),  # behind all, not behind its own
+        ([(1, 0.0, 9.0), (1, 5.0, 6.0)], (9.0, 5.0)),
+        ([(1, 0.0, 1.0), (1, 5.0, 6.0), (1, 20.0, 21.0)], (1.0, 5.0)),  # the first one
+    ],
+)
+def test_a_jump_is_forward_of_all_there_is_or_back_behind_its_own_track(
+    times: list[tuple[int, float, float]], jump: tuple[float, float] | None
+) -> None:
+    stream = StreamTimes()
+    for track, start, end in times:
+        stream.add(track, start, end)
+    found = stream.jump
+    assert (found and (found.from_seconds, found.to_seconds)) == jump
+    assert stream.reached_seconds == max(end for _, _, end in times)
