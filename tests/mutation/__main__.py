@@ -100,7 +100,8 @@ def judge(mutant: Mutant, tree: Path, known: CoverageMap, *, wide: bool = False)
     source, found = file.read_text(encoding="utf-8"), file.stat()
     line = None if mutant.is_import else mutant.line  # else the first test that imports it
     of_line = known.tests_of(mutant.path, line, source, most_seconds=_MOST_SECONDS)
-    chosen = [of_line] if of_line else suites(mutant.path, tree)
+    mirrors = suites(mutant.path, tree)
+    chosen = [of_line, *mirrors[:1]] if of_line else mirrors  # what came after the map, too
     file.write_text(mutant.apply(source), encoding="utf-8")
     os.utime(file, ns=(0, next(_TIMES)))  # a time of its own: compiled files are kept by it
     try:

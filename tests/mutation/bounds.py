@@ -8,7 +8,7 @@ import re
 from .mutants import Mutant
 
 REASON = "harmless: a chosen bound, by less than a factor of two"
-_NAME = r"\w*(?:max|min|most|least|longest|seconds|bytes|chars|segments|lines|share)\w*"
+_NAME = r"\w*(?:max|min|most|least|longest|seconds|bytes|chars|segments|lines|share|wait)\w*"
 _BOUND = re.compile(rf"^{_NAME}(?:, {_NAME})*(?:: \w+)? = ", re.IGNORECASE)
 _GIVEN = re.compile(r"#.*\b(?:docs|sdk|skill|RFC|API)\b")
 """A bound that others publish is no choice."""
@@ -30,7 +30,8 @@ def is_chosen_bound(mutant: Mutant, source: str) -> bool:
     ):
         return False
     before, after = (_numbers(text, mutant.line) for text in (source, mutant.apply(source)))
-    if "bytes" in mutant.statement.lower() and max(before, default=0) < _LEAST_BYTES:
+    name = mutant.statement.partition("=")[0].lower()
+    if "bytes" in name and max(before, default=0) < _LEAST_BYTES:
         return False
     return 0 < len(before) == len(after) and all(
         old == new or 0 < max(old, new) <= _FACTOR * min(old, new)
