@@ -360,7 +360,7 @@ class Settings(TeamSettings):
             raise ValueError("must be https beyond this machine: its keys are fetched from there")
         return value
 
-    @field_validator("capture_origin", "public_url")
+    @field_validator("capture_origin", "public_url", "address")
     @classmethod
     def _check_origin(cls, value: str | None) -> str | None:
         parts = urlsplit(value or "https://host")

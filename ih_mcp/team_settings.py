@@ -22,6 +22,24 @@ class TeamSettings(BaseSettings):
         validation_alias="IH_MCP_JOURNAL_LISTEN",
         description="Address of that database for LISTEN, where a pooler stands before it.",
     )
+    cluster_listen: str | None = Field(
+        None,
+        validation_alias="IH_MCP_CLUSTER_LISTEN",
+        description="Address on which other replicas of `ih-mcp serve` pass calls on to this one; "
+        "for them alone.",
+    )
+    address: str | None = Field(
+        None,
+        validation_alias="IH_MCP_ADDRESS",
+        description="Where other replicas reach that address, if it differs: `http://...`; each "
+        "replica has its own.",
+    )
+    cluster_secret: SecretStr | None = Field(
+        None,
+        validation_alias="IH_MCP_CLUSTER_SECRET",
+        description="The secret that all replicas share, and sign calls with which they pass on; "
+        "32 characters or more.",
+    )
     listen: str = Field(
         "127.0.0.1:8765",
         validation_alias="IH_MCP_LISTEN",

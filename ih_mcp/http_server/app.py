@@ -23,7 +23,10 @@ from ih_mcp.net.origin_guard import OriginGuard
 from .bearers import Bearers
 from .callers import Caller, TenantRow
 from .capture_pages import CapturePages
+from .cluster import ClusterApp
+from .cluster_signature import SignatureCheck
 from .files import keep_file, put_file, remove_file
+from .forward import CALLER
 from .oauth import METADATA_PATHS, RefusedBearerError
 from .segments import put_segment
 from .tenant import Tenant
@@ -45,6 +48,7 @@ _STATUS_OF_CODE = {
     "file_too_large": 413,
     "no_space": 507,
     "no_api_key": 503,
+    "owner_unreachable": 503,
     "issuer_away": 503,
 }
 """HTTP statuses of our own errors; 400 for the rest."""
@@ -53,6 +57,7 @@ _SECURITY_HEADERS = [
     ("Cache-Control", "no-store"),
     ("X-Accel-Buffering", "no"),
 ]
+_MARGIN_BYTES = 1 << 16  # of a call beside its segment
 _Work = Callable[..., Awaitable[Response]]
 
 
@@ -147,9 +152,10 @@ class TeamApp:
         if self._calls[caller] > MAX_CALLS:
             return _refusal("too_many_calls")
         try:
-            tenant = await self._tenant(caller.tenant)
+            tenant = await self.tenant_of(caller.tenant)
         except IhMcpError as exc:
             return error_response(exc)
+        scope[CALLER] = caller
         parts = scope["path"].strip("/").split("/")
         if parts == ["mcp"]:
             scope["path"] = "/mcp"  # some clients write a slash behind it
@@ -157,10 +163,20 @@ class TeamApp:
         work = _work_for(scope["method"], parts)
         return _answer_errors(partial(work, tenant=tenant)) if work else _refusal("unknown_path")
 
-    async def _tenant(self, name: str) -> Tenant:
+    async def tenant_of(self, name: str) -> Tenant:
+        """The tenant of this name, opened with its first call.
+
+        Raises:
+            IhMcpError: As `Tenants.of`.
+        """
         callers = self.bearers.callers
         row = callers.tenants.get(name) if callers else None
         return await self._tenants.of(name, row or TenantRow())
+
+    def cluster_app(self, secret: bytes, max_segment_bytes: int) -> ASGIApp:
+        """What other replicas call."""
+        check, most = SignatureCheck(secret), max_segment_bytes * 4 // 3 + _MARGIN_BYTES
+        return ClusterApp(check, self.tenant_of, error_response, most).app
 
     async def _upload(self, request: Request) -> Response:
         """An upload by its ticket, which is void once the file was kept."""
@@ -172,7 +188,7 @@ class TeamApp:
             return upload_page(ticket.file_name)
         if request.method not in {"PUT", "POST"}:
             return Response(status_code=405, headers={"Allow": "GET, PUT, POST"})
-        tenant = await self._tenant(ticket.tenant)
+        tenant = await self.tenant_of(ticket.tenant)
         if self._tickets.find(secret, now=anyio.current_time()) is None:  # used meanwhile
             return _refusal("unknown_ticket")
         with self._tickets.using(secret):

@@ -6,6 +6,8 @@ fourteen times the CPU.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from mcp_types import TextContent
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +15,7 @@ from starlette.responses import Response
 from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.mcp_server.push_tools import push
 
+from .forward import CALLER
 from .tenant import Tenant
 
 
@@ -30,10 +33,40 @@ async def put_segment(request: Request, tenant: Tenant) -> Response:
         )
     most = tenant.runtime.settings.max_segment_bytes
 
-    async def read() -> tuple[bytes, tuple[str, ...]]:
-        return await read_body(request, most), ()
+    async def read() -> bytes:
+        return await read_body(request, most)
 
-    answer = await push(tenant.runtime, stream_id, int(number), read)
+    try:
+        return await _push(tenant, stream_id, int(number), read)
+    except CallerError as exc:  # before the body is read, where it is of another replica
+        forwarder = tenant.forwarder
+        address = forwarder and await forwarder.find_address(tenant.runtime, exc, stream_id)
+        if not (forwarder and address):
+            raise
+    caller, data = request.scope[CALLER], await read_body(request, most)
+    return await forwarder.put_segment(address, caller, stream_id, int(number), data)
+
+
+async def push_body(tenant: Tenant, stream_id: str, number: int, data: bytes) -> Response:
+    """Push a segment that another replica has passed on.
+
+    Raises:
+        IhMcpError: As `put_segment`.
+    """
+
+    async def read() -> bytes:
+        return data
+
+    return await _push(tenant, stream_id, number, read)
+
+
+async def _push(
+    tenant: Tenant, stream_id: str, number: int, read: Callable[[], Awaitable[bytes]]
+) -> Response:
+    async def read_with_notes() -> tuple[bytes, tuple[str, ...]]:
+        return await read(), ()
+
+    answer = await push(tenant.runtime, stream_id, number, read_with_notes)
     status = answer.content[0]
     assert isinstance(status, TextContent)
     return Response(status.text, media_type="application/json")

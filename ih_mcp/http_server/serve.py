@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 
 from ih_mcp.capture.serve import MAX_CHUNK_BYTES
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.journal import load_open_engine
 from ih_mcp.loopback import is_loopback
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
@@ -23,11 +22,9 @@ from .bearers import Bearers
 from .callers import Callers, read_callers
 from .capture_pages import CapturePages
 from .oauth import open_oauth
+from .replicas import open_replicas, serve_replicas
 from .tenants import open_tenants
 from .upload_tickets import UploadTickets
-
-if TYPE_CHECKING:  # loads a driver that few need
-    from ih_mcp.journal.postgres import PostgresEngine
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
 _LISTEN_HELP = (
@@ -51,15 +48,11 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
     Raises:
         ConfigurationError: It may not, or cannot, listen there; or the callers file is wrong.
     """
-    host, port = split_address(settings.listen)
+    host, _ = split_address(settings.listen)
     callers = await to_thread.run_sync(read_configured_callers, settings)
     async with AsyncExitStack() as stack:
-        try:
-            listener = stack.enter_context(open_listener(host, port))
-        except OSError as exc:
-            raise ConfigurationError(
-                f"the server cannot listen on {settings.listen}: {exc.strerror}", help=_LISTEN_HELP
-            ) from None
+        listener = _listen(stack, settings.listen)
+        cluster = _listen(stack, settings.cluster_listen) if settings.cluster_listen else None
         tickets, url = UploadTickets(), settings.public_url or url_of(listener)
 
         def issue_ticket(tenant: str, file_name: str) -> str:
@@ -67,11 +60,13 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             return f"{url}/uploads/{ticket}"
 
         pages = CapturePages(url)
-        engine = await stack.enter_async_context(_open_engine(settings))
-        opening = open_tenants(settings, issue_ticket, pages, engine)
-        tenants = await stack.enter_async_context(opening)
+        replicas = await stack.enter_async_context(open_replicas(settings, cluster))
+        tenants = await stack.enter_async_context(
+            open_tenants(settings, issue_ticket, pages, replicas.engine, replicas.forwarder)
+        )
         oauth = await stack.enter_async_context(open_oauth(settings, url))
         app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages)
+        await stack.enter_async_context(serve_replicas(app, settings, cluster))
         own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
         guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
         await stack.enter_async_context(
@@ -83,20 +78,13 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             app.drain()  # so that polls which wait are answered before their connections end
 
 
-@asynccontextmanager
-async def _open_engine(settings: Settings) -> AsyncIterator[PostgresEngine | None]:
-    """The database of all journals; None where each is a file.
-
-    Raises:
-        ConfigurationError: It cannot be used.
-    """
-    if settings.journal is None:
-        yield None
-        return
-    listen = settings.journal_listen and settings.journal_listen.get_secret_value()
-    opening = load_open_engine()(settings.journal.get_secret_value(), listen_dsn=listen)
-    async with opening as engine:
-        yield engine
+def _listen(stack: AsyncExitStack, address: str) -> socket.socket:
+    try:
+        return stack.enter_context(open_listener(*split_address(address)))
+    except OSError as exc:
+        raise ConfigurationError(
+            f"the server cannot listen on {address}: {exc.strerror}", help=_LISTEN_HELP
+        ) from None
 
 
 def read_configured_callers(settings: Settings) -> Callers | None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp.server.mcpserver import MCPServer
 from starlette.types import ASGIApp
 
 from ih_mcp.app.runtime import Runtime
 
 from .callers import MINT_TOKENS, Caller
+from .forward import Forwarder
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class Tenant:
     """The folder that its uploads go into, and that its tools read."""
     apps: Mapping[bool, ASGIApp]
     """MCP over HTTP: with the tool that mints tokens, and without it."""
+    server: MCPServer[Runtime]
+    """The same without HTTP, for calls that other replicas pass on."""
+    forwarder: Forwarder | None = None
+    """Passes calls on to other replicas, where there are any."""
 
     def app_for(self, caller: Caller) -> ASGIApp:
         return self.apps[MINT_TOKENS in caller.scopes]

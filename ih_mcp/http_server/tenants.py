@@ -26,6 +26,7 @@ from ih_mcp.settings import Settings
 
 from .callers import MINT_TOKENS, USE, Caller, TenantRow
 from .capture_pages import CapturePages
+from .forward import Forwarder, passing_on
 from .tenant import Tenant
 from .upload_tool import make_upload_tool
 
@@ -53,9 +54,11 @@ class Tenants:
         issue_ticket: IssueTicket,
         pages: CapturePages,
         engine: PostgresEngine | None,
+        forwarder: Forwarder | None,
     ) -> None:
         self._settings = settings
         self._engine = engine
+        self._forwarder = forwarder
         self._issue_ticket = issue_ticket
         self._pages = pages
         self._tasks = tasks
@@ -85,6 +88,8 @@ class Tenants:
     def drain(self) -> None:
         """Answer waiting polls and take no new streams; those that live go on."""
         self._is_draining = True
+        if self._engine:
+            self._engine.lease.takes_streams = False
         for tenant in self._open.values():
             tenant.runtime.drain()
 
@@ -107,6 +112,7 @@ class Tenants:
         place = self._engine.journal_of(name) if self._engine else None
         async with open_runtime(settings, place=place) as runtime, AsyncExitStack() as stack:
             apps = dict[bool, ASGIApp]()
+            servers = dict[bool, MCPServer[Runtime]]()
             self._pages.open(runtime)
             for mints in (False, True):
                 left_out = {
@@ -115,11 +121,15 @@ class Tenants:
                     *(() if mints else ("create_token",)),
                 }
                 uploads = make_upload_tool(partial(self._issue_ticket, name))
-                tools = [*make_tools(left_out), uploads]
-                apps[mints] = await stack.enter_async_context(_open_app(runtime, tools))
+                tools = [
+                    passing_on(tool, self._forwarder) for tool in (*make_tools(left_out), uploads)
+                ]
+                servers[mints] = _make_server(runtime, tools)
+                opening = _open_app(servers[mints], settings.max_call_bytes)
+                apps[mints] = await stack.enter_async_context(opening)
             if self._is_draining:
                 runtime.drain()
-            self._open[name] = Tenant(runtime, files, apps)
+            self._open[name] = Tenant(runtime, files, apps, servers[False], self._forwarder)
             task_status.started()
             await self._closing.wait()
         self._open = {
@@ -134,14 +144,16 @@ async def open_tenants(
     issue_ticket: IssueTicket,
     pages: CapturePages,
     engine: PostgresEngine | None,
+    forwarder: Forwarder | None,
 ) -> AsyncIterator[Tenants]:
     """The tenants of a process.
 
     Args:
         engine: The database of all journals; None where each is a file.
+        forwarder: Passes calls on to other replicas, where there are any.
     """
     async with anyio.create_task_group() as tasks:
-        tenants = Tenants(settings, tasks, issue_ticket, pages, engine)
+        tenants = Tenants(settings, tasks, issue_ticket, pages, engine, forwarder)
         try:
             yield tenants
         finally:
@@ -187,18 +199,20 @@ def _wrong_key(tenant: str, reason: str) -> ConfigurationError:
     )
 
 
-@asynccontextmanager
-async def _open_app(runtime: Runtime, tools: list[Tool]) -> AsyncIterator[ASGIApp]:
-    """MCP over HTTP without sessions, in both eras."""
-
+def _make_server(runtime: Runtime, tools: list[Tool]) -> MCPServer[Runtime]:
     @asynccontextmanager
     async def lifespan(_: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
         yield runtime
 
-    server = make_server(lifespan, tools, has_connections=False, instructions=INSTRUCTIONS + _FILES)
+    return make_server(lifespan, tools, has_connections=False, instructions=INSTRUCTIONS + _FILES)
+
+
+@asynccontextmanager
+async def _open_app(server: MCPServer[Runtime], max_call_bytes: int) -> AsyncIterator[ASGIApp]:
+    """MCP over HTTP without sessions, in both eras."""
     app = server.streamable_http_app(
         stateless_http=True,
-        max_request_body_size=runtime.settings.max_call_bytes * 4 // 3 + _CALL_MARGIN_BYTES,
+        max_request_body_size=max_call_bytes * 4 // 3 + _CALL_MARGIN_BYTES,
         # `guard` looks at Host and Origin, on all paths.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )

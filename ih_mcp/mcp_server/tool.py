@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
@@ -24,6 +24,9 @@ from ih_mcp.errors import CallerError, IhMcpError
 from .answers import failure
 from .arguments import Arguments, problems_of
 from .consent import ElicitingChannel, PermissionNeededError
+
+if TYPE_CHECKING:  # over standard input there is none
+    from starlette.requests import Request
 
 A = TypeVar("A", bound=Arguments)
 _LOG = logging.getLogger("ih_mcp.tools")
@@ -58,9 +61,15 @@ class ToolCall(Generic[A]):
         return str(params.client_info.name) if params else ""
 
     @property
+    def request(self) -> Request | None:
+        """The HTTP request by which the call came; None where it came otherwise."""
+        request: Request | None = self._context.request_context.request
+        return request
+
+    @property
     def is_remote(self) -> bool:
         """Whether the call came over HTTP, so that the host does not start this server."""
-        return self._context.request_context.request is not None
+        return self.request is not None
 
     async def report(self, progress: float, message: str) -> None:
         """Send a progress notification if the caller asked for them. `progress` must rise."""

@@ -193,17 +193,17 @@ async def test_a_caller_has_a_bound_of_calls_at_a_time(
             assert answer.status_code == wanted
             assert (wanted != 429) or answer.headers["retry-after"] == "1"
 
-    original = team.app._tenant
+    original = team.app.tenant_of
 
     async def slow(name: str) -> Any:
         await wait()
         return await original(name)
 
     async with anyio.create_task_group() as tasks:
-        monkeypatch.setattr(team.app, "_tenant", slow)
+        monkeypatch.setattr(team.app, "tenant_of", slow)
         tasks.start_soon(request, 404, "ann")
         await entered.wait()
-        monkeypatch.setattr(team.app, "_tenant", original)
+        monkeypatch.setattr(team.app, "tenant_of", original)
         await request(429, "ann")
         await request(404, "bob")
         go_on.set()

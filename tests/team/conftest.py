@@ -13,6 +13,8 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.http_server.conftest import Team, make_settings
 
+CLUSTER = {"cluster_listen": "127.0.0.1:0", "cluster_secret": "s" * 32}
+
 
 @pytest.fixture
 async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
@@ -25,7 +27,8 @@ async def replicas(
     service: RunningStandin, database: str, tmp_path: Path
 ) -> AsyncIterator[tuple[Team, Team]]:
     one, other = (
-        make_settings(service, tmp_path / name, journal=database) for name in ("one", "other")
+        make_settings(service, tmp_path / name, journal=database, **CLUSTER)
+        for name in ("one", "other")
     )
     async with open_team_server(one) as first, open_team_server(other) as second:
         yield Team(first.url, first.app, one), Team(second.url, second.app, other)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from anyio import to_thread
 from mcp_types import TextContent
 
-from tests.http_server.conftest import Team, said
+from ih_mcp.errors import ConfigurationError
+from ih_mcp.http_server.cluster_signature import PassedOnCaller, SignatureCheck, sign
+from ih_mcp.http_server.serve import open_team_server
+from ih_mcp.standin.server.serve import RunningStandin
+from tests.http_server.conftest import Team, make_settings, said
 from tests.streams.test_all_or_nothing import cluster, webm_header
+
+from .conftest import CLUSTER
 
 pytestmark = pytest.mark.timeout(60)
 Replicas = tuple[Team, Team]
@@ -56,3 +66,136 @@ async def test_a_stream_of_one_replica_is_read_from_the_other(replicas: Replicas
     assert messages == await read_all(one, other, stream_id=stream_id)
     listed, _ = await call(other, "list_streams")
     assert [each["stream_id"] for each in listed["streams"]] == [stream_id]
+
+
+async def test_a_call_that_touches_a_live_stream_is_passed_on_to_its_replica(
+    replicas: Replicas,
+) -> None:
+    one, other = replicas
+    started, _ = await call(one, "start_stream", include=[])
+    stream_id = started["stream_id"]
+    assert (await put(one, stream_id, 1))["next_seq"] == 2
+    assert (await put(other, stream_id, 2))["next_seq"] == 3
+    again = await put(other, stream_id, 2)
+    assert (again["next_seq"], again["duplicate"]) == (3, True)
+    gap, _ = await call(other, "push_segment", stream_id=stream_id, seq=9, data_base64="AAAA")
+    assert (gap["code"], gap["next_seq"]) == ("seq_gap", 3)
+    configured, _ = await call(other, "configure_stream", stream_id=stream_id, include=[])
+    assert configured["confirmed"]
+    ended, _ = await call(other, "end_stream", stream_id=stream_id)
+    assert ended["ended"]
+    messages = await read_all(other, one, stream_id=stream_id)
+    assert messages == await read_all(one, stream_id=stream_id)
+    over, _ = await call(other, "end_stream", stream_id=stream_id)
+    assert "it was over before" in over["notes"]
+
+
+async def test_a_replica_that_drains_passes_new_streams_on_and_keeps_its_own(
+    replicas: Replicas,
+) -> None:
+    one, other = replicas
+    await call(other, "list_streams")  # so that both know each other
+    for team in replicas:
+        await renew(team)
+    stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    assert one.app.drain() == 1
+    new = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    assert live_ids(one) == [stream_id]
+    assert live_ids(other) == [new]
+    assert (await put(other, stream_id, 1))["accepted"]  # from now on a balancer asks the other
+    assert (await put(one, new, 1))["accepted"]
+    other.app.drain()
+    refused, _ = await call(one, "start_stream", include=[])
+    assert (refused["code"], refused["retry"]) == ("draining", True)
+    for each in (stream_id, new):
+        await call(one, "end_stream", stream_id=each)
+
+
+def live_ids(team: Team) -> list[str]:
+    return team.app._tenants._open["acme"].runtime.registry.live_ids
+
+
+async def renew(team: Team) -> None:
+    engine = team.app._tenants._engine
+    assert engine
+    await to_thread.run_sync(engine.lease.renew)
+
+
+async def test_an_owner_that_does_not_answer_is_a_failure_to_try_again(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = replicas
+    stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    await renew(other)
+    engine = other.app._tenants._engine
+    assert engine
+    owner = next(name for name in engine.lease.replicas if name != engine.lease.name)
+    gone = replace(engine.lease.replicas[owner], address="http://127.0.0.1:1")
+    monkeypatch.setitem(engine.lease.replicas, owner, gone)
+    refused, _ = await call(other, "end_stream", stream_id=stream_id)
+    assert (refused["code"], refused["retry"]) == ("owner_unreachable", True)
+    told = await put(other, stream_id, 1)
+    assert told["error"]["code"] == "owner_unreachable"
+    await call(one, "end_stream", stream_id=stream_id)
+
+
+async def test_another_tenant_s_stream_is_unknown_at_every_replica(replicas: Replicas) -> None:
+    one, other = replicas
+    stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    for team in replicas:
+        async with team.client("bob") as client:
+            for tool in ("poll_events", "end_stream"):
+                result = await client.call_tool(tool, {"stream_id": stream_id})
+                assert said(result)["code"] == "unknown_stream"
+    await call(other, "end_stream", stream_id=stream_id)
+
+
+# --- what replicas say to each other --------------------------------------------------------------
+
+
+async def test_a_call_that_no_replica_signed_is_not_answered(replicas: Replicas) -> None:
+    engine = replicas[0].app._tenants._engine
+    assert engine
+    address, body = engine.lease.address, b'{"tool":"list_streams","arguments":{}}'
+    good = sign(b"s" * 32, PassedOnCaller("acme", "ann"), "/call", body)
+    async with httpx2.AsyncClient(trust_env=False) as http:
+
+        async def post(headers: dict[str, str], content: bytes = body) -> int:
+            answer = await http.post(f"{address}/call", content=content, headers=headers)
+            return answer.status_code
+
+        assert await post({}) == 401
+        assert await post(sign(b"x" * 32, PassedOnCaller("acme", "ann"), "/call", body)) == 401
+        assert await post(good | {"x-ih-tenant": "beta"}) == 401
+        assert await post(good, body + b" ") == 401
+        assert await post(good) == 200
+        assert await post(good) == 401  # once
+
+
+def test_a_signature_holds_for_a_short_time() -> None:
+    check, caller = SignatureCheck(b"s" * 32), PassedOnCaller("acme", "ann \u00fc")
+    headers = sign(b"s" * 32, caller, "/call", b"{}")
+    signed_at = float(headers["x-ih-time"])
+    for now in (signed_at - 31, signed_at + 31):
+        assert check.find_caller(headers, "/call", b"{}", now=now) is None
+    assert check.find_caller(headers, "/call", b"{}", now=signed_at + 29) == caller
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"cluster_secret": "short"}, "secret of 32 characters"),
+        ({"cluster_secret": None}, "secret of 32 characters"),
+        ({"journal": None}, "a database that they share"),
+        ({"cluster_listen": "0.0.0.0:0"}, "cannot know the address"),
+    ],
+)
+async def test_a_replica_that_others_could_not_call_does_not_start(
+    changes: dict[str, Any], text: str, service: RunningStandin, tmp_path: Path
+) -> None:
+    dsn = "postgresql://nobody@127.0.0.1:1/x"
+    settings = make_settings(service, tmp_path, **({"journal": dsn} | CLUSTER | changes))
+    with pytest.raises(ConfigurationError, match=text) as failed:
+        async with open_team_server(settings):
+            raise AssertionError
+    assert failed.value.help

@@ -57,7 +57,8 @@ class Lease:
 
     def __init__(self, connections: Connections, address: str) -> None:
         self._connections = connections
-        self._address = address
+        self.address = address
+        """Where other replicas call this one; empty where they do not."""
         self.name = make_owner_name()
         self.takes_streams = True
         """Whether other replicas may pass new streams on to this one."""
@@ -73,12 +74,12 @@ class Lease:
             ConfigurationError: That process lives.
         """
         for _ in range(int(LEASE_SECONDS / RENEW_SECONDS) + 2):
-            if not self._address or await to_thread.run_sync(self._is_alone):
+            if not self.address or await to_thread.run_sync(self._is_alone):
                 break
             await anyio.sleep(RENEW_SECONDS)
         else:
             raise ConfigurationError(
-                f"another replica has the address {self._address} and lives",
+                f"another replica has the address {self.address} and lives",
                 help="Give each replica an IH_MCP_ADDRESS of its own.",
             )
         await to_thread.run_sync(self._insert)
@@ -140,7 +141,7 @@ class Lease:
         with self._connections.borrow() as db:
             found = db.execute(
                 "SELECT FROM owners WHERE address = %s AND until > clock_timestamp()",
-                (self._address,),
+                (self.address,),
             )
             return found.fetchone() is None
 
@@ -149,5 +150,5 @@ class Lease:
             db.execute(
                 "INSERT INTO owners VALUES (%s, %s, %s, %s, clock_timestamp(), "
                 "clock_timestamp() + make_interval(secs => %s))",
-                (self.name, self._address, __version__, self.takes_streams, LEASE_SECONDS),
+                (self.name, self.address, __version__, self.takes_streams, LEASE_SECONDS),
             )

@@ -1,0 +1,89 @@
+"""What other replicas pass on to this one, on an address for them alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from mcp import Client
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ih_mcp.errors import IhMcpError
+
+from .cluster_signature import PassedOnCaller, SignatureCheck
+from .forward import CALL_PATH, SEGMENT_PATH
+from .segments import push_body, read_body
+from .tenant import Tenant
+
+_AUDIT = logging.getLogger("ih_mcp.audit")
+_NEWEST = "2026-07-28"  # the era without a handshake
+FindTenant = Callable[[str], Awaitable[Tenant]]
+AnswerError = Callable[[IhMcpError], Response]
+
+
+class ClusterApp:
+    """Answers calls that other replicas have passed on, and passes none on itself.
+
+    Args:
+        find_tenant: Opens a tenant by name.
+        answer_error: How a foreseen failure is answered.
+        max_bytes: Of a call.
+    """
+
+    def __init__(
+        self,
+        check: SignatureCheck,
+        find_tenant: FindTenant,
+        answer_error: AnswerError,
+        max_bytes: int,
+    ) -> None:
+        self._check = check
+        self._find_tenant = find_tenant
+        self._answer_error = answer_error
+        self._max_bytes = max_bytes
+        self.app = Starlette(
+            routes=[
+                Route(CALL_PATH, self._call, methods=["POST"]),
+                Route(SEGMENT_PATH + "{stream_id}/{number:int}", self._put, methods=["PUT"]),
+            ]
+        )
+
+    async def _call(self, request: Request) -> Response:
+        body = await read_body(request, self._max_bytes)
+        if (caller := self._caller(request, body)) is None:
+            return Response(status_code=401)
+        asked = json.loads(body)
+        tenant = await self._find_tenant(caller.tenant)
+        async with Client(tenant.server, mode=_NEWEST) as client:
+            result = await client.call_tool(asked["tool"], asked["arguments"])
+        return Response(
+            result.model_dump_json(by_alias=True, exclude_none=True), media_type="application/json"
+        )
+
+    async def _put(self, request: Request) -> Response:
+        body = await read_body(request, self._max_bytes)
+        if (caller := self._caller(request, body)) is None:
+            return Response(status_code=401)
+        stream_id, number = request.path_params["stream_id"], request.path_params["number"]
+        try:
+            tenant = await self._find_tenant(caller.tenant)
+            return await push_body(tenant, stream_id, number, body)
+        except IhMcpError as exc:
+            return self._answer_error(exc)
+
+    def _caller(self, request: Request, body: bytes) -> PassedOnCaller | None:
+        path = request.scope["path"]
+        caller = self._check.find_caller(request.headers, path, body, now=time.time())
+        _AUDIT.info(
+            "passed_on tenant=%s caller=%s path=%s known=%s",
+            ascii(caller.tenant if caller else ""),
+            ascii(caller.name if caller else ""),
+            ascii(path)[:200],
+            caller is not None,
+        )
+        return caller

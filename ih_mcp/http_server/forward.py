@@ -1,0 +1,142 @@
+"""Passes a call on to the replica that can answer it, once.
+
+Reads are answered by any replica. A call that touches a live stream belongs to the replica that
+carries it; a new stream that this one does not take goes to one that does.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from anyio import to_thread
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult
+from starlette.responses import Response
+
+from ih_mcp.app.runtime import Runtime
+from ih_mcp.errors import CallerError
+from ih_mcp.mcp_server.tool import ToolCall
+
+from .callers import Caller
+from .cluster_signature import PassedOnCaller, sign
+
+if TYPE_CHECKING:  # loads a driver that few need
+    from ih_mcp.journal.postgres import PostgresEngine
+
+CALL_PATH = "/call"
+SEGMENT_PATH = "/segments/"
+CALLER = "ih_mcp.caller"
+"""Where a request's scope has who makes it."""
+_NEW_STREAM_CODES = ("draining", "too_many_streams")
+_SECONDS = 40.0  # a push waits 20 s at most, an end 25 s
+
+
+class Forwarder:
+    """Passes calls on to other replicas. Use `open_forwarder`."""
+
+    def __init__(self, engine: PostgresEngine, secret: bytes, http: httpx2.AsyncClient) -> None:
+        self._engine = engine
+        self._secret = secret
+        self._http = http
+
+    async def find_address(
+        self, runtime: Runtime, error: CallerError, stream_id: str | None
+    ) -> str | None:
+        """Where a call that failed here is answered; None where nobody else answers it."""
+        lease = self._engine.lease
+        if error.code == "elsewhere" and stream_id:
+            row = await runtime.journal.find_stream(stream_id)
+            if row.owner not in lease.replicas:  # it began since the last renewal
+                await to_thread.run_sync(lease.renew)
+            owner = lease.replicas.get(row.owner)
+            return owner.address if owner and owner.address else None
+        if error.code in _NEW_STREAM_CODES and stream_id is None:
+            others = [
+                each.address
+                for each in lease.replicas.values()
+                if each.takes_streams and each.address and each.name != lease.name
+            ]
+            return random.choice(others) if others else None  # noqa: S311 - spreads load
+        return None
+
+    async def call_tool(
+        self, address: str, caller: Caller, tool: str, arguments: dict[str, Any]
+    ) -> CallToolResult:
+        """Call a tool of another replica.
+
+        Raises:
+            CallerError: That replica does not answer (`owner_unreachable`).
+        """
+        body = json.dumps({"tool": tool, "arguments": arguments}).encode()
+        answer = await self._send(address, caller, "POST", CALL_PATH, body)
+        if answer.status_code != 200:
+            raise _unreachable(f"it answered with HTTP {answer.status_code}")
+        return CallToolResult.model_validate_json(answer.content)
+
+    async def put_segment(
+        self, address: str, caller: Caller, stream_id: str, number: int, data: bytes
+    ) -> Response:
+        """Put a segment into a stream of another replica.
+
+        Raises:
+            CallerError: That replica does not answer (`owner_unreachable`).
+        """
+        path = f"{SEGMENT_PATH}{stream_id}/{number}"
+        answer = await self._send(address, caller, "PUT", path, data)
+        return Response(answer.content, answer.status_code, media_type="application/json")
+
+    async def _send(
+        self, address: str, caller: Caller, method: str, path: str, body: bytes
+    ) -> httpx2.Response:
+        headers = sign(self._secret, PassedOnCaller(caller.tenant, caller.name), path, body)
+        try:
+            return await self._http.request(method, address + path, content=body, headers=headers)
+        except httpx2.HTTPError as exc:
+            raise _unreachable(str(exc) or type(exc).__name__) from exc
+
+
+def _unreachable(reason: str) -> CallerError:
+    return CallerError(
+        f"the server that this call was passed on to does not answer: {reason}",
+        code="owner_unreachable",
+        retry=True,
+        help="Call again in a few seconds, a push with the same seq. If that server is dead, its "
+        "streams are over within 15 s, and poll_events says so.",
+    )
+
+
+def passing_on(tool: Tool, forwarder: Forwarder | None) -> Tool:
+    """The tool as it is, but for calls that another replica has to answer."""
+    if forwarder is None:
+        return tool
+    here: Callable[[ToolCall[Any]], Awaitable[CallToolResult]] = tool.fn
+
+    async def work(call: ToolCall[Any]) -> CallToolResult:
+        try:
+            return await here(call)
+        except CallerError as exc:
+            request = call.request
+            if request is None:  # it was passed on to here
+                raise
+            arguments = call.arguments.model_dump(mode="json", exclude_unset=True)
+            stream_id = arguments.get("stream_id")
+            address = await forwarder.find_address(call.runtime, exc, stream_id)
+            if address is None or tool.name == "stream_file":  # whose file is here
+                raise
+            return await forwarder.call_tool(address, request.scope[CALLER], tool.name, arguments)
+
+    return tool.model_copy(update={"fn": work})
+
+
+@asynccontextmanager
+async def open_forwarder(engine: PostgresEngine, secret: bytes) -> AsyncIterator[Forwarder]:
+    timeout = httpx2.Timeout(_SECONDS, connect=3.0)
+    make_client = partial(httpx2.AsyncClient, timeout=timeout, trust_env=False)
+    async with await to_thread.run_sync(make_client) as http:  # it reads certificates
+        yield Forwarder(engine, secret, http)
