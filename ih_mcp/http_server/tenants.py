@@ -27,6 +27,7 @@ from ih_mcp.settings import Settings
 from .callers import MINT_TOKENS, USE, Caller, TenantRow
 from .capture_pages import CapturePages
 from .forward import Forwarder, passing_on
+from .large_texts import LargeTexts
 from .tenant import Tenant
 from .upload_tool import make_upload_tool
 
@@ -210,11 +211,13 @@ def _make_server(runtime: Runtime, tools: list[Tool]) -> MCPServer[Runtime]:
 @asynccontextmanager
 async def _open_app(server: MCPServer[Runtime], max_call_bytes: int) -> AsyncIterator[ASGIApp]:
     """MCP over HTTP without sessions, in both eras."""
+    large, max_bytes = LargeTexts(), max_call_bytes * 4 // 3 + _CALL_MARGIN_BYTES
+    server.middleware.append(large.take_out)
     app = server.streamable_http_app(
         stateless_http=True,
-        max_request_body_size=max_call_bytes * 4 // 3 + _CALL_MARGIN_BYTES,
+        max_request_body_size=max_bytes,
         # `guard` looks at Host and Origin, on all paths.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     async with app.router.lifespan_context(app):
-        yield app
+        yield large.wrap(app, max_bytes)

@@ -45,7 +45,8 @@ _NO_JSON = "this line is no JSON in UTF-8, or more than is read"
 _NO_REQUEST = "this is no request of JSON-RPC 2.0"
 _TOO_LONG = "this line has more than {:_} bytes: write the media to a file, and push its path"
 _TOO_MANY = "this line has more than {:_} values"
-_MAX_VALUES = 20_000
+MAX_VALUES = 20_000
+"""Of one request: more hold up the event loop while they are parsed."""
 _MAX_PARSED_TWICE = 1 << 20
 _UNREADABLE = object()
 _MAX_DIGITS = 4000
@@ -95,8 +96,8 @@ def parse_line(line: Line, max_bytes: int) -> tuple[JSONRPCMessage | None, list[
     """The message of a line, or the errors to answer with; neither where nobody expects one."""
     if isinstance(line, LongLine):
         return None, [_refuse_unread(line, _TOO_LONG.format(max_bytes))]
-    if sum(map(line.count, (b",", b"[", b"{"))) > _MAX_VALUES:
-        return None, [_refuse_unread(ends_of(line), _TOO_MANY.format(_MAX_VALUES))]
+    if count_values(line) > MAX_VALUES:
+        return None, [_refuse_unread(ends_of(line), _TOO_MANY.format(MAX_VALUES))]
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
@@ -106,6 +107,11 @@ def parse_line(line: Line, max_bytes: int) -> tuple[JSONRPCMessage | None, list[
     if isinstance(message, JSONRPCNotification) and _has_id(line):
         return None, [_make_error(None, INVALID_REQUEST, _BAD_ID)]
     return message, []
+
+
+def count_values(data: bytes) -> int:
+    """How many values a text of JSON has at most; its strings are counted as if they were some."""
+    return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def _refuse_unread(line: LongLine, why: str) -> JSONRPCError:
