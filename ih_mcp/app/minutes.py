@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ih_mcp.errors import CallerError
+from ih_mcp.errors import CallerError, MinutesUsedUpError
 from ih_mcp.journal import Journal, StreamAccount
 from ih_mcp.settings import Settings
 from ih_mcp.wire.minutes import (
@@ -133,7 +133,11 @@ class MinutesAdviser:
             CallerError: It needs a permission that nobody gave (`not_permitted`).
         """
         permitted = self.budget(is_permitted=True)
-        permitted.require(plan.seconds or 0.0, of_stream=0.0, of_day=await self.used_today())
+        try:
+            permitted.require(plan.seconds or 0.0, of_stream=0.0, of_day=await self.used_today())
+        except MinutesUsedUpError as exc:
+            what = f"{plan.name} was not sent: {exc.what}"
+            raise MinutesUsedUpError(what, help=exc.help, facts=exc.facts) from None
         is_permitted = await self._is_permitted(plan, channel)
         await channel.announce(await self.describe(plan))
         return permitted if is_permitted else self.budget()
@@ -177,6 +181,12 @@ class MinutesAdviser:
         left = await self.left_today()
         needed = {} if seconds is None else {"needed": to_minutes(seconds, up=True)}
         return {"minutes": needed | ({} if left is None else {"left_today": to_minutes(left)})}
+
+    async def today(self) -> dict[str, object]:
+        """The minutes of all streams of today that count, and what is left, for an answer."""
+        left = await self.left_today()
+        used = {"used_today": to_minutes(await self.used_today(), up=True)}
+        return {"minutes": used | ({} if left is None else {"left_today": to_minutes(left)})}
 
     async def describe(self, plan: MinutesPlan) -> str:
         """What is about to be sent, and what is left, as a sentence."""

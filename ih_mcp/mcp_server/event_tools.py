@@ -148,7 +148,8 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
     count = await call.runtime.journal.count_streams(IdKind.STREAM)
     then = "poll_events with a stream_id" if shown else "stream_file or start_stream"
     listed = {"streams": shown, "not_shown": count - len(shown)}
-    return answer(listed | await _list_analyses(call.runtime) | {"next": then})
+    minutes = await call.runtime.minutes.today()
+    return answer(listed | await _list_analyses(call.runtime) | minutes | {"next": then})
 
 
 async def _list_analyses(runtime: Runtime) -> dict[str, object]:

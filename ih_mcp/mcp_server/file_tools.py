@@ -53,7 +53,7 @@ class AnalyzeFile(Arguments):
     model: str | None = None
     include: list[
         Literal["signals", "conversation_quality_overall", "conversation_quality_timeline"]
-    ] = Field(default_factory=list)
+    ] = Field(default_factory=list, description="Replaces the default.")
     goal_dimensions: list[str] = Field(default_factory=list, description="v1.")
     conversation_context: str | None = Field(None, description="v1.")
 
@@ -85,10 +85,7 @@ class GetAnalysis(Arguments):
 
 
 async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
-    """Read the result of analyze_file, exactly as it came.
-
-    Again while done is false.
-    """
+    """Read the result of analyze_file, as it came; again while done is false."""
     analysis_id, runtime = call.arguments.analysis_id, call.runtime
     await runtime.analysis(analysis_id)
     with anyio.move_on_after(call.arguments.wait_s):

@@ -24,7 +24,7 @@ class CheckSetup(Arguments):
 
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
-    """Check key, endpoint, ffmpeg, folders, journal; what to fix, with lines for your host."""
+    """Check the set-up and minutes; what to fix, with lines for your host."""
     found, path = await check(call.runtime), call.arguments.path
     is_set_up = bool(found["ok"])
     then = "stream_file or start_stream" if is_set_up else "fix it, then check_setup"

@@ -91,6 +91,9 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     return answer(status, page.entries)
 
 
+_OVERALL_NOTE = "overall values count from the beginning of the session, not from here"
+
+
 class ConfigureStream(SessionArguments):
     stream_id: str
 
@@ -109,6 +112,8 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     told = short_status(stream) | {"confirmed": confirmed}
     if confirmed:
         told |= {"options": _in_force(config, stream.dialect), "from_s": round(from_seconds, 3)}
+    if confirmed and "conversation_quality_overall" in (config.include or ()):
+        told = add_notes(told, [_OVERALL_NOTE])
     return answer(told | {"next": next_call(live_status(stream))})
 
 

@@ -21,6 +21,13 @@ from .arguments import MAX_NUMBER, Arguments
 from .status import add_notes
 from .tool import ToolCall
 
+_MEANING = {
+    "max_duration_seconds": "max_duration_seconds is clock time, of each session.",
+    "max_bytes": "max_bytes counts the video that is sent.",
+    "max_concurrent": "max_concurrent is how many sessions may be open at once.",
+    "max_video_seconds": "max_video_seconds is the media of all sessions and uploads together.",
+}
+"""What a cap bounds, for who asked for it."""
 _CAPS = ("max_video_seconds", "max_duration_seconds")
 _UNCAPPED = {"kind", "scopes"}
 
@@ -76,6 +83,7 @@ def _notes(asked: CreateToken, body: str) -> list[str]:
         for name in _CAPS
         if isinstance(most := granted.get(name), int | float) and lifetime < most < MAX_NUMBER
     ]
+    notes += [_MEANING[name] for name in asked.model_dump(exclude_none=True) if name in _MEANING]
     if not granted.get("allowed_origins"):
         notes.append("Any web page may use the token; allowed_origins bounds that.")
     return notes

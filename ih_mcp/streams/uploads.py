@@ -229,6 +229,11 @@ class UploadRegistry:
         with suppress(UnknownStreamError):
             if IdKind.UPLOAD.has(analysis_id):
                 return await self._journal.find_stream(analysis_id)
+        if IdKind.STREAM.has(analysis_id):
+            raise UnknownStreamError(
+                f"{analysis_id} is the id of a stream, not of an analysis",
+                help="Read its messages with poll_events.",
+            )
         raise UnknownStreamError(
             f"there is no analysis {analysis_id}",
             help="list_streams has those that are kept; else upload the file again.",

@@ -178,9 +178,9 @@ _HELP = {
 
 def minutes_error(limit: MinuteLimit, seconds: float, *, left: float) -> MinutesUsedUpError:
     """The refusal of media that exceeds a limit."""
-    need = f"{to_minutes(seconds, up=True):g} minutes of media" if seconds else "more media"
+    need = f"{_count(to_minutes(seconds, up=True))} of media" if seconds else "more media"
     return MinutesUsedUpError(
-        f"{need} would exceed the limit of {limit.seconds / 60:g} minutes a {limit.per.value}; "
+        f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}; "
         f"{to_minutes(left):g} are left",
         help=f"{_HELP[limit.setting]}, or ask the person who runs ih-mcp to raise {limit.setting}.",
         facts={
@@ -190,6 +190,10 @@ def minutes_error(limit: MinuteLimit, seconds: float, *, left: float) -> Minutes
             "needed_minutes": to_minutes(seconds, up=True),
         },
     )
+
+
+def _count(minutes: float) -> str:
+    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
 def to_minutes(seconds: float, *, up: bool = False) -> float:

@@ -244,6 +244,7 @@ async def test_16_ask_for_quality_from_now_on(day: Day, live: Answer, short_clip
     assert changed.status["confirmed"] is True
     assert changed.status["options"]["include"] == wanted
     assert changed.status["from_s"] == pytest.approx(6, abs=0.2)
+    assert "from the beginning of the session, not from here" in changed.status["notes"][-1]
     day.cost_at_most(calls=3, characters=5_000)
 
 
@@ -272,7 +273,9 @@ async def test_18_a_token_for_ten_minutes_of_a_page(day: Day) -> None:
         allowed_origins=["https://app.example.com"],
     )
     assert json.loads(better.messages[0])["expires_in"] == 900
-    assert "notes" not in better.status
+    assert better.status["notes"] == [
+        "max_video_seconds is the media of all sessions and uploads together."
+    ]
     assert better.status["stand_in"] == STAND_IN
     day.cost_at_most(calls=2, characters=2_500)
 
@@ -293,6 +296,23 @@ async def test_20_find_a_stream_whose_id_was_lost(day: Day, live: Answer, sent: 
     assert found[sent.status["stream_id"]]["source"] == "dialogue.mp4"
     assert all(row["stand_in"] == STAND_IN for row in rows)
     day.cost_at_most(calls=2, characters=40_000)
+
+
+async def test_20_how_many_minutes_were_used_today(day: Day, sent: Answer) -> None:
+    listed = await day.call("list_streams")
+    counted = sum(row["usage"]["delivered_s"] for row in listed.status["streams"] if "usage" in row)
+    assert sent.status["summary"]["minutes_analysed"] <= listed.status["minutes"]["used_today"]
+    assert listed.status["minutes"]["used_today"] >= counted / 60 - 0.01
+    day.cost_at_most(calls=1, characters=40_000)
+
+
+async def test_21_a_stream_is_no_analysis_and_its_reader_is_named(day: Day, sent: Answer) -> None:
+    refused = await day.call("get_analysis", analysis_id=sent.status["stream_id"])
+    assert refused.text.startswith(
+        f"{sent.status['stream_id']} is the id of a stream, not of an analysis.\n"
+        "Read its messages with poll_events.\n"
+    )
+    day.cost_at_most(calls=1, characters=500)
 
 
 async def test_21_read_an_upload_again_whose_id_was_lost(day: Day, short_clip: Path) -> None:

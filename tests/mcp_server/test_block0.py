@@ -93,8 +93,9 @@ async def test_an_upload_says_how_long_its_file_is_and_when_it_began(
 
 async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
     short = await host.call("create_token", max_video_seconds=600)
-    lives, any_page = short.status["notes"]
+    lives, meaning, any_page = short.status["notes"]
     assert "lives for 300 s, which is less than its max_video_seconds of 600 s" in lives
+    assert meaning == "max_video_seconds is the media of all sessions and uploads together."
     assert "Any web page" in any_page
     bound = await host.call(
         "create_token",
@@ -102,7 +103,7 @@ async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
         max_video_seconds=600,
         allowed_origins=["https://app.example.com"],
     )
-    assert "notes" not in bound.status
+    assert bound.status["notes"] == [meaning]
     assert "poll_events" not in bound.status["next"]
 
 

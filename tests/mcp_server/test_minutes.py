@@ -226,7 +226,9 @@ async def test_what_exceeds_a_limit_is_refused_before_it_is_sent_and_nobody_is_a
         text, said = await caller.send(tool)
         assert said["code"] == "minutes_used_up"
         assert said["left_minutes"] == 0.4
-        assert "would exceed the limit of 0.4 minutes" in text
+        assert text.startswith(
+            "dialogue.mp4 was not sent: 0.42 minutes of media would exceed the limit of 0.4 min"
+        )
         assert f"IH_MCP_MAX_MINUTES_{limit.upper()}" in text
         assert caller.person.asked == []
         assert await caller.streams() == []

@@ -43,7 +43,7 @@ from ih_mcp.wire.endings import RetryPolicy
 from ih_mcp.wire.minutes import UNLIMITED
 from tests.standin.fakes import ScriptedAnalyst, open_toy, seen, toy
 
-from .budget import often
+from .budget import often, report
 from .checker import History, Session, check, read_kept
 from .proxy import Proxy, open_proxy
 
@@ -232,6 +232,9 @@ async def compare_with_the_bill(made: Road) -> None:
         assert used.unknown_seconds == pytest.approx(0, abs=0.001)
     assert used.analysed_seconds <= billed + lost * WINDOW_SECONDS + 0.001
     assert billed <= used.counted_seconds + 0.001
+    figure = "counted is never less than billed" if lost else "in order: equal within 1 ms"
+    report("bill", "test_network.py", figure)
+    report("bill", "test_network.py", figure, outcome="passed")
 
 
 async def history(made: Road, *, may_resend: bool = False) -> History:
