@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg.facts import AudioTrack, VideoTrack, parse, require_tracks
+from ih_mcp.media.ffmpeg.facts import AudioTrack, VideoTrack, _times, parse, require_tracks
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 
@@ -117,3 +117,17 @@ async def test_subtitles_alone_are_no_media(sample: SampleFolder, ffmpeg: Ffmpeg
     with pytest.raises(MediaError) as caught:
         await probe(ffmpeg, sample("words_only"))
     assert caught.value.code == "no_media"
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("  Duration: 01:02:03.50, start: 0.250000", (3723.5, 0.25)),
+        ("  Duration: N/A, start: 1.000000", (None, 1.0)),
+        ("nothing", (None, None)),
+    ],
+)
+def test_a_length_is_hours_minutes_and_seconds(
+    told: str, seconds: tuple[float | None, float | None]
+) -> None:
+    assert _times(told) == seconds

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.planner import Cut, OversizeError, Packer
+from ih_mcp.media.planner import Cut, Extent, OversizeError, Packer, _too_little
 from ih_mcp.media.segment_bounds import MARGIN_BYTES, MAX_WHOLE_SECONDS, Bounds, bounds
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
@@ -404,3 +404,9 @@ def test_every_dialect_gives_bounds_that_can_be_kept(dialect: Dialect) -> None:
     made = bounds(dialect.limits, dialect.framing, target_seconds=dialect.target_segment_seconds)
     assert made.min_seconds <= made.target_seconds <= made.max_seconds
     assert made.min_bytes < made.max_bytes
+
+
+def test_a_rest_of_the_minimum_with_too_few_bytes_is_too_small_not_too_short() -> None:
+    least = replace(BOUNDS, min_seconds=3.0, min_bytes=10)
+    assert _too_little(Extent(1.0, 4.0, 5), least).code == "too_small"
+    assert _too_little(Extent(1.0, 3.9, 5), least).code == "too_short"

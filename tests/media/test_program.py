@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg, is_supported
+from ih_mcp.media.ffmpeg.program import Ffmpeg, FfmpegLimits, find_ffmpeg, is_supported
 
 
 def program(folder: Path, says: str, name: str = "ffmpeg") -> str:
@@ -89,3 +89,19 @@ def test_5_1_is_the_oldest(version: str, expected: bool) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the bundled binary of this platform differs")
 def test_the_wheel_brings_one_that_serves(ffmpeg: Ffmpeg) -> None:
     assert ffmpeg.version
+
+
+def test_what_a_run_may_take_follows_from_its_file() -> None:
+    limits = FfmpegLimits(max_bytes=1 << 30, max_silent_seconds=7.0)
+    copied, encoded, looked = (
+        limits.to_copy(8_000, 100.0),
+        limits.to_encode(100.0),
+        limits.to_look(80),
+    )
+    assert (copied.processor_seconds, copied.patience_seconds) == (260.0, 460.0)
+    assert (encoded.processor_seconds, encoded.patience_seconds) == (1_660.0, 3_260.0)
+    assert (looked.processor_seconds, looked.patience_seconds) == (70.0, 80.0)
+    assert copied.memory_bytes - looked.memory_bytes == 990  # for the index of a file
+    assert (encoded.memory_bytes, limits.to_copy(1 << 40, 1.0).memory_bytes) == (1 << 30, 1 << 30)
+    assert {each.silent_seconds for each in (copied, encoded, looked, limits.to_decode())} == {7.0}
+    assert limits.to_copy(8_000, None).processor_seconds == 60 + 2 * 86_400

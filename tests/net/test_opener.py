@@ -154,6 +154,23 @@ async def test_a_close_keeps_its_code_and_words(code: int) -> None:
     assert not closed.value.by_us
 
 
+async def test_we_close_with_the_code_and_words_that_are_asked_for() -> None:
+    ended = anyio.Event()
+    codes: list[tuple[int | None, str | None]] = []
+
+    async def work(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        codes.append((connection.close_code, connection.close_reason))
+        ended.set()
+
+    async with peer(work) as url:
+        async with open_socket(url, bearer=None) as socket:
+            await socket.close(4000, "enough")
+            await socket.close()  # a second one does nothing
+        await ended.wait()
+    assert codes == [(4000, "enough")]
+
+
 async def test_a_reset_has_no_code() -> None:
     async def work(connection: ServerConnection) -> None:
         connection.transport.abort()

@@ -71,6 +71,7 @@ async def test_concurrent_callers_share_one_mint(mint: Mint) -> None:
 
 @shows("tokens-expire")
 async def test_a_token_is_renewed_in_time(mint: Mint) -> None:
+    assert RENEW_SECONDS == 30.0  # as the vendor's SDK does
     mint.go_on.set()
     now = 0.0
     minted = MintedCredential(PAIR, base_url="http://h", path="/v0/auth", now=lambda: now)

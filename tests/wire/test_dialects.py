@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from ih_mcp.errors import CallerError
-from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, find_dialect
+from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, Dialect, Limits, find_dialect
 from tests.facts import shows
 
 
@@ -43,3 +45,36 @@ def test_versions_are_found_by_name() -> None:
     assert [find_dialect(name) for name in DIALECTS] == [V0, V1, V2]
     with pytest.raises(CallerError, match="'v9' is not known"):
         find_dialect("v9")
+
+
+MIB = 2**20
+
+
+def limits(*values: float | None) -> Limits:
+    """In the order of their fields."""
+    names = [field.name for field in fields(Limits)]
+    return Limits(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.parametrize(
+    ("dialect", "documented"),
+    [
+        (V0, limits(10_240, 20 * MIB, 3.0, None, 300.0, 3600.0)),
+        (V1, limits(1, 32 * MIB, 3.0, None, 300.0, 3600.0)),
+        (V2, limits(1, 32 * MIB, None, None, 300.0, 3600.0)),
+    ],
+)
+def test_the_limits_are_those_the_service_documents(dialect: Dialect, documented: Limits) -> None:
+    assert dialect.limits == documented
+
+
+def test_each_version_greets_and_asks_for_tracks_as_documented() -> None:
+    told = [(each.greets, each.needs_audio, each.needs_video) for each in (V0, V1, V2)]
+    assert told == [(False, False, False), (True, False, False), (True, True, True)]
+
+
+def test_a_declared_zero_is_no_bound_and_a_segment_fits_into_memory() -> None:
+    declared = limits(2, 0, 0.0, 0.0, 0.0, 0.0).bounded_by(V1.limits)
+    assert declared == limits(2, 32 * MIB, 0.0, None, None, None)
+    declared = limits(2, 65 * MIB, 3.0, 4.0, 5.0, 6.0).bounded_by(V1.limits)
+    assert declared == limits(2, 64 * MIB, 3.0, 4.0, 5.0, 6.0)

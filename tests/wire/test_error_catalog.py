@@ -138,3 +138,71 @@ def test_anything_has_a_row(code: str, number: int) -> None:
     assert catalog.find_error(code).advice
     assert catalog.find_close_code(number).code == number
     assert catalog.find_http_status(number).code == number
+
+
+FACTS = """\
+ih1001 service open back_off 500 -
+ih1002 service open back_off 503 -
+ih1003 service ends back_off 503 1013
+ih1004 service ends back_off 200 -
+ih2001 credential ends never 401 -
+ih2002 credential ends never 401 -
+ih2003 credential ends never 403 4003
+ih2005 credential ends never 400 -
+ih2010 credential ends never 401 -
+ih2011 credential ends never 401 -
+ih2014 credential ends never 401 1001
+ih3001 caller open after_wait 429 -
+ih3002 caller open after_wait 429 -
+ih3003 account ends never 429 4029
+ih3004 account ends after_wait 429 1001
+ih3005 account ends never 429 1001
+ih3006 account ends never 429 1001
+ih4001 caller ends never 400 -
+ih4002 caller ends never 400 -
+ih4003 caller ends never 413 -
+ih4004 caller ends never 400 -
+ih4005 caller ends never 400 1008
+ih4006 caller open same_session 400 -
+ih4007 caller ends never 400 -
+ih4020 caller ends never 400 -
+ih4021 caller ends never 404 -
+ih5001 caller open never 422 -
+ih5002 caller open never 422 -
+ih5003 caller open never 422 -
+ih5004 caller open new_session 422 -
+ih5005 caller open same_session 422 -
+ih5006 caller open same_session 422 -
+ih5007 caller open never 422 -
+ih5008 caller open never 422 -
+ih6001 caller open same_session - -
+ih6002 caller open same_session - -
+ih6003 caller ends new_session - 1001
+ih6004 nobody ends new_session - 1001
+ih6005 service ends new_session - 1001
+ih6006 service open same_session - -
+"""
+"""Whose fault each is, whether the session goes on, when to try again, HTTP status, close code."""
+
+
+def test_each_row_says_what_the_service_documents_and_was_seen_to_do() -> None:
+    told = [
+        " ".join(
+            [
+                row.code,
+                row.fault.name.lower(),
+                "ends" if row.ends_session else "open",
+                row.retry.name.lower(),
+                str(row.status or "-"),
+                str(row.close_code or "-"),
+            ]
+        )
+        for row in ROWS
+    ]
+    assert told == FACTS.splitlines()
+
+
+def test_http_statuses_and_close_codes_are_those_of_the_protocols() -> None:
+    assert [*STATUSES] == [400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504]
+    tried_again = {code for code, row in STATUSES.items() if row.retry is not Retry.NEVER}
+    assert tried_again == {429, 500, 502, 503, 504}

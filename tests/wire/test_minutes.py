@@ -130,3 +130,21 @@ def test_minutes_are_never_shown_as_fewer_than_needed_or_more_than_left() -> Non
     assert to_minutes(59.9) == 0.99
     assert to_minutes(18, up=True) == to_minutes(18) == 0.3
     assert to_minutes(float("inf")) == float("inf")
+
+
+def test_what_was_analysed_and_what_was_dropped_was_delivered_too() -> None:
+    meter = SessionMeter()
+    meter.send(0.0, 10.0, 4.0)  # its times say more than its length
+    meter.leave_out(2.0, 3.0)
+    meter.reach(8.0)
+    assert meter.use == MediaUse(delivered_seconds=8.0, analysed_seconds=7.0, dropped_seconds=1.0)
+
+
+def test_seconds_are_told_to_the_millisecond() -> None:
+    use = MediaUse(delivered_seconds=1.00049, analysed_seconds=0.50051, dropped_seconds=0.25049)
+    assert use.to_json() == {
+        "delivered_s": 1.0,
+        "analysed_s": 0.501,
+        "dropped_s": 0.25,
+        "unknown_s": 0.249,
+    }

@@ -50,3 +50,10 @@ def test_stretches_that_are_nearly_joined_count_as_one() -> None:
     assert list(ranges) == [MediaRange(0, 1), MediaRange(3, 4)]
     ranges.add(1.9, 2.1)
     assert list(ranges) == [MediaRange(0, 4)]
+
+
+def test_a_stretch_without_length_is_none() -> None:
+    ranges = Ranges()
+    ranges.add(1.0, 1.0)
+    ranges.add(2.0, 1.0)
+    assert list(ranges) == []
