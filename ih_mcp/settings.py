@@ -326,7 +326,7 @@ class Settings(TeamSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("data_dir", "mirror_dir", "callers")
+    @field_validator("data_dir", "mirror_dir", "callers", "uploads")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value and _absolute(_expand_home(value))

@@ -40,6 +40,12 @@ class TeamSettings(BaseSettings):
         description="The secret that all replicas share, and sign calls with which they pass on; "
         "32 characters or more.",
     )
+    uploads: Path | None = Field(
+        None,
+        validation_alias="IH_MCP_UPLOADS",
+        description="Folder of the files that callers of `ih-mcp serve` put there, which all "
+        "replicas share; else a folder in the data folder.",
+    )
     listen: str = Field(
         "127.0.0.1:8765",
         validation_alias="IH_MCP_LISTEN",

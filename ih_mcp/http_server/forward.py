@@ -127,7 +127,8 @@ def passing_on(tool: Tool, forwarder: Forwarder | None) -> Tool:
             arguments = call.arguments.model_dump(mode="json", exclude_unset=True)
             stream_id = arguments.get("stream_id")
             address = await forwarder.find_address(call.runtime, exc, stream_id)
-            if address is None or tool.name == "stream_file":  # whose file is here
+            has_file_here = tool.name == "stream_file" and call.runtime.settings.uploads is None
+            if address is None or has_file_here:
                 raise
             return await forwarder.call_tool(address, request.scope[CALLER], tool.name, arguments)
 

@@ -171,7 +171,7 @@ def tenant_settings(settings: Settings, name: str, row: TenantRow) -> Settings:
     folder = settings.data_dir / "tenants" / name if name else settings.data_dir
     changed: dict[str, Any] = {
         "data_dir": folder,
-        "media_dirs": (folder / "files",),
+        "media_dirs": (settings.uploads / name if settings.uploads else folder / "files",),
         "mirror_dir": None,
         "max_streams": row.max_streams or settings.max_streams,
     }
