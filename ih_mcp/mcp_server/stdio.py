@@ -12,11 +12,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import (
@@ -31,6 +32,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from ih_mcp.app.runtime import Runtime
+from ih_mcp.notifier import Notifier
 from ih_mcp.wire.json_fields import as_mapping
 
 from .sdk import lowlevel_server
@@ -47,6 +49,8 @@ _TOO_LONG = "this line has more than {:_} bytes: write the media to a file, and 
 _TOO_MANY = "this line has more than {:_} values"
 MAX_VALUES = 20_000
 """Of one request: more hold up the event loop while they are parsed."""
+MAX_UNDER_WAY = 128
+"""Chosen: far more than any host has at a time; waiting polls among them."""
 _MAX_PARSED_TWICE = 1 << 20
 _UNREADABLE = object()
 _MAX_DIGITS = 4000
@@ -59,13 +63,14 @@ _ID_LAST = re.compile(rb",\s*" + _ID + rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s
 
 async def serve_stdio(server: MCPServer[Runtime], lines: StdinLines, output: BinaryIO) -> None:
     """Serve until the lines end, with an answer to every one of them."""
-    low = lowlevel_server(server)
+    low, under_way = lowlevel_server(server), _UnderWay()
+    low.middleware.append(under_way.count)
     valid, messages = anyio.create_memory_object_stream[Incoming]()
     answers, written = anyio.create_memory_object_stream[SessionMessage]()
     async with anyio.create_task_group() as writing, answers:
-        writing.start_soon(_write, written, output)
+        writing.start_soon(_write, written, output, under_way)
         async with anyio.create_task_group() as reading:
-            reading.start_soon(_read, lines, valid, answers.clone())
+            reading.start_soon(_read, lines, valid, answers.clone(), under_way)
             await low.run(messages, answers, low.create_initialization_options())
             reading.cancel_scope.cancel()
 
@@ -74,6 +79,7 @@ async def _read(
     lines: StdinLines,
     valid: MemoryObjectSendStream[Incoming],
     answers: MemoryObjectSendStream[SessionMessage],
+    under_way: _UnderWay,
 ) -> None:
     async with valid, answers:
         while line := await lines.next():
@@ -81,12 +87,47 @@ async def _read(
             for error in errors:
                 await answers.send(SessionMessage(error))
             if message:
+                await under_way.wait_for_room(answers)
                 await valid.send(SessionMessage(message))
 
 
-async def _write(answers: MemoryObjectReceiveStream[SessionMessage], output: BinaryIO) -> None:
+class _UnderWay:
+    """Requests that are worked on, and answers that the host has not read.
+
+    A host may send requests for ever and read nothing: its next ones are not taken meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._changed = Notifier()
+
+    async def count(
+        self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """Middleware of the MCP server."""
+        self._calls += 1
+        try:
+            return await call_next(ctx)
+        finally:
+            self._calls -= 1
+            self._changed.notify()
+
+    def note_answer(self) -> None:
+        """An answer is about to be written."""
+        self._changed.notify()
+
+    async def wait_for_room(self, answers: MemoryObjectSendStream[SessionMessage]) -> None:
+        """Wait until there are fewer than `MAX_UNDER_WAY`."""
+        while self._calls + answers.statistics().tasks_waiting_send >= MAX_UNDER_WAY:
+            await self._changed.wait()
+
+
+async def _write(
+    answers: MemoryObjectReceiveStream[SessionMessage], output: BinaryIO, under_way: _UnderWay
+) -> None:
     async with answers:
         async for each in answers:
+            under_way.note_answer()
             with suppress(OSError):  # nobody reads any more: the server is about to end
                 if not write_at_once(output, each.message):
                     await anyio.to_thread.run_sync(write_line, output, each.message)

@@ -14,12 +14,15 @@ from typing import Any, BinaryIO
 import anyio
 import pytest
 from anyio import to_thread
+from anyio.streams.memory import MemoryObjectSendStream
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCResponse
 
 from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.mcp_server import stdio
 from ih_mcp.mcp_server.exit_timer import ExitTimer
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.mcp_server.stdin_lines import _MAX_WAITING_BYTES, LongLine, StdinLines, read_line
@@ -31,6 +34,7 @@ from tests.reliability.budget import report
 from tests.reliability.hold import holding
 
 MIB = 2**20
+Answers = MemoryObjectSendStream[SessionMessage]
 MOST = 8 * MIB
 
 
@@ -186,10 +190,16 @@ class Pipes:
     async def ask(self, line: bytes) -> bytes:
         return await to_thread.run_sync(self._exchange, line)
 
-    def _exchange(self, line: bytes) -> bytes:
-        self._to_server.write(line + b"\n")
+    def write(self, lines: list[bytes]) -> None:
+        self._to_server.writelines(line + b"\n" for line in lines)
         self._to_server.flush()
+
+    def read(self) -> bytes:
         return self._from_server.readline()
+
+    def _exchange(self, line: bytes) -> bytes:
+        self.write([line])
+        return self.read()
 
 
 def request(request_id: int, tool: str, **arguments: object) -> bytes:
@@ -279,6 +289,33 @@ async def test_s21_a_message_of_8_mib_is_read_without_holding_the_loop(
         assert json.loads(answer)["result"]["content"][1]["text"] == text
     report("S21", "test_stdio.py", f"8 MiB of {char!a} polled: {hold}")
     assert hold.loop_seconds < 0.05
+
+
+async def test_a_host_that_asks_and_asks_and_reads_nothing_fills_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next requests are not taken; later all are answered."""
+    monkeypatch.setattr(stdio, "MAX_UNDER_WAY", 20)
+    most, is_full = [0], anyio.Event()
+
+    async def wait_for_room(self: stdio._UnderWay, answers: Answers) -> None:
+        waiting = self._calls + answers.statistics().tasks_waiting_send
+        most[0] = max(most[0], waiting)
+        if waiting >= stdio.MAX_UNDER_WAY:
+            is_full.set()
+        await really_wait(self, answers)
+
+    really_wait = stdio._UnderWay.wait_for_room
+    monkeypatch.setattr(stdio._UnderWay, "wait_for_room", wait_for_room)
+    async with piped(tmp_path, ["x" * 2**16]) as pipes:
+        await pipes.ask(request(0, "list_streams"))
+        polls = [request(n + 1, "poll_events", stream_id="st_a", cursor=0) for n in range(200)]
+        await to_thread.run_sync(pipes.write, polls)
+        with anyio.fail_after(60):
+            await is_full.wait()
+        answers = [await to_thread.run_sync(pipes.read) for _ in polls]
+    assert sorted(json.loads(answer)["id"] for answer in answers) == list(range(1, 201))
+    assert 20 <= most[0] < 60  # what begins in between may be a few more
 
 
 @pytest.mark.parametrize("name", [*REFUSED, "a longer line", "the largest push"])
