@@ -1,9 +1,9 @@
 """A key is planted in every server that tests start; wherever it turns up, the run fails.
 
 S8: looked at are, in every worker, all files that tests left behind (journals, mirrors, logs),
-the captured output of each test, every answer of a tool that goes through `look`, and, while tests
-run, the command lines of all processes and the environment of each ffmpeg. Not only the key as it
-is, but encoded and cut in two as well.
+the captured output of each test, and every answer of a tool that goes through `look`; and, by one
+process while tests run, the command lines of all processes and the environment of each ffmpeg. Not
+only the key as it is, but encoded and cut in two as well.
 
 The key stands in the environment as people have it from files, between a blank and a line break.
 The odd keys cannot be sent at all; tests plant them wherever a credential is read.
@@ -76,8 +76,9 @@ class Leaks:
         self._sampler = threading.Thread(target=self._sample, daemon=True)
         self.found: list[str] = []
 
-    def pytest_sessionstart(self) -> None:
-        self._sampler.start()
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if not hasattr(session.config, "workerinput"):  # one process of a run sees them all
+            self._sampler.start()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

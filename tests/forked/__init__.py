@@ -51,7 +51,7 @@ def _server(pid: int) -> str:
     )
     assert process.stdin
     assert process.stdout
-    process.stdout.readline()  # it listens
+    assert process.stdout.readline() == b"listening\n"
 
     @atexit.register
     def end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -12,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -19,13 +21,13 @@ from typing import NoReturn
 import ih_mcp
 
 _LATER = {"ih_mcp.__main__", "ih_mcp.timeline.image"}  # runs; imports matplotlib
-_CUES = "ih_mcp.standin.cues."  # import numpy and dlib
+_SELDOM = ("ih_mcp.standin.cues.", "ih_mcp.journal.postgres.")  # numpy and dlib; psycopg
 
 
 def import_all() -> None:
     """Import what a process of ih-mcp imports when it works."""
     for module in pkgutil.walk_packages(ih_mcp.__path__, "ih_mcp."):
-        if module.name not in _LATER and not module.name.startswith(_CUES):
+        if module.name not in _LATER and not module.name.startswith(_SELDOM):
             importlib.import_module(module.name)
     gc.collect()
     gc.freeze()  # collections of a child leave these pages shared
@@ -115,12 +117,28 @@ def _become(
     )
     kind, what, *sys.argv[1:] = arguments
     sys.path[0] = folder
-    if kind == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        sys.argv[0] = kind
-        exec(what, {"__name__": "__main__"})  # noqa: S102 - the code of a test
-    raise SystemExit
+    try:
+        if kind == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            sys.argv[0] = kind
+            exec(what, {"__name__": "__main__"})  # noqa: S102 - the code of a test
+    except SystemExit as ended:
+        _end(ended.code)
+    _end(None)
+
+
+def _end(code: object) -> NoReturn:
+    """End as Python does, but for taking down every module, which is most of its time."""
+    if isinstance(code, int | None):
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads; Python's first step
+        atexit._run_exitfuncs()
+        gc.collect()  # what is then found to be unfinished writes its warning
+        with suppress(OSError, ValueError):  # Python says so itself, below
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit((code or 0) & 0xFF)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ VALUES = {  # what each field may be, other than its default
     "one_frame": "true",
     "journal_strict": "true",
     "capture_port": "8081",
-    **dict.fromkeys(["capture_origin", "public_url", "issuer"], "https://value.example"),
+    **dict.fromkeys(["address", "capture_origin", "issuer", "public_url"], "https://value.example"),
     **dict.fromkeys(["journal", "journal_listen"], "postgresql://value@value.example/value"),
 }
 NUMBER = str(2**29 + 1)
