@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from urllib.request import Request, urlopen
 
 import anyio
@@ -204,3 +206,18 @@ def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:
     assert make_csv([item]).splitlines()[1] == (
         "<b>/=1.mp4,failed,1.5,,0.0,,<b>/=1.mp4.csv,a <script>"
     )
+
+
+def test_a_stop_ends_the_streams_that_live_and_tells_the_first_time_alone() -> None:
+    ended: list[str] = []
+
+    def stream(name: str, *, is_over: bool) -> SimpleNamespace:
+        return SimpleNamespace(is_over=is_over, request_end=lambda: ended.append(name))
+
+    streams = [None, stream("over", is_over=True), stream("live", is_over=False)]
+    items = [SimpleNamespace(stream=each) for each in streams]
+    batch = cast("FolderBatch", SimpleNamespace(is_stopping=False, items=items))
+    assert FolderBatch.stop(batch)
+    assert batch.is_stopping
+    assert ended == ["live"]
+    assert not FolderBatch.stop(batch)

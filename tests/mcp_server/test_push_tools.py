@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -218,3 +219,16 @@ async def test_no_page_records_into_a_stream_that_is_ending(caller: Caller) -> N
     text, said = await caller.call("start_capture", stream_id=stream_id)
     assert said["code"] == "stream_ended", text
     assert "nothing can be recorded into it any more" in text
+
+
+async def test_what_changes_something_is_logged_and_what_reads_is_not(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="ih_mcp.audit"):
+        stream_id, _ = await caller.start()
+        await caller.call("list_streams")
+        await caller.call("poll_events", stream_id=stream_id, wait_s=0)
+    audited = [each.getMessage() for each in caplog.records if each.name == "ih_mcp.audit"]
+    assert [each.partition(" ")[0] for each in audited] == ["start_stream"]
+    assert f"stream_id='{stream_id}'" in audited[0]
+    assert "result='ok'" in audited[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import unicodedata
 
@@ -134,3 +135,9 @@ def test_near_names_are_found_in_upper_and_lower_case_and_without_quotes() -> No
 def test_a_difference_that_nobody_sees_is_shown_as_escapes() -> None:
     assert shown("a\u202fb.mp4", "a b.mp4") == "'a\\u202fb.mp4'"
     assert shown("Jörg.mp4", "Jorg.mp4") == "Jörg.mp4"
+
+
+def test_a_path_is_read_as_this_system_writes_them() -> None:
+    written = "file:///C:/v/a.mp4"
+    assert path_of(written) == path_of(written, is_windows=os.name == "nt")
+    assert path_of(written, is_windows=True) != path_of(written, is_windows=False)

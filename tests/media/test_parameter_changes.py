@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import pytest
 
 from ih_mcp.media.containers.parameter_changes import (
     Sighting,
+    _flash,
     _header,
     _listed,
     _parameters,
@@ -78,3 +80,33 @@ def test_bits_that_may_change_do_not_count() -> None:
     assert _parameters(bytes.fromhex("fff1 52 bf"), 0) == _parameters(
         bytes.fromhex("fff1 50 80"), 0
     )
+
+
+def tag(kind: int, milliseconds: int, body: bytes) -> bytes:
+    time = milliseconds.to_bytes(4, "big")
+    head = bytes([kind]) + len(body).to_bytes(3, "big") + time[1:] + time[:1] + bytes(3)
+    return head + body + (len(head) + len(body)).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "headers"),
+    [
+        (b"\xaf\0\x12\x10", 8, [b"\x12\x10"] * 2),  # of AAC
+        (b"\xaf\1\x12\x10", 8, []),
+        (b"\x2f\0\x12\x10", 8, []),  # of MP3 there is none
+        (b"\x17\0\0\0\0avcC", 9, [b"avcC"] * 2),
+        (b"\x1c\0\0\0\0hvcC", 9, [b"hvcC"] * 2),
+        (b"\x17\1\0\0\0data", 9, []),
+        (b"\x12\0\0\0\0data", 9, []),
+        (b"\x17\0\0\0\0data", 18, []),  # of a script
+    ],
+)
+def test_a_sequence_header_of_flv_is_told_twice_and_each_tag_tells_its_time(
+    body: bytes, kind: int, headers: list[bytes]
+) -> None:
+    begin = b"FLV\x01\x05" + (9).to_bytes(4, "big") + bytes(4)
+    written = begin + tag(kind, 0x0123_4567, body) + tag(8, 40, b"\x2f\1ab")
+    found = list(_flash(io.BytesIO(written)))
+    assert [each.header for each in found if each.header] == headers
+    times = [each.seconds for each in found if each.seconds is not None]
+    assert times == ([] if kind == 18 else [0x0123_4567 / 1000]) + [0.04]

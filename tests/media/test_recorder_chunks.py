@@ -285,3 +285,9 @@ def test_a_header_beyond_a_mebibyte_is_passed_on_but_not_kept(
     assert chunk.end_seconds == plain.end_seconds
     with pytest.raises(MediaError, match="kept"):
         recording.whole(replace(chunk, headed=False))
+
+
+def test_twelve_bytes_tell_whether_a_recording_begins() -> None:
+    assert Recording().feed(b"RIFF\0\0\0\0ABC") is None
+    with pytest.raises(MediaError):
+        Recording().feed(b"RIFF\0\0\0\0ABCD")
