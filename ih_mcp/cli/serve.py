@@ -105,7 +105,9 @@ async def _reload(settings: Settings, app: TeamApp) -> None:
     except ConfigurationError as exc:
         print(f"ih-mcp: the callers stay as they were: {exc.what}", file=sys.stderr)
     else:
-        print("ih-mcp: the callers were read again", file=sys.stderr)
+        ended = app.end_streams_without_caller()
+        more = f"; {ended} live streams of tenants without one are ended" if ended else ""
+        print(f"ih-mcp: the callers were read again{more}", file=sys.stderr)
 
 
 def _greeting(settings: Settings, server: TeamServer) -> str:

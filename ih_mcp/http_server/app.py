@@ -116,6 +116,13 @@ class TeamApp:
         self._tenants.drain()
         return self._tenants.live_streams
 
+    def end_streams_without_caller(self) -> int:
+        """After the callers were read again; see `Tenants.end_streams_without_caller`."""
+        callers = self.bearers.callers
+        if callers is None or self.bearers.oauth:  # a token may name any tenant
+            return 0
+        return self._tenants.end_streams_without_caller(callers.names_of_tenants)
+
     async def wait_until_streams_end(self) -> None:
         await self._tenants.wait_until_streams_end()
 
@@ -191,8 +198,17 @@ class TeamApp:
         tenant = await self.tenant_of(ticket.tenant)
         if self._tickets.find(secret, now=anyio.current_time()) is None:  # used meanwhile
             return _refusal("unknown_ticket")
-        with self._tickets.using(secret):
-            return await keep_file(request, tenant, ticket.file_name)
+        try:
+            with self._tickets.using(secret):
+                response = await keep_file(request, tenant, ticket.file_name)
+        except IhMcpError as exc:
+            response = error_response(exc)
+        _AUDIT.info(
+            "http tenant=%s caller='an upload ticket' method=%s file=%s status=%d",
+            *(ascii(word) for word in (ticket.tenant, request.method, ticket.file_name)),
+            response.status_code,
+        )
+        return response
 
 
 def _work_for(method: str, parts: list[str]) -> _Work | None:

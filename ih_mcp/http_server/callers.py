@@ -79,6 +79,11 @@ class Callers:
         self.tenants = tenants
         self._by_key_hash = by_key_hash
 
+    @property
+    def names_of_tenants(self) -> frozenset[str]:
+        """Of those that have a caller."""
+        return frozenset(caller.tenant for caller in self._by_key_hash.values())
+
     def find(self, key: str) -> Caller | None:
         """The caller whose key this is. Keys are looked up by hash, so timing tells nothing."""
         return self._by_key_hash.get(hash_key(key))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ih_mcp.errors import CallerError, MediaError, PathError
-from ih_mcp.private_files import delete_left_behind, open_private
+from ih_mcp.private_files import open_private
 
+from .files_room import KEEP_SECONDS, PART
 from .tenant import Tenant
 
 _NAME = re.compile(r"\w[\w .()+,-]{0,126}")
-_PART = (".ih-mcp-", ".part")
-KEEP_SECONDS = 86_400.0
 
 
 async def put_file(request: Request, tenant: Tenant) -> Response:
@@ -45,17 +44,16 @@ async def keep_file(request: Request, tenant: Tenant, name: str) -> Response:
         MediaError: As `put_file`.
     """
     path = tenant.files / name
-    most = tenant.runtime.settings.max_files_bytes
-    room = most - await to_thread.run_sync(_tidy, tenant.files)
-    part = tenant.files / f"{_PART[0]}{secrets.token_hex(4)}{_PART[1]}"
-    try:
-        size = await _write_body(request, part, room, most)
-        await to_thread.run_sync(partial(part.replace, path))
-    finally:
-        with suppress(FileNotFoundError):
-            await to_thread.run_sync(part.unlink)
+    part = tenant.files / f"{PART[0]}{secrets.token_hex(4)}{PART[1]}"
+    async with tenant.room.upload() as upload:
+        try:
+            await _write_body(request, part, partial(tenant.room.take, upload))
+            await tenant.room.finish(upload, part, path)
+        finally:
+            with suppress(FileNotFoundError):
+                await to_thread.run_sync(part.unlink)
     then = f'stream_file(path="{path.name}") or analyze_file(path="{path.name}")'
-    kept = {"path": path.name, "bytes": size, "kept_for_s": KEEP_SECONDS, "next": then}
+    kept = {"path": path.name, "bytes": upload.size, "kept_for_s": KEEP_SECONDS, "next": then}
     return JSONResponse({"ih_mcp": kept}, status_code=201)
 
 
@@ -73,23 +71,16 @@ async def remove_file(request: Request, tenant: Tenant) -> Response:
     return JSONResponse({"ih_mcp": {"path": path.name, "removed": True}})
 
 
-async def _write_body(request: Request, part: Path, room: int, most: int) -> int:
+async def _write_body(request: Request, part: Path, take: Callable[[int], None]) -> None:
     size = 0
     file = await to_thread.run_sync(_create, part)
     with file:
         async for piece in request.stream():
             size += len(piece)
-            if size > room:
-                raise MediaError(
-                    f"the files would have more than {most:_} bytes together",
-                    code="no_space",
-                    help="Remove one with DELETE /files/{name}; IH_MCP_MAX_FILES_BYTES is the "
-                    "bound, and files go after a day.",
-                )
+            take(len(piece))
             await to_thread.run_sync(file.write, piece)
     if not size:
         raise MediaError("the file is empty", code="empty_file", help="Send its bytes as the body.")
-    return size
 
 
 def _create(part: Path) -> BinaryIO:
@@ -112,17 +103,3 @@ def require_file_name(name: str) -> str:
             help="Use letters, digits and _ . - ( ) + , and blanks, at most 127, such as talk.mp4.",
         )
     return name
-
-
-def _tidy(folder: Path) -> int:
-    """Remove what is too old; gives the bytes of what stays."""
-    delete_left_behind(folder, *_PART)
-    size, before = 0, time.time() - KEEP_SECONDS
-    for path in folder.iterdir():
-        with suppress(OSError):
-            status = path.lstat()
-            if status.st_mtime < before:
-                path.unlink()
-            else:
-                size += status.st_size
-    return size

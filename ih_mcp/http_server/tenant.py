@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from ih_mcp.app.runtime import Runtime
 
 from .callers import MINT_TOKENS, Caller
+from .files_room import FilesRoom
 from .forward import Forwarder
 
 
@@ -22,6 +23,7 @@ class Tenant:
     runtime: Runtime
     files: Path
     """The folder that its uploads go into, and that its tools read."""
+    room: FilesRoom
     apps: Mapping[bool, ASGIApp]
     """MCP over HTTP: with the tool that mints tokens, and without it."""
     server: MCPServer[Runtime]

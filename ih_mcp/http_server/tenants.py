@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from ih_mcp.settings import Settings
 
 from .callers import MINT_TOKENS, USE, Caller, TenantRow
 from .capture_pages import CapturePages
+from .files_room import FilesRoom
 from .forward import Forwarder, passing_on
 from .large_texts import LargeTexts
 from .tenant import Tenant
@@ -94,6 +95,19 @@ class Tenants:
         for tenant in self._open.values():
             tenant.runtime.drain()
 
+    def end_streams_without_caller(self, tenants: Collection[str]) -> int:
+        """End in order the streams of tenants that are none of these; gives how many they are.
+
+        A stream belongs to its tenant: the callers that a tenant has left can end it. Of a tenant
+        that is gone nobody could, and it would cost until its media ends.
+        """
+        ended = 0
+        for name, tenant in self._open.items():
+            if name not in tenants:
+                registry = tenant.runtime.registry
+                ended += sum(registry.live(each).request_end() for each in registry.live_ids)
+        return ended
+
     async def wait_until_streams_end(self) -> None:
         for tenant in list(self._open.values()):
             await tenant.runtime.registry.wait_until_ended()
@@ -109,6 +123,7 @@ class Tenants:
     ) -> None:
         """A runtime is closed by the task that opened it, so each has a task of its own."""
         files = settings.media_dirs[0]
+        room = FilesRoom(files, settings.max_files_bytes)
         await anyio.to_thread.run_sync(make_private_folder, files)
         place = self._engine.journal_of(name) if self._engine else None
         async with open_runtime(settings, place=place) as runtime, AsyncExitStack() as stack:
@@ -130,7 +145,7 @@ class Tenants:
                 apps[mints] = await stack.enter_async_context(opening)
             if self._is_draining:
                 runtime.drain()
-            self._open[name] = Tenant(runtime, files, apps, servers[False], self._forwarder)
+            self._open[name] = Tenant(runtime, files, room, apps, servers[False], self._forwarder)
             task_status.started()
             await self._closing.wait()
         self._open = {

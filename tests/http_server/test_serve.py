@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mcp_types import TextContent
 
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.http_server import app as app_module
+from ih_mcp.http_server.files_room import FilesRoom
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings
 from tests.streams.test_all_or_nothing import cluster, webm_header
@@ -177,6 +179,27 @@ async def test_callers_are_read_again_and_a_removed_one_is_refused(own_team: Tea
         assert (await http.get("/nothing")).status_code == 401
 
 
+async def test_streams_of_a_tenant_without_callers_are_ended(own_team: Team) -> None:
+    """Those of a caller that was removed go on while its tenant has another."""
+    stream_id = await start(own_team)
+    callers = own_team.app.bearers.callers
+    assert callers is not None
+    live = own_team.app._tenants._open["acme"].runtime.registry.live_ids
+
+    def remove(*names: str) -> int:
+        left = {k: each for k, each in callers._by_key_hash.items() if each.name not in names}
+        own_team.app.bearers.callers = type(callers)(callers.tenants, left)
+        return own_team.app.end_streams_without_caller()
+
+    assert live == [stream_id]
+    assert remove("ann") == 0
+    assert remove("ann", "admin") == 1
+    assert remove("ann", "admin") == 0  # asked once
+    await own_team.app.wait_until_streams_end()
+    row = await own_team.app._tenants._open["acme"].runtime.journal.find_stream(stream_id)
+    assert json.loads(row.record)["state"] == "ended"
+
+
 async def test_a_caller_has_a_bound_of_calls_at_a_time(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +294,65 @@ async def test_files_have_a_bound_of_bytes(settings: Settings) -> None:
             assert (full.status_code, full.json()["ih_mcp"]["error"]["code"]) == (507, "no_space")
             assert (await http.delete("/files/a.mp4")).status_code == 200
             assert (await http.put("/files/b.mp4", content=b"123456")).status_code == 201
+
+
+async def test_uploads_at_once_share_the_bound_of_bytes(settings: Settings) -> None:
+    small = settings.model_copy(update={"max_files_bytes": 10})
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"123456"
+        begun.set()
+        await go_on.wait()
+        yield b"7"
+
+    async with open_team_server(small) as server, anyio.create_task_group() as tasks:
+        team = Team(server.url, server.app, small)
+        statuses = []
+
+        async def put() -> None:
+            async with team.http() as http:
+                statuses.append((await http.put("/files/a.mp4", content=slow())).status_code)
+
+        tasks.start_soon(put)
+        await begun.wait()
+        room = await room_of(team)
+        while not room._uploads or not next(iter(room._uploads)).size:  # on its way to the server
+            await anyio.lowlevel.checkpoint()
+        async with team.http() as http:
+            full = await http.put("/files/b.mp4", content=b"12345")
+            assert (full.status_code, full.json()["ih_mcp"]["error"]["code"]) == (507, "no_space")
+            assert (await http.put("/files/b.mp4", content=b"123")).status_code == 201
+            go_on.set()
+            while room._uploads:
+                await anyio.lowlevel.checkpoint()
+            assert (await http.put("/files/c.mp4", content=b"1")).status_code == 507
+            assert (await http.put("/files/a.mp4", content=b"")).status_code == 400
+            assert (await http.delete("/files/a.mp4")).status_code == 200
+            assert (await http.put("/files/c.mp4", content=b"1234567")).status_code == 201
+    assert statuses == [201]
+
+
+async def room_of(team: Team) -> FilesRoom:
+    """Of ann's tenant, once its first call has opened it."""
+    while "acme" not in team.app._tenants._open:
+        await anyio.lowlevel.checkpoint()
+    return team.app._tenants._open["acme"].room
+
+
+async def test_an_upload_by_ticket_has_a_line_that_does_not_hold_the_ticket(
+    own_team: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ih_mcp.audit")
+    async with own_team.client() as client:
+        given = said(await client.call_tool("upload_file", {"name": "talk.mp4"}))
+    async with own_team.http(None) as http:
+        await http.put(given["put_url"], content=b"")
+        await http.put(given["put_url"], content=b"video")
+    lines = [text for text in caplog.messages if "ticket" in text]
+    by = "http tenant='acme' caller='an upload ticket' method='PUT' file='talk.mp4' status="
+    assert lines == [f"{by}400", f"{by}201"]
+    assert given["put_url"].rpartition("/")[2] not in caplog.text
 
 
 # --- going away ----------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""How much room the files of a tenant have, over all uploads that run at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from ih_mcp.errors import MediaError
+from ih_mcp.private_files import delete_left_behind
+
+PART = (".ih-mcp-", ".part")
+"""How the names of unfinished uploads begin and end."""
+KEEP_SECONDS = 86_400.0
+
+
+@dataclass(eq=False)
+class Upload:
+    """One that runs."""
+
+    size: int = 0
+
+
+class FilesRoom:
+    """The room of one tenant."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._kept_bytes = 0
+        self._uploads: set[Upload] = set()
+        self._counting = anyio.Lock()
+        """Held while files are counted, and while one gets its name."""
+
+    @asynccontextmanager
+    async def upload(self) -> AsyncIterator[Upload]:
+        """Count a new upload while the block is open; files that are too old go."""
+        async with self._counting:
+            self._kept_bytes = await to_thread.run_sync(_tidy, self._folder)
+        upload = Upload()
+        self._uploads.add(upload)
+        try:
+            yield upload
+        finally:
+            self._uploads.discard(upload)
+
+    def take(self, upload: Upload, size: int) -> None:
+        """Take so many bytes more for an upload.
+
+        Raises:
+            MediaError: The files would be larger than they may be, with all that is on its way.
+        """
+        upload.size += size
+        coming = sum(each.size for each in self._uploads)
+        if self._kept_bytes + coming > self._most_bytes:
+            raise MediaError(
+                f"the files would have more than {self._most_bytes:_} bytes together",
+                code="no_space",
+                help="Remove one with DELETE /files/{name}; IH_MCP_MAX_FILES_BYTES is the bound, "
+                "and files go after a day.",
+            )
+
+    async def finish(self, upload: Upload, part: Path, path: Path) -> None:
+        """Give an upload its name; from here on it is one of the files."""
+        async with self._counting:
+            await to_thread.run_sync(partial(part.replace, path))
+            self._uploads.discard(upload)
+            self._kept_bytes += upload.size
+
+
+def _tidy(folder: Path) -> int:
+    """Remove what is too old; gives the bytes of the files that stay."""
+    delete_left_behind(folder, *PART)
+    size, before = 0, time.time() - KEEP_SECONDS
+    for path in folder.iterdir():
+        with suppress(OSError):
+            status = path.lstat()
+            if status.st_mtime < before:
+                path.unlink()
+            elif not path.name.startswith(PART[0]):
+                size += status.st_size
+    return size
