@@ -60,9 +60,37 @@ work from the first release on.
 
 Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 """
-    return "\n".join(
-        [intro, *map(_host, HOSTS.values()), _host_calls(), _host_persons(), _frameworks()]
+    hosts = [*map(_host, HOSTS.values()), _keys()]
+    return "\n".join([intro, *hosts, _host_calls(), _host_persons(), _frameworks()])
+
+
+def _keys() -> str:
+    """How it was shown that the key arrives, for each host and way."""
+    rows = "".join(
+        f"| {host.title} | {', '.join(_ways(host))} | "
+        f"{f'[its page]({host.page})' if host.page else 'the program itself'} |\n"
+        for host in HOSTS.values()
     )
+    return f"""## Whether the key arrives
+
+For each way `tests/hosts/test_key_arrives.py` starts a server that writes down its environment, and looks whether the key is in it. The
+program itself starts it where it runs without a screen and a login; for the others the test does as their pages say.
+
+| host | ways | shown by |
+|---|---|---|
+{rows}"""
+
+
+def _ways(host: Host) -> list[str]:
+    """Each way that our pages name to give a host its server with the key."""
+    ways = {
+        "`install`": host.name != "claude-desktop",  # it knows no reference, and hands on nothing
+        "`install --key`": True,
+        "its own command": host.by_command,
+        "the link": host.link,
+        host.also: host.also,
+    }
+    return [way for way, has in ways.items() if has]
 
 
 def _host_calls() -> str:

