@@ -138,6 +138,14 @@ def test_an_age_that_is_none_says_how_one_looks(run: Run, age: str) -> None:
     run("list")
 
 
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "2026-02-30", "1.11.2026", ""])
+def test_a_day_that_is_none_says_how_one_looks(run: Run, day: str) -> None:
+    code, _, err = run("usage", f"--since={day}")
+    assert code == 2
+    assert f"{day!r} is no day; give one such as 2026-11-01" in err
+    run("list")
+
+
 @pytest.mark.parametrize("words", [(), ("st_a", "--older", "7d"), ("st_a", "--label", "x")])
 def test_forget_wants_ids_or_a_filter(run: Run, words: tuple[str, ...]) -> None:
     code, _, err = run("forget", *words)

@@ -23,9 +23,9 @@ from ih_mcp.timeline.model import (
     Drawing,
     Timeline,
     changes,
-    dialect_of,
     free_lists,
     in_parts,
+    make_timeline,
 )
 from ih_mcp.wire.codec import MAX_READ_CHARS
 
@@ -62,7 +62,7 @@ class TimelinePublisher:
             known: The page has the messages up to this cursor; they are drawn, not sent.
         """
         status = await self._server.status(self._stream_id)
-        self._timeline = timeline = Timeline(dialect_of(status))
+        self._timeline = timeline = make_timeline(self._stream_id, status)
         try:
             await self._follow(known)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -33,10 +33,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_local(parser)
     parser.add_argument(
-        "--since", metavar="DATE", type=date.fromisoformat, help="from this day on: 2026-11-01"
+        "--since", metavar="DATE", type=_read_day, help="from this day on: 2026-11-01"
     )
     parser.add_argument("--by-day", action="store_true", help="a line for each day (of UTC)")
     parser.add_argument("--json", action="store_true", help="one JSON object, in seconds")
+
+
+def _read_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day; give one such as 2026-11-01") from None
 
 
 def run(options: Namespace, settings: Settings) -> int:

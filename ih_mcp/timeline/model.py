@@ -321,7 +321,7 @@ async def follow_timeline(
     """
     row = await journal.find_stream(stream_id)
     status = StreamStatus.from_json(json.loads(row.record))
-    timeline = Timeline(dialect_of(status), is_upload=IdKind.UPLOAD.has(stream_id))
+    timeline = make_timeline(stream_id, status)
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
     try:
         async with aclosing(following) as pages:
@@ -340,6 +340,11 @@ async def follow_timeline(
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(timeline.discard, {})  # the drawing is the caller's
+
+
+def make_timeline(stream_id: str, status: StreamStatus) -> Timeline:
+    """A timeline that reads the messages of this stream, or the result of this upload."""
+    return Timeline(dialect_of(status), is_upload=IdKind.UPLOAD.has(stream_id))
 
 
 async def read_timeline(

@@ -337,6 +337,30 @@ def test_a_stream_is_read_as_the_journal_has_it(kept: Path) -> None:
     assert [entry.body for entry in found.entries] == CHANGING
 
 
+UPLOADED = (
+    '{"status":"completed","model":"inter-2","result":{"duration_seconds":6.0,"windows":[{"index":0,'
+    '"start_seconds":0.0,"end_seconds":5.0,"engagement_status":"engaged","signals":[{"type":'
+    '"confusion","start":0.0,"end":5.0,"probability":"low","rationale":"r"}]}]}}'
+)
+
+
+def test_the_result_of_an_upload_is_exported_too(tmp_path: Path) -> None:
+    async def read() -> StreamReadings:
+        async with open_journal(tmp_path) as journal:
+            log = await journal.begin("an_a", {"state": "sending", "api": "v2"})
+            log.append(UPLOADED, leg=0)
+            await log.flush()
+            await log.write_record({"state": "ended", "api": "v2"}, ended=True)
+            journal.release(log)
+            return await read_stream(journal, "an_a")
+
+    rows = anyio.run(read).rows
+    assert [(row.kind, row.name, row.start_seconds, row.end_seconds) for row in rows[:1]] == [
+        ("signal", "confusion", 0.0, 5.0)
+    ]
+    assert [row.state for row in rows if row.kind == "engagement"] == ["engaged"]
+
+
 def exported(*words: str) -> int:
     return cli.main(["export", *words])
 

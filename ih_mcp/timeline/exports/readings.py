@@ -17,7 +17,7 @@ from ih_mcp.garbage_collector import leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import about
-from ih_mcp.timeline.model import Timeline, dialect_of, free_items, leg_offsets
+from ih_mcp.timeline.model import Timeline, free_items, leg_offsets, make_timeline
 from ih_mcp.timeline.rows import DIMENSIONS
 from ih_mcp.wire.spans import Lifecycle, MessagePlace
 
@@ -114,7 +114,7 @@ async def read_stream(
     """
     row = await journal.find_stream(stream_id)
     status = StreamStatus.from_json(json.loads(row.record))
-    timeline = Timeline(dialect_of(status))
+    timeline = make_timeline(stream_id, status)
     entries: list[Entry] = []
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)
     async with aclosing(following) as pages:
