@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -19,6 +21,7 @@ from mcp_types import TextContent
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.mcp_server import push_tools
+from ih_mcp.mcp_server.push_tools import PushSegment, _decode_or_read
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
@@ -232,3 +235,15 @@ async def test_what_changes_something_is_logged_and_what_reads_is_not(
     assert [each.partition(" ")[0] for each in audited] == ["start_stream"]
     assert f"stream_id='{stream_id}'" in audited[0]
     assert "result='ok'" in audited[0]
+
+
+async def test_a_call_may_hold_as_many_bytes_as_the_setting_says() -> None:
+    runtime = cast("Runtime", SimpleNamespace(settings=SimpleNamespace(max_call_bytes=10)))
+
+    def ask(size: int) -> PushSegment:
+        text = base64.b64encode(bytes(size)).decode()
+        return PushSegment.model_validate({"stream_id": "st_1", "data_base64": text})
+
+    assert await _decode_or_read(runtime, ask(10)) == (bytes(10), ())
+    with pytest.raises(CallerError, match="17 are the most"):
+        await _decode_or_read(runtime, ask(13))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ih_mcp.media.containers.container_types import (
@@ -84,3 +86,9 @@ def test_a_jump_is_forward_of_all_there_is_or_back_behind_its_own_track(
     found = stream.jump
     assert (found and (found.from_seconds, found.to_seconds)) == jump
     assert stream.reached_seconds == max(end for _, _, end in times)
+
+
+def test_a_picture_that_stays_lasts_longer_than_its_unit() -> None:
+    stays = TrackSpan(1, 0.0, 0.0, 2.0, stays_seconds=1.5)
+    media = replace(unit(0.0, 0.0), spans=(stays, TrackSpan(2, 0.0, 0.0, 3.0)))
+    assert (media.end_seconds, media.stays_until_seconds) == (3.0, 3.5)
