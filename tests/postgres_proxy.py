@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TID251 - see `UnixStream`
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,36 @@ from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _LOST = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
+
+
+class UnixStream(ByteStream):
+    """A connection by a path: anyio's own may raise in the event loop where it is cancelled."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        try:
+            data = await self._reader.read(max_bytes)
+        except OSError as exc:
+            raise anyio.BrokenResourceError from exc
+        if not data:
+            raise anyio.EndOfStream
+        return data
+
+    async def send(self, item: bytes) -> None:
+        try:
+            self._writer.write(item)
+            await self._writer.drain()
+        except OSError as exc:
+            raise anyio.BrokenResourceError from exc
+
+    async def send_eof(self) -> None:
+        self._writer.write_eof()
+
+    async def aclose(self) -> None:
+        self._writer.close()
 
 
 class DatabaseProxy:
@@ -25,6 +56,8 @@ class DatabaseProxy:
         self._loses_answer: Callable[[bytes], bool] | None = None
         self.lost = anyio.Event()
         """Set when an answer was lost."""
+        self.refused = anyio.Event()
+        """Set when a connection was refused since the last cut."""
         self.address = ""
 
     def listen_at(self, port: int) -> None:
@@ -36,7 +69,7 @@ class DatabaseProxy:
 
     async def cut(self) -> None:
         """End all connections, and take no more until `restore`."""
-        self._is_away = True
+        self._is_away, self.refused = True, anyio.Event()
         for connection in list(self._connections):
             await anyio.aclose_forcefully(connection)
 
@@ -46,6 +79,7 @@ class DatabaseProxy:
     async def carry(self, client: SocketStream) -> None:
         async with client:
             if self._is_away:
+                self.refused.set()
                 return
             async with await self._connect() as server, anyio.create_task_group() as tasks:
                 is_losing = anyio.Event()
@@ -76,7 +110,7 @@ class DatabaseProxy:
     async def _connect(self) -> ByteStream:
         if self._host.startswith("/"):
             path = Path(self._host, f".s.PGSQL.{self._port}")
-            return await anyio.connect_unix(path)
+            return UnixStream(*await asyncio.open_unix_connection(path))
         return await anyio.connect_tcp(self._host, self._port)
 
 

@@ -13,7 +13,7 @@ from ih_mcp.standin.server.serve import RunningStandin, serve
 from .budget import report
 from .writer import message
 
-_ROW = re.compile(r"(?<![A-Za-z])([CNScns]\d+)(?![A-Za-z\d.])")
+_ROW = re.compile(r"(?<![A-Za-z])([CNSTcnst]\d+)(?![A-Za-z\d.])")
 _ROWS_OF_FILES = {
     "test_bad_inputs.py": "bad inputs",
     "test_properties.py": "fuzz",

@@ -33,7 +33,7 @@ pytestmark = [
 
 
 @contextmanager
-def writing(folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
+def writing(folder: Path | str, mode: str) -> Iterator[subprocess.Popen[bytes]]:
     """A writer that is about to open its journal; killed at the end."""
     command = [sys.executable, "-m", "tests.reliability.writer", str(folder), mode]
     # unbuffered: what stands behind the first line is read from the pipe itself
@@ -46,7 +46,7 @@ def writing(folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def kill_after(folder: Path, mode: str, seconds: float) -> dict[str, list[Poll]]:
+def kill_after(folder: Path | str, mode: str, seconds: float) -> dict[str, list[Poll]]:
     """Let a writer run so long, then SIGKILL; gives what its readers had been shown."""
     shown: dict[str, list[Poll]] = {}
     with writing(folder, mode) as process:

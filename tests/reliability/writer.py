@@ -1,6 +1,8 @@
 """A process that writes and reads a journal until it is killed.
 
-usage: python -m tests.reliability.writer FOLDER MODE; prints `go`, then each answer a reader got.
+usage: python -m tests.reliability.writer FOLDER|DSN MODE
+
+Prints `go`, then each answer a reader got.
 """
 
 from __future__ import annotations
@@ -68,10 +70,10 @@ async def come_and_go(journal: Journal) -> None:
         await journal.clean_up()
 
 
-async def main(folder: Path, mode: str) -> None:
+async def main(place: Path | str, mode: str) -> None:
     sys.stdout.write("go\n")
     sys.stdout.flush()
-    async with open_journal(folder, KEEPING[mode]) as journal, anyio.create_task_group() as tasks:
+    async with open_journal(place, KEEPING[mode]) as journal, anyio.create_task_group() as tasks:
         if mode == "index write":
             db_of(journal).execute("PRAGMA wal_autocheckpoint=3")
         if mode == "compaction":
@@ -83,4 +85,5 @@ async def main(folder: Path, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]), sys.argv[2])
+    place = sys.argv[1]
+    anyio.run(main, place if "://" in place else Path(place), sys.argv[2])
