@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from ih_mcp.media.ffmpeg.decode import Picture
-from ih_mcp.standin.cues.detectors import make_finder
 from ih_mcp.standin.cues.gestures import Gesture, find_gestures
 from ih_mcp.standin.cues.sight import Sight, find_content
 
 from . import long
+from .session import finder
 from .stimuli import HEIGHT, STILL, WIDTH, Motion, Scene, picture, pictures, still, swing, turned
 
 
 def watched(motion: Motion, seconds: float, *, per_second: float = 15) -> Sight:
-    finder = make_finder()
-    assert finder is not None
-    sight = Sight(finder)
+    find = finder()
+    assert find is not None
+    sight = Sight(find)
     for item in pictures(motion, seconds, per_second=per_second):
         sight.add_picture(item)
     return sight
@@ -137,9 +137,9 @@ def test_light_changes_nothing(light: float) -> None:
 
 
 def test_a_mirrored_shake_is_a_shake() -> None:
-    finder = make_finder()
-    assert finder is not None
-    sight = Sight(finder)
+    find = finder()
+    assert find is not None
+    sight = Sight(find)
     for item in pictures(turned(swing(5, 2)), 4):
         image = np.frombuffer(item.gray, np.uint8).reshape(HEIGHT, WIDTH)[:, ::-1]
         sight.add_picture(replace(item, gray=image.tobytes()))
@@ -150,9 +150,9 @@ def test_a_mirrored_shake_is_a_shake() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (640, 480)])
 def test_a_face_is_found_at_any_usual_size(width: int, height: int) -> None:
-    finder = make_finder()
-    assert finder is not None
-    sight = Sight(finder)
+    find = finder()
+    assert find is not None
+    sight = Sight(find)
     for item in pictures(still, 2, width=width, height=height):
         sight.add_picture(item)
     assert [look.is_found for look in sight.face_checks] == [True] * 4
@@ -182,9 +182,9 @@ def test_a_picture_without_contrast_is_taken_whole() -> None:
 
 
 def test_a_camera_that_is_covered_is_no_error() -> None:
-    finder = make_finder()
-    assert finder is not None
-    sight = Sight(finder)
+    find = finder()
+    assert find is not None
+    sight = Sight(find)
     for index in range(30):
         gray = picture(STILL) if index < 15 else bytes(WIDTH * HEIGHT)
         sight.add_picture(Picture(index / 15, WIDTH, HEIGHT, gray))
