@@ -743,3 +743,24 @@ def test_s37_a_command_says_what_to_do(tmp_path: Path) -> None:
         assert done.stderr.startswith(b"ih-mcp: other users may write to the data folder")
         assert b"chmod go-w" in done.stderr
     assert [*folder.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:{}@[::1/x",
+        "postgresql://u:{}@h/x?unknown=1",
+        "postgresql://u:{}%zz@h/x",
+        "postgresql://u:{}@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?password={}",
+    ],
+)
+async def test_s22_the_password_of_a_database_stands_in_no_error(address: str) -> None:
+    """The library's text quotes an address that it cannot read."""
+    pytest.importorskip("psycopg")
+    password = f"of_a_database_{secrets.token_hex(8)}"
+    with pytest.raises(ConfigurationError) as refused:
+        async with open_journal(address.format(password)):
+            raise AssertionError
+    told = f"{refused.value} {refused.value.help} {refused.value.facts}"
+    assert password not in redaction.format_traceback(refused.value) + told

@@ -115,8 +115,8 @@ async def open_engine(
 def _register_password(dsn: str) -> None:
     try:
         password = conninfo_to_dict(dsn).get("password")
-    except psycopg.ProgrammingError as exc:
-        raise ConfigurationError(f"this is no address of a database: {exc}", help=_HELP) from None
+    except psycopg.ProgrammingError:  # its text quotes the address, with the password
+        raise ConfigurationError("this is no address of a database", help=_HELP) from None
     if password:
         register_secret(str(password))
 
