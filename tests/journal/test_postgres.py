@@ -157,6 +157,7 @@ async def test_two_replicas_of_one_address_are_refused(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with replica(database, address="http://10.0.0.1:9") as (engine, _):
+        await anyio.wait_all_tasks_blocked()  # it renews in its own time, and not in this one
         monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
         monkeypatch.setattr(leases, "LEASE_SECONDS", 0.02)
         with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1:9 and lives"):
