@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -77,6 +78,32 @@ class TeamSettings(BaseSettings):
         validation_alias="IH_MCP_PUBLIC_URL",
         description="Where callers reach `ih-mcp serve`, if a proxy stands before it: "
         "`https://...`.",
+    )
+    admin_listen: str | None = Field(
+        None,
+        validation_alias="IH_MCP_ADMIN_LISTEN",
+        description="Address on which `ih-mcp serve` has `/metrics`, for machines of yours alone.",
+    )
+    max_calls_per_minute: int = Field(
+        600,
+        ge=1,
+        le=1_000_000,
+        validation_alias="IH_MCP_MAX_CALLS_PER_MINUTE",
+        description="How many calls of tools, and segments and files, one caller of `ih-mcp serve` "
+        "may send a minute.",
+    )
+    max_waiting_polls: int = Field(
+        32,
+        ge=1,
+        le=100_000,
+        validation_alias="IH_MCP_MAX_WAITING_POLLS",
+        description="How many calls of `poll_events` may wait at a time for one caller of `ih-mcp "
+        "serve`.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        validation_alias="IH_MCP_LOG_FORMAT",
+        description="Form of the log of `ih-mcp serve`: `text`, or `json` with one object a line.",
     )
     drain_seconds: float = Field(
         3600.0,

@@ -16,6 +16,7 @@ from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, unwrap_single_error
 from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.http_server.app import TeamApp
+from ih_mcp.http_server.json_log import log_as_json
 from ih_mcp.http_server.serve import TeamServer, open_team_server, read_configured_callers
 from ih_mcp.redaction import redact
 from ih_mcp.settings import Settings
@@ -59,6 +60,8 @@ async def _serve(settings: Settings) -> None:
     """
     logging.getLogger("ih_mcp").setLevel(settings.log_level.upper())
     logging.getLogger("ih_mcp.audit").setLevel(logging.INFO)  # a server for others says who called
+    if settings.log_format == "json":
+        log_as_json()
     async with open_team_server(settings) as server:
         leave_out_all()
         print(f"{server.url}/mcp", flush=True)

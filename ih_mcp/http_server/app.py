@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ih_mcp import __version__
+from ih_mcp import __version__, observer
 from ih_mcp.errors import IhMcpError
 from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.net.origin_guard import OriginGuard
@@ -27,10 +28,13 @@ from .cluster import ClusterApp
 from .cluster_signature import SignatureCheck
 from .files import keep_file, put_file, remove_file
 from .forward import CALLER
+from .limits import CallerLimits
+from .metrics import OTHER, REQUEST
 from .oauth import METADATA_PATHS, RefusedBearerError
 from .segments import put_segment
 from .tenant import Tenant
 from .tenants import Tenants
+from .traces import within_trace
 from .upload_page import upload_page
 from .upload_tickets import UploadTickets
 
@@ -49,6 +53,7 @@ _STATUS_OF_CODE = {
     "no_space": 507,
     "no_api_key": 503,
     "owner_unreachable": 503,
+    "too_many_calls": 429,
     "issuer_away": 503,
 }
 """HTTP statuses of our own errors; 400 for the rest."""
@@ -58,6 +63,18 @@ _SECURITY_HEADERS = [
     ("X-Accel-Buffering", "no"),
 ]
 _MARGIN_BYTES = 1 << 16  # of a call beside its segment
+_METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"}
+_ROUTES = {
+    "/mcp": "/mcp",
+    "/streams/": "/streams/{id}/segments/{seq}",
+    "/files/": "/files/{name}",
+    "/uploads/": "/uploads/{ticket}",
+    "/live/": "/live/{id}/",
+    "/health": "/health",
+    "/ready": "/ready",
+    "/.well-known/": "/.well-known/",
+}
+"""By how a path begins."""
 _Work = Callable[..., Awaitable[Response]]
 
 
@@ -65,7 +82,12 @@ class TeamApp:
     """The application behind the guard. Use `make_app`."""
 
     def __init__(
-        self, tenants: Tenants, tickets: UploadTickets, bearers: Bearers, pages: CapturePages
+        self,
+        tenants: Tenants,
+        tickets: UploadTickets,
+        bearers: Bearers,
+        pages: CapturePages,
+        limits: CallerLimits,
     ) -> None:
         """Serve `tenants`.
 
@@ -73,7 +95,9 @@ class TeamApp:
             tickets: For uploads without a key.
             bearers: Who may call.
             pages: The capture pages, which need tickets of their own.
+            limits: What one caller may ask.
         """
+        self._limits = limits
         self._pages = pages
         self._tenants = tenants
         self._tickets = tickets
@@ -82,6 +106,29 @@ class TeamApp:
         self._calls: Counter[Caller] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as a part of the caller's trace, and note how long that took."""
+        status, started_at = 500, time.perf_counter()
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            with within_trace(Headers(scope=scope)):
+                await self._answer(scope, receive, send_noting_status)
+        finally:
+            if scope["type"] == "http":
+                observer.note(
+                    REQUEST,
+                    time.perf_counter() - started_at,
+                    scope["method"] if scope["method"] in _METHODS else OTHER,
+                    _route_of(scope["path"]),
+                    str(status),
+                )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._pages.find(scope["path"])
         if answer is None and scope["type"] != "http":  # no other path takes a WebSocket
             answer = Response(status_code=404)
@@ -158,12 +205,14 @@ class TeamApp:
     async def _route(self, caller: Caller, scope: Scope) -> ASGIApp:
         if self._calls[caller] > MAX_CALLS:
             return _refusal("too_many_calls")
+        parts = scope["path"].strip("/").split("/")
         try:
+            if parts != ["mcp"]:  # there, calls of tools are counted, each by itself
+                self._limits.count_call(caller, now=anyio.current_time())
             tenant = await self.tenant_of(caller.tenant)
         except IhMcpError as exc:
             return error_response(exc)
         scope[CALLER] = caller
-        parts = scope["path"].strip("/").split("/")
         if parts == ["mcp"]:
             scope["path"] = "/mcp"  # some clients write a slash behind it
             return tenant.app_for(caller)
@@ -209,6 +258,11 @@ class TeamApp:
             response.status_code,
         )
         return response
+
+
+def _route_of(path: str) -> str:
+    """The path as it stands in the docs; what callers put into it is no label of a metric."""
+    return next((route for start, route in _ROUTES.items() if path.startswith(start)), OTHER)
 
 
 def _work_for(method: str, parts: list[str]) -> _Work | None:
@@ -265,7 +319,8 @@ def error_response(error: IhMcpError) -> Response:
     """A foreseen failure as JSON: what, what helps, and the facts a tool's failure has."""
     facts = {"what": error.what, "help": error.help, "code": error.code, "retry": error.retry}
     status = _STATUS_OF_CODE.get(error.code, 400)
-    headers = {"Retry-After": "1"} if status == 503 else {}
+    after = str(error.facts.get("retry_after_s", 1))
+    headers = {"Retry-After": after} if status in {429, 503} else {}
     body = json.dumps({"ih_mcp": {"error": facts | dict(error.facts)}}, default=str)
     return Response(body, status_code=status, headers=headers, media_type="application/json")
 

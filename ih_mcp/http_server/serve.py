@@ -17,19 +17,23 @@ from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.settings import Settings
 
+from .admin import serve_admin
 from .app import TeamApp, make_app
 from .bearers import Bearers
 from .callers import Callers, read_callers
 from .capture_pages import CapturePages
+from .limits import CallerLimits
+from .metrics import Metrics
 from .oauth import open_oauth
 from .replicas import open_replicas, serve_replicas
 from .tenants import open_tenants
+from .traces import traced
 from .upload_tickets import UploadTickets
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
 _LISTEN_HELP = (
-    "Set IH_MCP_LISTEN, or give --listen, to an address of this machine and a free port, such as "
-    "127.0.0.1:8765."
+    "Set IH_MCP_LISTEN (or --listen), and IH_MCP_ADMIN_LISTEN where it is wanted, to an address of "
+    "this machine and a free port, such as 127.0.0.1:8765."
 )
 
 
@@ -39,6 +43,7 @@ class TeamServer:
 
     url: str
     app: TeamApp
+    admin_url: str | None = None
 
 
 @asynccontextmanager
@@ -53,6 +58,8 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
     async with AsyncExitStack() as stack:
         listener = _listen(stack, settings.listen)
         cluster = _listen(stack, settings.cluster_listen) if settings.cluster_listen else None
+        admin = _listen(stack, settings.admin_listen) if settings.admin_listen else None
+        metrics = Metrics() if admin else None
         tickets, url = UploadTickets(), settings.public_url or url_of(listener)
 
         def issue_ticket(tenant: str, file_name: str) -> str:
@@ -60,20 +67,30 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             return f"{url}/uploads/{ticket}"
 
         pages = CapturePages(url)
+        limits = CallerLimits(
+            max_calls_per_minute=settings.max_calls_per_minute,
+            max_waiting_polls=settings.max_waiting_polls,
+        )
+        stack.enter_context(traced())
         replicas = await stack.enter_async_context(open_replicas(settings, cluster))
         tenants = await stack.enter_async_context(
-            open_tenants(settings, issue_ticket, pages, replicas.engine, replicas.forwarder)
+            open_tenants(settings, issue_ticket, pages, limits, replicas.engine, replicas.forwarder)
         )
         oauth = await stack.enter_async_context(open_oauth(settings, url))
-        app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages)
+        app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages, limits)
         await stack.enter_async_context(serve_replicas(app, settings, cluster))
+        admin_url = None
+        if admin and metrics:
+            admin_url = await stack.enter_async_context(
+                serve_admin(admin, metrics, tenants, limits)
+            )
         own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
         guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
         await stack.enter_async_context(
             serve_app(guarded, listener, max_message_bytes=MAX_CHUNK_BYTES, ws=KeyedWebSocket)
         )
         try:
-            yield TeamServer(url_of(listener), app)
+            yield TeamServer(url_of(listener), app, admin_url)
         finally:
             app.drain()  # so that polls which wait are answered before their connections end
 

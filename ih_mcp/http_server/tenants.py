@@ -29,6 +29,8 @@ from .capture_pages import CapturePages
 from .files_room import FilesRoom
 from .forward import Forwarder, passing_on
 from .large_texts import LargeTexts
+from .limits import CallerLimits, LimitingMiddleware
+from .metrics import MeasuringMiddleware
 from .tenant import Tenant
 from .upload_tool import make_upload_tool
 
@@ -55,6 +57,7 @@ class Tenants:
         tasks: TaskGroup,
         issue_ticket: IssueTicket,
         pages: CapturePages,
+        limits: CallerLimits,
         engine: PostgresEngine | None,
         forwarder: Forwarder | None,
     ) -> None:
@@ -63,6 +66,7 @@ class Tenants:
         self._forwarder = forwarder
         self._issue_ticket = issue_ticket
         self._pages = pages
+        self._limits = limits
         self._tasks = tasks
         self._opening = anyio.Lock()
         self._open: dict[str, Tenant] = {}
@@ -82,6 +86,11 @@ class Tenants:
                 settings = tenant_settings(self._settings, name, row)
                 await self._tasks.start(self._keep_open, name, settings)
             return self._open[name]
+
+    @property
+    def all_open(self) -> list[Tenant]:
+        """Those that called since the start."""
+        return list(self._open.values())
 
     @property
     def live_streams(self) -> int:
@@ -141,6 +150,12 @@ class Tenants:
                     passing_on(tool, self._forwarder) for tool in (*make_tools(left_out), uploads)
                 ]
                 servers[mints] = _make_server(runtime, tools)
+                servers[mints].middleware.extend(
+                    [
+                        MeasuringMiddleware(tool.name for tool in tools),
+                        LimitingMiddleware(self._limits),
+                    ]
+                )
                 opening = _open_app(servers[mints], settings.max_call_bytes)
                 apps[mints] = await stack.enter_async_context(opening)
             if self._is_draining:
@@ -159,6 +174,7 @@ async def open_tenants(
     settings: Settings,
     issue_ticket: IssueTicket,
     pages: CapturePages,
+    limits: CallerLimits,
     engine: PostgresEngine | None,
     forwarder: Forwarder | None,
 ) -> AsyncIterator[Tenants]:
@@ -169,7 +185,7 @@ async def open_tenants(
         forwarder: Passes calls on to other replicas, where there are any.
     """
     async with anyio.create_task_group() as tasks:
-        tenants = Tenants(settings, tasks, issue_ticket, pages, engine, forwarder)
+        tenants = Tenants(settings, tasks, issue_ticket, pages, limits, engine, forwarder)
         try:
             yield tenants
         finally:

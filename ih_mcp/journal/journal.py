@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
+from ih_mcp import observer
 from ih_mcp.errors import (
     ConfigurationError,
     ExpiredCursorError,
@@ -286,10 +287,12 @@ class Journal:
                 await self._mark_committed(log, batch)
 
     async def _append(self, batches: list[Batch]) -> None:
+        started_at = time.perf_counter()
         try:
             await self._run_write(partial(self._store.append, batches))
         except Exception as exc:
             raise _as_journal_error(exc) from exc
+        observer.note("ih_journal_commit_seconds", time.perf_counter() - started_at)
 
     async def _append_alone(self, log: StreamLog, batch: Batch) -> None:
         try:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
+from ih_mcp import observer
 from ih_mcp.errors import JournalError
 from ih_mcp.notifier import Notifier
 
@@ -82,6 +83,11 @@ class StreamLog:
         return estimate_disk_bytes(self.size, self.last - self.oldest + 1)
 
     @property
+    def waiting_bytes(self) -> int:
+        """Of appended messages that wait for a commit."""
+        return self._pending_size
+
+    @property
     def is_full(self) -> bool:
         """Whether so many bytes wait for the disk that the caller should await `flush()`."""
         return self._pending_size > _MAX_PENDING_BYTES or len(self._pending) > _MAX_PENDING_ROWS
@@ -124,6 +130,11 @@ class StreamLog:
         self.last = batch.last
         self.size += batch.size
         self.notify_readers()
+        if observer.is_observed():
+            now = time.time_ns() // 1000
+            observer.note("ih_messages_total", len(batch.rows))
+            for _, _, received_at, _ in batch.rows:
+                observer.note("ih_visible_seconds", max(0, now - received_at) / 1e6)
 
     def fail(self, error: JournalError) -> None:
         """For the writer of the journal: the waiting entries could not be written.

@@ -18,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
+from ih_mcp import observer
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import CallerError, IhMcpError
 
@@ -111,6 +112,7 @@ class StrictTool(Tool):
 
     def _refuse(self, arguments: Mapping[str, object], exc: IhMcpError) -> CallToolResult:
         audit(self.name, {"stream_id": arguments.get("stream_id"), "result": exc.code})
+        observer.note("ih_refused_total", 1, exc.code)
         return failure(exc)
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import anyio
 import anyio.lowlevel
 
+from ih_mcp import observer
 from ih_mcp.errors import (
     JournalError,
     LocalProtocolError,
@@ -337,6 +338,7 @@ class Leg:
             start = max(start, self._local(self.splice.begins_seconds) or start)
         self.receipts.sent(size, start_seconds=start, end_seconds=end, counted_seconds=seconds)
         self.bytes_sent += size
+        observer.note("ih_media_seconds_total", seconds)
         self.sent_at = anyio.current_time()
         if item.end_seconds is not None:
             self.sent_seconds = item.end_seconds

@@ -157,6 +157,11 @@ class Registry:
         """Of the streams that run in this process, the oldest first."""
         return list(self._streams)
 
+    @property
+    def live_streams(self) -> list[Stream]:
+        """The streams that run in this process."""
+        return list(self._streams.values())
+
     def live(self, stream_id: str) -> Stream:
         """A stream that runs in this process.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 
 import anyio
 
+from ih_mcp import observer
 from ih_mcp.errors import (
     ConfigurationError,
     IhMcpError,
@@ -54,6 +55,7 @@ class StreamRunner:
         self._opener = opener
         self._timeouts = timeouts
         self._retries = RetryBudget(chance=chance)
+        self._call = observer.current_call()
         self._opening: anyio.CancelScope | None = None
         """Of the newest connection, while it is being opened."""
 
@@ -91,6 +93,7 @@ class StreamRunner:
         leg: Leg | None = None
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(self._traced())
                 with anyio.CancelScope() as self._opening:
                     socket = await stack.enter_async_context(self._opener(self._address()))
                 if self._opening.cancelled_caught:
@@ -99,14 +102,23 @@ class StreamRunner:
                 failure = self._blame(await leg.run(socket))
         except (ConfigurationError, RemoteProtocolError, ServiceError, TransportError) as exc:
             failure = exc
+        _note_session(leg)
         if leg and leg.is_open and self._has_proven(leg):
             self._retries.reset()
         if failure is None and leg and leg.is_rotated:
             self._retries.count_renewal(now=anyio.current_time())
             if stream.plan.resends:
                 self._put_back()
-            return stream.outbox.segments > 0 or not stream.end_requested
-        return failure is not None and await self._goes_on(failure)
+            goes_on = stream.outbox.segments > 0 or not stream.end_requested
+        else:
+            goes_on = failure is not None and await self._goes_on(failure)
+        if failure or goes_on:
+            _note_move(leg, goes_on=goes_on)
+        return goes_on
+
+    def _traced(self) -> AbstractContextManager[None]:
+        stream = self._stream
+        return observer.trace_session(self._call, leg=len(stream.legs), api=stream.dialect.name)
 
     def _address(self) -> str:
         plan = self._stream.plan
@@ -260,3 +272,21 @@ class StreamRunner:
             await stream.log.write_record(status.to_json(), ended=True)
         except JournalError as exc:
             stream.failure = exc
+
+
+def _note_session(leg: Leg | None) -> None:
+    """Note how a session ended; nothing where none was opened."""
+    if leg is None:
+        return
+    for receipt, count in leg.receipts.counts().items():
+        observer.note("ih_segments_total", count, receipt)
+    if leg.is_open and leg.end and not leg.end.in_order:
+        observer.note("ih_gaps_total", 1, leg.end.reason.value)
+
+
+def _note_move(leg: Leg | None, *, goes_on: bool) -> None:
+    """Note that another session was needed, and whether one follows."""
+    why = "not_opened"
+    if leg and leg.end:
+        why = "renewed" if leg.is_rotated else leg.end.reason.value
+    observer.note("ih_moves_total", 1, why, "next" if goes_on else "given_up")

@@ -1,0 +1,105 @@
+"""What one caller may ask of the server, and what is said beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from ih_mcp.errors import CallerError
+from ih_mcp.http_server.callers import Caller
+from ih_mcp.http_server.limits import CallerLimits
+from ih_mcp.http_server.serve import open_team_server
+from ih_mcp.settings import Settings
+
+from .conftest import Era, Team, said
+
+pytestmark = pytest.mark.timeout(60)
+BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
+ANN, BOB = (Caller("acme", name, frozenset()) for name in ("ann", "bob"))
+
+
+@pytest.fixture
+async def strict(settings: Settings) -> AsyncIterator[Team]:
+    """Two calls a minute, one waiting poll, one live stream."""
+    changed: dict[str, Any] = {"max_calls_per_minute": 2, "max_waiting_polls": 1, "max_streams": 1}
+    changed_settings = settings.model_copy(update=changed)
+    async with open_team_server(changed_settings) as server:
+        yield Team(server.url, server.app, changed_settings)
+
+
+def test_calls_come_back_evenly_and_each_caller_has_its_own() -> None:
+    limits = CallerLimits(max_calls_per_minute=60, max_waiting_polls=1)
+    for _ in range(60):
+        limits.count_call(ANN, now=0.0)
+    with pytest.raises(CallerError) as refused:
+        limits.count_call(ANN, now=0.4)
+    assert refused.value.facts == {"retry_after_s": 1, "max_calls_per_minute": 60, "left": 0}
+    limits.count_call(BOB, now=0.4)
+    limits.count_call(ANN, now=1.0)
+    with pytest.raises(CallerError):
+        limits.count_call(ANN, now=1.0)
+    for _ in range(60):
+        limits.count_call(ANN, now=1000.0)
+    with pytest.raises(CallerError):
+        limits.count_call(ANN, now=1000.0)
+
+
+def test_a_waiting_call_counts_as_long_as_it_waits() -> None:
+    limits = CallerLimits(max_calls_per_minute=1, max_waiting_polls=2)
+    with limits.waiting(ANN), limits.waiting(ANN), limits.waiting(BOB):
+        assert limits.waiting_polls == 3
+        with pytest.raises(CallerError, match="wait for this caller"), limits.waiting(ANN):
+            pass
+        assert limits.waiting_polls == 3
+    assert limits.waiting_polls == 0
+    assert not limits._polls
+
+
+@BOTH_ERAS
+async def test_too_many_calls_are_refused_with_when_to_come_again(strict: Team, era: Era) -> None:
+    async with strict.client(era=era) as client, strict.client("bob", era) as other:
+        for _ in range(2):
+            assert not (await client.call_tool("list_streams", {})).is_error
+        result = await client.call_tool("list_streams", {})
+        assert result.is_error
+        refused = said(result)
+        assert (refused["code"], refused["retry"], refused["left"]) == ("too_many_calls", True, 0)
+        assert 0 < refused["retry_after_s"] <= 30
+        assert (await client.list_tools()).tools  # what is no call of a tool is free
+        assert not (await other.call_tool("list_streams", {})).is_error
+    async with strict.http() as http:
+        answer = await http.put("/files/a.mp4", content=b"x")
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 30
+        assert answer.json()["ih_mcp"]["error"]["code"] == "too_many_calls"
+
+
+@BOTH_ERAS
+async def test_more_waiting_polls_than_may_be_are_refused(settings: Settings, era: Era) -> None:
+    changed = settings.model_copy(update={"max_waiting_polls": 1, "max_streams": 1})
+    async with open_team_server(changed) as server:
+        team = Team(server.url, server.app, changed)
+        limits = server.app._limits
+        async with team.client(era=era) as client:
+            started = said(await client.call_tool("start_stream", {}))
+            ask = {"stream_id": started["stream_id"], "cursor": started["next_cursor"]}
+            another = said(await client.call_tool("start_stream", {}))
+            assert another["code"] == "too_many_streams"
+
+            async def wait() -> None:
+                async with team.client(era=era) as waiting:
+                    await waiting.call_tool("poll_events", {**ask, "wait_s": 25})
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                while not limits.waiting_polls:
+                    await anyio.lowlevel.checkpoint()
+                for more in ({}, {"wait_s": 3}, {"wait_s": None}):
+                    refused = said(await client.call_tool("poll_events", {**ask, **more}))
+                    assert (refused["code"], refused["left"]) == ("too_many_polls", 0)
+                at_once = said(await client.call_tool("poll_events", {**ask, "wait_s": 0}))
+                assert at_once["stream_id"] == started["stream_id"]
+                await client.call_tool("end_stream", {"stream_id": started["stream_id"]})
