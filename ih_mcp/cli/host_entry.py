@@ -28,7 +28,7 @@ def changed(old: str, host: Host, launch: Launch, name: str, *, file: str) -> st
     if merged == before:
         return old
     missing = [row for row in _missing_inputs(document, host, file) if _asks(merged, row)]
-    new = with_entry(old, merged, host, name, missing)
+    new = with_entry(old, merged, host, name, missing, file=file)
     expected = {**document, host.key: {**document.get(host.key, {}), name: merged}}
     if missing:
         expected["inputs"] = [*document.get("inputs", []), *missing]
@@ -72,12 +72,14 @@ def with_entry(
     host: Host,
     name: str,
     inputs: Sequence[Mapping[str, Any]] = (),
+    *,
+    file: str = "it",
 ) -> str:
     """The text with this very entry, and with what the host is to ask for."""
     try:
         new: str = _EDITORS[host.format].put(text, (host.key, name), entry)
     except ValueError as exc:
-        raise refusal("it", str(exc)) from None
+        raise refusal(file, str(exc)) from None
     for row in inputs:
         there = "inputs" in parsed(new, host, "it")
         new = jsonc.append(new, ["inputs"], row) if there else jsonc.put(new, ["inputs"], [row])
@@ -115,8 +117,13 @@ def _verify(text: str, expected: object, host: Host, name: str, file: str) -> No
         found = _EDITORS[host.format].parse(text)
     except ValueError:
         found = None
-    if repr(found) != repr(expected) and found != expected:
+    if _canonical(found) != _canonical(expected):
         raise refusal(file, f"{name} stands there in a way that cannot be changed safely")
+
+
+def _canonical(document: object) -> str:
+    """A text that two documents share if they hold the same; `nan` is the same as `nan`."""
+    return json.dumps(document, sort_keys=True, default=repr)
 
 
 def _missing_inputs(document: Mapping[str, Any], host: Host, file: str) -> list[Mapping[str, Any]]:

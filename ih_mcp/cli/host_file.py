@@ -69,7 +69,7 @@ def refusal(name: str, why: str) -> ConfigurationError:
     """The error of a file that stays as it is."""
     return ConfigurationError(
         f"{name} was not touched: {why}",
-        help="Put the entry in by hand: `ih-mcp install HOST --print` shows it.",
+        help="Change it by hand: `ih-mcp install HOST --print` shows the entry.",
     )
 
 

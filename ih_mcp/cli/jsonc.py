@@ -37,8 +37,10 @@ def parse(text: str) -> object:
 def put(text: str, path: Sequence[str], value: object) -> str:
     """The text with `value` at `path`; of an object that is there only what differs is changed."""
     if not _strict(text).strip(_BLANKS):
-        comments = f"{text.rstrip(_BLANKS)}\n" if text.strip(_BLANKS) else ""
-        return comments + json.dumps(_nested(path, value), indent=2, ensure_ascii=False) + "\n"
+        newline = "\r\n" if "\r\n" in text else "\n"
+        start = text if text.endswith(("\n", "\r")) or not text else text + newline
+        new = json.dumps(_nested(path, value), indent=2, ensure_ascii=False) + "\n"
+        return start + new.replace("\n", newline)
     return _Document(text).put(path, value)
 
 

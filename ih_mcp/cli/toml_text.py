@@ -63,17 +63,18 @@ def remove(text: str, path: Sequence[str]) -> str:
 
 def _edited(text: str, path: Sequence[str], edit: _Edit) -> str:
     """The text after an edit of the tables around ours, by a library that keeps comments."""
-    if text.count("\n") == text.count("\r\n") > 0:  # the library writes one kind of line break
-        return _edited(text.replace("\r\n", "\n"), path, edit).replace("\n", "\r\n")
     outer, name = path
     start, end = next(_blocks(text, path), (0, len(text)))
-    document = tomlkit.parse(text[start:end])
+    block, newline = text[start:end], "\n"
+    if block.count("\n") == block.count("\r\n") > 0:  # the library writes one kind of line break
+        block, newline = block.replace("\r\n", "\n"), "\r\n"
+    document = tomlkit.parse(block)
     servers = document[outer]
     assert isinstance(servers, MutableMapping)
     if isinstance(servers, OutOfOrderTableProxy):
-        raise ValueError(f"other tables stand between those of {name}")  # noqa: TRY004 - the text
+        raise ValueError(f"{name} is written in several places of it")  # noqa: TRY004 - the text
     edit(servers, name)
-    return text[:start] + tomlkit.dumps(document) + text[end:]
+    return text[:start] + tomlkit.dumps(document).replace("\n", newline) + text[end:]
 
 
 def _blocks(text: str, path: Sequence[str]) -> Iterator[tuple[int, int]]:

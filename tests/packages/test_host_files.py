@@ -164,17 +164,21 @@ FILES: Mapping[str, list[str]] = {
         '{\n  "KEY": {}\n}\n',
         '{\n\t"KEY": {\n\t\t"other": 1, /* c */\n\t},\n\t"x": "\\ud800",\n}',
         '{"KEY": {"other": {"env": {"T": "t"}} // c\n}, "big": 123456789012345678901234567890}',
+        "// only this\r\n// and this",
+        " \r\n\t",
     ],
     "toml": [
         "",
         "# mine\r\nmodel = 'o9'\r\n",
         '\ufeff[mcp_servers.other] # c\ncommand = "x"\n\n\n[profiles.fast]\nn = 0x10',
         "mcp_servers = { other = { command = 'x' } } # c\n",
+        "a = 1\r\nb = 2\n[mcp_servers.other]\ncommand = 'x'\r\n",
+        "x = [nan, -inf, 0x10, 1979-05-27, 07:32:00]\n",
     ],
 }
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", range(12))
 @pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
 def test_uninstall_gives_the_file_back_byte_for_byte(host: Host, number: int, home: Path) -> None:
     files = FILES[host.format]
@@ -185,6 +189,7 @@ def test_uninstall_gives_the_file_back_byte_for_byte(host: Host, number: int, ho
     assert main(["install", host.name]) == 0
     first = path.read_bytes()
     assert first.startswith(data[:3]) or not data.startswith("\ufeff".encode())
+    assert is_within(data.decode(), first.decode())
     assert main(["install", host.name, "--local", "--key", SECRET]) == 0
     assert SECRET.encode() in path.read_bytes()
     assert main(["uninstall", host.name, "--dry-run"]) == 0
@@ -192,6 +197,21 @@ def test_uninstall_gives_the_file_back_byte_for_byte(host: Host, number: int, ho
     assert main(["uninstall", host.name]) == 0
     assert path.read_bytes() == data
     assert main(["uninstall", host.name]) == 0, "once more changes nothing"
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_an_entry_in_several_places_is_left_to_its_user(
+    command: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file_of(HOSTS["codex"], home)
+    path.parent.mkdir(parents=True)
+    text = "[mcp_servers.interhuman]\ncommand = 'x'\n[z]\n[mcp_servers.interhuman.env]\nA = 'b'\n"
+    path.write_text(text)
+    assert main([command, "codex"]) == 2
+    assert path.read_text() == text
+    told = capsys.readouterr().err
+    assert "config.toml was not touched: interhuman is written in several places of it" in told
+    assert "by hand" in told
 
 
 @pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
