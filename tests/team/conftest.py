@@ -16,6 +16,13 @@ from tests.http_server.conftest import Team, make_settings
 CLUSTER = {"cluster_listen": "127.0.0.1:0", "cluster_secret": "s" * 32}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test renews leases when it wants to: replicas learn of each other then alone."""
+    pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+    monkeypatch.setattr("ih_mcp.journal.postgres.leases.RENEW_SECONDS", 10**6)
+
+
 @pytest.fixture
 async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
     async with serve(Options(key="ih_k"), ffmpeg=ffmpeg) as running:
