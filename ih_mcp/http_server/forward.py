@@ -19,6 +19,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult
 from starlette.responses import Response
 
+from ih_mcp import observer
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import CallerError
 from ih_mcp.mcp_server.tool import ToolCall
@@ -96,9 +97,12 @@ class Forwarder:
     ) -> httpx2.Response:
         headers = sign(self._secret, PassedOnCaller(caller.tenant, caller.name), path, body)
         try:
-            return await self._http.request(method, address + path, content=body, headers=headers)
+            answer = await self._http.request(method, address + path, content=body, headers=headers)
         except httpx2.HTTPError as exc:
+            observer.note("ih_passed_on_total", 1, "unreachable")
             raise _unreachable(str(exc) or type(exc).__name__) from exc
+        observer.note("ih_passed_on_total", 1, "answered")
+        return answer
 
 
 def _unreachable(reason: str) -> CallerError:

@@ -85,7 +85,6 @@ METRICS = (
         "ih_passed_on_total", "Counter", "Calls passed on to the owner of a stream.", ("result",)
     ),
     MetricRow("ih_refused_total", "Counter", "Calls of tools that were refused.", ("code",)),
-    MetricRow("ih_lease_seconds_left", "Gauge", "How long this replica may still write."),
     MetricRow("ih_waiting_polls", "Gauge", "Calls of poll_events that wait."),
 )
 
