@@ -115,6 +115,9 @@ mutation: $(VENV)/.dev ## COUNT mutants by SEED, and the tests that notice them
 bench-load: $(VENV)/.dev ## how much it bears, beside its floors
 	$(BIN)/python -m bench.bench_load
 
+bench-team: $(VENV)/.dev ## the journal in PostgreSQL beside SQLite
+	$(BIN)/python -m bench.bench_team
+
 # Compares the cue engine with mediapipe and Praat, in an environment of their own; not in CI.
 referee: $(VENV)/.dev ## the cue engine beside mediapipe and Praat
 	$(PYTHON) -m venv .venv-referee
