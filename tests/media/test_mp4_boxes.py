@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 
+from ih_mcp.media.containers.container_types import MAX_HEADER_BYTES
 from ih_mcp.media.containers.mp4_boxes import Movie, Mp4Track, _defaults, _edit_list, _track_header
+from ih_mcp.media.containers.mp4_fragments import Mp4Reader
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
@@ -40,3 +42,11 @@ def test_an_empty_edit_delays_a_track_and_another_skips_its_beginning() -> None:
         (4, 8, 4, True),
         (4, 24, 4, False),
     ]
+
+
+def test_a_header_that_is_too_large_is_not_kept() -> None:
+    reader = Mp4Reader()
+    reader._keep_header(b"free", bytes(MAX_HEADER_BYTES))
+    assert len(reader._header) == MAX_HEADER_BYTES
+    reader._keep_header(b"free", b"x")
+    assert len(reader._header) == 0
