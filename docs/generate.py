@@ -149,10 +149,13 @@ The stream goes on after Esc, and the next `poll_events` with the same cursor re
 - Codex shows our sentence, and `Allow` with "1. True" and "2. False"; True is marked, Enter sends it, Esc cancels the question. It refuses a
   form whose schema has more than `type`, `properties` and `required`, and accepts an empty one by itself where it has full access; ours is
   neither.
+- The terminal of Codex starts a process that stays when the terminal is closed, and with it the server: a stream goes on there
+  until `end_stream`, or until that process ends.
 - Gemini CLI declares no elicitation, so a file above `IH_MCP_ASK_OVER_MINUTES` is refused there; the person raises the setting, or sends it
   with `ih-mcp stream`, which asks on the terminal.
 - A call that takes longer than the host allows (`tool_timeout_sec` of Codex, `timeout` of Gemini CLI) is cancelled at the server by both, and
-  their models read an error; the stream goes on too. Calls of ih-mcp wait at most 25 s, a question for a person at most 2 minutes.
+  their models read an error; the stream goes on too. Calls of ih-mcp wait at most 25 s, a question for a person at most 2 minutes: then the
+  server takes it back, and the call is refused.
 - Ctrl+C in a turn without a person ends host and server, and with it the stream: it ends in order, and `ih-mcp list` has it. What was
   analysed stays.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -67,6 +68,13 @@ class Terminal:
             for asked, answer in _ANSWERS.items():
                 if asked in printed:
                     os.write(self._descriptor, answer)
+
+
+def end_daemons(folder: Path) -> None:
+    """End what a host left running; its files name the processes (Codex starts two)."""
+    for file in folder.glob("*.pid"):
+        with suppress(ProcessLookupError):
+            os.kill(json.loads(file.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
 
 
 @contextmanager

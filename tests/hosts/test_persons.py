@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,29 +117,31 @@ class Session:
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_what_a_person_sees_in_a_terminal(name: str, home: Path, env: dict[str, str]) -> None:
-    from .terminal import open_terminal  # noqa: PLC0415 - of POSIX
+    from .terminal import end_daemons, open_terminal  # noqa: PLC0415 - of POSIX
 
     host = HOSTS[name]
     asks = name in _ACCEPT
     env = clean(env) | (_LIMIT if asks else {})
     env["PATH"] = os.pathsep.join([str(node().parent), env["PATH"]])
     calls: list[Call] = [_SEND, *[("poll_events", _wait_to_the_end)] * 2]
-    with open_model(host.wire, calls) as model:
+    with ExitStack() as stack:
+        stack.callback(end_daemons, home / ".codex" / "app-server-daemon")
+        model = stack.enter_context(open_model(host.wire, calls))
         words = host.configure(model, server_command(home), env, home)
         command = [*program(*host.which), *words]
-        with open_terminal(command, env, home / "project") as terminal:
-            session = Session(terminal, model, home)
-            assert terminal.wait(session.heard("tools/list"), seconds=60), terminal.text
-            session.give_turn(lambda: bool(model.requests))
-            if asks:
-                assert terminal.wait(terminal.has_shown(_FORM), seconds=60), terminal.text
-                assert terminal.has_shown("need your permission. Send it?")()
-                session.press(_ACCEPT[name])
-            assert terminal.wait(session.reported, seconds=60), terminal.text
-            shows = terminal.wait(terminal.has_shown(_PROGRESS), seconds=5)
-            terminal.press(_ESCAPE)
-            tells = terminal.wait(session.heard("notifications/cancelled"), seconds=5)
-            session.give_turn(lambda: len(model.results) == len(calls))
+        terminal = stack.enter_context(open_terminal(command, env, home / "project"))
+        session = Session(terminal, model, home)
+        assert terminal.wait(session.heard("tools/list"), seconds=60), terminal.text
+        session.give_turn(lambda: bool(model.requests))
+        if asks:
+            assert terminal.wait(terminal.has_shown(_FORM), seconds=60), terminal.text
+            assert terminal.has_shown("need your permission. Send it?")()
+            session.press(_ACCEPT[name])
+        assert terminal.wait(session.reported, seconds=60), terminal.text
+        shows = terminal.wait(terminal.has_shown(_PROGRESS), seconds=5)
+        terminal.press(_ESCAPE)
+        tells = terminal.wait(session.heard("notifications/cancelled"), seconds=5)
+        session.give_turn(lambda: len(model.results) == len(calls))
     assert _permission(read_lines(home / "heard.jsonl")) == ("accept" if asks else "not asked")
     read = host.texts(model.results[-1])[1:]
     assert read == _messages(find_stream(model.results), env)
