@@ -22,7 +22,7 @@ def find(host: Host) -> Path:
     """
     project = Path.cwd()
     found = host.where(Place(expanded(Path("~")), project, sys.platform, os.environ))
-    path = found.resolve()
+    path = Path(os.path.realpath(found))  # of a link to itself, too
     if host.is_shared and not path.is_relative_to(project.resolve()):
         raise ConfigurationError(
             f"{found.name} was not touched: a link leads out of this folder, to {path}",

@@ -100,8 +100,8 @@ def _launch(options: Namespace) -> Launch:
     if options.key:
         env[KEY] = _checked_key(_key(options.key))
     if options.media_dirs:
-        folders = [expanded(Path(folder)).resolve() for folder in options.media_dirs]
-        env[DIRS] = os.pathsep.join(map(str, folders))
+        folders = [os.path.realpath(expanded(Path(folder))) for folder in options.media_dirs]
+        env[DIRS] = os.pathsep.join(folders)
     return Launch(command=command, env=env)
 
 

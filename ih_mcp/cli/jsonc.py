@@ -17,9 +17,9 @@ from typing import Any
 _Edit = tuple[int, int, str]
 """What stands between two places, and what stands there then."""
 _BLANKS = " \t\r\n"
-_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
+_STRING_OR_COMMENT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
 _VALUE_AND_COMMA = re.compile(
-    r'("(?:[^"\\]|\\.)*"|[^ \t\r\n,\[{"]+)([ \t\r\n]*,(?=[ \t\r\n]*[\]}]))?', re.DOTALL
+    r'("[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\r\n,\[{"]+)([ \t\r\n]*,(?=[ \t\r\n]*[\]}]))?', re.DOTALL
 )
 
 

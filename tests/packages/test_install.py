@@ -248,6 +248,19 @@ def test_a_link_stays_a_link(home: Path) -> None:
     assert NAME in target.read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="its links need rights")
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_link_to_itself_is_refused(
+    command: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = home / ".cursor" / "mcp.json"
+    link.parent.mkdir()
+    link.symlink_to(link)
+    assert main([command, "cursor"]) == 2
+    assert "mcp.json was not touched" in capsys.readouterr().err
+    assert main(["install", "zed", "--media-dir", str(link)]) == 0
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
