@@ -90,8 +90,8 @@ def draw(known: Mapping[str, Row]) -> str:
             )
         if row["tests"] or row["figures"]:
             tests = ", ".join(
-                f"{test} ({', '.join(f'{count} {outcome}' for outcome, count in found.items())})"
-                for test, found in row["tests"].items()
+                f"{test} ({', '.join(f'{count} {outcome}' for outcome, count in sorted(found.items()))})"
+                for test, found in sorted(row["tests"].items())
             )
             figures = "; ".join(row["figures"]).replace("|", "\\|")
             lines.append(f"| {name} | {figures} | | | | {row['seed']} | {tests} | {mark} |")

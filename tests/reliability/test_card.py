@@ -15,8 +15,7 @@ ROWS = [
     *(f"L{n}" for n in range(1, 22)),
     *(f"C{n}" for n in range(1, 10)),
     *(f"N{n}" for n in range(1, 39)),
-    *(f"S{n}" for n in range(1, 21)),
-    *("S21", "S22", "S23", "S26", "S27", "S28", "S37", "S40", "S45", "S48", "S49"),
+    *(f"S{n}" for n in range(1, 50) if n != 44),
 ]
 
 
