@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,7 +27,7 @@ class Hold:
     Where the system counts it (Linux), without the time in which the loop's thread was ready to run
     and got no processor: what others of this process do meanwhile says nothing of us.
     """
-    is_fair: bool = sys.platform == "linux"
+    is_fair: bool = False
     """Whether the waits for a processor could be left out of it."""
     turns: int = 0
     turned: anyio.Event = field(default_factory=anyio.Event)
@@ -67,7 +66,7 @@ async def holding() -> AsyncIterator[Hold]:
             found.turned.set()
             found.turned = anyio.Event()
 
-    with _waits() as waited:
+    with _waits(found) as waited:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(tick, waited)
             await anyio.sleep(_TICK_SECONDS)
@@ -78,13 +77,18 @@ async def holding() -> AsyncIterator[Hold]:
 
 
 @contextmanager
-def _waits() -> Iterator[Callable[[], float]]:
-    """Gives how many seconds this thread was ready to run and got no processor; 0 elsewhere."""
-    if sys.platform != "linux":
+def _waits(found: Hold) -> Iterator[Callable[[], float]]:
+    """Gives how many seconds this thread was ready to run and got no processor.
+
+    0 where the system does not count them: no such file, or no time slice in it.
+    """
+    try:
+        counts = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+    except OSError:
         yield lambda: 0.0
         return
-    counts = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
     try:
+        found.is_fair = int(os.pread(counts, 100, 0).split()[2]) > 0
         yield lambda: int(os.pread(counts, 100, 0).split()[1]) / 1e9
     finally:
         os.close(counts)
