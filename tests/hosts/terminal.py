@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pyte
+
 _ROWS, _COLUMNS = 50, 140
 _CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[@-Z\\-_=>78c])"
 )
+_PRIVATE = re.compile(rb"\x1b\[[<>=?][0-9;:]*[^hl0-9;:]")  # pyte 0.8.2 raises TypeError at most
 _ANSWERS = {  # to what programs ask of their terminal
     b"\x1b[6n": b"\x1b[1;1R",
     b"\x1b[c": b"\x1b[?62;c",
@@ -34,14 +37,18 @@ class Terminal:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._printed = b""
+        self._screen = pyte.Screen(_COLUMNS, _ROWS)
+        self._emulator = pyte.ByteStream(self._screen)
 
     @property
     def text(self) -> str:
-        """All that was printed, without control sequences and white space.
+        """All that was printed, then what the screen shows, without control sequences and spaces.
 
-        Programs print a space as a move of the cursor, or not at all where one was already.
+        Programs print a space as a move of the cursor, and leave out what stands there already: a
+        letter that a line shares with the one before it is on the screen alone.
         """
-        return "".join(_CONTROL.sub("", self._printed.decode(errors="replace")).split())
+        printed = _CONTROL.sub("", self._printed.decode(errors="replace"))
+        return "".join([*printed.split(), "\n", *"".join(self._screen.display).split()])
 
     def press(self, keys: str) -> None:
         os.write(self._descriptor, keys.encode())
@@ -65,6 +72,7 @@ class Terminal:
         with suppress(OSError):  # its program is over
             printed = os.read(self._descriptor, 65_536)
             self._printed += printed
+            self._emulator.feed(_PRIVATE.sub(b"", printed))
             for asked, answer in _ANSWERS.items():
                 if asked in printed:
                     os.write(self._descriptor, answer)
