@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
@@ -164,6 +165,27 @@ async def test_two_replicas_of_one_address_are_refused(
             async with replica(database, address="http://10.0.0.1:9"):
                 raise AssertionError
         assert engine.lease.name in engine.lease.replicas
+
+
+async def test_a_connection_that_is_cancelled_in_a_statement_is_closed(
+    database: str, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    connect = psycopg.AsyncConnection.connect
+
+    async def connect_slow_one(*values: Any, **options: Any) -> Any:
+        connection = await connect(*values, **options)
+        execute = connection.execute
+        connection.execute = lambda _: execute("SELECT pg_sleep(600)")
+        opened.append(connection)
+        return connection
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", connect_slow_one)
+    sleeps = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
+    async with replica(database):
+        while not opened or not db.execute(sleeps, (opened[0].info.backend_pid,)).fetchone()[0]:
+            await anyio.lowlevel.checkpoint()
+    assert [connection.closed for connection in opened] == [True]
 
 
 # --- answers that are lost, and a server that is away ---------------------------------------------

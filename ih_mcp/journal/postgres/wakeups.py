@@ -104,11 +104,14 @@ class Notifications:
             await anyio.sleep(LOOK_SECONDS)
 
     async def _listen(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+        try:
             await connection.execute(f"LISTEN {_CHANNEL}")
             async for heard in connection.notifies():
                 for stream_id in heard.payload.split():
                     self.notify(stream_id)
+        finally:
+            await connection.close()  # never waits; its own `async with` would, where cancelled
 
 
 class TenantWakeups:
