@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ih_mcp import __version__, observer
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import CallerError, IhMcpError
 from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.net.origin_guard import OriginGuard
 
@@ -28,7 +28,7 @@ from .cluster import ClusterApp
 from .cluster_signature import SignatureCheck
 from .files import keep_file, put_file, remove_file
 from .forward import CALLER
-from .limits import CallerLimits
+from .limits import CallerLimits, HeldBodies
 from .metrics import OTHER, REQUEST
 from .oauth import METADATA_PATHS, RefusedBearerError
 from .segments import put_segment
@@ -54,6 +54,8 @@ _STATUS_OF_CODE = {
     "no_api_key": 503,
     "owner_unreachable": 503,
     "too_many_calls": 429,
+    "too_many_bytes": 429,
+    "queue_full": 503,
     "issuer_away": 503,
 }
 """HTTP statuses of our own errors; 400 for the rest."""
@@ -88,6 +90,7 @@ class TeamApp:
         bearers: Bearers,
         pages: CapturePages,
         limits: CallerLimits,
+        bodies: HeldBodies,
     ) -> None:
         """Serve `tenants`.
 
@@ -96,8 +99,10 @@ class TeamApp:
             bearers: Who may call.
             pages: The capture pages, which need tickets of their own.
             limits: What one caller may ask.
+            bodies: What the requests of one tenant may hold.
         """
         self._limits = limits
+        self._bodies = bodies
         self._pages = pages
         self._tenants = tenants
         self._tickets = tickets
@@ -191,8 +196,11 @@ class TeamApp:
 
         self._calls[caller] += 1
         try:
-            answer = await self._route(caller, scope)
-            await answer(scope, receive, send_noting_status)
+            with self._bodies.holding(caller.tenant, _body_bytes(scope)):
+                answer = await self._route(caller, scope)
+                await answer(scope, receive, send_noting_status)
+        except CallerError as exc:  # of `holding`; a path's own became an answer already
+            await error_response(exc)(scope, receive, send_noting_status)
         finally:
             self._calls[caller] -= 1
             _AUDIT.info(
@@ -258,6 +266,17 @@ class TeamApp:
             response.status_code,
         )
         return response
+
+
+def _body_bytes(scope: Scope) -> int | None:
+    """How much of a request's body is held in memory; None where it does not say its length.
+
+    A file is none of it: it goes to the disk as it comes.
+    """
+    if scope["method"] in {"GET", "HEAD"} or scope["path"].startswith("/files/"):
+        return 0
+    declared = Headers(scope=scope).get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else None
 
 
 def _route_of(path: str) -> str:

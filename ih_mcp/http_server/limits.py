@@ -114,6 +114,53 @@ class CallerLimits:
         return bucket
 
 
+class HeldBodies:
+    """Counts the bytes of the bodies that each tenant's requests hold in memory.
+
+    A body is counted by the length that its request declares, before any of it is read.
+    """
+
+    def __init__(self, *, max_bytes: int, max_body_bytes: int) -> None:
+        """Allow each tenant so much.
+
+        Args:
+            max_body_bytes: No more of one body is ever read; so many count where a request does
+                not declare its length.
+        """
+        self._max_bytes = max(max_bytes, 2 * max_body_bytes)
+        self._max_body_bytes = max_body_bytes
+        self._held = Counter[str]()
+
+    @contextmanager
+    def holding(self, tenant: str, size: int | None) -> Iterator[None]:
+        """Count a body while this is open.
+
+        Args:
+            size: As declared; None where it is not.
+
+        Raises:
+            CallerError: The tenant's requests would hold too much.
+        """
+        size = self._max_body_bytes if size is None else min(size, self._max_body_bytes)
+        if self._held[tenant] + size > self._max_bytes:
+            raise CallerError(
+                f"the bodies of this tenant's requests have {self._held[tenant]:_} bytes now; with "
+                f"this one they would have more than {self._max_bytes:_}",
+                code="too_many_bytes",
+                retry=True,
+                help="Send this one again when others are answered. Whoever runs this server sets "
+                "IH_MCP_MAX_QUEUED_BYTES.",
+                facts={"retry_after_s": 1, "max_bytes": self._max_bytes},
+            )
+        self._held[tenant] += size
+        try:
+            yield
+        finally:
+            self._held[tenant] -= size
+            if not self._held[tenant]:
+                del self._held[tenant]
+
+
 class LimitingMiddleware:
     """Refuses the call of a tool that waits while too many do, as a tool's failure."""
 

@@ -22,7 +22,7 @@ from .app import TeamApp, make_app
 from .bearers import Bearers
 from .callers import Callers, read_callers
 from .capture_pages import CapturePages
-from .limits import CallerLimits
+from .limits import CallerLimits, HeldBodies
 from .metrics import Metrics
 from .oauth import open_oauth
 from .replicas import open_replicas, serve_replicas
@@ -77,7 +77,11 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             open_tenants(settings, issue_ticket, pages, limits, replicas.engine, replicas.forwarder)
         )
         oauth = await stack.enter_async_context(open_oauth(settings, url))
-        app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages, limits)
+        bodies = HeldBodies(
+            max_bytes=settings.max_queued_bytes,
+            max_body_bytes=max(settings.max_segment_bytes, 2 * settings.max_call_bytes),
+        )
+        app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages, limits, bodies)
         await stack.enter_async_context(serve_replicas(app, settings, cluster))
         admin_url = None
         if admin and metrics:

@@ -52,10 +52,12 @@ async def draw_in_process(drawing: Drawing, kind: Format) -> bytes:
     command = [sys.executable, "-P", "-W", "ignore", "-m", "ih_mcp.timeline.picture_process", kind]
     try:
         with anyio.fail_after(_SECONDS):
-            async with await anyio.open_process(
-                command, stderr=None, cwd=Path(__file__).parent, env=environment,
-                creationflags=_FLAGS,
-            ) as process:  # fmt: skip
+            with anyio.CancelScope(shield=True):  # half a start could not be ended
+                process = await anyio.open_process(
+                    command, stderr=None, cwd=Path(__file__).parent, env=environment,
+                    creationflags=_FLAGS,
+                )  # fmt: skip
+            async with process:
                 data = await _exchange(process, line)
                 await process.wait()
     except TimeoutError:

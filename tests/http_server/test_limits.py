@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from ih_mcp.errors import CallerError
 from ih_mcp.http_server.callers import Caller
-from ih_mcp.http_server.limits import CallerLimits
+from ih_mcp.http_server.limits import CallerLimits, HeldBodies
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings
 
@@ -103,3 +105,46 @@ async def test_more_waiting_polls_than_may_be_are_refused(settings: Settings, er
                 at_once = said(await client.call_tool("poll_events", {**ask, "wait_s": 0}))
                 assert at_once["stream_id"] == started["stream_id"]
                 await client.call_tool("end_stream", {"stream_id": started["stream_id"]})
+
+
+def test_bodies_are_counted_by_tenant_and_by_what_they_declare() -> None:
+    bodies = HeldBodies(max_bytes=0, max_body_bytes=100)
+    with bodies.holding("acme", None), bodies.holding("acme", 90), bodies.holding("beta", 100):
+        with bodies.holding("acme", 10):
+            pass
+        too_much = bodies.holding("acme", 10**12)  # no more than 100 of it would be read
+        with pytest.raises(CallerError, match="190 bytes now") as refused, too_much:
+            pass
+        assert refused.value.facts == {"retry_after_s": 1, "max_bytes": 200}
+    assert not bodies._held
+
+
+async def test_segments_that_come_slowly_hold_no_more_than_may_be(settings: Settings) -> None:
+    changed = settings.model_copy(
+        update={"max_queued_bytes": 2**20, "max_segment_bytes": 2**16, "max_call_bytes": 2**16}
+    )
+    async with open_team_server(changed) as server:
+        team = Team(server.url, server.app, changed)
+        goes_on, arrived = anyio.Event(), anyio.Semaphore(0)
+
+        async def slow() -> AsyncIterator[bytes]:
+            arrived.release()
+            yield b"x"
+            await goes_on.wait()
+
+        async with team.http() as http, anyio.create_task_group() as tasks:
+            for seq in range(1, 9):  # each may be as large as 128 KiB, as far as anybody knows
+                tasks.start_soon(partial(http.put, f"/streams/st_a/segments/{seq}", content=slow()))
+            for _ in range(8):
+                await arrived.acquire()
+            while server.app._bodies._held["acme"] < 2**20:
+                await anyio.lowlevel.checkpoint()
+            answer = await http.put("/streams/st_a/segments/9", content=b"x" * 2**16)
+            assert answer.status_code == 429
+            assert answer.json()["ih_mcp"]["error"]["code"] == "too_many_bytes"
+            assert answer.headers["retry-after"] == "1"
+            assert (await http.get("/health")).is_success
+            async with team.http("bob") as other:  # of another tenant
+                answer = await other.put("/streams/st_a/segments/9", content=b"x" * 2**16)
+                assert answer.status_code == 404
+            goes_on.set()

@@ -35,6 +35,23 @@ async def test_output_is_read_to_its_end() -> None:
         await child.finish()
 
 
+async def test_a_start_that_is_cancelled_leaves_no_child() -> None:
+    started: list[anyio.abc.Process] = []
+    open_process = anyio.open_process
+
+    async def opened(*arguments: object, **options: object) -> anyio.abc.Process:
+        tasks.cancel_scope.cancel()
+        started.append(await open_process(*arguments, **options))  # type: ignore[arg-type]
+        return started[0]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(anyio, "open_process", opened)
+        child = running(python("input()"), takes_input=True)
+        async with anyio.create_task_group() as tasks, child:
+            await anyio.sleep_forever()
+    assert started[0].returncode not in {None, 0}
+
+
 async def test_input_and_output_pass_at_the_same_time() -> None:
     echo = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
     data = os.urandom(4_000_000)

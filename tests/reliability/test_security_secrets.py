@@ -58,6 +58,7 @@ VALUES = {  # what each field may be, other than its default
     **dict.fromkeys(["api", "disable", "capture_host", "capture_input"], "value"),
     "auth": "subprotocol",
     "endpoint": "staging",
+    "log_format": "json",
     "log_level": "debug",
     "reconnect": "false",
     "resend": "true",
@@ -71,7 +72,8 @@ NUMBER = str(2**29 + 1)
 
 
 def value_of(field: str) -> str:
-    return VALUES.get(field) or ("17" if field == "max_streams" else NUMBER)
+    bounds = {"max_streams", "max_calls_per_minute", "max_waiting_polls"}
+    return VALUES.get(field) or ("17" if field in bounds else NUMBER)
 
 
 def foreign_names(field: str) -> set[str]:

@@ -143,17 +143,11 @@ async def _the_rest(reading: Reader, done: list[tuple[Mapping[str, Any], Answer]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_a_skill_runs(command: str, videos: Path, tmp_path: Path) -> None:
+async def test_a_command_of_a_skill_runs(command: str, videos: Path, tmp_path: Path) -> None:
     words = shlex.split(command.partition(">")[0])
-    done = subprocess.run(
-        [*forked(), *words[1:]],
-        env=environment(tmp_path, IH_MCP_MEDIA_DIRS=str(videos)),
-        cwd=videos,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    env = environment(tmp_path, IH_MCP_MEDIA_DIRS=str(videos))
+    done = await anyio.run_process([*forked(), *words[1:]], env=env, cwd=videos, check=False)
+    assert done.returncode == 0, done.stderr.decode()
     assert done.stdout
 
 

@@ -100,12 +100,17 @@ async def test_a_process_that_never_ends_is_killed(
 
 
 @POSIX
-async def test_a_caller_that_waits_no_longer_leaves_no_process(instead: Script) -> None:
+@pytest.mark.parametrize("has_started", [False, True])
+async def test_a_caller_that_waits_no_longer_leaves_no_process(
+    instead: Script, has_started: bool
+) -> None:
     instead("exec sleep 600")
     started: list[anyio.abc.Process] = []
     open_process = anyio.open_process
 
     async def opened(*arguments: object, **options: object) -> anyio.abc.Process:
+        if not has_started:
+            tasks.cancel_scope.cancel()
         started.append(await open_process(*arguments, **options))  # type: ignore[arg-type]
         tasks.cancel_scope.cancel()
         return started[0]

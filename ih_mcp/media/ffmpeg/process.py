@@ -193,14 +193,15 @@ async def _start(
     stderr, stderr_writer = os.pipe()
     _widen(stdout)
     try:
-        process = await anyio.open_process(
-            command,
-            stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
-            stdout=stdout_writer,
-            stderr=stderr_writer,
-            env=environment(),
-            **_platform_options(descriptors),
-        )
+        with anyio.CancelScope(shield=True):  # half a start could not be ended
+            process = await anyio.open_process(
+                command,
+                stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
+                stdout=stdout_writer,
+                stderr=stderr_writer,
+                env=environment(),
+                **_platform_options(descriptors),
+            )
     except OSError as exc:
         os.close(stdout)
         os.close(stderr)
