@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ih_mcp.errors import IhMcpError, MediaError
-from ih_mcp.media.ffmpeg.facts import Facts, require_tracks
-from ih_mcp.media.file_admission import Admitted
 from ih_mcp.wire.dialects import DIALECTS, find_dialect
 from ih_mcp.wire.rest import UPLOADS
 
 from .runtime import Runtime
 from .version_options import require_long
+
+if TYPE_CHECKING:  # loads with the first file
+    from ih_mcp.media.ffmpeg.facts import Facts
+    from ih_mcp.media.file_admission import Admitted
 
 
 async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
@@ -57,11 +60,14 @@ def _judge(require: Callable[[], None]) -> str:
 
 
 def _stream(api: str, facts: Facts) -> None:
+    from ih_mcp.media.ffmpeg.facts import require_tracks  # noqa: PLC0415
+
     dialect = DIALECTS[api]
     require_tracks(facts, video=dialect.needs_video, audio=dialect.needs_audio)
 
 
 def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> None:
+    from ih_mcp.media.ffmpeg.facts import require_tracks  # noqa: PLC0415
     from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
 
     require_uploadable(found.path.name, found.size)

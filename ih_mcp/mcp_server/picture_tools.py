@@ -21,14 +21,7 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
-from ih_mcp.timeline.exports import (
-    EXPORT_KINDS,
-    EXPORTS,
-    ExportKind,
-    describe_formulas,
-    read_stream,
-)
-from ih_mcp.timeline.formats import FORMATS, FileKind, picture
+from ih_mcp.timeline.formats import EXPORT_KINDS, FORMATS, ExportKind, FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text_once, free_lists, read_timeline
 
@@ -80,6 +73,8 @@ def _left_out_once(drawing: Drawing) -> list[str]:
 
 async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToolResult:
     """Write a stream for another program; see `ih_mcp.timeline.exports`."""
+    from ih_mcp.timeline.exports import EXPORTS, describe_formulas, read_stream  # noqa: PLC0415
+
     form = EXPORTS[kind]
     reading = await read_stream(runtime.journal, stream_id, keeps_entries=form.wants_entries)
     write = partial(to_thread.run_sync, form.write, [reading])

@@ -8,8 +8,6 @@ from anyio import to_thread
 from mcp_types import CallToolResult
 from pydantic import Field
 
-from ih_mcp.app.file_check import check_file, refused_file
-from ih_mcp.app.host_advice import advise
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
@@ -25,6 +23,8 @@ class CheckSetup(Arguments):
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
     """Check the set-up and minutes; what to fix, with lines for your host."""
+    from ih_mcp.app.host_advice import advise  # noqa: PLC0415 - only where somebody asks
+
     found, path = await check(call.runtime), call.arguments.path
     is_set_up = bool(found["ok"])
     then = "stream_file or start_stream" if is_set_up else "fix it, then check_setup"
@@ -39,6 +39,8 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
 
 
 async def _check_file(runtime: Runtime, path: str) -> dict[str, object]:
+    from ih_mcp.app.file_check import check_file, refused_file  # noqa: PLC0415 - as above
+
     try:
         return await check_file(runtime, path)
     except IhMcpError as exc:

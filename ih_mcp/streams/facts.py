@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.journal import StreamLog
-from ih_mcp.media.clock_jumps import ClockJump
-from ih_mcp.media.containers.container_types import TimeJump
 from ih_mcp.net.retry import RetryAttempt
 from ih_mcp.notifier import Notifier
 from ih_mcp.stand_in import LOCAL
@@ -29,6 +27,10 @@ from .leg import Leg, LegEnd
 from .outbox import Outbox, QueuedSegment
 from .pacing import HeldSegment
 from .receipts import SegmentReceipt
+
+if TYPE_CHECKING:  # the readers of containers load with the first media
+    from ih_mcp.media.clock_jumps import ClockJump
+    from ih_mcp.media.containers.container_types import TimeJump
 
 
 class StreamState(StrEnum):

@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from ih_mcp.media.clock_jumps import ClockJump
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.messages import Close, Configure
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the readers of containers load with the first media
+    from ih_mcp.media.clock_jumps import ClockJump
     from ih_mcp.media.containers.container_types import TimeJump
 
 DEFAULT_MAX_BYTES = 64 * 2**20

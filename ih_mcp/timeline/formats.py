@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from anyio import to_thread
 
@@ -13,7 +13,10 @@ from .model import Drawing
 from .picture_process import draw_in_process
 
 FileKind = Literal["png", "svg", "html"]
-"""Kinds of pictures; see `exports` for those that other programs read."""
+"""Kinds of pictures."""
+ExportKind = Literal["csv", "parquet", "jsonl", "vtt", "srt", "eaf", "textgrid", "boris"]
+"""Kinds of files that other programs read; `exports` writes them, and loads with the first one."""
+EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
 
 
 async def picture(drawing: Drawing, kind: FileKind) -> bytes:

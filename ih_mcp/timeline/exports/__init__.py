@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+
+from ih_mcp.timeline.formats import EXPORT_KINDS, ExportKind
 
 from .annotations import write_boris, write_eaf, write_textgrid
 from .readings import StreamReadings, read_stream
@@ -28,9 +29,6 @@ __all__ = [
     "describe_formulas",
     "read_stream",
 ]
-
-ExportKind = Literal["csv", "parquet", "jsonl", "vtt", "srt", "eaf", "textgrid", "boris"]
-EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
 
 
 def _no_formula(_: Sequence[StreamReadings]) -> int:
