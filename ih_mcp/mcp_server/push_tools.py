@@ -54,7 +54,7 @@ class PushSegment(Arguments):
     path: str | None = Field(None, description="Preferred.")
     data_base64: str | None = Field(None, description="If small.")
     seq: int | None = Field(
-        None, ge=1, description="Always give next_seq: repeats are harmless then."
+        None, ge=1, description="Give next_seq; repeat a call with the same seq, harmless."
     )
 
 

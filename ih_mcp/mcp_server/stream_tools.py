@@ -14,7 +14,7 @@ from ih_mcp.errors import UnknownStreamError
 from ih_mcp.streams.registry import live_status
 from ih_mcp.streams.sources.pushed import READY_SECONDS
 from ih_mcp.wire.dialects import DIALECTS, Dialect
-from ih_mcp.wire.messages import Config, pcm_format
+from ih_mcp.wire.messages import Config, Error, pcm_format
 
 from .answers import answer
 from .arguments import Arguments
@@ -91,6 +91,9 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     return answer(status, page.entries)
 
 
+_REFUSED_NOTE = (
+    "the service answered with an error, and what held before goes on; poll_events has its message"
+)
 _OVERALL_NOTE = "overall values count from the beginning of the session, not from here"
 
 
@@ -106,24 +109,41 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
         await stream.wait_until_open()
-    config, from_seconds = call.arguments.config(), stream.media_seconds
-    stream.configure(config)
-    confirmed = await stream.wait_for_confirmation(_CONFIRM_SECONDS)
-    told = short_status(stream) | {"confirmed": confirmed}
-    if confirmed:
-        told |= {"options": _in_force(config, stream.dialect), "from_s": round(from_seconds, 3)}
-    if confirmed and "conversation_quality_overall" in (config.include or ()):
-        told = add_notes(told, [_OVERALL_NOTE])
+    asked, from_seconds = call.arguments.config(), stream.media_seconds
+    stream.configure(asked)
+    answered = await stream.wait_for_confirmation(_CONFIRM_SECONDS)
+    told = short_status(stream) | {"confirmed": isinstance(answered, Config)}
+    if isinstance(answered, Config):
+        options = _in_force(answered, asked, stream.dialect)
+        told |= {"options": options, "from_s": round(from_seconds, 3)}
+    if notes := _notes_on(answered, asked):
+        told = add_notes(told, notes)
     return answer(told | {"next": next_call(live_status(stream))})
 
 
-def _in_force(config: Config, dialect: Dialect) -> dict[str, object]:
-    """The options of a confirmed configuration, with those that were left out."""
+def _in_force(confirmed: Config, asked: Config, dialect: Dialect) -> dict[str, object]:
+    """The options that hold as the service says, with those that it leaves out."""
     return {
-        "include": [*(config.include or ())],
-        "goal_dimensions": [*(config.goal_dimensions or ())],
-        "model": dialect.model_or_default(config.model),
+        "include": [*(confirmed.include or ())],
+        "goal_dimensions": [*(confirmed.goal_dimensions or ())],
+        "model": confirmed.model or dialect.model_or_default(asked.model),
     }
+
+
+def _notes_on(answered: Config | Error | None, asked: Config) -> list[str]:
+    """What a caller should know of the service's answer to a configuration."""
+    if answered is None:
+        return []
+    if isinstance(answered, Error):
+        return [_REFUSED_NOTE]
+    notes = []
+    for name in ("include", "goal_dimensions"):
+        held = getattr(answered, name) or ()
+        if missing := [each for each in getattr(asked, name) or () if each not in held]:
+            notes.append(f"the service did not take these of {name}: {', '.join(missing)}")
+    if "conversation_quality_overall" in (answered.include or ()):
+        notes.append(_OVERALL_NOTE)
+    return notes
 
 
 class EndStream(Arguments):

@@ -11,7 +11,7 @@ from ih_mcp.errors import CallerError, IhMcpError, StreamEndedError
 from ih_mcp.journal import StreamAccount, StreamLog
 from ih_mcp.net.socket import Opener
 from ih_mcp.wire.dialects import ConfigPlace
-from ih_mcp.wire.messages import Config, Configure
+from ih_mcp.wire.messages import Config, Configure, Error
 
 from .config import StreamConfig
 from .deadlines import SessionTimeouts
@@ -127,18 +127,21 @@ class Stream(StreamFacts):
             )
         self.outbox.put(Configure(config))
 
-    async def wait_for_confirmation(self, seconds: float) -> bool:
+    async def wait_for_confirmation(self, seconds: float) -> Config | Error | None:
         """Wait until the service confirms the configuration that was put last, or sends an error.
 
-        Call it right after `configure`. Gives False where neither comes in so many seconds.
+        Call it right after `configure`. Gives what holds by the service's own words, or its error;
+        None where neither comes in so many seconds.
         """
         leg = self.leg
         if leg is None:
-            return False
+            return None
         updates, error = leg.updates, leg.session.last_error
         with anyio.move_on_after(seconds):
             await self.until(lambda: leg.updates > updates or leg.session.last_error is not error)
-        return leg.updates > updates
+        if leg.updates > updates:
+            return leg.session.config
+        return leg.session.last_error if leg.session.last_error is not error else None
 
     def request_end(self, *, stops: bool = True) -> bool:
         """End in order once all segments are sent; gives False where that was asked before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -73,10 +74,30 @@ async def test_new_options_are_said_with_the_second_they_hold_from(
     changed = await host.call("configure_stream", **stream, goal_dimensions=["clarity"])
     assert changed.status["confirmed"] is True
     assert changed.status["options"] == {
-        "include": [], "goal_dimensions": ["clarity"], "model": None
+        "include": [], "goal_dimensions": [], "model": None
     }  # fmt: skip
+    (updated,) = [
+        json.loads(message)["data"]
+        for message in (await host.call("poll_events", **stream)).messages
+        if json.loads(message)["type"] == "session.updated"
+    ][1:]
+    assert updated["goal_dimensions"] is None  # feedback is off here: what holds is what it says
+    said = "the service did not take these of goal_dimensions: clarity"
+    assert changed.status["notes"][-1] == said
     assert changed.status["from_s"] == pytest.approx(6, abs=0.2)
     assert changed.status["next"].startswith("push_segment(seq=2)")
+
+
+async def test_options_that_the_service_refuses_are_said_to_be_refused(
+    host: Host, short_clip: Path
+) -> None:
+    started = await host.call("start_stream")
+    stream = {"stream_id": started.status["stream_id"]}
+    await host.call("push_segment", **stream, path=str(short_clip), seq=1)
+    refused = await host.call("configure_stream", **stream, model="inter-2")
+    assert refused.status["confirmed"] is False
+    assert "options" not in refused.status
+    assert "the service answered with an error" in refused.status["notes"][-1]
 
 
 async def test_an_upload_says_how_long_its_file_is_and_when_it_began(

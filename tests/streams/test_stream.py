@@ -122,7 +122,7 @@ async def test_configuration_goes_first_and_its_confirmation_is_counted(journal:
         assert stream.leg
         assert stream.leg.updates == 1
         assert "retry_after_s" not in stream.status().to_json()
-        confirmed: list[bool] = []
+        confirmed: list[object] = []
 
         async def wait() -> None:
             confirmed.append(await stream.wait_for_confirmation(math.inf))
@@ -132,7 +132,7 @@ async def test_configuration_goes_first_and_its_confirmation_is_counted(journal:
             await anyio.wait_all_tasks_blocked()
             assert not confirmed
             await service.say(Updated(Config(include=())))
-        assert confirmed == [True]
+        assert confirmed == [Config(include=())]
 
 
 async def test_v0_is_configured_in_the_query_only(journal: Journal) -> None:
