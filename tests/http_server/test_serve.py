@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from mcp_types import TextContent
 
@@ -196,7 +197,9 @@ async def test_streams_of_a_tenant_without_callers_are_ended(own_team: Team) -> 
     assert remove("ann", "admin") == 1
     assert remove("ann", "admin") == 0  # asked once
     await own_team.app.wait_until_streams_end()
-    row = await own_team.app._tenants._open["acme"].runtime.journal.find_stream(stream_id)
+    journal = own_team.app._tenants._open["acme"].runtime.journal
+    while not (row := await journal.find_stream(stream_id)).ended_at:  # its last record
+        await anyio.lowlevel.checkpoint()
     assert json.loads(row.record)["state"] == "ended"
 
 
