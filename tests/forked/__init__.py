@@ -19,7 +19,7 @@ from pathlib import Path
 REAL = [sys.executable, "-m", "ih_mcp"]
 """The command line of `ih-mcp` as any process starts."""
 
-_IS_POSSIBLE = hasattr(os, "pidfd_open")
+_IS_POSSIBLE = hasattr(os, "pidfd_open") and "COVERAGE_PROCESS_START" not in os.environ
 
 
 def forked() -> list[str]:

@@ -17,11 +17,21 @@ from coverage import CoverageData
 
 MEASURED = (
     "tests/wire", "tests/journal", "tests/streams", "tests/net", "tests/media", "tests/mcp_server",
-    "tests/app", "tests/capture", "tests/timeline", "tests/reliability", "tests/test_files.py",
-    "tests/test_errors.py", "tests/test_settings.py", "tests/test_progress.py",
+    "tests/app", "tests/capture", "tests/timeline", "tests/reliability", "tests/road",
+    "tests/http_server", "tests/test_cli.py", "tests/test_files.py", "tests/test_errors.py",
+    "tests/test_settings.py", "tests/test_progress.py",
 )  # fmt: skip
-"""What runs the package in the process of the tests; of other processes nothing is known."""
+"""What runs the package, in the process of the tests or in those they start."""
 _LEFT_OUT = ("tests/reliability/test_load.py", "tests/media/test_field.py")  # minutes of processes
+_SETTINGS = """\
+[run]
+source = ih_mcp
+data_file = {}
+parallel = true
+context = ${{PYTEST_CURRENT_TEST-}}
+patch = _exit
+"""
+"""A process of a test reads them when it starts, and is then measured as a part of that test."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ def measure(root: Path, folder: Path) -> CoverageMap:
     options = ["-q", "-n", "2", "--dist", "worksteal", "--timeout", "120", "--cov=ih_mcp"]
     options += ["--cov-context=test", "--cov-report=", f"--cov-config={folder / 'coveragerc'}"]
     options += [f"--ignore={path}" for path in _LEFT_OUT]
-    (folder / "coveragerc").write_text(f"[run]\ndata_file = {data}\n", encoding="utf-8")
+    options += ["-p", "tests.mutation.process_contexts"]
+    (folder / "coveragerc").write_text(_SETTINGS.format(data), encoding="utf-8")
     pytest.main([*options, *MEASURED], plugins=[seconds])
     return store(root, folder, [data], seconds.passed)
 
@@ -99,13 +110,19 @@ def store(
             path = str(Path(measured).relative_to(root))
             by_line = lines.setdefault(path, {})
             for line, contexts in found.contexts_by_lineno(measured).items():
-                tests = {context.rpartition("|")[0] for context in contexts}
+                tests = {_test(context) for context in contexts}
                 found_places = sorted(places[test] for test in tests if test in places)
                 by_line.setdefault(str(line), []).extend(found_places)
     hashes = {path: _hash((root / path).read_text(encoding="utf-8")) for path in lines}
     known = CoverageMap(hashes, lines, list(seconds.items()))
     (folder / "map.json").write_text(json.dumps(asdict(known)), encoding="utf-8")
     return known
+
+
+def _test(context: str) -> str:
+    """The name of a test in what coverage noted: `NAME|run`, or of its processes `NAME (call)`."""
+    is_process = context.endswith(("(setup)", "(call)", "(teardown)"))
+    return context.rpartition(" " if is_process else "|")[0]
 
 
 def load(folder: Path) -> CoverageMap:

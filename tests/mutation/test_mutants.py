@@ -4,10 +4,11 @@ import ast
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 from .__main__ import choose, draw, judge, suites
 from .bounds import is_chosen_bound
-from .coverage_map import CoverageMap
+from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
 
 NOTHING = CoverageMap({}, {}, [])
@@ -70,6 +71,23 @@ def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_pat
     assert judge(limit, tmp_path, NOTHING).killed_by == "tests/wire/test_toy.py::test_limit"
     assert judge(never_read, tmp_path, NOTHING).killed_by == ""
     assert module.read_text(encoding="utf-8") == source
+
+
+def test_the_map_knows_what_tests_run_in_their_processes(tmp_path: Path) -> None:
+    module, noted = tmp_path / "ih_mcp/wire/toy.py", CoverageData(str(tmp_path / "noted"))
+    module.parent.mkdir(parents=True)
+    module.write_text("a\nb\nc\n", encoding="utf-8")
+    for context, line in [("t.py::own[a (b|c)]|run", 1), ("t.py::start[x|y] (setup)", 2), ("", 3)]:
+        noted.set_context(context)
+        noted.add_lines({str(module): [line]})
+    noted.write()
+    store(
+        tmp_path, tmp_path, [tmp_path / "noted"], {"t.py::own[a (b|c)]": 1, "t.py::start[x|y]": 2}
+    )
+    known, source = load(tmp_path), module.read_text(encoding="utf-8")
+    assert [
+        known.tests_of("ih_mcp/wire/toy.py", line, source, most_seconds=9) for line in (1, 2, 3)
+    ] == [["t.py::own[a (b|c)]"], ["t.py::start[x|y]"], []]
 
 
 def test_the_draw_is_repeated_by_its_seed() -> None:
