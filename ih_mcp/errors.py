@@ -69,6 +69,12 @@ class IhMcpError(Exception):
         twin.facts = {**self.facts, **facts}
         return twin
 
+    def with_help(self, help: str) -> Self:  # noqa: A002 - as above
+        """The same failure with another next step; this one stays as it is."""
+        twin = copy(self)
+        twin.help = _with_one_stop(redact_and_cut(help))
+        return twin
+
 
 class CallerError(IhMcpError):
     default_code = "bad_argument"

@@ -36,6 +36,8 @@ class Arguments(BaseModel):
 
     text_bounds: ClassVar[Mapping[str, int]] = {}
     """Of texts that may be longer than `MAX_CHARS`."""
+    may_name_segment: ClassVar[bool] = False
+    """Whether `path` may be of a segment of live video, whose bytes can be given instead."""
 
     @model_validator(mode="before")
     @classmethod

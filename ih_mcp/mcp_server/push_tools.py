@@ -49,10 +49,11 @@ class PushSegment(Arguments):
     text_bounds: ClassVar[Mapping[str, int]] = {
         "data_base64": sys.maxsize
     }  # IH_MCP_MAX_CALL_BYTES bounds it
+    may_name_segment: ClassVar[bool] = True
 
     stream_id: str
-    path: str | None = Field(None, description="Preferred.")
-    data_base64: str | None = Field(None, description="If small.")
+    path: str | None = Field(None, description="In an allowed folder.")
+    data_base64: str | None = Field(None, description="Where path is not allowed.")
     seq: int | None = Field(
         None, ge=1, description="Give next_seq; repeat a call with the same seq, harmless."
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from anyio import to_thread
 from mcp_types import CallToolResult
 from pydantic import Field
 
-from ih_mcp.app.runtime import Runtime
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
 
@@ -18,6 +18,8 @@ from .tool import ToolCall
 
 
 class CheckSetup(Arguments):
+    may_name_segment: ClassVar[bool] = True
+
     path: str | None = Field(None, description="Would this file work? Its minutes?")
 
 
@@ -32,16 +34,16 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
         lines = partial(advise, call.runtime.settings, call.host_name)
         found["setup"] = await to_thread.run_sync(lines)
     if path is not None:
-        found["file"] = file = await _check_file(call.runtime, path)
+        found["file"] = file = await _check_file(call, path)
         if is_set_up:
-            then = "stream_file with this path" if file["works"] else "give another file"
+            then = "stream_file with this path" if file["works"] else "do what file.help says"
     return answer(found | {"next": then})
 
 
-async def _check_file(runtime: Runtime, path: str) -> dict[str, object]:
+async def _check_file(call: ToolCall[CheckSetup], path: str) -> dict[str, object]:
     from ih_mcp.app.file_check import check_file, refused_file  # noqa: PLC0415 - as above
 
     try:
-        return await check_file(runtime, path)
+        return await check_file(call.runtime, path)
     except IhMcpError as exc:
-        return refused_file(exc)
+        return refused_file(call.explain(exc))

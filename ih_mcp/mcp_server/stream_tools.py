@@ -74,8 +74,7 @@ class StartStream(NewStreamArguments):
 async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     """Open a live stream for push_segment (a file: stream_file).
 
-    Gives stream_id, limits of segments, the first message. It ends after max_idle_seconds
-    without media.
+    It ends after max_idle_seconds without media.
     """
     stream = await call.runtime.start_stream(call.arguments.opening(), channel=call.channel)
     with anyio.move_on_after(READY_SECONDS):

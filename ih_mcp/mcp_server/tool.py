@@ -25,6 +25,7 @@ from ih_mcp.errors import CallerError, IhMcpError
 from .answers import failure
 from .arguments import Arguments, problems_of
 from .consent import ElicitingChannel, PermissionNeededError
+from .path_help import with_path_help
 
 if TYPE_CHECKING:  # over standard input there is none
     from starlette.requests import Request
@@ -72,6 +73,13 @@ class ToolCall(Generic[A]):
         """Whether the call came over HTTP, so that the host does not start this server."""
         return self.request is not None
 
+    def explain(self, error: IhMcpError) -> IhMcpError:
+        """The error with what helps the caller of this tool."""
+        is_segment, most = self.arguments.may_name_segment, self.runtime.settings.max_call_bytes
+        return with_path_help(
+            error, is_remote=self.is_remote, max_pushed_bytes=most if is_segment else None
+        )
+
     async def report(self, progress: float, message: str) -> None:
         """Send a progress notification if the caller asked for them. `progress` must rise."""
         await self._context.report_progress(progress, None, message)
@@ -94,10 +102,11 @@ class StrictTool(Tool):
         except ValidationError as exc:
             return self._refuse(arguments, _argument_error(self.name, self.arguments, exc))
         runtime: Runtime = context.request_context.lifespan_context
+        call = ToolCall(checked, runtime, context)
         try:
-            result: CallToolResult = await self.fn(ToolCall(checked, runtime, context))
+            result: CallToolResult = await self.fn(call)
         except IhMcpError as exc:
-            return self._refuse(arguments, exc)
+            return self._refuse(arguments, call.explain(exc))
         except PermissionNeededError as exc:
             audit(self.name, {"result": "permission_asked"})
             return exc.result

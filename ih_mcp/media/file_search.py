@@ -15,7 +15,7 @@ from ih_mcp.files import normalize_path, require_media, show_name
 from .file_names import alike, explained, folded, near_misses, path_of, shown
 
 _MAX_SCANNED = 20_000  # entries of a folder that are compared with a name
-_HOW_TO_ALLOW = "Set IH_MCP_MEDIA_DIRS to the folders that may be read, or move the file into one."
+_WHO_ALLOWS = "Only the person who runs ih-mcp can allow another folder, by IH_MCP_MEDIA_DIRS."
 _LOCAL_LINKS = ("/tmp", "/var")  # noqa: S108 - not written to; macOS links them to /private
 
 
@@ -206,10 +206,11 @@ class _Search:
 
     def _not_allowed(self) -> PathError:
         folders = [str(root.real) for root in self.roots or ()]
+        copy = f"Copy the file into {folders[0]} and give the path of the copy. " if folders else ""
         return PathError(
             f"{show_name(self.asked)} is outside the allowed folders "
             f"({', '.join(folders) or 'none'})",
-            help=_HOW_TO_ALLOW,
+            help=copy + _WHO_ALLOWS,
             code="path_not_allowed",
             facts={"allowed": folders},
         )

@@ -257,6 +257,21 @@ async def test_a_file_is_put_by_key_and_streamed_by_name(team: Team, dialogue: P
         assert again.json()["ih_mcp"]["error"]["code"] == "file_not_found"
 
 
+async def test_a_path_of_the_caller_s_machine_is_answered_with_how_to_send_the_file(
+    team: Team,
+) -> None:
+    async with team.client() as client:
+        for path in ("/home/ann/talk.mp4", "not-sent.mp4"):
+            refused = await client.call_tool("stream_file", {"path": path})
+            assert "call upload_file, send the file there" in str(refused.content[0])
+            assert "Copy the file" not in str(refused.content[0])
+        stream = said(await client.call_tool("start_stream", {}))["stream_id"]
+        chunk = {"stream_id": stream, "path": "/home/ann/chunk-000.webm"}
+        refused = await client.call_tool("push_segment", chunk)
+        assert "push_segment takes its bytes as data_base64" in str(refused.content[0])
+        await client.call_tool("end_stream", {"stream_id": stream})
+
+
 async def test_a_ticket_takes_one_file_without_a_key(own_team: Team) -> None:
     async with own_team.client() as client:
         given = said(await client.call_tool("upload_file", {"name": "talk.mp4"}))

@@ -129,6 +129,29 @@ async def test_every_error_tells_what_is_kept_and_what_is_next(
         assert said["next_seq"] is None
 
 
+async def test_a_chunk_outside_the_folders_can_be_pushed_by_doing_what_the_error_says(
+    caller: Caller, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    stream_id, _ = await caller.start()
+    chunk = tmp_path_factory.mktemp("recorder") / "chunk-000.webm"
+    chunk.write_bytes(webm_header() + cluster(0))
+    push = {"stream_id": stream_id, "seq": 1}
+    text, said = await caller.call("push_segment", **push, path=str(chunk))
+    assert (said["code"], said["allowed"]) == ("path_not_allowed", [str(caller.folder)])
+    _, helps, _ = text.splitlines()
+    assert helps.startswith(
+        "A segment of live video needs no path: push_segment takes its bytes as data_base64, up to "
+    )
+    assert f"Copy the file into {caller.folder} and give the path of the copy." in helps
+    data = base64.b64encode(chunk.read_bytes()).decode()
+    _, said = await caller.call("push_segment", **push, data_base64=data)
+    assert (said["kept"], said["next_seq"]) == (True, 2)
+    copy = caller.folder / chunk.name
+    copy.write_bytes(cluster(1))
+    _, said = await caller.call("push_segment", stream_id=stream_id, seq=2, path=str(copy))
+    assert (said["kept"], said["next_seq"]) == (True, 3)
+
+
 async def test_an_empty_last_chunk_is_to_be_left_out(caller: Caller) -> None:
     stream_id, _ = await caller.start()
     await caller.push(stream_id, webm_header() + cluster(0))

@@ -134,6 +134,25 @@ async def test_a_file_that_would_be_refused_says_why_and_what_helps(
     assert "talk.mp4" in missing["help"]
 
 
+async def test_a_file_outside_the_folders_says_how_it_can_still_be_used(
+    host: Host, short_clip: Path, tmp_path: Path
+) -> None:
+    chunk = tmp_path / "chunk-000.webm"
+    chunk.write_bytes(b"media")
+    found = (await host.call("check_setup", path=str(chunk))).status
+    file = found["file"]
+    assert (file["works"], file["code"]) == (False, "path_not_allowed")
+    assert f"outside the allowed folders ({short_clip.parent})" in file["what"]
+    assert file["help"] == (
+        "A segment of live video needs no path: push_segment takes its bytes as data_base64, up "
+        f"to 4_194_304 in a call. Copy the file into {short_clip.parent} and give the path of the "
+        "copy. Only the person who runs ih-mcp can allow another folder, by IH_MCP_MEDIA_DIRS."
+    )
+    assert found["next"] == "do what file.help says"
+    refused = await host.call("stream_file", path=str(chunk))  # a file cannot be given otherwise
+    assert refused.text.splitlines()[1].startswith(f"Copy the file into {short_clip.parent} and")
+
+
 async def test_a_silent_file_is_judged_by_each_version(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
