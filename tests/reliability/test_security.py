@@ -479,6 +479,9 @@ def test_s19_what_is_depended_on_has_a_floor_that_is_safe() -> None:
     assert floors["websockets"] >= (15,)  # until 16.1 redirects lose a credential; none is taken
     assert floors["mcp"] >= (2, 3)  # before 1.10, one bad request ended the process
     assert len(floors) == len(project["dependencies"])
+    (driver,) = (line for line in project["optional-dependencies"]["team"] if "psycopg" in line)
+    floor = tuple(map(int, driver.partition(">=")[2].partition(";")[0].split(".")))
+    assert floor >= (3, 3, 5), "its libpq is of before CVE-2026-6477"
 
 
 def test_s20_each_act_leaves_one_line_without_content(dialogue: Path, tmp_path: Path) -> None:
