@@ -7,7 +7,8 @@
     │   ├── UnknownStreamError
     │   ├── StreamEndedError
     │   ├── ExpiredCursorError
-    │   ├── MinutesUsedUpError
+    │   ├── UsedUpError        a limit of all processes together: minutes, bytes, live streams
+    │   │   └── MinutesUsedUpError
     │   └── PathError          a file that is missing, not allowed, or not a regular file
     ├── ConfigurationError     a setting is missing or wrong; the user has to change it
     ├── MediaError             a file or segment that cannot become valid media, or ffmpeg failed
@@ -92,7 +93,11 @@ class ExpiredCursorError(CallerError):
     default_code = "expired_cursor"
 
 
-class MinutesUsedUpError(CallerError):
+class UsedUpError(CallerError):
+    """A limit of all processes together would be exceeded; `facts` says what is left."""
+
+
+class MinutesUsedUpError(UsedUpError):
     """A limit of minutes would be exceeded; `facts` holds the setting and what is left."""
 
     default_code = "minutes_used_up"

@@ -238,6 +238,27 @@ class Settings(TeamSettings):
         description="How many minutes of media all processes of the data folder together may send "
         "on a day of UTC; the stand-in's are counted apart.",
     )
+    max_minutes_per_month: float | None = Field(
+        None,
+        ge=0,
+        le=_MOST_MINUTES,
+        allow_inf_nan=False,
+        validation_alias="IH_MCP_MAX_MINUTES_PER_MONTH",
+        description="The same for a month of UTC.",
+    )
+    max_bytes_per_day: int | None = Field(
+        None,
+        ge=0,
+        validation_alias="IH_MCP_MAX_BYTES_PER_DAY",
+        description="The same in bytes of media, on a day of UTC.",
+    )
+    max_live_streams: int | None = Field(
+        None,
+        ge=1,
+        validation_alias="IH_MCP_MAX_LIVE_STREAMS",
+        description="How many streams and uploads all processes of the data folder together may "
+        "have under way.",
+    )
     ask_over_minutes: float | None = Field(
         None,
         ge=0,

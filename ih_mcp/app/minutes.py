@@ -18,6 +18,7 @@ from ih_mcp.settings import Settings
 from ih_mcp.wire.minutes import (
     ASK_OVER,
     PER_DAY,
+    PER_MONTH,
     PER_STREAM,
     MediaUse,
     MinuteLimit,
@@ -85,6 +86,7 @@ class MinutesAdviser:
         rows = (
             (PER_STREAM, Per.STREAM, settings.max_minutes_per_stream),
             (PER_DAY, Per.DAY, settings.max_minutes_per_day),
+            (PER_MONTH, Per.MONTH, settings.max_minutes_per_month),
             (ASK_OVER, Per.STREAM, None if is_permitted else settings.ask_over_minutes),
         )
         return MinutesBudget(
@@ -95,6 +97,8 @@ class MinutesAdviser:
                 for name, per, minutes in rows
                 if minutes is not None
             ),
+            max_bytes_per_day=settings.max_bytes_per_day,
+            max_live_streams=settings.max_live_streams,
         )
 
     async def length_of(
@@ -115,15 +119,19 @@ class MinutesAdviser:
             return await measure_seconds(ffmpeg, path, facts)
         return seconds
 
-    async def used_today(self) -> float:
-        """How many seconds of today count."""
+    async def used(self, per: Per = Per.DAY) -> float:
+        """How many seconds of today, or of this month, count."""
         budget = self.budget()
-        return await self._journal.read_usage(lambda table: table.count_today(budget))
+        return await self._journal.read_usage(lambda table: table.count(budget, per))
 
-    async def left_today(self) -> float | None:
-        """How many seconds may be sent today; None where no limit is set."""
-        minutes = self._settings.max_minutes_per_day
-        return None if minutes is None else max(0.0, minutes * 60 - await self.used_today())
+    async def left(self, per: Per = Per.DAY) -> float | None:
+        """How many seconds may be sent today, or this month; None where no limit is set."""
+        minutes = (
+            self._settings.max_minutes_per_day
+            if per is Per.DAY
+            else self._settings.max_minutes_per_month
+        )
+        return None if minutes is None else max(0.0, minutes * 60 - await self.used(per))
 
     async def permit(self, plan: MinutesPlan, channel: ConsentChannel) -> MinutesBudget:
         """Announce media, ask for what needs a permission, and give the budget.
@@ -134,7 +142,9 @@ class MinutesAdviser:
         """
         permitted = self.budget(is_permitted=True)
         try:
-            permitted.require(plan.seconds or 0.0, of_stream=0.0, of_day=await self.used_today())
+            await self._journal.read_usage(
+                lambda table: table.check(permitted, plan.seconds or 0.0)
+            )
         except MinutesUsedUpError as exc:
             what = f"{plan.name} was not sent: {exc.what}"
             raise MinutesUsedUpError(what, help=exc.help, facts=exc.facts) from None
@@ -157,41 +167,44 @@ class MinutesAdviser:
             raise _not_permitted(plan, over, is_declined=answer is False)
         return bool(answer)  # live media may be sent up to there without one
 
-    async def permit_token(self, seconds: float | None, channel: ConsentChannel) -> StreamAccount:
+    async def permit_token(
+        self, seconds: float | None, size: int | None, channel: ConsentChannel
+    ) -> StreamAccount:
         """Count the media that others may send with a token, as if it were sent.
 
         Raises:
             CallerError: Limits are set, and the token would have none (`token_uncapped`); else as
                 `permit`.
         """
-        if seconds is None:
-            raise CallerError(
-                "limits of minutes are set, and this token would have none",
-                code="token_uncapped",
-                help="Give max_video_seconds: so many seconds count as sent. A token of the kind "
-                "access cannot be bounded.",
-            )
+        limited = self.budget()
+        if limited.limits and seconds is None:
+            raise _token_uncapped("minutes", "max_video_seconds: so many seconds count as sent")
+        if limited.max_bytes_per_day is not None and size is None:
+            raise _token_uncapped("bytes", "max_bytes: so many count as sent")
         budget = await self.permit(MinutesPlan(name="a token", seconds=seconds), channel)
         account = self._journal.account(f"tk_{secrets.token_hex(16)}", budget)
-        await account.take(seconds, MediaUse())
+        await account.take(seconds or 0.0, MediaUse(), size=size or 0)
         return account
 
     async def facts(self, seconds: float | None) -> dict[str, object]:
         """The minutes of media and what is left, for an answer."""
-        left = await self.left_today()
         needed = {} if seconds is None else {"needed": to_minutes(seconds, up=True)}
-        return {"minutes": needed | ({} if left is None else {"left_today": to_minutes(left)})}
+        return {"minutes": needed | await self._left_by_name()}
 
     async def today(self) -> dict[str, object]:
         """The minutes of all streams of today that count, and what is left, for an answer."""
-        left = await self.left_today()
-        used = {"used_today": to_minutes(await self.used_today(), up=True)}
-        return {"minutes": used | ({} if left is None else {"left_today": to_minutes(left)})}
+        used = {"used_today": to_minutes(await self.used(), up=True)}
+        return {"minutes": used | await self._left_by_name()}
+
+    async def _left_by_name(self) -> dict[str, float]:
+        """The minutes that are left, of each limit that is set."""
+        found = {"left_today": await self.left(), "left_this_month": await self.left(Per.MONTH)}
+        return {name: to_minutes(left) for name, left in found.items() if left is not None}
 
     async def describe(self, plan: MinutesPlan) -> str:
         """What is about to be sent, and what is left, as a sentence."""
         to = "the stand-in, which bills nothing" if self._settings.is_local else "the service"
-        left = await self.left_today()
+        left = await self.left()
         return f"{plan.shown} to {to}{self._describe_left(left)}."
 
     def _describe_left(self, left: float | None) -> str:
@@ -208,6 +221,14 @@ class MinutesAdviser:
             else f"More than {over:g} minutes need your permission."
         )
         return f"{await self.describe(plan)} {more} Send it?"
+
+
+def _token_uncapped(of: str, what_to_give: str) -> CallerError:
+    return CallerError(
+        f"limits of {of} are set, and this token would have none",
+        code="token_uncapped",
+        help=f"Give {what_to_give}. A token of the kind access cannot be bounded.",
+    )
 
 
 def _not_permitted(plan: MinutesPlan, over: float, *, is_declined: bool) -> CallerError:

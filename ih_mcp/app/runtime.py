@@ -143,7 +143,7 @@ class Runtime:
             ConfigurationError: There is no key and the stand-in was not asked for.
             CallerError: The API version or model is not known, too many streams are live, or a
                 permission is needed and was not given.
-            MinutesUsedUpError: Its media would exceed a limit.
+            UsedUpError: It would exceed a limit of all processes together.
         """
         self._require_not_draining()
         media = media or StreamMedia()
@@ -319,7 +319,7 @@ class Runtime:
             MediaError: It is no media, too short or too large for an upload.
             CallerError: The version has no upload, or does not know an option; or as
                 `start_stream`.
-            MinutesUsedUpError: Its media would exceed a limit.
+            UsedUpError: It would exceed a limit of all processes together.
         """
         from ih_mcp.media.ffmpeg.probe import probe  # noqa: PLC0415
         from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415

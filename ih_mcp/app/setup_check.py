@@ -140,7 +140,7 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
 
 
 async def _minutes(runtime: Runtime) -> str:
-    used, left = await runtime.minutes.used_today(), await runtime.minutes.left_today()
+    used, left = await runtime.minutes.used(), await runtime.minutes.left()
     sent = f"{to_minutes(used, up=True):g} used today"
     return f"{sent}, no limit" if left is None else f"{sent}, {to_minutes(left):g} left"
 

@@ -59,7 +59,7 @@ async def _run(options: Namespace, settings: Settings) -> str:
     ):
         since = options.since.isoformat() if options.since else ""
         rows = await journal.read_usage(lambda table: table.read(since))
-        left = await MinutesAdviser(settings, journal).left_today()
+        left = await MinutesAdviser(settings, journal).left()
     if not options.by_day:
         rows = _without_days(rows)
     return _to_json(rows, left) if options.json else _to_text(rows, left, by_day=options.by_day)

@@ -46,6 +46,8 @@ _STATUS_OF_CODE = {
     "stream_ended": 409,
     "elsewhere": 409,
     "wrong_seq": 409,
+    "minutes_used_up": 409,
+    "bytes_used_up": 409,
     "outbox_full": 503,
     "draining": 503,
     "segment_too_large": 413,

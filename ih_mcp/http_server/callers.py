@@ -3,7 +3,8 @@
 ```toml
 [tenants.acme]
 api_key_variable = "ACME_INTERHUMAN_API_KEY"   # else INTERHUMAN_API_KEY
-max_streams = 8                                # else IH_MCP_MAX_STREAMS
+max_streams = 8                                # else IH_MCP_MAX_LIVE_STREAMS
+max_minutes_per_month = 3000                   # else IH_MCP_MAX_MINUTES_PER_MONTH; and others
 
 [[tenants.acme.callers]]
 name = "ci"
@@ -19,7 +20,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,8 @@ class TenantRow:
     """What the file says of a tenant beside its callers."""
 
     api_key_variable: str | None = None
-    max_streams: int | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """By the name of the setting that holds for a tenant without one."""
 
 
 class _CallerEntry(BaseModel):
@@ -60,11 +62,38 @@ class _CallerEntry(BaseModel):
     scopes: tuple[str, ...] = (USE,)
 
 
+_MINUTES = Field(None, ge=0, allow_inf_nan=False)
+_SETTING_OF_LIMIT = {
+    "max_streams": "max_live_streams",
+    "max_minutes_per_stream": "max_minutes_per_stream",
+    "max_minutes_per_day": "max_minutes_per_day",
+    "max_minutes_per_month": "max_minutes_per_month",
+    "max_bytes_per_day": "max_bytes_per_day",
+    "max_kept_bytes": "journal_max_bytes",
+    "max_files_bytes": "max_files_bytes",
+}
+"""What a tenant's row may limit, and the setting that else holds."""
+
+
 class _TenantEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     api_key_variable: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
-    max_streams: int | None = Field(None, ge=1, le=1000)
+    max_streams: int | None = Field(None, ge=1)
+    max_minutes_per_stream: float | None = _MINUTES
+    max_minutes_per_day: float | None = _MINUTES
+    max_minutes_per_month: float | None = _MINUTES
+    max_bytes_per_day: int | None = Field(None, ge=0)
+    max_kept_bytes: int | None = Field(None, ge=2**20)
+    max_files_bytes: int | None = Field(None, ge=2**20)
     callers: tuple[_CallerEntry, ...] = ()
+
+    def to_row(self) -> TenantRow:
+        limits = {
+            setting: limit
+            for name, setting in _SETTING_OF_LIMIT.items()
+            if (limit := getattr(self, name)) is not None
+        }
+        return TenantRow(self.api_key_variable, limits)
 
 
 class _File(BaseModel):
@@ -130,8 +159,7 @@ def read_callers(path: Path, *, needs_caller: bool = True) -> Callers:
     by_key_hash = dict(_callers_of(path, entries))
     if needs_caller and not by_key_hash:
         raise ConfigurationError(f"the callers file {path} has no caller", help=_HELP)
-    rows = {name: TenantRow(row.api_key_variable, row.max_streams) for name, row in entries.items()}
-    return Callers(rows, by_key_hash)
+    return Callers({name: row.to_row() for name, row in entries.items()}, by_key_hash)
 
 
 def _callers_of(path: Path, entries: Mapping[str, _TenantEntry]) -> Iterator[tuple[str, Caller]]:

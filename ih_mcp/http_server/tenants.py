@@ -204,7 +204,7 @@ def tenant_settings(settings: Settings, name: str, row: TenantRow) -> Settings:
         "data_dir": folder,
         "media_dirs": (settings.uploads / name if settings.uploads else folder / "files",),
         "mirror_dir": None,
-        "max_streams": row.max_streams or settings.max_streams,
+        **row.limits,
     }
     if row.api_key_variable and not settings.is_local:
         changed |= {"api_key": _read_key(name, row.api_key_variable), "key_id": None}

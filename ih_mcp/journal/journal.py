@@ -26,7 +26,7 @@ from ih_mcp.errors import (
     ConfigurationError,
     ExpiredCursorError,
     JournalError,
-    MinutesUsedUpError,
+    UsedUpError,
     unwrap_single_error,
 )
 from ih_mcp.notifier import Notifier
@@ -87,7 +87,7 @@ class Journal:
         """Open the log of a new stream; for `budget` see `Store.begin_stream`.
 
         Raises:
-            MinutesUsedUpError: Its media would exceed a limit.
+            UsedUpError: A limit would be exceeded.
             JournalError: The disk refuses it.
         """
         owner = self._owner.name
@@ -101,7 +101,7 @@ class Journal:
         )
         try:
             no = await self._run_write(begin)
-        except MinutesUsedUpError:
+        except UsedUpError:
             await self.clean_up()  # a dead process needs what it was promised no more
             no = await self._run_write(begin)
         log = self._logs[stream_id] = StreamLog(self, stream_id, no, owner=owner)

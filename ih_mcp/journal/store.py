@@ -160,7 +160,7 @@ class Store:
                 self._db.execute(f"PRAGMA synchronous={'FULL' if strict else 'NORMAL'}")
                 self._db.execute("PRAGMA fullfsync=ON")  # macOS: else it stops at the disk's cache
                 self._create_or_upgrade()
-            create_usage_table(self._db, is_read_only=self.is_read_only)
+            create_usage_table(self._db, self._transaction, is_read_only=self.is_read_only)
             self.usage = UsageTable(self._db.execute, self._transaction, self._translating_errors)
             self._identity = file_identity(path)
             undo.pop_all()
@@ -241,9 +241,11 @@ class Store:
             planned_seconds: The length of its media, where that is known.
 
         Raises:
-            MinutesUsedUpError: The media would exceed a limit; there is no stream then.
+            UsedUpError: A limit would be exceeded; there is no stream then.
         """
         with self._translating_errors("write"), self._transaction():
+            if budget is not None and budget.max_live_streams is not None:
+                budget.require_live_streams(self._count_live())
             cursor = self._db.execute(
                 "INSERT INTO streams(id, owner, created_at, record) VALUES (?,?,?,?)",
                 (stream_id, owner, time.time(), record),
@@ -252,6 +254,11 @@ class Store:
                 self.usage.reserve(stream_id, budget, planned_seconds)
         assert cursor.lastrowid is not None
         return cursor.lastrowid
+
+    def _count_live(self) -> int:
+        live = "SELECT count(*) FROM streams WHERE ended_at IS NULL"
+        (count,) = self._db.execute(live).fetchone()
+        return int(count)
 
     def append(self, batches: Iterable[Batch]) -> None:
         """Commit entries of any number of streams at once."""

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from ih_mcp.errors import MinutesUsedUpError
-from ih_mcp.wire.minutes import MediaUse, MinutesBudget
+from ih_mcp.errors import UsedUpError
+from ih_mcp.wire.minutes import MediaUse, MinutesBudget, Per
 
 SCHEMA = """
 CREATE {temp} TABLE IF NOT EXISTS usage(
@@ -32,6 +32,7 @@ CREATE {temp} TABLE IF NOT EXISTS usage(
     delivered REAL NOT NULL DEFAULT 0,  -- seconds of media; see `MediaUse`
     analysed REAL NOT NULL DEFAULT 0,
     dropped REAL NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,   -- of media that was given to a connection
     UNIQUE (stream_id, day)
 );
 CREATE INDEX IF NOT EXISTS {schema}usage_by_day ON usage(tenant, day);
@@ -64,12 +65,26 @@ class UsageRow:
     use: MediaUse
 
 
-def create_usage_table(db: sqlite3.Connection, *, is_read_only: bool) -> None:
-    """Create the table where it is missing, as in the file of an older version of ih-mcp."""
+def create_usage_table(
+    db: sqlite3.Connection,
+    transaction: Callable[[], AbstractContextManager[object]],
+    *,
+    is_read_only: bool,
+) -> None:
+    """Create what is missing of the table, as in the file of an older version of ih-mcp."""
     exists = "SELECT 1 FROM sqlite_master WHERE name='usage_by_day'"
     if db.execute(exists).fetchone() is None:
         places = _IN_MEMORY if is_read_only else _IN_FILE
         db.executescript(f"BEGIN;{SCHEMA.format(**places)}COMMIT;")
+    elif not is_read_only and not _counts_bytes(db):
+        with transaction():
+            if not _counts_bytes(db):  # no other process has added it meanwhile
+                db.execute("ALTER TABLE usage ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0")
+
+
+def _counts_bytes(db: sqlite3.Connection) -> bool:
+    found = db.execute("SELECT 1 FROM pragma_table_info('usage') WHERE name='bytes'")
+    return found.fetchone() is not None
 
 
 class UsageTable:
@@ -101,20 +116,28 @@ class UsageTable:
         Raises:
             MinutesUsedUpError: A limit would be exceeded.
         """
-        day = _today()
-        budget.require(seconds, of_stream=0.0, of_day=self._counted_of_day(budget, day))
-        self._add(stream_id, budget, day, reserved=seconds)
+        self._require(budget, seconds)
+        self._add(stream_id, budget, _today(), reserved=seconds)
 
-    def take(self, stream_id: str, budget: MinutesBudget, seconds: float, use: MediaUse) -> None:
+    def take(
+        self,
+        stream_id: str,
+        budget: MinutesBudget,
+        seconds: float,
+        use: MediaUse,
+        *,
+        size: int = 0,
+    ) -> None:
         """Count seconds that are about to be sent.
 
         What was promised to the stream is used first; a promise ends with its day.
 
         Args:
             use: What is known of the stream so far.
+            size: Of the media, in bytes.
 
         Raises:
-            MinutesUsedUpError: A limit would be exceeded; nothing is counted.
+            UsedUpError: A limit would be exceeded; nothing is counted.
         """
         with self._translating("write"), self._transaction():
             day = _today()
@@ -123,12 +146,18 @@ class UsageTable:
                 "UPDATE usage SET reserved=0 WHERE stream_id=? AND day<>?", (stream_id, day)
             )
             promised = self._promised(stream_id, day)
-            budget.require(
-                seconds,
-                of_stream=use.counted_seconds,
-                of_day=self._counted_of_day(budget, day) - promised,
+            self._require(budget, seconds, of_stream=use.counted_seconds, promised=promised)
+            if budget.max_bytes_per_day is not None:
+                of_day = self._bytes_of_day(budget, day)
+                budget.require_bytes(size, of_day=of_day, now=_now())
+            self._add(
+                stream_id,
+                budget,
+                day,
+                reserved=-min(promised, seconds),
+                delivered=seconds,
+                size=size,
             )
-            self._add(stream_id, budget, day, reserved=-min(promised, seconds), delivered=seconds)
 
     def settle(self, stream_id: str, use: MediaUse, *, ended: bool) -> None:
         """Write what a stream used; at its end what was promised is free again.
@@ -193,17 +222,46 @@ class UsageTable:
             for day, endpoint, is_free, streams, *sums in found
         ]
 
-    def count_today(self, budget: MinutesBudget) -> float:
-        """How many seconds of today count, with what live streams were promised."""
+    def count(self, budget: MinutesBudget, per: Per) -> float:
+        """How many seconds of today, or of this month, count, with promises to live streams."""
         with self._translating("read"):
-            return self._counted_of_day(budget, _today())
+            return self._counted(budget, per)
 
-    def _counted_of_day(self, budget: MinutesBudget, day: str) -> float:
+    def check(self, budget: MinutesBudget, seconds: float) -> None:
+        """Check that a new stream may send so many seconds; see `reserve`."""
+        with self._translating("read"):
+            self._require(budget, seconds)
+
+    def _require(
+        self,
+        budget: MinutesBudget,
+        seconds: float,
+        *,
+        of_stream: float = 0.0,
+        promised: float = 0.0,
+    ) -> None:
+        """See `MinutesBudget.require`; what was promised to the stream does not count."""
+        of_day, of_month = (
+            self._counted(budget, per) - promised if budget.has(per) else 0.0
+            for per in (Per.DAY, Per.MONTH)
+        )
+        budget.require(seconds, of_stream=of_stream, of_day=of_day, of_month=of_month, now=_now())
+
+    def _counted(self, budget: MinutesBudget, per: Per) -> float:
+        today = _today()
+        since = today if per is Per.DAY else f"{today[:7]}-01"
         (seconds,) = self._execute(
-            f"SELECT {_COUNTED} FROM usage WHERE tenant=? AND day=? AND is_free=?",  # noqa: S608 - our own words
-            (self._tenant_of(budget), day, int(budget.is_free)),
+            f"SELECT {_COUNTED} FROM usage WHERE tenant=? AND day>=? AND day<=? AND is_free=?",  # noqa: S608 - our own words
+            (self._tenant_of(budget), since, today, int(budget.is_free)),
         ).fetchone()
         return float(seconds)
+
+    def _bytes_of_day(self, budget: MinutesBudget, day: str) -> int:
+        (size,) = self._execute(
+            "SELECT coalesce(sum(bytes),0) FROM usage WHERE tenant=? AND day=? AND is_free=?",
+            (self._tenant_of(budget), day, int(budget.is_free)),
+        ).fetchone()
+        return int(size)
 
     def _tenant_of(self, budget: MinutesBudget) -> str:
         return budget.tenant or self._tenant or ""
@@ -241,16 +299,17 @@ class UsageTable:
         *,
         reserved: float,
         delivered: float = 0.0,
+        size: int = 0,
     ) -> None:
         self._execute(
-            "INSERT INTO usage(tenant, day, endpoint, is_free, stream_id, reserved, delivered) "
-            "VALUES (?,?,?,?,?,?,?) ON CONFLICT(stream_id, day) DO UPDATE SET "
+            "INSERT INTO usage(tenant, day, endpoint, is_free, stream_id, reserved, delivered, "
+            "bytes) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(stream_id, day) DO UPDATE SET "
             "reserved=CASE WHEN usage.reserved+? > 0 THEN usage.reserved+? ELSE 0.0 END, "
-            "delivered=usage.delivered+?",
+            "delivered=usage.delivered+?, bytes=usage.bytes+?",
             (
                 *(self._tenant_of(budget), day, budget.endpoint, int(budget.is_free)),
-                *(stream_id, max(0.0, reserved), delivered),
-                *(reserved, reserved, delivered),
+                *(stream_id, max(0.0, reserved), delivered, size),
+                *(reserved, reserved, delivered, size),
             ),
         )
 
@@ -279,17 +338,17 @@ class StreamAccount:
         self._write = write
         self._clean_up = clean_up
 
-    async def take(self, seconds: float, use: MediaUse) -> None:
+    async def take(self, seconds: float, use: MediaUse, *, size: int = 0) -> None:
         """Count seconds that are about to be sent; see `UsageTable.take`.
 
         Raises:
-            MinutesUsedUpError: A limit would be exceeded, also without what dead processes hold.
+            UsedUpError: A limit would be exceeded, also without what dead processes hold.
             JournalError: The disk refuses it.
         """
-        take = partial(self._table.take, self._stream_id, self._budget, seconds, use)
+        take = partial(self._table.take, self._stream_id, self._budget, seconds, use, size=size)
         try:
             await self._write(take)
-        except MinutesUsedUpError:
+        except UsedUpError:
             await self._clean_up()
             await self._write(take)
 
@@ -302,8 +361,12 @@ class StreamAccount:
         await self._write(partial(self._table.settle, self._stream_id, use, ended=ended))
 
 
+def _now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
 def _today() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).date().isoformat()
+    return _now().date().isoformat()
 
 
 def _to_use(sums: Iterable[float]) -> MediaUse:

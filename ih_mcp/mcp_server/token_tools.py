@@ -96,13 +96,14 @@ async def mint_token(runtime: Runtime, asked: CreateToken, channel: ConsentChann
 
     Raises:
         ConfigurationError: What this kind is minted from is not set.
-        MinutesUsedUpError: It would exceed a limit.
+        UsedUpError: It would exceed a limit.
         CallerError: Limits are set and the token has none, or nobody permitted it.
         ServiceError: The service refused.
     """
-    if not runtime.minutes.budget().limits:
+    budget = runtime.minutes.budget()
+    if not budget.limits and budget.max_bytes_per_day is None:
         return await _mint(runtime, asked)
-    account = await runtime.minutes.permit_token(asked.max_video_seconds, channel)
+    account = await runtime.minutes.permit_token(asked.max_video_seconds, asked.max_bytes, channel)
     try:
         return await _mint(runtime, asked)
     except IhMcpError:

@@ -17,8 +17,8 @@ from ih_mcp import observer
 from ih_mcp.errors import (
     JournalError,
     LocalProtocolError,
-    MinutesUsedUpError,
     RemoteProtocolError,
+    UsedUpError,
 )
 from ih_mcp.journal import StreamLog
 from ih_mcp.net.socket import Socket, SocketClosed
@@ -44,8 +44,8 @@ _SHORT_CHARS = 4_000
 _SHORT_MESSAGES = 16  # chosen: so many take less than a turn, so the clock is asked once
 
 
-Take = Callable[[float], Awaitable[None]]
-"""Counts seconds of media that are about to be sent."""
+Take = Callable[[float, int], Awaitable[None]]
+"""Counts seconds and bytes of media that are about to be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Leg:
             config: What held in the leg before; it is asked for again.
             may_rotate: Whether to end in order before the session grows too old for the service,
                 where another one can begin. Then `is_rotated` is true. Asked at that time.
-            take: Counts the seconds of a segment before it is sent; raises `MinutesUsedUpError`
+            take: Counts the seconds of a segment before it is sent; raises `UsedUpError`
                 where it may not be sent. None counts nothing.
             on_change: Called after every message and segment; must not wait.
         """
@@ -120,8 +120,8 @@ class Leg:
         self._config_before = config
         self._may_rotate = may_rotate
         self._take = take
-        self.limit_reached: MinutesUsedUpError | None = None
-        """Set when the next segment would exceed a limit of minutes; the session then ends."""
+        self.limit_reached: UsedUpError | None = None
+        """Set when the next segment would exceed a limit; the session then ends."""
         self.messages = 0
         self._error_at = 0
         """Which message was the newest error."""
@@ -275,12 +275,12 @@ class Leg:
                 self._gave_up = EndReason.UPLOAD_STALLED
 
     async def _count_and_send(self, socket: Socket, item: QueuedSegment) -> None:
-        """Count a segment, then send it; at a limit of minutes, give up all that wait."""
+        """Count a segment, then send it; at a limit, give up all that wait."""
         seconds = self._counted_seconds(item)
         try:
             if self._take is not None:
-                await self._take(seconds)
-        except MinutesUsedUpError as exc:
+                await self._take(seconds, len(item.data))
+        except UsedUpError as exc:
             self.limit_reached = exc
             self._on_change()  # the stream asks for its end, so that no segment follows
             self.left_out += self._outbox.leave_out_segments()

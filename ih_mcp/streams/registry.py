@@ -16,7 +16,6 @@ from anyio.abc import TaskGroup
 from ih_mcp.errors import (
     CallerError,
     JournalError,
-    MinutesUsedUpError,
     StreamEndedError,
     UnknownStreamError,
 )
@@ -34,6 +33,8 @@ from .stream import Stream
 
 DEFAULT_MAX_STREAMS = 16
 _USE_SECONDS = 5.0
+_LIMITS = {"minutes_used_up", "bytes_used_up"}
+"""Reasons of an end that a caller who sends more is told again."""
 
 Feed = Callable[[Stream], Coroutine[object, object, None]]
 """Sends media into a stream while the stream runs."""
@@ -77,7 +78,7 @@ class Registry:
 
         Raises:
             CallerError: There are as many streams as may be.
-            MinutesUsedUpError: Its media would exceed a limit.
+            UsedUpError: It would exceed a limit of all processes together.
             JournalError: The journal cannot store it.
         """
         if len(self._streams) + self._starting >= self._max_streams or self._is_closing:
@@ -185,7 +186,7 @@ class Registry:
             return self._streams[stream_id]
         kept = await self.require_over(stream_id)
         facts = {"stream_id": stream_id, "state": kept.state}
-        if kept.reason == MinutesUsedUpError.default_code and kept.error:
+        if kept.reason in _LIMITS and kept.error:
             raise StreamEndedError(
                 f"stream {stream_id} is over: {kept.error.get('what')}",
                 help=str(kept.error.get("help")),

@@ -166,9 +166,9 @@ class StreamRunner:
             stream.outbox.forget_settled(stream.answered_seconds)
         stream.changed.notify()
 
-    async def _take(self, seconds: float) -> None:
+    async def _take(self, seconds: float, size: int) -> None:
         assert self._account is not None  # else nothing asks for it
-        await self._account.take(seconds, self._stream.use)
+        await self._account.take(seconds, self._stream.use, size=size)
 
     def _may_rotate(self) -> bool:
         return self._retries.may_renew(now=anyio.current_time())

@@ -163,7 +163,7 @@ class UploadRegistry:
 
         async def work(rest: Rest) -> None:
             bearer = await credential.bearer()
-            await account.take(request.seconds, MediaUse())
+            await account.take(request.seconds, MediaUse(), size=request.size)
             analysis.use = MediaUse(delivered_seconds=request.seconds)
             try:
                 reply = await rest.upload(

@@ -11,14 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from ih_mcp.errors import MinutesUsedUpError
+from ih_mcp.errors import MinutesUsedUpError, UsedUpError
 
 from .ranges import Ranges
 
 PER_STREAM = "IH_MCP_MAX_MINUTES_PER_STREAM"
 PER_DAY = "IH_MCP_MAX_MINUTES_PER_DAY"
+PER_MONTH = "IH_MCP_MAX_MINUTES_PER_MONTH"
+BYTES_PER_DAY = "IH_MCP_MAX_BYTES_PER_DAY"
+LIVE_STREAMS = "IH_MCP_MAX_LIVE_STREAMS"
 ASK_OVER = "IH_MCP_ASK_OVER_MINUTES"
 _SLACK_SECONDS = 1e-6  # of sums of fractions
 
@@ -127,6 +131,17 @@ class Per(StrEnum):
 
     STREAM = "stream"
     DAY = "day"
+    MONTH = "month"
+
+    def seconds_left(self, now: datetime) -> int | None:
+        """How long this day or month, of UTC, lasts from now on; None for a stream."""
+        if self is Per.STREAM:
+            return None
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        end = midnight + timedelta(days=1)
+        if self is Per.MONTH:
+            end = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return math.ceil((end - now).total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,35 +164,103 @@ class MinutesBudget:
     tenant: str = ""
     """Whose it is; empty for the one user of a machine."""
     limits: tuple[MinuteLimit, ...] = ()
+    max_bytes_per_day: int | None = None
+    max_live_streams: int | None = None
+    """Of streams and uploads, in all processes together."""
 
-    def require(self, seconds: float, *, of_stream: float, of_day: float) -> None:
+    def has(self, per: Per) -> bool:
+        """Whether something is limited by this."""
+        return any(limit.per is per for limit in self.limits)
+
+    def require(
+        self,
+        seconds: float,
+        *,
+        of_stream: float,
+        of_day: float,
+        of_month: float = 0.0,
+        now: datetime,
+    ) -> None:
         """Check that so much more media may be sent.
 
         Args:
             seconds: Of the media; 0 asks whether any may be sent at all.
             of_stream: How many seconds of the stream count already.
             of_day: How many seconds of the day count already.
+            of_month: How many seconds of the month count already.
+            now: The time of UTC, by which a refusal says when a limit begins anew.
 
         Raises:
             MinutesUsedUpError: It may not; names the limit and what is left.
         """
+        used_seconds = {Per.STREAM: of_stream, Per.DAY: of_day, Per.MONTH: of_month}
         for limit in self.limits:
-            used = of_stream if limit.per is Per.STREAM else of_day
+            used = used_seconds[limit.per]
             is_over = used + seconds > limit.seconds + _SLACK_SECONDS
             if is_over or (not seconds and used >= limit.seconds - _SLACK_SECONDS):
-                raise minutes_error(limit, seconds, left=max(0.0, limit.seconds - used))
+                raise minutes_error(limit, seconds, left=max(0.0, limit.seconds - used), now=now)
+
+    def require_bytes(self, size: int, *, of_day: int, now: datetime) -> None:
+        """Check that so many more bytes of media may be sent.
+
+        Raises:
+            UsedUpError: They may not (`bytes_used_up`).
+        """
+        most = self.max_bytes_per_day
+        if most is None or of_day + size <= most:
+            return
+        left = max(0, most - of_day)
+        raise UsedUpError(
+            f"{size:_} bytes of media would exceed the limit of {most:_} a day; {left:_} are left",
+            code="bytes_used_up",
+            help=f"{_NEXT_DAY}, or ask the person who runs ih-mcp to raise {BYTES_PER_DAY}.",
+            facts={
+                "setting": BYTES_PER_DAY,
+                "limit_bytes": most,
+                "left_bytes": left,
+                "needed_bytes": size,
+                "retry_after_s": Per.DAY.seconds_left(now),
+            },
+        )
+
+    def require_live_streams(self, live: int) -> None:
+        """Check that one more stream or upload may begin.
+
+        Args:
+            live: How many there are, in all processes.
+
+        Raises:
+            UsedUpError: It may not (`streams_used_up`).
+        """
+        most = self.max_live_streams
+        if most is None or live < most:
+            return
+        raise UsedUpError(
+            f"{live} streams and uploads are under way in all processes together, and no more than "
+            f"{most} may be",
+            code="streams_used_up",
+            retry=True,
+            help="End one with end_stream, or wait for one to end; list_streams names them. The "
+            f"person who runs ih-mcp can raise {LIVE_STREAMS}.",
+            facts={"setting": LIVE_STREAMS, "live": live, "left": 0, "retry_after_s": 5},
+        )
 
 
 UNLIMITED = MinutesBudget()
+_NEXT_DAY = "Wait for the next day, which begins at 00:00 UTC"
 _HELP = {
     PER_STREAM: "Send a shorter part",
-    PER_DAY: "Wait for the next day, which begins at 00:00 UTC",
+    PER_DAY: _NEXT_DAY,
+    PER_MONTH: "Wait for the next month, which begins on its first day at 00:00 UTC",
     ASK_OVER: "Send a shorter part",
 }
 
 
-def minutes_error(limit: MinuteLimit, seconds: float, *, left: float) -> MinutesUsedUpError:
+def minutes_error(
+    limit: MinuteLimit, seconds: float, *, left: float, now: datetime
+) -> MinutesUsedUpError:
     """The refusal of media that exceeds a limit."""
+    after = limit.per.seconds_left(now)
     need = f"{_count(to_minutes(seconds, up=True))} of media" if seconds else "more media"
     return MinutesUsedUpError(
         f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}; "
@@ -188,7 +271,8 @@ def minutes_error(limit: MinuteLimit, seconds: float, *, left: float) -> Minutes
             "limit_minutes": limit.seconds / 60,
             "left_minutes": to_minutes(left),
             "needed_minutes": to_minutes(seconds, up=True),
-        },
+        }
+        | ({} if after is None else {"retry_after_s": after}),
     )
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from ih_mcp.cli import main
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.http_server.callers import Caller, hash_key, make_key, read_callers
+from ih_mcp.http_server.callers import Caller, TenantRow, hash_key, make_key, read_callers
+from ih_mcp.http_server.tenants import tenant_settings
 from ih_mcp.http_server.upload_tickets import UploadTickets
+from ih_mcp.settings import read_settings
 
 GOOD = f'[[tenants.acme.callers]]\nname = "ann"\nkey_sha256 = "{hash_key("k")}"\n'
 
@@ -25,6 +27,9 @@ GOOD = f'[[tenants.acme.callers]]\nname = "ann"\nkey_sha256 = "{hash_key("k")}"\
         (GOOD.replace(hash_key("k"), "plain key"), "key_sha256"),
         (GOOD + "colour = 1\n", "colour"),
         ("[tenants.acme]\nmax_streams = 0\n", "max_streams"),
+        ("[tenants.acme]\nmax_minutes_per_month = -1\n", "max_minutes_per_month"),
+        ("[tenants.acme]\nmax_minutes_per_day = inf\n", "max_minutes_per_day"),
+        ("[tenants.acme]\nmax_kept_bytes = 5\n", "max_kept_bytes"),
         ("[tenants.acme]\n", "has no caller"),
         ("", "has no caller"),
         ("[[", "is no TOML"),
@@ -41,6 +46,29 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, text: str, probl
         or "key of its own" in refused.value.help
         or ("Scopes:" in refused.value.help)
     )
+
+
+def test_a_tenant_s_limits_hold_instead_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "callers.toml"
+    limits = {
+        "max_streams": 8,
+        "max_minutes_per_stream": 1.5,
+        "max_minutes_per_day": 0,
+        "max_minutes_per_month": 300,
+        "max_bytes_per_day": 1_000,
+        "max_kept_bytes": 2**20,
+        "max_files_bytes": 2**21,
+    }
+    rows = "\n".join(f"{name} = {limit}" for name, limit in limits.items())
+    path.write_text(f"[tenants.acme]\n{rows}\n{GOOD}")
+    settings = read_settings(data_dir=tmp_path, max_bytes_per_day=5, max_minutes_per_day=7)
+    changed = tenant_settings(settings, "acme", read_callers(path).tenants["acme"])
+    expected = dict(limits)
+    expected["max_live_streams"] = expected.pop("max_streams")
+    expected["journal_max_bytes"] = expected.pop("max_kept_bytes")
+    assert {name: getattr(changed, name) for name in expected} == expected
+    other = tenant_settings(settings, "beta", TenantRow())
+    assert (other.max_bytes_per_day, other.max_minutes_per_day) == (5, 7)
 
 
 def test_keys_differ_and_only_their_hash_finds_a_caller(tmp_path: Path) -> None:

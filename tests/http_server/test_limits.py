@@ -15,8 +15,9 @@ from ih_mcp.http_server.callers import Caller
 from ih_mcp.http_server.limits import CallerLimits, HeldBodies
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings
+from tests.streams.test_all_or_nothing import cluster, webm_header
 
-from .conftest import Era, Team, said
+from .conftest import CALLERS, Era, Team, said
 
 pytestmark = pytest.mark.timeout(60)
 BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
@@ -105,6 +106,66 @@ async def test_more_waiting_polls_than_may_be_are_refused(settings: Settings, er
                 at_once = said(await client.call_tool("poll_events", {**ask, "wait_s": 0}))
                 assert at_once["stream_id"] == started["stream_id"]
                 await client.call_tool("end_stream", {"stream_id": started["stream_id"]})
+
+
+@BOTH_ERAS
+async def test_a_tenant_s_live_streams_are_refused_with_what_is_left(
+    settings: Settings, era: Era
+) -> None:
+    assert settings.callers
+    settings.callers.write_text(f"[tenants.acme]\nmax_streams = 1\n{CALLERS}")
+    async with open_team_server(settings) as server:
+        team = Team(server.url, server.app, settings)
+        async with team.client(era=era) as client, team.client("bob", era) as other:
+            stream_id = said(await client.call_tool("start_stream", {}))["stream_id"]
+            result = await client.call_tool("start_stream", {})
+            assert result.is_error
+            refused = said(result)
+            assert (refused["code"], refused["left"]) == ("streams_used_up", 0)
+            assert (refused["retry"], refused["retry_after_s"]) == (True, 5)
+            theirs = said(await other.call_tool("start_stream", {}))  # beta has no limit
+            await other.call_tool("end_stream", {"stream_id": theirs["stream_id"]})
+            await client.call_tool("end_stream", {"stream_id": stream_id})
+            again = said(await client.call_tool("start_stream", {}))
+            await client.call_tool("end_stream", {"stream_id": again["stream_id"]})
+
+
+@BOTH_ERAS
+async def test_a_tenant_s_minutes_of_a_month_are_refused_with_when_and_what_is_left(
+    settings: Settings, era: Era
+) -> None:
+    assert settings.callers
+    settings.callers.write_text(f"[tenants.acme]\nmax_minutes_per_month = 0\n{CALLERS}")
+    async with open_team_server(settings) as server:
+        async with Team(server.url, server.app, settings).client(era=era) as client:
+            result = await client.call_tool("start_stream", {})
+        assert result.is_error
+        refused = said(result)
+        assert (refused["code"], refused["left_minutes"]) == ("minutes_used_up", 0)
+        assert 0 < refused["retry_after_s"] <= 31 * 86_400
+        assert refused["setting"] == "IH_MCP_MAX_MINUTES_PER_MONTH"
+
+
+async def test_at_the_bytes_of_a_day_a_push_is_refused_as_the_stream_is_over(
+    settings: Settings,
+) -> None:
+    first = webm_header() + cluster(0)
+    assert settings.callers
+    settings.callers.write_text(f"[tenants.acme]\nmax_bytes_per_day = {len(first)}\n{CALLERS}")
+    async with open_team_server(settings) as server:
+        team = Team(server.url, server.app, settings)
+        async with team.client() as client, team.http() as http:
+            stream_id = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
+            path = f"/streams/{stream_id}/segments"
+            assert (await http.put(f"{path}/1", content=first)).is_success
+            assert (await http.put(f"{path}/2", content=cluster(1_000))).is_success  # not sent
+            poll = {"stream_id": stream_id, "cursor": 0, "wait_s": 25}
+            while "code" not in (told := said(await client.call_tool("poll_events", poll))):
+                poll["cursor"] = told["next_cursor"]
+            assert (told["code"], told["left_bytes"]) == ("bytes_used_up", 0)
+            answer = await http.put(f"{path}/3", content=cluster(2_000))
+            refused = answer.json()["ih_mcp"]["error"]
+            assert (answer.status_code, refused["code"]) == (409, "bytes_used_up")
 
 
 def test_bodies_are_counted_by_tenant_and_by_what_they_declare() -> None:

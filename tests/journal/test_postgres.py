@@ -15,8 +15,9 @@ import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
-from ih_mcp.errors import ConfigurationError, JournalError, UnknownStreamError
+from ih_mcp.errors import ConfigurationError, JournalError, UnknownStreamError, UsedUpError
 from ih_mcp.journal import Journal, Retention, open_journal
+from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 from tests.postgres_proxy import DatabaseProxy, open_proxy
 
 from .test_journal import ALL, bodies_of, keep
@@ -69,6 +70,22 @@ def held_for_long(db: Any, engine: PostgresEngine) -> None:
     db.execute(
         "UPDATE owners SET since = since - interval '1 h' WHERE name = %s", (engine.lease.name,)
     )
+
+
+async def test_a_database_of_an_earlier_version_gets_what_is_new(database: str, db: Any) -> None:
+    budget = MinutesBudget(max_bytes_per_day=10)
+    async with replica(database) as (_, journal):
+        await journal.begin("st_1", {}, budget=budget)
+        await journal.account("st_1", budget).take(1.0, MediaUse(), size=10)
+    db.execute("ALTER TABLE usage DROP COLUMN bytes")
+    for name in ("st_2", "st_3"):  # the second start changes nothing
+        async with replica(database) as (_, journal):
+            await journal.begin(name, {}, budget=budget)
+            account = journal.account(name, budget)
+            await account.take(1.0, MediaUse(), size=5)
+    async with replica(database) as (_, journal):
+        with pytest.raises(UsedUpError):
+            await journal.account("st_3", budget).take(1.0, MediaUse(), size=1)
 
 
 # --- leases --------------------------------------------------------------------------------------

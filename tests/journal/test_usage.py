@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
-from ih_mcp.errors import MinutesUsedUpError
+from ih_mcp.errors import MinutesUsedUpError, UsedUpError
 from ih_mcp.journal import FILE_NAME, Journal, StreamAccount, UsageTable, open_journal
-from ih_mcp.wire.minutes import PER_DAY, MediaUse, MinuteLimit, MinutesBudget, Per
+from ih_mcp.wire.minutes import PER_DAY, PER_MONTH, MediaUse, MinuteLimit, MinutesBudget, Per
 from tests.sqlite_journal import db_of, release_lock
 
 from .test_journal import bodies_of, keep
@@ -25,7 +26,9 @@ DAY = "2026-11-30"
 def today(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The day it is; a test may put another one."""
     day = [DAY]
-    monkeypatch.setattr("ih_mcp.journal.usage._today", lambda: day[0])
+    monkeypatch.setattr(
+        "ih_mcp.journal.usage._now", lambda: datetime.fromisoformat(f"{day[0]}T12:00:00+00:00")
+    )
     return day
 
 
@@ -46,7 +49,7 @@ async def use_of(journal: Journal, name: str) -> MediaUse | None:
 
 
 async def counted(journal: Journal, budget: MinutesBudget) -> float:
-    return await journal.read_usage(lambda table: table.count_today(budget))
+    return await journal.read_usage(lambda table: table.count(budget, Per.DAY))
 
 
 async def test_two_processes_cannot_both_use_the_last_minutes(place: Path | str) -> None:
@@ -165,6 +168,71 @@ async def test_a_day_is_one_of_utc_and_its_limit_holds_for_itself(
             await begun(journal, "st_2", budget, 21)
 
 
+async def test_a_month_is_the_sum_of_its_days(place: Path | str, today: list[str]) -> None:
+    limit = MinuteLimit(setting=PER_MONTH, per=Per.MONTH, seconds=60)
+    budget = MinutesBudget(limits=(limit,))
+    async with open_journal(place) as journal:
+        for today[0] in ("2026-10-31", "2026-11-01", "2026-11-30"):
+            account = await begun(journal, f"st_{today[0]}", budget, 25)
+            await account.take(25, NOTHING)
+            sent = MediaUse(delivered_seconds=25, analysed_seconds=25)
+            await account.settle(sent, ended=True)
+        with pytest.raises(MinutesUsedUpError, match=r"a month; 0\.16 are left") as error:
+            await begun(journal, "st_4", budget, 11)
+        assert error.value.facts["retry_after_s"] == 12 * 3600
+        await begun(journal, "st_5", budget, 10)
+        today[0] = "2026-12-01"
+        await begun(journal, "st_6", budget, 60)
+
+
+async def test_bytes_are_counted_before_they_are_sent_for_all_processes(
+    place: Path | str, today: list[str]
+) -> None:
+    budget = MinutesBudget(max_bytes_per_day=1_000)
+    async with open_journal(place) as one, open_journal(place) as two:
+        first, second = await begun(one, "st_1", budget), await begun(two, "st_2", budget)
+        await first.take(1.0, NOTHING, size=600)
+        with pytest.raises(UsedUpError, match="401 bytes of media would exceed") as error:
+            await second.take(1.0, NOTHING, size=401)
+        assert error.value.facts["left_bytes"] == 400
+        assert await use_of(two, "st_2") == NOTHING  # the refused one counts nothing
+        await second.take(1.0, NOTHING, size=400)
+        today[0] = "2026-12-01"
+        await second.take(1.0, MediaUse(delivered_seconds=1.0), size=1_000)
+
+
+async def test_live_streams_of_all_processes_are_bounded_together(place: Path | str) -> None:
+    budget, begun_ids, codes = MinutesBudget(max_live_streams=3), list[str](), set[str]()
+
+    async def begin(journal: Journal, name: str) -> None:
+        try:
+            await journal.begin(name, {}, budget=budget)
+        except UsedUpError as exc:
+            codes.add(exc.code)
+        else:
+            begun_ids.append(name)
+
+    async with open_journal(place) as one, open_journal(place) as two:
+        async with anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(begin, (one, two)[number % 2], f"st_{number}")
+        assert (len(begun_ids), codes) == (3, {"streams_used_up"})
+        assert sorted(row.id for row in await one.list_streams()) == sorted(begun_ids)
+        no = (await two.find_stream(begun_ids[0])).no
+        await one._run_write(partial(one._store.remove_streams, [no]))
+        await two.begin("st_9", {}, budget=budget)
+
+
+async def test_the_streams_of_a_killed_process_make_room(tmp_path: Path) -> None:
+    budget = MinutesBudget(max_live_streams=1)
+    async with open_journal(tmp_path) as killed, open_journal(tmp_path) as journal:
+        await killed.begin("st_1", {}, budget=budget)
+        release_lock(killed)
+        await journal.begin("st_2", {}, budget=budget)
+        with pytest.raises(UsedUpError, match="no more than 1 may be"):
+            await journal.begin("st_3", {}, budget=budget)
+
+
 async def test_the_standin_and_each_tenant_are_counted_apart(tmp_path: Path) -> None:
     apart: list[dict[str, object]] = [{}, {"is_free": True}, {"tenant": "other"}]
     async with open_journal(tmp_path) as journal:
@@ -209,6 +277,22 @@ async def test_a_journal_of_an_earlier_version_that_is_read_only_has_counted_not
         assert await bodies_of(journal) == ["a"]
         assert await journal.read_usage(UsageTable.read) == []
         assert await use_of(journal, "st_1") is None
+
+
+async def test_a_journal_of_a_version_that_counted_no_bytes_counts_them_from_now_on(
+    tmp_path: Path,
+) -> None:
+    budget = MinutesBudget(max_bytes_per_day=10)
+    async with open_journal(tmp_path) as journal:
+        account = await begun(journal, "st_1", budget)
+        await account.take(1.0, NOTHING, size=10)
+        db_of(journal).execute("ALTER TABLE usage DROP COLUMN bytes")
+    async with open_journal(tmp_path) as journal:
+        other = await begun(journal, "st_2", budget)
+        await other.take(1.0, NOTHING, size=10)
+        with pytest.raises(UsedUpError):
+            await other.take(1.0, NOTHING, size=1)
+        assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=1.0)
 
 
 async def _make_earlier_journal(folder: Path) -> None:

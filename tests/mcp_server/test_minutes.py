@@ -325,4 +325,4 @@ async def test_a_token_counts_what_others_may_send_with_it(
         assert (said["code"], said["left_minutes"]) == ("minutes_used_up", 1)
         _, said = await caller.call("create_token", max_video_seconds=60, scopes=["no"])
         assert said["code"] != "minutes_used_up"  # refused: its minutes are free again
-        assert await caller.runtime.minutes.left_today() == pytest.approx(60)
+        assert await caller.runtime.minutes.left() == pytest.approx(60)

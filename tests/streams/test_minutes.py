@@ -24,9 +24,11 @@ __all__ = ["journal"]  # a fixture
 
 
 @asynccontextmanager
-async def limited(journal: Journal, services: Services, seconds: float) -> AsyncIterator[Stream]:
+async def limited(
+    journal: Journal, services: Services, seconds: float, *, size: int | None = None
+) -> AsyncIterator[Stream]:
     limit = MinuteLimit(setting=PER_STREAM, per=Per.STREAM, seconds=seconds)
-    budget = MinutesBudget(limits=(limit,))
+    budget = MinutesBudget(limits=(limit,), max_bytes_per_day=size)
     stream = Stream(
         "st_1",
         StreamConfig(dialect=V1, base_url="http://h", budget=budget, reconnects=True),
@@ -79,6 +81,24 @@ async def test_at_its_limit_a_live_stream_ends_in_order_and_says_why(journal: Jo
             await stream.put(second(5))
         assert error.value.code == "minutes_used_up"
     assert await kept(journal) == stream.use
+
+
+async def test_at_the_bytes_of_a_day_a_live_stream_ends_in_order_and_says_why(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with limited(journal, services, 60, size=3) as stream:
+        service = await services.session(0)
+        for number in (8, 9, 10, 11):
+            stream.add(second(number))
+        await service.drain()
+        await over(stream)
+        assert service.heard == [b"8", b"9", '{"type":"session.close"}']
+        status = stream.status()
+        assert (status.state, status.reason) == ("ended", "bytes_used_up")
+        with pytest.raises(StreamEndedError, match="2 bytes of media would exceed") as error:
+            await stream.put(second(12))
+        assert (error.value.code, error.value.facts["left_bytes"]) == ("bytes_used_up", 1)
 
 
 async def test_a_smaller_segment_does_not_slip_through_behind_one_that_did_not_fit(

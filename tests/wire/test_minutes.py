@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from ih_mcp.errors import MinutesUsedUpError
+from ih_mcp.errors import MinutesUsedUpError, UsedUpError
 from ih_mcp.wire.minutes import (
     ASK_OVER,
+    BYTES_PER_DAY,
+    LIVE_STREAMS,
     PER_DAY,
+    PER_MONTH,
     PER_STREAM,
     UNLIMITED,
     MediaUse,
@@ -17,6 +22,8 @@ from ih_mcp.wire.minutes import (
     to_minutes,
 )
 
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
 
 def use(delivered: float, analysed: float = 0.0, dropped: float = 0.0) -> MediaUse:
     return MediaUse(delivered_seconds=delivered, analysed_seconds=analysed, dropped_seconds=dropped)
@@ -26,6 +33,7 @@ def budget(**seconds: float) -> MinutesBudget:
     rows = {
         "stream": (PER_STREAM, Per.STREAM),
         "day": (PER_DAY, Per.DAY),
+        "month": (PER_MONTH, Per.MONTH),
         "ask": (ASK_OVER, Per.STREAM),
     }
     return MinutesBudget(
@@ -38,7 +46,7 @@ def budget(**seconds: float) -> MinutesBudget:
 
 def refusal(limits: MinutesBudget, seconds: float, **used: float) -> MinutesUsedUpError:
     with pytest.raises(MinutesUsedUpError) as error:
-        limits.require(seconds, **({"of_stream": 0.0, "of_day": 0.0} | used))
+        limits.require(seconds, now=NOON, **({"of_stream": 0.0, "of_day": 0.0} | used))
     return error.value
 
 
@@ -88,9 +96,9 @@ def test_media_whose_times_cannot_be_read_counts_as_far_as_it_was_analysed() -> 
 
 def test_a_limit_may_be_used_to_its_last_second() -> None:
     limits = budget(stream=60, day=120)
-    limits.require(60, of_stream=0, of_day=60)
-    limits.require(0.1, of_stream=59.9 + 1e-9, of_day=0)
-    UNLIMITED.require(1e308, of_stream=0, of_day=1e308)
+    limits.require(60, of_stream=0, of_day=60, now=NOON)
+    limits.require(0.1, of_stream=59.9 + 1e-9, of_day=0, now=NOON)
+    UNLIMITED.require(1e308, of_stream=0, of_day=1e308, now=NOON)
 
 
 def test_a_refusal_names_the_limit_what_is_left_and_who_can_raise_it() -> None:
@@ -109,6 +117,65 @@ def test_a_refusal_names_the_limit_what_is_left_and_who_can_raise_it() -> None:
         "limit_minutes": 20,
         "left_minutes": 1,
         "needed_minutes": 1.51,
+        "retry_after_s": 12 * 3600,
+    }
+
+
+def test_a_month_is_refused_until_the_next_one_begins() -> None:
+    error = refusal(budget(day=1200, month=6000), 60, of_day=0, of_month=5970)
+    assert error.what == (
+        "1 minute of media would exceed the limit of 100 minutes a month; 0.5 are left"
+    )
+    assert error.help == (
+        "Wait for the next month, which begins on its first day at 00:00 UTC, or ask the person "
+        "who runs ih-mcp to raise IH_MCP_MAX_MINUTES_PER_MONTH."
+    )
+    assert error.facts["retry_after_s"] == 36 * 3600
+
+
+@pytest.mark.parametrize(
+    ("now", "day", "month"),
+    [
+        ("2026-12-31T23:59:59.5", 1, 1),
+        ("2026-12-01T00:00:00", 86_400, 31 * 86_400),
+        ("2028-02-28T00:00:00", 86_400, 2 * 86_400),
+    ],
+)
+def test_a_day_and_a_month_end_where_the_calendar_says(now: str, day: int, month: int) -> None:
+    at = datetime.fromisoformat(f"{now}+00:00")
+    assert (Per.DAY.seconds_left(at), Per.MONTH.seconds_left(at)) == (day, month)
+    assert Per.STREAM.seconds_left(at) is None
+
+
+def test_bytes_of_a_day_are_refused_with_what_is_left() -> None:
+    limits = MinutesBudget(max_bytes_per_day=1_000_000)
+    limits.require_bytes(1_000, of_day=999_000, now=NOON)
+    with pytest.raises(UsedUpError) as error:
+        limits.require_bytes(1_001, of_day=999_000, now=NOON)
+    assert error.value.code == "bytes_used_up"
+    assert error.value.what == (
+        "1_001 bytes of media would exceed the limit of 1_000_000 a day; 1_000 are left"
+    )
+    assert error.value.facts == {
+        "setting": BYTES_PER_DAY,
+        "limit_bytes": 1_000_000,
+        "left_bytes": 1_000,
+        "needed_bytes": 1_001,
+        "retry_after_s": 12 * 3600,
+    }
+
+
+def test_live_streams_are_refused_with_what_helps() -> None:
+    limits = MinutesBudget(max_live_streams=2)
+    limits.require_live_streams(1)
+    with pytest.raises(UsedUpError) as error:
+        limits.require_live_streams(2)
+    assert (error.value.code, error.value.retry) == ("streams_used_up", True)
+    assert error.value.facts == {
+        "setting": LIVE_STREAMS,
+        "live": 2,
+        "left": 0,
+        "retry_after_s": 5,
     }
 
 

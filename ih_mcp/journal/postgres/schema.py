@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import LiteralString
 
@@ -53,6 +54,7 @@ CREATE TABLE usage(
     delivered double precision NOT NULL DEFAULT 0,
     analysed double precision NOT NULL DEFAULT 0,
     dropped double precision NOT NULL DEFAULT 0,
+    bytes bigint NOT NULL DEFAULT 0,
     UNIQUE (stream_id, day)
 );
 CREATE INDEX usage_by_day ON usage(tenant, day);
@@ -70,6 +72,17 @@ CREATE POLICY of_tenant ON usage USING ('=' || tenant = current_setting('ih.tena
 CREATE POLICY of_tenant ON entries
     USING (EXISTS (SELECT FROM streams WHERE no = place >> 32)) WITH CHECK (true);
 """
+STEPS: Sequence[tuple[LiteralString, LiteralString]] = [
+    (
+        """SELECT 1 WHERE NOT EXISTS (SELECT FROM information_schema.columns WHERE
+        table_schema = current_schema() AND table_name = 'usage' AND column_name = 'bytes')""",
+        "ALTER TABLE usage ADD COLUMN bytes bigint NOT NULL DEFAULT 0",
+    ),
+]
+"""What an earlier version did not create: when it is missing, and how it is added.
+
+A step only adds, with a default, so that a replica of that version goes on working.
+"""
 
 
 def prepare_database(connection: psycopg.Connection) -> None:
@@ -84,6 +97,9 @@ def prepare_database(connection: psycopg.Connection) -> None:
         found = connection.execute("SELECT to_regclass('streams') IS NOT NULL").fetchone()
         if found and not found[0]:
             connection.execute(SCHEMA)
+        for is_needed, step in STEPS:
+            if connection.execute(is_needed).fetchone():
+                connection.execute(step)
 
 
 def _require_safe(connection: psycopg.Connection) -> None:

@@ -182,6 +182,8 @@ class PostgresStore:
     ) -> int:
         """Insert a new stream; see `Store.begin_stream`."""
         with _translating("write"), self._counting() as db:
+            if budget is not None and budget.max_live_streams is not None:
+                budget.require_live_streams(self._count_live(db))
             row = db.execute(
                 _BEGIN,
                 (stream_id, self._tenant, owner, record),
@@ -190,6 +192,11 @@ class PostgresStore:
                 self.usage.reserve(stream_id, budget, planned_seconds)
         assert row is not None
         return int(row[0])
+
+    def _count_live(self, db: Connection) -> int:
+        live = "SELECT count(*) FROM streams WHERE tenant = %s AND ended_at IS NULL"
+        row = db.execute(live, (self._tenant,)).fetchone()
+        return int(row[0]) if row else 0
 
     def append(self, batches: Iterable[Batch]) -> None:
         """Commit entries of any number of streams at once.
