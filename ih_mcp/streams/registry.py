@@ -34,7 +34,7 @@ from .stream import Stream
 DEFAULT_MAX_STREAMS = 16
 _USE_SECONDS = 5.0
 _LIMITS = {"minutes_used_up", "bytes_used_up"}
-"""Reasons of an end that a caller who sends more is told again."""
+"""Reasons of an end that the refusal of more segments repeats."""
 
 Feed = Callable[[Stream], Coroutine[object, object, None]]
 """Sends media into a stream while the stream runs."""
