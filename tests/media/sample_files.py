@@ -333,6 +333,12 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         "-bsf:a setts=ts='TS+gte(TS*TB\\,10)*80000/TB'",
         seconds=20.0,
     ),
+    "sparse_sound_mp4": SampleFile(
+        "m4a",
+        "-f lavfi -i sine=440:r=16000:d=20 -c:a aac -b:a 16k "
+        "-bsf:a setts=ts='TS+gte(TS*TB\\,10)*80000/TB'",
+        seconds=20.0,
+    ),
     "silent_for_half_a_minute": SampleFile(
         "mkv",
         "-f lavfi -i sine=440:r=16000:d=20 -c:a aac -b:a 16k "

@@ -50,10 +50,11 @@ async def test_a_file_without_sound_is_refused(sample: SampleFolder, ffmpeg: Ffm
     assert caught.value.code == "no_audio"
 
 
+@pytest.mark.parametrize("name", ["sparse_sound", "sparse_sound_mp4"])
 async def test_silence_that_a_file_only_claims_is_left_out_and_told(
-    sample: SampleFolder, ffmpeg: Ffmpeg
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    pieces = await heard(sample("sparse_sound"), ffmpeg)
+    pieces = await heard(sample(name), ffmpeg)
     total = sum(len(piece.samples) for piece in pieces) / 32_000
     assert total == pytest.approx(20.0, abs=0.2)
     [jump] = [jump for piece in pieces for jump in piece.jumps]
