@@ -247,24 +247,24 @@ class TeamApp:
     async def _upload(self, request: Request) -> Response:
         """An upload by its ticket, which is void once the file was kept."""
         secret = request.url.path.removeprefix("/uploads/")
-        ticket = self._tickets.find(secret, now=anyio.current_time())
+        ticket = await self._tickets.find(secret)
         if ticket is None:
             return _refusal("unknown_ticket")
         if request.method == "GET":
-            return upload_page(ticket.file_name)
+            return upload_page(ticket.subject)
         if request.method not in {"PUT", "POST"}:
             return Response(status_code=405, headers={"Allow": "GET, PUT, POST"})
         tenant = await self.tenant_of(ticket.tenant)
-        if self._tickets.find(secret, now=anyio.current_time()) is None:  # used meanwhile
-            return _refusal("unknown_ticket")
         try:
-            with self._tickets.using(secret):
-                response = await keep_file(request, tenant, ticket.file_name)
+            async with self._tickets.using(secret) as ticket_in_use:
+                if ticket_in_use is None:  # another upload has begun with it meanwhile
+                    return _refusal("unknown_ticket")
+                response = await keep_file(request, tenant, ticket.subject)
         except IhMcpError as exc:
             response = error_response(exc)
         _AUDIT.info(
             "http tenant=%s caller='an upload ticket' method=%s file=%s status=%d",
-            *(ascii(word) for word in (ticket.tenant, request.method, ticket.file_name)),
+            *(ascii(word) for word in (ticket.tenant, request.method, ticket.subject)),
             response.status_code,
         )
         return response

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import anyio
 from anyio import to_thread
 
 from ih_mcp.capture.serve import MAX_CHUNK_BYTES
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.journal.tickets import MemoryTickets
 from ih_mcp.loopback import is_loopback
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.net.server_websocket import KeyedWebSocket
@@ -60,12 +60,7 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
         cluster = _listen(stack, settings.cluster_listen) if settings.cluster_listen else None
         admin = _listen(stack, settings.admin_listen) if settings.admin_listen else None
         metrics = Metrics() if admin else None
-        tickets, url = UploadTickets(), settings.public_url or url_of(listener)
-
-        def issue_ticket(tenant: str, file_name: str) -> str:
-            ticket = tickets.issue(tenant, file_name, now=anyio.current_time())
-            return f"{url}/uploads/{ticket}"
-
+        url = settings.public_url or url_of(listener)
         pages = CapturePages(url)
         limits = CallerLimits(
             max_calls_per_minute=settings.max_calls_per_minute,
@@ -73,6 +68,11 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
         )
         stack.enter_context(traced())
         replicas = await stack.enter_async_context(open_replicas(settings, cluster))
+        tickets = UploadTickets(replicas.engine.tickets if replicas.engine else MemoryTickets())
+
+        async def issue_ticket(tenant: str, file_name: str) -> str:
+            return f"{url}/uploads/{await tickets.issue(tenant, file_name)}"
+
         tenants = await stack.enter_async_context(
             open_tenants(settings, issue_ticket, pages, limits, replicas.engine, replicas.forwarder)
         )

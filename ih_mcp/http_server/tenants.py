@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # loads a driver that few need
 
 ONLY_USER = Caller("", "this machine", frozenset({USE, MINT_TOKENS}))
 """Who calls where no callers file is: the user of this machine, over loopback."""
-IssueTicket = Callable[[str, str], str]
+IssueTicket = Callable[[str, str], Awaitable[str]]
 """Gives the address to which a tenant's file of a name can be sent once."""
 _FILES = (
     "\nThis server runs elsewhere: it cannot read a path of your machine. upload_file gives an "

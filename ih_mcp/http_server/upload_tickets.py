@@ -8,53 +8,50 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from ih_mcp.journal.tickets import Ticket, TicketStore
 
 TICKET_SECONDS = 900.0
-_MAX_OF_TENANT = 100  # so that no tenant can use up the tickets of the others
-
-
-@dataclass(frozen=True, slots=True)
-class UploadTicket:
-    """What its holder may do."""
-
-    tenant: str
-    file_name: str
-    valid_until: float
 
 
 class UploadTickets:
-    """One-time tickets. They are in memory only, and are found by their digest."""
+    """One-time tickets for the upload of a file of some name.
 
-    def __init__(self) -> None:
-        self._open: dict[bytes, UploadTicket] = {}
+    Args:
+        store: Of this process, or of all replicas.
+    """
 
-    def issue(self, tenant: str, file_name: str, *, now: float) -> str:
+    def __init__(self, store: TicketStore) -> None:
+        self._store = store
+
+    async def issue(self, tenant: str, file_name: str) -> str:
         """A ticket for one upload, valid for `TICKET_SECONDS`; the tenant's oldest may go."""
-        self._open = {key: each for key, each in self._open.items() if each.valid_until > now}
-        own = [key for key, each in self._open.items() if each.tenant == tenant]
-        for key in own[: max(0, len(own) + 1 - _MAX_OF_TENANT)]:
-            del self._open[key]
         ticket = secrets.token_urlsafe(24)
-        self._open[_digest(ticket)] = UploadTicket(tenant, file_name, now + TICKET_SECONDS)
+        await self._store.add(_digest(ticket), tenant, file_name, TICKET_SECONDS)
         return ticket
 
-    def find(self, ticket: str, *, now: float) -> UploadTicket | None:
+    async def find(self, ticket: str) -> Ticket | None:
         """What a ticket allows; None where it was used, is too old, or was never issued."""
-        found = self._open.get(_digest(ticket))
-        return found if found and found.valid_until > now else None
+        return await self._store.find(_digest(ticket))
 
-    @contextmanager
-    def using(self, ticket: str) -> Iterator[None]:
-        """Void it at once, so that no other upload begins with it; valid again where this fails."""
-        key = _digest(ticket)
-        found = self._open.pop(key)
+    @asynccontextmanager
+    async def using(self, ticket: str) -> AsyncIterator[Ticket | None]:
+        """Void it at once, so that no other upload begins with it; valid again where this fails.
+
+        Gives None as `find` does, also where another upload has begun with it.
+        """
+        digest = _digest(ticket)
+        found = await self._store.claim(digest)
         try:
-            yield
+            yield found
         except BaseException:
-            self._open[key] = found
+            if found:
+                with anyio.CancelScope(shield=True):
+                    await self._store.give_back(digest, found)
             raise
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult
@@ -20,7 +20,7 @@ class UploadFile(Arguments):
     name: str = Field(description="Such as talk.mp4; then the path of stream_file.")
 
 
-def make_upload_tool(issue: Callable[[str], str]) -> Tool:
+def make_upload_tool(issue: Callable[[str], Awaitable[str]]) -> Tool:
     """The tool `upload_file`.
 
     Args:
@@ -33,7 +33,7 @@ def make_upload_tool(issue: Callable[[str], str]) -> Tool:
         A person can open the address in a browser.
         """
         name = require_file_name(call.arguments.name)
-        url = issue(name)
+        url = await issue(name)
         return answer(
             {
                 "path": name,

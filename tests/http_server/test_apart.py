@@ -12,7 +12,6 @@ import pytest
 from mcp_types import TextContent
 
 from ih_mcp.http_server.serve import open_team_server
-from ih_mcp.http_server.upload_tickets import UploadTickets
 from ih_mcp.settings import Settings
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
@@ -56,14 +55,6 @@ async def test_another_tenant_s_file_and_messages_are_as_unknown_as_none(
         await client.call_tool("end_stream", {"stream_id": stream})
     async with team.http("ann") as http:
         assert (await http.delete("/files/secret.mp4")).is_success
-
-
-def test_a_tenant_s_tickets_do_not_push_out_those_of_another() -> None:
-    tickets = UploadTickets()
-    first = tickets.issue("acme", "talk.mp4", now=0.0)
-    for _ in range(300):
-        tickets.issue("beta", "talk.mp4", now=0.0)
-    assert tickets.find(first, now=1.0) is not None
 
 
 async def test_no_key_is_found_in_files_logs_answers_or_metrics(

@@ -10,7 +10,6 @@ from ih_mcp.cli import main
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.http_server.callers import Caller, TenantRow, hash_key, make_key, read_callers
 from ih_mcp.http_server.tenants import tenant_settings
-from ih_mcp.http_server.upload_tickets import UploadTickets
 from ih_mcp.settings import read_settings
 
 GOOD = f'[[tenants.acme.callers]]\nname = "ann"\nkey_sha256 = "{hash_key("k")}"\n'
@@ -106,20 +105,3 @@ def test_a_wrong_caller_changes_nothing(
     assert main(["caller", "add", *arguments, "--callers", str(path)]) == 2
     assert path.read_text() == GOOD
     assert capsys.readouterr().out == ""
-
-
-def test_a_ticket_that_is_being_used_is_void_until_the_upload_fails() -> None:
-    tickets = UploadTickets()
-    ticket = tickets.issue("acme", "talk.mp4", now=0.0)
-
-    def upload_that_fails() -> None:
-        with tickets.using(ticket):
-            assert tickets.find(ticket, now=1.0) is None
-            raise OSError("cut off")
-
-    with pytest.raises(OSError, match="cut off"):
-        upload_that_fails()
-    assert tickets.find(ticket, now=1.0) is not None
-    with tickets.using(ticket):
-        pass
-    assert tickets.find(ticket, now=1.0) is None

@@ -111,6 +111,28 @@ async def test_a_replica_that_drains_passes_new_streams_on_and_keeps_its_own(
         await call(one, "end_stream", stream_id=each)
 
 
+async def test_an_address_of_one_replica_takes_a_file_at_the_other(
+    service: RunningStandin, database: str, tmp_path: Path
+) -> None:
+    one, other = (
+        make_settings(
+            service, tmp_path / name, journal=database, uploads=tmp_path / "files", **CLUSTER
+        )
+        for name in ("one", "other")
+    )
+    async with open_team_server(one) as first, open_team_server(other) as second:
+        asked, elsewhere = Team(first.url, first.app, one), Team(second.url, second.app, other)
+        put_url = (await call(asked, "upload_file", name="talk.mp4"))[0]["put_url"]
+        path = put_url.removeprefix(asked.url)
+        async with elsewhere.http(None) as http:
+            assert "talk.mp4" in (await http.get(path)).text
+            assert (await http.put(path, content=b"video")).status_code == 201
+            for team in (asked, elsewhere):  # used, for both
+                async with team.http(None) as again:
+                    assert (await again.put(path, content=b"video")).status_code == 404
+        assert (tmp_path / "files" / "acme" / "talk.mp4").read_bytes() == b"video"
+
+
 def live_ids(team: Team) -> list[str]:
     return team.app._tenants._open["acme"].runtime.registry.live_ids
 

@@ -19,6 +19,7 @@ from .connections import Connections, EngineAwayError
 from .leases import Lease
 from .schema import prepare_database
 from .store import PostgresStore
+from .tickets import PostgresTickets
 from .wakeups import Notifications, TenantWakeups
 
 _HELP = (
@@ -36,6 +37,7 @@ class PostgresEngine:
         self.connections = connections
         self.lease = lease
         self.notifications = notifications
+        self.tickets = PostgresTickets(connections)
 
     def journal_of(self, tenant: str) -> TenantJournal:
         """The place of a tenant's journal."""

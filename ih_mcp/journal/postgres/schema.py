@@ -72,12 +72,27 @@ CREATE POLICY of_tenant ON usage USING ('=' || tenant = current_setting('ih.tena
 CREATE POLICY of_tenant ON entries
     USING (EXISTS (SELECT FROM streams WHERE no = place >> 32)) WITH CHECK (true);
 """
+TICKETS: LiteralString = """
+CREATE TABLE tickets(
+    digest bytea PRIMARY KEY,       -- of the secret, which is kept nowhere
+    tenant text NOT NULL,
+    subject text NOT NULL,          -- what it is for, such as the name of a file
+    until timestamptz NOT NULL
+);
+CREATE INDEX tickets_of_tenant ON tickets(tenant, until);
+ALTER TABLE tickets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tickets FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_tenant_or_holder ON tickets USING (
+    '=' || tenant = current_setting('ih.tenant', true)
+    OR encode(digest, 'hex') = current_setting('ih.ticket', true));
+"""
 STEPS: Sequence[tuple[LiteralString, LiteralString]] = [
     (
         """SELECT 1 WHERE NOT EXISTS (SELECT FROM information_schema.columns WHERE
         table_schema = current_schema() AND table_name = 'usage' AND column_name = 'bytes')""",
         "ALTER TABLE usage ADD COLUMN bytes bigint NOT NULL DEFAULT 0",
     ),
+    ("SELECT 1 WHERE to_regclass('tickets') IS NULL", TICKETS),
 ]
 """What an earlier version did not create: when it is missing, and how it is added.
 
