@@ -13,6 +13,9 @@ SERVER = "ih-mcp-standin"
 """The product that the stand-in names in the `Server` header of its answers and upgrades."""
 STAND_IN = "From the stand-in of ih-mcp, not from Interhuman: no Interhuman model is at work."
 
+NAMED_MODEL = "A model that the result names is the one that was asked for; it did not run."
+"""Of a result that comes from the stand-in: the service's form has a place for the model."""
+
 
 def is_stand_in(headers: Mapping[str, str]) -> bool:
     """Whether the stand-in sent these headers; their names are in lower case."""

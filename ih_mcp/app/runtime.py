@@ -270,10 +270,6 @@ class Runtime:
         )
         return await self.start_stream(opening, media=media, channel=channel)
 
-    async def admit(self, path: str) -> Path:
-        """The path of the file that `find_file` gives."""
-        return (await self.find_file(path)).path
-
     async def find_file(self, path: str) -> Admitted:
         """A file that may be read: of an allowed folder, or the one a person named.
 
@@ -332,12 +328,13 @@ class Runtime:
         found = await self.find_file(path)
         source = found.path
         require_uploadable(source.name, found.size)
-        facts = await probe(await self.ffmpeg(), source)
+        ffmpeg = await self.ffmpeg()
+        facts = await probe(ffmpeg, source)
         if facts.duration_seconds is not None:
             require_long(source.name, facts.duration_seconds)
-        ffmpeg = await self.ffmpeg()
         seconds = await self.minutes.length_of(ffmpeg, source, facts, must_know=True) or 0.0
         media = MinutesPlan(name=source.name, seconds=seconds)
+        local = await self.analyst() if self.settings.is_local else None
         return await self.analyses.start(
             UploadRequest(
                 seconds=seconds,
@@ -345,9 +342,10 @@ class Runtime:
                 upload=upload,
                 source=source,
                 endpoint=self.settings.endpoint,
+                analyst=local.name if local else "",
                 size=found.size,
                 form=upload.form(**form),
-                notes=found.notes,
+                notes=(*([local.description] if local else []), *found.notes),
             ),
             base_url=await self.base_url(),
             credential=await self.credentials.get_credential(api),

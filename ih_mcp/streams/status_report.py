@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from ih_mcp.redaction import redact_and_cut, redact_values
-from ih_mcp.stand_in import describe_stand_in
+from ih_mcp.stand_in import LOCAL, describe_stand_in
 from ih_mcp.wire.endings import EndReason
 
 from .facts import StreamFacts
@@ -37,7 +37,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         api=stream.dialect.name,
         endpoint=redact_and_cut(stream.plan.endpoint or stream.plan.base_url),
         stand_in=describe_stand_in(is_used=stream.is_stand_in),
-        analyst=redact_and_cut(stream.plan.analyst),
+        analyst=redact_and_cut(_analyst(stream)),
         label=redact_and_cut(stream.plan.label),
         fingerprint=stream.plan.fingerprint,
         source=redact_and_cut(stream.plan.source),
@@ -67,6 +67,12 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         return status
     error = {name: redact_values(value) for name, value in error_to_json(failure).items()}
     return replace(status, reason=failure.code, error=error, retryable=failure.retry)
+
+
+def _analyst(stream: StreamFacts) -> str:
+    """Who reads the media; not known where the stand-in has turned out to be the service."""
+    is_told = stream.plan.endpoint == LOCAL or not stream.is_stand_in
+    return stream.plan.analyst if is_told else ""
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -30,7 +30,7 @@ from ih_mcp.journal import Journal, StreamAccount, StreamLog, StreamRow
 from ih_mcp.net.token import Credential
 from ih_mcp.notifier import Notifier
 from ih_mcp.redaction import redact_and_cut
-from ih_mcp.stand_in import LOCAL, STAND_IN
+from ih_mcp.stand_in import LOCAL, NAMED_MODEL, STAND_IN
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.minutes import UNLIMITED, MediaUse, MinutesBudget
 from ih_mcp.wire.refusal import refusal_error
@@ -66,6 +66,8 @@ class UploadRequest:
     source: Path
     endpoint: str = ""
     """What the user calls it, such as `local`."""
+    analyst: str = ""
+    """Who reads the media, where the stand-in of this process does."""
     size: int = 0
     """Of the source, in bytes."""
     form: Sequence[tuple[str, str]] = ()
@@ -141,10 +143,12 @@ class UploadRegistry:
         }
         if request.seconds:
             facts["duration_s"] = round(request.seconds, 3)
-        if request.endpoint == LOCAL:
-            facts["stand_in"] = STAND_IN
+        if request.analyst:
+            facts["analyst"] = request.analyst
         if request.notes:
-            facts["notes"] = request.notes
+            facts["notes"] = [*request.notes]
+        if request.endpoint == LOCAL:
+            _note_stand_in(facts)
         analysis_id = IdKind.UPLOAD.make_id()
         log = await self._journal.begin(
             analysis_id, facts, budget=request.budget, planned_seconds=request.seconds
@@ -295,7 +299,7 @@ class UploadRegistry:
     ) -> None:
         """Store the answer, or poll the job that it names."""
         if reply.is_stand_in:
-            analysis.facts["stand_in"] = STAND_IN
+            _note_stand_in(analysis.facts)
         if not makes_job:
             return await self._keep(analysis, reply)
         job = await to_thread.run_sync(UploadJob.from_body, reply.body)
@@ -351,6 +355,15 @@ class UploadRegistry:
         )
         reason = failed.facts.get("server_code", "job_failed")
         analysis.facts |= {"state": "failed", "reason": reason, "error": error_to_json(failed)}
+
+
+def _note_stand_in(facts: dict[str, object]) -> None:
+    """Say of an upload that the stand-in answers, once."""
+    if "stand_in" in facts:
+        return
+    known = facts.get("notes", ())
+    assert isinstance(known, list | tuple)
+    facts |= {"stand_in": STAND_IN, "notes": [*known, NAMED_MODEL]}
 
 
 def _with_use(record: dict[str, object], use: MediaUse | None) -> dict[str, object]:

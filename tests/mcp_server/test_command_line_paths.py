@@ -40,6 +40,6 @@ async def test_a_file_is_found_from_where_the_person_stands(
     monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
     settings = read_settings(data_dir=tmp_path / "data")
     async with open_runtime(settings, trusted=True) as runtime:
-        assert await runtime.admit(named) == (tmp_path / real).resolve()
+        assert (await runtime.find_file(named)).path == (tmp_path / real).resolve()
         with pytest.raises(PathError, match="there is no file"):
-            await runtime.admit("sub/none.mp4")
+            await runtime.find_file("sub/none.mp4")

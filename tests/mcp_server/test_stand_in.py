@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.stand_in import STAND_IN
+from ih_mcp.stand_in import NAMED_MODEL, STAND_IN
 from ih_mcp.standin.server.serve import serve
 from tests.road.host import Answer, Host, open_memory_host
+
+
+ANALYSTS = {
+    "local": ["placeholder", "placeholder"],
+    "the stand-in by its address": [None, None],
+    "a service": ["inter-2", None],
+}
+"""Of a stream and of an upload. Which one a stand-in elsewhere has is not known; the model that was
+asked for did not run there."""
 
 
 @asynccontextmanager
@@ -30,7 +39,7 @@ async def answers_of_all_tools(host: Host, clip: Path) -> dict[str, Answer]:
     sent = await host.call("stream_file", path=str(clip))
     file = {"stream_id": sent.status["stream_id"]}
     _, read = await host.read_all(**file, wait_s=20)
-    opened = await host.call("start_stream")
+    opened = await host.call("start_stream", api="v2")
     live = {"stream_id": opened.status["stream_id"]}
     sent_whole = await host.call("analyze_file", path=str(clip))
     found = {"analysis_id": sent_whole.status["analysis_id"]}
@@ -89,3 +98,7 @@ async def test_every_answer_about_data_says_who_gave_it(
         dict.fromkeys(said.keys() - known_later, expected)
     )
     assert {answer.status["endpoint"] for answer in answers.values()} == {name}
+    analysts = [answers[tool].status.get("analyst") for tool in ("end_stream", "get_analysis")]
+    assert analysts == ANALYSTS[endpoint]
+    names_models = NAMED_MODEL in answers["get_analysis"].status.get("notes", ())
+    assert names_models is (endpoint != "a service")

@@ -322,7 +322,7 @@ async def test_a_drive_that_hangs_is_left_behind(
     settings = read_settings(endpoint="local", data_dir=tmp_path / "d", media_dirs=(tmp_path,))
     async with open_runtime(settings) as runtime:
         with anyio.fail_after(10), pytest.raises(PathError, match="could not be read") as told:
-            await runtime.admit("x.webm")
+            await runtime.find_file("x.webm")
         hangs.set()
     assert told.value.code == "file_unreachable"
     assert told.value.retry

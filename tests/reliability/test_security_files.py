@@ -159,7 +159,7 @@ async def test_s35_a_long_path_is_refused_at_once(path: str, tmp_path: Path) -> 
     refusal = "bytes; a path has 4_096 at most"
     async with open_runtime(settings) as runtime:
         with pytest.raises(PathError, match=refusal):  # by its thread, which has ended by that
-            await runtime.admit(path)
+            await runtime.find_file(path)
     began = time.thread_time()
     for _ in range(20):
         with pytest.raises(PathError, match=refusal):
