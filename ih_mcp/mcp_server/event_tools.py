@@ -24,13 +24,23 @@ _CURSOR_BEYOND_NOTE = (
     "no message had cursor {} yet, the last one has {}; to read all from the first: cursor 0"
 )
 _UNKNOWN_TYPE_NOTE = "no message of this API version is known to have the type {}; known are {}"
+_MORE_TO_READ_NOTE = (
+    "the stream is over, but more of its messages follow; ended is true in the answer with the last"
+)
+_OPENING_NOTE = (
+    "message {} is the first engagement.updated of its session: the state at the start, not a "
+    "change; to wait for a change, call again with cursor {} and the same until"
+)
+_MOST_NAMED = 10
 
 
 class PollEvents(Arguments):
     stream_id: str
     cursor: int = Field(0, ge=0, description="Last next_cursor.")
     until: list[str] = Field(
-        default_factory=list, description="Types to wait for, as signal.detected; filters nothing."
+        default_factory=list,
+        description="Types to wait for, as signal.detected, signal.ended, engagement.updated (the "
+        "first: opening state); filters nothing.",
     )
     wait_s: Wait = 4
     limit: int = Field(50, ge=1, le=200)
@@ -63,6 +73,8 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
     status = await runtime.registry.status(asked.stream_id)
     notes = await _notes(asked, reader)
     told = _page_status(asked, reader, status)
+    if status.is_over and not told["ended"]:
+        notes.append(_MORE_TO_READ_NOTE)
     if told["ended"]:  # that is all of it, so what it adds up to can be said
         notes += status.notes
         told["summary"] = await runtime.summaries.find(asked.stream_id)
@@ -75,7 +87,11 @@ def _page_status(
     page = reader.page
     ended = status.is_over and page.is_final
     place = {"first": page.entries[0].cursor, "last": page.cursor} if page.entries else {}
-    met = {"until_met": reader.has_wanted} if asked.until else {}
+    met: dict[str, object] = {}
+    if asked.until:
+        met["until_met"] = reader.has_wanted
+    if reader.wanted:
+        met["until_met_by"] = [cursor for cursor, _ in reader.wanted[:_MOST_NAMED]]
     return {
         "stream_id": asked.stream_id,
         **shorten(status),
@@ -106,6 +122,8 @@ async def _notes(asked: PollEvents, reader: MessageReader) -> list[str]:
     if asked.until and (unknown := await reader.unknown_types()):
         known = ", ".join(await reader.known_types())
         notes.append(_UNKNOWN_TYPE_NOTE.format(", ".join(unknown), known))
+    if (opening := await reader.find_opening()) is not None:
+        notes.append(_OPENING_NOTE.format(opening, reader.page.cursor))
     return notes
 
 

@@ -31,7 +31,7 @@ class StreamFile(NewStreamArguments):
 async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
     """Analyse a video file in the background, to its end or end_stream.
 
-    Gives stream_id at once; then poll_events until ended.
+    Then poll_events until ended.
     """
     arguments = call.arguments
     stream = await call.runtime.stream_file(

@@ -17,6 +17,9 @@ from ih_mcp.wire.codec import known_types, read_type
 from ih_mcp.wire.dialects import Dialect
 
 _GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
+_STATES = frozenset({"engagement.updated"})  # docs: when first established, then at each change
+_LOOK_BACK = 100  # chosen: a session says its first state within its first seconds
+_LOOK_BACK_CHARS = 200_000
 
 
 class MessageReader:
@@ -46,8 +49,9 @@ class MessageReader:
         self._until = frozenset(until)
         self._looked_at = cursor
         self._dialect: Dialect | None = None
-        self.has_wanted = False
-        """Whether a message that the caller waits for is in the page."""
+        self.wanted: list[tuple[int, str]] = []
+        """The messages in the page that the caller waits for, as cursor and type."""
+        self._has_any = False
         self.page: Page
 
     async def read(self) -> None:
@@ -62,9 +66,36 @@ class MessageReader:
             await self._runtime.registry.status(self._stream_id)  # its error names them
             raise
         new = [entry for entry in self.page.entries if entry.cursor > self._looked_at]
-        if new and not self.has_wanted:
-            self.has_wanted = not self._until or await self._is_any_wanted(new)
+        self._has_any = self._has_any or bool(new)
+        if new and self._until:
+            self.wanted += await self._find_wanted(new)
         self._looked_at = max(self._looked_at, self.page.cursor)
+
+    @property
+    def has_wanted(self) -> bool:
+        """Whether a message that the caller waits for is in the page."""
+        return bool(self.wanted) if self._until else self._has_any
+
+    async def find_opening(self) -> int | None:
+        """The cursor of a wanted message that says a state as its API session began.
+
+        It is the first of its type in its session, and no change. None where there is no such
+        message, or where the messages before it are not at hand.
+        """
+        wanted = next((cursor for cursor, kind in self.wanted if kind in _STATES), None)
+        if wanted is None:
+            return None
+        first = max(0, wanted - 1 - _LOOK_BACK)
+        page = await self._runtime.journal.read_page(
+            self._stream_id, first, limit=_LOOK_BACK + 1, max_chars=_LOOK_BACK_CHARS
+        )
+        before = [entry for entry in page.entries if entry.cursor < wanted]
+        leg = next((entry.leg for entry in page.entries if entry.cursor == wanted), None)
+        of_session = [entry for entry in before if entry.leg == leg]
+        is_whole = len(of_session) < len(before) or wanted == len(of_session) + 1
+        dialect = await self._find_dialect()
+        is_first = not any(_type_of(entry, dialect) in _STATES for entry in of_session)
+        return wanted if leg is not None and is_whole and is_first else None
 
     @property
     def is_enough(self) -> bool:
@@ -91,9 +122,10 @@ class MessageReader:
         """The types of messages of this version."""
         return known_types(await self._find_dialect())
 
-    async def _is_any_wanted(self, entries: Collection[Entry]) -> bool:
+    async def _find_wanted(self, entries: Collection[Entry]) -> list[tuple[int, str]]:
         dialect = await self._find_dialect()
-        return any(_type_of(entry, dialect) in self._until for entry in entries)
+        types = [(entry.cursor, _type_of(entry, dialect)) for entry in entries]
+        return [(cursor, kind) for cursor, kind in types if kind in self._until]
 
     async def _find_dialect(self) -> Dialect:
         if self._dialect is None:

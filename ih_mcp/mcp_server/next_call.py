@@ -17,3 +17,13 @@ def next_call(status: StreamStatus, *, cursor: int | None = None) -> str:
     if status.next_seq is None:
         return poll
     return f"push_segment(seq={status.next_seq}), then {poll}"
+
+
+def read_rest(status: StreamStatus) -> str:
+    """The call that reads on in a stream whose end was asked for."""
+    if status.is_over and status.last_cursor is not None:
+        return (
+            "poll_events from your last next_cursor; nothing follows if that is "
+            f"{status.last_cursor}"
+        )
+    return "poll_events from your last next_cursor, until ended"

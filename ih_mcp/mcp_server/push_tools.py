@@ -53,7 +53,7 @@ class PushSegment(Arguments):
 
     stream_id: str
     path: str | None = Field(None, description="In an allowed folder.")
-    data_base64: str | None = Field(None, description="Where path is not allowed.")
+    data_base64: str | None = Field(None, description="Instead of path.")
     seq: int | None = Field(
         None, ge=1, description="Give next_seq; repeat a call with the same seq, harmless."
     )

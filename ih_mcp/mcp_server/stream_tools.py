@@ -18,13 +18,12 @@ from ih_mcp.wire.messages import Config, Error, pcm_format
 
 from .answers import answer
 from .arguments import Arguments
-from .next_call import next_call
+from .next_call import next_call, read_rest
 from .status import add_notes, full_status, short_status
 from .tool import ToolCall
 
 _CONFIRM_SECONDS = 5.0
 _MAX_LABEL_CHARS = 200
-_THEN_READ = {"next": "poll_events from the last next_cursor, until ended"}
 
 Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
 Wait = Annotated[float, Field(ge=0, le=25)]
@@ -101,10 +100,7 @@ class ConfigureStream(SessionArguments):
 
 
 async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
-    """Replace what a live stream reports (null: the default).
-
-    Says what holds, from which second.
-    """
+    """Replace what a live stream reports (null: the default)."""
     stream = await call.runtime.registry.require_live(call.arguments.stream_id)
     with anyio.move_on_after(READY_SECONDS):
         await stream.wait_until_open()
@@ -151,7 +147,7 @@ class EndStream(Arguments):
 
 
 async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
-    """End a stream in order, also a file's; what was sent is still analysed.
+    """End a stream in order, also a file's; the service first finishes what it has.
 
     Then poll_events.
     """
@@ -166,7 +162,8 @@ async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
             "ended": True,
             "summary": await call.runtime.summaries.find(stream_id),
         }
-        return answer(add_notes(over, ["it was over before"]) | _THEN_READ)
+        then = {"next": read_rest(kept)}
+        return answer(add_notes(over, ["it was over before"]) | then)
     first = stream.request_end()
     with anyio.move_on_after(call.arguments.wait_s):
         await stream.until(lambda: False)
@@ -176,4 +173,4 @@ async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
             await call.runtime.journal.wait(stream_id, stream.log.last)
         status["summary"] = await call.runtime.summaries.find(stream_id)
     notes = [] if first else ["its end was asked for before"]
-    return answer(add_notes(status, notes) | _THEN_READ)
+    return answer(add_notes(status, notes) | {"next": read_rest(live_status(stream))})

@@ -13,6 +13,7 @@ from itertools import pairwise
 from ih_mcp.redaction import redact_and_cut, redact_values
 from ih_mcp.stand_in import LOCAL, describe_stand_in
 from ih_mcp.wire.endings import EndReason
+from ih_mcp.wire.error_catalog import find_error
 
 from .facts import StreamFacts
 from .leg import Leg
@@ -21,6 +22,7 @@ from .receipts import Receipt
 from .status import GapStatus, HeldStatus, JumpStatus, LossStatus, StreamStatus, error_to_json
 
 _MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
+_UNSEEN_SECONDS = 0.1  # chosen: of media that lengths are not precise about
 _IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told
 
 
@@ -112,7 +114,35 @@ def _ended(leg: Leg) -> str:
 
 def notes(stream: StreamFacts) -> list[str]:
     """What readers of the results should know, as sentences."""
-    return [*stream.plan.notes, *_notes(stream.leg), *_jump_notes(stream)]
+    return [
+        *stream.plan.notes,
+        *_notes(stream.leg),
+        *_jump_notes(stream),
+        *_nothing_analysed_notes(stream),
+    ]
+
+
+def _nothing_analysed_notes(stream: StreamFacts) -> Iterator[str]:
+    """A note on a stream that is over without an analysis of any of its media, and why."""
+    if not stream.is_over or stream.failure:
+        return
+    use = stream.use
+    if not stream.was_sent:
+        yield "No media was sent, so nothing was analysed."
+    elif use.counted_seconds < _UNSEEN_SECONDS <= use.dropped_seconds:
+        yield (
+            f"Nothing was analysed: the service left out all {use.dropped_seconds:.1f} s of media."
+            f"{_describe_last_error(stream.leg)}"
+        )
+
+
+def _describe_last_error(leg: Leg | None) -> str:
+    """What the service's newest error means and what helps; empty where it sent none."""
+    error = leg.session.last_error if leg else None
+    if error is None:
+        return ""
+    row = find_error(error.code)
+    return f" Its reason is {error.code}: {row.meaning}. {row.advice}"
 
 
 def _jump_notes(stream: StreamFacts) -> Iterator[str]:

@@ -449,7 +449,7 @@ ROWS: Sequence[ErrorRow] = (
     ErrorRow(
         code="ih5006",
         slug="segment-too-short",
-        meaning="the segment has less than 3 seconds of media",
+        meaning="the segment, or the whole session, has less than 3 seconds of media",
         fault=Fault.CALLER,
         ends_session=False,
         retry=Retry.SAME_SESSION,

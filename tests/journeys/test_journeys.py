@@ -114,7 +114,7 @@ async def test_a_script_pushes_live_segments_and_the_agent_reacts(
         cursor = polled.status["next_cursor"]
         day.messages += map(json.loads, polled.messages)
     ended = await day.call("end_stream", stream_id=stream_id)
-    assert ended.status["next"].startswith("poll_events from the last next_cursor")
+    assert ended.status["next"].startswith("poll_events from your last next_cursor")
     polled = await day.call("poll_events", stream_id=stream_id, cursor=cursor)
     day.messages += map(json.loads, polled.messages)
     await day.follow_to_the_end(polled)

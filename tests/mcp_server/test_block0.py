@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from tests.road.host import Host, open_memory_host
 
 NOTHING = {"segments": 0, "bytes": 0}
@@ -63,6 +66,51 @@ async def test_a_pushed_stream_counts_in_one_form_from_zero_on(
     assert [ended.status[name] for name in ("sent", "waiting")] == [whole, NOTHING]
     assert ended.status["reason"] == "by_request"
     assert "next_seq" not in ended.status
+
+
+async def test_a_stream_that_is_too_short_says_that_nothing_was_analysed_and_why(
+    host: Host, short_clip: Path, ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    segment = tmp_path_factory.mktemp("short") / "two.mp4"
+    cut = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-c", "copy", "-t", "2"]
+    await anyio.run_process([*cut, "-movflags", "frag_keyframe+empty_moov", str(segment)])
+    data = base64.b64encode(segment.read_bytes()).decode()
+    stream = {"stream_id": (await host.call("start_stream")).status["stream_id"]}
+    await host.call("push_segment", **stream, data_base64=data, seq=1)
+    ended = await host.call("end_stream", **stream, wait_s=20)
+    assert ended.status["summary"]["minutes_analysed"] == 0
+    note = ended.status["notes"][-1]
+    assert note.startswith("Nothing was analysed: the service left out all ")
+    assert note.endswith(
+        " Its reason is ih5006: the segment, or the whole session, has less than 3 seconds of "
+        "media. Send at least 3 seconds of media at once."
+    )
+    read = await host.call("poll_events", **stream)
+    listed = await host.call("list_streams", **stream)
+    assert note in read.status["notes"]
+    assert note in listed.status["notes"]
+
+
+async def test_a_stream_without_media_says_so(host: Host) -> None:
+    stream = {"stream_id": (await host.call("start_stream")).status["stream_id"]}
+    ended = await host.call("end_stream", **stream, wait_s=20)
+    assert ended.status["notes"][-1] == "No media was sent, so nothing was analysed."
+
+
+async def test_state_ended_and_next_agree(host: Host, short_clip: Path) -> None:
+    started = await host.call("stream_file", path=str(short_clip))
+    stream = {"stream_id": started.status["stream_id"]}
+    messages, _ = await host.read_all(**stream, wait_s=20)
+    some = (await host.call("poll_events", **stream, limit=1)).status
+    assert (some["state"], some["ended"], some["remaining"]) == ("ended", False, len(messages) - 1)
+    assert some["notes"][0].startswith("the stream is over, but more of its messages follow;")
+    again = (await host.call("end_stream", **stream)).status
+    assert again["ended"] is True
+    assert again["next"] == (
+        f"poll_events from your last next_cursor; nothing follows if that is {len(messages)}"
+    )
+    rest = (await host.call("poll_events", **stream, cursor=len(messages))).status
+    assert (rest["ended"], rest["next"]) == (True, "done: nothing follows")
 
 
 async def test_new_options_are_said_with_the_second_they_hold_from(

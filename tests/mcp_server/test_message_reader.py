@@ -117,6 +117,41 @@ async def test_it_waits_past_other_types_and_returns_all_of_them(written: Writte
     assert "notes" not in answer.status
 
 
+async def test_the_state_at_the_start_meets_until_and_is_said_to_be_no_change(
+    written: Written,
+) -> None:
+    state = "engagement.updated"
+    await written.write("session.ready", state, "signal.detected")
+    for cursor in (0, 1):
+        answer = await written.poll(cursor=cursor, until=[state], wait_s=0)
+        assert (answer.status["until_met"], answer.status["until_met_by"]) == (True, [2])
+        (note,) = answer.status["notes"]
+        assert note == (
+            "message 2 is the first engagement.updated of its session: the state at the start, not "
+            "a change; to wait for a change, call again with cursor 3 and the same until"
+        )
+    waiting = await written.poll(cursor=3, until=[state], wait_s=0)
+    assert (waiting.status["until_met"], "until_met_by" in waiting.status) == (False, False)
+    await written.write(state)
+    changed = await written.poll(cursor=3, until=[state], wait_s=0)
+    assert changed.status["until_met_by"] == [4]
+    assert "notes" not in changed.status
+    both = await written.poll(until=[state], wait_s=0)
+    assert both.status["until_met_by"] == [2, 4]
+
+
+async def test_each_session_of_a_stream_begins_with_its_state(written: Written) -> None:
+    state = json.dumps({"type": "engagement.updated", "data": {}})
+    for leg in (0, 0, 1, 1):
+        written.log.append(state, leg=leg)
+    await written.log.flush()
+    said = [
+        (await written.poll(cursor=cursor, until=["engagement.updated"], wait_s=0)).status
+        for cursor in range(4)
+    ]
+    assert ["notes" in each for each in said] == [True, False, True, False]
+
+
 async def test_without_types_the_first_message_is_enough(written: Written) -> None:
     answer = await poll_while(written, ("session.ready",))
     assert kinds(answer) == ["session.ready"]

@@ -14,7 +14,6 @@ from ih_mcp.stand_in import NAMED_MODEL, STAND_IN
 from ih_mcp.standin.server.serve import serve
 from tests.road.host import Answer, Host, open_memory_host
 
-
 ANALYSTS = {
     "local": ["placeholder", "placeholder"],
     "the stand-in by its address": [None, None],
