@@ -20,7 +20,7 @@ def next_call(status: StreamStatus, *, cursor: int | None = None) -> str:
 
 
 def read_rest(status: StreamStatus) -> str:
-    """The call that reads on in a stream whose end was asked for."""
+    """The call that reads on in a stream that was asked to end."""
     if status.is_over and status.last_cursor is not None:
         return (
             "poll_events from your last next_cursor; nothing follows if that is "
