@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from hypothesis import settings
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
+from .forked import share_server
 from .leaks import Leaks
 from .postgres import own_schema, running_server
 from .reliability.budget import IS_LONG
@@ -40,6 +42,16 @@ def pytest_configure(config: pytest.Config) -> None:
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("ours")
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        share_server()
+    else:
+        gc.disable()  # until all tests are collected: what that makes stays
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves out of collections, which would visit a million objects."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +133,7 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, dialogu
     return clip
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _nothing_blocks_the_loop() -> Iterator[None]:
     """A blocking call of ours inside the event loop is an error.
 

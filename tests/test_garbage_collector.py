@@ -38,12 +38,11 @@ def entries(kind: str) -> Iterator[Entry]:
 
 
 @pytest.fixture
-def visited() -> Iterator[Callable[[], int]]:
+def visited() -> Callable[[], int]:
     """Gives how many objects a full collection would visit, beside what tests left before."""
     gc.collect()
     gc.freeze()
-    yield lambda: len(gc.get_objects())
-    gc.unfreeze()
+    return lambda: len(gc.get_objects())
 
 
 def test_no_collection_visits_the_spans_of_an_enormous_stream(visited: Callable[[], int]) -> None:

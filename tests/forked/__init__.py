@@ -20,6 +20,13 @@ REAL = [sys.executable, "-m", "ih_mcp"]
 """The command line of `ih-mcp` as any process starts."""
 
 _IS_POSSIBLE = hasattr(os, "pidfd_open") and "COVERAGE_PROCESS_START" not in os.environ
+_SOCKET = "IH_MCP_TESTS_FORK_SERVER"
+
+
+def share_server() -> None:
+    """Start the server for all test processes that this one starts."""
+    if _IS_POSSIBLE:
+        os.environ[_SOCKET] = _server(os.getpid())
 
 
 def forked() -> list[str]:
@@ -35,7 +42,8 @@ def forked_python() -> list[str]:
     if not _IS_POSSIBLE:
         return [sys.executable]
     launcher = Path(__file__).with_name("launcher.py")
-    return [sys.executable, "-I", "-S", str(launcher), _server(os.getpid())]
+    server = os.environ.get(_SOCKET) or _server(os.getpid())
+    return [sys.executable, "-I", "-S", str(launcher), server]
 
 
 @cache

@@ -73,7 +73,6 @@ async def holding() -> AsyncIterator[Hold]:
             yield found
             await anyio.sleep(_TICK_SECONDS)  # the block's own last turn counts too
             tasks.cancel_scope.cancel()
-    gc.unfreeze()
 
 
 @contextmanager
