@@ -19,13 +19,12 @@ from pathlib import Path
 REAL = [sys.executable, "-m", "ih_mcp"]
 """The command line of `ih-mcp` as any process starts."""
 
-_IS_POSSIBLE = hasattr(os, "pidfd_open") and "COVERAGE_PROCESS_START" not in os.environ
 _SOCKET = "IH_MCP_TESTS_FORK_SERVER"
 
 
 def share_server() -> None:
     """Start the server for all test processes that this one starts."""
-    if _IS_POSSIBLE:
+    if _is_possible():
         os.environ[_SOCKET] = _server(os.getpid())
 
 
@@ -39,11 +38,16 @@ def forked_python() -> list[str]:
 
     What Python reads when it starts, such as `PYTHONPATH`, has no effect here.
     """
-    if not _IS_POSSIBLE:
+    if not _is_possible():
         return [sys.executable]
     launcher = Path(__file__).with_name("launcher.py")
     server = os.environ.get(_SOCKET) or _server(os.getpid())
     return [sys.executable, "-I", "-S", str(launcher), server]
+
+
+def _is_possible() -> bool:
+    """Whether this system has what it takes, and nobody asks for processes that can be measured."""
+    return hasattr(os, "pidfd_open") and "COVERAGE_PROCESS_START" not in os.environ
 
 
 @cache
