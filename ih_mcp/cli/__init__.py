@@ -17,6 +17,7 @@ from typing import Any
 
 from ih_mcp import __version__
 from ih_mcp.errors import IhMcpError
+from ih_mcp.garbage_collector import collecting_nothing
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.redaction import format_traceback, redacting_logs
 from ih_mcp.settings import Settings, read_settings
@@ -147,11 +148,12 @@ class _CommandParser(argparse.ArgumentParser):
 
 def _serve(_: argparse.Namespace, settings: Settings) -> int:
     """Serve MCP over stdio."""
-    from ih_mcp.mcp_server.server import run_stdio  # noqa: PLC0415 - a command need not load it
-
     if os.isatty(0):
         print("ih-mcp: serves MCP on standard input and output, for hosts; --help", file=sys.stderr)
-    run_stdio(settings)
+    with collecting_nothing():  # until it has started
+        from ih_mcp.mcp_server.server import run_stdio  # noqa: PLC0415 - a command need not load it
+
+        run_stdio(settings)
     return 0
 
 
