@@ -14,6 +14,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+import ih_mcp.settings  # noqa: F401 - pydantic looks for its plugins, as in each of our processes
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 from .forked import share_server
