@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -48,9 +50,10 @@ class CoverageMap:
     def tests_of(
         self, path: str, line: int | None, source: str, *, most_seconds: float
     ) -> list[str]:
-        """The tests that run a line, the quickest first, up to so many seconds of them.
+        """The tests that run a line, up to so many seconds of them.
 
-        Without a line, those that run any of the file.
+        First those that mirror the file, then one of each other file in turn, since the tests of a
+        file are alike; the quickest first. Without a line, those that run any of the file.
         """
         if self.hashes.get(path) != _hash(source):
             return []
@@ -59,7 +62,13 @@ class CoverageMap:
         by_line = self.lines[path]
         places = chain(*by_line.values()) if line is None else by_line.get(str(line), ())
         tests = [self.seconds[place] for place in set(places)]
-        for test, seconds in sorted(tests, key=lambda pair: (name not in pair[0], pair[1])):
+        turns = Counter[str]()
+        ranked = []
+        for test, seconds in sorted(tests, key=itemgetter(1)):
+            file = test.partition("::")[0]
+            ranked.append((name not in file, turns[file], seconds, test))
+            turns[file] += 1
+        for *_, seconds, test in sorted(ranked):
             total += seconds
             if found and total > most_seconds:
                 break

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_the_map_knows_what_tests_run_in_their_processes(tmp_path: Path) -> None
     assert [
         known.tests_of("ih_mcp/wire/toy.py", line, source, most_seconds=9) for line in (1, 2, 3)
     ] == [["t.py::own[a (b|c)]"], ["t.py::start[x|y]"], []]
+
+
+def test_the_tests_of_a_line_are_its_mirror_then_one_of_each_file_in_turn() -> None:
+    every = [("b.py::1", 1.0), ("b.py::2", 2.0), ("c.py::3", 3.0), ("test_toy.py::4", 4.0)]
+    known = CoverageMap(
+        {"toy.py": hashlib.sha256(b"x").hexdigest()}, {"toy.py": {"1": range(4)}}, every
+    )
+    ordered = ["test_toy.py::4", "b.py::1", "c.py::3", "b.py::2"]
+    assert known.tests_of("toy.py", 1, "x", most_seconds=10.0) == ordered
+    assert known.tests_of("toy.py", None, "x", most_seconds=8.0) == ordered[:3]
+    assert known.tests_of("toy.py", 1, "x", most_seconds=1.0) == ordered[:1]
+    assert known.tests_of("toy.py", 1, "changed", most_seconds=10.0) == []
 
 
 def test_the_draw_is_repeated_by_its_seed() -> None:
