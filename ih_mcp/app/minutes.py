@@ -120,9 +120,14 @@ class MinutesAdviser:
         return seconds
 
     async def used(self, per: Per = Per.DAY) -> float:
-        """How many seconds of today, or of this month, count."""
+        """How many seconds of today, or of this month, count, with what is promised."""
         budget = self.budget()
         return await self._journal.read_usage(lambda table: table.count(budget, per))
+
+    async def promised(self) -> float:
+        """How many seconds of today are promised to live streams, and not sent yet."""
+        budget = self.budget()
+        return await self._journal.read_usage(lambda table: table.count_promised(budget))
 
     async def left(self, per: Per = Per.DAY) -> float | None:
         """How many seconds may be sent today, or this month; None where no limit is set."""
@@ -192,8 +197,14 @@ class MinutesAdviser:
         return {"minutes": needed | await self._left_by_name()}
 
     async def today(self) -> dict[str, object]:
-        """The minutes of all streams of today that count, and what is left, for an answer."""
-        used = {"used_today": to_minutes(await self.used(), up=True)}
+        """The minutes of all streams of today, sent and promised, and what is left, for an answer.
+
+        What was sent and is known to be dropped does not count.
+        """
+        promised = await self.promised()
+        sent = max(0.0, await self.used() - promised)
+        used = {"used_today": to_minutes(sent, up=True)}
+        used["reserved_today"] = to_minutes(promised, up=True)
         return {"minutes": used | await self._left_by_name()}
 
     async def _left_by_name(self) -> dict[str, float]:

@@ -140,8 +140,11 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
 
 
 async def _minutes(runtime: Runtime) -> str:
-    used, left = await runtime.minutes.used(), await runtime.minutes.left()
+    promised, left = await runtime.minutes.promised(), await runtime.minutes.left()
+    used = max(0.0, await runtime.minutes.used() - promised)
     sent = f"{to_minutes(used, up=True):g} used today"
+    if promised:
+        sent += f", {to_minutes(promised, up=True):g} reserved for files that are being sent"
     return f"{sent}, no limit" if left is None else f"{sent}, {to_minutes(left):g} left"
 
 

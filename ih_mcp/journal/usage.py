@@ -227,6 +227,16 @@ class UsageTable:
         with self._translating("read"):
             return self._counted(budget, per)
 
+    def count_promised(self, budget: MinutesBudget) -> float:
+        """How many seconds of today are promised to live streams, which did not send them yet."""
+        with self._translating("read"):
+            (seconds,) = self._execute(
+                "SELECT coalesce(sum(reserved),0.0) FROM usage "
+                "WHERE tenant=? AND day=? AND is_free=?",
+                (self._tenant_of(budget), _today(), int(budget.is_free)),
+            ).fetchone()
+        return float(seconds)
+
     def check(self, budget: MinutesBudget, seconds: float) -> None:
         """Check that a new stream may send so many seconds; see `reserve`."""
         with self._translating("read"):

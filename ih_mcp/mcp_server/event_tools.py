@@ -15,7 +15,7 @@ from .answers import answer
 from .arguments import Arguments
 from .message_reader import MessageReader
 from .next_call import DONE, next_call
-from .status import add_notes, full_status, shorten, with_few_gaps
+from .status import add_notes, full_status, minutes_sent, shorten, with_few_gaps
 from .stream_tools import Wait
 from .tool import ToolCall
 
@@ -150,7 +150,7 @@ class ListStreams(Arguments):
 
 
 async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
-    """List streams and analyses, newest first: state, source, last error."""
+    """List streams and analyses, newest first: state, source, minutes, last error."""
     registry, told = call.runtime.registry, call.runtime.mirror.status_of
     if (stream_id := call.arguments.stream_id) is not None:
         known = await registry.status(stream_id)
@@ -158,9 +158,15 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
             status = full_status(registry.live(stream_id))
         except UnknownStreamError:
             status = {"stream_id": stream_id, **known.to_json()}
-        return answer(status | told(stream_id) | {"next": next_call(known, cursor=0)})
+        minutes = minutes_sent(known.usage)
+        return answer(status | minutes | told(stream_id) | {"next": next_call(known, cursor=0)})
     shown = [
-        {"stream_id": stream_id, **with_few_gaps(each, _ROW), **told(stream_id)}
+        {
+            "stream_id": stream_id,
+            **with_few_gaps(each, _ROW),
+            **minutes_sent(each.usage),
+            **told(stream_id),
+        }
         for stream_id, each in (await registry.statuses(newest=_MAX_LISTED)).items()
     ]
     count = await call.runtime.journal.count_streams(IdKind.STREAM)
@@ -173,7 +179,10 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
 async def _list_analyses(runtime: Runtime) -> dict[str, object]:
     """The newest uploads; empty where there are none."""
     known = await runtime.analyses.records(newest=_MAX_LISTED)
-    shown = [{"analysis_id": name, **record} for name, record in known.items()]
+    shown = [
+        {"analysis_id": name, **record, **minutes_sent(record.get("usage"))}
+        for name, record in known.items()
+    ]
     return {"analyses": shown} if shown else {}
 
 

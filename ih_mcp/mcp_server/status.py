@@ -10,6 +10,7 @@ from ih_mcp.streams.registry import live_status
 from ih_mcp.streams.sources.pushed import PushedSource
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
+from ih_mcp.wire.minutes import to_minutes
 
 _SHORT = (
     "state", "endpoint", "stand_in",
@@ -49,6 +50,14 @@ def count_segments(stream: Stream) -> dict[str, object]:
         "sent": {"segments": stream.sent_segments, "bytes": stream.sent_bytes},
         "waiting": {"segments": stream.waiting_segments, "bytes": stream.waiting_bytes},
     }
+
+
+def minutes_sent(usage: object) -> dict[str, float]:
+    """How many minutes of media were sent, of a stream or an upload; none where that is unknown."""
+    seconds = usage.get("delivered_s") if isinstance(usage, Mapping) else None
+    if not isinstance(seconds, int | float):
+        return {}
+    return {"minutes_sent": to_minutes(seconds, up=True)}
 
 
 def full_status(stream: Stream) -> dict[str, object]:

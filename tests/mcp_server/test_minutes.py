@@ -286,6 +286,28 @@ async def test_status_and_list_say_what_was_delivered_analysed_and_dropped(
         _, found = await caller.call("check_setup")
         used = to_minutes(use.counted_seconds, up=True)
         assert found["minutes"] == f"{used:g} used today, no limit"
+        sent = to_minutes(use.delivered_seconds, up=True)
+        assert alone["minutes_sent"] == listed["streams"][0]["minutes_sent"] == sent
+        assert listed["minutes"] == {"used_today": used, "reserved_today": 0}
+
+
+async def test_what_a_file_still_has_to_send_is_reserved_and_not_used(
+    running: RunningStandin, tmp_path: Path, dialogue: Path
+) -> None:
+    async with opened(running.url, tmp_path, dialogue, limits={"per_day": 10.0}) as caller:
+        file = {"path": str(dialogue), "pace": "realtime"}
+        _, said = await caller.call("stream_file", **file)
+        stream = caller.runtime.registry.live(said["stream_id"])
+        minutes = (await caller.call("list_streams"))[1]["minutes"]
+        assert minutes["reserved_today"] > 0
+        assert minutes["used_today"] + minutes["reserved_today"] == pytest.approx(0.42, abs=0.02)
+        assert minutes["left_today"] == pytest.approx(10 - 0.42, abs=0.01)
+        _, found = await caller.call("check_setup")
+        assert "reserved for files that are being sent" in found["minutes"]
+        await caller.call("end_stream", stream_id=stream.id, wait_s=20)
+        minutes = (await caller.call("list_streams"))[1]["minutes"]
+        assert minutes["reserved_today"] == 0
+        assert minutes["used_today"] == to_minutes(stream.use.counted_seconds, up=True)
 
 
 async def test_an_upload_counts_what_its_file_has(
@@ -303,6 +325,7 @@ async def test_an_upload_counts_what_its_file_has(
         assert done["usage"]["analysed_s"] == pytest.approx(billed, abs=0.5)
         _, listed = await caller.call("list_streams")
         assert listed["analyses"][0]["usage"] == done["usage"]
+        assert listed["analyses"][0]["minutes_sent"] == pytest.approx(0.1, abs=0.02)
 
 
 async def billed_uploads(url: str) -> float:
