@@ -40,7 +40,8 @@ _MOST_MINUTES = 1e9  # two thousand years
 _LOGIN = re.compile(r"://([^/@\s:]*:[^/@\s]+)@")
 
 
-def _state_folder() -> Path:
+def find_state_folder() -> Path:
+    """The default of `Settings.data_dir`."""
     try:
         return user_state_path("ih-mcp", appauthor=False)
     except RuntimeError:  # there is no home folder: a default cannot say so, its check can
@@ -110,7 +111,7 @@ class Settings(TeamSettings):
         description="Tools to leave out, separated by commas, such as `create_token`.",
     )
     data_dir: Path = Field(
-        default_factory=_state_folder,
+        default_factory=find_state_folder,
         validate_default=True,
         validation_alias="IH_MCP_DATA_DIR",
         description="Folder of the journal; else the user's state folder.",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
-import sys
 
 from ih_mcp.settings import Settings
 
 from .hosts import DIRS, HOSTS, KEY, NAME, Launch, find_host, launch_command
+from .terminal_lines import shell_line
 
 _FOLDER = "/path/to/your/videos"
 _UNKNOWN_HOST = HOSTS["claude-desktop"]
@@ -39,8 +37,4 @@ def advise(settings: Settings, client: str) -> dict[str, object]:
     line = [*launch_command(), "install", host.name, "--media-dir", folders.split(os.pathsep)[0]]
     if settings.is_local:
         line.append("--local")
-    return told | {"file": host.shown, "command": _shell_line(line), "then": host.after}
-
-
-def _shell_line(words: list[str]) -> str:
-    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    return told | {"file": host.shown, "command": shell_line(line), "then": host.after}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
+from anyio import to_thread
 from mcp_types import CallToolResult
 from pydantic import Field
 
@@ -150,7 +153,7 @@ class ListStreams(Arguments):
 
 
 async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
-    """List streams and analyses, newest first: state, source, minutes, last error."""
+    """List streams and analyses, newest first: state, minutes, last error, how to delete."""
     registry, told = call.runtime.registry, call.runtime.mirror.status_of
     if (stream_id := call.arguments.stream_id) is not None:
         known = await registry.status(stream_id)
@@ -158,8 +161,8 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
             status = full_status(registry.live(stream_id))
         except UnknownStreamError:
             status = {"stream_id": stream_id, **known.to_json()}
-        minutes = minutes_sent(known.usage)
-        return answer(status | minutes | told(stream_id) | {"next": next_call(known, cursor=0)})
+        more = minutes_sent(known.usage) | told(stream_id) | await _to_delete(call, stream_id)
+        return answer(status | more | {"next": next_call(known, cursor=0)})
     shown = [
         {
             "stream_id": stream_id,
@@ -173,7 +176,19 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
     then = "poll_events with a stream_id" if shown else "stream_file or start_stream"
     listed = {"streams": shown, "not_shown": count - len(shown)}
     minutes = await call.runtime.minutes.today()
-    return answer(listed | await _list_analyses(call.runtime) | minutes | {"next": then})
+    analyses = await _list_analyses(call.runtime)
+    deleting = await _to_delete(call, "ID") if shown or analyses else {}
+    return answer(listed | analyses | minutes | deleting | {"next": then})
+
+
+async def _to_delete(call: ToolCall[ListStreams], stream_id: str) -> dict[str, str]:
+    """How a person removes a stream or an analysis for good; no tool does it."""
+    from ih_mcp.app.terminal_lines import terminal_line  # noqa: PLC0415 - only where somebody asks
+
+    if call.is_remote:
+        return {"to_delete": f"once it is over, where this server runs: ih-mcp forget {stream_id}"}
+    line = partial(terminal_line, call.runtime.settings, "forget", stream_id)
+    return {"to_delete": f"once it is over, in a terminal: {await to_thread.run_sync(line)}"}
 
 
 async def _list_analyses(runtime: Runtime) -> dict[str, object]:

@@ -266,6 +266,8 @@ async def test_a_path_of_the_caller_s_machine_is_answered_with_how_to_send_the_f
             assert "call upload_file, send the file there" in str(refused.content[0])
             assert "Copy the file" not in str(refused.content[0])
         stream = said(await client.call_tool("start_stream", {}))["stream_id"]
+        listed = said(await client.call_tool("list_streams", {"stream_id": stream}))
+        assert listed["to_delete"].endswith(f"where this server runs: ih-mcp forget {stream}")
         chunk = {"stream_id": stream, "path": "/home/ann/chunk-000.webm"}
         refused = await client.call_tool("push_segment", chunk)
         assert "push_segment takes its bytes as data_base64" in str(refused.content[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -191,3 +192,20 @@ async def test_a_file_that_may_still_be_written_may_be_tried_again(
         growing.unlink()
         assert (refused.error["code"], refused.error["retry"]) == (code, True)
         assert "growing.mp4" in refused.text.splitlines()[0]
+
+
+async def test_the_command_that_deletes_a_stream_can_be_copied_and_does_it(
+    host: Host, short_clip: Path, tmp_path: Path
+) -> None:
+    assert "to_delete" not in (await host.call("list_streams")).status
+    started = await host.call("stream_file", path=str(short_clip))
+    stream = {"stream_id": started.status["stream_id"]}
+    await host.read_all(**stream, wait_s=20)
+    any_of_them = (await host.call("list_streams")).status["to_delete"]
+    assert any_of_them.endswith("-m ih_mcp forget ID")
+    who, line = (await host.call("list_streams", **stream)).status["to_delete"].split(": ", 1)
+    assert who == "once it is over, in a terminal"
+    assert f"IH_MCP_DATA_DIR={tmp_path}" in line
+    await anyio.run_process(shlex.split(line))
+    gone = await host.call("poll_events", **stream)
+    assert gone.error["code"] == "unknown_stream"
