@@ -40,6 +40,7 @@ class Outcome:
 
 PARTS = (
     Part("reliability", (*PYTEST, "tests/reliability")),
+    Part("products", (*PYTEST, "-m", "one_for_each", "tests")),
     Part("frames and leaks", (*PYTEST, "tests/conformance/test_frames.py", "tests/test_leaks.py")),
     Part(
         "fuzzing",

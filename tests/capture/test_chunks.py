@@ -49,6 +49,7 @@ async def by_push(room: Room, stream: Stream, given: list[bytes]) -> None:
         await stream.until(lambda: False)
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("road", [by_page, by_push])
 @pytest.mark.parametrize("name", RECORDINGS)
 async def test_the_chunks_of_a_recorder_arrive_byte_for_byte(

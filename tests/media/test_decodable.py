@@ -38,6 +38,7 @@ CONTAINERS = (
 )
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", [*NEW, *CONTAINERS])
 async def test_a_sample_file_is_cut_right(
@@ -95,6 +96,7 @@ async def test_a_picture_is_sent_without_a_sound_that_cannot_be(
     )
 
 
+@pytest.mark.one_for_each("kind")
 @pytest.mark.parametrize("order", [("44100", "48000"), ("48000", "44100")])
 @pytest.mark.parametrize("kind", ["ts", "aac", "flv", "mp3", "ac3", "latm"])
 @pytest.mark.parametrize("dialect", [V0, V1])

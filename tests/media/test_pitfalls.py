@@ -390,6 +390,7 @@ async def test_24_pictures_at_varying_rates_are_not_repeated(
     assert len(oracle.read(data).pictures) == len(oracle.read(path).pictures)
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
 @pytest.mark.parametrize(
     "name",

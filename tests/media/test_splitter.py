@@ -56,6 +56,7 @@ REAL = {
 }
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", SHORT)
 async def test_a_file_is_cut_right(
@@ -64,6 +65,7 @@ async def test_a_file_is_cut_right(
     await check_sample(name, sample, ffmpeg, framing)
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", REAL)
 async def test_a_real_clip_is_cut_right(
@@ -253,6 +255,7 @@ def test_the_dialects_have_the_framings_that_are_checked() -> None:
     )
 
 
+@pytest.mark.one_for_each("longest_seconds")
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
 @pytest.mark.parametrize("longest_seconds", [3.3, 3.6, 4.3, 4.9, 5.2, 5.5])
 async def test_what_bytes_allow_is_shared_out_so_that_no_rest_is_too_short(
@@ -268,6 +271,7 @@ async def test_what_bytes_allow_is_shared_out_so_that_no_rest_is_too_short(
     assert max(len(segment.data) for segment in outcome.segments) <= allowed
 
 
+@pytest.mark.one_for_each("longest_seconds")
 @pytest.mark.parametrize("dialect", [V0, V1], ids=lambda d: d.name)
 @pytest.mark.parametrize("longest_seconds", [3.1, 3.6])
 async def test_where_bytes_allow_no_shares_the_picture_is_encoded_from_the_beginning(

@@ -60,6 +60,7 @@ def check_sound(source: Media, parts: Sequence[Media]) -> None:
     assert sound(*parts) == digests(source.sound)
 
 
+@pytest.mark.one_for_each("name")
 @dialects
 @pytest.mark.parametrize(
     "name",
@@ -123,6 +124,7 @@ async def test_slides_without_sound_stay_as_long_as_they_do(
     assert continued.error is None
 
 
+@pytest.mark.one_for_each("name")
 @dialects
 @pytest.mark.parametrize(
     "name",
@@ -163,6 +165,7 @@ async def test_where_the_clock_jumps_media_goes_on_at_once(
     )
 
 
+@pytest.mark.one_for_each("name")
 @dialects
 @pytest.mark.parametrize(
     "name",
@@ -255,6 +258,7 @@ def test_a_clock_that_begins_again_after_26_hours_goes_on() -> None:
     assert plain.set_backs == [SetBack(1.0, pytest.approx(95_443.6))]  # type: ignore[arg-type]
 
 
+@pytest.mark.one_for_each("name")
 @dialects
 @pytest.mark.parametrize("name", ["jumps_sound_track", "jumps_picture_track"])
 async def test_where_one_track_jumps_nothing_is_lost_and_it_is_told(
@@ -280,6 +284,7 @@ async def test_no_sample_lasts_as_long_as_the_clock_jumps(
         assert max(item.seconds for item in (*part.pictures, *part.sound)) < 0.2
 
 
+@pytest.mark.one_for_each("name")
 @dialects
 @pytest.mark.parametrize(
     "name",
