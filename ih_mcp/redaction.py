@@ -13,7 +13,7 @@ import logging
 import re
 import threading
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
@@ -29,6 +29,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 
 _lasting: dict[str, None] = {}
 _minted: deque[str] = deque(maxlen=_MAX_MINTED)
+_held: Counter[str] = Counter()
 _forms: tuple[str, ...] = ()
 _LOG = logging.getLogger("ih_mcp")
 
@@ -62,14 +63,34 @@ def is_token(credential: str) -> bool:
 
 def register_secret(secret: str, *, expires: bool = False) -> None:
     """Redact `secret` in every text from now on."""
-    global _forms  # noqa: PLW0603 - what a process knows
     if len(secret) < _MIN_SECRET_CHARS:
         return
     if not expires:
         _lasting[secret] = None
     elif secret not in _minted:
         _minted.append(secret)
-    known = {form for one in (*_lasting, *_minted) for form in written_forms(one)}
+    _write_forms()
+
+
+def hold_secret(secret: str) -> None:
+    """Redact `secret` in every text until `release_secret` was called as often."""
+    if len(secret) >= _MIN_SECRET_CHARS:
+        _held[secret] += 1
+        _write_forms()
+
+
+def release_secret(secret: str) -> None:
+    """Forget a secret that `hold_secret` has made known, once."""
+    if secret in _held:
+        _held[secret] -= 1
+        if not _held[secret]:
+            del _held[secret]
+            _write_forms()
+
+
+def _write_forms() -> None:
+    global _forms  # noqa: PLW0603 - what a process knows
+    known = {form for one in (*_lasting, *_minted, *list(_held)) for form in written_forms(one)}
     _forms = tuple(sorted(known, key=len, reverse=True))  # one may be the beginning of another
 
 

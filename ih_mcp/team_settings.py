@@ -58,6 +58,13 @@ class TeamSettings(BaseSettings):
         description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
         "there.",
     )
+    keys: Literal["server", "tenant", "caller"] = Field(
+        "server",
+        validation_alias="IH_MCP_KEYS",
+        description="Whose Interhuman key `ih-mcp serve` works with: `server`, its own, or that of "
+        "a tenant that has one; `tenant`, that of the tenant alone; `caller`, the header "
+        "`X-Interhuman-Key` of each call.",
+    )
     issuer: str | None = Field(
         None,
         validation_alias="IH_MCP_ISSUER",

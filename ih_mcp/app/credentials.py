@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.net.token import Credential, FixedCredential, MintedCredential
+from ih_mcp.net.token import BorrowedCredential, Credential, FixedCredential, MintedCredential
 from ih_mcp.settings import Settings
 from ih_mcp.wire.dialects import find_dialect
 from ih_mcp.wire.rest import DEFAULT_SCOPES, KeyPair
+
+from .caller_key import find_caller_key
 
 LOCAL_KEY = f"ih_local_stand_in_{secrets.token_urlsafe(24)}"
 """The key of this process's own stand-in; it is not known outside the process."""
@@ -35,7 +37,7 @@ class Credentials:
         self._minted: MintedCredential | None = None
 
     def require(self) -> str:
-        """Which credential is there: `api_key`, `key_pair`, `access_token`, or `local`.
+        """Which is there: `api_key`, `key_pair`, `access_token`, `caller_key`, or `local`.
 
         Raises:
             ConfigurationError: There is none; names both ways out.
@@ -43,6 +45,9 @@ class Credentials:
         settings = self._settings
         if settings.is_local:
             return "local"
+        if settings.keys == "caller":
+            _require_caller_key()
+            return "caller_key"
         if settings.api_key:
             return "api_key"
         if settings.key_id and settings.key_secret:
@@ -69,6 +74,8 @@ class Credentials:
         found = self.require()
         if found == "local":
             return FixedCredential(LOCAL_KEY)
+        if found == "caller_key":
+            return BorrowedCredential(_require_caller_key())
         fixed = {"api_key": settings.api_key, "access_token": settings.access_token}.get(found)
         if fixed is not None:
             return FixedCredential(fixed.get_secret_value())
@@ -109,6 +116,8 @@ class Credentials:
         """
         if self._settings.is_local:
             return LOCAL_KEY
+        if self._settings.keys == "caller":
+            return _require_caller_key()
         if self._settings.api_key is None:
             raise ConfigurationError(
                 "a client token is minted from an API key, and none is set",
@@ -116,6 +125,18 @@ class Credentials:
                 help="Set INTERHUMAN_API_KEY.",
             )
         return self._settings.api_key.get_secret_value()
+
+
+def _require_caller_key() -> str:
+    key = find_caller_key()
+    if key is None:
+        raise ConfigurationError(
+            "this call came without a key for the service, and this server has none of its own",
+            code="no_caller_key",
+            help="The person sets the header X-Interhuman-Key in the host's entry of this server, "
+            "to a key from https://platform.interhuman.ai.",
+        )
+    return key
 
 
 def _scopes_or_default(scopes: Sequence[str] | None) -> tuple[str, ...]:

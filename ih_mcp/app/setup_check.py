@@ -47,7 +47,8 @@ async def check(runtime: Runtime) -> dict[str, object]:
 
 async def _key(runtime: Runtime) -> str:
     found = runtime.credentials.require()
-    return "not needed" if found == "local" else f"{found} is set"
+    words = {"local": "not needed", "caller_key": "your own came with this call"}
+    return words.get(found, f"{found} is set")
 
 
 async def _api(runtime: Runtime) -> str:

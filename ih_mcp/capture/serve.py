@@ -90,7 +90,8 @@ async def page_server_of(runtime: Runtime) -> PageServer:
 
 def use_page_server(runtime: Runtime, server: PageServer) -> None:
     """Let `page_server_of` give this one, which is served elsewhere."""
-    server.open_another = partial(open_like, runtime)
+    if runtime.settings.keys != "caller":  # a page has no key that it could be opened with
+        server.open_another = partial(open_like, runtime)
     runtime.provide(_run, server)
 
 

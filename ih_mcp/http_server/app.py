@@ -22,6 +22,7 @@ from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.net.origin_guard import OriginGuard
 
 from .bearers import Bearers
+from .caller_keys import move_caller_key
 from .callers import Caller, TenantRow
 from .capture_pages import CapturePages
 from .cluster import ClusterApp
@@ -217,6 +218,7 @@ class TeamApp:
             return _refusal("too_many_calls")
         parts = scope["path"].strip("/").split("/")
         try:
+            move_caller_key(scope, is_taken=self._tenants.takes_caller_keys)
             if parts != ["mcp"]:  # there, calls of tools are counted, each by itself
                 self._limits.count_call(caller, now=anyio.current_time())
             tenant = await self.tenant_of(caller.tenant)

@@ -57,6 +57,8 @@ class Forwarder:
                 await to_thread.run_sync(lease.renew)
             owner = lease.replicas.get(row.owner)
             return owner.address if owner and owner.address else None
+        if runtime.settings.keys == "caller":  # a caller's key is passed on to nobody
+            return None
         if error.code in _NEW_STREAM_CODES and stream_id is None:
             others = [
                 each.address

@@ -59,7 +59,7 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
         listener = _listen(stack, settings.listen)
         cluster = _listen(stack, settings.cluster_listen) if settings.cluster_listen else None
         admin = _listen(stack, settings.admin_listen) if settings.admin_listen else None
-        metrics = Metrics() if admin else None
+        metrics = await to_thread.run_sync(Metrics) if admin else None  # it reads /proc
         url = settings.public_url or url_of(listener)
         pages = CapturePages(url)
         limits = CallerLimits(

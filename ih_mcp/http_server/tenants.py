@@ -47,6 +47,8 @@ _FILES = (
 )
 _CALL_MARGIN_BYTES = 1 << 16  # of a call beside its segment
 
+_NO_KEYS = dict.fromkeys(["api_key", "key_id", "key_secret", "access_token"])
+
 
 class Tenants:
     """Opens the runtime of a tenant when it first calls. Use `open_tenants`."""
@@ -86,6 +88,11 @@ class Tenants:
                 settings = tenant_settings(self._settings, name, row)
                 await self._tasks.start(self._keep_open, name, settings)
             return self._open[name]
+
+    @property
+    def takes_caller_keys(self) -> bool:
+        """Whether each caller pays with a key of its own."""
+        return self._settings.keys == "caller"
 
     @property
     def all_open(self) -> list[Tenant]:
@@ -206,8 +213,14 @@ def tenant_settings(settings: Settings, name: str, row: TenantRow) -> Settings:
         "mirror_dir": None,
         **row.limits,
     }
-    if row.api_key_variable and not settings.is_local:
-        changed |= {"api_key": _read_key(name, row.api_key_variable), "key_id": None}
+    if settings.is_local:
+        pass
+    elif settings.keys == "caller":
+        changed |= _NO_KEYS
+    elif row.api_key_variable:
+        changed |= _NO_KEYS | {"api_key": _read_key(name, row.api_key_variable)}
+    elif settings.keys == "tenant":
+        raise _wrong_key(name, "the callers file names no variable for it (api_key_variable)")
     return settings.model_copy(update=changed)
 
 

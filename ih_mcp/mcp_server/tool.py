@@ -19,6 +19,7 @@ from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import Field, ValidationError
 
 from ih_mcp import observer
+from ih_mcp.app.caller_key import using_caller_key
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import CallerError, IhMcpError
 
@@ -39,6 +40,8 @@ _AUDIT.addHandler(_AUDIT_HANDLER)
 _AUDIT.propagate = False
 _AUDITED = ("stream_id", "analysis_id", "bytes", "accepted", "state", "reason", "result")
 _AUDIT_CHARS = 60
+CALLER_KEY = "ih_mcp.caller_key"
+"""Where a request's scope has the caller's own key for the service."""
 _INTERNAL_ERROR = IhMcpError(
     "this tool broke; the mistake is in ih-mcp, not in the call",
     code="internal",
@@ -67,6 +70,11 @@ class ToolCall(Generic[A]):
         """The HTTP request by which the call came; None where it came otherwise."""
         request: Request | None = self._context.request_context.request
         return request
+
+    @property
+    def caller_key(self) -> str | None:
+        """The caller's own key for the service; None where none came with the call."""
+        return self.request.scope.get(CALLER_KEY) if self.request else None
 
     @property
     def is_remote(self) -> bool:
@@ -104,7 +112,8 @@ class StrictTool(Tool):
         runtime: Runtime = context.request_context.lifespan_context
         call = ToolCall(checked, runtime, context)
         try:
-            result: CallToolResult = await self.fn(call)
+            with using_caller_key(call.caller_key):
+                result: CallToolResult = await self.fn(call)
         except IhMcpError as exc:
             return self._refuse(arguments, call.explain(exc))
         except PermissionNeededError as exc:

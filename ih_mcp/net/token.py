@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
 import anyio
 
-from ih_mcp.redaction import register_secret
+from ih_mcp.redaction import hold_secret, register_secret, release_secret
 from ih_mcp.wire.rest import KeyPair, Token
 
 RENEW_SECONDS = 30.0  # sdk 1.3.4: so long before it expires
@@ -32,6 +33,18 @@ class FixedCredential:
 
     def __init__(self, bearer: str) -> None:
         register_secret(bearer)
+        self._bearer = bearer
+
+    async def bearer(self) -> str:
+        return self._bearer
+
+
+class BorrowedCredential:
+    """A caller's own key. This process forgets it with the last stream that uses it."""
+
+    def __init__(self, bearer: str) -> None:
+        hold_secret(bearer)
+        weakref.finalize(self, release_secret, bearer).atexit = False
         self._bearer = bearer
 
     async def bearer(self) -> str:

@@ -84,6 +84,7 @@ class StreamRunner:
             )
             raise
         finally:
+            del self._opener  # and the credential with it
             with anyio.CancelScope(shield=True):
                 await self._finish()
 

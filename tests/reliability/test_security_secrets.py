@@ -59,6 +59,7 @@ VALUES = {  # what each field may be, other than its default
     "auth": "subprotocol",
     "endpoint": "staging",
     "log_format": "json",
+    "keys": "caller",
     "log_level": "debug",
     "reconnect": "false",
     "resend": "true",
