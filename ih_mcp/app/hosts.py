@@ -138,14 +138,22 @@ def toml_table(path: Sequence[str], entry: Mapping[str, Any]) -> str:
     for name, value in entry.items():
         if isinstance(value, Mapping):
             tables.append(toml_table((*path, name), value))
-        else:  # JSON of text, numbers, booleans and lists of these is TOML too
-            lines.append(f"{toml_path([name])} = {json.dumps(value, ensure_ascii=False)}")
+        else:
+            lines.append(f"{toml_path([name])} = {toml_value(value)}")
     return "\n".join(lines) + "\n" + "".join(f"\n{table}" for table in tables)
 
 
 def toml_path(names: Sequence[str]) -> str:
     """Names joined by dots; quoted where they are not bare."""
-    return ".".join(name if _BARE.fullmatch(name) else json.dumps(name) for name in names)
+    return ".".join(name if _BARE.fullmatch(name) else toml_value(name) for name in names)
+
+
+def toml_value(value: object) -> str:
+    """A value on one line: JSON of text, numbers, booleans and lists of these is TOML too."""
+    if isinstance(value, Mapping):
+        members = (f"{toml_path([name])} = {toml_value(item)}" for name, item in value.items())
+        return f"{{ {', '.join(members)} }}" if value else "{}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

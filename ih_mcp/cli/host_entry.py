@@ -157,8 +157,20 @@ def _merged(
 
 def _mapping(value: object, file: str, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise refusal(file, f"{what} is no object")
+        kind = _KINDS.get(type(value), "a date or a time")
+        raise refusal(file, f"{what} is {kind}, and should be a table of names and values")
     return value
+
+
+_KINDS: Mapping[type, str] = {
+    list: "a list",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+"""Kinds of values that are no tables, in words; TOML has days and times beside them."""
 
 
 def holds_key(text: str, host: Host, name: str) -> bool:

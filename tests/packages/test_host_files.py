@@ -7,6 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from ih_mcp.app.hosts import HOSTS, NAME, Host, Launch
 from ih_mcp.cli import jsonc, main
-from ih_mcp.cli.host_entry import changed, without
+from ih_mcp.cli.host_entry import changed, parsed, without
 
 from .test_install import JSON_HOSTS, SECRET, file_of, home
 
@@ -150,6 +151,215 @@ def test_only_our_table_is_added_to_any_toml(
     assert tomllib.loads(back) == tomllib.loads(old)
 
 
+# --- an entry that its user wrote, however it is written -----------------------------------------
+
+MARK = Launch(command=["mark", "--local"], env={"A": "b \"'# ="})
+KRAM = Launch(command=["kram", "--local"], env=MARK.env)
+MORE = Launch(command=["kram", "--local"], env={**MARK.env, "C": "d"})
+Lines = list[tuple[str, bool]]
+"""Each line of a file, and whether it is of our entry."""
+
+
+def name_in_toml(name: str) -> st.SearchStrategy[str]:
+    escaped = f'"\\u{ord(name[0]):04x}{name[1:]}"'
+    return st.sampled_from([name, name, f'"{name}"', f"'{name}'", escaped])
+
+
+@st.composite
+def dotted(draw: st.DrawFn, *names: str) -> str:
+    dot = draw(st.sampled_from([".", " . ", "\t."]))
+    return dot.join(draw(name_in_toml(name)) for name in names)
+
+
+@st.composite
+def value_in_toml(draw: st.DrawFn, value: object) -> str:
+    if isinstance(value, list) and draw(st.booleans()):
+        items = [json.dumps(item) + draw(st.sampled_from([",", " , # [", ",\n"])) for item in value]
+        return "[ # {\n" + "\n".join(items) + "\n]"
+    if isinstance(value, str) and "'" not in value and draw(st.booleans()):
+        return f"'{value}'" if value != "mark" else '"mark"'
+    return json.dumps(value)
+
+
+@st.composite
+def lines_of_toml(draw: st.DrawFn, entry: Mapping[str, Any], *named: str) -> list[str]:
+    """The members of a table, a line or more each; `named` is what their names begin with."""
+    lines = []
+    for name, value in draw(st.permutations(list(entry.items()))):
+        blanks = draw(st.sampled_from(["", " ", "\t"]))
+        comment = draw(st.sampled_from(["", " # ]", ' # "x" = {']))
+        if not isinstance(value, Mapping):
+            written = draw(value_in_toml(value))
+            lines.append(f"{blanks}{draw(dotted(*named, name))}={blanks}{written}{comment}\n")
+        elif draw(st.booleans()):
+            lines += draw(lines_of_toml(value, *named, name))
+        else:
+            braces = draw(braces_of_toml(value))
+            lines.append(f"{blanks}{draw(dotted(*named, name))} = {braces}{comment}\n")
+    return lines
+
+
+@st.composite
+def braces_of_toml(draw: st.DrawFn, entry: Mapping[str, Any], *named: str) -> str:
+    """A table in braces, or with `named` the members alone."""
+    members = []
+    for name, value in draw(st.permutations(list(entry.items()))):
+        if not isinstance(value, Mapping):
+            members.append(f"{draw(dotted(*named, name))} ={draw(value_in_toml(value))}")
+        elif draw(st.booleans()):
+            members.append(draw(braces_of_toml(value, *named, name)))
+        else:
+            members.append(f"{draw(dotted(*named, name))}={draw(braces_of_toml(value))}")
+    joined = draw(st.sampled_from([",", " , "])).join(members)
+    return joined if named else f"{{{joined}}}"
+
+
+OF_OTHERS = (
+    "# mine\n",
+    "\n",
+    'other.command = "mark"\n',
+    "'o.p' = { x = [1] } # }\n",
+    "t = 07:32:00\n",
+)
+
+
+@st.composite
+def with_names(draw: st.DrawFn, entry: Mapping[str, Any]) -> Lines:
+    """Dotted names, or braces, between the lines of others, under a header or above them all."""
+    has_header = draw(st.booleans())
+    named = (NAME,) if has_header else ("mcp_servers", NAME)
+    if draw(st.booleans()):
+        ours = draw(lines_of_toml(entry, *named))
+    else:
+        ours = [f"{draw(dotted(*named))} = {draw(braces_of_toml(entry))}\n"]
+    theirs = draw(st.lists(st.sampled_from(OF_OTHERS), unique=True))
+    lines = draw(st.permutations([(line, True) for line in ours] + [(x, False) for x in theirs]))
+    header = f"[{draw(dotted('mcp_servers'))}] # [x]\n"
+    end = ("[mcp_servers.z.env]\nT = 't'\n", False)
+    return [("x = 1\n", False), *([(header, False)] if has_header else []), *lines, end]
+
+
+@st.composite
+def with_headers(draw: st.DrawFn, entry: Mapping[str, Any]) -> Lines:
+    """A table, and perhaps tables in it, in any order, between tables of others."""
+    path = ("mcp_servers", NAME)
+    apart = {
+        name: value
+        for name, value in entry.items()
+        if isinstance(value, Mapping) and draw(st.booleans())
+    }
+    rest = {name: value for name, value in entry.items() if name not in apart}
+    tables = [((), rest), *(((name,), value) for name, value in apart.items())]
+    blocks: list[Lines] = [
+        [("[[many]]\nx = 1 # mine\n\n# alone\n", False)],
+        [('[mcp_servers.other]\ncommand = "mark"\n', False)],
+    ]
+    for names, table in tables:
+        lines = draw(lines_of_toml(table))
+        header = f"[ {draw(dotted(*path, *names))}] # ]\n"
+        blocks.append([(line, True) for line in (header, *lines)])
+    return [line for block in draw(st.permutations(blocks)) for line in block]
+
+
+@st.composite
+def within_braces(draw: st.DrawFn, entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """All servers in one pair of braces; what is before our members, these, and what is behind."""
+    named = draw(st.booleans())
+    ours = draw(
+        braces_of_toml(entry, NAME)
+        if named
+        else st.builds(" ".join, st.tuples(dotted(NAME), st.just("="), braces_of_toml(entry)))
+    )
+    start = f"# mine\n{draw(dotted('mcp_servers'))} = {{ "
+    theirs = 'other={command="mark"}'
+    if draw(st.booleans()):
+        return f"{start}{theirs} , ", ours, " } # too\n[z]\n"
+    return start, ours, f", {theirs}}}\n[z]\n"
+
+
+CODEX = HOSTS["codex"]
+ENTRY = CODEX.entry(MARK)
+
+
+@settings(max_examples=80, deadline=None)
+@given(with_names(ENTRY) | with_headers(ENTRY), st.booleans(), st.booleans())
+def test_an_entry_of_any_toml_is_changed_where_it_stands(
+    lines: Lines, dos: bool, ends: bool
+) -> None:
+    def text(parts: list[str]) -> str:
+        joined = "".join(parts) if ends else "".join(parts).rstrip("\n")
+        return joined.replace("\n", "\r\n") if dos else joined
+
+    old = text([line for line, _ in lines])
+    assert changed(old, CODEX, MARK, NAME, file="f") == old
+    new = changed(old, CODEX, KRAM, NAME, file="f")
+    ours, kept = '"mark"', '"mark"' in "".join(line for line, is_ours in lines if not is_ours)
+    assert new.count(ours) == kept
+    assert len(new) == len(old)
+    more = changed(old, CODEX, MORE, NAME, file="f")
+    assert tomllib.loads(more)["mcp_servers"][NAME] == CODEX.entry(MORE)
+    assert is_within(new, more)
+    theirs = text([line for line, is_ours in lines if not is_ours])
+    for written in (old, new, more):
+        back = without(written, CODEX, NAME, file="f")
+        assert back.rstrip("\r\n") == theirs.rstrip("\r\n")
+
+
+@settings(max_examples=50, deadline=None)
+@given(within_braces(ENTRY))
+def test_an_entry_within_braces_is_changed_where_it_stands(parts: tuple[str, str, str]) -> None:
+    before, ours, after = parts
+    old = before + ours + after
+    assert changed(old, CODEX, MARK, NAME, file="f") == old
+    assert (
+        changed(old, CODEX, KRAM, NAME, file="f") == before + ours.replace("mark", "kram") + after
+    )
+    more = changed(old, CODEX, MORE, NAME, file="f")
+    assert more.startswith(before)
+    assert more.endswith(after)
+    back = without(more, CODEX, NAME, file="f")
+    assert tomllib.loads(back) == {
+        **tomllib.loads(old),
+        "mcp_servers": {"other": {"command": "mark"}},
+    }
+    assert is_within(back, old)
+
+
+@st.composite
+def written_as_json(draw: st.DrawFn, value: object) -> str:
+    """An object with comments, commas at its end, blanks and escapes anywhere."""
+    if not isinstance(value, Mapping):
+        return json.dumps(value)
+    members = []
+    for name, item in draw(st.permutations(list(value.items()))):
+        escaped = f'"\\u{ord(name[0]):04x}{name[1:]}"'
+        label = draw(st.sampled_from([json.dumps(name), json.dumps(name), escaped]))
+        written = draw(written_as_json(item))
+        members.append(f"{draw(gap())}{label}{draw(gap())}:{draw(gap())}{written}{draw(gap())}")
+    comma = draw(st.sampled_from(["", ",", ",// }\n"])) if members else draw(gap())
+    return "{" + ",".join(members) + comma + "}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.sampled_from(JSON_HOSTS))
+def test_an_entry_of_any_json_is_changed_where_it_stands(data: st.DataObject, host: Host) -> None:
+    entry = host.entry(MARK)
+    ours = data.draw(written_as_json(entry))
+    around = data.draw(written_as_json({"x": "mark", host.key: {"other": {}, NAME: "HERE"}}))
+    before, after = around.split('"HERE"')
+    old = before + ours + after
+    assert changed(old, host, MARK, NAME, file="f") == old
+    assert changed(old, host, KRAM, NAME, file="f") == before + ours.replace("mark", "kram") + after
+    more = changed(old, host, MORE, NAME, file="f")
+    assert more.startswith(before)
+    assert more.endswith(after)
+    assert is_within(ours.replace("mark", "kram"), more[len(before) : len(more) - len(after)])
+    assert jsonc.parse(more) == {"x": "mark", host.key: {"other": {}, NAME: host.entry(MORE)}}
+    back = without(more, host, NAME, file="f")
+    assert jsonc.parse(back) == {"x": "mark", host.key: {"other": {}}}
+    assert is_within(back, old)
+
+
 # --- there and back, by the commands -------------------------------------------------------------
 
 FILES: Mapping[str, list[str]] = {
@@ -199,19 +409,53 @@ def test_uninstall_gives_the_file_back_byte_for_byte(host: Host, number: int, ho
     assert main(["uninstall", host.name]) == 0, "once more changes nothing"
 
 
-@pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_an_entry_in_several_places_is_left_to_its_user(
-    command: str, home: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["a.b", "\U0001f600", "\x7f", 'q"', "ü", "", "[x]"])
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_any_name_is_written_and_taken_out(host: Host, name: str) -> None:
+    new = changed("", host, MARK, name, file="f")
+    assert parsed(new, host, "f")[host.key][name] == host.entry(MARK)
+    assert changed(new, host, KRAM, name, file="f") == new.replace("mark", "kram")
+    assert not parsed(without(new, host, name, file="f"), host, "f").get(host.key)
+    assert parsed(host.snippet(MARK, name), host, "f")[host.key][name] == host.entry(MARK)
+
+
+UNLIKE: Mapping[str, list[tuple[str, str]]] = {
+    "toml": [
+        ("[[mcp_servers.interhuman]]\ncommand = 'x'\n", "interhuman is a list"),
+        ("[[mcp_servers]]\n[mcp_servers.interhuman]\n", "mcp_servers is a list"),
+        ("mcp_servers.interhuman = 'x'\n", "interhuman is text"),
+        ("mcp_servers.interhuman.env = 1\n", "env is a number"),
+        ("mcp_servers.interhuman.env = 1979-05-27\n", "env is a date or a time"),
+        ("[mcp_servers.interhuman]\n[mcp_servers.interhuman]\n", "it is not TOML"),
+    ],
+    "json": [
+        ('{"KEY": {"interhuman": ["x"]}}', "interhuman is a list"),
+        ('{"KEY": null}', "KEY is null"),
+        ('{"KEY": {"interhuman": {"env": false}}}', "env is true or false"),
+        ('["KEY"]', "it is a list"),
+        (
+            '{"KEY": {"interhuman": {}, "interhuman": {}}}',
+            'it is not JSON ("interhuman" stands twice',
+        ),
+        ("{'KEY': {}}", "it is not JSON"),
+    ],
+}
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_what_is_no_entry_is_named_and_left_as_it_is(
+    host: Host, number: int, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = file_of(HOSTS["codex"], home)
-    path.parent.mkdir(parents=True)
-    text = "[mcp_servers.interhuman]\ncommand = 'x'\n[z]\n[mcp_servers.interhuman.env]\nA = 'b'\n"
+    text, why = (part.replace("KEY", host.key) for part in UNLIKE[host.format][number])
+    path = file_of(host, home)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    assert main([command, "codex"]) == 2
+    assert main(["install", host.name, "--key", SECRET]) == 2
     assert path.read_text() == text
     told = capsys.readouterr().err
-    assert "config.toml was not touched: interhuman is written in several places of it" in told
-    assert "by hand" in told
+    assert f"{path.name} was not touched: {why}" in told
+    assert "`ih-mcp install HOST --print` shows the entry" in told
 
 
 @pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
