@@ -525,7 +525,7 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
             await real(data)
 
         monkeypatch.setattr(first.client, "send_segment", slow)
-        await stream.put(QueuedSegment(b"a", 0, 0.001))
+        await stream.put(QueuedSegment(b"a", 90, 90.001))
         await anyio.wait_all_tasks_blocked()
         await anyio.sleep(0.01)  # longer than the segment lasts
         gate.set()
@@ -533,6 +533,6 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
         assert stream.status().what_now == (
             "Falling behind: the uplink is slower than the video. Lower its bit rate."
         )
-        await stream.put(QueuedSegment(b"b", 0.001, 100))
+        await stream.put(QueuedSegment(b"b", 90.001, 190))
         await first.hear()
         assert "what_now" not in stream.status().to_json()
