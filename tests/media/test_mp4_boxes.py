@@ -4,13 +4,90 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
+from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container_types import MAX_HEADER_BYTES
-from ih_mcp.media.containers.mp4_boxes import Movie, Mp4Track, _defaults, _edit_list, _track_header
+from ih_mcp.media.containers.mp4_boxes import (
+    Movie,
+    Mp4Track,
+    _defaults,
+    _edit_list,
+    _track_header,
+    read_movie,
+)
 from ih_mcp.media.containers.mp4_fragments import Mp4Reader
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I", 8 + len(payload)) + kind + payload
+
+
+def movie(timescales: dict[int, int], *, extra: bytes = b"") -> bytes:
+    """A `moov` of tracks with their timescales; the first is a picture."""
+    told = box(b"mvhd", struct.pack(">5I", 0, 0, 0, 600, 1_500) + bytes(80))
+    for number, timescale in timescales.items():
+        kind, codec = (b"vide", b"avc1") if number == min(timescales) else (b"soun", b"mp4a")
+        clock = box(b"mdhd", struct.pack(">6I", 0, 0, 0, timescale, 9, 0))
+        entries = box(b"stsd", struct.pack(">II", 0, 1) + box(codec, bytes(8)))
+        media = clock + box(b"hdlr", bytes(8) + kind + bytes(13))
+        media += box(b"minf", box(b"stbl", entries))
+        head = box(b"tkhd", struct.pack(">6I", 0, 0, 0, number, 0, 1_500) + bytes(60))
+        told += box(b"trak", head + box(b"mdia", media))
+    return box(b"moov", told + extra)
+
+
+def test_a_movie_tells_its_tracks_and_where_each_length_stands() -> None:
+    written = movie({3: 90_000, 5: 0})
+    found = read_movie(written)
+    assert {
+        number: (track.kind, track.codec, track.timescale) for number, track in found.tracks.items()
+    } == {3: (b"vide", b"avc1", 90_000), 5: (b"soun", b"mp4a", 1)}
+    assert (found.timescale, found.seconds, found.main) == (600, 2.5, 3)
+    assert [each[1:] for each in found.lengths] == [(4, 600)] * 3
+    for at, width, _ in found.lengths:
+        assert written[at : at + width] == (1_500).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("version", "duration", "timescale", "seconds"),
+    [
+        (0, 300, 600, 0.5),
+        (0, 300, 0, 300.0),
+        (0, (1 << 32) - 1, 600, 0.0),
+        (1, (1 << 32) + 600, 600, ((1 << 32) + 600) / 600),
+        (1, (1 << 64) - 1, 600, 0.0),
+    ],
+)
+def test_a_movie_tells_how_long_it_is_unless_that_is_unknown(
+    version: int, duration: int, timescale: int, seconds: float
+) -> None:
+    clock = struct.pack(">QQIQ" if version else ">IIII", 0, 0, timescale, duration)
+    head = box(b"mvhd", bytes([version, 0, 0, 0]) + clock + bytes(80))
+    found = read_movie(box(b"moov", head))
+    assert (found.seconds, found.main, found.timescale) == (seconds, None, timescale or 1)
+    fragmented = read_movie(box(b"moov", head + box(b"mvex", b"")))
+    assert fragmented.seconds == 0.0
+
+
+def test_edits_of_a_track_are_read_wherever_they_stand_in_it() -> None:
+    edits = struct.pack(">II", 0, 2) + struct.pack(">IiIIiI", 300, -1, 1 << 16, 900, 33, 1 << 16)
+    head = box(b"tkhd", struct.pack(">6I", 0, 0, 0, 4, 0, 1_500) + bytes(60))
+    clock = box(b"mvhd", struct.pack(">5I", 0, 0, 0, 600, 1_500) + bytes(80))
+    for trak in (
+        box(b"edts", box(b"elst", edits)) + head,
+        head + box(b"edts", box(b"elst", edits)),
+    ):
+        written = box(b"moov", clock + box(b"trak", trak))
+        found = read_movie(written)
+        assert (found.tracks[4].delay_seconds, found.tracks[4].skipped) == (0.5, 33)
+        assert {each.track for each in found.edits} == {4}
+
+
+def test_a_box_that_does_not_fit_into_its_parent_is_refused() -> None:
+    for torn in (struct.pack(">I", 17) + b"trak" + bytes(8), struct.pack(">I", 7) + b"trak"):
+        with pytest.raises(MediaError, match="does not fit"):
+            read_movie(struct.pack(">I", 8 + len(torn)) + b"moov" + torn)
 
 
 def test_what_samples_are_by_default_is_told_by_track() -> None:

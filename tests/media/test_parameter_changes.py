@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 
 import pytest
 
+from ih_mcp.media.containers import parameter_changes
+from ih_mcp.media.containers.clock_set_backs import SetBack
 from ih_mcp.media.containers.parameter_changes import (
+    Changes,
     Sighting,
     _flash,
     _header,
     _listed,
     _parameters,
     _transport_seconds,
+    find_changes,
 )
 
 
@@ -110,3 +115,176 @@ def test_a_sequence_header_of_flv_is_told_twice_and_each_tag_tells_its_time(
     assert [each.header for each in found if each.header] == headers
     times = [each.seconds for each in found if each.seconds is not None]
     assert times == ([] if kind == 18 else [0x0123_4567 / 1000]) + [0.04]
+
+
+AAC, OTHER_AAC = bytes.fromhex("fff1 50 80 0000"), bytes.fromhex("fff1 4c 80 0000")
+SOUND, PICTURE, PRIVATE = 0xC0, 0xE0, 0xBD
+
+
+def packet(number: int, body: bytes, *, adapts: bool = False) -> bytes:
+    """A packet of MPEG-TS that begins something."""
+    head = struct.pack(">BH", 0x47, 0x4000 | number) + (b"\x30\x05 tsok" if adapts else b"\x10")
+    return (head + body).ljust(188, b"\xff")
+
+
+def unit(
+    number: int, kind: int, seconds: float, frame: bytes = b"", *, adapts: bool = False
+) -> bytes:
+    begin = b"\0\0\1" + bytes([kind]) + b"\0\0\x80\x80\x05" + clock(seconds)
+    return packet(number, begin + frame, adapts=adapts)
+
+
+def table(*kinds: int) -> bytes:
+    return packet(0x20, b"\0" + program(*((kind, 0x101, b"") for kind in kinds)))
+
+
+def sounds(number: int, begin: int, end: int, frame: bytes = AAC) -> list[bytes]:
+    return [unit(number, SOUND, float(second), frame) for second in range(begin, end)]
+
+
+TRANSPORT: list[tuple[str, list[bytes], Changes]] = [
+    ("nothing", [], Changes()),
+    ("the same", sounds(0x101, 0, 5), Changes()),
+    (
+        "other sound",
+        sounds(0x101, 0, 2) + sounds(0x101, 2, 4, OTHER_AAC),
+        Changes(tracks=frozenset({"audio"})),
+    ),
+    (
+        "other sound behind what adapts, and of a private kind",
+        [
+            unit(0x1FFE, PRIVATE, float(n), AAC if n < 2 else OTHER_AAC, adapts=True)
+            for n in range(4)
+        ],
+        Changes(tracks=frozenset({"audio"})),
+    ),
+    ("damage", sounds(0x101, 0, 2) + sounds(0x101, 2, 3, OTHER_AAC), Changes()),
+    (
+        "tracks apart",
+        [
+            part
+            for n in range(3)
+            for part in (*sounds(1, n, n + 1), *sounds(2, n, n + 1, OTHER_AAC))
+        ],
+        Changes(),
+    ),
+    ("another codec", [table(0x0F)] * 2 + [table(0x81)] * 2, Changes(changes_codec=True)),
+    ("one codec", [table(0x0F)] * 4, Changes()),
+    (
+        "a clock that is set back",
+        [*sounds(0x101, 0, 3), unit(0x100, PICTURE, 9.0), *sounds(0x101, 0, 2)],
+        Changes(set_backs=(SetBack(3.0, 3.0),)),
+    ),
+    (
+        "a clock that begins again",
+        [unit(0x100, PICTURE, 95_440.0 + n) for n in range(3)]
+        + [unit(0x100, PICTURE, float(n)) for n in range(3)],
+        Changes(),
+    ),
+    ("a track behind another", sounds(1, 0, 3) + sounds(2, 5, 8), Changes(replaced_seconds=4.0)),
+    (
+        "three tracks of pictures",
+        [unit(each, PICTURE, float(n)) for each in (3, 2, 1) for n in range(3)],
+        Changes(replaced_seconds=6.0),
+    ),
+    ("a picture behind sound", [*sounds(1, 0, 3), unit(2, PICTURE, 4.0)], Changes()),
+    (
+        "two that follow a third only in part",
+        sounds(1, 0, 3) + sounds(2, 3, 4) + sounds(3, 4, 5) + sounds(2, 4, 5),
+        Changes(),
+    ),
+    ("two at once", sounds(1, 0, 3) + sounds(2, 3, 4) + sounds(1, 4, 6), Changes()),
+    ("one after all", sounds(1, 0, 3) + sounds(2, 9, 10), Changes(replaced_seconds=2.0)),
+]
+
+
+@pytest.mark.parametrize("read_bytes", [70, 1 << 18])
+@pytest.mark.parametrize("of_camera", [False, True])
+@pytest.mark.parametrize(
+    ("packets", "changes"), [row[1:] for row in TRANSPORT], ids=[row[0] for row in TRANSPORT]
+)
+def test_what_changes_in_mpeg_ts_is_found_in_whatever_pieces_it_is_read(
+    packets: list[bytes],
+    changes: Changes,
+    of_camera: bool,
+    read_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parameter_changes, "_READ_BYTES", read_bytes)
+    empty = struct.pack(">BHB", 0x47, 0x1FFF, 0x10).ljust(188, b"\xff")
+    time = b"time" if of_camera else b""
+    file = io.BytesIO(b"".join(time + each for each in [empty, *packets, empty, empty, empty]))
+    file.seek(100)
+    assert find_changes(file, "mpegts") == changes
+
+
+@pytest.mark.parametrize("read_bytes", [5, 1 << 18])
+def test_the_frames_of_a_file_of_aac_follow_each_other(
+    read_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameter_changes, "_READ_BYTES", read_bytes)
+
+    def frame(rate: int, size: int = 300) -> bytes:
+        inner = bytes.fromhex("fff1 4c 40") * 80  # as if frames of another rate began there
+        head = bytes([0xFF, 0xF1, rate, 0x80 | size >> 11, size >> 3 & 0xFF, (size & 7) << 5])
+        return (head + inner)[:size]
+
+    def changes(*frames: bytes) -> Changes:
+        return find_changes(io.BytesIO(b"junk" + b"".join(frames) + b"\xff\xf1"), "aac")
+
+    assert changes(*[frame(0x50), frame(0x50, 313)] * 2) == Changes()
+    assert changes(*[frame(0x50)] * 2, *[frame(0x4C)] * 2) == Changes(tracks=frozenset({"audio"}))
+    assert changes(*[frame(0x50)] * 2, frame(0x4C)) == Changes()
+
+
+def test_what_is_no_frame_is_not_kept() -> None:
+    class Zeros(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return bytes(len(super().read(size)))
+
+    file = Zeros(bytes(8 * 2**20))
+    tracemalloc.start()
+    try:
+        assert find_changes(file, "aac") == Changes()
+        assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def flash(*tags: bytes) -> bytes:
+    return b"FLV\x01\x05" + (9).to_bytes(4, "big") + bytes(4) + b"".join(tags)
+
+
+HEAD, OTHER_HEAD = b"\xaf\0\x12\x10", b"\xaf\0\x11\x90"
+
+
+@pytest.mark.parametrize(
+    ("written", "changes"),
+    [
+        (flash(), Changes()),
+        (flash(tag(8, 0, HEAD), tag(8, 2_000, b"\xaf\1x")), Changes(end_seconds=2.0)),
+        (
+            flash(tag(8, 0, HEAD), tag(8, 9, OTHER_HEAD), tag(9, 5_000, b"\x17\1\0\0\0x")),
+            Changes(tracks=frozenset({"audio"}), end_seconds=5.0),
+        ),
+        (flash(tag(8, 0, HEAD), tag(8, 2_000, b"\xaf\1x"))[:-1], Changes()),
+        (flash(tag(8, 2_000, b"\xaf\1x")) + bytes(4), Changes()),
+        (flash(tag(8, 2_000, b"\xaf\1x"))[:-4] + (15).to_bytes(4, "big"), Changes()),
+        (flash(tag(18, 2_000, b"script")), Changes()),
+    ],
+)
+def test_an_flv_that_ends_with_a_whole_tag_tells_its_latest_time(
+    written: bytes, changes: Changes
+) -> None:
+    assert find_changes(io.BytesIO(written), "flv") == changes
+
+
+def test_other_containers_tell_their_parameters_once() -> None:
+    assert find_changes(io.BytesIO(flash(tag(8, 0, HEAD))), "avi") == Changes()
+
+
+def test_long_work_can_be_ended() -> None:
+    calls = list[int]()
+    file = flash(*[tag(8, n, b"\xaf\1x") for n in range(2_500)])
+    find_changes(io.BytesIO(file), "flv", lambda: calls.append(0))
+    assert len(calls) == 3

@@ -114,7 +114,7 @@ def _decoding_times(moof: bytes) -> Iterator[tuple[int, int]]:
 _CLUSTER = Id.CLUSTER.to_bytes(4, "big")
 _TIME = re.compile(rb"(?:\xbf\x84.{4})?\xe7([\x81-\x88])(.{8})", re.DOTALL)
 """The time of a Cluster, perhaps behind a checksum."""
-_BEGINNING_BYTES = 4 + 8 + 6 + 2 + 8
+_BEGINNING_BYTES = 28  # number, size and checksum of a Cluster, then its time with its own
 
 
 def cluster_times(file: BinaryIO) -> Iterator[tuple[int, float]]:

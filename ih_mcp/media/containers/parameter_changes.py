@@ -186,15 +186,15 @@ _TRANSPORT_HERTZ = 90_000
 
 def _adts(file: BinaryIO) -> Iterator[Sighting]:
     """The header of each frame of a file that has nothing else."""
-    waiting = b""
+    waiting, at = b"", 0
     while data := file.read(_READ_BYTES):
         waiting += data
-        at = 0
         while (found := _SYNC.search(waiting, at)) and found.start() + 6 <= len(waiting):
             at = found.start()
             yield Sighting("audio", 0, _parameters(waiting, at))
             at += max(7, (int.from_bytes(waiting[at + 3 : at + 6], "big") >> 5) & 0x1FFF)
-        waiting = waiting[found.start() if found else at :]
+        passed = found.start() if found else max(at, len(waiting) - 1)
+        waiting, at = waiting[passed:], max(0, passed - len(waiting))
 
 
 def _header(data: bytes, at: int) -> bytes:
