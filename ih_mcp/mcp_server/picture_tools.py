@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -21,9 +21,10 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError, JournalError
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
-from ih_mcp.timeline.formats import EXPORT_KINDS, FORMATS, ExportKind, FileKind, picture
+from ih_mcp.timeline.formats import CONTENTS, EXPORT_KINDS, FORMATS, ExportKind, FileKind, picture
 from ih_mcp.timeline.html import APP_URI, app_page
 from ih_mcp.timeline.model import Drawing, as_text_once, free_lists, read_timeline
+from ih_mcp.timeline.summary import totals
 
 from .answers import answer
 from .arguments import Arguments
@@ -32,6 +33,8 @@ from .tool import ToolCall
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100
+_GIVE = "done: give them the path"
+_SEVERAL = "this file holds one stream; all in one file, in a terminal: {}"
 _PICTURES = re.compile(rf"(st|an)_[0-9a-f]{{32}}\.({'|'.join([*FORMATS, *EXPORT_KINDS])})")
 """The names that `render_timeline` gives to files."""
 
@@ -49,30 +52,33 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     )  # for an unknown stream, its error names the known ones
     for kind in EXPORT_KINDS:
         if arguments.format == kind:
-            return await _export(runtime, arguments.stream_id, kind)
+            return await _export(call, kind)
     drawing = await _read_drawing(runtime, arguments.stream_id)
     draw = partial(picture, drawing, cast("FileKind", arguments.format))  # the rest of the values
     path, data = await _write(runtime, arguments.stream_id, arguments.format, draw)
-    told = {"path": str(path), "bytes": len(data), "next": "done: give them the path"}
-    lines = await to_thread.run_sync(_left_out_once, drawing)
-    not_shown = {"not_shown": "; ".join(lines)} if lines else {}
+    told = {"path": str(path), "bytes": len(data), "wrote": CONTENTS[arguments.format]}
     source = {name: drawing[name] for name in ("endpoint", "stand_in") if drawing[name]}
-    result = answer({"stream_id": arguments.stream_id, **source, **told, **not_shown})
+    summary, lines = await to_thread.run_sync(_add_up_once, drawing)
+    not_shown = {"not_shown": "; ".join(lines)} if lines else {}
+    status = {"stream_id": arguments.stream_id, **source, **told, "summary": summary, **not_shown}
+    result = answer(status | {"next": _GIVE})
     if arguments.format == "png":
         image = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=image, mime_type="image/png"))
     return result
 
 
-def _left_out_once(drawing: Drawing) -> list[str]:
-    """What a picture leaves out; frees the drawing, which is not needed any more."""
-    lines = left_out(drawing)
+def _add_up_once(drawing: Drawing) -> tuple[Mapping[str, object], list[str]]:
+    """What a drawing adds up to, and what its picture leaves out; frees the drawing. Blocks."""
+    found = totals(drawing), left_out(drawing)
     free_lists(drawing)
-    return lines
+    return found
 
 
-async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToolResult:
+async def _export(call: ToolCall[RenderTimeline], kind: ExportKind) -> CallToolResult:
     """Write a stream for another program; see `ih_mcp.timeline.exports`."""
+    runtime, stream_id = call.runtime, call.arguments.stream_id
+    from ih_mcp.app.terminal_lines import terminal_line  # noqa: PLC0415 - with the first export
     from ih_mcp.timeline.exports import EXPORTS, describe_formulas, read_stream  # noqa: PLC0415
 
     form = EXPORTS[kind]
@@ -82,10 +88,14 @@ async def _export(runtime: Runtime, stream_id: str, kind: ExportKind) -> CallToo
     formulas = await to_thread.run_sync(form.count_formulas, [reading])
     status = reading.status
     source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
-    told = {"path": str(path), "bytes": len(data), "rows": len(reading.rows)}
+    told: dict[str, object] = {"path": str(path), "bytes": len(data), "rows": len(reading.rows)}
     await to_thread.run_sync(reading.free)
     known = {name: value for name, value in source.items() if value}
-    answered = {"stream_id": stream_id, **known, **told, "next": "done: give them the path"}
+    told |= {"wrote": CONTENTS[kind], "summary": await runtime.summaries.find(stream_id)}
+    if form.holds_many and not call.is_remote:
+        line = partial(terminal_line, runtime.settings, "export", "--all", "--as", kind)
+        told["several"] = _SEVERAL.format(await to_thread.run_sync(line))
+    answered = {"stream_id": stream_id, **known, **told, "next": _GIVE}
     return answer(add_notes(answered, describe_formulas(formulas)))
 
 

@@ -17,6 +17,22 @@ FileKind = Literal["png", "svg", "html"]
 ExportKind = Literal["csv", "parquet", "jsonl", "vtt", "srt", "eaf", "textgrid", "boris"]
 """Kinds of files that other programs read; `exports` writes them, and loads with the first one."""
 EXPORT_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
+_ROWS = "one row for each phase of a signal, state of engagement, score and gap"
+CONTENTS: Mapping[FileKind | ExportKind, str] = {
+    "png": "a picture of the whole timeline",
+    "svg": "a picture of the whole timeline, for a browser or a drawing program",
+    "html": "a page of the timeline for a browser; it does not hold the video: a person opens the "
+    "video's file in the page, which plays it beside the timeline and sends it nowhere",
+    "csv": f"a table for a spreadsheet, R or pandas: {_ROWS}",
+    "parquet": f"a table for pandas, R or DuckDB: {_ROWS}",
+    "jsonl": "a line with the status of the stream, then each message exactly as it came",
+    "vtt": "subtitles for a video player (WebVTT): a cue for each phase, state and score",
+    "srt": "subtitles for a video player (SRT): a cue for each phase, state and score",
+    "eaf": "annotations for ELAN: a tier for each signal, another for its rationales",
+    "textgrid": "annotations for Praat: a tier for each signal, another for its rationales",
+    "boris": "a project for BORIS: signals are behaviours, phases are state events",
+}
+"""What a file of each kind holds, for who asked for it."""
 
 
 async def picture(drawing: Drawing, kind: FileKind) -> bytes:

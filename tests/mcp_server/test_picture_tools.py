@@ -20,6 +20,7 @@ from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.net.listen import open_listener
 from ih_mcp.settings import read_settings
+from ih_mcp.timeline.formats import CONTENTS, EXPORT_KINDS, FORMATS
 from ih_mcp.timeline.html import APP_URI
 from tests.timeline.known import message
 
@@ -41,6 +42,8 @@ async def test_a_picture_is_a_private_file_and_a_png_is_shown_too(
     assert path.name == f"st_a.{kind}"
     found = await anyio.Path(path).stat()
     assert found.st_size == status["bytes"] > 1000
+    assert {"dropped_s", "lost_s", "minutes_analysed"} <= status["summary"].keys()
+    assert ("does not hold the video" in status["wrote"]) == (kind == "html")
     assert stat.S_IMODE(found.st_mode) == 0o600
     assert len(images) == (kind == "png")
     for image in images:
@@ -57,7 +60,24 @@ async def test_an_agent_exports_a_stream_as_the_command_does(tmp_path: Path) -> 
     status: dict[str, Any] = json.loads(first.text)["ih_mcp"]
     path = anyio.Path(status["path"])
     assert (path.name, (await path.read_text()).count("\n")) == ("st_a.csv", status["rows"] + 1)
+    assert status["wrote"].startswith("a table for a spreadsheet, R or pandas: one row for each")
+    assert {"dropped_s", "lost_s", "minutes_analysed"} <= status["summary"].keys()
+    several, line = status["several"].split(": ")
+    assert several == "this file holds one stream; all in one file, in a terminal"
+    assert line.endswith("-m ih_mcp export --all --as csv")
     assert "notes" not in status
+
+
+async def test_every_kind_of_file_says_what_it_holds(tmp_path: Path) -> None:
+    assert set(CONTENTS) == {*FORMATS, *EXPORT_KINDS}
+    async with client(tmp_path) as opened:
+        arguments = {"stream_id": "st_a", "format": "vtt"}
+        result = await opened.call_tool("render_timeline", arguments)
+    first = result.content[0]
+    assert isinstance(first, TextContent)
+    status = json.loads(first.text)["ih_mcp"]
+    assert status["wrote"].startswith("subtitles for a video player (WebVTT)")
+    assert "several" not in status
 
 
 @pytest.mark.parametrize(("kind", "is_told"), [("csv", True), ("jsonl", False)])
