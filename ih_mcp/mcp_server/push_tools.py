@@ -17,6 +17,7 @@ from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import CallerError, IhMcpError, MediaError
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.sources.pushed import PUSH_SECONDS, PushedSource, PushResult, pushed_source
+from ih_mcp.streams.status_report import FALLING_BEHIND
 from ih_mcp.streams.stream import Stream
 
 from .answers import answer
@@ -95,6 +96,8 @@ async def push(
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
     told = short_status(stream) | facts | status | count_segments(stream)
+    if "duplicate" in status and told.get("what_now") == FALLING_BEHIND:
+        told.pop("what_now")  # nothing was sent for this call
     for name in _NOT_IN_EACH_PUSH:
         told.pop(name, None)
     return answer(add_notes(told, notes) | {"next": then})

@@ -12,6 +12,7 @@ from ih_mcp.app.minutes import ConsentChannel
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import IhMcpError
 from ih_mcp.stand_in import STAND_IN
+from ih_mcp.wire.dialects import find_dialect
 from ih_mcp.wire.json_members import read_members
 from ih_mcp.wire.minutes import MediaUse
 from ih_mcp.wire.rest import CLIENT_TOKENS_PATH, ClientTokenRequest, Token
@@ -21,6 +22,10 @@ from .arguments import MAX_NUMBER, Arguments
 from .status import add_notes
 from .tool import ToolCall
 
+_CONNECT = (
+    "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: the header "
+    "Authorization: Bearer TOKEN"
+)
 _MEANING = {
     "max_duration_seconds": "max_duration_seconds is clock time, of each session.",
     "max_bytes": "max_bytes counts the video that is sent.",
@@ -58,11 +63,14 @@ class CreateToken(Arguments):
 
 async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     """Mint a token for others, who never see the key: the service's JSON, a secret."""
-    arguments = call.arguments
-    minted = await mint_token(call.runtime, arguments, call.channel)
+    arguments, runtime = call.arguments, call.runtime
+    address = find_dialect(runtime.settings.api).address(await runtime.base_url())
+    minted = await mint_token(runtime, arguments, call.channel)
     told: dict[str, object] = {
         "kind": arguments.kind,
-        "endpoint": call.runtime.settings.endpoint,
+        "endpoint": runtime.settings.endpoint,
+        "websocket": address,
+        "connect": _CONNECT,
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
         "next": "done: give it to whom it was made for",
     }

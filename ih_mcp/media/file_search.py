@@ -196,7 +196,7 @@ class _Search:
             f"there is no file {show_name(self.asked)}{where}{what and f': it {what}'}",
             help=helps,
             code="file_not_found",
-            facts={"near": near},
+            facts={"near": near} if near else {},
         )
 
     def _explained(self) -> tuple[str, str] | None:

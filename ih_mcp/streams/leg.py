@@ -326,7 +326,8 @@ class Leg:
             self._note_sent(item, len(data), seconds)
             self._outbox.remove_written()
         if item.start_seconds is not None and item.end_seconds is not None:
-            self.is_behind = self.sent_at - started_at > item.end_seconds - item.start_seconds
+            lasts = item.end_seconds - item.start_seconds
+            self.is_behind = self.sent_at - started_at > lasts > 0
 
     def _leave_out(self) -> None:
         self.left_out += 1

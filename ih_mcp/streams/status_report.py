@@ -21,6 +21,8 @@ from .pacing import LONG_HOLD_SECONDS
 from .receipts import Receipt
 from .status import GapStatus, HeldStatus, JumpStatus, LossStatus, StreamStatus, error_to_json
 
+FALLING_BEHIND = "Falling behind: the uplink is slower than the video. Lower its bit rate."
+"""What is said after a segment that took longer to send than it lasts."""
 _MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
 _UNSEEN_SECONDS = 0.1  # chosen: of media that lengths are not precise about
 _IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told
@@ -68,7 +70,13 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
     if failure is None:
         return status
     error = {name: redact_values(value) for name, value in error_to_json(failure).items()}
-    return replace(status, reason=failure.code, error=error, retryable=failure.retry)
+    reason = _reason_by_id(failure.facts.get("server_code")) or failure.code
+    return replace(status, reason=reason, error=error, retryable=failure.retry)
+
+
+def _reason_by_id(error_id: object) -> str:
+    """Why the service ended a session, by its error id; empty where our own code says as much."""
+    return find_error(error_id).reason if isinstance(error_id, str) else ""
 
 
 def _analyst(stream: StreamFacts) -> str:
@@ -109,7 +117,10 @@ def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:
 
 
 def _ended(leg: Leg) -> str:
-    return leg.end.reason.value if leg.end else ""
+    if leg.end is None:
+        return ""
+    by_id = _reason_by_id(leg.end.error.code) if leg.end.error else ""
+    return by_id or leg.end.reason.value
 
 
 def notes(stream: StreamFacts) -> list[str]:
@@ -271,7 +282,7 @@ def _warning(leg: Leg, now: float) -> str:
             "session. Push the next one, or end the stream."
         )
     if leg.is_behind:
-        return "Falling behind: the uplink is slower than the video. Lower its bit rate."
+        return FALLING_BEHIND
     longest = limits.max_session_seconds
     is_near = longest and not leg.is_short_lived and age >= _AGE_SHARE * longest
     if is_near and not leg.rotates:

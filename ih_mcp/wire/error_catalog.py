@@ -67,6 +67,8 @@ class ErrorRow:
     """Of the HTTP answer that carries it; None where it travels on streams only."""
     close_code: int | None = None
     """Of the close that follows it on a stream; None where nothing closes or none is known."""
+    reason: str = ""
+    """What a status says of a stream that it ends, where that is more exact than our code."""
 
     @property
     def link(self) -> str:
@@ -506,6 +508,7 @@ ROWS: Sequence[ErrorRow] = (
         meaning="no media came for too long",
         fault=Fault.CALLER,
         ends_session=True,
+        reason="idle_timeout",
         retry=Retry.NEW_SESSION,
         advice="Start a new session when there is media again.",
         close_code=_LIMIT_CLOSE,

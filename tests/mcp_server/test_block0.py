@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -172,6 +173,10 @@ async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
         allowed_origins=["https://app.example.com"],
     )
     assert bound.status["notes"] == [meaning]
+    assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/v1/stream/analyze", bound.status["websocket"])
+    assert bound.status["connect"].startswith(
+        "in a browser: new WebSocket(websocket, ['access_token', TOKEN]);"
+    )
     assert "poll_events" not in bound.status["next"]
 
 

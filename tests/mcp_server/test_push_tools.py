@@ -152,6 +152,19 @@ async def test_a_chunk_outside_the_folders_can_be_pushed_by_doing_what_the_error
     assert (said["kept"], said["next_seq"]) == (True, 3)
 
 
+async def test_a_repeat_says_nothing_of_the_uplink(caller: Caller) -> None:
+    stream_id, stream = await caller.start()
+    first = webm_header() + cluster(0)
+    await caller.push(stream_id, first, seq=1)
+    await stream.until(lambda: stream.was_sent)
+    assert stream.leg is not None
+    stream.leg.is_behind = True  # as after a segment that took long
+    _, alone = await caller.call("list_streams", stream_id=stream_id)
+    assert alone["what_now"].startswith("Falling behind")
+    _, said = await caller.push(stream_id, first, seq=1)
+    assert (said["duplicate"], "what_now" in said) == (True, False)
+
+
 async def test_an_empty_last_chunk_is_to_be_left_out(caller: Caller) -> None:
     stream_id, _ = await caller.start()
     await caller.push(stream_id, webm_header() + cluster(0))

@@ -123,7 +123,7 @@ def test_nothing_outside_is_looked_at_where_another_folder_may_have_it(folder: P
     (outside / "a\u202fb.mp4").write_bytes(b"secret")
     (folder / "linked").symlink_to(outside)
     error = refused("linked/a b.mp4", folder, other)
-    assert (error.code, error.facts["near"]) == ("file_not_found", [])
+    assert (error.code, "near" in error.facts) == ("file_not_found", False)
 
 
 def test_did_you_mean_does_not_mind_upper_and_lower_case(folder: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_near_miss_is_named_from_the_same_folder(folder: Path) -> None:
 def test_without_anything_like_it_or_a_folder_the_name_is_to_be_checked(folder: Path) -> None:
     for path in ("zzz.webm", "no-folder/call.mp4"):
         error = refused(path, folder)
-        assert (error.code, error.facts["near"]) == ("file_not_found", [])
+        assert (error.code, "near" in error.facts) == ("file_not_found", False)
         assert error.help == "Check the name and its folder."
 
 

@@ -533,6 +533,9 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
         assert stream.status().what_now == (
             "Falling behind: the uplink is slower than the video. Lower its bit rate."
         )
+        await stream.put(QueuedSegment(b"c", 90.001, 90.001))  # of no length: nothing is said
+        await first.hear()
+        assert "what_now" not in stream.status().to_json()
         await stream.put(QueuedSegment(b"b", 90.001, 190))
         await first.hear()
         assert "what_now" not in stream.status().to_json()

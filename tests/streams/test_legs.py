@@ -405,7 +405,7 @@ async def test_a_session_that_was_idle_too_long_is_followed_with_the_next_segmen
         await first.socket.close(1001)
         await stream.until(lambda: stream.pending_reconnect is not None)
         record = stream.status().to_json()
-        assert record["state"] == "waiting"
+        assert (record["state"], record["reason"]) == ("waiting", "idle_timeout")
         assert record["what_now"] == (
             "Push the next segment: a new session opens with it; or end the stream."
         )
@@ -414,6 +414,7 @@ async def test_a_session_that_was_idle_too_long_is_followed_with_the_next_segmen
         await stream.put(cut(b"y", 1))
         second = await services.session(1)
         assert await second.hear() == HEAD + b"y@0"
+        assert stream.status().gaps[0].reason == "idle_timeout"
 
 
 async def test_an_idle_stream_that_is_ended_while_it_waits_did_not_fail(journal: Journal) -> None:
