@@ -20,7 +20,6 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ih_mcp.errors import CallerError, RemoteProtocolError, unwrap_single_error
 from ih_mcp.journal import Journal, JournalPlace, open_journal
-from ih_mcp.notifier import Notifier
 from ih_mcp.settings import Settings
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.registry import Feed, Registry, open_registry
@@ -33,6 +32,7 @@ from ih_mcp.wire.rest import UPLOADS, Token
 from .clean_up import retention_of, tidy_forever
 from .credentials import LOCAL_KEY, Credentials, MintedToken
 from .disk_calls import DiskCalls
+from .draining import Draining
 from .folders import require_folders
 from .minutes import ConsentChannel, MinutesAdviser, MinutesPlan, SilentChannel
 from .mirror import Mirror, open_mirror
@@ -107,21 +107,12 @@ class Runtime:
         self.drawing = CapacityLimiter(1)
         """For pictures: a slow one holds up no other work in threads."""
         self._making = anyio.Lock()
-        self._starting = anyio.Lock()
         self._ffmpeg: Ffmpeg | None = None
         self._standin_url: str | None = None
         self._started: dict[object, object] = {}
         self.credentials = Credentials(settings, self.base_url)
         self.minutes = MinutesAdviser(settings, journal)
-        self.is_draining = False
-        """Whether this process takes no new streams; those that live go on."""
-        self.leaving = Notifier()
-        """Notified when calls that wait are to be answered, since this process may end soon."""
-
-    def drain(self) -> None:
-        """Take no new streams, and answer the calls that wait."""
-        self.is_draining = True
-        self.leaving.notify()
+        self.draining = Draining(registry, analyses)
 
     # --- streams -------------------------------------------------------------------------------
 
@@ -144,7 +135,7 @@ class Runtime:
                 permission is needed and was not given.
             UsedUpError: It would exceed a limit of all processes together.
         """
-        self._require_not_draining()
+        self.draining.require_not_begun()
         media = media or StreamMedia()
         dialect = find_dialect(opening.api or self.settings.api)
         model = dialect.model_or_default(opening.config.model)
@@ -170,19 +161,10 @@ class Runtime:
             reconnects=self.settings.reconnect,
             resends=self.settings.resend,
         )
-        async with self._starting:  # one by one, so that each knows how many there are
+        async with self.draining.starting():
             stream = await self.registry.start(plan, opener, feed=media.feed)
         self.mirror.follow(stream.id)
         return stream
-
-    def _require_not_draining(self) -> None:
-        if self.is_draining:
-            raise CallerError(
-                "this server is about to end and takes no new streams",
-                code="draining",
-                retry=True,
-                help="Call again in a few seconds: another server, or this one anew, will answer.",
-            )
 
     def _opener(self, credential: Credential) -> Opener:
         from ih_mcp.net.opener import open_socket  # noqa: PLC0415
@@ -319,6 +301,7 @@ class Runtime:
         from ih_mcp.media.ffmpeg.probe import probe  # noqa: PLC0415
         from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
 
+        self.draining.require_not_begun()
         self.credentials.require()
         upload = UPLOADS.get(api)
         if upload is None:
@@ -334,21 +317,21 @@ class Runtime:
         seconds = await self.minutes.length_of(ffmpeg, source, facts, must_know=True) or 0.0
         media = MinutesPlan(name=source.name, seconds=seconds)
         local = await self.analyst() if self.settings.is_local else None
-        return await self.analyses.start(
-            UploadRequest(
-                seconds=seconds,
-                budget=await self.minutes.permit(media, channel),
-                upload=upload,
-                source=source,
-                endpoint=self.settings.endpoint,
-                analyst=local.name if local else "",
-                size=found.size,
-                form=upload.form(**form),
-                notes=(*([local.description] if local else []), *found.notes),
-            ),
-            base_url=await self.base_url(),
-            credential=await self.credentials.get_credential(api),
+        request = UploadRequest(
+            seconds=seconds,
+            budget=await self.minutes.permit(media, channel),
+            upload=upload,
+            source=source,
+            endpoint=self.settings.endpoint,
+            analyst=local.name if local else "",
+            size=found.size,
+            form=upload.form(**form),
+            notes=(*([local.description] if local else []), *found.notes),
         )
+        base_url = await self.base_url()
+        credential = await self.credentials.get_credential(api)
+        async with self.draining.starting():
+            return await self.analyses.start(request, base_url=base_url, credential=credential)
 
     async def analysis(self, analysis_id: str) -> dict[str, object]:
         """The status of an upload; see `UploadRegistry.resume`."""

@@ -75,19 +75,17 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _drain(app: TeamApp, seconds: float, signals: AsyncIterator[signal.Signals]) -> None:
-    """Let live streams go on until they end, the time is over, or another signal comes."""
-    live = app.drain()
-    if not live:
-        return
-    print(
-        f"ih-mcp: no new streams; {live} live ones go on, for {seconds:g} s at most. A second "
-        "signal ends them now.",
-        file=sys.stderr,
-    )
+    """Let streams and analyses go on until they end, the time is over, or another signal comes."""
+    if live := app.drain():
+        print(
+            f"ih-mcp: no new streams; {live} live ones go on, for {seconds:g} s at most. A second "
+            "signal ends them now.",
+            file=sys.stderr,
+        )
     async with anyio.create_task_group() as tasks:
         with anyio.move_on_after(seconds):
             tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope)
-            await app.wait_until_streams_end()
+            await app.wait_until_idle()
         tasks.cancel_scope.cancel()
 
 

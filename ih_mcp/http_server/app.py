@@ -166,10 +166,10 @@ class TeamApp:
         return None
 
     def drain(self) -> int:
-        """Take no new streams and answer waiting polls; gives the number of live streams."""
+        """Take nothing new and answer waiting polls; gives how many streams and analyses go on."""
         self.is_draining = True
         self._tenants.drain()
-        return self._tenants.live_streams
+        return self._tenants.live_count
 
     def end_streams_without_caller(self) -> int:
         """After the callers were read again; see `Tenants.end_streams_without_caller`."""
@@ -178,13 +178,13 @@ class TeamApp:
             return 0
         return self._tenants.end_streams_without_caller(callers.names_of_tenants)
 
-    async def wait_until_streams_end(self) -> None:
-        await self._tenants.wait_until_streams_end()
+    async def wait_until_idle(self) -> None:
+        await self._tenants.wait_until_idle()
 
     def _ready(self) -> Response:
         if not self.is_draining:
             return JSONResponse({"ready": True})
-        live = self._tenants.live_streams
+        live = self._tenants.live_count
         return JSONResponse({"ready": False, "live_streams": live}, status_code=503)
 
     async def _serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,6 +35,7 @@ SEGMENT_PATH = "/segments/"
 CALLER = "ih_mcp.caller"
 """Where a request's scope has who makes it."""
 _NEW_STREAM_CODES = ("draining", "too_many_streams")
+_READ_FILES = {"stream_file", "analyze_file"}
 _SECONDS = 40.0  # a push waits 20 s at most, an end 25 s
 
 
@@ -60,6 +61,7 @@ class Forwarder:
         if runtime.settings.keys == "caller":  # a caller's key is passed on to nobody
             return None
         if error.code in _NEW_STREAM_CODES and stream_id is None:
+            await to_thread.run_sync(lease.renew)  # replicas come and go during a deploy
             others = [
                 each.address
                 for each in lease.replicas.values()
@@ -133,7 +135,7 @@ def passing_on(tool: Tool, forwarder: Forwarder | None) -> Tool:
             arguments = call.arguments.model_dump(mode="json", exclude_unset=True)
             stream_id = arguments.get("stream_id")
             address = await forwarder.find_address(call.runtime, exc, stream_id)
-            has_file_here = tool.name == "stream_file" and call.runtime.settings.uploads is None
+            has_file_here = tool.name in _READ_FILES and call.runtime.settings.uploads is None
             if address is None or has_file_here:
                 raise
             return await forwarder.call_tool(address, request.scope[CALLER], tool.name, arguments)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # loads a driver that few need
 
 _MAX_MESSAGE_BYTES = 1 << 16  # no path takes a WebSocket
 _MIN_SECRET_CHARS = 32
+LAST_CALLS_SECONDS = 30
+"""How long calls that are under way may take when the server ends; `end_stream` takes 25 s at most,
+and polls that wait are answered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,12 @@ async def serve_replicas(
         yield
         return
     answering = app.cluster_app(_require_secret(settings), settings.max_segment_bytes)
-    async with serve_app(answering, listener, max_message_bytes=_MAX_MESSAGE_BYTES):
+    async with serve_app(
+        answering,
+        listener,
+        max_message_bytes=_MAX_MESSAGE_BYTES,
+        timeout_graceful_shutdown=LAST_CALLS_SECONDS,
+    ):
         yield
 
 

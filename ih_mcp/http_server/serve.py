@@ -25,7 +25,7 @@ from .capture_pages import CapturePages
 from .limits import CallerLimits, HeldBodies
 from .metrics import Metrics
 from .oauth import open_oauth
-from .replicas import open_replicas, serve_replicas
+from .replicas import LAST_CALLS_SECONDS, open_replicas, serve_replicas
 from .tenants import open_tenants
 from .traces import traced
 from .upload_tickets import UploadTickets
@@ -91,7 +91,13 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
         own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
         guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
         await stack.enter_async_context(
-            serve_app(guarded, listener, max_message_bytes=MAX_CHUNK_BYTES, ws=KeyedWebSocket)
+            serve_app(
+                guarded,
+                listener,
+                max_message_bytes=MAX_CHUNK_BYTES,
+                ws=KeyedWebSocket,
+                timeout_graceful_shutdown=LAST_CALLS_SECONDS,
+            )
         )
         try:
             yield TeamServer(url_of(listener), app, admin_url)

@@ -100,16 +100,17 @@ class Tenants:
         return list(self._open.values())
 
     @property
-    def live_streams(self) -> int:
-        return sum(len(tenant.runtime.registry.live_ids) for tenant in self._open.values())
+    def live_count(self) -> int:
+        """How many streams and analyses go on."""
+        return sum(tenant.runtime.draining.live_count for tenant in self._open.values())
 
     def drain(self) -> None:
         """Answer waiting polls and take no new streams; those that live go on."""
         self._is_draining = True
         if self._engine:
-            self._engine.lease.takes_streams = False
+            self._engine.lease.stop_taking_streams()
         for tenant in self._open.values():
-            tenant.runtime.drain()
+            tenant.runtime.draining.begin()
 
     def end_streams_without_caller(self, tenants: Collection[str]) -> int:
         """End in order the streams of tenants that are none of these; gives how many they are.
@@ -124,9 +125,10 @@ class Tenants:
                 ended += sum(registry.live(each).request_end() for each in registry.live_ids)
         return ended
 
-    async def wait_until_streams_end(self) -> None:
+    async def wait_until_idle(self) -> None:
+        """After `drain`: wait until the streams and analyses that go on have ended."""
         for tenant in list(self._open.values()):
-            await tenant.runtime.registry.wait_until_ended()
+            await tenant.runtime.draining.wait_until_idle()
 
     async def close(self) -> None:
         """Close all runtimes: streams that still live end in order, as far as the time allows."""
@@ -166,7 +168,7 @@ class Tenants:
                 opening = _open_app(servers[mints], settings.max_call_bytes)
                 apps[mints] = await stack.enter_async_context(opening)
             if self._is_draining:
-                runtime.drain()
+                runtime.draining.begin()
             self._open[name] = Tenant(runtime, files, room, apps, servers[False], self._forwarder)
             task_status.started()
             await self._closing.wait()

@@ -154,7 +154,7 @@ class MessageReader:
 
             async def leave() -> None:
                 nonlocal stays
-                await runtime.leaving.wait()
+                await runtime.draining.leaving.wait()
                 stays = False
                 tasks.cancel_scope.cancel()
 

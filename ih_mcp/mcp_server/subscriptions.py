@@ -80,7 +80,9 @@ class _Watches:
                 for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()):
                     notify = partial(bus.publish, ResourceUpdated(uri=uri))
                     await tasks.start(self._watch, ctx.lifespan_context, uri, notify)
-                result = await ListenHandler(bus)(ctx, params)
+                handler = ListenHandler(bus)
+                tasks.start_soon(_close_when_leaving, ctx.lifespan_context, handler)
+                result = await handler(ctx, params)
                 tasks.cancel_scope.cancel()
         return result
 
@@ -125,6 +127,12 @@ class _Watches:
             _LOG.exception("%s is no longer watched", uri)
         finally:
             self._watches -= 1
+
+
+async def _close_when_leaving(runtime: Runtime, handler: ListenHandler) -> None:
+    """End a request in order where this process may end soon: the client can ask another one."""
+    await runtime.draining.leaving.wait()
+    handler.close()
 
 
 async def _make_waiter(runtime: Runtime, uri: str) -> WaitForChange:

@@ -243,6 +243,16 @@ class UploadRegistry:
             help="list_streams has those that are kept; else upload the file again.",
         )
 
+    @property
+    def live_count(self) -> int:
+        """How many go on in this process."""
+        return len(self._live)
+
+    async def wait_until_ended(self) -> None:
+        """Wait until none goes on in this process."""
+        while self._live:
+            await self.wait(next(iter(self._live)))
+
     async def wait(self, analysis_id: str) -> None:
         """Return when the analysis is over."""
         while (analysis := self._live.get(analysis_id)) and not analysis.is_over:

@@ -196,7 +196,7 @@ async def test_streams_of_a_tenant_without_callers_are_ended(own_team: Team) -> 
     assert remove("ann") == 0
     assert remove("ann", "admin") == 1
     assert remove("ann", "admin") == 0  # asked once
-    await own_team.app.wait_until_streams_end()
+    await own_team.app.wait_until_idle()
     journal = own_team.app._tenants._open["acme"].runtime.journal
     while not (row := await journal.find_stream(stream_id)).ended_at:  # its last record
         await anyio.lowlevel.checkpoint()
@@ -394,7 +394,7 @@ async def test_a_drain_answers_waiting_polls_and_lets_live_streams_go_on(
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(poll)
-            while runtime.leaving._event is None:  # nobody waits for it yet
+            while runtime.draining.leaving._event is None:  # nobody waits for it yet
                 await anyio.lowlevel.checkpoint()
             assert own_team.app.drain() == 1
         ready = await http.get("/ready")
@@ -405,7 +405,7 @@ async def test_a_drain_answers_waiting_polls_and_lets_live_streams_go_on(
         put = await http.put(f"/streams/{stream_id}/segments/1", content=webm_header() + cluster(0))
         assert put.status_code == 200
         await client.call_tool("end_stream", {"stream_id": stream_id})
-        await own_team.app.wait_until_streams_end()
+        await own_team.app.wait_until_idle()
 
 
 # --- start ---------------------------------------------------------------------------------------

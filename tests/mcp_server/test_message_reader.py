@@ -190,12 +190,12 @@ async def test_a_process_that_may_end_soon_answers_with_what_there_is(written: W
         found.append(await written.poll(until=["signal.detected"], wait_s=25))
 
     await written.write("session.ready")
-    written.runtime.leaving = leaving = WatchedNotifier()
+    written.runtime.draining.leaving = leaving = WatchedNotifier()
     with anyio.fail_after(15):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(poll)
             await leaving.is_awaited.wait()
-            written.runtime.drain()
+            written.runtime.draining.begin()
     assert kinds(found[0]) == ["session.ready"]
 
 

@@ -61,7 +61,8 @@ class Lease:
         """Where other replicas call this one; empty where they do not."""
         self.name = make_owner_name()
         self.takes_streams = True
-        """Whether other replicas may pass new streams on to this one."""
+        """Whether other replicas may pass new streams on to this one; see `stop_taking_streams`."""
+        self._is_due = Notifier()
         self.replicas: dict[str, Replica] = {}
         """Those that lived when the lease was renewed last, by name."""
         self.changed = Notifier()
@@ -85,10 +86,16 @@ class Lease:
         await to_thread.run_sync(self._insert)
         await to_thread.run_sync(self.renew)
 
+    def stop_taking_streams(self) -> None:
+        """Let no other replica pass a new stream on to this one."""
+        self.takes_streams = False
+        self._is_due.notify()
+
     async def renew_forever(self) -> None:
         """Renew the lease, and remove those of dead processes."""
         while True:
-            await anyio.sleep(RENEW_SECONDS)
+            with anyio.move_on_after(RENEW_SECONDS):
+                await self._is_due.wait()
             try:
                 is_changed = await to_thread.run_sync(self.renew)
             except (EngineAwayError, JournalError) as exc:
