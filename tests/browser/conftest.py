@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,9 +112,30 @@ def camera(
     return picture, sound
 
 
+Launch = Callable[[tuple[str, ...]], Awaitable[Any]]
+
+
+@pytest.fixture(scope="package")
+async def launch(chromium: str) -> AsyncIterator[Launch]:
+    """Start the browser with arguments; the tests of this folder share it."""
+    started: dict[tuple[str, ...], Any] = {}
+    async with playwright.async_playwright() as driver:
+
+        async def once(arguments: tuple[str, ...]) -> Any:
+            if arguments not in started:
+                started[arguments] = await driver.chromium.launch(
+                    executable_path=chromium, args=arguments, chromium_sandbox=False
+                )
+            return started[arguments]
+
+        yield once
+        for browser in started.values():
+            await browser.close()
+
+
 @pytest.fixture
-def open_browser(chromium: str, camera: tuple[Path, Path]) -> OpenBrowser:
-    """Start the browser; `has_camera=False` and `allows=False` are what can go wrong."""
+def open_browser(launch: Launch, camera: tuple[Path, Path]) -> OpenBrowser:
+    """A browser as of somebody new; `has_camera=False` and `allows=False` are what can go wrong."""
 
     @asynccontextmanager
     async def start(
@@ -131,14 +152,12 @@ def open_browser(chromium: str, camera: tuple[Path, Path]) -> OpenBrowser:
         arguments.append(
             "--use-fake-ui-for-media-stream" if allows else "--deny-permission-prompts"
         )
-        async with playwright.async_playwright() as driver:
-            browser = await driver.chromium.launch(
-                executable_path=chromium, args=arguments, chromium_sandbox=False
-            )
-            try:
-                yield await browser.new_context(**context)
-            finally:
-                await browser.close()
+        browser = await launch(tuple(arguments))
+        opened = await browser.new_context(**context)
+        try:
+            yield opened
+        finally:
+            await opened.close()
 
     return start
 
