@@ -149,7 +149,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 
 # What the image and the bundle run with, each file by its hash; for every platform.
 lock: $(VENV)/.uv ## write requirements.lock anew
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra proxy --generate-hashes --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra proxy --extra team --extra traces --generate-hashes --universal \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock
 
 $(VENV)/.uv: $(VENV)/.dev

@@ -401,9 +401,9 @@ class Settings(TeamSettings):
         return None if self.is_local else BASE_URLS.get(self.endpoint, self.endpoint)
 
     @property
-    def journal_place(self) -> Path | str:
-        """Where the journal is kept: a folder, or the address of a database."""
-        return self.journal.get_secret_value() if self.journal else self.data_dir
+    def journal_place(self) -> Path | tuple[str, str]:
+        """Where the journal is kept: a folder, or the address of a database and a tenant there."""
+        return (self.journal.get_secret_value(), self.tenant) if self.journal else self.data_dir
 
     @property
     def folders(self) -> tuple[Path, ...]:

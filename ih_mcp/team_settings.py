@@ -58,6 +58,13 @@ class TeamSettings(BaseSettings):
         description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
         "there.",
     )
+    tenant: str = Field(
+        "",
+        validation_alias="IH_MCP_TENANT",
+        pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$",
+        description="Tenant of `ih-mcp serve` whose streams the other commands list, export and "
+        "forget.",
+    )
     keys: Literal["server", "tenant", "caller"] = Field(
         "server",
         validation_alias="IH_MCP_KEYS",

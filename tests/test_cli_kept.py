@@ -41,8 +41,8 @@ def run(folder: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     assert folder.exists()
 
 
-async def _fill(folder: Path, *, live: bool) -> None:
-    async with open_journal(folder) as journal:
+async def _fill(place: Path | tuple[str, str], *, live: bool) -> None:
+    async with open_journal(place) as journal:
         for number, (each, budget) in enumerate(zip(IDS, (LOCAL, PAID, PAID), strict=True)):
             log = await journal.begin(each, {}, budget=budget)
             log.append('{"type":"x"}', leg=0)
@@ -59,8 +59,36 @@ async def _fill(folder: Path, *, live: bool) -> None:
             await log.write_record(record, ended=not live)
 
 
-def fill(folder: Path, *, live: bool = False) -> None:
-    anyio.run(lambda: _fill(folder, live=live))
+def fill(place: Path | tuple[str, str], *, live: bool = False) -> None:
+    anyio.run(lambda: _fill(place, live=live))
+
+
+@pytest.mark.parametrize("carrier", ["sqlite", "postgres"])
+def test_commands_work_on_the_streams_of_a_tenant(
+    carrier: str,
+    folder: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if carrier == "postgres":
+        database: str = request.getfixturevalue("database")
+        monkeypatch.setenv("IH_MCP_JOURNAL", database)
+        fill((database, "acme"))
+        folder.mkdir()
+    else:
+        fill(folder / "tenants" / "acme")
+    assert IDS[0] not in run("list")[1]
+    monkeypatch.setenv("IH_MCP_TENANT", "beta")
+    assert IDS[0] not in run("list")[1]
+    monkeypatch.setenv("IH_MCP_TENANT", "acme")
+    assert IDS[0] in run("list")[1]
+    assert "1.50" in run("usage")[1]
+    assert run("forget", IDS[0])[0] in {0, 1}  # 1 where the database may hold a copy
+    assert IDS[0] not in run("list")[1]
+    code, _, err = run("serve")
+    assert code == 2
+    assert "IH_MCP_TENANT is set" in err
 
 
 def test_list_shows_what_is_kept_with_short_ids_that_every_command_takes(

@@ -104,6 +104,9 @@ def _run(arguments: Sequence[str] | None) -> int:
             analyst=getattr(options, "analyst", None),
             scenario=getattr(options, "scenario", None),
         )
+        if settings.tenant:
+            folder = settings.data_dir / "tenants" / settings.tenant
+            settings = settings.model_copy(update={"data_dir": folder})
         run: Callable[[argparse.Namespace, Settings], int] = options.run
         return run(options, settings)
     except IhMcpError as exc:

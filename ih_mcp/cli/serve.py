@@ -45,6 +45,11 @@ def run(options: Namespace, settings: Settings) -> int:
     Raises:
         ConfigurationError: It may not, or cannot, listen there; or the callers file is wrong.
     """
+    if settings.tenant:
+        raise ConfigurationError(
+            "IH_MCP_TENANT is set, and this command serves every tenant",
+            help="Unset it here; it is for the commands that list, export and forget streams.",
+        )
     given = {"listen": options.listen, "callers": options.callers}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
     with unwrap_single_error():

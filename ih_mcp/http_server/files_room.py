@@ -14,10 +14,12 @@ from anyio import to_thread
 
 from ih_mcp.errors import MediaError
 from ih_mcp.private_files import delete_left_behind
+from ih_mcp.settings import Settings
 
 PART = (".ih-mcp-", ".part")
 """How the names of unfinished uploads begin and end."""
 KEEP_SECONDS = 86_400.0
+_TIDY_SECONDS = 3600.0
 
 
 @dataclass(eq=False)
@@ -72,6 +74,23 @@ class FilesRoom:
             await to_thread.run_sync(partial(part.replace, path))
             self._uploads.discard(upload)
             self._kept_bytes += upload.size
+
+
+async def tidy_forever(settings: Settings) -> None:
+    """Remove each hour what is too old, also of tenants that have not called since the start."""
+    while True:
+        await to_thread.run_sync(remove_old_files, settings)
+        await anyio.sleep(_TIDY_SECONDS)
+
+
+def remove_old_files(settings: Settings) -> None:
+    """Remove the files of all tenants that are too old; blocks."""
+    folders = [settings.data_dir / "files", *settings.data_dir.glob("tenants/*/files")]
+    if settings.uploads:
+        folders += [settings.uploads, *settings.uploads.glob("*/")]
+    for folder in folders:
+        with suppress(OSError):
+            _tidy(folder)
 
 
 def _tidy(folder: Path) -> int:

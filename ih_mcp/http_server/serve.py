@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import anyio
 from anyio import to_thread
 
 from ih_mcp.capture.serve import MAX_CHUNK_BYTES
@@ -22,6 +23,7 @@ from .app import TeamApp, make_app
 from .bearers import Bearers
 from .callers import Callers, read_callers
 from .capture_pages import CapturePages
+from .files_room import tidy_forever
 from .limits import CallerLimits, HeldBodies
 from .metrics import Metrics
 from .oauth import open_oauth
@@ -99,6 +101,9 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
                 timeout_graceful_shutdown=LAST_CALLS_SECONDS,
             )
         )
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(tidy_forever, settings)
         try:
             yield TeamServer(url_of(listener), app, admin_url)
         finally:

@@ -417,13 +417,12 @@ class JournalPlace(Protocol):
 
 @asynccontextmanager
 async def open_journal(
-    place: Path | str | JournalPlace, retention: Retention | None = None
+    place: Path | str | tuple[str, str] | JournalPlace, retention: Retention | None = None
 ) -> AsyncIterator[Journal]:
     """Open a journal; it commits every appended entry before it closes.
 
     Args:
-        place: A folder, for a file of SQLite; the address of a database, as `postgresql://...`; or
-            the part of one that is a tenant's.
+        place: A folder, for a file of SQLite; the address of a database; that with a tenant's name.
 
     Raises:
         JournalError: The folder cannot be used.
@@ -451,22 +450,23 @@ async def open_journal(
 
 
 def _open_carrier(
-    place: Path | str | JournalPlace, retention: Retention
+    place: Path | str | tuple[str, str] | JournalPlace, retention: Retention
 ) -> AbstractAsyncContextManager[Carrier]:
     if isinstance(place, Path):
         return _open_file(place, retention)
-    return _open_database(place) if isinstance(place, str) else place.open()
+    place = (place, "") if isinstance(place, str) else place
+    return _open_database(*place) if isinstance(place, tuple) else place.open()
 
 
 @asynccontextmanager
-async def _open_database(address: str) -> AsyncIterator[Carrier]:
-    """For the one user of a machine.
+async def _open_database(address: str, tenant: str) -> AsyncIterator[Carrier]:
+    """Of a tenant, or of the one user of a machine.
 
     Raises:
         ConfigurationError: The driver is not installed; or as `open_engine`.
     """
     open_engine = load_open_engine()
-    async with open_engine(address) as engine, engine.journal_of("").open() as carrier:
+    async with open_engine(address) as engine, engine.journal_of(tenant).open() as carrier:
         yield carrier
 
 

@@ -19,30 +19,54 @@ KUBERNETES: list[dict[str, Any]] = [
     *yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text("utf-8"))
 ]
 VARIABLES = {str(field.validation_alias) for field in Settings.model_fields.values()}
+SHARED: dict[str, Any] = yaml.safe_load((FOLDER / "postgres" / "compose.yaml").read_text("utf-8"))
+REPLICAS: list[dict[str, Any]] = [
+    *yaml.safe_load_all((FOLDER / "postgres" / "kubernetes.yaml").read_text("utf-8"))
+]
 POD = KUBERNETES[0]["spec"]["template"]["spec"]
-CONTAINER = POD["containers"][0]
 SERVICE = COMPOSE["services"]["ih-mcp"]
 
 
+PODS = [POD, REPLICAS[0]["spec"]["template"]["spec"]]
+SERVICES = [SERVICE, *(SHARED["services"][f"ih-mcp-{number}"] for number in (1, 2))]
+
+
+def variables_of(pod: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
+
+
 def test_every_variable_is_a_setting() -> None:
-    named = {entry["name"] for entry in CONTAINER["env"]} | set(SERVICE["environment"])
-    assert named <= VARIABLES
-    assert {"INTERHUMAN_API_KEY", "IH_MCP_CALLERS", "IH_MCP_PUBLIC_URL"} <= named
+    for named in [*map(variables_of, PODS), *(each["environment"] for each in SERVICES)]:
+        assert {*named} - {"POD_IP"} <= VARIABLES
+        assert {"INTERHUMAN_API_KEY", "IH_MCP_CALLERS", "IH_MCP_PUBLIC_URL"} <= {*named}
 
 
 def test_the_server_has_time_to_drain() -> None:
     drain = read_settings().drain_seconds
-    assert POD["terminationGracePeriodSeconds"] > drain
-    assert int(SERVICE["stop_grace_period"].removesuffix("s")) > drain
+    for pod in PODS:
+        assert pod["terminationGracePeriodSeconds"] > drain
+    for service in SERVICES:
+        assert int(service["stop_grace_period"].removesuffix("s")) > drain
 
 
 def test_probes_ask_the_paths_and_the_port_that_there_are() -> None:
-    checks = [CONTAINER[name]["exec"]["command"] for name in ("readinessProbe", "livenessProbe")]
-    asked = [check[-1] for check in [*checks, SERVICE["healthcheck"]["test"]]]
-    urls = [re.findall(r"'(http://[^']+)'", code)[0] for code in asked]
-    assert urls == [f"http://127.0.0.1:8765/{path}" for path in ("ready", "health", "health")]
-    assert CONTAINER["ports"][0]["containerPort"] == 8765
+    for pod in PODS:
+        (container,) = pod["containers"]
+        asked = [container[name]["exec"]["command"] for name in ("readinessProbe", "livenessProbe")]
+        assert list(map(url_asked, asked)) == [
+            "http://127.0.0.1:8765/ready",
+            "http://127.0.0.1:8765/health",
+        ]
+        assert container["ports"][0]["containerPort"] == 8765
+    for service in SERVICES:
+        assert url_asked(service["healthcheck"]["test"]) == "http://127.0.0.1:8765/health"
     assert "ih-mcp:8765" in (FOLDER / "Caddyfile").read_text("utf-8")
+    assert "ih-mcp-1:8765 ih-mcp-2:8765" in (FOLDER / "postgres" / "Caddyfile").read_text("utf-8")
+
+
+def url_asked(check: list[str]) -> str:
+    found: str = re.findall(r"'(http://[^']+)'", check[-1])[0]
+    return found
 
 
 def test_a_journal_in_sqlite_has_one_writer() -> None:
@@ -50,12 +74,52 @@ def test_a_journal_in_sqlite_has_one_writer() -> None:
     assert KUBERNETES[0]["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_replicas_share_database_files_and_secret_and_each_has_its_address() -> None:
+    in_pods, one, other = variables_of(PODS[1]), *(each["environment"] for each in SERVICES[1:])
+    for named in (in_pods, one):
+        assert {"IH_MCP_JOURNAL", "IH_MCP_UPLOADS", "IH_MCP_CLUSTER_SECRET"} <= {*named}
+        assert named["IH_MCP_CLUSTER_LISTEN"] == "0.0.0.0:8766"
+    assert in_pods["IH_MCP_ADDRESS"] == "http://$(POD_IP):8766"
+    assert one["IH_MCP_ADDRESS"] == "http://ih-mcp-1:8766"
+    assert {name for name in one if one[name] != other[name]} == {"IH_MCP_ADDRESS"}
+    assert REPLICAS[0]["spec"]["replicas"] == 2
+    assert REPLICAS[0]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert REPLICAS[1]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_the_database_of_the_containers_listens_on_no_network_and_its_user_is_no_superuser() -> (
+    None
+):
+    postgres = SHARED["services"]["postgres"]
+    assert postgres["command"] == ["postgres", "-c", "listen_addresses="]
+    assert "ports" not in postgres
+    assert "socket:/var/run/postgresql" in postgres["volumes"]
+    assert "socket:/database" in SERVICES[1]["volumes"]
+    journal = SERVICES[1]["environment"]["IH_MCP_JOURNAL"]
+    assert journal == "postgresql://ih@/ih?host=/database"
+    made = (FOLDER / "postgres" / "database.sql").read_text("utf-8")
+    assert "CREATE ROLE ih LOGIN;" in made
+
+
+def test_only_replicas_reach_the_port_of_replicas() -> None:
+    (policy,) = (each for each in REPLICAS if each["kind"] == "NetworkPolicy")
+    others = [rule for rule in policy["spec"]["ingress"] if "from" not in rule]
+    assert [rule["ports"] for rule in others] == [[{"port": "http"}]]
+
+
 def test_nothing_runs_as_root_or_writes_into_the_image() -> None:
-    assert POD["securityContext"]["runAsNonRoot"]
-    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"]
-    assert SERVICE["read_only"]
     dockerfile = (REPOSITORY / "Dockerfile").read_text("utf-8")
-    assert f"USER {POD['securityContext']['runAsUser']}" in dockerfile
+    for pod in PODS:
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+        assert f"USER {pod['securityContext']['runAsUser']}" in dockerfile
+    assert all(service["read_only"] for service in SERVICES)
+
+
+def test_the_image_has_what_these_need() -> None:
+    lock = (REPOSITORY / "requirements.lock").read_text("utf-8")
+    for name in ("psycopg", "psycopg-binary", "prometheus-client", "opentelemetry-sdk"):
+        assert f"\n{name}==" in lock
 
 
 def test_nginx_passes_the_websocket_of_the_capture_page_on() -> None:

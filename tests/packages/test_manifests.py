@@ -18,11 +18,24 @@ ACTIONLINT = (
 )  # the one that has its program in the wheel
 
 
-def test_the_manifests_are_what_kubernetes_reads() -> None:
-    manifests = REPOSITORY / "examples" / "team" / "kubernetes.yaml"
+TEAM = REPOSITORY / "examples" / "team"
+
+
+@pytest.mark.parametrize(("name", "objects"), [("", 3), ("postgres", 5)])
+def test_the_manifests_are_what_kubernetes_reads(name: str, objects: int) -> None:
+    manifests = TEAM / name / "kubernetes.yaml"
     done = run_tool("kubernetes-validate==1.36.0", "kubernetes-validate", "--strict", manifests)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (done.stdout + done.stderr).count("passed") == 3
+    assert (done.stdout + done.stderr).count("passed") == objects
+
+
+@pytest.mark.parametrize("name", ["", "postgres"])
+def test_the_services_are_what_docker_compose_reads(name: str) -> None:
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    done = run_tool(
+        "check-jsonschema==0.39.0", "check-jsonschema", *schema, TEAM / name / "compose.yaml"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_workflows_are_what_github_runs() -> None:

@@ -60,6 +60,7 @@ VALUES = {  # what each field may be, other than its default
     "endpoint": "staging",
     "log_format": "json",
     "keys": "caller",
+    "tenant": "acme",
     "log_level": "debug",
     "reconnect": "false",
     "resend": "true",
