@@ -165,6 +165,7 @@ class Timeline:
             "stand_in": status.stand_in,
             "label": status.label,
             "source": status.source,
+            "source_seconds": status.duration_s,
             "notes": list(status.notes),
             "error": status.error,
             "clock_jumps": [jump.to_json() for jump in status.clock_jumps],

@@ -72,7 +72,7 @@ async def test_a_mark_plays_from_one_second_before_it(
         tab = await open_tab(context, link)
         assert await tab.page.locator(".review-stage").is_hidden()
         await open_video(tab, dialogue)
-        assert await tab.text(".review-status") == ""
+        await tab.says(".review-status", "^$")
         wanted = await tab.page.eval_on_selector_all(
             MARKS, "found => found.map((n) => n.told.from)"
         )
@@ -160,7 +160,7 @@ async def test_a_video_that_browsers_cannot_play_is_served_as_a_copy(
         async with open_browser() as context:
             tab = await open_tab(context, address)
             await tab.page.wait_for_selector(".review-stage:not([hidden])")
-            assert await tab.text(".review-status") == ""
+            await tab.says(".review-status", "^$")
             await tab.page.evaluate(SLOWLY)
             await tab.page.locator(MARKS).first.evaluate("node => node.click()")
             assert await seconds_of(tab) == pytest.approx(2.0, abs=0.3)

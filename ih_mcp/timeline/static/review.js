@@ -28,13 +28,21 @@ function button(text, onClick) {
   return node;
 }
 
-/** What is wrong with a file that was opened for this drawing, in words; empty where nothing is. */
-export function mismatch(drawing, name, seconds) {
+/**
+ * What is wrong with a file that was opened for this drawing, in words; empty where nothing is.
+ * `seconds`: the duration of the file, in which a browser counts its `start`, or not, or a part of it. A stream that was
+ * stopped halfway is shorter than its file; a length that was estimated may differ from what was sent.
+ */
+export function mismatch(drawing, name, seconds, start) {
   const found = [];
-  const wanted = drawing.source_seconds ?? drawing.seconds;
+  const known = [drawing.source_seconds, drawing.seconds].filter(Boolean).map((media) => fileSeconds(drawing, media));
+  const fits = known.some((wanted) => {
+    const slack = Math.max(2, wanted * 0.02);
+    return wanted - slack <= seconds && seconds <= wanted + start + slack;
+  });
   if (drawing.source && drawing.source !== name) found.push(`The timeline is of ${drawing.source}, this file is ${name}.`);
-  if (Number.isFinite(seconds) && wanted && Math.abs(seconds - wanted) > Math.max(2, wanted * 0.02)) {
-    found.push(`The timeline is of ${clock(wanted)} of media, this file has ${clock(Math.round(seconds * 10) / 10)}.`);
+  if (Number.isFinite(seconds) && known.length && !fits) {
+    found.push(`The timeline is of ${clock(known[0])} of media, this file has ${clock(Math.round(seconds * 10) / 10)}.`);
   }
   return found.length ? `${found.join(" ")} Marks may not fit.` : "";
 }
@@ -75,7 +83,7 @@ export class Review {
   #build() {
     this.status = element("p", { className: "review-status" });
     this.status.setAttribute("role", "status");
-    this.video = element("video", { controls: true, playsInline: true, preload: "metadata" });
+    this.video = element("video", { controls: true, playsInline: true, preload: "auto" });
     this.now = element("ul", { className: "review-now" });
     this.noteText = element("textarea", { rows: 2, maxLength: MAX_NOTE_CHARS, label: "A note at this moment" });
     this.noteList = element("ol", { className: "review-notes" });
@@ -97,7 +105,10 @@ export class Review {
       this.status, this.stage,
       element("p", { className: "quiet", textContent: "The video stays on this computer. Keys: N next mark, P previous mark, Space plays and stops." }));
     this.view.root.after(this.notesBox);
-    this.video.addEventListener("loadedmetadata", () => this.#onLoaded());
+    this.video.addEventListener("loadedmetadata", () => { this.stage.hidden = this.notesBox.hidden = false; });
+    this.video.addEventListener("loadeddata", () => this.#onFirstPicture());
+    this.video.addEventListener("durationchange", () => { this.#compare(); this.#seek(); });
+    for (const event of ["pointerdown", "keydown"]) this.video.addEventListener(event, () => { this.wanted = null; }); // they choose a place
     this.video.addEventListener("error", () => this.#onError());
     for (const event of ["timeupdate", "seeked", "play"]) this.video.addEventListener(event, () => this.#follow());
   }
@@ -112,20 +123,32 @@ export class Review {
 
   #load(address, name) {
     this.name = name;
+    this.saidOfFile = null;
+    this.wanted = null; // the media time to go to, until the video is there
+    this.start = null; // where the clock of the file starts, which is not always 0; null until it is known
     this.status.textContent = "Opening the video…";
     this.video.src = address;
   }
 
-  #onLoaded() {
-    this.stage.hidden = this.notesBox.hidden = false;
-    this.status.textContent = this.name === null || this.isOwn ? "" : mismatch(this.#drawing, this.name, this.video.duration);
+  #onFirstPicture() {
+    this.start ??= this.video.currentTime;
+    this.#compare();
     if (this.video.duration === Infinity) this.#findEnd();
+    this.#seek();
     this.#follow();
+  }
+
+  #compare() {
+    if (this.start === null) return;
+    const isKnown = this.name === null || this.isOwn;
+    const text = isKnown ? "" : mismatch(this.#drawing, this.name, this.video.duration, this.start);
+    if (text === this.saidOfFile) return; // what was said of a transcript stays
+    this.status.textContent = this.saidOfFile = text;
   }
 
   /** A recorder's file names no duration: a seek beyond the end finds it, and lets the person seek. */
   #findEnd() {
-    this.video.addEventListener("seeked", () => { this.video.currentTime = 0; }, { once: true });
+    this.video.addEventListener("seeked", () => { this.video.currentTime = this.start; }, { once: true });
     this.video.currentTime = 1e7;
   }
 
@@ -139,14 +162,23 @@ export class Review {
 
   /** The media time that the video shows. */
   get seconds() {
-    return mediaSeconds(this.#drawing, this.video.currentTime);
+    return mediaSeconds(this.#drawing, Math.max(0, this.video.currentTime - (this.start ?? 0)));
   }
 
   /** Play from a media time, if a video is open. */
   play(seconds) {
     if (this.stage.hidden) return;
-    this.video.currentTime = Math.max(0, fileSeconds(this.#drawing, Math.max(0, seconds)));
+    this.wanted = Math.max(0, seconds);
+    this.#seek();
     this.video.play().catch(() => {}); // a browser may want a click first; it stands at the place
+  }
+
+  /** Of an MP4 whose clock starts late, Chromium learns the true end only as it reads: it is asked again then. */
+  #seek() {
+    if (this.start === null || this.wanted === null) return;
+    const place = this.start + fileSeconds(this.#drawing, this.wanted);
+    this.video.currentTime = place;
+    if (this.video.currentTime > place - NEAR_SECONDS) this.wanted = null; // else it is at the end that is known
   }
 
   /** To the next mark, or the one before. */
