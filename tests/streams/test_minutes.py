@@ -165,7 +165,7 @@ async def test_a_later_session_of_the_stream_counts_on(journal: Journal) -> None
 async def test_a_journal_that_cannot_count_lets_nothing_be_sent(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, size: int) -> None:
         raise JournalError("the journal cannot write: disk full")
 
     monkeypatch.setattr(UsageTable, "take", refuse)
@@ -185,10 +185,17 @@ async def test_media_whose_length_cannot_be_read_counts_by_the_clock(
     real: Callable[..., None] = UsageTable.take
 
     def take(
-        table: UsageTable, name: str, budget: MinutesBudget, length: float, use: MediaUse
+        table: UsageTable,
+        name: str,
+        budget: MinutesBudget,
+        length: float,
+        use: MediaUse,
+        *,
+        size: int,
     ) -> None:
         seconds.append(length)
-        real(table, name, budget, length, use)
+        assert size == 1
+        real(table, name, budget, length, use, size=size)
 
     monkeypatch.setattr(UsageTable, "take", take)
     services = Services()
