@@ -148,4 +148,5 @@ def test_clusters_name_their_times_in_the_scale_of_the_file(
     file.seek(100)
     found = list(cluster_times(file))
     assert [track for track, _ in found] == [0] * len(ticks)
-    assert [seconds for _, seconds in found] == pytest.approx([each / per_second for each in ticks])
+    expected = [each / per_second for each in ticks]
+    assert [seconds for _, seconds in found] == pytest.approx(expected, rel=1e-12)

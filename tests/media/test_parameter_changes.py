@@ -21,6 +21,9 @@ from ih_mcp.media.containers.parameter_changes import (
     find_changes,
 )
 
+from .test_clock_set_backs import moof
+from .test_mp4_boxes import movie
+
 
 def program(*tracks: tuple[int, int, bytes], about: bytes = b"") -> bytes:
     """A program map table: kind, number and description of each track."""
@@ -41,6 +44,8 @@ def test_each_track_of_a_program_is_listed_with_its_kind() -> None:
         Sighting("", 0x1FFE, b"\x81"),
     ]
     assert [each.number for each in _listed(table[:22])] == [0x100]  # one packet has no more
+    many = program(*((0x0F, number, b"") for number in range(60)))
+    assert [each.number for each in _listed(many[:188])] == list(range(35))
 
 
 def clock(seconds: float) -> bytes:
@@ -213,8 +218,8 @@ def test_what_changes_in_mpeg_ts_is_found_in_whatever_pieces_it_is_read(
     monkeypatch.setattr(parameter_changes, "_READ_BYTES", read_bytes)
     empty = struct.pack(">BHB", 0x47, 0x1FFF, 0x10).ljust(188, b"\xff")
     time = b"time" if of_camera else b""
-    file = io.BytesIO(b"".join(time + each for each in [empty, *packets, empty, empty, empty]))
-    file.seek(100)
+    file = io.BytesIO(b"".join(time + each for each in [*packets, empty, empty, empty]))
+    file.read()
     assert find_changes(file, "mpegts") == changes
 
 
@@ -283,8 +288,15 @@ def test_other_containers_tell_their_parameters_once() -> None:
     assert find_changes(io.BytesIO(flash(tag(8, 0, HEAD))), "avi") == Changes()
 
 
-def test_long_work_can_be_ended() -> None:
-    calls = list[int]()
-    file = flash(*[tag(8, n, b"\xaf\1x") for n in range(2_500)])
-    find_changes(io.BytesIO(file), "flv", lambda: calls.append(0))
-    assert len(calls) == 3
+def test_tracks_of_mp4_that_follow_each_other_replace_nothing() -> None:
+    times = [(1, 0, 0), (1, 0, 90), (2, 0, 180), (2, 0, 270)]
+    file = io.BytesIO(movie({1: 90, 2: 90}) + b"".join(moof(each) for each in times))
+    assert find_changes(file, "mov") == Changes()
+
+
+@pytest.mark.parametrize(("tags", "calls"), [(1, 1), (1_000, 1), (1_001, 2)])
+def test_long_work_can_be_ended(tags: int, calls: int) -> None:
+    called = list[int]()
+    file = flash(*[tag(8, n, b"\xaf\1x") for n in range(tags)])
+    find_changes(io.BytesIO(file), "flv", lambda: called.append(0))
+    assert len(called) == calls
