@@ -165,7 +165,7 @@ async def test_a_later_session_of_the_stream_counts_on(journal: Journal) -> None
 async def test_a_journal_that_cannot_count_lets_nothing_be_sent(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, size: int) -> None:
+    def refuse(*_: object, **_named: object) -> None:
         raise JournalError("the journal cannot write: disk full")
 
     monkeypatch.setattr(UsageTable, "take", refuse)
