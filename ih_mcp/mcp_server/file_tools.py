@@ -19,6 +19,8 @@ from .status import full_status
 from .stream_tools import NewStreamArguments, Wait
 from .tool import ToolCall
 
+_DONE = "done: nothing follows; it is kept here, so it can be read after its expires_at too"
+
 
 class StreamFile(NewStreamArguments):
     path: str = Field(description="In an allowed folder.")
@@ -93,5 +95,5 @@ async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
     facts = await runtime.analysis(analysis_id)
     page = await runtime.journal.read_page(analysis_id, 0, limit=1, max_chars=1)
     done = facts["state"] in {"ended", "failed"}
-    then = "done: nothing follows" if done else "get_analysis"
+    then = _DONE if done else "get_analysis"
     return answer({"analysis_id": analysis_id, **facts, "done": done, "next": then}, page.entries)

@@ -5,14 +5,17 @@ Each job makes the calls that the answers name, and rests on block 0 where that 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.stand_in import STAND_IN
 from tests.road.host import Answer, Host, open_memory_host
 
@@ -341,3 +344,69 @@ async def test_22_a_name_that_is_no_path_here(day: Day) -> None:
         assert refused.error["code"] == "file_not_found"
         assert words in refused.text
     day.cost_at_most(calls=3, characters=1_500)
+
+
+# --- what readers of the tool list alone stumbled over -------------------------------------------
+
+
+async def test_23_chunks_that_lie_outside_the_allowed_folders(
+    day: Day, live: Answer, short_clip: Path, tmp_path: Path
+) -> None:
+    chunk, recorded = tmp_path / "chunk-000.mp4", await anyio.Path(short_clip).read_bytes()
+    chunk.write_bytes(recorded)
+    refused = await day.call("push_segment", **stream_of(live), path=str(chunk), seq=1)
+    assert refused.error["code"] == "path_not_allowed"
+    assert "push_segment takes its bytes as data_base64" in refused.text.splitlines()[1]
+    data = base64.b64encode(recorded).decode()
+    pushed = await day.call("push_segment", **stream_of(live), data_base64=data, seq=1)
+    assert pushed.status["pushed"] == {"segments": 1, "bytes": len(recorded)}
+    day.cost_at_most(calls=3, characters=2_500 + len(data))
+
+
+async def test_24_say_whether_the_engagement_changes(day: Day, dialogue: Path) -> None:
+    answer = await day.call("stream_file", path=str(dialogue))
+    changed = []
+    while not answer.status["next"].startswith("done"):
+        answer = await day.follow(answer, until=["engagement.updated"], wait_s=25)
+        notes = " ".join(answer.status.get("notes", ()))
+        met = answer.status.get("until_met_by", ())
+        changed += [cursor for cursor in met if f"message {cursor} is the first" not in notes]
+    assert changed == []
+    assert answer.status["summary"]["engagement"] == ["engaged"]
+    day.cost_at_most(calls=10, characters=16_000)
+
+
+async def test_25_a_recording_of_a_moment_has_no_analysis(
+    day: Day, live: Answer, short_clip: Path, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    chunk = tmp_path / "moment.mp4"
+    cut = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-c", "copy", "-t", "2"]
+    await anyio.run_process([*cut, "-movflags", "frag_keyframe+empty_moov", str(chunk)])
+    data = base64.b64encode(chunk.read_bytes()).decode()
+    await day.call("push_segment", **stream_of(live), data_base64=data, seq=1)
+    ended = await day.call("end_stream", **stream_of(live), wait_s=25)
+    (note,) = [each for each in ended.status["notes"] if "Nothing was analysed" in each]
+    assert "less than 3 seconds of media" in note
+    day.cost_at_most(calls=3, characters=5_000 + len(data))
+
+
+async def test_26_delete_it_and_how_many_minutes_did_it_have(day: Day, sent: Answer) -> None:
+    found = await day.call("list_streams", **stream_of(sent))
+    assert found.status["to_delete"].endswith(f" forget {sent.status['stream_id']}")
+    assert found.status["minutes_sent"] == pytest.approx(24.7 / 60, abs=0.02)
+    day.cost_at_most(calls=1, characters=2_500)
+
+
+async def test_27_one_table_of_all_streams_and_what_is_missing(day: Day, sent: Answer) -> None:
+    drawn = await day.call("render_timeline", **stream_of(sent), format="csv")
+    assert drawn.status["wrote"].startswith("a table for a spreadsheet")
+    assert drawn.status["several"].endswith(" export --all --as csv")
+    assert (drawn.status["summary"]["dropped_s"], drawn.status["summary"]["lost_s"]) == (0, 0)
+    day.cost_at_most(calls=1, characters=1_500)
+
+
+async def test_28_where_does_the_page_connect_to_with_this_token(day: Day) -> None:
+    token = await day.call("create_token", allowed_origins=["https://app.example.com"])
+    assert token.status["websocket"].startswith("ws://127.0.0.1:")
+    assert "['access_token', TOKEN]" in token.status["connect"]
+    day.cost_at_most(calls=1, characters=1_500)

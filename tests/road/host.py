@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import rich.logging  # noqa: F401 - the SDK's log handler loads it: here, before any event loop
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent
