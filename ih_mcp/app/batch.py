@@ -253,6 +253,7 @@ def find_files(folder: Path, *, beside: Path) -> list[tuple[str, Path]]:
 
     Hidden ones and links are left out, and so is the output folder. Touches the disk.
     """
+    folder = folder.absolute()  # no path of these begins like a URI, or with a user's name
     found: list[tuple[str, Path]] = []
     for place, folders, names in os.walk(folder):
         folders[:] = [

@@ -88,4 +88,10 @@ def describe_media(facts: Facts) -> str:
 
 def refused_file(error: IhMcpError) -> dict[str, object]:
     """The same for a file that would be refused."""
-    return {"works": False, "code": error.code, "what": error.what, "help": error.help}
+    return {
+        "works": False,
+        "code": error.code,
+        "what": error.what,
+        "help": error.help,
+        **error.facts,
+    }

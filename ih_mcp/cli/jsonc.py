@@ -18,6 +18,7 @@ _Edit = tuple[int, int, str]
 """What stands between two places, and what stands there then."""
 _BLANKS = " \t\r\n"
 _STRING_OR_COMMENT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
+_LINE_BREAK = re.compile(r"\r?\n|\r|")
 _VALUE_AND_COMMA = re.compile(
     r'("[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\r\n,\[{"]+)([ \t\r\n]*,(?=[ \t\r\n]*[\]}]))?', re.DOTALL
 )
@@ -243,7 +244,9 @@ class _Document:
         rest = self.text[item.end :]
         if comma is not None and comma >= item.end:
             rest = self.text[item.end : comma] + self.text[comma + 1 :]
-        edits = [(start, item.end, self.line_break_after_comment(start, rest))]
+        if rest.lstrip(" \t")[:1] not in {"\r", "\n"}:
+            start = self.behind_line_comment(start)
+        edits = [(start, item.end, "")]
         if comma is not None:
             edits.append((comma, comma + 1, ""))
         return self.edited(edits)
@@ -253,10 +256,13 @@ class _Document:
         around = self.text[container.start + 1 : item.start] + self.text[item.end : container.close]
         return bool(around.replace(",", "").strip(_BLANKS))
 
-    def line_break_after_comment(self, start: int, rest: str) -> str:
-        """What keeps a comment from running over what stood on the next line."""
-        in_comment = self.text[start - 1] != self.bare[start - 1]
-        return self.newline if in_comment and rest.lstrip(" \t")[:1] not in {"\r", "\n"} else ""
+    def behind_line_comment(self, position: int) -> int:
+        """The place itself, or behind the line break of a line's comment that it stands in."""
+        for found in _STRING_OR_COMMENT.finditer(self.text):
+            if found[0].startswith("//") and found.start() < position <= found.end():
+                line_break = _LINE_BREAK.match(self.text, found.end())
+                return line_break.end() if line_break else position
+        return position
 
     def edited(self, edits: Iterable[_Edit]) -> str:
         """The text after some edits; those at one place stay in their order."""

@@ -26,6 +26,7 @@ from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.model import read_timeline
 
 from .browser import in_browser
+from .console import print_line
 from .options import add_local, add_stream_id
 from .progress import ProgressStep, ReadProgress, doing, showing
 from .stream_ids import find_stream_id
@@ -39,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_local(parser)
     add_stream_id(parser)
-    parser.add_argument("file", metavar="FILE", type=Path, help="the video the stream is of")
+    parser.add_argument("file", metavar="FILE", help="the video the stream is of")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
@@ -51,16 +52,21 @@ def run(options: Namespace, settings: Settings) -> int:
 
 
 async def _run(settings: Settings, options: Namespace) -> None:
+    console = Console(stderr=True)
     async with AsyncExitStack() as stack:
+        find = partial(file_admission.find, options.file, allowed=None)
+        admitted = await to_thread.run_sync(find)
+        for note in admitted.notes:
+            print_line(console, note)
         journal = await stack.enter_async_context(
             open_journal(settings.journal_place, retention_of(settings))
         )
         stream_id = await find_stream_id(journal, options.stream_id)
         reading = ReadProgress(then="drawing")
-        async with showing(Console(stderr=True), reading.step):
+        async with showing(console, reading.step):
             drawing = await read_timeline(journal, stream_id, on_read=reading.note)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-mcp-review-")))
-        video, mime_type = await _playable(settings, options.file, folder)
+        video, mime_type = await _playable(settings, admitted, folder)
         page = await to_thread.run_sync(file_page, drawing, VIDEO_PATH)
         address = await stack.enter_async_context(open_review_server(page, video, mime_type))
         print(address, flush=True)
@@ -70,10 +76,11 @@ async def _run(settings: Settings, options: Namespace) -> None:
         await anyio.sleep_forever()
 
 
-async def _playable(settings: Settings, path: Path, folder: Path) -> tuple[Path, str]:
+async def _playable(
+    settings: Settings, admitted: file_admission.Admitted, folder: Path
+) -> tuple[Path, str]:
     """A video that browsers play, and its type."""
     ffmpeg = await to_thread.run_sync(find_configured_ffmpeg, settings)
-    admitted = await to_thread.run_sync(partial(file_admission.find, str(path), allowed=None))
     async with doing(Console(stderr=True), "reading the file"):
         facts = await probe(ffmpeg, admitted.path)
     if mime_type := browser_type(facts):

@@ -495,3 +495,20 @@ def test_uninstall_keeps_what_was_changed_meanwhile(host: Host, home: Path) -> N
 )
 def test_a_member_is_written_as_its_neighbours_are(old: str, new: str) -> None:
     assert jsonc.put(old, ["m", "x"], 1) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('{"o": 1, /* c */ "x": 1}', '{"o": 1 /* c */}'),
+        ('{"o": 1, // c\n"x": 1}', '{"o": 1 // c\n}'),
+        ('{"o": 1, // c\n"x": 1\r\n}', '{"o": 1 // c\r\n}'),
+        ('{"o": 1, // /* c */\r"x": 1}', '{"o": 1 // /* c */\r}'),
+        ('{"x": 1, /* c */ "o": 1}', '{ /* c */ "o": 1}'),
+        ('{ // c\n"x": 1, "o": 1}', '{ // c\n "o": 1}'),
+        ('{"x": 1,}', "{}"),
+        ('{"x": 1, // c\n}', "{ // c\n}"),
+    ],
+)
+def test_a_member_goes_with_its_comma_and_comments_stay(old: str, new: str) -> None:
+    assert jsonc.remove(old, ["x"]) == new
