@@ -41,8 +41,19 @@ def test_the_commands_are_found() -> None:
     assert len(commands()) >= 12
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, dialogue: Path) -> Path:
+    """A data folder that holds one stream, which has ended."""
+    data = tmp_path_factory.mktemp("kept") / "data"
+    command = [*forked(), "stream", str(dialogue), "--pace", "fast"]
+    subprocess.run(command, env=environment(data), check=True, capture_output=True)
+    return data
+
+
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path) -> None:
+def test_a_command_of_the_docs_runs(
+    command: str, tmp_path: Path, dialogue: Path, request: pytest.FixtureRequest
+) -> None:
     shutil.copy(dialogue, tmp_path / "talk.mp4")
     (tmp_path / "videos").mkdir()
     shutil.copy(dialogue, tmp_path / "videos")
@@ -59,8 +70,7 @@ def test_a_command_of_the_docs_runs(command: str, tmp_path: Path, dialogue: Path
     if arguments[0] == "standin":
         arguments[-1] = "0"  # any free port
     if arguments[0] in {"messages", "watch", "timeline", "review", "export"}:  # of a kept one
-        stream = [*forked(), "stream", "talk.mp4", "--pace", "fast"]
-        subprocess.run(stream, env=env, cwd=tmp_path, check=True, capture_output=True)
+        shutil.copytree(request.getfixturevalue("kept"), tmp_path / "data")
     with subprocess.Popen(
         [*forked(), *arguments],
         env=env,

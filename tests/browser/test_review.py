@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 import av
-import httpx2
 import pytest
 from anyio import to_thread
 
@@ -18,6 +17,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.model import Drawing
 from tests.capture.room import OpenRoom
+from tests.plain_http import plain_http
 from tests.timeline.known import drawing
 
 from .conftest import OpenBrowser, Tab, open_tab
@@ -151,7 +151,7 @@ async def test_a_video_that_browsers_cannot_play_is_served_as_a_copy(
     await make_browser_copy(ffmpeg, source, facts, copy, done.append)
     assert done[-1] == pytest.approx(4, abs=0.2)
     page = await to_thread.run_sync(file_page, known(seconds=4.0), VIDEO_PATH)
-    async with open_review_server(page, copy, "video/mp4") as address, httpx2.AsyncClient() as http:
+    async with open_review_server(page, copy, "video/mp4") as address, plain_http() as http:
         part = await http.get(address + VIDEO_PATH, headers={"Range": "bytes=10-19"})
         assert (part.status_code, len(part.content)) == (206, 10)
         assert (await http.get(address.rsplit("/", 2)[0] + "/")).status_code == 404

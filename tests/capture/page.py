@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 
 from ih_mcp.capture.page_server import PageServer
+from tests.plain_http import plain_http
 
 
 class Page:
@@ -82,7 +82,7 @@ class Page:
 
 async def redeem(server: PageServer, link: str) -> str:
     """Exchange the ticket of a link, as the page does."""
-    async with httpx2.AsyncClient() as client:
+    async with plain_http() as client:
         answer = await client.post(
             f"{server.origin}/ticket",
             content=link.partition("#")[2],

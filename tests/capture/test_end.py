@@ -6,13 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-import httpx2
 import pytest
 from anyio import to_thread
 from websockets.asyncio.client import connect
 
 from ih_mcp.journal import open_journal
 from tests.fair_clock import seconds_until_exit
+from tests.plain_http import plain_http
 from tests.road.host import Process, environment
 
 pytestmark = [
@@ -33,7 +33,7 @@ async def _leave(folder: Path) -> float:
         answer = await to_thread.run_sync(lambda: server.call("start_capture"))
         link, stream_id = answer.status["link"], answer.status["stream_id"]
         origin, _, ticket = link.partition("/#")
-        async with httpx2.AsyncClient() as client:
+        async with plain_http() as client:
             headers = {"Origin": origin}
             redeemed = await client.post(f"{origin}/ticket", content=ticket, headers=headers)
         url = f"{origin.replace('http', 'ws', 1)}/live"

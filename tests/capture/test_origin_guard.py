@@ -13,6 +13,7 @@ from ih_mcp.capture.page_server import PageServer
 from ih_mcp.capture.serve import open_page_server
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import open_journal
+from tests.plain_http import plain_http
 
 FILES = ["/", *(f"/static/{name}" for name in ("page.js", "page.css", "timeline.js", "icon.svg"))]
 
@@ -26,7 +27,7 @@ async def server(tmp_path: object) -> AsyncIterator[PageServer]:
 async def ask(
     server: PageServer, path: str, *, method: str = "GET", **headers: str
 ) -> httpx2.Response:
-    async with httpx2.AsyncClient() as client:
+    async with plain_http() as client:
         return await client.request(method, f"{server.origin}{path}", headers=headers)
 
 

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 from mcp_types import TextContent
 
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings
+from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import CALLERS, KEYS, Era, Team, said
@@ -81,7 +81,7 @@ async def test_no_key_is_found_in_files_logs_answers_or_metrics(
                 for tool in ("poll_events", "list_streams", "end_stream"):
                     answers.append(str(await client.call_tool(tool, stream)))
                 answers.append(str(await client.call_tool("check_setup", {})))
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with plain_http() as http:
             answers.append((await http.get(f"{server.admin_url}/metrics")).text)
     kept = [path.read_bytes() for path in changed.data_dir.rglob("*") if path.is_file()]
     assert kept

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio.lowlevel
-import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -24,6 +23,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import Era, Team, make_settings, said
@@ -109,7 +109,7 @@ async def test_a_caller_s_key_is_in_one_connection_alone_and_gone_with_its_strea
         await runtime.registry.wait_until_ended()
         while runtime.registry.live_ids:
             await anyio.lowlevel.checkpoint()
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with plain_http() as http:
             answers.append((await http.get(f"{admin_url}/metrics")).text)
         assert KEY not in redaction._held
         assert KEY not in "".join(redaction._forms)

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import anyio
-import httpx2
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -17,6 +16,7 @@ from ih_mcp.capture.page_connection import UNKNOWN_KEY
 from ih_mcp.capture.page_protocol import encode_server_message
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings
+from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import Era, Team, said
@@ -142,7 +142,7 @@ async def test_a_page_is_offered_where_browsers_give_it_a_camera(
                 assert alone == (public_url is None)
                 if public_url:
                     page = urlsplit(given["link"]).path
-                    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as http:
+                    async with plain_http(base_url=server.url) as http:
                         host = {"Host": "team.example"}
                         assert (await http.get(page, headers=host)).status_code == 200
                         assert (await http.get(page)).status_code == 421  # not its own address

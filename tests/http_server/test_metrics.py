@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import pytest
 from opentelemetry import trace
 
@@ -19,6 +18,7 @@ from ih_mcp.http_server.metrics import METRICS, Metrics
 from ih_mcp.http_server.serve import TeamServer, open_team_server
 from ih_mcp.settings import Settings
 from ih_mcp.wire.endings import EndReason
+from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import Era, Team, said
@@ -35,7 +35,7 @@ async def observed(settings: Settings) -> AsyncIterator[tuple[Team, TeamServer]]
 
 
 async def read(server: TeamServer) -> str:
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
         answer = await http.get(f"{server.admin_url}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
@@ -123,7 +123,7 @@ async def test_no_page_of_a_browser_reads_the_metrics(
     observed: tuple[Team, TeamServer],
 ) -> None:
     team, server = observed
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
         refused = await http.get(f"{server.admin_url}/metrics", headers={"Origin": "http://a.b"})
         assert refused.status_code == 403
         assert (await http.get(f"{server.admin_url}/mcp")).status_code == 404

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import anyio
-import httpx2
 import pytest
 from mcp import Client
 from mcp.client.context import ClientRequestContext
@@ -31,6 +30,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.wire.minutes import to_minutes
+from tests.plain_http import plain_http
 from tests.road.host import ERAS
 
 pytestmark = pytest.mark.timeout(180)
@@ -330,7 +330,7 @@ async def test_an_upload_counts_what_its_file_has(
 
 async def billed_uploads(url: str) -> float:
     """What the meter of the stand-in says."""
-    async with httpx2.AsyncClient(base_url=url, headers={"Authorization": "Bearer ih_k"}) as http:
+    async with plain_http(base_url=url, headers={"Authorization": "Bearer ih_k"}) as http:
         answer = await http.get("/standin/billing")
     return float(answer.json()["upload_seconds"])
 

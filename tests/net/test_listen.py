@@ -3,10 +3,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import httpx2
 from starlette.responses import PlainTextResponse
 
 from ih_mcp.net import listen
+from tests.plain_http import plain_http
 
 
 async def test_an_answer_does_not_wait_until_its_beginning_was_acknowledged() -> None:
@@ -22,7 +22,7 @@ async def test_an_answer_does_not_wait_until_its_beginning_was_acknowledged() ->
     with listen.open_listener("127.0.0.1", 0) as listener:
         async with (
             listen.serve_app(PlainTextResponse("hello"), listener, max_message_bytes=1, http=Http),
-            httpx2.AsyncClient(trust_env=False) as client,
+            plain_http() as client,
         ):
             assert (await client.get(listen.url_of(listener))).text == "hello"
     assert sends_at_once == [True]

@@ -27,6 +27,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import listen
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.plain_http import plain_http
 from tests.road.host import KEY
 
 from .budget import IS_LONG, often, report
@@ -55,7 +56,7 @@ async def server(tmp_path: Path) -> AsyncIterator[PageServer]:
 async def ask_page(
     server: PageServer, path: str = "/", *, method: str = "GET", **headers: str
 ) -> httpx2.Response:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         return await client.request(method, server.origin + path, headers=headers)
 
 
@@ -67,7 +68,7 @@ async def free_port() -> int:
 async def ask(
     running: RunningStandin, path: str = "/standin/sessions", **headers: str
 ) -> httpx2.Response:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         return await client.get(running.url + path, headers=headers)
 
 
@@ -108,7 +109,7 @@ async def test_s1_it_holds_on_other_addresses_too(host: str, status: int, tmp_pa
     origin = "https://live.example"
     async with (
         open_journal(tmp_path) as journal,
-        httpx2.AsyncClient(trust_env=False) as client,
+        plain_http() as client,
     ):
         port = await free_port()
         async with open_page_server(journal, None, host="0.0.0.0", port=port, origin=origin):  # noqa: S104
@@ -180,7 +181,7 @@ async def test_s4_a_call_without_a_fitting_credential_is_401(
     credential: str, running: RunningStandin
 ) -> None:
     """Any bearer will do for a stand-in, which guards nothing; none will not."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         answer = await client.post(
             f"{running.url}/v1/upload/analyze", headers={"Authorization": credential}
         )
@@ -210,6 +211,7 @@ def test_s4_the_page_keeps_no_secret_that_a_look_could_be_timed_on() -> None:
     assert tickets.find_permission(key[:-1]) is None
 
 
+PATIENCE_SECONDS = 1.0  # of a look by day; less, and a busy machine looks like a client that waits
 HALF_HEAD = "GET / HTTP/1.1\r\nHost: 127"
 TRICKLE = (
     "POST /v1/upload/analyze HTTP/1.1\r\nHost: {name}\r\nAuthorization: Bearer ih_key\r\n"
@@ -308,9 +310,9 @@ async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
     sent, hold = SIEGES[what]
     count = often(100, nightly=500)
     if not IS_LONG:
-        monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.3)
+        monkeypatch.setattr(listen, "_CHECK_SECONDS", PATIENCE_SECONDS)
     url = running.url if "stand-in" in what else server.origin
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
 
         async def call() -> float:
             await anyio.sleep(0.02)
@@ -336,7 +338,7 @@ async def test_s14_a_siege_is_dropped_and_does_not_hold_up_others(
 async def test_s14_a_second_half_head_of_a_connection_is_dropped_too(
     running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", PATIENCE_SECONDS)
     whole = "GET / HTTP/1.1\r\nHost: {name}\r\n\r\n"
     async with besieged(running.url, whole + HALF_HEAD, 3):
         assert (await ask(running)).status_code == 200
@@ -346,7 +348,7 @@ async def test_s14_bodies_that_do_not_come_are_dropped_after_their_answer(
     running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a key the answer was given before they came."""
-    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", PATIENCE_SECONDS)
     sent = TRICKLE.replace("Bearer ih_key", "none")
     async with besieged(running.url, sent, 100):
         assert (await ask(running)).status_code == 200
@@ -355,7 +357,7 @@ async def test_s14_bodies_that_do_not_come_are_dropped_after_their_answer(
 async def test_s14_a_trickle_is_no_progress(
     running: RunningStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", PATIENCE_SECONDS)
     async with await dial(running.url) as stream:
         await stream.send(TRICKLE.format(name=running.url.partition("//")[2]).encode())
         with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(20):
@@ -366,7 +368,7 @@ async def test_s14_an_upload_without_an_end_is_refused_and_dropped(
     ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its length is not said, so only counting helps."""
-    monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(listen, "_CHECK_SECONDS", PATIENCE_SECONDS)
     head = TRICKLE.replace("Content-Length: 1000000", "Transfer-Encoding: chunked")
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
     async with (

@@ -32,6 +32,7 @@ from ih_mcp.settings import read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import Token
+from tests.plain_http import plain_http
 
 pytestmark = pytest.mark.timeout(60)
 MIB = 1 << 20
@@ -66,7 +67,7 @@ async def local_client(runtime: Runtime, key: str = LOCAL_KEY, **headers: str) -
 )
 async def test_s29_a_page_of_elsewhere_gets_nothing_of_it(origin: str, local: Runtime) -> None:
     assert (await local_client(local, origin=origin)).status_code == 403
-    async with httpx2.AsyncClient(base_url=await local.standin(), trust_env=False) as client:
+    async with plain_http(base_url=await local.standin()) as client:
         for path in ("/", "/v1/auth", "/v1/client_tokens", "/v2/upload/analyze"):
             answer = await client.post(path, headers={"Origin": origin}, content=b"{}")
             assert answer.status_code == 403, path
@@ -80,7 +81,7 @@ async def test_s29_another_program_gets_in_with_no_key_but_that_of_the_process(
     assert (refused.status_code, refused.json()["error_id"]) == (401, "ih2001")
     bearer = {"Authorization": f"Bearer {key}"}
     pair = {"key_id": "k", "key_secret": key, "scopes": ["interhumanai.stream"]}
-    async with httpx2.AsyncClient(base_url=await local.standin(), trust_env=False) as client:
+    async with plain_http(base_url=await local.standin()) as client:
         answers = [
             await client.post("/v1/auth", json=pair),
             await client.post("/v1/client_tokens", json={"api_key": key}),
@@ -136,7 +137,7 @@ async def test_s29_sessions_and_uploads_are_bounded_and_the_refusal_says_how_man
             await stack.enter_async_context(connect(url, additional_headers=bearer))
         with pytest.raises(InvalidStatus) as refused:
             await stack.enter_async_context(connect(url, additional_headers=bearer))
-        async with httpx2.AsyncClient(base_url=running.url, trust_env=False) as client:
+        async with plain_http(base_url=running.url) as client:
             uploads = [
                 await client.post(f"/{version}/upload/analyze", headers=bearer)
                 for version in ("v0", "v1", "v2")
@@ -339,7 +340,7 @@ async def test_s30_websockets_count_among_the_connections(
 ) -> None:
     monkeypatch.setattr("ih_mcp.net.listen._MAX_CONNECTIONS", 3)
     async with raw_page(server), raw_page(server), raw_page(server) as last:
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             with pytest.raises(httpx2.TransportError):
                 await client.get(server.origin)
         await last.aclose()
@@ -350,7 +351,7 @@ async def test_s30_websockets_count_among_the_connections(
 
 async def is_served(server: PageServer) -> bool:
     try:
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             return (await client.get(server.origin)).status_code == 200
     except httpx2.TransportError:
         return False

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -35,6 +34,7 @@ from ih_mcp.wire.dialects import V1, V2, Dialect, Limits
 from ih_mcp.wire.error_catalog import Retry, find_error
 from ih_mcp.wire.messages import Config
 from tests.facts import shows
+from tests.plain_http import plain_http
 from tests.standin.fakes import ScriptedAnalyst, open_toy, toy
 
 from .conftest import StartStandin
@@ -137,7 +137,7 @@ async def opened(
 
 
 async def token(running: RunningStandin, caps: Mapping[str, object]) -> str:
-    async with httpx2.AsyncClient(base_url=running.url) as client:
+    async with plain_http(base_url=running.url) as client:
         answer = await client.post("/v1/client_tokens", json={"api_key": "ih_test", **caps})
     return str(answer.json()["access_token"])
 

@@ -9,12 +9,12 @@ import signal
 from pathlib import Path
 
 import anyio
-import httpx2
 import pytest
 from anyio import to_thread
 
 from tests.facts import shows
 from tests.forked import forked
+from tests.plain_http import plain_http
 
 from .conftest import StartStandin
 from .host import ERAS, KEY, Answer, Host, Process, environment, open_host
@@ -43,7 +43,7 @@ async def test_a_job_is_followed_and_its_json_comes_byte_for_byte(
             answer = await finished(host, started.status["analysis_id"])
             again = await host.call("get_analysis", analysis_id=started.status["analysis_id"])
             listed = await host.call("list_streams")
-        async with httpx2.AsyncClient() as client:
+        async with plain_http() as client:
             path = json.loads(answer.messages[0])["status_url"]
             bearer = {"Authorization": f"Bearer {KEY}"}
             theirs = await client.get(running.url + path, headers=bearer)

@@ -25,6 +25,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2, Dialect
 from tests.facts import shows
+from tests.plain_http import plain_http
 
 from .fakes import ScriptedAnalyst, open_toy, seen, toy
 
@@ -55,12 +56,12 @@ async def until(socket: ClientConnection, kind: str) -> list[str]:
 
 
 async def get(url: str, path: str, **more: Any) -> httpx2.Response:
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with plain_http(base_url=url) as client:
         return await client.get(path, **more)
 
 
 async def post(url: str, path: str, **more: Any) -> httpx2.Response:
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with plain_http(base_url=url) as client:
         return await client.post(path, **more)
 
 

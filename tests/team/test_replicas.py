@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from anyio import to_thread
 from mcp_types import TextContent
@@ -16,6 +15,7 @@ from ih_mcp.http_server.cluster_signature import PassedOnCaller, SignatureCheck,
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.standin.server.serve import RunningStandin
 from tests.http_server.conftest import Team, make_settings, said
+from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import CLUSTER
@@ -180,7 +180,7 @@ async def test_a_call_that_no_replica_signed_is_not_answered(replicas: Replicas)
     assert engine
     address, body = engine.lease.address, b'{"tool":"list_streams","arguments":{}}'
     good = sign(b"s" * 32, PassedOnCaller("acme", "ann"), "/call", body)
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
 
         async def post(headers: dict[str, str], content: bytes = body) -> int:
             answer = await http.post(f"{address}/call", content=content, headers=headers)

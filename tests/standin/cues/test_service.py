@@ -43,6 +43,7 @@ def clip(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command += ["-video_size", f"{WIDTH}x{HEIGHT}", "-framerate", "15", "-i", "pipe:0"]
     command += ["-i", str(folder / "sound.wav"), "-c:v", "libvpx", "-deadline", "realtime"]
     command += ["-cpu-used", "8", "-b:v", "800k", "-g", "45", "-c:a", "libopus"]
+    command += ["-threads", "1"]  # several wait for each other in loops: 90 s on a busy machine
     command += ["-f", "webm", "-live", "1", str(folder / "clip.webm")]
     subprocess.run(command, input=shown, check=True)
     return folder / "clip.webm"
