@@ -1,0 +1,59 @@
+"""Who wakes readers of other processes, without a server: what is asked and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import anyio
+import pytest
+
+pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+
+from ih_mcp.journal.postgres import wakeups
+from ih_mcp.journal.postgres.wakeups import Notifications, TenantWakeups
+
+
+class Connections:
+    """Keeps what is executed."""
+
+    def __init__(self) -> None:
+        self.executed: list[tuple[str, tuple[str, str]]] = []
+
+    @contextmanager
+    def borrow(self) -> Iterator[Connections]:
+        yield self
+
+    def execute(self, statement: str, values: tuple[str, str]) -> None:
+        self.executed.append((statement, values))
+
+
+async def test_a_stream_is_looked_at_until_its_last_reader_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.0)
+    lengths = {"a": (1, False), "b": (1, False)}
+    notifications = Notifications(cast("Any", Connections()), "")
+    tenant = TenantWakeups(notifications, lambda ids: {each: lengths[each] for each in ids})
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tenant.look_forever)
+            with tenant.watch("a") as first:
+                with tenant.watch("a"), tenant.watch("b") as second:
+                    await second.wait()
+                    await first.wait()
+                lengths["a"] = (2, False)
+                await first.wait()
+            assert tenant._watched == {}
+            assert not notifications.is_watched("a")
+            tasks.cancel_scope.cancel()
+
+
+def test_all_that_changed_is_sent_in_payloads_that_the_server_takes() -> None:
+    connections, ids = Connections(), [f"st_{number:032}" for number in range(400)]
+    Notifications(cast("Any", connections), "")._send(ids)
+    payloads = [values[1] for _, values in connections.executed]
+    assert " ".join(payloads).split() == ids
+    assert max(map(len, payloads)) < 8_000  # docs: NOTIFY
+    assert len(payloads) == 3
