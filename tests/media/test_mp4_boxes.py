@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.containers.container_types import MAX_HEADER_BYTES
+from ih_mcp.media.containers.container_types import MAX_HEADER_BYTES, MAX_TRACKS
 from ih_mcp.media.containers.mp4_boxes import (
     Movie,
     Mp4Track,
@@ -68,6 +68,38 @@ def test_a_movie_tells_how_long_it_is_unless_that_is_unknown(
     assert (found.seconds, found.main, found.timescale) == (seconds, None, timescale or 1)
     fragmented = read_movie(box(b"moov", head + box(b"mvex", b"")))
     assert fragmented.seconds == 0.0
+
+
+def test_what_a_movie_does_not_tell_is_nothing() -> None:
+    assert read_movie(box(b"moov", b"")) == Movie(tracks={}, seconds=0.0, timescale=1)
+    assert list(read_movie(box(b"moov", box(b"trak", b""))).tracks) == [0]
+    (track,) = read_movie(box(b"moov", box(b"trak", b""))).tracks.values()
+    assert track == Mp4Track(kind=b"", codec=b"", timescale=1, delay_seconds=0.0, skipped=0)
+    assert (Movie().seconds, Movie().timescale, track.timescale, track.skipped) == (0.0, 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "lag", "shown"),
+    [(9, 7, 7), (7, 9, 7), (7, None, 0), (0, 7, 0), (7, 0, 0), (-1, 7, 0)],
+)
+def test_decoding_runs_ahead_as_far_as_both_tell(skipped: int, lag: int | None, shown: int) -> None:
+    assert Mp4Track(skipped=skipped, lag=lag).shown_lag == shown
+
+
+def test_fragments_have_the_defaults_of_the_movie() -> None:
+    told = box(b"mvex", box(b"trex", struct.pack(">6I", 0, 5, 1, 40, 7, 6)))
+    long = struct.pack(">I4sQ", 1, b"free", 16 + 300) + bytes(300)  # a size in eight bytes
+    found = read_movie(movie({3: 90, 5: 48}, extra=box(b"free", b"") + long + told))
+    assert [(each.default_duration, each.default_flags) for each in found.tracks.values()] == [
+        (0, 0),
+        (40, 6),
+    ]
+
+
+def test_a_movie_has_a_greatest_number_of_tracks() -> None:
+    assert len(read_movie(movie(dict.fromkeys(range(1, MAX_TRACKS + 1), 1))).tracks) == MAX_TRACKS
+    with pytest.raises(MediaError, match="tracks"):
+        read_movie(movie(dict.fromkeys(range(1, MAX_TRACKS + 2), 1)))
 
 
 def test_edits_of_a_track_are_read_wherever_they_stand_in_it() -> None:

@@ -44,6 +44,8 @@ def test_each_track_of_a_program_is_listed_with_its_kind() -> None:
         Sighting("", 0x1FFE, b"\x81"),
     ]
     assert [each.number for each in _listed(table[:22])] == [0x100]  # one packet has no more
+    long = program((0x0F, 0x101, bytes(300)), (0x81, 0x102, b""), about=bytes(300))
+    assert [each.number for each in _listed(long)] == [0x101, 0x102]
     many = program(*((0x0F, number, b"") for number in range(60)))
     assert [each.number for each in _listed(many[:188])] == list(range(35))
 
@@ -73,8 +75,10 @@ def test_a_unit_is_decoded_when_its_second_time_says_else_its_only_one(seconds: 
         ("fff1 50 80 0000", "50 80"),  # AAC: profile, rate and channels
         ("fff9 4c 40 0000", "4c 40"),
         ("fffb 90 64 0000", "1a 00"),  # MP3: version, layer and rate
+        ("fffb 93 64 0000", "1a 00"),
         ("fff3 48 64 0000", "12 08"),
         ("0b77 1234 40 40", "0b 40"),  # AC-3: rate
+        ("0b77 1234 7f 50", "0b 40"),
         ("0b77 1234 40 58", ""),  # E-AC-3
         ("0b00 1234 40 40", ""),
         ("ff00 1234 4040", ""),
@@ -83,7 +87,7 @@ def test_a_unit_is_decoded_when_its_second_time_says_else_its_only_one(seconds: 
     ],
 )
 def test_a_frame_tells_what_may_not_change(frame: str, found: str) -> None:
-    assert _header(b"xx" + bytes.fromhex(frame), 2).hex() == found.replace(" ", "")
+    assert _header(b"xx" + bytes.fromhex(frame) + b"trailing", 2).hex() == found.replace(" ", "")
 
 
 def test_bits_that_may_change_do_not_count() -> None:
@@ -230,15 +234,18 @@ def test_the_frames_of_a_file_of_aac_follow_each_other(
     monkeypatch.setattr(parameter_changes, "_READ_BYTES", read_bytes)
 
     def frame(rate: int, size: int = 300) -> bytes:
-        inner = bytes.fromhex("fff1 4c 40") * 80  # as if frames of another rate began there
+        inner = bytes.fromhex("fff1 4c 40") * 1_000  # as if frames of another rate began there
         head = bytes([0xFF, 0xF1, rate, 0x80 | size >> 11, size >> 3 & 0xFF, (size & 7) << 5])
-        return (head + inner)[:size]
+        return (head + inner)[: size or 7]
 
     def changes(*frames: bytes) -> Changes:
-        return find_changes(io.BytesIO(b"junk" + b"".join(frames) + b"\xff\xf1"), "aac")
+        return find_changes(io.BytesIO(b"".join(frames)), "aac")
 
-    assert changes(*[frame(0x50), frame(0x50, 313)] * 2) == Changes()
-    assert changes(*[frame(0x50)] * 2, *[frame(0x4C)] * 2) == Changes(tracks=frozenset({"audio"}))
+    is_changed = Changes(tracks=frozenset({"audio"}))
+    assert changes(*[frame(0x50), frame(0x50, 3_000)] * 2, b"\xff\xf1") == Changes()
+    for before, after in ([300, 300], [300, 6], [0, 0]):  # 0: damage
+        assert changes(*[frame(0x50, before)] * 2, frame(0x4C), frame(0x4C, after)) == is_changed
+    assert changes(b"junk", *[frame(0x50)] * 2, *[frame(0x4C)] * 2, b"\xff") == is_changed
     assert changes(*[frame(0x50)] * 2, frame(0x4C)) == Changes()
 
 
@@ -276,6 +283,9 @@ HEAD, OTHER_HEAD = b"\xaf\0\x12\x10", b"\xaf\0\x11\x90"
         (flash(tag(8, 2_000, b"\xaf\1x")) + bytes(4), Changes()),
         (flash(tag(8, 2_000, b"\xaf\1x"))[:-4] + (15).to_bytes(4, "big"), Changes()),
         (flash(tag(18, 2_000, b"script")), Changes()),
+        (flash(tag(8, 2_000, b"")), Changes(end_seconds=2.0)),
+        (flash(tag(8, 0, bytes(70_000)), tag(8, 2_000, bytes(70_000))), Changes(end_seconds=2.0)),
+        (flash(tag(8, 2_000, bytes(9)))[:-4] + (35).to_bytes(4, "big"), Changes()),  # of 37 bytes
     ],
 )
 def test_an_flv_that_ends_with_a_whole_tag_tells_its_latest_time(
