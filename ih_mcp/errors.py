@@ -163,6 +163,11 @@ def as_sentence(fragment: str) -> str:
     return f"{head}{fragment[1:]}{'' if fragment.endswith('.') else '.'}"
 
 
+def join_help(what: str, help: str) -> str:  # noqa: A002 - the word callers read
+    """What happened and what helps, one after the other; either may be a sentence already."""
+    return f"{what.removesuffix('.')}. {help}".strip()
+
+
 @contextmanager
 def unwrap_single_error() -> Iterator[None]:
     """Task groups wrap the error of the block they surround; callers want the error itself."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from platformdirs import user_state_path
 from pydantic import (
@@ -37,6 +37,7 @@ BASE_URLS = {  # sdk 1.3.4, config
 }
 _PLACEHOLDER = re.compile(r"\$\w+|\$\{.*\}|\{\{.*\}\}|")  # seen: Gemini CLI 0.61 leaves `$NAME`
 _MOST_MINUTES = 1e9  # two thousand years
+_API_PATH = re.compile(r"/v\d+/(?:stream|upload|auth|client_tokens|real-?time)(?:/|$)")
 _LOGIN = re.compile(r"://([^/@\s:]*:[^/@\s]+)@")
 
 
@@ -358,8 +359,9 @@ class Settings(TeamSettings):
     def _check_endpoint(cls, value: str) -> str:
         if value in {LOCAL, *BASE_URLS}:
             return value
-        value = re.sub(r"^ws(?=s?://)", "http", value)  # the same place, by its other name
         parts = urlsplit(value)
+        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+        parts = parts._replace(scheme=scheme)  # the same place, by its other name
         if (
             not _has_valid_port(parts)
             or parts.scheme not in {"http", "https"}
@@ -370,7 +372,9 @@ class Settings(TeamSettings):
             raise ValueError("must not hold credentials; set INTERHUMAN_API_KEY instead")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
             raise ValueError("must be https beyond this machine")
-        return value.rstrip("/")
+        if parts.query or parts.fragment or _API_PATH.search(parts.path):
+            raise ValueError("names one path of the API; give only what stands before /v1 or /v2")
+        return urlunsplit(parts).rstrip("/")
 
     @field_validator("issuer")
     @classmethod

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from ih_mcp.errors import CallerError, as_sentence
+from ih_mcp.errors import CallerError, as_sentence, join_help
+from tests.conftest import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,22 @@ def test_a_fragment_becomes_a_sentence_and_names_keep_their_case(
 def test_a_sentence_ends_once(given: str, shown: str) -> None:
     error = CallerError(given, help=given)
     assert (error.what, error.help, str(error)) == (shown, shown, shown)
+
+
+@pytest.mark.parametrize(
+    ("what", "shown"),
+    [
+        ("it is full", "it is full. Wait."),
+        ("it said: Not now.", "it said: Not now. Wait."),
+        ("it said 'No.'", "it said 'No.'. Wait."),
+    ],
+)
+def test_what_and_help_are_sentences_that_end_once(what: str, shown: str) -> None:
+    assert join_help(what, "Wait.") == shown
+    assert join_help(what, "") == shown.removesuffix(" Wait.")
+
+
+def test_nothing_puts_what_and_help_together_by_itself() -> None:
+    for path in (REPOSITORY / "ih_mcp").rglob("*.py"):
+        by_itself = re.search(r"what['\"\])]*\}\. ", path.read_text(encoding="utf-8"))
+        assert not by_itself or path.name == "errors.py", path

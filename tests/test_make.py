@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -29,6 +31,26 @@ def test_help_lists_every_command() -> None:
     )
     targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
     assert [line.split()[1] for line in done.stdout.splitlines()] == sorted(targets)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script as the Python of a folder")
+@pytest.mark.parametrize("command", ["demo", "team"])
+def test_what_is_shown_to_people_says_nothing_of_the_recipe(command: str, tmp_path: Path) -> None:
+    if not (make := shutil.which("make")):
+        pytest.skip("no make here")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\ncase "$1" in *.py) echo "ran $1" ;; esac\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [make, "--no-print-directory", command, f"VENV={tmp_path}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    script = {"demo": "examples/demo.py", "team": "examples/team_demo.py"}[command]
+    assert (done.stdout, done.stderr, done.returncode) == (f"ran {script}\n", "", 0)
 
 
 def test_a_commit_runs_what_lint_runs() -> None:

@@ -58,6 +58,8 @@ def test_a_key_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://proxy.example/ih", "https://proxy.example/ih"),
         ("ws://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("wss://proxy.example/ih/", "https://proxy.example/ih"),
+        ("WS://localhost:8080", "http://localhost:8080"),
+        ("HTTPS://proxy.example/v1/ih", "https://proxy.example/v1/ih"),
     ],
 )
 def test_an_endpoint_is_a_name_or_a_url(endpoint: str, base_url: str | None) -> None:
@@ -73,6 +75,10 @@ def test_an_endpoint_is_a_name_or_a_url(endpoint: str, base_url: str | None) -> 
         ("http://example.com", "must be https beyond this machine"),
         ("ws://example.com", "must be https beyond this machine"),
         ("wsx://example.com", "none of production, staging, local"),
+        ("ws:127.0.0.1", "none of production, staging, local"),
+        ("ws://127.0.0.1:8080/v1/stream/analyze", "names one path of the API; give only"),
+        ("wss://example.com/ih/v2/upload/analyze/", "names one path of the API; give only"),
+        ("https://example.com/?model=inter-2", "names one path of the API; give only"),
         ("https://user:pass@example.com", "must not hold credentials"),
     ],
 )

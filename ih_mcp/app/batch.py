@@ -21,7 +21,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import IhMcpError, join_help
 from ih_mcp.files import open_file
 from ih_mcp.journal import StreamRow, follow
 from ih_mcp.streams.ids import IdKind
@@ -126,7 +126,7 @@ class FolderBatch:
                 if exc.code in _NO_MEDIA and not _sounds_like_media(path):
                     self.others += 1
                     continue
-                item.state, item.error = ItemState.FAILED, f"{exc.what}. {exc.help}"
+                item.state, item.error = ItemState.FAILED, join_help(exc.what, exc.help)
             else:
                 item.seconds = float(str(facts["duration_s"]))
                 item.fingerprint = _fingerprint(digest, options)
@@ -182,7 +182,7 @@ class FolderBatch:
                 self._end_if_stopping(stream)
                 await self._read_to_end(stream.id)
             except IhMcpError as exc:
-                item.state, item.error = ItemState.FAILED, f"{exc.what}. {exc.help}"
+                item.state, item.error = ItemState.FAILED, join_help(exc.what, exc.help)
             else:
                 await self._judge(item)
             await self._tell()  # before the next one begins
@@ -208,7 +208,8 @@ class FolderBatch:
         else:
             item.state = ItemState.FAILED
             error = status.error or {}
-            item.error = f"{error.get('what', status.reason)}. {error.get('help', '')}".strip()
+            what, helps = error.get("what", status.reason), error.get("help", "")
+            item.error = join_help(str(what), str(helps))
         await self._conclude(item)
 
     async def _conclude(self, item: BatchItem) -> None:
@@ -222,7 +223,7 @@ class FolderBatch:
             try:
                 item.outputs = await self._write(item)
             except IhMcpError as exc:
-                item.error = f"{exc.what}. {exc.help}"
+                item.error = join_help(exc.what, exc.help)
 
     async def _tell(self) -> None:
         await to_thread.run_sync(self._report, tuple(self.items))

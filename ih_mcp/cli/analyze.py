@@ -9,6 +9,7 @@ import anyio
 from rich.console import Console
 
 from ih_mcp.app.runtime import open_runtime
+from ih_mcp.errors import join_help
 from ih_mcp.settings import Settings
 from ih_mcp.streams.uploads import UploadAnalysis
 from ih_mcp.wire.rest import UPLOADS
@@ -89,4 +90,4 @@ def _step(analysis: UploadAnalysis) -> ProgressStep:
 def _describe_error(analysis: UploadAnalysis) -> str:
     """What went wrong last; empty where nothing did."""
     error = analysis.facts.get("error")
-    return f"{error['what']}. {error['help']}" if isinstance(error, dict) else ""
+    return join_help(error["what"], error["help"]) if isinstance(error, dict) else ""

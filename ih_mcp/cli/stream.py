@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.runtime import Runtime, StreamOptions, open_runtime
-from ih_mcp.errors import CallerError, PathError
+from ih_mcp.errors import CallerError, PathError, join_help
 from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
 from ih_mcp.stand_in import STAND_IN
@@ -225,7 +225,7 @@ def _print_summary(console: Console, stream: Stream, found: str) -> int:
     print_line(console, describe_use(stream.use))
     lines = [STAND_IN] if stream.is_stand_in else []
     if failure := stream.failure or limit:
-        lines.append(f"{failure.what}. {failure.help}")
+        lines.append(join_help(failure.what, failure.help))
     lines += [note for note in stream.notes() if note not in stream.plan.notes]
     if status.gaps:
         lines.append(f"gaps: {json.dumps([gap.to_json() for gap in status.gaps])}")

@@ -18,7 +18,7 @@ from mcp_types import CallToolResult, ImageContent
 
 from ih_mcp.app.forgetting import PICTURES
 from ih_mcp.app.runtime import Runtime
-from ih_mcp.errors import IhMcpError, JournalError
+from ih_mcp.errors import IhMcpError, JournalError, join_help
 from ih_mcp.private_files import keep_newest, make_private_folder, write_private
 from ih_mcp.timeline.bounds import left_out
 from ih_mcp.timeline.formats import CONTENTS, EXPORT_KINDS, FORMATS, ExportKind, FileKind, picture
@@ -149,7 +149,7 @@ def add_timeline(server: MCPServer[Runtime]) -> None:
         try:
             drawing = await _read_drawing(ctx.request_context.lifespan_context, stream_id)
         except IhMcpError as exc:
-            raise ResourceNotFoundError(f"{exc.what}. {exc.help}") from exc
+            raise ResourceNotFoundError(join_help(exc.what, exc.help)) from exc
         return await to_thread.run_sync(as_text_once, drawing)
 
 

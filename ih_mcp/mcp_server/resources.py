@@ -15,7 +15,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 
 from ih_mcp.app.jsonl import frame_message
 from ih_mcp.app.runtime import Runtime
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import IhMcpError, join_help
 from ih_mcp.streams.status import StreamStatus
 
 from .answers import as_text
@@ -71,7 +71,7 @@ def add_resources(server: MCPServer[Runtime]) -> None:
                 max_chars=_MAX_CHARS,
             )
         except IhMcpError as exc:
-            raise ResourceNotFoundError(f"{exc.what}. {exc.help}".strip()) from exc
+            raise ResourceNotFoundError(join_help(exc.what, exc.help)) from exc
         return b"".join(frame_message(as_text(entry.body)) for entry in page.entries).decode()
 
     @server.prompt(title="Analyse a recording")
