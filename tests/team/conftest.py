@@ -13,7 +13,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.http_server.conftest import Team, make_settings
 
-CLUSTER = {"cluster_listen": "127.0.0.1:0", "cluster_secret": "s" * 32}
+from .rolling import CLUSTER
 
 
 @pytest.fixture(autouse=True)

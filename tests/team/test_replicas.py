@@ -18,7 +18,7 @@ from tests.http_server.conftest import Team, make_settings, said
 from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
-from .conftest import CLUSTER
+from .rolling import CLUSTER
 
 pytestmark = pytest.mark.timeout(60)
 Replicas = tuple[Team, Team]
