@@ -26,18 +26,20 @@ def read_members(text: str, wanted: Collection[str]) -> dict[str, object]:
         ValueError: `text` is no object, is cut off, or a wanted member is no JSON.
     """
     found: dict[str, object] = {}
-    depth, name, value_start = 0, "", 0
+    depth, value_start = 0, 0
+    name = ""
     for match in _TOKEN.finditer(text):
         start, end = match.span()
         mark = text[start]
         depth += _NESTING.get(mark, 0)
         if depth == 1 and not value_start:
-            if mark == '"' and end - start <= MAX_MEMBER_CHARS:
-                name = json.loads(text[start:end])
+            if mark == '"':
+                is_short = end - start <= MAX_MEMBER_CHARS
+                name = json.loads(text[start:end]) if is_short else ""
             elif mark == ":":
                 value_start = end
         elif value_start and ((depth == 1 and mark == ",") or depth == 0):
-            if name in wanted and start - value_start <= MAX_MEMBER_CHARS:
+            if name and name in wanted and start - value_start <= MAX_MEMBER_CHARS:
                 found[name] = json.loads(text[value_start:start])
             value_start = 0
         if depth == 0:

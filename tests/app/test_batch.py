@@ -26,6 +26,7 @@ from ih_mcp.cli import main
 from ih_mcp.journal import open_journal
 from ih_mcp.settings import read_settings
 from ih_mcp.streams.pacing import PaceName
+from ih_mcp.streams.stream import Stream
 from tests.forked import forked
 from tests.road.host import environment
 
@@ -194,6 +195,21 @@ def test_after_a_kill_no_file_that_was_done_is_sent_again(
     assert states(out)["1.mp4"] == "skipped"
     assert states(out)["2.mp4"] in {"done", "skipped"}  # it may have been as quick as the kill
     assert len([each for each in seconds if each > 20]) == 1
+
+
+def test_what_is_done_with_counts_whole_what_waits_not_at_all() -> None:
+    stream = cast("Stream", SimpleNamespace(sent_seconds=4.0))
+
+    def sent(state: ItemState, stream: Stream | None = None) -> float:
+        return BatchItem("a", Path("a"), seconds=9.0, state=state, stream=stream).sent_seconds
+
+    assert {state: sent(state) for state in ItemState} == {
+        state: 0.0 if state in {ItemState.WAITING, ItemState.SENDING} else 9.0
+        for state in ItemState
+    }
+    assert sent(ItemState.SENDING, stream) == 4.0
+    stream = cast("Stream", SimpleNamespace(sent_seconds=40.0))
+    assert sent(ItemState.SENDING, stream) == 9.0
 
 
 def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:

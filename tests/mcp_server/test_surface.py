@@ -88,6 +88,7 @@ async def test_every_tool_carries_all_four_hints(tmp_path: Path) -> None:
         "get_analysis",
         "check_setup",
     ]
+    assert not any(destructive for _, destructive, *_ in hints.values())
 
 
 async def test_every_schema_is_closed_and_its_arguments_are_told(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ async def test_what_was_refused_is_not_asked_for_again_and_what_is_not_said_stay
 ) -> None:
     services = Services()
     audio = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
-    config = Config(include=("a",), audio_format=audio)
+    config = Config(include=("a",), audio_format=audio, model="inter-2-audio")
     async with running(journal, services, config=config) as stream:
         first = await services.session(0)
         await first.hear()
@@ -276,7 +276,8 @@ async def test_what_was_refused_is_not_asked_for_again_and_what_is_not_said_stay
         await first.say(Reading("signal.detected", {"start": 1}))
         await first.socket.abort()
         second = await services.session(1)
-        assert json.loads(await second.hear()) == {"include": ["b"], "audio_format": audio}
+        held = {"include": ["b"], "audio_format": audio, "model": "inter-2-audio"}
+        assert json.loads(await second.hear()) == held
 
 
 async def test_samples_count_from_zero_in_each_session(journal: Journal) -> None:

@@ -46,6 +46,15 @@ def test_after_a_drop_less_is_sent_ahead_and_the_rest_slower() -> None:
     assert pace.send_at(30 + 11 + 10) == 11 + 40
 
 
+def test_the_clock_of_an_answer_stands_until_the_next() -> None:
+    pace = Pacer(PaceName.AUTO, now=0)
+    pace.learn(answered=43, dropped=1, now=2)
+    goes_at = pace.send_at(90)
+    for now in (3, 5):
+        pace.learn(answered=43, dropped=1, now=now)
+        assert pace.send_at(90) == goes_at
+
+
 def test_other_paces_do_not_listen() -> None:
     pace = Pacer(PaceName.REALTIME, now=0)
     pace.learn(answered=30, dropped=5, now=10)

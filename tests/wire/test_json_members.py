@@ -32,6 +32,14 @@ def test_the_last_of_a_name_wins_and_what_is_inside_another_member_does_not_coun
     assert read_members(text, {"status"}) == {"status": "completed"}
 
 
+def test_a_member_may_have_the_greatest_length() -> None:
+    name, value = "n" * (MAX_MEMBER_CHARS - 2), "x" * (MAX_MEMBER_CHARS - 2)
+    text = json.dumps({"status": value, name: "j"}, separators=(",", ":"))
+    assert read_members(text, {"status", name}) == {"status": value, name: "j"}
+    longer = json.dumps({"status": value + "x", name + "n": "j"}, separators=(",", ":"))
+    assert read_members(longer, {"status", name, name + "n"}) == {}
+
+
 def test_a_member_of_great_length_is_left_out() -> None:
     text = json.dumps({"status": "x" * MAX_MEMBER_CHARS, "job_id": "j"})
     assert read_members(text, {"status", "job_id"}) == {"job_id": "j"}

@@ -109,6 +109,13 @@ def test_a_job_is_settled_when_nothing_more_comes() -> None:
     assert [name for name, settled in states.items() if settled] == ["completed", "failed"]
 
 
+@pytest.mark.parametrize("job_id", ["", "a/b", "a?b", "ö", "j" * 129, "a\n"])
+def test_a_job_whose_id_cannot_be_part_of_an_address_is_none(job_id: str) -> None:
+    body = json.dumps({"job_id": job_id, "status": "queued"}).encode()
+    with pytest.raises(RemoteProtocolError, match="job_id is not 1 to 128"):
+        UploadJob.from_body(body)
+
+
 def test_a_failed_job_says_why() -> None:
     body = b'{"job_id":"j","status":"failed","error":{"error_id":"ih1004","message":3}}'
     assert UploadJob.from_body(body).error == ErrorBody(error_id="ih1004")
