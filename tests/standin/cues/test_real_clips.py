@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import anyio
@@ -10,6 +11,7 @@ import pytest
 from ih_mcp.media.ffmpeg.decode import Decoder, Picture, Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.cues import NEVER
+from tests.conftest import REPOSITORY
 
 from . import long
 from .session import Told, engine, observed, signals
@@ -83,8 +85,16 @@ async def test_a_flower_is_nobody(ffmpeg: Ffmpeg, shared_media: Path) -> None:
     assert [(item.signals, item.engagement) for item in told] == [((), None)]
 
 
-async def test_a_film_dialogue_gives_no_gesture(ffmpeg: Ffmpeg, dialogue: Path) -> None:
-    found = signals(observed(await decoded(ffmpeg, dialogue), engine()))
+async def test_a_film_dialogue_gives_no_gesture_and_what_the_quick_start_asks_for(
+    ffmpeg: Ffmpeg, dialogue: Path
+) -> None:
+    told = observed(await decoded(ffmpeg, dialogue), engine())
+    page = (REPOSITORY / "docs" / "quick-start.md").read_text(encoding="utf-8")
+    asked = re.findall(r"When does somebody show (\w+),", page)
+    (answered,) = re.findall(r"cues answer: from second (\d+) to (\d+),", page)
+    windows = [item.window for item in told if asked[0] in item.names]
+    assert (windows[0].start_seconds, windows[-1].end_seconds) == tuple(map(float, answered))
+    found = signals(told)
     assert not found.keys() & {*NEVER, "agreement", "disagreement", "disengagement", "uncertainty"}
 
 
