@@ -29,7 +29,7 @@ class StartCapture(Arguments):
 
 
 async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
-    """Get a link for a person here: a page that records, and shows the timeline.
+    """Get a link for a person here: a page that records and shows the timeline.
 
     Good once, for 10 minutes.
     """

@@ -45,7 +45,7 @@ class RenderTimeline(Arguments):
 
 
 async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
-    """Draw a stream's timeline, or export it, into a file; png: as an image too."""
+    """Draw or export a stream's timeline into a file; png: as an image too."""
     arguments, runtime = call.arguments, call.runtime
     await runtime.registry.status(
         arguments.stream_id

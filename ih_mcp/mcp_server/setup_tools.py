@@ -24,7 +24,7 @@ class CheckSetup(Arguments):
 
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
-    """Check the set-up and minutes; what to fix, with lines for your host."""
+    """Check the set-up; what to fix, with lines for your host."""
     from ih_mcp.app.host_advice import advise  # noqa: PLC0415 - only where somebody asks
 
     found, path = await check(call.runtime), call.arguments.path

@@ -43,7 +43,7 @@ class CreateToken(Arguments):
     )
     scopes: list[str] | None = None
     expires_in: int | None = Field(
-        None, ge=60, le=3600, description="Seconds; null: 300. From here on: client."
+        None, ge=60, le=3600, description="Null: 300 s. From here on: client."
     )
     max_duration_seconds: int | None = None
     max_bytes: int | None = None
@@ -62,7 +62,7 @@ class CreateToken(Arguments):
 
 
 async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
-    """Mint a token for others, who never see the key: the service's JSON, a secret."""
+    """Mint a token, a secret, for others, who never see the key."""
     arguments, runtime = call.arguments, call.runtime
     address = find_dialect(runtime.settings.api).address(await runtime.base_url())
     minted = await mint_token(runtime, arguments, call.channel)

@@ -214,3 +214,18 @@ async def test_the_command_that_deletes_a_stream_can_be_copied_and_does_it(
     await anyio.run_process(shlex.split(line))
     gone = await host.call("poll_events", **stream)
     assert gone.error["code"] == "unknown_stream"
+
+
+async def test_the_list_has_as_many_rows_as_were_asked_for(host: Host) -> None:
+    streams = [(await host.call("start_stream", label=name)).status["stream_id"] for name in "ab"]
+    live = (await host.call("list_streams", limit=1)).status
+    assert len(live["streams"]) == 2  # those that live here are always among them
+    for stream_id in streams:
+        await host.call("end_stream", stream_id=stream_id, wait_s=20)
+    one = (await host.call("list_streams", limit=1)).status
+    assert [row["stream_id"] for row in one["streams"]] == [streams[1]]
+    assert one["not_shown"] == 1
+    both = (await host.call("list_streams", limit=200)).status
+    assert [row["stream_id"] for row in both["streams"]] == streams[::-1]
+    refused = await host.call("list_streams", limit=0)
+    assert refused.error["code"] == "bad_argument"
