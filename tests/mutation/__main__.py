@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from .bounds import REASON, is_chosen_bound
+from .bounds import MET, REASON, is_chosen_bound, is_met_exactly
 from .coverage_map import CoverageMap, load, measure
 from .mutants import Mutant, mutants
 from .runner import first_failure
@@ -118,7 +118,9 @@ def judge(mutant: Mutant, tree: Path, known: CoverageMap, *, wide: bool = False)
 def reason_by_kind(mutant: Mutant) -> str:
     """Why a kind of mutants may survive; empty where this one is of no such kind."""
     source = (ROOT / mutant.path).read_text(encoding="utf-8")
-    return REASON if is_chosen_bound(mutant, source) else ""
+    if is_chosen_bound(mutant, source):
+        return REASON
+    return MET if is_met_exactly(mutant, source) else ""
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import re
 from .mutants import Mutant
 
 REASON = "harmless: a chosen bound, by less than a factor of two"
+MET = "harmless: a chosen bound, a clock or a rounding, met exactly"
 _NAME = r"\w*(?:max|min|most|least|longest|seconds|bytes|chars|segments|lines|share|wait)\w*"
 _BOUND = re.compile(rf"^{_NAME}(?:, {_NAME})*(?:: \w+)? = ", re.IGNORECASE)
 _GIVEN = re.compile(r"#.*\b(?:docs|sdk|skill|RFC|API)\b")
@@ -15,6 +16,11 @@ _GIVEN = re.compile(r"#.*\b(?:docs|sdk|skill|RFC|API)\b")
 _LEAST_BYTES = 1_000
 """A smaller number of bytes is the size of something in a format."""
 _FACTOR = 2
+_LEAST_COUNT = 10
+"""One more or less of fewer matters."""
+_TOUCHED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+_CLOCK = re.compile(r"\bnow\b|\b(?:current_time|monotonic)\(\)|\bEPSILON_SECONDS\b")
+_CONSTANT = re.compile(r"\b_?[A-Z][A-Z0-9_]+\b")
 
 
 def is_chosen_bound(mutant: Mutant, source: str) -> bool:
@@ -36,6 +42,47 @@ def is_chosen_bound(mutant: Mutant, source: str) -> bool:
     return 0 < len(before) == len(after) and all(
         old == new or 0 < max(old, new) <= _FACTOR * min(old, new)
         for old, new in zip(before, after, strict=True)
+    )
+
+
+def is_met_exactly(mutant: Mutant, source: str) -> bool:
+    """Whether a comparison only changes where both sides are equal, and that is of no account.
+
+    So it is for a bound that this file chose, see `is_chosen_bound`, for the readings of a clock,
+    which are never equal, and where a rounding is spared.
+    """
+    try:
+        before, after = (
+            ast.parse(text, mode="eval").body for text in (mutant.before, mutant.after)
+        )
+    except SyntaxError:
+        return False
+    match before, after:
+        case ast.Compare(left, [was], [right]), ast.Compare(_, [now], _):
+            if _TOUCHED.get(type(was)) is not type(now):
+                return False
+            return any(_is_touched(side, source) for side in (left, right))
+        case _:
+            return False
+
+
+def _is_touched(side: ast.expr, source: str) -> bool:
+    text = ast.unparse(side)
+    if any(isinstance(node, ast.Compare | ast.comprehension) for node in ast.walk(side)):
+        return False
+    return bool(_CLOCK.search(text)) or any(
+        _is_chosen(name, source) for name in _CONSTANT.findall(text)
+    )
+
+
+def _is_chosen(name: str, source: str) -> bool:
+    """Whether a bound is defined in the source, by no other, and large beside 1 where it counts."""
+    defined = re.search(rf"^(?:.*, )?{name}\b.* = .*", source, re.MULTILINE)
+    if not defined or not _BOUND.match(defined[0]) or _GIVEN.search(defined[0]):
+        return False
+    numbers = _numbers(source, source.count("\n", 0, defined.start()) + 1)
+    return bool(numbers) and all(
+        "SECONDS" in name or number % 1 or number >= _LEAST_COUNT for number in numbers
     )
 
 

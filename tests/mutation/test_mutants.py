@@ -8,7 +8,7 @@ import pytest
 from coverage import CoverageData
 
 from .__main__ import choose, draw, judge, suites
-from .bounds import is_chosen_bound
+from .bounds import is_chosen_bound, is_met_exactly
 from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
 
@@ -139,6 +139,34 @@ def test_a_chosen_bound_is_a_named_number_that_moves_a_little(
 ) -> None:
     (mutant,) = [each for each in mutants("a.py", line) if each.before == before]
     assert is_chosen_bound(mutant, line) is is_bound
+
+
+@pytest.mark.parametrize(
+    ("text", "is_harmless"),
+    [
+        ("size > _MAX_BYTES", True),
+        ("size + 1 >= _MAX_BYTES", True),
+        ("sum(size > _MAX_BYTES for size in sizes) > 1", False),
+        ("waits < _MOST_WAITS", False),  # one of seven counts
+        ("waited < _WAIT_SECONDS", True),
+        ("size > MAX_GIVEN_BYTES", False),  # as others publish it
+        ("size > MAX_OF_ANOTHER_FILE", False),
+        ("size > other", False),
+        ("now >= until", True),
+        ("anyio.current_time() < self.until", True),
+        ("start >= end - EPSILON_SECONDS", True),
+    ],
+)
+def test_a_bound_that_is_met_exactly_is_of_no_account(text: str, is_harmless: bool) -> None:
+    source = f"""_MAX_BYTES = 1 << 20
+_LEAST_WAITS, _MOST_WAITS = 30, 7  # chosen
+_WAIT_SECONDS = 0.5
+MAX_GIVEN_BYTES = 9_000  # docs: limits
+if {text}:
+    pass
+"""
+    (found,) = [each for each in mutants("a.py", source) if each.before == text]
+    assert is_met_exactly(found, source) is is_harmless
 
 
 def test_the_tests_that_mirror_a_file_come_first() -> None:
