@@ -21,6 +21,7 @@ from .sample_files import SAMPLE_FILES, SampleFolder, edited
 HIDING = ("edit_list", "trimmed_end", "cut_in_the_middle")
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("framing", Framing)
 @pytest.mark.parametrize("name", HIDING)
 async def test_what_was_cut_out_is_not_sent(

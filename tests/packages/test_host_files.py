@@ -388,11 +388,17 @@ FILES: Mapping[str, list[str]] = {
 }
 
 
-@pytest.mark.parametrize("number", range(12))
-@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
-def test_uninstall_gives_the_file_back_byte_for_byte(host: Host, number: int, home: Path) -> None:
-    files = FILES[host.format]
-    data = files[number % len(files)].replace("KEY", host.key).encode()
+@pytest.mark.one_for_each("text")
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        pytest.param(host, text, id=f"{host.name}-{number}")
+        for host in HOSTS.values()
+        for number, text in enumerate(FILES[host.format])
+    ],
+)
+def test_uninstall_gives_the_file_back_byte_for_byte(host: Host, text: str, home: Path) -> None:
+    data = text.replace("KEY", host.key).encode()
     path = file_of(host, home)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
