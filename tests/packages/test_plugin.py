@@ -52,10 +52,10 @@ def test_pip_installs_the_example_and_the_stand_in_uses_it(python: Path, tmp_pat
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        told = httpx2.get(process.stdout.readline().strip(), timeout=5).json()
+        told = httpx2.get(process.stdout.readline().strip(), timeout=30).json()
         said = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=5)
+        process.communicate(timeout=30)
     assert told["analyst"]["name"] == "loudness"
     assert told["analyst"]["sends_data_away"] is False
     assert "Its analyst is loudness 0.1.0 of an installed package" in said

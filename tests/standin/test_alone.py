@@ -22,9 +22,9 @@ def test_it_says_where_it_is_and_how_it_is_set_up() -> None:
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        told = httpx2.get(url, timeout=5).json()
+        told = httpx2.get(url, timeout=30).json()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=5)
+        _, said = process.communicate(timeout=30)
     assert (told["strict"], told["analysis_speed"]) == (True, 2.5)
     assert "speaks the API of Interhuman, and is not it" in said
     assert "Traceback" not in said

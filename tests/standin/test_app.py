@@ -531,7 +531,7 @@ async def test_real_files_are_taken_or_refused_for_their_tracks(
             headers=BEARER,
             data={"model": model, "wait_seconds": "15"},
             files={"file": (name, content)},
-            timeout=20,
+            timeout=30,
         )
     told = answer.json()
     if code is not None:
@@ -588,7 +588,7 @@ async def test_a_v0_upload_answers_with_signals_alone(dialogue: Path, ffmpeg: Ff
     async with serve(ffmpeg=ffmpeg) as standin:
         files = {"file": ("clip.mp4", content)}
         both = [
-            await post(standin.url, path, headers=BEARER, files=files, timeout=15)
+            await post(standin.url, path, headers=BEARER, files=files, timeout=30)
             for path in ("/v0/upload/analyze", "/v1/upload/analyze")
         ]
         refused = await post(standin.url, "/v0/upload/analyze", headers=BEARER)
@@ -611,7 +611,7 @@ async def test_what_an_upload_stands_on_is_kept_beside_its_answer(
     job = {"model": "inter-2", "wait_seconds": "15"}
     async with serve(options, ffmpeg=ffmpeg) as on:
         answers = [
-            await post(on.url, path, headers=BEARER, data=form, files=files, timeout=20)
+            await post(on.url, path, headers=BEARER, data=form, files=files, timeout=30)
             for path, form in (("/v1/upload/analyze", {}), ("/v2/upload/analyze", job))
         ]
         told = (await get(on.url, "/standin/evidence")).json()
@@ -644,7 +644,7 @@ async def test_a_recording_that_does_not_tell_its_length_is_measured(
                 headers=BEARER,
                 data={"model": "inter-2"},
                 files={"file": ("recording.webm", b"".join(some))},
-                timeout=15,
+                timeout=30,
             )
             for path, some in (
                 ("/v1/upload/analyze", chunks),
@@ -668,7 +668,7 @@ async def test_an_analyst_that_fails_is_an_error_of_ours(dialogue: Path, ffmpeg:
         result = await post(standin.url, "/v1/upload/analyze", headers=BEARER, files=files)
         form = {"model": "inter-2", "wait_seconds": "9"}
         job = await post(
-            standin.url, "/v2/upload/analyze", headers=BEARER, data=form, files=files, timeout=15
+            standin.url, "/v2/upload/analyze", headers=BEARER, data=form, files=files, timeout=30
         )
         async with opened(standin.url, V0.path) as socket:
             await socket.send(content)

@@ -80,7 +80,7 @@ async def test_work_that_fails_is_told_and_harms_no_other(dialogue: Path, ffmpeg
                 headers=BEARER,
                 data=form,
                 files=files,
-                timeout=15,
+                timeout=30,
             )
             for _ in range(2)
         ]
