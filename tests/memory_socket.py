@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from ih_mcp.net.socket import SocketClosed
+from ih_mcp.net.socket import BeforePiece, SocketClosed
 from ih_mcp.notifier import Notifier
 
 
@@ -37,7 +37,9 @@ class MemorySocket:
     async def send_text(self, text: str) -> None:
         await self._send(text)
 
-    async def send_segment(self, data: bytes) -> None:
+    async def send_segment(self, data: bytes, *, before_piece: BeforePiece | None = None) -> None:
+        if before_piece:
+            await before_piece()
         await self._send(data)
 
     async def round_trip(self) -> None:

@@ -34,9 +34,13 @@ async def serve_admin(
             live = tenant.runtime.registry.live_streams
             states.update(stream.state.value for stream in live)
             waiting_bytes += sum(stream.log.waiting_bytes for stream in live)
-        text = await to_thread.run_sync(  # it reads the process's own figures from files
-            metrics.render, states, waiting_bytes, limits.waiting_polls
-        )
+        gauges = {
+            "ih_journal_waiting_bytes": waiting_bytes,
+            "ih_waiting_polls": limits.waiting_polls,
+            "ih_lease_seconds_left": tenants.lease_seconds_left,
+        }
+        # it reads the process's own figures from files
+        text = await to_thread.run_sync(metrics.render, states, gauges)
         return Response(text, media_type=metrics.content_type)
 
     app = OriginGuard(  # no page of a browser has business here

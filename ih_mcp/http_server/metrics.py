@@ -86,6 +86,11 @@ METRICS = (
     ),
     MetricRow("ih_refused_total", "Counter", "Calls of tools that were refused.", ("code",)),
     MetricRow("ih_waiting_polls", "Gauge", "Calls of poll_events that wait."),
+    MetricRow(
+        "ih_lease_seconds_left",
+        "Gauge",
+        "Until this replica's lease runs out, unless it is renewed; +Inf where it needs none.",
+    ),
 )
 
 
@@ -147,20 +152,19 @@ class Metrics:
         known.add(value)
         return value
 
-    def render(self, streams: Mapping[str, int], waiting_bytes: int, waiting_polls: int) -> bytes:
+    def render(self, streams: Mapping[str, int], gauges: Mapping[str, float]) -> bytes:
         """All metrics as Prometheus reads them.
 
         Args:
             streams: How many live streams have each state.
-            waiting_bytes: Of messages that wait for a commit.
-            waiting_polls: How many calls of poll_events wait.
+            gauges: What the other gauges have now, by name.
         """
         gauge = self._metrics["ih_streams"]
         gauge.clear()
         for state, count in streams.items():
             gauge.labels(state).set(count)
-        self._metrics["ih_journal_waiting_bytes"].set(waiting_bytes)
-        self._metrics["ih_waiting_polls"].set(waiting_polls)
+        for name, value in gauges.items():
+            self._metrics[name].set(value)
         return self._generate(self._registry)
 
 

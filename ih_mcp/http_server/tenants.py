@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -98,6 +99,11 @@ class Tenants:
     def all_open(self) -> list[Tenant]:
         """Those that called since the start."""
         return list(self._open.values())
+
+    @property
+    def lease_seconds_left(self) -> float:
+        """Until this replica's lease runs out; infinite where it needs none."""
+        return self._engine.lease.seconds_left if self._engine else math.inf
 
     @property
     def live_count(self) -> int:

@@ -1,7 +1,8 @@
 """The journal: messages are durable, in order, before anybody can read them."""
 
+from .carrier import JournalPlace
 from .follow import follow
-from .journal import FILE_NAME, Journal, JournalPlace, load_open_engine, open_journal
+from .journal import FILE_NAME, Journal, load_open_engine, open_journal
 from .owners import Process
 from .page import Page
 from .retention import Retention

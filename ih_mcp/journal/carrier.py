@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -66,6 +67,16 @@ class StreamOwner(Protocol):
         """Those of `names` whose process is dead; that stays so."""
 
 
+class Ownership(Protocol):
+    """Whether this process still owns its streams, so that it may send their media."""
+
+    def lets_send(self, owner: str) -> bool:
+        """Whether media of the streams of this owner may be sent now."""
+
+    async def wait_until_sendable(self, owner: str) -> None:
+        """Wait until it may; for ever where another process has ended these streams."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carrier:
     """One of two: a file of SQLite, or a database of PostgreSQL."""
@@ -78,3 +89,11 @@ class Carrier:
     """Whether a commit survives a power failure, so that nothing is to be synced."""
     wait_for_deaths: Callable[[], Awaitable[None]] | None = None
     """Waits until owners have died, this process's lease among them; None where nothing tells."""
+    ownership: Ownership | None = None
+    """None where a process owns its streams as long as it lives."""
+
+
+class JournalPlace(Protocol):
+    """Where a journal is kept, beside a folder."""
+
+    def open(self) -> AbstractAsyncContextManager[Carrier]: ...

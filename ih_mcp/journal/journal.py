@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
@@ -32,7 +32,7 @@ from ih_mcp.errors import (
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
-from .carrier import Carrier
+from .carrier import Carrier, JournalPlace
 from .checks import lost_lease_error, record_to_json, unknown_stream_error
 from .owners import Owner, Process, parse_owner
 from .page import Page
@@ -60,6 +60,7 @@ class Journal:
         self._reader = carrier.reader
         self._owner = carrier.owner
         self._wakeups = carrier.wakeups
+        self._ownership = carrier.ownership
         self._retention = retention
         self._logs: dict[str, StreamLog] = {}
         self._failed: dict[str, JournalError] = {}
@@ -104,7 +105,12 @@ class Journal:
         except UsedUpError:
             await self.clean_up()  # a dead process needs what it was promised no more
             no = await self._run_write(begin)
-        log = self._logs[stream_id] = StreamLog(self, stream_id, no, owner=owner)
+        return self._keep_log(
+            StreamLog(self, stream_id, no, owner=owner, ownership=self._ownership)
+        )
+
+    def _keep_log(self, log: StreamLog) -> StreamLog:
+        self._logs[log.stream_id] = log
         return log
 
     def account(self, stream_id: str, budget: MinutesBudget = UNLIMITED) -> StreamAccount:
@@ -127,10 +133,10 @@ class Journal:
         row = await self._run_write(partial(self._store.adopt_stream, stream_id, owner))
         if row is None:
             raise unknown_stream_error(stream_id)
-        log = self._logs[stream_id] = StreamLog(
-            self, stream_id, row.no, owner=owner, last=row.last, oldest=row.oldest, size=row.size
+        kept = {"last": row.last, "oldest": row.oldest, "size": row.size}
+        return self._keep_log(
+            StreamLog(self, stream_id, row.no, owner=owner, ownership=self._ownership, **kept)
         )
-        return log
 
     def release(self, log: StreamLog) -> None:
         """Release the log of a stream that is over; the database has all of it."""
@@ -407,12 +413,6 @@ def _as_journal_error(exc: Exception) -> JournalError:
 async def _close(opened: Store | Owner) -> None:
     with anyio.CancelScope(shield=True):
         await to_thread.run_sync(opened.close)
-
-
-class JournalPlace(Protocol):
-    """Where a journal is kept, beside a folder."""
-
-    def open(self) -> AbstractAsyncContextManager[Carrier]: ...
 
 
 @asynccontextmanager

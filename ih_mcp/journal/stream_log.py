@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from ih_mcp import observer
 from ih_mcp.errors import JournalError
 from ih_mcp.notifier import Notifier
 
+from .carrier import Ownership
+from .checks import lost_lease_error
 from .store import Batch, EntryRow, count_body_bytes, estimate_disk_bytes
 
 _MAX_PENDING_BYTES = 8 * 2**20
@@ -38,6 +41,7 @@ class StreamLog:
         no: int,
         *,
         owner: str = "",
+        ownership: Ownership | None = None,
         last: int = 0,
         oldest: int = 1,
         size: int = 0,
@@ -47,6 +51,10 @@ class StreamLog:
         self.no = no
         self.owner = owner
         """The name under which this process owns the stream."""
+        self._ownership = ownership
+        self.wait_until_owned = partial(ownership.wait_until_sendable, owner) if ownership else None
+        """Waits while another process may end this stream, so that no media of it may be sent; None
+        where none can."""
         self._base = no << 32
         self.last = last
         """The newest cursor that is committed."""
@@ -107,6 +115,15 @@ class StreamLog:
     async def wait_for_commit(self) -> None:
         """Wait for the next commit of this stream, or its failure."""
         await self._moved.wait()
+
+    def require_owned(self) -> None:
+        """Check that media of this stream may be sent.
+
+        Raises:
+            JournalError: Another process may end it, or has.
+        """
+        if self._ownership and not self._ownership.lets_send(self.owner):
+            raise lost_lease_error()
 
     async def wait_for_failure(self) -> None:
         """Wait until the journal cannot write entries of this stream any more."""

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _BACKLOG = 128
 _SHUTDOWN_SECONDS = 1
+_KEEP_ALIVE_SECONDS = 75  # chosen: longer than clients and proxies keep theirs (60 s at most), so
+# that none of them sends a request while we close its connection
 _PING_SECONDS = 20.0  # chosen: the service's policy is not published
 _CHECK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
 _MIN_BYTES = 1 << 14  # chosen: of a body, between two looks
@@ -79,6 +81,7 @@ async def serve_app(
         "ws_per_message_deflate": False,
         "workers": 1,  # these two it would take from variables that are meant for other programs
         "proxy_headers": False,
+        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     }
     server = _Server(uvicorn.Config(app, **(usual | settings)))  # type: ignore[arg-type]  # by name
@@ -100,7 +103,8 @@ class _BoundedHttp(H11Protocol):
 
     Such clients send half a head or a slow body, go on with a body after its answer, or do not read
     their answer. They are dropped after two checks without progress; with too many connections the
-    oldest of them is dropped at once. Calls that the application works on stay.
+    oldest of them is dropped at once. Calls that the application works on stay, and so does a
+    connection between two requests, for `_KEEP_ALIVE_SECONDS`.
     """
 
     def __init__(self, **given: object) -> None:
@@ -133,11 +137,17 @@ class _BoundedHttp(H11Protocol):
     def _check_progress(self) -> None:
         if self.transport.get_protocol() is not self:  # it is a WebSocket by now
             return
-        before, self._seen = self._seen, self.waits_for()
+        before, self._seen = self._seen, None if self._is_between_requests else self.waits_for()
         if self._seen is not None and self._seen == before:
             self.drop()
         else:
             self._next_check = self.loop.call_later(_CHECK_SECONDS, self._check_progress)
+
+    @property
+    def _is_between_requests(self) -> bool:
+        """Whether an answer was read, and nothing of another request came."""
+        is_idle = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        return is_idle and self.timeout_keep_alive_task is not None
 
     def waits_for(self) -> tuple[object, ...] | None:
         """What the client has to do next, equal while it does nothing; None in our turn."""

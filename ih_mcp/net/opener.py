@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - what the library tells a connection is asyncio's
 import contextlib
 import logging
+import math
 import socket as system
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -49,7 +50,7 @@ from ih_mcp.wire.endings import EndReason
 
 from .answers import HttpAnswer, error_of_answer, host_of
 from .route import Route, find_route
-from .socket import SocketClosed
+from .socket import BeforePiece, SocketClosed
 
 MAX_MESSAGE_BYTES = 8 * 2**20
 FRAGMENT_BYTES = 64 * 2**10
@@ -352,12 +353,16 @@ class _WebSocket:
         except ConnectionClosed as exc:
             raise self._closed(exc) from None
 
-    async def send_segment(self, data: bytes) -> None:
+    async def send_segment(self, data: bytes, *, before_piece: BeforePiece | None = None) -> None:
+        if before_piece:
+            await before_piece()
         seconds = max(_MIN_SEND_SECONDS, 3 * len(data) / _SLOWEST_BYTES_PER_SECOND)
         is_whole = self._in_one_frame or len(data) <= FRAGMENT_BYTES
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
-                await self._connection.send(data if is_whole else _fragments(data, scope))
+                await self._connection.send(
+                    data if is_whole else _fragments(data, scope, before_piece)
+                )
         except ConnectionClosed as exc:
             raise self._closed(exc) from None
         if scope.cancelled_caught:
@@ -406,10 +411,16 @@ _LOSSES = {  # what the library closes with when it gives up
 }
 
 
-async def _fragments(data: bytes, scope: anyio.CancelScope) -> AsyncIterator[memoryview]:
+async def _fragments(
+    data: bytes, scope: anyio.CancelScope, before_piece: BeforePiece | None
+) -> AsyncIterator[memoryview]:
     """Pieces to send; `scope` ends when one of them makes no way, or all take too long."""
     view, last = memoryview(data), scope.deadline
     for start in range(0, len(view), FRAGMENT_BYTES):
+        if before_piece:
+            asked_at, scope.deadline = anyio.current_time(), math.inf
+            await before_piece()
+            last += anyio.current_time() - asked_at
         scope.deadline = min(last, anyio.current_time() + _PROGRESS_SECONDS)
         yield view[start : start + FRAGMENT_BYTES]
         await anyio.lowlevel.checkpoint()  # sending does not yield while the buffer has room

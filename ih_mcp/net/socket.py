@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -35,6 +35,9 @@ class SocketClosed(Exception):  # noqa: N818 - an end, not always an error
         self.loss = loss
 
 
+BeforePiece = Callable[[], Awaitable[None]]
+
+
 class MessageSocket(Protocol):
     """An open WebSocket, at either end. One task receives, one sends; both can be cancelled.
 
@@ -61,8 +64,12 @@ class Socket(MessageSocket, Protocol):
     headers: Mapping[str, str]
     """Of the server's handshake answer, names in lower case."""
 
-    async def send_segment(self, data: bytes) -> None:
-        """Send one binary message; returns when the system took the last byte."""
+    async def send_segment(self, data: bytes, *, before_piece: BeforePiece | None = None) -> None:
+        """Send one binary message; returns when the system took the last byte.
+
+        Args:
+            before_piece: Awaited before each piece; waits while no media may be sent.
+        """
 
     async def round_trip(self) -> None:
         """Return once the server answered a ping: it has read all that was sent before."""

@@ -321,7 +321,7 @@ class Leg:
             return
         started_at = anyio.current_time()
         try:
-            await socket.send_segment(data)
+            await socket.send_segment(data, before_piece=self._log.wait_until_owned)
         finally:  # also where it broke: some or all of it may have arrived
             self._note_sent(item, len(data), seconds)
             self._outbox.remove_written()

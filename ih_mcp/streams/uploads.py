@@ -110,7 +110,12 @@ class UploadAnalysis:
         self.use = replace(self.use, dropped_seconds=self.use.delivered_seconds)
 
     def note_sent(self, size: int) -> None:
-        """So much of the file was given to the connection."""
+        """So much of the file is about to be given to the connection.
+
+        Raises:
+            JournalError: Another process may end this analysis, or has.
+        """
+        self.log.require_owned()
         self.sent_bytes = size
 
 

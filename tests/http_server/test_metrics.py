@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -70,6 +71,7 @@ async def test_the_metrics_of_a_stream(observed: tuple[Team, TeamServer], era: E
     assert sample(text, "ih_segments_total{") == 1
     assert sample(text, 'ih_refused_total{code="unknown_stream"}') == 1
     assert sample(text, "ih_waiting_polls") == 0
+    assert sample(text, "ih_lease_seconds_left") == math.inf
     operations = "mcp_server_operation_duration_seconds_count{"
     counted = {
         error: sum(
@@ -94,11 +96,11 @@ def test_a_lost_session_is_a_gap_and_a_move() -> None:
         for reason in EndReason:
             observer.note("ih_gaps_total", 1, reason.value)
         observer.note("ih_moves_total", 1, "renewed", "next")
-    text = counted.render({}, 0, 0).decode()
+    text = counted.render({}, {}).decode()
     assert sample(text, 'ih_gaps_total{reason="connection_lost"}') == 1
     assert sample(text, "ih_moves_total{") == 1
     observer.note("ih_gaps_total", 1, "connection_lost")  # nobody observes any more
-    text = counted.render({}, 0, 0).decode()
+    text = counted.render({}, {}).decode()
     assert sample(text, 'ih_gaps_total{reason="connection_lost"}') == 1
 
 
@@ -107,7 +109,7 @@ def test_what_comes_from_outside_cannot_make_series_without_end() -> None:
     for number in range(1000):
         counted.note("ih_refused_total", 1, (f"code_{number}",))
         counted.note("ih_refused_total", 1, ("a text\nof the service",))
-    text = counted.render({}, 0, 0).decode()
+    text = counted.render({}, {}).decode()
     assert text.count("ih_refused_total{") == metrics_module._MAX_VALUES + 1
     assert sample(text, 'ih_refused_total{code="other"}') == 2000 - metrics_module._MAX_VALUES
     assert len(counted._writes) < 2000

@@ -35,6 +35,7 @@ NEVER = 10**6
 def nothing_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test renews and looks when it wants to."""
     monkeypatch.setattr(leases, "RENEW_SECONDS", NEVER)
+    monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
     monkeypatch.setattr(wakeups, "LOOK_SECONDS", NEVER)
 
 
@@ -123,6 +124,26 @@ async def _no_use() -> Any:
     from ih_mcp.wire.minutes import MediaUse  # noqa: PLC0415 - one word for it
 
     return MediaUse()
+
+
+async def test_media_may_be_sent_only_under_a_fresh_lease_of_the_same_name(
+    database: str, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replica(database) as (engine, _):
+        lease, name = engine.lease, engine.lease.name
+        assert lease.lets_send(name)
+        assert 0 < lease.seconds_left <= leases.LEASE_SECONDS
+        monkeypatch.setattr(leases, "HOLD_SECONDS", 0)
+        assert not lease.lets_send(name)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lease.wait_until_sendable, name)
+            await anyio.wait_all_tasks_blocked()
+            monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
+            lease.stop_taking_streams()  # which renews it at once
+        db.execute("DELETE FROM owners")
+        assert await renew(engine)
+        assert not lease.lets_send(name)  # what began under it is over
+        assert lease.lets_send(lease.name)
 
 
 async def test_streams_of_a_process_that_lost_its_lease_fail_there_too(

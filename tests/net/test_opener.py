@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import socket as system
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -287,3 +288,49 @@ def test_addresses_are_raced_only_where_there_may_be_several(
     """A race that is cancelled leaves the socket open that just connected."""
     route = Route(url=url, proxy=proxy, tls=None)
     assert opener._has_one_address(route) is is_one
+
+
+async def test_a_segment_waits_before_each_piece_while_no_media_may_be_sent() -> None:
+    """For as long as it takes: its deadlines are those of a connection that makes no way."""
+    may_go_on = anyio.Event()
+    until = anyio.current_time() + 1000
+    scope = anyio.CancelScope(deadline=until)
+    deadlines: list[float] = []
+
+    async def before_piece() -> None:
+        deadlines.append(scope.deadline)
+        if len(deadlines) == 2:
+            await may_go_on.wait()
+
+    async def let_it_go_on() -> None:
+        await anyio.wait_all_tasks_blocked()
+        assert len(pieces) == 1
+        may_go_on.set()
+
+    pieces: list[memoryview] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(let_it_go_on)
+        data = bytes(2 * FRAGMENT_BYTES)
+        async for piece in opener._fragments(data, scope, before_piece):
+            pieces.append(piece)  # noqa: PERF401 - the other task counts them meanwhile
+    assert len(pieces) == 2
+    assert deadlines == [math.inf, math.inf]
+    assert scope.deadline < until + 1000
+
+
+async def test_a_small_segment_waits_too() -> None:
+    heard: list[str | bytes] = []
+
+    async def work(connection: ServerConnection) -> None:
+        heard.append(await connection.recv())
+        heard.append(await connection.recv())
+
+    async with peer(work) as url, open_socket(url, bearer="k") as socket:
+
+        async def before_piece() -> None:
+            await socket.send_text("before")
+
+        await socket.send_segment(b"media", before_piece=before_piece)
+        with pytest.raises(SocketClosed):
+            await socket.receive()
+    assert heard == ["before", b"media"]

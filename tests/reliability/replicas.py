@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +35,9 @@ key_sha256 = "{hash_key(KEY)}"
 _NOT_PASSED = {"host", "content-length", "connection", "transfer-encoding"}
 
 
-def segment(number: int) -> bytes:
-    """The segment of this number of any stream; from 1."""
-    return (webm_header() if number == 1 else b"") + cluster(1000 * (number - 1))
+def segment(number: int, size: int = 0) -> bytes:
+    """The segment of this number of any stream; from 1, a second each, with so much to spare."""
+    return (webm_header() if number == 1 else b"") + cluster(number - 1, size)
 
 
 def _client() -> httpx2.AsyncClient:
@@ -64,11 +64,11 @@ async def call(client: Client, tool: str, **arguments: Any) -> tuple[dict[str, A
     return status, texts[1:]
 
 
-async def put_segment(url: str, stream_id: str, number: int) -> None:
+async def put_segment(url: str, stream_id: str, number: int, size: int = 0) -> None:
     """Put one segment, which must be accepted."""
     async with _client() as http:
         path = f"/streams/{stream_id}/segments/{number}"
-        answer = await http.put(url + path, content=segment(number))
+        answer = await http.put(url + path, content=segment(number, size))
     assert answer.is_success, answer.text
     assert answer.json()["ih_mcp"]["accepted"]
 
@@ -94,21 +94,26 @@ class Fleet:
         self._stack, self._env, self._folder = stack, env, folder
         self._started = 0
 
-    async def start(self, **more: str) -> Replica:
-        """Start one, with settings of its own; it is killed at the end of the test."""
+    async def start(self, program: Sequence[str] = (), **more: str) -> Replica:
+        """Start one, with settings of its own; it is killed at the end of the test.
+
+        Args:
+            program: Instead of `ih-mcp`.
+        """
         self._started += 1
         folder = self._folder / str(self._started)
         env = self._env | {"IH_MCP_DATA_DIR": str(folder), **more}
-        replica = await to_thread.run_sync(_start, env, folder.with_suffix(".log"))
+        command = [*(program or forked()), "serve"]
+        replica = await to_thread.run_sync(_start, command, env, folder.with_suffix(".log"))
         self._stack.enter_context(replica.process)
         self._stack.callback(replica.process.kill)
         return replica
 
 
-def _start(env: dict[str, str], log: Path) -> Replica:
+def _start(command: list[str], env: dict[str, str], log: Path) -> Replica:
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [*forked(), "serve"], env=env, stdout=subprocess.PIPE, stderr=errors, text=True
+            command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     assert process.stdout
     address = process.stdout.readline()

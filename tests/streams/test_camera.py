@@ -131,7 +131,7 @@ async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_ne
     service = Service()
     real, gate = service.client.send_segment, anyio.Event()
 
-    async def held(data: bytes) -> None:
+    async def held(data: bytes, **_: object) -> None:
         await gate.wait()
         await real(data)
 

@@ -491,7 +491,9 @@ async def test_an_upload_that_gets_stuck_is_told_by_its_name(
     async with running(journal, services, reconnects=reconnects) as stream:
         first = await services.session(0)
 
-        async def stuck(data: bytes) -> None:  # as the real socket: it lets go, then says why
+        async def stuck(
+            data: bytes, **_: object
+        ) -> None:  # as the real socket: it lets go, then says why
             await first.client.abort()
             loss = EndReason.UPLOAD_STALLED
             raise SocketClosed(None, f"{len(data)} bytes got stuck", loss=loss)
@@ -521,7 +523,7 @@ async def test_who_sends_slower_than_the_video_lasts_is_warned_until_it_keeps_up
         first = await services.session(0)
         real, gate = first.client.send_segment, anyio.Event()
 
-        async def slow(data: bytes) -> None:
+        async def slow(data: bytes, **_: object) -> None:
             await gate.wait()
             await real(data)
 

@@ -20,7 +20,8 @@ from .rolling import CLUSTER
 def _nothing_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test renews leases when it wants to: replicas learn of each other then alone."""
     pytest.importorskip("psycopg", reason="the extra `team` is not installed")
-    monkeypatch.setattr("ih_mcp.journal.postgres.leases.RENEW_SECONDS", 10**6)
+    for name in ("RENEW_SECONDS", "HOLD_SECONDS"):
+        monkeypatch.setattr(f"ih_mcp.journal.postgres.leases.{name}", 10**6)
 
 
 @pytest.fixture

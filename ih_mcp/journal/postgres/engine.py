@@ -55,6 +55,7 @@ class PostgresEngine:
             wakeups=wakeups,
             is_durable=True,
             wait_for_deaths=self.lease.changed.wait,
+            ownership=self.lease,
         )
         return carrier, wakeups
 

@@ -9,6 +9,8 @@ out, so only who has held one without a gap may remove that of another.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import LiteralString
@@ -25,6 +27,8 @@ from .connections import READ_SECONDS, Connections, EngineAwayError
 
 LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
+HOLD_SECONDS = 7.0
+"""After so long without a renewal no media is sent: another process may soon end our streams."""
 _LONG_DEAD_SECONDS = 60.0
 """After so long without a renewal an owner may be removed by a process that has just begun."""
 _LOG = logging.getLogger("ih_mcp.journal")
@@ -67,6 +71,8 @@ class Lease:
         """Those that lived when the lease was renewed last, by name."""
         self.changed = Notifier()
         """Notified when an owner is dead since the last renewal, this one included."""
+        self._renewed_at = -math.inf
+        self._renewed = Notifier()
 
     async def acquire(self) -> None:
         """Acquire the lease; waits for that of a process of the same address to run out.
@@ -101,6 +107,7 @@ class Lease:
             except (EngineAwayError, JournalError) as exc:
                 _LOG.warning("the lease was not renewed: %s", exc)
             else:
+                self._renewed.notify()
                 if is_changed:
                     self.changed.notify()
 
@@ -110,6 +117,7 @@ class Lease:
         Raises:
             EngineAwayError: The server does not answer.
         """
+        asked_at = time.monotonic()  # the lease holds from a little later on, in the server
         with self._connections.borrow() as db:
             renewed = db.execute(_RENEW, (LEASE_SECONDS, self.takes_streams, self.name))
             is_lost = not renewed.rowcount
@@ -117,12 +125,32 @@ class Lease:
             _LOG.error("the lease of this process ran out, so its streams were ended")
             self.name = make_owner_name()
             self._insert()
+        self._renewed_at = asked_at
         with self._connections.borrow() as db:
             long_dead = (_LONG_DEAD_SECONDS, LEASE_SECONDS)
             db.execute(_REMOVE, (*long_dead, self.name, LEASE_SECONDS))
             found = db.execute("SELECT name, address, takes_streams FROM owners")
             before, self.replicas = self.replicas, {row[0]: Replica(*row) for row in found}
         return is_lost or not before.keys() <= self.replicas.keys()
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the lease runs out, unless it is renewed before; negative where it has."""
+        return self._renewed_at + LEASE_SECONDS - time.monotonic()
+
+    def lets_send(self, owner: str) -> bool:
+        """Whether media of the streams of this owner may be sent: no other process ends them soon.
+
+        Args:
+            owner: The name that this process had when the stream began.
+        """
+        is_fresh = time.monotonic() < self._renewed_at + HOLD_SECONDS
+        return is_fresh and owner == self.name
+
+    async def wait_until_sendable(self, owner: str) -> None:
+        """Wait until media of the streams of this owner may be sent."""
+        while not self.lets_send(owner):
+            await self._renewed.wait()
 
     def find_dead(self, names: Iterable[str]) -> set[str]:
         """Those of `names` that own nothing any more."""
