@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,9 +64,22 @@ def run(
     seconds: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; its output is text, its exit code for the caller to judge."""
+    return _run([*program(*which), *arguments], env, cwd, seconds)
+
+
+def run_script(
+    words: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a script by Node; as `run`."""
+    return _run([str(node()), *words], env, cwd, seconds)
+
+
+def _run(
+    command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, seconds: float
+) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(node().parent), env.get("PATH", os.environ["PATH"])])
     return subprocess.run(
-        [*program(*which), *map(str, arguments)],
+        [*map(str, command)],
         env={**env, "PATH": path, "NO_COLOR": "1", "CI": "1"},
         cwd=cwd,
         timeout=seconds,

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 from anyio.abc import TaskGroup, TaskStatus
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ih_mcp.http_server.app import TeamApp
 from ih_mcp.http_server.serve import open_team_server
@@ -132,8 +132,10 @@ async def replacing_balancer(
         if heard:
             heard(scope, body)
 
-        async def again() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Message:
+            return whole.pop() if whole else await receive()
 
         await replicas.balancer(scope, again, send)
 

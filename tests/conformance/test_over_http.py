@@ -1,0 +1,87 @@
+"""`ih-mcp serve` by clients of the field, while replicas are replaced: TypeScript, Inspector."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import to_thread
+
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.server.serve import serve
+from tests.http_server.conftest import KEYS
+from tests.node import FOLDER, INSPECTOR, needs_node, run, run_script
+from tests.reliability.replicas import segment
+from tests.road.host import environment
+from tests.team.rolling import replacing_balancer, rolling
+
+pytestmark = [needs_node, pytest.mark.timeout(300)]
+HERE = Path(__file__).parent
+JOURNEY = HERE.parent / "node" / "journey.mjs"
+
+
+@pytest.fixture(autouse=True)
+def _leases_do_not_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+    for name in ("RENEW_SECONDS", "LEASE_SECONDS"):
+        monkeypatch.setattr(f"ih_mcp.journal.postgres.leases.{name}", 10**6)
+
+
+@pytest.mark.parametrize("client", ["client", "client-legacy", "sdk"])
+async def test_the_typescript_sdk_does_a_whole_job_with_a_replica_replaced_at_each_call(
+    client: str, ffmpeg: Ffmpeg, database: str, tmp_path: Path
+) -> None:
+    segments = [base64.b64encode(segment(number)).decode() for number in (1, 2, 3)]
+    (tmp_path / "segments.json").write_text(json.dumps(segments))
+    async with (
+        serve(Options(key="ih_k"), ffmpeg=ffmpeg) as service,
+        rolling(service, database, tmp_path, "auto") as replicas,
+        replacing_balancer(replicas) as url,
+    ):
+        words: list[str | Path] = [JOURNEY, url, KEYS["ann"], client, tmp_path / "segments.json"]
+        env = environment(tmp_path, IH_MCP_NODE=str(FOLDER))
+        done = await to_thread.run_sync(lambda: run_script(words, env=env, cwd=tmp_path))
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        assert not replicas.balancer.failed
+        assert replicas.replaced >= 8
+    (session,) = service.recorder.sessions
+    assert told["messages"] == told["resource"] == session.texts
+    assert told["tools"] >= 12
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_the_inspector_shows_a_key_and_calls_a_tool_over_http(
+    era: str, ffmpeg: Ffmpeg, database: str, tmp_path: Path
+) -> None:
+    async with (
+        serve(Options(key="ih_k"), ffmpeg=ffmpeg) as service,
+        rolling(service, database, tmp_path, "auto") as replicas,
+        replacing_balancer(replicas) as url,
+    ):
+        env = environment(tmp_path, HOME=str(tmp_path))
+
+        async def inspect(*words: str, key: str = KEYS["ann"]) -> Any:
+            server = [
+                "--transport",
+                "http",
+                f"{url}/mcp",
+                "--header",
+                f"Authorization: Bearer {key}",
+            ]
+            every = ["--cli", *server, "--protocol-era", era, *words]
+            return await to_thread.run_sync(lambda: run(INSPECTOR, *every, env=env, cwd=tmp_path))
+
+        listed = await inspect("--method", "tools/list", "--strict")
+        assert listed.returncode == 0, listed.stderr
+        assert "upload_file" in {each["name"] for each in json.loads(listed.stdout)["tools"]}
+        called = await inspect("--method", "tools/call", "--tool-name", "list_streams")
+        assert called.returncode == 0, called.stderr
+        assert json.loads(called.stdout)["content"][0]["text"].startswith('{"ih_mcp":')
+        refused = await inspect("--method", "tools/list", key="ihc_of_nobody")
+        assert refused.returncode != 0
+        assert "401" in refused.stdout + refused.stderr
