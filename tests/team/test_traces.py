@@ -6,6 +6,7 @@ import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -84,7 +85,7 @@ async def test_traces_reach_a_collector_and_have_nothing_of_what_was_said(
             OTEL_EXPORTER_OTLP_ENDPOINT=url,
             OTEL_SERVICE_NAME="of-a-test",
         )
-        trace = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
+        trace: Any = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
         async with open_client(replica.url, "auto") as client:
             started = await client.call_tool("start_stream", {"include": []}, meta=trace)
             assert not started.is_error
