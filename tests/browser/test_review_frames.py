@@ -28,7 +28,7 @@ from .test_review import MARKS, SLOWLY, open_video
 pytestmark = pytest.mark.timeout(120)
 _MADE = "color=black:s=64x48:r=25:d=12,geq=lum='20+17*T':cb=128:cr=128"
 _LEVELS = 17 / 219 * 255  # how much brighter the picture is after a second
-_VP8 = "-c:v libvpx -g 75 -b:v 500k -c:a libopus"
+_VP8 = "-c:v libvpx -threads 1 -g 75 -b:v 500k -c:a libopus"
 _FILES = {
     "plain.mp4": "-c copy",
     "late.mp4": "-c copy -output_ts_offset 5",

@@ -239,8 +239,8 @@ async def test_a_file_that_does_not_tell_its_length_is_measured_where_limits_are
 ) -> None:
     clip = tmp_path / "recorded.webm"
     cut = (
-        f"-y -v error -i {dialogue} -t 6 -c:v libvpx -deadline realtime -cpu-used 8 -b:v 100k "
-        "-c:a libopus -live 1 -f webm pipe:1"
+        f"-y -v error -i {dialogue} -t 6 -c:v libvpx -threads 1 -deadline realtime -cpu-used 8 "
+        "-b:v 100k -c:a libopus -live 1 -f webm pipe:1"
     )
     made = await anyio.run_process([str(ffmpeg.path), *cut.split()])
     await anyio.Path(clip).write_bytes(made.stdout)

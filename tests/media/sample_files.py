@@ -24,6 +24,8 @@ PICTURE = "testsrc2=s=160x90:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
 LONG_VOICE = VOICE.replace("48000", "16000")  # its packets are three times as long
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
+VP8 = "-c:v libvpx -threads 1 -deadline realtime"  # threads would wait for each other in loops
+VP9 = VP8.replace("libvpx", "libvpx-vp9")
 AAC = "-c:a aac -b:a 64k -ac 2"
 AAC_MONO = "-c:a aac -b:a 32k -ac 1"
 OPUS = "-c:a libopus -b:a 48k"
@@ -294,8 +296,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "stays_vp8": SampleFile(
         "webm",
-        "-i {stays} -t 75 -fps_mode passthrough -c:v libvpx -deadline realtime -b:v 100k -g 999 "
-        "-c:a libopus -b:a 32k",
+        f"-i {{stays}} -t 75 -fps_mode passthrough {VP8} -b:v 100k -g 999 -c:a libopus -b:a 32k",
         seconds=75.0,
     ),
     "stays_transport": SampleFile("ts", "-i {stays} -c copy", seconds=75.0),
@@ -584,11 +585,12 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     # the web
     "av1": SampleFile("mp4", f"-i {{base}} -c:v libsvtav1 -preset 12 -g 30 {OPUS}"),
     "vp9": SampleFile(
-        "webm", f"-i {{base}} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 300k -g 30 {OPUS}"
+        "webm",
+        f"-i {{base}} {VP9} -cpu-used 8 -b:v 300k -g 30 {OPUS}",
     ),
     "vp8": SampleFile(
         "webm",
-        "-i {base} -c:v libvpx -deadline realtime -cpu-used 16 -b:v 300k -g 30 -c:a libvorbis",
+        f"-i {{base}} {VP8} -cpu-used 16 -b:v 300k -g 30 -c:a libvorbis",
     ),
     # the old world
     "h264_in_avi": SampleFile("avi", f"-i {{base}} {X264} -bf 0 -c:a libmp3lame", encodes=VIDEO),

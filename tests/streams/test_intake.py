@@ -15,7 +15,7 @@ from ih_mcp.wire.dialects import Framing
 
 MADE = {
     "mp4": "-c:v libx264 -bf 0 -f mp4 -movflags frag_keyframe+empty_moov+default_base_moof",
-    "webm": "-c:v libvpx -deadline realtime -f webm -cluster_time_limit 900",
+    "webm": "-c:v libvpx -threads 1 -deadline realtime -f webm -cluster_time_limit 900",
 }
 
 
