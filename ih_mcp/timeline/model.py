@@ -35,6 +35,7 @@ from ih_mcp.wire.spans import (
 from ih_mcp.wire.upload_results import read_upload_result
 
 from .about import about
+from .media_time import leg_offsets, lost_media
 
 Drawing = dict[str, object]
 """One timeline as plain values, with the names that `Timeline.as_json` gives them."""
@@ -174,7 +175,7 @@ class Timeline:
             "not_kept": self.not_kept,
             "clipped": life.clipped,
             "usage": dict(status.usage or {}),
-            "lost": status.lost.to_json() if status.lost else {},
+            "lost": {**status.lost.to_json(), "media_s": lost_media(status)} if status.lost else {},
             "receipts": dict(status.segments),
             "bytes_sent": status.bytes_sent,
             "overall": _numbered(life.quality_overall),
@@ -291,15 +292,6 @@ def _value(value: object) -> str:
 
 def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
-
-
-def leg_offsets(status: StreamStatus) -> Mapping[int, float]:
-    """Where the clock of each leg begins, in media seconds of the stream; 0 where not named."""
-    return {
-        gap.legs[1]: gap.media_offset_s
-        for gap in status.gaps
-        if gap.clock == "from_zero" and gap.media_offset_s is not None
-    }
 
 
 def dialect_of(status: StreamStatus) -> Dialect:

@@ -1,4 +1,4 @@
-"""Which picture of a file a mark plays: late clocks, edit lists, several legs."""
+"""Which picture of a file a mark plays: clocks that start late or jump, edit lists, legs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from .test_review import MARKS, SLOWLY, open_video
 pytestmark = pytest.mark.timeout(120)
 _MADE = "color=black:s=64x48:r=25:d=12,geq=lum='20+17*T':cb=128:cr=128"
 _LEVELS = 17 / 219 * 255  # how much brighter the picture is after a second
+_H264 = "-c:v libx264 -g 75 -pix_fmt yuv420p -c:a aac"
 _VP8 = "-c:v libvpx -threads 1 -g 75 -b:v 500k -c:a libopus"
+_LATER = r"='PTS+(gte(T\,3)*20+gte(T\,6)*40)/TB'"
 _FILES = {
     "plain.mp4": "-c copy",
     "late.mp4": "-c copy -output_ts_offset 5",
@@ -36,6 +38,7 @@ _FILES = {
     "late_fragments.mp4": "-c copy -output_ts_offset 5 -movflags +frag_keyframe+empty_moov",
     "edit_list.mp4": "-c copy",
     "late.webm": f"{_VP8} -output_ts_offset 5",
+    "jumps.mp4": f"{_H264} -vf setpts{_LATER} -af asetpts{_LATER}",
 }
 _CUT = {"edit_list.mp4": "-ss 2.4"}
 _SHOWS = f"""(brightness) => {{
@@ -58,8 +61,7 @@ def brightening(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> lis
 
     async def make_all() -> None:
         made = folder / "made.mp4"
-        codecs = "-c:v libx264 -g 75 -pix_fmt yuv420p -c:a aac"
-        await make(f"-f lavfi -i {_MADE} -f lavfi -i sine=d=12", f"{codecs} {made}")
+        await make(f"-f lavfi -i {_MADE} -f lavfi -i sine=d=12", f"{_H264} {made}")
         for name, options in _FILES.items():
             await make(f"{_CUT.get(name, '')} -i {made}", f"{options} {folder / name}")
 
@@ -77,7 +79,7 @@ def brightness_at(service: Service, seconds: float) -> float:
     media = b"".join(item for item in service.heard if isinstance(item, bytes))
     with av.open(io.BytesIO(media), mode="r") as container:
         frames = container.decode(video=0)
-        frame = next(frame for frame in frames if frame.time > seconds - 0.03)
+        frame = min(frames, key=lambda frame: abs(frame.time - seconds))
         return float(frame.to_ndarray(format="gray").mean())
 
 

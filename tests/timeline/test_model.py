@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import Entry, open_journal
 from ih_mcp.streams.status import GapStatus, StreamStatus
+from ih_mcp.timeline.media_time import leg_offsets
 from ih_mcp.timeline.model import (
     LISTS,
     Drawing,
     Timeline,
     changes,
     follow_timeline,
-    leg_offsets,
     read_timeline,
 )
 from ih_mcp.timeline.rows import make_rows

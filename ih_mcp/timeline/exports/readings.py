@@ -17,7 +17,8 @@ from ih_mcp.garbage_collector import leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import about
-from ih_mcp.timeline.model import Timeline, free_items, leg_offsets, make_timeline
+from ih_mcp.timeline.media_time import leg_offsets, lost_media
+from ih_mcp.timeline.model import Timeline, free_items, make_timeline
 from ih_mcp.timeline.rows import DIMENSIONS
 from ih_mcp.wire.spans import Lifecycle, MessagePlace
 
@@ -215,7 +216,7 @@ def _gap_rows(life: Lifecycle, status: StreamStatus) -> Iterator[ExportRow]:
             )
             yield _placed(row, item.place, item.place)
     lost = status.lost
-    for start, end in lost.media_s if lost else ():
+    for start, end in lost_media(status):
         yield ExportRow(kind="gap", name="lost", start_seconds=start, end_seconds=end)
     if lost and lost.let_go_s:
         yield _amount("not_sent", f"{lost.let_go_s:g} s of live media were never sent.")

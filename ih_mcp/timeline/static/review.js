@@ -49,18 +49,16 @@ export function mismatch(drawing, name, seconds, start) {
 
 /** Seconds of the file at a media time: where the clock of the file jumps, the jump was left out. */
 export function fileSeconds(drawing, media) {
-  let at = media;
-  for (const { at_s: jump, left_out_s: out } of drawing.clock_jumps ?? []) if (at >= jump) at += out;
-  return at;
+  let place = media;
+  for (const { at_s: jump, left_out_s: out } of drawing.clock_jumps ?? []) if (media >= jump) place += out;
+  return place;
 }
 
-/** The media time at a place in the file. */
-export function mediaSeconds(drawing, at) {
-  let out = 0;
-  for (const { at_s: jump, left_out_s: length } of drawing.clock_jumps ?? []) {
-    if (at >= jump) out += Math.min(length, at - jump);
-  }
-  return at - out;
+/** The media time at a place in the file; within a jump, where the jump begins. */
+export function mediaSeconds(drawing, place) {
+  let media = place;
+  for (const { at_s: jump, left_out_s: out } of drawing.clock_jumps ?? []) if (media > jump) media = Math.max(jump, media - out);
+  return media;
 }
 
 export class Review {
