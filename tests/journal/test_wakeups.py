@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
 from ih_mcp.journal.postgres import wakeups
-from ih_mcp.journal.postgres.wakeups import Notifications, TenantWakeups
+from ih_mcp.journal.postgres.wakeups import Notifications, NotifiedWatch, TenantWakeups
 
 
 class Connections:
@@ -48,6 +48,17 @@ async def test_a_stream_is_looked_at_until_its_last_reader_leaves(
             assert tenant._watched == {}
             assert not notifications.is_watched("a")
             tasks.cancel_scope.cancel()
+
+
+async def test_a_reader_waits_for_news_that_it_did_not_have() -> None:
+    watch = NotifiedWatch()
+    watch.notify()
+    with anyio.fail_after(20):
+        await watch.wait()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await watch.wait()
+    assert scope.cancelled_caught
 
 
 def test_all_that_changed_is_sent_in_payloads_that_the_server_takes() -> None:

@@ -294,6 +294,12 @@ def test_an_flv_that_ends_with_a_whole_tag_tells_its_latest_time(
     assert find_changes(io.BytesIO(written), "flv") == changes
 
 
+def test_the_last_tag_of_an_flv_may_be_cut_off_behind_its_beginning() -> None:
+    written = flash(tag(8, 1_000, b"\xaf\1"), tag(8, 2_000, b"\xaf\1")[:13])
+    assert [each.seconds for each in _flash(io.BytesIO(written))] == [1.0, 2.0]
+    assert [each.seconds for each in _flash(io.BytesIO(written[:-1]))] == [1.0]
+
+
 def test_other_containers_tell_their_parameters_once() -> None:
     assert find_changes(io.BytesIO(flash(tag(8, 0, HEAD))), "avi") == Changes()
 

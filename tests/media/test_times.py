@@ -155,6 +155,7 @@ async def test_where_the_clock_jumps_media_goes_on_at_once(
         assert all(b > a for a, b in pairwise(times(outcome, parts, kind)))
     # What was left out is known: with it, each segment's place in the file is.
     jumps = [jump for segment in outcome.segments for jump in segment.jumps]
+    assert all(jump.seconds > 0 for jump in jumps)
     left_out = sum(jump.seconds for jump in jumps)
     far = max(item.time + item.seconds for item in source.sound) - source.start
     assert outcome.segments[-1].end_seconds + left_out == pytest.approx(far, abs=0.1)

@@ -53,7 +53,7 @@ def is_met_exactly(mutant: Mutant, source: str) -> bool:
     """
     try:
         before, after = (
-            ast.parse(text, mode="eval").body for text in (mutant.before, mutant.after)
+            ast.parse(f"({text})", mode="eval").body for text in (mutant.before, mutant.after)
         )
     except SyntaxError:
         return False
