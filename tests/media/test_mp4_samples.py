@@ -7,7 +7,14 @@ import struct
 import pytest
 
 from ih_mcp.media.containers.mp4_boxes import Movie, Mp4Track
-from ih_mcp.media.containers.mp4_samples import Samples, _fragment_header
+from ih_mcp.media.containers.mp4_samples import (
+    Samples,
+    _fragment_header,
+    media_unit_of,
+    runs_of,
+)
+
+from .test_mp4_boxes import box
 
 DEFAULTS = Mp4Track(default_duration=11, default_flags=22)
 
@@ -32,6 +39,73 @@ def test_a_fragment_tells_its_track_and_its_defaults(
         *found[:3],
         None if found[3] is None else found[3] + 3,
     )
+
+
+def fragment(
+    track: int, decoded: int, samples: list[tuple[int, int, int]], flags: int = 0
+) -> bytes:
+    """The `traf` of a track: duration, flags and composition offset of each sample."""
+    head = box(b"tfhd", struct.pack(">II", flags, track) + bytes(8 if flags & 1 else 0))
+    table = b"".join(struct.pack(">IIi", *sample) for sample in samples)
+    run = box(b"trun", struct.pack(">IIi", 0xD01, len(samples), 700) + table)
+    return box(b"traf", head + box(b"tfdt", struct.pack(">II", 0, decoded)) + run)
+
+
+KEY, OTHER = 0x0200_0000, 0x0001_0000
+
+
+def movie_of(codec: bytes = b"avc1") -> Movie:
+    picture = Mp4Track(kind=b"vide", codec=codec, timescale=100, skipped=30, delay_seconds=2.0)
+    return Movie(tracks={1: Mp4Track(kind=b"soun", timescale=1_000), 2: picture})
+
+
+def test_a_fragment_tells_when_its_samples_are_shown() -> None:
+    movie = movie_of()
+    pictures = [(4, KEY, 20), (4, OTHER, 24), (8, OTHER, 11)]
+    moof = box(b"moof", fragment(1, 5_000, [(20, KEY, 0)] * 3) + fragment(2, 900, pictures))
+    unit = media_unit_of(77, runs_of(moof, movie), movie)
+    assert (unit.offset, unit.size, unit.is_key, unit.has_picture) == (77, 0, True, True)
+    assert [span.track for span in unit.spans] == [2, 1]  # the picture first
+    picture, sound = unit.spans
+    assert picture.start_seconds == pytest.approx((900 + 20 - 30) / 100 + 2.0)
+    assert picture.first_seconds == picture.start_seconds
+    assert picture.end_seconds == pytest.approx(picture.start_seconds + 0.12)  # as its neighbours
+    assert picture.stays_seconds == pytest.approx(0.04)
+    assert (sound.start_seconds, sound.end_seconds) == pytest.approx((5.0, 5.06))
+    assert unit.has_leading  # the third is shown before the first
+    assert unit.h264_offset == 700
+    fields = {each.track: each for each in unit.timestamps}
+    assert moof[fields[2].offset :][:4] == (900).to_bytes(4, "big")
+    assert fields[2].ticks == 900 - 30 + 20
+    later = box(b"moof", fragment(2, 1_000, [(4, OTHER, 99)]))
+    unit = media_unit_of(0, runs_of(later, movie), movie)
+    assert unit.spans[0].start_seconds == pytest.approx((1_000 + 20 - 30) / 100 + 2.0)
+    assert not unit.is_key
+
+
+@pytest.mark.parametrize("codec", [b"hvc1", b"avc3"])
+@pytest.mark.parametrize("flags", [0, 1])
+def test_a_fragment_that_names_its_place_does_not_say_where_its_picture_stands(
+    codec: bytes, flags: int
+) -> None:
+    movie = movie_of(codec)
+    (run,) = runs_of(box(b"moof", fragment(2, 0, [(4, KEY, 0)], flags)), movie)
+    assert run.is_placed is bool(flags)
+    unit = media_unit_of(0, [run], movie)
+    assert unit.h264_offset == (700 if codec == b"avc3" and not flags else None)
+    assert not unit.has_leading
+
+
+def test_what_a_fragment_says_of_no_track_or_no_samples_is_left_out() -> None:
+    movie = movie_of()
+    unknown, empty = fragment(9, 0, [(4, KEY, 0)]), fragment(2, 0, [])
+    assert runs_of(box(b"moof", box(b"mfhd", bytes(8)) + unknown + empty), movie) == []
+    (run,) = runs_of(box(b"moof", fragment(1, 0, [(4, KEY, 0)])), movie)
+    unit = media_unit_of(0, [run], movie)
+    assert (unit.is_key, unit.has_picture, unit.has_leading) == (False, False, False)
+    sound = Movie(tracks={1: Mp4Track(kind=b"soun")})
+    unit = media_unit_of(0, runs_of(box(b"moof", fragment(1, 0, [(4, OTHER, 0)])), sound), sound)
+    assert (unit.is_key, unit.has_picture) == (True, True)
 
 
 def test_a_run_tells_its_samples_where_their_fields_stand() -> None:
