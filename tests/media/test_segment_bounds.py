@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ih_mcp.media.segment_bounds import _period
+from ih_mcp.media.segment_bounds import _count, _period, bounds
+from ih_mcp.wire.dialects import V0, Framing
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,29 @@ def test_a_period_leaves_no_rest_that_is_too_short(
     seconds: float, shortest: float, longest: float, period: float
 ) -> None:
     assert _period(5.0, seconds, shortest, longest) == pytest.approx(period)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shortest", "longest", "count"),
+    [
+        (10.0, 4.0, 12.0, 1),
+        (20.0, 4.0, 12.0, 2),
+        (24.0, 4.0, 12.0, 3),  # with room to both
+        (12.0, 4.0, 4.0, 3),
+        (12.0, 0.0, 5.0, 3),
+        (7.0, 4.0, 5.0, 0),  # one is too long, two are too short
+        (9.0, 5.0, 9.0, 1),
+    ],
+)
+def test_so_many_segments_cover_it_within_both_limits(
+    seconds: float, shortest: float, longest: float, count: int
+) -> None:
+    assert _count(seconds, shortest, longest) == count
+
+
+@pytest.mark.parametrize("framing", list(Framing))
+@pytest.mark.parametrize("needs_picture", [False, True])
+def test_only_what_stands_alone_needs_a_picture(framing: Framing, needs_picture: bool) -> None:
+    is_whole = framing is Framing.WHOLE
+    found = bounds(V0.limits, framing, target_seconds=5.0, needs_picture=needs_picture)
+    assert (found.needs_key, found.needs_picture) == (is_whole, is_whole and needs_picture)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from .bounds import MET, REASON, is_chosen_bound, is_met_exactly
+from .bounds import DIGIT, MET, REASON, is_chosen_bound, is_digit, is_met_exactly
 from .coverage_map import CoverageMap, load, measure
 from .mutants import Mutant, mutants
 from .runner import first_failure
@@ -120,6 +120,8 @@ def reason_by_kind(mutant: Mutant) -> str:
     source = (ROOT / mutant.path).read_text(encoding="utf-8")
     if is_chosen_bound(mutant, source):
         return REASON
+    if is_digit(mutant, source):
+        return DIGIT
     return MET if is_met_exactly(mutant, source) else ""
 
 

@@ -8,6 +8,7 @@ import re
 from .mutants import Mutant
 
 REASON = "harmless: a chosen bound, by less than a factor of two"
+DIGIT = "harmless: one digit more of a number that is told"
 MET = "harmless: a chosen bound, a clock or a rounding, met exactly"
 _NAME = r"\w*(?:max|min|most|least|longest|seconds|bytes|chars|segments|lines|share|wait)\w*"
 _BOUND = re.compile(rf"^{_NAME}(?:, {_NAME})*(?:: \w+)? = ", re.IGNORECASE)
@@ -19,6 +20,7 @@ _FACTOR = 2
 _LEAST_COUNT = 10
 """One more or less of fewer matters."""
 _TOUCHED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+_ROUNDED = re.compile(r"\bround\((?:[^()]|\([^()]*\))*, $")
 _CLOCK = re.compile(r"\bnow\b|\b(?:current_time|monotonic)\(\)|\bEPSILON_SECONDS\b")
 _CONSTANT = re.compile(r"\b_?[A-Z][A-Z0-9_]+\b")
 
@@ -43,6 +45,14 @@ def is_chosen_bound(mutant: Mutant, source: str) -> bool:
         old == new or 0 < max(old, new) <= _FACTOR * min(old, new)
         for old, new in zip(before, after, strict=True)
     )
+
+
+def is_digit(mutant: Mutant, source: str) -> bool:
+    """Whether a mutant only rounds a number to one digit more."""
+    if not mutant.before.isdigit():
+        return False
+    before = source.encode()[: mutant.start].decode()
+    return bool(_ROUNDED.search(before))
 
 
 def is_met_exactly(mutant: Mutant, source: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from coverage import CoverageData
 
 from .__main__ import choose, draw, judge, suites
-from .bounds import is_chosen_bound, is_met_exactly
+from .bounds import is_chosen_bound, is_digit, is_met_exactly
 from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
 
@@ -167,6 +167,12 @@ if ({text}):
 """
     (found,) = [each for each in mutants("a.py", source) if each.before == text]
     assert is_met_exactly(found, source) is is_harmless
+
+
+def test_a_digit_more_of_what_is_told_is_of_no_account() -> None:
+    source = "told = round(max(a, 4), 3), round(5), (6, 7)\n"
+    found = [each.before for each in mutants("a.py", source) if is_digit(each, source)]
+    assert found == ["3"]
 
 
 def test_the_tests_that_mirror_a_file_come_first() -> None:

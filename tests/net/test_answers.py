@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ih_mcp.errors import ConfigurationError, TransportError
 from ih_mcp.net.answers import HttpAnswer, error_of_answer
+from ih_mcp.net.route import Route
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,13 @@ def test_the_status_of_an_answer_says_who_gave_it(status: int, code: str) -> Non
     error = error_of_answer("the stream", "wss://api.example", HttpAnswer(status, {}, b""))
     assert error.code == code
     assert error.facts["status"] == status
+
+
+@pytest.mark.parametrize("status", [400, 403, 407, 408, 409, 428, 429, 430, 499, 500, 502, 599])
+def test_a_proxy_that_could_not_may_later_and_one_that_refuses_never(status: int) -> None:
+    error = Route(url="wss://api.example", proxy=None, tls=None).refused_by_proxy(status)
+    may_later = status in {408, 429} or status >= 500
+    assert isinstance(error, TransportError if may_later else ConfigurationError)
+    assert error.retry is may_later
+    assert error.facts == {"status": status}
+    assert ("wants a name and password" in error.what) is (status == 407)

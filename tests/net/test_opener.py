@@ -169,7 +169,11 @@ async def test_we_close_with_the_code_and_words_that_are_asked_for() -> None:
             await socket.close(4000, "enough")
             await socket.close()  # a second one does nothing
         await ended.wait()
-    assert codes == [(4000, "enough")]
+        ended = anyio.Event()
+        async with open_socket(url, bearer=None):
+            pass  # what is left open is closed
+        await ended.wait()
+    assert codes == [(4000, "enough"), (1001, "going away")]
 
 
 async def test_a_reset_has_no_code() -> None:
