@@ -195,7 +195,13 @@ class _Outputs:
             data = await self._make(item.stream_id, kind)
             await to_thread.run_sync(_keep, self._options.output / name, data)
             names.append(name)
+        if item.state is ItemState.SKIPPED:  # an earlier run wrote others of the same stream
+            names += await to_thread.run_sync(self._written_before, item)
         return tuple(names)
+
+    def _written_before(self, item: BatchItem) -> list[str]:
+        others = [f"{item.name}.{kind}" for kind in _KINDS if kind not in self._options.kinds]
+        return [name for name in others if (self._options.output / name).is_file()]
 
     async def _make(self, stream_id: str, kind: str) -> bytes:
         journal = self._runtime.journal

@@ -21,6 +21,7 @@ from ih_mcp.journal import open_journal
 from ih_mcp.media import file_admission
 from ih_mcp.media.browser_copy import browser_type, make_browser_copy
 from ih_mcp.media.ffmpeg.probe import probe
+from ih_mcp.redaction import redact_and_cut
 from ih_mcp.settings import Settings
 from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.model import read_timeline
@@ -67,7 +68,8 @@ async def _run(settings: Settings, options: Namespace) -> None:
             drawing = await read_timeline(journal, stream_id, on_read=reading.note)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-mcp-review-")))
         video, mime_type = await _playable(settings, admitted, folder)
-        page = await to_thread.run_sync(file_page, drawing, VIDEO_PATH)
+        name = redact_and_cut(admitted.path.name)  # as the status names it
+        page = await to_thread.run_sync(file_page, drawing, VIDEO_PATH, name)
         address = await stack.enter_async_context(open_review_server(page, video, mime_type))
         print(address, flush=True)
         print("Open this address on this machine. Ctrl+C ends the page.", file=sys.stderr)

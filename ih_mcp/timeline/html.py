@@ -20,10 +20,11 @@ from .summary import head, lines
 APP_URI = "ui://ih-mcp/timeline.html"
 
 
-def file_page(drawing: Drawing, source: str = "") -> str:
+def file_page(drawing: Drawing, source: str = "", file_name: str = "") -> str:
     """The file of a drawing; blocks while it reads the package.
 
     Args:
+        file_name: Of the file at `source`; the page warns where the timeline is of another.
         source: Where the page finds its video, for a page that is served beside it. Else the person
             opens the video, which stays in the browser.
     """
@@ -38,6 +39,7 @@ def file_page(drawing: Drawing, source: str = "") -> str:
         without_script=_paragraphs(about) + _table(drawing),
         command=f"ih-mcp review {drawing['stream_id']} FILE",
         source=source,
+        file_name=file_name,
     )
 
 
@@ -54,8 +56,10 @@ def _file_page(
     without_script: str = "",
     command: str = "",
     source: str = "",
+    file_name: str = "",
 ) -> str:
-    video = f' data-source="{html.escape(source)}"' if source else ""
+    named = f' data-source="{html.escape(source)}" data-name="{html.escape(file_name)}"'
+    video = named if source else ""
     escaped = data.replace("<", "\\u003c")
     body = f"""<header><h1>Timeline</h1><p>{html.escape(title)}</p></header>
 <main>{before}<div id="review" data-command="{html.escape(command)}"{video}></div>

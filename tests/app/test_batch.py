@@ -92,6 +92,9 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
     assert batch(folder, "--resume", "--pace", "fast", "--as", "srt") == 1
     assert "Of the folder: 1 failed, 3 skipped, 1 no media." in capsys.readouterr().err
     assert (out / "b.mp4.srt").exists()
+    report = (out / "report.html").read_text()
+    for kind in ("srt", "csv", "vtt"):  # what is there is linked, whichever run wrote it
+        assert f'<a href="more/copy.mp4.{kind}">{kind}</a>' in report
     assert anyio.run(_count_streams, data) == 2
 
 

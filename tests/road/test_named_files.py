@@ -104,8 +104,10 @@ async def test_review_shows_the_video_that_was_named(
         address = (await TextReceiveStream(process.stdout).receive()).strip()
         async with httpx2.AsyncClient(trust_env=False) as client:
             video = await client.get(urljoin(address, VIDEO_PATH))
+            page = await client.get(address)
         process.terminate()
     assert video.content == (places / "here" / "talk.mp4").read_bytes()
+    assert f'data-source="{VIDEO_PATH}" data-name="talk.mp4"' in page.text
 
 
 async def test_batch_sends_the_files_of_the_folder_that_was_named(

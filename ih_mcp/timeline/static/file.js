@@ -9,6 +9,7 @@ const box = byId("review");
 new Review(box, view, {
   command: box.dataset.command ?? "",
   source: box.dataset.source ?? "",
+  name: box.dataset.name || null,
   notes: values("notes") ?? [],
   save: (notes) => download(fileName(drawn, "html"), new Blob([pageWith(page, { notes })], { type: "text/html" })),
 });

@@ -62,8 +62,8 @@ export function mediaSeconds(drawing, place) {
 }
 
 export class Review {
-  /** `command`: what helps where this browser cannot play the file; `source`: an address of the video. */
-  constructor(root, view, { command = "", source = "", notes = [], save = null } = {}) {
+  /** `command`: what helps where this browser cannot play the file; `source`: an address of the video, `name`: of its file. */
+  constructor(root, view, { command = "", source = "", name = null, notes = [], save = null } = {}) {
     Object.assign(this, { root, view, command, save });
     this.notes = notes;
     this.cues = [];
@@ -74,8 +74,8 @@ export class Review {
     view.isShown = (lane, item) => this.#isShown(lane, item);
     this.#build();
     this.#showNotes();
-    if (source) this.#load(source, null);
-    addEventListener("keydown", (event) => this.#onKey(event));
+    if (source) this.#load(source, name);
+    for (const node of [root, view.root]) node.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
   #build() {
@@ -101,7 +101,7 @@ export class Review {
         button("Previous mark", () => this.step(-1)), button("Next mark", () => this.step(1)), find),
       element("details", {}, element("summary", { textContent: "Choose lanes" }), this.laneBox),
       this.status, this.stage,
-      element("p", { className: "quiet", textContent: "The video stays on this computer. Keys: N next mark, P previous mark, Space plays and stops." }));
+      element("p", { className: "quiet", textContent: "The video stays on this computer. Keys, while the focus is here or in the timeline: N next mark, P previous mark, Space plays and stops." }));
     this.view.root.after(this.notesBox);
     this.video.addEventListener("loadedmetadata", () => { this.stage.hidden = this.notesBox.hidden = false; });
     this.video.addEventListener("loadeddata", () => this.#onFirstPicture());

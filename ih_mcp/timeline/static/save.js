@@ -22,7 +22,7 @@ export function pageWith(text, { drawing, notes, title, withoutScript }) {
     put(/(<header><h1>Timeline<\/h1><p>)[^<]*(<\/p>)/, escaped(title));
   }
   if (withoutScript) put(/(<noscript>)(<\/noscript>)/, withoutScript);
-  put(/( id="review"[^>]*?) data-source="[^"]*"()/, "");
+  put(/( id="review"[^>]*?) data-source="[^"]*" data-name="[^"]*"()/, "");
   return text;
 }
 
