@@ -42,24 +42,24 @@ def test_the_commands_are_found() -> None:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, dialogue: Path) -> Path:
+def kept(tmp_path_factory: pytest.TempPathFactory, short_clip: Path) -> Path:
     """A data folder that holds one stream, which has ended."""
     data = tmp_path_factory.mktemp("kept") / "data"
-    command = [*forked(), "stream", str(dialogue), "--pace", "fast"]
+    command = [*forked(), "stream", str(short_clip), "--pace", "fast"]
     subprocess.run(command, env=environment(data), check=True, capture_output=True)
     return data
 
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_docs_runs(
-    command: str, tmp_path: Path, dialogue: Path, request: pytest.FixtureRequest
+    command: str, tmp_path: Path, short_clip: Path, request: pytest.FixtureRequest
 ) -> None:
-    shutil.copy(dialogue, tmp_path / "talk.mp4")
+    shutil.copy(short_clip, tmp_path / "talk.mp4")
     (tmp_path / "videos").mkdir()
-    shutil.copy(dialogue, tmp_path / "videos")
+    shutil.copy(short_clip, tmp_path / "videos")
     clone = tmp_path / "examples" / "media"  # some commands are run in a clone
     clone.mkdir(parents=True)
-    shutil.copy(dialogue, clone)
+    shutil.copy(short_clip, clone / "dialogue.mp4")
     env = environment(
         tmp_path / "data", IH_MCP_MEDIA_DIRS=str(tmp_path), IH_MCP_LISTEN="127.0.0.1:0"
     )

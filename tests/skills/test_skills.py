@@ -45,12 +45,14 @@ COMMANDS = sorted({command for page in PAGES for command in commands(page)})
 
 
 @pytest.fixture(scope="module")
-async def videos(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, dialogue: Path) -> Path:
+async def videos(
+    tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, dialogue: Path, short_clip: Path
+) -> Path:
     """The folder the pages call `/videos`, with a recording and the segments of a live one."""
     folder = tmp_path_factory.mktemp("videos")
     live = folder / "live"
     live.mkdir()
-    shutil.copy(dialogue, folder / "talk.mp4")
+    shutil.copy(short_clip, folder / "talk.mp4")
     cut = split(
         dialogue,
         ffmpeg=ffmpeg,
