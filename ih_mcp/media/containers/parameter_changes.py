@@ -12,8 +12,7 @@ MP4 only where its fragments begin.
 from __future__ import annotations
 
 import re
-import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -96,20 +95,22 @@ class _Tracks:
 
     def __init__(self, *, wraps: bool) -> None:
         self._wraps = wraps
-        self._headers: dict[tuple[str, int], Counter[bytes]] = {}
+        self._headers = defaultdict[tuple[str, int], Counter[bytes]](Counter)
         self._clocks: dict[tuple[str, int], TrackClock] = {}
-        self._places: dict[tuple[str, int], tuple[int, int]] = {}
-        """Where each was seen first and last, in sightings."""
+        self._first: dict[tuple[str, int], int] = {}
+        """Where each was seen first, in sightings."""
+        self._last: dict[tuple[str, int], int] = {}
 
     def see(self, sighting: Sighting, count: int) -> None:
         track = sighting.kind, sighting.number
         if sighting.header:
-            self._headers.setdefault(track, Counter())[sighting.header] += 1
+            self._headers[track][sighting.header] += 1
         if sighting.seconds is not None:
-            clock = self._clocks.get(track) or TrackClock(wraps=self._wraps)
-            self._clocks[track] = clock
-            clock.see(sighting.seconds)
-            self._places[track] = self._places.get(track, (count, count))[0], count
+            if track not in self._clocks:
+                self._clocks[track] = TrackClock(wraps=self._wraps)
+                self._first[track] = count
+            self._clocks[track].see(sighting.seconds)
+            self._last[track] = count
 
     @property
     def latest_seconds(self) -> float | None:
@@ -130,12 +131,12 @@ class _Tracks:
     def _replaced_seconds(self, kind: str) -> float:
         """How long its tracks are in all, where each begins behind the one before; else 0."""
         found = sorted(
-            (places, track) for track, places in self._places.items() if track[0] == kind
+            (track for track in self._first if track[0] == kind), key=self._first.__getitem__
         )
-        follow = [before[1] < after[0] for (before, _), (after, _) in pairwise(found)]
+        follow = [self._last[before] < self._first[after] for before, after in pairwise(found)]
         if not follow or not all(follow):
             return 0.0
-        return sum(self._clocks[track].media_seconds for _, track in found)
+        return sum(self._clocks[track].media_seconds for track in found)
 
 
 def _transport(file: BinaryIO) -> Iterator[Sighting]:
@@ -177,8 +178,9 @@ def _transport_seconds(data: bytes, at: int) -> float | None:
     if told not in {2, 3}:
         return None
     at += 10 if told == 3 else 5
-    first, middle, last = data[at], *struct.unpack_from(">HH", data, at + 1)
-    return float((first >> 1 & 7) << 30 | middle >> 1 << 15 | last >> 1) / _TRANSPORT_HERTZ
+    read = int.from_bytes(data[at : at + 5], "big")
+    ticks = read >> 3 & 7 << 30 | read >> 2 & 0x7FFF << 15 | read >> 1 & 0x7FFF
+    return ticks / _TRANSPORT_HERTZ
 
 
 _TRANSPORT_HERTZ = 90_000
