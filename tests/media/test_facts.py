@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg.facts import AudioTrack, VideoTrack, _times, parse, require_tracks
+from ih_mcp.media.ffmpeg.facts import AudioTrack, Facts, VideoTrack, _times, parse, require_tracks
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 
@@ -131,3 +133,26 @@ def test_a_length_is_hours_minutes_and_seconds(
     told: str, seconds: tuple[float | None, float | None]
 ) -> None:
     assert _times(told) == seconds
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_noted"),
+    [
+        ({}, True),
+        ({"duration_seconds": 10.5}, False),
+        ({"duration_seconds": None}, False),
+        ({"start_seconds": 4.0}, True),
+        ({"lengths": {}}, False),
+        ({"hidden": frozenset({"audio"})}, False),
+        ({"jumps_seconds": 1.0}, False),
+    ],
+)
+def test_a_track_that_is_not_sent_is_noted_where_it_lasts_longer(
+    changed: dict[str, Any], is_noted: bool
+) -> None:
+    sound = AudioTrack(codec="aac", hertz=48_000)
+    facts = Facts(
+        container="mov", duration_seconds=20.0, video=None, audio=sound, lengths={"audio": 10.0}
+    )
+    note = "A track that is not sent lasts longer than those that are."
+    assert (note in replace(facts, **changed).notes()) is is_noted

@@ -10,7 +10,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container_types import MediaUnit
 from ih_mcp.media.containers.ebml import Id
-from ih_mcp.media.containers.matroska_clusters import MatroskaReader, block_of
+from ih_mcp.media.containers.matroska_clusters import MatroskaReader, _payload, block_of
 
 VIDEO, SOUND = 1, 2
 
@@ -128,6 +128,12 @@ def test_media_that_begins_anew_has_a_header_of_one_size_with_its_length() -> No
     )
     assert size in whole
     assert b"\x18\x53\x80\x67" + ebml.UNKNOWN in head.filled(0.0, None, 100)
+
+
+def test_the_payload_of_an_element_is_without_its_header() -> None:
+    assert _payload(ebml.element(Id.INFO, b"abc")) == b"abc"
+    assert _payload(b"\xae\x82ab") == b"ab"
+    assert _payload(b"") == b""
 
 
 def test_media_before_its_header_is_refused() -> None:

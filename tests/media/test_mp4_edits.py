@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ih_mcp.media.containers.mp4_edits import hidden_tracks
+from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import Framing
 
 from .checks import check_sample
 from .sample_files import SAMPLE_FILES, SampleFolder, edited
+from .test_mp4_boxes import box as mp4_box
 
 HIDING = ("edit_list", "trimmed_end", "cut_in_the_middle")
 
@@ -108,3 +110,54 @@ def test_boxes_without_end_are_left_after_a_while() -> None:
     file = Counting(many + b"\x00\x00\x00\x08moov")
     assert hidden_tracks(file) == {}
     assert file.asked <= 16 * 10_000
+
+
+def track(kind: bytes, timescale: int, duration: int, *edits: tuple[int, int]) -> bytes:
+    """A `trak` with entries of its edit list: duration in the movie's timescale, and media time."""
+    clock = mp4_box(b"mdhd", struct.pack(">6I", 0, 0, 0, timescale, duration, 0))
+    media = mp4_box(b"mdia", clock + mp4_box(b"hdlr", bytes(8) + kind + bytes(13)))
+    told = b"".join(struct.pack(">IiI", *edit, 1 << 16) for edit in edits)
+    listed = mp4_box(b"elst", struct.pack(">II", 0, len(edits)) + told)
+    return mp4_box(b"trak", media + (mp4_box(b"edts", listed) if edits else b""))
+
+
+def file_of(*tracks: bytes, timescale: int = 600, extra: bytes = b"") -> io.BytesIO:
+    clock = mp4_box(b"mvhd", struct.pack(">5I", 0, 0, 0, timescale, 9) + bytes(80))
+    return io.BytesIO(mp4_box(b"moov", clock + extra + b"".join(tracks)))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "lengths", "hidden"),
+    [
+        ([track(b"vide", 90, 450)], {"video": 5.0}, {}),
+        ([track(b"vide", 90, 450, (1_200, 0))], {"video": 2.0}, {"video": 2.0}),
+        ([track(b"vide", 90, 186, (1_200, 0))], {"video": 2.0}, {}),  # 0.07 s are padding
+        ([track(b"vide", 90, 360, (1_200, 180))], {"video": 2.0}, {}),  # its beginning
+        ([track(b"vide", 90, 450, (600, -1), (0, 0))], {"video": 6.0}, {}),  # begins a second late
+        (
+            [track(b"soun", 1_000, 5_000, (600, 0), (600, 4_000))],
+            {"audio": 2.0},
+            {"audio": 2.0},
+        ),
+        (
+            [track(b"soun", 1_000, 3_000), track(b"vide", 90, 90), track(b"soun", 1, 9)],
+            {"audio": 3.0, "video": 1.0},
+            {},
+        ),
+        ([track(b"text", 90, 450, (1_200, 0))], {}, {}),
+        ([track(b"vide", 0, 450, (1_200, 0))], {}, {}),
+        ([track(b"vide", 90, 0)], {}, {}),
+        ([track(b"vide", 90, 450)[:-30]], {}, {}),  # damaged
+    ],
+)
+def test_a_movie_tells_how_long_its_tracks_are_shown_and_what_is_hidden(
+    tracks: list[bytes], lengths: dict[str, float], hidden: dict[str, float]
+) -> None:
+    assert lengths_of_tracks(file_of(*tracks)) == pytest.approx(lengths)
+    assert hidden_tracks(file_of(*tracks)) == pytest.approx(hidden)
+
+
+def test_without_a_clock_or_with_fragments_a_movie_tells_no_lengths() -> None:
+    shown = track(b"vide", 90, 450, (1_200, 0))
+    for file in (file_of(shown, timescale=0), file_of(shown, extra=mp4_box(b"mvex", b""))):
+        assert lengths_of_tracks(file) == hidden_tracks(file) == {}
