@@ -115,6 +115,9 @@ mutation: $(VENV)/.dev ## COUNT mutants by SEED, and the tests that notice them
 bench-load: $(VENV)/.dev ## how much it bears, beside its floors
 	$(BIN)/python -m bench.bench_load
 
+load-team: $(VENV)/.node ## 200 callers of a team's server for 5 minutes, one of 3 replicas killed each minute (needs Node)
+	IH_MCP_NODE=$(VENV)/node $(BIN)/python -m bench.team_load $(QUICK)
+
 bench-team: $(VENV)/.dev ## the journal in PostgreSQL beside SQLite
 	$(BIN)/python -m bench.bench_team
 

@@ -40,6 +40,11 @@ class Outcome:
 
 PARTS = (
     Part("reliability", (*PYTEST, "tests/reliability")),
+    Part(
+        "load of a team",
+        ("-m", "bench.team_load"),
+        quick=("-m", "bench.team_load", "--quick"),
+    ),
     Part("products", (*PYTEST, "-m", "one_for_each", "tests")),
     Part("frames and leaks", (*PYTEST, "tests/conformance/test_frames.py", "tests/test_leaks.py")),
     Part(

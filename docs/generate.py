@@ -60,8 +60,74 @@ work from the first release on.
 
 Any other host: start `{" ".join(COMMAND)}` over stdio as the server `{NAME}`.
 """
-    hosts = [*map(_host, HOSTS.values()), _keys()]
+    hosts = [*map(_host, HOSTS.values()), _over_http(), _keys()]
     return "\n".join([intro, *hosts, _host_calls(), _host_persons(), _frameworks()])
+
+
+OVER_HTTP = {
+    "claude-code": (
+        ".mcp.json",
+        "json",
+        """{
+  "mcpServers": {
+    "interhuman": {
+      "type": "http",
+      "url": "https://ih.example.org/mcp",
+      "headers": {"Authorization": "Bearer ${IH_MCP_CALLER_KEY}"}
+    }
+  }
+}""",
+        (
+            "claude mcp add --transport http interhuman https://ih.example.org/mcp "
+            "--header 'Authorization: Bearer ${IH_MCP_CALLER_KEY}'"
+        ),
+    ),
+    "codex": (
+        "~/.codex/config.toml",
+        "toml",
+        """[mcp_servers.interhuman]
+url = "https://ih.example.org/mcp"
+bearer_token_env_var = "IH_MCP_CALLER_KEY\"""",
+        (
+            "codex mcp add interhuman --url https://ih.example.org/mcp "
+            "--bearer-token-env-var IH_MCP_CALLER_KEY"
+        ),
+    ),
+    "gemini": (
+        "~/.gemini/settings.json",
+        "json",
+        """{
+  "mcpServers": {
+    "interhuman": {
+      "httpUrl": "https://ih.example.org/mcp",
+      "headers": {"Authorization": "Bearer $IH_MCP_CALLER_KEY"}
+    }
+  }
+}""",
+        (
+            "gemini mcp add --scope user --transport http interhuman https://ih.example.org/mcp "
+            "--header 'Authorization: Bearer $IH_MCP_CALLER_KEY'"
+        ),
+    ),
+}
+"""For each host that `tests/hosts` drives over HTTP: its file, language, entry, and command."""
+
+
+def _over_http() -> str:
+    """How a host is told of a team's server; the tests use these very entries."""
+    parts = [
+        """## Over HTTP
+
+[A team's server](team.md) runs elsewhere: a host gets its address and the key of a caller, and starts nothing. `IH_MCP_CALLER_KEY` stands for an
+environment variable with that key, so that no file has it. Tests start each of these hosts with its entry, through a balancer that gives each
+request to another server while servers are replaced.
+"""
+    ]
+    for name, (file, language, entry, command) in OVER_HTTP.items():
+        parts.append(
+            f"{HOSTS[name].title}, in {file}; or `{command}`:\n\n```{language}\n{entry}\n```\n"
+        )
+    return "\n".join(parts)
 
 
 def _keys() -> str:

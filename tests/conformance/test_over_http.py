@@ -65,13 +65,13 @@ async def test_the_inspector_shows_a_key_and_calls_a_tool_over_http(
     ):
         env = environment(tmp_path, HOME=str(tmp_path))
 
-        async def inspect(*words: str, key: str = KEYS["ann"]) -> Any:
+        async def inspect(*words: str) -> Any:
             server = [
                 "--transport",
                 "http",
                 f"{url}/mcp",
                 "--header",
-                f"Authorization: Bearer {key}",
+                f"Authorization: Bearer {KEYS['ann']}",
             ]
             every = ["--cli", *server, "--protocol-era", era, *words]
             return await to_thread.run_sync(lambda: run(INSPECTOR, *every, env=env, cwd=tmp_path))
@@ -82,6 +82,3 @@ async def test_the_inspector_shows_a_key_and_calls_a_tool_over_http(
         called = await inspect("--method", "tools/call", "--tool-name", "list_streams")
         assert called.returncode == 0, called.stderr
         assert json.loads(called.stdout)["content"][0]["text"].startswith('{"ih_mcp":')
-        refused = await inspect("--method", "tools/list", key="ihc_of_nobody")
-        assert refused.returncode != 0
-        assert "401" in refused.stdout + refused.stderr

@@ -79,7 +79,7 @@ async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
 
 
 def make_settings(service: RunningStandin, folder: Path, **more: Any) -> Settings:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     callers = folder / "callers.toml"
     callers.write_text(CALLERS)
     return read_settings(

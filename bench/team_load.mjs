@@ -1,0 +1,68 @@
+// `node team_load.mjs` with a JSON object on standard input: `{replicas, key, requests, callers, seconds}`.
+// A balancer that gives each request to the next replica, and callers by autocannon that compare every answer. Later lines on
+// standard input are the replicas from then on. Prints `{"url"}`, then what came of it.
+import { createRequire } from "node:module";
+import { Agent, createServer, request } from "node:http";
+import { createInterface } from "node:readline";
+
+const autocannon = createRequire(`${process.env.IH_MCP_NODE}/package.json`)("autocannon");
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const read = async () => JSON.parse((await lines.next()).value ?? "null");
+const { key, requests, callers, seconds, ...told } = await read();
+let { replicas } = told;
+let turn = 0;
+const agent = new Agent({ keepAlive: true });
+
+// A replica that refuses the connection is passed over; an answer that breaks off is an error for its caller.
+function pass(asked, body, answer, left) {
+  const url = replicas[turn++ % replicas.length];
+  const { host, connection, "content-length": _, ...headers } = asked.headers;
+  const sent = request(url + asked.url, { method: asked.method, headers, agent }, (found) => {
+    const { connection, "transfer-encoding": _, ...kept } = found.headers;
+    answer.writeHead(found.statusCode, kept);
+    found.pipe(answer);
+    found.on("error", () => answer.destroy());
+  });
+  sent.on("error", (error) => {
+    if (error.code === "ECONNREFUSED" && left > 0) return pass(asked, body, answer, left - 1);
+    if (answer.headersSent) return answer.destroy();
+    answer.writeHead(502).end(`balancer: ${error.code}`);
+  });
+  sent.end(body);
+}
+const server = createServer((asked, answer) => {
+  const parts = [];
+  asked.on("data", (part) => parts.push(part));
+  asked.on("end", () => pass(asked, Buffer.concat(parts), answer, replicas.length));
+});
+await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+const url = `http://127.0.0.1:${server.address().port}`;
+console.log(JSON.stringify({ url }));
+(async () => { for (let next; (next = await read()); ) replicas = next; })();
+
+const failedAt = [];
+let answers = 0;
+const example = [];
+const runs = requests.map(({ headers, body, expected }) => {
+  const run = autocannon({
+    url: `${url}/mcp`, method: "POST", connections: callers / requests.length, duration: seconds, timeout: 60,
+    headers: { ...headers, authorization: `Bearer ${key}` }, body,
+    verifyBody: (found) => {
+      const right = found === expected;
+      if (found.startsWith("balancer:")) {
+        failedAt.push(Date.now());
+        return true;
+      }
+      if (!right && example.length < 3) example.push(found.slice(0, 300));
+      return right;
+    },
+  });
+  run.on("response", () => (answers += 1));
+  run.on("reqError", () => failedAt.push(Date.now()));
+  return run;
+});
+const results = await Promise.all(runs);
+const wrong = results.reduce((sum, each) => sum + each.mismatches, 0);
+const latency = results.map(({ latency: { p50, p99, max } }) => ({ p50, p99, max }));
+console.log(JSON.stringify({ answers, wrong, failedAt, latency, example }));
+process.exit(0);

@@ -1,0 +1,198 @@
+"""Many callers of a team's server while replicas are killed: `python -m bench.team_load`.
+
+200 callers for 5 minutes, half of each era of the protocol, through a balancer that gives each
+request to the next of three replicas; one is killed each minute, and another one starts. Each
+caller polls a stream that is over, so that its answer is known to the byte. No answer may be wrong,
+and requests may fail only within a second of a kill. Callers and balancer run on Node: `make hosts`
+brings it, and `IH_MCP_NODE` names its folder. `--quick` takes half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from ih_mcp.media.ffmpeg.program import find_ffmpeg
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.server.serve import serve
+from tests.leaks import KEY as SERVICE_KEY
+from tests.node import FOLDER, node
+from tests.plain_http import plain_http
+from tests.postgres import own_schema, running_server
+from tests.reliability.budget import report
+from tests.reliability.replicas import (
+    KEY,
+    Fleet,
+    Replica,
+    call,
+    open_client,
+    open_fleet,
+    put_segment,
+)
+
+SCRIPT = Path(__file__).with_name("team_load.mjs")
+REPLICAS = 3
+MOST_SECONDS_AFTER_A_KILL = 1.0
+_ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+
+def requests_of(stream_id: str) -> list[dict[str, Any]]:
+    """The same poll in both eras, as a client sends it."""
+    arguments = {"stream_id": stream_id, "cursor": 0, "wait_s": 0}
+    params: dict[str, Any] = {"name": "poll_events", "arguments": arguments}
+    named = {"clientInfo": {"name": "load", "version": "1"}, "clientCapabilities": {}}
+    newest = "2026-07-28"
+    meta = {"protocolVersion": newest, **named}
+    new = {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()}
+    headers = {
+        "mcp-protocol-version": newest,
+        "mcp-method": "tools/call",
+        "mcp-name": "poll_events",
+    }
+    call_ = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    return [
+        {
+            "headers": _ACCEPT | headers,
+            "body": json.dumps({**call_, "params": {**params, "_meta": new}}),
+        },
+        {
+            "headers": _ACCEPT | {"mcp-protocol-version": "2025-06-18"},
+            "body": json.dumps({**call_, "params": params}),
+        },
+    ]
+
+
+async def ended_stream(url: str) -> str:
+    async with open_client(url, "auto") as client:
+        started, _ = await call(client, "start_stream", include=[])
+        stream_id: str = started["stream_id"]
+        await put_segment(url, stream_id, 1)
+        await call(client, "end_stream", stream_id=stream_id)
+        while not (await call(client, "poll_events", stream_id=stream_id, wait_s=20))[0]["ended"]:
+            pass
+    return stream_id
+
+
+async def expected_answers(replicas: list[Replica], requests: list[dict[str, Any]]) -> None:
+    """Put the answer of each request beside it; all replicas give the same bytes."""
+    async with plain_http(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        for request in requests:
+            answers = [
+                await http.post(
+                    f"{each.url}/mcp", content=request["body"], headers=request["headers"]
+                )
+                for each in replicas
+            ]
+            (request["expected"],) = {answer.text for answer in answers}
+            assert all(answer.is_success for answer in answers), answers
+
+
+def start_callers() -> subprocess.Popen[str]:
+    env = {**os.environ, "IH_MCP_NODE": str(FOLDER)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([node(), SCRIPT], env=env, stdin=pipe, stdout=pipe, text=True)
+
+
+class Callers:
+    """The program that balances and calls."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    async def tell(self, what: object) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(what) + "\n")
+        await to_thread.run_sync(self._process.stdin.flush)
+
+    async def hear(self) -> dict[str, Any]:
+        assert self._process.stdout
+        found: dict[str, Any] = json.loads(await to_thread.run_sync(self._process.stdout.readline))
+        return found
+
+
+async def kill_one_each(
+    seconds: float, total: float, fleet: Fleet, replicas: list[Replica], callers: Callers
+) -> list[float]:
+    """Kill the oldest replica again and again, and start another; gives when, by the clock."""
+    killed = list[float]()
+    begun = anyio.current_time()
+    while anyio.current_time() - begun + seconds < total:
+        await anyio.sleep(seconds)
+        replicas.append(await fleet.start())
+        oldest = replicas.pop(0)
+        killed.append(time.time())
+        oldest.process.kill()
+        await callers.tell([each.url for each in replicas])
+    return killed
+
+
+async def run(callers: int, seconds: float, kill_each: float) -> bool:
+    ffmpeg = await to_thread.run_sync(find_ffmpeg)
+    with (
+        running_server() as server,
+        own_schema(server) as database,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        async with (
+            serve(Options(key=SERVICE_KEY), ffmpeg=ffmpeg) as service,
+            open_fleet(service.url, database, Path(folder)) as fleet,
+        ):
+            replicas = [await fleet.start() for _ in range(REPLICAS)]
+            requests = requests_of(await ended_stream(replicas[0].url))
+            await expected_answers(replicas, requests)
+            asked = {"key": KEY, "requests": requests, "callers": callers, "seconds": seconds}
+            with await to_thread.run_sync(start_callers) as process:
+                program = Callers(process)
+                await program.tell(asked | {"replicas": [each.url for each in replicas]})
+                await program.hear()
+                killed = await kill_one_each(kill_each, seconds, fleet, replicas, program)
+                found = await program.hear()
+    return judge(found, killed, callers, seconds)
+
+
+def judge(found: dict[str, Any], killed: list[float], callers: int, seconds: float) -> bool:
+    """Print what came of it; gives whether all bounds hold."""
+    late = [
+        at / 1000
+        for at in found["failedAt"]
+        if not any(0 <= at / 1000 - kill <= MOST_SECONDS_AFTER_A_KILL for kill in killed)
+    ]
+    print(f"{callers} callers, {seconds:g} s, {len(killed)} of {REPLICAS} replicas killed in turn")
+    print(f"answers    {found['answers']} right, {found['wrong']} wrong")
+    print(f"failed     {len(found['failedAt'])} within a second of a kill, {len(late)} else")
+    for era, each in zip(("2026-07-28", "handshake"), found["latency"], strict=True):
+        print(f"{era:<10} p50 {each['p50']} ms, p99 {each['p99']} ms, most {each['max']} ms")
+    for each in found["example"]:
+        print(f"wrong      {each}")
+    is_good = not (found["wrong"] or late) and bool(found["answers"] and killed)
+    figure = (
+        f"{callers} callers of both eras, {seconds:g} s, {len(killed)} kills: {found['answers']} "
+        f"answers, {found['wrong']} wrong, {len(found['failedAt'])} failed within 1 s of a kill"
+    )
+    report("T6", "bench/team_load.py", figure, outcome="ok" if is_good else "failed")
+    return is_good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="20 callers, half a minute, 3 kills")
+    quick = parser.parse_args().quick
+    if "IH_MCP_NODE" not in os.environ:
+        print("skipped: it needs Node; set IH_MCP_NODE to what `make hosts` has made, .venv/node")
+        return 0
+    callers, seconds, kill_each = (20, 30.0, 8.0) if quick else (200, 300.0, 60.0)
+    return 0 if anyio.run(run, callers, seconds, kill_each) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
