@@ -89,6 +89,14 @@ async def test_every_tool_carries_all_four_hints(tmp_path: Path) -> None:
         "check_setup",
     ]
     assert not any(destructive for _, destructive, *_ in hints.values())
+    assert {name for name, (*_, idempotent, _) in hints.items() if not idempotent} == {
+        *("start_stream", "push_segment", "stream_file", "start_capture", "analyze_file"),
+        "create_token",
+    }
+    assert [name for name, (*_, is_open) in hints.items() if not is_open] == [
+        "render_timeline",
+        "list_streams",
+    ]
 
 
 async def test_every_schema_is_closed_and_its_arguments_are_told(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ def test_a_clock_is_set_back_once_in_what_was_read_and_once_where_it_stands() ->
     assert earlier.written((1_000).to_bytes(4, "big")) == bytes(4)
 
 
+def test_a_unit_says_nothing_that_it_was_not_told() -> None:
+    told = unit(1.0, 1.0, is_first=False)
+    assert (told.skipped_seconds, told.h264_offset, told.is_first) == (0.0, None, False)
+
+
 def unit(
     picture: float, sound: float, *, has_picture: bool = True, is_first: bool = True
 ) -> MediaUnit:

@@ -105,6 +105,7 @@ def test_a_unit_says_whether_a_decoder_can_begin_there(
         ("81 fffb 00 61", (1, -5, False, 4)),
         ("4001 0102 80 61", (1, 258, True, 5)),
         ("ff 0000 00", (0, 0, False, 4)),  # a number of ones alone is none
+        ("0100000000000002 0005 80 61", (2, 5, True, 11)),
         ("81 0005", None),
         ("00 0005 80", None),
         ("", None),

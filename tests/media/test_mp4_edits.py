@@ -132,6 +132,9 @@ def file_of(*tracks: bytes, timescale: int = 600, extra: bytes = b"") -> io.Byte
         ([track(b"vide", 90, 450)], {"video": 5.0}, {}),
         ([track(b"vide", 90, 450, (1_200, 0))], {"video": 2.0}, {"video": 2.0}),
         ([track(b"vide", 90, 186, (1_200, 0))], {"video": 2.0}, {}),  # 0.07 s are padding
+        ([track(b"vide", 90, 189, (1_200, 0))], {"video": 2.0}, {"video": 2.0}),
+        ([track(b"soun", 100, 224, (1_200, 0))], {"audio": 2.0}, {}),
+        ([track(b"soun", 100, 226, (1_200, 0))], {"audio": 2.0}, {"audio": 2.0}),
         ([track(b"vide", 90, 360, (1_200, 180))], {"video": 2.0}, {}),  # its beginning
         ([track(b"vide", 90, 450, (600, -1), (0, 0))], {"video": 6.0}, {}),  # begins a second late
         (

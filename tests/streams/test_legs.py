@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ih_mcp import observer
 from ih_mcp.errors import JournalError, TransportError
 from ih_mcp.journal import Journal, StreamLog, open_journal
 from ih_mcp.net.retry import RetryBudget
@@ -352,8 +353,11 @@ async def test_v0_segments_stand_alone_so_any_of_them_begins_a_session(journal: 
     assert stream.status().segments == {"unknown": 1, "completed": 1}
 
 
-async def test_a_connection_that_drops_again_and_again_is_given_up(journal: Journal) -> None:
-    services = Services()
+async def test_a_connection_that_drops_again_and_again_is_given_up(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, noted = Services(), list[tuple[object, ...]]()
+    monkeypatch.setattr(observer, "note", lambda *what: noted.append(what))
     async with running(journal, services) as stream:
         for number in range(11):
             session = await services.session(number)
@@ -364,6 +368,8 @@ async def test_a_connection_that_drops_again_and_again_is_given_up(journal: Jour
             await session.socket.abort()
         await over(stream)
     assert len(services.sessions) == 11
+    moves = [rest for name, *rest in noted if name == "ih_moves_total"]
+    assert moves == [[1, "connection_lost", "next"]] * 10 + [[1, "connection_lost", "given_up"]]
     assert stream.status().reason == "unstable"
     assert len(gaps(stream)) == 10
 

@@ -6,7 +6,7 @@ import pytest
 
 from ih_mcp.errors import TransportError
 from ih_mcp.net.retry import find_policy
-from ih_mcp.wire.endings import ENDINGS, EndReason, loss_error
+from ih_mcp.wire.endings import DEFAULT_POLICY, ENDINGS, ONCE, EndReason, RetryPolicy, loss_error
 
 LOSSES = [reason for reason, row in ENDINGS.items() if row.what]
 
@@ -40,3 +40,11 @@ def test_a_loss_names_its_code_what_helps_and_the_policy_of_its_row(reason: EndR
     assert error.retry is (row.retry is not None)
     assert find_policy(error) is row.retry
     assert loss_error(reason).what == row.what
+
+
+def test_what_is_tried_once_is_and_by_default_delays_grow_from_half_a_second() -> None:
+    assert ONCE.max_attempts == 1
+    told = (DEFAULT_POLICY.min_seconds, DEFAULT_POLICY.base_seconds, DEFAULT_POLICY.max_seconds)
+    assert told == (0.0, 0.5, 15.0)
+    assert RetryPolicy() == DEFAULT_POLICY
+    assert not DEFAULT_POLICY.waits_for_media
