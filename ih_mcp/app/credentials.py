@@ -122,7 +122,8 @@ class Credentials:
             raise ConfigurationError(
                 "a client token is minted from an API key, and none is set",
                 code="no_api_key",
-                help="Set INTERHUMAN_API_KEY.",
+                help="Set INTERHUMAN_API_KEY in the server's environment to a key from "
+                "https://platform.interhuman.ai; check_setup says where this host keeps it.",
             )
         return self._settings.api_key.get_secret_value()
 

@@ -90,9 +90,12 @@ async def test_what_is_missing_is_said_with_lines_for_the_host_that_asks(
 
 async def test_the_first_error_without_a_key_leads_to_all_that_is_missing(tmp_path: Path) -> None:
     async with asked_by("claude-code", tmp_path, endpoint="production") as host:
-        refused = await host.call("stream_file", path="/videos/talk.mp4")
-    assert refused.error["code"] == "no_api_key"
-    assert "check_setup" in refused.text
+        for refused in (
+            await host.call("stream_file", path="/videos/talk.mp4"),
+            await host.call("create_token", kind="client"),
+        ):
+            assert refused.error["code"] == "no_api_key"
+            assert "check_setup" in refused.text
 
 
 @pytest.fixture
