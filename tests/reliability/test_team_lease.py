@@ -125,6 +125,8 @@ async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
         row = await journal.find_stream(stream_id)
         assert row.last == kept
         assert '"host_stopped"' in row.record
+        has_lease = "SELECT count(*) FROM owners WHERE address <> ''"
+        await until(lambda: db.execute(has_lease).fetchone()[0] == 1)  # another one, by now
         async with open_client(replica.url, "auto") as client:  # and it works on
             again, _ = await call(client, "start_stream", include=[])
             await call(client, "end_stream", stream_id=again["stream_id"])
