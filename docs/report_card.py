@@ -22,12 +22,6 @@ BEGIN, END = "<!-- the report card: docs/report_card.py -->", "<!-- the end of t
 ELSEWHERE = {  # rows whose tests write no report of their own
     "S8": "tests/leaks.py (over every run of all tests), tests/test_leaks.py",
     "S10": "tests/media/test_hostile.py",
-    "T3": "tests/journal/test_postgres.py (a lease that ran out: no entry, no record, no minutes)",
-    "T6": "tests/team/test_replicas.py (reads anywhere, calls passed on once; `make team`)",
-    "T7": "tests/journal/test_postgres.py (row security), tests/http_server/test_serve.py, "
-    "tests/team/test_replicas.py",
-    "T11": "tests/journal/test_postgres.py (each statement's answer lost in turn)",
-    "T12": "tests/journal/test_postgres.py (no notification at all)",
 }
 EXPLAINED = {
     "L5": "A waiting poll answers 150 ms after the first message, so that a burst comes in one answer "

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
-from ih_mcp.errors import ConfigurationError, JournalError, UnknownStreamError, UsedUpError
+from ih_mcp.errors import ConfigurationError, JournalError, UsedUpError
 from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 from tests.postgres_proxy import DatabaseProxy, open_proxy
@@ -235,33 +235,6 @@ async def behind_a_proxy(database: str) -> AsyncIterator[tuple[DatabaseProxy, Jo
         yield proxy, journal
 
 
-@pytest.mark.parametrize("statement", [b"BEGIN;", b"UPDATE", b"INSERT INTO entries", b"COMMIT"])
-async def test_a_commit_whose_answer_was_lost_is_kept_once(statement: bytes, database: str) -> None:
-    async with behind_a_proxy(database) as (proxy, journal):
-        log = await keep(journal, "a")
-        proxy.lose_answer(lambda request: statement in request)
-        log.append("b", leg=0)
-        log.append("c", leg=0)
-        with anyio.fail_after(30):
-            await log.flush()
-            assert proxy.lost.is_set()
-        log.append("d", leg=0)
-        await log.flush()
-        assert await bodies_of(journal) == ["a", "b", "c", "d"]
-
-
-async def test_minutes_whose_answer_was_lost_are_counted_once(database: str) -> None:
-    async with behind_a_proxy(database) as (proxy, journal):
-        await keep(journal, "a")
-        proxy.lose_answer(lambda request: b"COMMIT" in request)
-        with anyio.fail_after(30):
-            await journal.account("st_1").take(30, use=await _no_use())
-        assert proxy.lost.is_set()
-        use = await journal.read_usage(lambda table: table.find_use("st_1"))
-        assert use
-        assert use.delivered_seconds == 30
-
-
 async def test_while_the_server_is_away_nothing_is_shown_and_then_all_of_it(
     database: str,
 ) -> None:
@@ -324,44 +297,7 @@ async def _keep_appending(log: Any) -> None:
         await anyio.sleep(0.02)
 
 
-async def test_a_notification_that_is_lost_is_made_up_for_by_a_look(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(wakeups.Notifications, "_send", lambda *_: None)
-    async with replica(database) as (_, writer), replica(database) as (_, reader):
-        log = await keep(writer, "a")
-        with anyio.fail_after(30):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(reader.wait, "st_1", 1)
-                await anyio.wait_all_tasks_blocked()
-                log.append("b", leg=0)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(reader.wait, "st_1", 2)
-                await anyio.wait_all_tasks_blocked()
-                await log.write_record({"state": "ended"}, ended=True)
-
-
 # --- tenants --------------------------------------------------------------------------------------
-
-
-async def test_another_tenant_s_stream_is_unknown_also_to_a_statement_without_a_condition(
-    database: str, db: Any
-) -> None:
-    async with open_engine(database) as engine:
-        async with (
-            open_journal(engine.journal_of("acme")) as acme,
-            open_journal(engine.journal_of("beta")) as beta,
-        ):
-            await keep(acme, "secret")
-            with pytest.raises(UnknownStreamError):
-                await beta.read_page("st_1", 0, **ALL)
-            assert await beta.list_streams() == []
-            assert [row.id for row in await acme.list_streams()] == ["st_1"]
-        for tenant, rows in (("=acme", 1), ("=beta", 0), ("=", 0), ("", 0)):
-            db.execute("SELECT set_config('ih.tenant', %s, false)", (tenant,))
-            for table in ("streams", "entries"):
-                assert len(db.execute(f"SELECT * FROM {table}").fetchall()) == rows, tenant  # noqa: S608
 
 
 async def test_damage_is_told_and_what_is_before_it_is_read(database: str, db: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 import anyio
@@ -46,10 +47,10 @@ from .checker import Session as Seen
 pytestmark = pytest.mark.timeout(7200 if often(0, nightly=1) else 90)
 
 
-def examples(short: int) -> Callable[..., object]:
-    """Settings of a property: so many examples, or 5,000 in the nightly run."""
+def examples(short: int, *, nightly: int = 5000) -> Callable[..., object]:
+    """Settings of a property: so many examples, or many more in the nightly run."""
     return settings(
-        max_examples=often(short, nightly=5000),
+        max_examples=often(short, nightly=nightly),
         deadline=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -65,20 +66,37 @@ async def test_any_messages_of_any_streams_come_back_as_they_were(
     streams: list[list[str | bytes]], data: st.DataObject
 ) -> None:
     with TemporaryDirectory() as folder:
-        async with open_journal(Path(folder, "j")) as journal:
-            logs = [await journal.begin(f"st_{number}", {}) for number in range(len(streams))]
-            left = [(number, body) for number, own in enumerate(streams) for body in own]
-            for number, body in left:
-                logs[number].append(body, leg=0)
-                if data.draw(st.booleans()):
-                    await logs[number].flush()
-            for log in logs:
-                await log.flush()
-        async with open_journal(Path(folder, "j")) as journal:
-            for number, own in enumerate(streams):
-                kept = await read_kept(journal, f"st_{number}")
-                assert check(History(sessions=[Seen(sent=own)], kept=kept)) == []
+        await _keep_and_read(Path(folder, "j"), streams, data)
     report("F", "test_properties.py", f"journal round trip: {often(60, nightly=5000)} examples")
+
+
+@examples(5, nightly=500)
+@given(streams=st.lists(bodies, min_size=1, max_size=4), data=st.data())
+async def test_any_messages_of_any_streams_come_back_from_postgres_as_they_were(
+    streams: list[list[str | bytes]], data: st.DataObject, database: str
+) -> None:
+    await _keep_and_read(database, streams, data)
+    figure = f"journal round trip in PostgreSQL: {often(5, nightly=500)} examples"
+    report("F", "test_properties.py", figure)
+
+
+async def _keep_and_read(
+    place: Path | str, streams: list[list[str | bytes]], data: st.DataObject
+) -> None:
+    prefix = f"st_{token_hex(8)}_"  # a database is used by all examples
+    async with open_journal(place) as journal:
+        logs = [await journal.begin(f"{prefix}{number}", {}) for number in range(len(streams))]
+        left = [(number, body) for number, own in enumerate(streams) for body in own]
+        for number, body in left:
+            logs[number].append(body, leg=0)
+            if data.draw(st.booleans()):
+                await logs[number].flush()
+        for log in logs:
+            await log.flush()
+    async with open_journal(place) as journal:
+        for number, own in enumerate(streams):
+            kept = await read_kept(journal, f"{prefix}{number}")
+            assert check(History(sessions=[Seen(sent=own)], kept=kept)) == []
 
 
 @examples(40)
@@ -108,25 +126,38 @@ async def test_reading_from_any_cursor_in_any_steps_is_one_and_the_same_list(
     sent: list[str | bytes], data: st.DataObject
 ) -> None:
     with TemporaryDirectory() as folder:
-        async with open_journal(Path(folder, "j")) as journal:
-            log = await journal.begin("st_1", {})
-            for body in sent:
-                log.append(body, leg=0)
-            await log.flush()
-            cursor = data.draw(st.integers(0, len(sent) + 3))
-            start, read = cursor, []
-            while True:
-                limit, chars = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 100))
-                page = await journal.read_page("st_1", cursor, limit=limit, max_chars=chars)
-                assert len(page.entries) <= limit
-                total = sum(len(entry.body) for entry in page.entries)
-                assert total <= chars or len(page.entries) == 1
-                assert page.last == len(sent)
-                if not page.entries:
-                    break
-                read += [entry.body for entry in page.entries]
-                cursor = page.entries[-1].cursor
-            assert read == sent[start:]
+        await _read_in_steps(Path(folder, "j"), sent, data)
+
+
+@examples(5, nightly=500)
+@given(sent=bodies, data=st.data())
+async def test_reading_from_any_cursor_in_postgres_is_one_and_the_same_list(
+    sent: list[str | bytes], data: st.DataObject, database: str
+) -> None:
+    await _read_in_steps(database, sent, data)
+
+
+async def _read_in_steps(place: Path | str, sent: list[str | bytes], data: st.DataObject) -> None:
+    stream_id = f"st_{token_hex(8)}"
+    async with open_journal(place) as journal:
+        log = await journal.begin(stream_id, {})
+        for body in sent:
+            log.append(body, leg=0)
+        await log.flush()
+        cursor = data.draw(st.integers(0, len(sent) + 3))
+        start, read = cursor, []
+        while True:
+            limit, chars = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 100))
+            page = await journal.read_page(stream_id, cursor, limit=limit, max_chars=chars)
+            assert len(page.entries) <= limit
+            total = sum(len(entry.body) for entry in page.entries)
+            assert total <= chars or len(page.entries) == 1
+            assert page.last == len(sent)
+            if not page.entries:
+                break
+            read += [entry.body for entry in page.entries]
+            cursor = page.entries[-1].cursor
+        assert read == sent[start:]
 
 
 # --- secrets and paths ---------------------------------------------------------------------------

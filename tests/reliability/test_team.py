@@ -1,4 +1,4 @@
-"""T1, T2, T4, T9, T10: several processes with one PostgreSQL, which die, and which lose it."""
+"""T1, T2, T4, T7, T9 to T12: processes with one PostgreSQL, which die, and which lose it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from ih_mcp.errors import JournalError, MinutesUsedUpError
+from ih_mcp.errors import JournalError, MinutesUsedUpError, UnknownStreamError
 from ih_mcp.journal import Journal, Retention, StreamAccount, open_journal
 from ih_mcp.wire.minutes import PER_DAY, MediaUse, MinuteLimit, MinutesBudget, Per
 
@@ -22,7 +22,9 @@ from .writer import message
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
-from tests.postgres_proxy import open_proxy  # noqa: E402 - it needs the driver
+from ih_mcp.journal.postgres import open_engine, wakeups  # noqa: E402 - they need the driver
+from tests.journal.test_journal import bodies_of, keep  # noqa: E402 - as above
+from tests.postgres_proxy import open_proxy  # noqa: E402 - as above
 
 pytestmark = [
     pytest.mark.timeout(3600 if often(0, nightly=1) else 90),
@@ -183,3 +185,91 @@ async def test_t10_a_database_that_stays_away_is_told(
     async with open_journal(database) as reader:
         assert (await reader.read_page("st_1", 0, limit=9, max_chars=99)).entries == ()
     report("T10", FILE, "away for longer than a minute: the streams fail with journal_failed")
+
+
+# --- answers and notifications that are lost -----------------------------------------------------
+
+STATEMENTS = [b"BEGIN;", b"UPDATE", b"INSERT INTO entries", b"COMMIT"]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+async def test_t11_a_commit_whose_answer_was_lost_is_kept_once(
+    statement: bytes, database: str
+) -> None:
+    async with open_proxy(database) as proxy, open_journal(proxy.address) as journal:
+        times = often(1, nightly=100)
+        log = await keep(journal, "first")
+        for number in range(times):
+            proxy.lose_answer(lambda request: statement in request)
+            log.append(f"{number} a", leg=0)
+            log.append(f"{number} b", leg=0)
+            with anyio.fail_after(60):
+                await log.flush()
+                await proxy.lost.wait()  # it may have been the answer to another statement
+        log.append("last", leg=0)
+        await log.flush()
+        sent = [f"{number} {half}" for number in range(times) for half in "ab"]
+        assert await bodies_of(journal) == ["first", *sent, "last"]
+    report("T11", FILE, f"the answer to each of {len(STATEMENTS)} statements lost: kept once")
+
+
+async def test_t11_minutes_whose_answer_was_lost_are_counted_once(database: str) -> None:
+    async with open_proxy(database) as proxy, open_journal(proxy.address) as journal:
+        await keep(journal, "a")
+        proxy.lose_answer(lambda request: b"COMMIT" in request)
+        with anyio.fail_after(60):
+            await journal.account("st_1").take(30, MediaUse())
+            await proxy.lost.wait()
+        use = await journal.read_usage(lambda table: table.find_use("st_1"))
+        assert use
+        assert use.delivered_seconds == 30
+    report("T11", FILE, "30 s of media whose answer was lost: 30 s counted")
+
+
+async def test_t12_a_notification_that_is_lost_is_made_up_for_by_a_look(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By day looks come often; how often is all that differs."""
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", often(0.02, nightly=wakeups.LOOK_SECONDS))
+    monkeypatch.setattr(wakeups.Notifications, "_send", lambda *_: None)
+    longest = 0.0
+    async with open_journal(database) as writer, open_journal(database) as reader:
+        log = await keep(writer, "first")
+        for number in range(1, often(2, nightly=50) + 1):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(reader.wait, "st_1", number)
+                await anyio.wait_all_tasks_blocked()
+                log.append(str(number), leg=0)
+                await log.flush()
+                committed_at = anyio.current_time()
+            longest = max(longest, anyio.current_time() - committed_at)
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(reader.wait, "st_1", log.last)
+                await log.write_record({"state": "ended"}, ended=True)
+    report("T12", FILE, f"no notification at all: read {longest:.2f} s after the commit at most")
+
+
+# --- tenants -------------------------------------------------------------------------------------
+
+
+async def test_t7_another_tenant_s_rows_are_hidden_from_a_statement_without_a_condition(
+    database: str, db: Any
+) -> None:
+    async with open_engine(database) as engine:
+        async with (
+            open_journal(engine.journal_of("acme")) as acme,
+            open_journal(engine.journal_of("beta")) as beta,
+        ):
+            await keep(acme, "secret")
+            await acme.account("st_1").take(30, MediaUse())
+            with pytest.raises(UnknownStreamError):
+                await bodies_of(beta)
+            assert await beta.list_streams() == []
+            assert [row.id for row in await acme.list_streams()] == ["st_1"]
+        tables = ("streams", "entries", "usage")
+        for tenant, rows in (("=acme", 1), ("=beta", 0), ("=", 0), ("", 0)):
+            db.execute("SELECT set_config('ih.tenant', %s, false)", (tenant,))
+            for table in tables:
+                assert len(db.execute(f"SELECT * FROM {table}").fetchall()) == rows, tenant  # noqa: S608
+    report("T7", FILE, f"{len(tables)} tables without a WHERE: 0 rows of another tenant")
