@@ -438,6 +438,7 @@ exec sleep 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, sizes of pipes")
+@pytest.mark.one_for_each("middle")
 @pytest.mark.parametrize("end", ["eof", "sigterm"])
 @pytest.mark.parametrize("middle", MIDDLES)
 def test_s28_a_server_goes_in_time_from_the_middle_of_anything(
