@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,20 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
 from tests.http_server.conftest import KEYS
-from tests.node import FOLDER, INSPECTOR, needs_node, run, run_script
+from tests.node import (
+    CONFORMANCE,
+    CONFORMANCE_HANDSHAKE,
+    FOLDER,
+    INSPECTOR,
+    needs_node,
+    run,
+    run_script,
+)
 from tests.reliability.replicas import segment
 from tests.road.host import environment
 from tests.team.rolling import replacing_balancer, rolling
+
+from .test_checkers import passed
 
 pytestmark = [needs_node, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
@@ -29,6 +42,40 @@ def _leases_do_not_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg", reason="the extra `team` is not installed")
     for name in ("RENEW_SECONDS", "LEASE_SECONDS"):
         monkeypatch.setattr(f"ih_mcp.journal.postgres.leases.{name}", 10**6)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of `ih-mcp serve`, as a user of this machine starts it."""
+    folder = tmp_path_factory.mktemp("serve")
+    env = environment(folder, IH_MCP_LISTEN="127.0.0.1:0", IH_MCP_MAX_CALLS_PER_MINUTE="100000")
+    command = [sys.executable, "-m", "ih_mcp", "serve", "--local"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def test_serve_conforms_on_the_handshake_wire(address: str, tmp_path: Path) -> None:
+    """But for fixtures, and for subscriptions: without sessions none could be delivered."""
+    refused = "".join(f"  - resources-{word}\n" for word in ("subscribe", "unsubscribe"))
+    expected = tmp_path / "expected.yaml"
+    expected.write_text((HERE / "expected-handshake.yaml").read_text() + refused)
+    words = ("server", "--url", address, "--expected-failures", expected)
+    done = run(CONFORMANCE_HANDSHAKE, *words, env=environment(tmp_path), cwd=tmp_path, seconds=250)
+    assert passed(done) >= 9
+
+
+def test_serve_conforms_on_the_2026_wire_but_for_fixtures(address: str, tmp_path: Path) -> None:
+    known = ("--expected-failures", HERE / "expected-2026-07-28.yaml")
+    words = ("server", "--url", address, "--requirements", "2026-07-28", *known)
+    done = run(CONFORMANCE, *words, env=environment(tmp_path), cwd=tmp_path, seconds=280)
+    assert passed(done) >= 116
 
 
 @pytest.mark.parametrize("client", ["client", "client-legacy", "sdk"])
