@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -277,6 +278,33 @@ async def test_records_say_what_was_last_said_and_an_end_is_final(place: Path | 
         assert row.ended_at is not None
         journal.release(log)
         assert (await journal.read_page("st_1", 0, **ALL)).ended
+
+
+def count_entries(place: Path | str) -> int:
+    if isinstance(place, Path):
+        with closing(sqlite3.connect(place / FILE_NAME)) as db:
+            return int(db.execute("SELECT count(*) FROM entries").fetchone()[0])
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(place, autocommit=True) as db:
+        db.execute("SELECT set_config('ih.tenant', '=', false)")
+        return int(db.execute("SELECT count(*) FROM entries").fetchone()[0])
+
+
+async def test_of_a_stream_that_is_removed_no_message_stays_and_others_keep_theirs(
+    place: Path | str,
+) -> None:
+    async with open_journal(place) as journal:
+        for name in ("st_1", "st_2", "st_3"):
+            log = await keep(journal, "a", "b", stream_id=name)
+            await log.write_record({"state": "ended"}, ended=True)
+            journal.release(log)
+        assert count_entries(place) == 6
+        row = await journal.find_stream("st_2")
+        await journal._run_write(partial(journal._store.remove_streams, [row.no]))
+        assert count_entries(place) == 4
+        assert await bodies_of(journal, "st_1") == await bodies_of(journal, "st_3") == ["a", "b"]
+        await journal.forget([await journal.find_stream("st_1")])
+        assert count_entries(place) == 2
 
 
 async def test_streams_of_a_dead_process_are_marked_and_those_of_a_live_one_are_not(
