@@ -93,6 +93,7 @@ coverage: $(VENV)/.dev ## fails where a branch of what must not be wrong is not 
 PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_file_admission.py tests/media/test_file_names.py tests/streams tests/net/test_retry.py
 
 nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with one table; QUICK=--quick for small budgets
+	-command -v nginx >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx; }
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/python -m bench.nightly $(QUICK)

@@ -6,20 +6,40 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ih_mcp import observer
+from ih_mcp.loopback import LOOPBACK_NAMES, is_loopback
 from ih_mcp.net.listen import serve_app, url_of
 from ih_mcp.net.origin_guard import OriginGuard
 
 from .limits import CallerLimits
 from .metrics import Metrics
 from .tenants import Tenants
+
+
+def guard_from_pages(app: ASGIApp, listener: socket.socket) -> ASGIApp:
+    """An application that no page of a browser has business with.
+
+    Only this machine reaches a loopback address, and by no other name than its own: another one is
+    of a page (DNS rebinding). Elsewhere it has any name that the operator gave it.
+    """
+    address = listener.getsockname()[0]
+    is_local = is_loopback(address) and not ip_address(address).is_unspecified
+    hosts = LOOPBACK_NAMES | {address}
+
+    def allows_host(host: str) -> bool:
+        return not is_local or urlsplit(f"//{host}").hostname in hosts
+
+    return OriginGuard(app, allows_host=allows_host, allows_origin=lambda _: False)
 
 
 @asynccontextmanager
@@ -43,11 +63,7 @@ async def serve_admin(
         text = await to_thread.run_sync(metrics.render, states, gauges)
         return Response(text, media_type=metrics.content_type)
 
-    app = OriginGuard(  # no page of a browser has business here
-        Starlette(routes=[Route("/metrics", show_metrics)]),
-        allows_host=lambda _: True,
-        allows_origin=lambda _: False,
-    )
+    app = guard_from_pages(Starlette(routes=[Route("/metrics", show_metrics)]), listener)
     async with serve_app(app, listener, max_message_bytes=1 << 16):
         with observer.observing(metrics):
             yield url_of(listener)

@@ -29,7 +29,7 @@ from .cluster import ClusterApp
 from .cluster_signature import SignatureCheck
 from .files import keep_file, put_file, remove_file
 from .forward import CALLER
-from .limits import CallerLimits, HeldBodies
+from .limits import CallerLimits, HeldBodies, declared_bytes
 from .metrics import OTHER, REQUEST
 from .oauth import METADATA_PATHS, RefusedBearerError
 from .segments import put_segment
@@ -199,7 +199,7 @@ class TeamApp:
 
         self._calls[caller] += 1
         try:
-            with self._bodies.holding(caller.tenant, _body_bytes(scope)):
+            with self._bodies.holding(caller.tenant, declared_bytes(scope)):
                 answer = await self._route(caller, scope)
                 await answer(scope, receive, send_noting_status)
         except CallerError as exc:  # of `holding`; a path's own became an answer already
@@ -241,10 +241,13 @@ class TeamApp:
         row = callers.tenants.get(name) if callers else None
         return await self._tenants.of(name, row or TenantRow())
 
-    def cluster_app(self, secret: bytes, max_segment_bytes: int) -> ASGIApp:
+    def cluster_app(
+        self, secret: bytes, *, max_segment_bytes: int, max_queued_bytes: int
+    ) -> ASGIApp:
         """What other replicas call."""
         check, most = SignatureCheck(secret), max_segment_bytes * 4 // 3 + _MARGIN_BYTES
-        return ClusterApp(check, self.tenant_of, error_response, most).app
+        bodies = HeldBodies(max_bytes=max_queued_bytes, max_body_bytes=most)
+        return ClusterApp(check, self.tenant_of, error_response, most, bodies).app
 
     async def _upload(self, request: Request) -> Response:
         """An upload by its ticket, which is void once the file was kept."""
@@ -270,17 +273,6 @@ class TeamApp:
             response.status_code,
         )
         return response
-
-
-def _body_bytes(scope: Scope) -> int | None:
-    """How much of a request's body is held in memory; None where it does not say its length.
-
-    A file is none of it: it goes to the disk as it comes.
-    """
-    if scope["method"] in {"GET", "HEAD"} or scope["path"].startswith("/files/"):
-        return 0
-    declared = Headers(scope=scope).get("content-length", "")
-    return int(declared) if declared.isascii() and declared.isdigit() else None
 
 
 def _route_of(path: str) -> str:

@@ -17,12 +17,14 @@ from ih_mcp.errors import IhMcpError
 
 from .cluster_signature import PassedOnCaller, SignatureCheck
 from .forward import CALL_PATH, SEGMENT_PATH
+from .limits import HeldBodies, declared_bytes
 from .segments import push_body, read_body
 from .tenant import Tenant
 
 _AUDIT = logging.getLogger("ih_mcp.audit")
 _NEWEST = "2026-07-28"  # the era without a handshake
 FindTenant = Callable[[str], Awaitable[Tenant]]
+Work = Callable[[Request], Awaitable[Response]]
 AnswerError = Callable[[IhMcpError], Response]
 
 
@@ -33,6 +35,7 @@ class ClusterApp:
         find_tenant: Opens a tenant by name.
         answer_error: How a foreseen failure is answered.
         max_bytes: Of a call.
+        bodies: Bounds what all calls together hold; who signed one is known with its body alone.
     """
 
     def __init__(
@@ -41,17 +44,35 @@ class ClusterApp:
         find_tenant: FindTenant,
         answer_error: AnswerError,
         max_bytes: int,
+        bodies: HeldBodies,
     ) -> None:
         self._check = check
         self._find_tenant = find_tenant
         self._answer_error = answer_error
         self._max_bytes = max_bytes
+        self._bodies = bodies
         self.app = Starlette(
             routes=[
-                Route(CALL_PATH, self._call, methods=["POST"]),
-                Route(SEGMENT_PATH + "{stream_id}/{number:int}", self._put, methods=["PUT"]),
+                Route(CALL_PATH, self._answering(self._call), methods=["POST"]),
+                Route(
+                    SEGMENT_PATH + "{stream_id}/{number:int}",
+                    self._answering(self._put),
+                    methods=["PUT"],
+                ),
             ]
         )
+
+    def _answering(self, work: Work) -> Work:
+        """The same, with foreseen failures as answers, and its body counted."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                with self._bodies.holding("", declared_bytes(request.scope)):
+                    return await work(request)
+            except IhMcpError as exc:
+                return self._answer_error(exc)
+
+        return answer
 
     async def _call(self, request: Request) -> Response:
         body = await read_body(request, self._max_bytes)
@@ -70,11 +91,8 @@ class ClusterApp:
         if (caller := self._caller(request, body)) is None:
             return Response(status_code=401)
         stream_id, number = request.path_params["stream_id"], request.path_params["number"]
-        try:
-            tenant = await self._find_tenant(caller.tenant)
-            return await push_body(tenant, stream_id, number, body)
-        except IhMcpError as exc:
-            return self._answer_error(exc)
+        tenant = await self._find_tenant(caller.tenant)
+        return await push_body(tenant, stream_id, number, body)
 
     def _caller(self, request: Request, body: bytes) -> PassedOnCaller | None:
         path = request.scope["path"]

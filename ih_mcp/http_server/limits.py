@@ -16,6 +16,8 @@ from typing import Any
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp_types import CallToolResult
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from ih_mcp import observer
 from ih_mcp.errors import CallerError
@@ -159,6 +161,17 @@ class HeldBodies:
             self._held[tenant] -= size
             if not self._held[tenant]:
                 del self._held[tenant]
+
+
+def declared_bytes(scope: Scope) -> int | None:
+    """How much of a request's body is held in memory; None where it does not say its length.
+
+    A file is none of it: it goes to the disk as it comes.
+    """
+    if scope["method"] in {"GET", "HEAD"} or scope["path"].startswith("/files/"):
+        return 0
+    declared = Headers(scope=scope).get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else None
 
 
 class LimitingMiddleware:

@@ -14,6 +14,7 @@ from ih_mcp.net.listen import serve_app, url_of
 from ih_mcp.redaction import register_secret
 from ih_mcp.settings import Settings
 
+from .admin import guard_from_pages
 from .app import TeamApp
 from .forward import Forwarder, open_forwarder
 
@@ -75,9 +76,13 @@ async def serve_replicas(
     if listener is None:
         yield
         return
-    answering = app.cluster_app(_require_secret(settings), settings.max_segment_bytes)
+    answering = app.cluster_app(
+        _require_secret(settings),
+        max_segment_bytes=settings.max_segment_bytes,
+        max_queued_bytes=settings.max_queued_bytes,
+    )
     async with serve_app(
-        answering,
+        guard_from_pages(answering, listener),
         listener,
         max_message_bytes=_MAX_MESSAGE_BYTES,
         timeout_graceful_shutdown=LAST_CALLS_SECONDS,

@@ -1,0 +1,290 @@
+"""T14: the HTTP layer of `ih-mcp serve`, on each of its addresses and through nginx."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx2
+import pytest
+from anyio import to_thread
+
+from ih_mcp.http_server.callers import hash_key
+from ih_mcp.http_server.serve import open_team_server
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.net import listen
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.http_server.conftest import KEYS, Team, make_settings, said
+from tests.plain_http import plain_http
+
+from .budget import IS_LONG, often, report
+from .replicas import segment
+
+pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+pytest.importorskip("prometheus_client")
+pytestmark = pytest.mark.timeout(often(90, nightly=900))
+FILE = "test_team_http.py"
+ERAS = ("auto", "legacy")
+HEADERS = {
+    "Accept": "application/json, text/event-stream",
+    "Content-Type": "application/json",
+    "MCP-Protocol-Version": "2025-11-25",
+}
+
+
+@pytest.fixture
+async def service(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
+    async with serve(Options(key="ih_k"), ffmpeg=ffmpeg) as running:
+        yield running
+
+
+@pytest.fixture
+async def team(service: RunningStandin, database: str, tmp_path: Path) -> AsyncIterator[Team]:
+    settings = make_settings(
+        service,
+        tmp_path,
+        journal=database,
+        cluster_listen="127.0.0.1:0",
+        cluster_secret="s" * 32,
+        admin_listen="127.0.0.1:0",
+        max_segment_bytes=2**20,
+        max_call_bytes=2**20,
+    )
+    async with open_team_server(settings) as server:
+        team = Team(server.url, server.app, settings)
+        team.admin_url = server.admin_url or ""  # type: ignore[attr-defined]  # for `addresses`
+        yield team
+
+
+def addresses(team: Team) -> dict[str, str]:
+    """A path of each address that it listens on."""
+    engine = team.app._tenants._engine
+    assert engine
+    return {
+        "public": f"{team.url}/health",
+        "admin": f"{team.admin_url}/metrics",  # type: ignore[attr-defined]  # see `team`
+        "cluster": f"{engine.lease.address}/call",
+    }
+
+
+async def test_t14_a_page_of_another_site_is_refused_at_every_address(team: Team) -> None:
+    foreign = {"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}
+    async with plain_http() as http:
+        for name, url in addresses(team).items():
+            found = [(await http.get(url, headers=each)).status_code for each in foreign]
+            assert found == [421, 403, 403], name
+            assert (await http.get(url)).status_code in {200, 405}, name
+    report("T14", FILE, "foreign Host and Origin refused at 3 addresses")
+
+
+async def test_t14_a_body_that_is_too_large_is_refused_at_every_address(team: Team) -> None:
+    large, known = bytes(2 * 2**20), {"Authorization": f"Bearer {KEYS['ann']}"}
+    cluster = addresses(team)["cluster"]
+    async with plain_http(headers=known) as http, team.client() as client:
+        stream = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
+        url = f"{team.url}/streams/{stream}/segments/1"
+        assert (await http.put(url, content=large)).status_code == 413
+        call = await http.post(f"{team.url}/mcp", content=large + large, headers=HEADERS)
+        assert call.status_code == 413
+        assert (await http.post(cluster, content=large)).status_code == 413
+        put = await http.put(cluster.replace("/call", f"/segments/{stream}/1"), content=large)
+        assert put.status_code == 413
+        await client.call_tool("end_stream", {"stream_id": stream})
+    report("T14", FILE, "bodies beyond their bound refused on 4 paths")
+
+
+async def test_t14_slow_heads_and_bodies_are_dropped_at_every_address(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not IS_LONG:
+        monkeypatch.setattr(listen, "_CHECK_SECONDS", 0.2)
+    half_head = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
+    no_body = b"POST /call HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
+    count = often(5, nightly=100)
+
+    async def hold(url: str, sent: bytes) -> None:
+        parts = httpx2.URL(url)
+        async with await anyio.connect_tcp(str(parts.host), parts.port or 80) as stream:
+            await stream.send(sent)
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:  # an answer may come first
+                    await stream.receive()
+
+    places = addresses(team)
+    async with anyio.create_task_group() as tasks, plain_http() as http:
+        for url in places.values():
+            for sent in (half_head, no_body):
+                for _ in range(count):
+                    tasks.start_soon(hold, url, sent)
+        for _ in range(10):
+            assert (await http.get(places["public"])).is_success
+    report("T14", FILE, f"{2 * count} slow heads and bodies at each of 3 addresses: dropped")
+
+
+async def test_t14_many_polls_wait_at_once_and_are_all_answered(
+    service: RunningStandin, tmp_path: Path
+) -> None:
+    polls, each = often((300, 30), nightly=(10_000, 32))
+    callers = -(-polls // each)
+    settings = make_settings(service, tmp_path, max_calls_per_minute=100_000)
+    rows = [
+        f'[[tenants.acme.callers]]\nname = "c{n}"\nkey_sha256 = "{hash_key(f"ihc_of_{n}")}"\n'
+        for n in range(callers)
+    ]
+    with (tmp_path / "callers.toml").open("a") as file:
+        file.write("\n" + "\n".join(rows))
+    async with open_team_server(settings) as server:
+        await _poll_at_once(Team(server.url, server.app, settings), polls, callers)
+
+
+async def _poll_at_once(team: Team, polls: int, callers: int) -> None:
+    limits, answers = team.app._limits, list[int]()
+    async with team.client() as client:
+        stream = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
+        last = said(await client.call_tool("poll_events", {"stream_id": stream}))["next_cursor"]
+    asked = {"stream_id": stream, "cursor": last, "wait_s": 25}
+    params = {"name": "poll_events", "arguments": asked}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    pool = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    async with plain_http(limits=pool) as http, anyio.create_task_group() as tasks:
+
+        async def poll(number: int) -> None:
+            bearer = {"Authorization": f"Bearer ihc_of_{number % callers}"}
+            answer = await http.post(f"{team.url}/mcp", json=body, headers=HEADERS | bearer)
+            assert answer.status_code == 200, answer.text
+            assert not result_of(answer.text)["isError"]
+            answers.append(len(result_of(answer.text)["content"]))
+
+        at_once = min(polls, 400)  # connections that a server has
+        for first in range(0, polls, at_once):
+            waves = range(first, min(first + at_once, polls))
+            before = len(answers)
+            for number in waves:
+                tasks.start_soon(poll, number)
+            while limits.waiting_polls < len(waves):
+                await anyio.lowlevel.checkpoint()
+            assert (await http.get(f"{team.url}/health")).is_success  # beside them
+            async with team.http() as own:
+                number = first // at_once + 1
+                url = f"/streams/{stream}/segments/{number}"
+                assert (await own.put(url, content=segment(number))).is_success
+            while len(answers) < before + len(waves):
+                await anyio.lowlevel.checkpoint()
+    assert len(answers) == polls
+    report("T14", FILE, f"{polls} polls, {at_once} waiting at once: all answered")
+
+
+def result_of(text: str) -> Any:
+    """The result in an answer, which is JSON or one event of a stream."""
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if '"result"' in line]
+    return json.loads(lines[-1])["result"]
+
+
+# --- through nginx -------------------------------------------------------------------------------
+
+_CONFIG = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass {upstream}; proxy_set_header Host $http_host; }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(upstream: str, folder: Path) -> Iterator[str]:
+    """nginx with its defaults: answers are buffered, bodies have a mebibyte, reads 60 s."""
+    program = os.environ.get("IH_MCP_NGINX") or shutil.which("nginx")
+    if program is None:
+        pytest.skip("nginx is not installed, nor does IH_MCP_NGINX name one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "nginx.conf"
+    config.write_text(_CONFIG.format(folder=folder, port=port, upstream=upstream))
+    with subprocess.Popen([program, "-p", str(folder), "-c", str(config)]) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_t14_a_job_goes_through_nginx_as_it_comes(
+    era: Any, service: RunningStandin, tmp_path: Path
+) -> None:
+    settings = make_settings(service, tmp_path)
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    async with open_team_server(settings) as server:
+        opened = nginx(server.url, folder)
+        url = await to_thread.run_sync(opened.__enter__)
+        try:
+            await _wait_for(f"{url}/health")
+            longest = await _do_a_job(Team(url, server.app, settings), era)
+        finally:
+            await to_thread.run_sync(opened.__exit__, None, None, None)
+    if IS_LONG:
+        assert longest < 16
+        report("T14", FILE, f"through nginx with its defaults: silent for {longest:.1f} s at most")
+
+
+async def _wait_for(url: str) -> None:
+    async with plain_http() as http:
+        with anyio.fail_after(60):
+            while True:
+                try:
+                    assert (await http.get(url)).is_success
+                except httpx2.ConnectError:
+                    await anyio.lowlevel.checkpoint()
+                else:
+                    return
+
+
+async def _do_a_job(team: Team, era: Any) -> float:
+    """A stream from its start to its end; gives the longest silence of a poll, in seconds."""
+    async with team.client(era=era) as client, team.http() as http:
+        stream = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
+        path = f"/streams/{stream}/segments"
+        assert (await http.put(f"{path}/1", content=segment(1))).is_success
+        large = await http.put(f"{path}/2", content=segment(2, 2 * 2**20))
+        assert large.status_code == 413  # of nginx; the snippet in examples/team lets it pass
+        longest = await _longest_silence(team, stream) if IS_LONG else 0.0
+        assert said(await client.call_tool("end_stream", {"stream_id": stream}))["ended"]
+        read = await client.call_tool("poll_events", {"stream_id": stream, "wait_s": 20})
+        assert said(read)["ended"]
+    return longest
+
+
+async def _longest_silence(team: Team, stream: str) -> float:
+    """Of a poll that finds nothing for as long as it may wait."""
+    async with team.client() as client:
+        last = said(await client.call_tool("poll_events", {"stream_id": stream}))["next_cursor"]
+    asked = {"stream_id": stream, "cursor": last, "wait_s": 25}
+    params = {"name": "poll_events", "arguments": asked, "_meta": {"progressToken": 1}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    heard_at, longest = anyio.current_time(), 0.0
+    async with (
+        team.http() as http,
+        http.stream("POST", "/mcp", json=body, headers=HEADERS) as answer,
+    ):
+        async for _ in answer.aiter_raw():
+            longest = max(longest, anyio.current_time() - heard_at)
+            heard_at = anyio.current_time()
+    return longest
