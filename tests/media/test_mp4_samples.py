@@ -127,3 +127,15 @@ def test_a_run_of_defaults_says_by_them_whether_it_begins_with_a_key_frame() -> 
         samples = Samples()
         samples.add_run(struct.pack(">II", 0, 1), 0, 30, flags)
         assert samples.is_key is is_key
+
+
+@pytest.mark.parametrize(
+    ("durations", "before", "usual"),
+    [([7, 9, 40], 3, 9), ([40], 5, 5), ([3], 5, 3), ([40], None, 10), ([4], None, 4)],
+)
+def test_a_sample_lasts_as_the_others_or_as_those_before_or_a_second_at_most(
+    durations: list[int], before: int | None, usual: int
+) -> None:
+    samples = Samples()
+    samples.durations = durations
+    assert samples.usual_duration(Mp4Track(timescale=10, usual_duration=before)) == usual

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import anyio
 import pytest
 
@@ -124,3 +127,15 @@ def test_both_parts_are_all_of_it(offset: int) -> None:
     ).split_at_access_point()
     assert before.data + after.data == b"oldNEW"
     assert after.entry == RandomAccessPoint(b"H", 0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "size", "others_have_room", "is_full"),
+    [(4, 6, False, True), (4, 7, False, False), (4, 6, True, False), (0, 6, False, False)],
+)
+def test_others_fill_it_where_there_would_be_room(
+    waiting: int, size: int, others_have_room: bool, is_full: bool
+) -> None:
+    others = SimpleNamespace(has_room=lambda _: others_have_room)
+    outbox = SimpleNamespace(bytes=waiting, _max_bytes=10, queued=others)
+    assert Outbox.is_full_of_others(cast("Any", outbox), size) is is_full
