@@ -101,6 +101,7 @@ async def test_a_picture_of_an_unknown_stream_is_an_error_that_helps(tmp_path: P
     assert result.is_error
     assert isinstance(result.content[0], TextContent)
     assert "There is no stream st_x" in result.content[0].text
+    assert "list_streams names those that are kept" in result.content[0].text
 
 
 async def test_the_app_is_offered_with_poll_events_and_reads_the_timeline(tmp_path: Path) -> None:
