@@ -20,8 +20,15 @@ NAMES = ("report.csv", "report.html")
 _COLUMNS = (
     "file", "state", "minutes", "found", "not_analysed_seconds", "stream_id", "outputs", "error",
 )  # fmt: skip
-_STYLE = """body { font: 1rem/1.45 system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem;
- max-width: 75rem; color-scheme: light dark; }
+_STYLE = """:root { color-scheme: light dark; }
+body { font: 1rem/1.45 system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem;
+ max-width: 75rem; background: #fff; color: #16202c; }
+a { color: #0b5cad; }
+@media (prefers-color-scheme: dark) {
+ body { background: #10161d; color: #e8edf3; }
+ a { color: #6cb0ff; }
+}
+div { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
  border-bottom: 1px solid #8888; }
@@ -87,11 +94,13 @@ def make_html(items: Sequence[BatchItem], about: str) -> str:
 <h1>Batch</h1>
 <p>{_text(about)}</p>
 <p>{_text(count(items))}; {sum(item.seconds for item in items) / 60:.1f} minutes of media.</p>
+<div tabindex="0" role="region" aria-label="Files">
 <table>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {rows}</tbody>
 </table>
+</div>
 </body>
 </html>
 """

@@ -28,6 +28,7 @@ export function clock(seconds) {
 }
 
 const LANES = ["engagement", "quality", "dropped", "degraded", "segments"];
+const END_PIXELS = 115; // the time of the end, and a time before it
 const MAX_SIGNALS = 40;
 const MAX_MARKS = 2000;
 const MAX_LAYERS = 8;
@@ -219,6 +220,8 @@ export class TimelineView {
     this.lanes.addEventListener("keydown", (event) => this.#move(event));
     this.scale = this.#row("time", "timeline-scale");
     this.scale.track.setAttribute("aria-hidden", "true");
+    this.ticks = () => {};
+    new ResizeObserver(() => this.ticks()).observe(this.scale.track); // times never lie over each other
 
     this.detail = make("div", "timeline-detail");
     this.#tell(null);
@@ -256,7 +259,8 @@ export class TimelineView {
     const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
     const place = (seconds) => ((seconds - from) / (end - from)) * 100;
     this.place = place;
-    this.#ticks(from, end, place);
+    this.ticks = () => this.#ticks(from, end, place);
+    this.ticks();
     const wanted = this.shown();
     this.#legend(wanted);
     this.ground = gaps(drawing);
@@ -274,7 +278,7 @@ export class TimelineView {
     });
     this.#oneTabStop();
     const spans = (whole.spans ?? []).length;
-    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} messages${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
+    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} ${drawing.messages === 1 ? "message" : "messages"}${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
     this.onDraw([...lanes(drawing), ...this.moreLanes]);
   }
@@ -307,7 +311,8 @@ export class TimelineView {
     const step = tickSeconds(end - from, 8);
     const ticks = [];
     const last = this.drawing.seconds ?? 0;
-    for (let at = Math.ceil(from / step) * step; at < last - step / 2; at += step) {
+    const free = last - ((end - from) * END_PIXELS) / (this.scale.track.clientWidth || 1000); // before the last time
+    for (let at = Math.ceil(from / step) * step; at < Math.min(free, last - step / 2); at += step) {
       const tick = make("span", "timeline-tick", clock(at));
       tick.style.left = `${place(at)}%`;
       ticks.push(tick);

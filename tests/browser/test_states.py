@@ -1,0 +1,134 @@
+"""States of each page, light, dark and narrow: readable by all, and drawn for the docs.
+
+Draw them anew: `IH_MCP_PICTURES=docs/pictures make test-browser`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from ih_mcp.app.batch import BatchItem, ItemState
+from ih_mcp.app.batch_report import write_report
+from ih_mcp.app.runtime import StreamOptions
+from ih_mcp.stand_in import STAND_IN
+from ih_mcp.streams.pacing import PaceName
+from ih_mcp.timeline.html import file_page
+from tests.capture.room import OpenRoom
+from tests.timeline.known import changing_drawing, drawing
+
+from .conftest import OpenBrowser, Tab, open_tab
+from .test_live import VP8, end, long, record
+from .test_looks import fits, grave_findings
+from .test_review import MARKS, open_video, seconds_of
+
+pytestmark = [long, pytest.mark.timeout(240)]
+_LOOKS = {"light": ("light", 1000), "dark": ("dark", 1000), "360": ("light", 360)}
+_COLOURS = 96  # in the pictures of the docs, which stay small
+
+
+async def look(tab: Tab, state: str) -> None:
+    """A state in each look: nothing to scroll sideways, nothing that axe finds serious."""
+    for name, (scheme, width) in _LOOKS.items():
+        await tab.page.emulate_media(color_scheme=scheme)
+        await tab.page.set_viewport_size({"width": width, "height": 720})
+        assert await fits(tab), (state, name)
+        assert await grave_findings(tab) == [], (state, name)
+        if folder := os.environ.get("IH_MCP_PICTURES"):
+            data = await tab.page.screenshot(full_page=True)
+            await to_thread.run_sync(_keep, data, Path(folder) / f"{state}-{name}.png")
+    await tab.page.set_viewport_size({"width": 1000, "height": 720})
+
+
+def _keep(data: bytes, path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    with image.open(io.BytesIO(data)) as opened:
+        opened.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
+
+
+async def test_the_live_page_before_while_and_after(
+    open_browser: OpenBrowser, open_room: OpenRoom
+) -> None:
+    async with open_room() as room, open_browser() as context:
+        stream = await room.start()
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
+        await tab.says("#state-word", "Ready")
+        await look(tab, "live-before")
+        await record(tab, seconds=14)
+        await look(tab, "live-recording")
+        await end(tab, stream)
+        await tab.page.wait_for_selector(".review-stage:not([hidden])")
+        await look(tab, "live-ended")
+        await tab.went_well()
+
+
+async def test_the_live_page_without_a_camera(
+    open_browser: OpenBrowser, open_room: OpenRoom
+) -> None:
+    async with open_room() as room, open_browser(has_camera=False) as context:
+        tab = await open_tab(context, room.server.link((await room.start()).id))
+        await tab.page.click("#start")
+        await tab.says("#trouble", "No camera was found. Connect one")
+        await look(tab, "live-no-camera")
+        await tab.went_well()
+
+
+async def test_the_page_that_watches_a_file(
+    open_browser: OpenBrowser, open_room: OpenRoom, dialogue: Path
+) -> None:
+    async with (
+        open_room(media_dirs=str(dialogue.parent)) as room,
+        open_browser() as context,
+    ):
+        stream = await room.runtime.stream_file(
+            str(dialogue), StreamOptions(), pace=PaceName.REALTIME
+        )
+        tab = await open_tab(context, room.server.link(stream.id))
+        await tab.says(".timeline-summary, .timeline-bar", r"0:1\d", seconds=60)
+        await look(tab, "watch")
+        await tab.went_well()
+
+
+async def test_the_pages_of_a_timeline_and_of_its_video(
+    open_browser: OpenBrowser, dialogue: Path, tmp_path: Path
+) -> None:
+    timeline, review = tmp_path / "timeline.html", tmp_path / "review.html"
+    known = {**drawing(), "source": "dialogue.mp4", "seconds": 24.667}
+    for path, shown in ((timeline, changing_drawing()), (review, known)):
+        await anyio.Path(path).write_text(await to_thread.run_sync(file_page, shown))
+    async with open_browser() as context:
+        tab = await open_tab(context, timeline.as_uri())
+        await look(tab, "timeline")
+        await tab.went_well()
+        tab = await open_tab(context, review.as_uri())
+        await open_video(tab, dialogue)
+        await tab.page.locator(MARKS).nth(1).click()
+        await seconds_of(tab)
+        await tab.page.evaluate("document.querySelector('.review video').pause()")
+        await look(tab, "review")
+        await tab.went_well()
+
+
+async def test_the_report_of_a_batch(open_browser: OpenBrowser, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    items = [
+        BatchItem(
+            "interviews/P07 first conversation.mp4", path, 1480, "f", ItemState.DONE, "st_3f9a2c71",
+            "4 signals, engaged 62% of the time, 3 s not analysed", 3.0,
+            outputs=("interviews/P07.csv", "interviews/P07.html"),
+        ),
+        BatchItem("P08.mp4", path, 912, "g", ItemState.SKIPPED, "st_7b1e09d4", "1 signal", 0.0,
+            outputs=("P08.mp4.csv", "P08.mp4.html", "P08.mp4.eaf")),
+        BatchItem("P09.mp4", path, 0, "h", ItemState.FAILED,
+            error="P09.mp4 ends in the middle of its media; copy it again from the camera"),
+    ]  # fmt: skip
+    await to_thread.run_sync(write_report, tmp_path, items, STAND_IN)
+    async with open_browser() as context:
+        tab = await open_tab(context, (tmp_path / "report.html").as_uri())
+        await look(tab, "report")
+        await tab.went_well()
