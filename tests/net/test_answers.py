@@ -6,6 +6,7 @@ import pytest
 
 from ih_mcp.errors import ConfigurationError, TransportError
 from ih_mcp.net.answers import HttpAnswer, error_of_answer
+from ih_mcp.net.proxies import Proxy
 from ih_mcp.net.route import Route
 
 
@@ -40,3 +41,12 @@ def test_a_proxy_that_could_not_may_later_and_one_that_refuses_never(status: int
     assert error.retry is may_later
     assert error.facts == {"status": status}
     assert ("wants a name and password" in error.what) is (status == 407)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("", "wants a name and password"), ("n", "did not take name and password")]
+)
+def test_a_proxy_that_asks_for_a_name_says_whether_it_had_one(name: str, says: str) -> None:
+    proxy = Proxy(scheme="http", host="p", port=1, variable="https_proxy", username=name)
+    error = Route(url="wss://api.example", proxy=proxy, tls=None).refused_by_proxy(407)
+    assert says in error.what

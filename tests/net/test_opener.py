@@ -173,7 +173,11 @@ async def test_we_close_with_the_code_and_words_that_are_asked_for() -> None:
         async with open_socket(url, bearer=None):
             pass  # what is left open is closed
         await ended.wait()
-    assert codes == [(4000, "enough"), (1001, "going away")]
+        ended = anyio.Event()
+        async with open_socket(url, bearer=None) as socket:
+            await socket.abort()
+            await ended.wait()
+    assert codes == [(4000, "enough"), (1001, "going away"), (1006, "")]
 
 
 async def test_a_reset_has_no_code() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import RemoteProtocolError
+from ih_mcp.wire import rest
 from ih_mcp.wire.rest import (
     UPLOADS,
     ClientTokenRequest,
@@ -159,3 +160,7 @@ def test_a_key_pair_without_scopes_asks_for_nothing_that_can_be_given() -> None:
 def test_a_form_leaves_out_a_context_nobody_gave() -> None:
     for upload in UPLOADS.values():
         assert "conversation_context" not in dict(upload.form())
+
+
+def test_the_limits_of_uploads_are_those_the_service_documents() -> None:
+    assert (rest.MAX_VIDEO_BYTES, rest.MIN_VIDEO_SECONDS) == (33_554_432, 3.0)
