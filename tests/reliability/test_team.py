@@ -1,8 +1,9 @@
-"""T1, T2, T4, T7, T9 to T12: processes with one PostgreSQL, which die, and which lose it."""
+"""T1, T2, T4, T7, T9 to T12, T15: processes with one PostgreSQL, which die, and which lose it."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,7 @@ from .writer import message
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
-from ih_mcp.journal.postgres import open_engine, wakeups  # noqa: E402 - they need the driver
+from ih_mcp.journal.postgres import open_engine, schema, wakeups  # noqa: E402 - they need the driver
 from tests.journal.test_journal import bodies_of, keep  # noqa: E402 - as above
 from tests.postgres_proxy import open_proxy  # noqa: E402 - as above
 
@@ -273,3 +274,21 @@ async def test_t7_another_tenant_s_rows_are_hidden_from_a_statement_without_a_co
             for table in tables:
                 assert len(db.execute(f"SELECT * FROM {table}").fetchall()) == rows, tenant  # noqa: S608
     report("T7", FILE, f"{len(tables)} tables without a WHERE: 0 rows of another tenant")
+
+
+# --- releases ------------------------------------------------------------------------------------
+
+ADDS = r"(CREATE (TABLE|INDEX|POLICY) |ALTER TABLE \w+ ((ENABLE|FORCE) ROW|ADD COLUMN .* DEFAULT ))"
+
+
+def test_t15_a_step_of_the_tables_only_adds() -> None:
+    """A replica of the release before goes on working; two real ones meet at night."""
+    statements = [
+        " ".join(statement.split())
+        for _, step in schema.STEPS
+        for statement in re.sub(r"--.*", "", step).split(";")
+        if statement.strip()
+    ]
+    assert statements
+    assert [each for each in statements if not re.match(ADDS, each)] == []
+    report("T15", FILE, f"{len(schema.STEPS)} steps of the tables: each only adds")
