@@ -5,19 +5,35 @@ Figures are of one machine; take the ratios. A row that misses its bound makes t
 
 from __future__ import annotations
 
+import base64
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
+from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.journal import Journal, StreamLog, open_journal
+from ih_mcp.media.ffmpeg.program import find_ffmpeg
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.server.serve import serve
+from tests.http_server.conftest import make_settings
+from tests.plain_http import plain_http
 from tests.postgres import own_schema, running_server
+from tests.reliability.replicas import KEY, call, open_client
+from tests.streams.test_all_or_nothing import cluster, webm_header
+from tests.team.rolling import CLUSTER
 
 GROUP, GROUPS, ROUNDS, STREAMS = 256, 20, 5, 50
 MAX_RATIO = 1.5
 """Of a message through the journal into PostgreSQL, to one into SQLite."""
+LONG, PER_FLUSH, PAGE_ROUNDS = 1_000_000, 5_000, 20
+PUT_ROUNDS = 8
 PACE, SHOWN = 300, 900
 MAX_P99_MILLISECONDS = 60.0
 """From a message's arrival until another process can read it, at `PACE` a second."""
@@ -65,6 +81,77 @@ async def measure_visible(database: str) -> list[float]:
     return sorted(delays)
 
 
+async def measure_pages(database: str) -> tuple[float, float]:
+    """Milliseconds of a page of 100: of the newest, and the slowest of places in all of a log."""
+    async with open_journal(database) as journal:
+        log = await journal.begin("st_long", {})
+        for _ in range(LONG // PER_FLUSH):
+            for _ in range(PER_FLUSH):
+                log.append(BODY, leg=0)
+            await log.flush()
+
+        async def page(after: int) -> float:
+            taken = []
+            for _ in range(PAGE_ROUNDS):
+                begun = time.perf_counter()
+                found = await journal.read_page("st_long", after, limit=100, max_chars=10**7)
+                taken.append((time.perf_counter() - begun) * 1e3)
+                assert len(found.entries) == 100
+            return min(taken)
+
+        tail = await page(LONG - 100)
+        return tail, max([await page(LONG * share // 10) for share in range(10)])
+
+
+async def measure_puts(database: str) -> tuple[float, float, float]:
+    """Milliseconds of 3 MiB: put at the owner, put at another replica, and in a tool's call."""
+    ffmpeg = await to_thread.run_sync(find_ffmpeg)
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(serve(Options(key="ih_k"), ffmpeg=ffmpeg))
+            owner, other = [
+                await stack.enter_async_context(
+                    open_team_server(
+                        make_settings(service, Path(folder, name), journal=database, **CLUSTER)
+                    )
+                )
+                for name in ("owner", "other")
+            ]
+            client = await stack.enter_async_context(open_client(owner.url, "auto"))
+            http = await stack.enter_async_context(
+                plain_http(headers={"Authorization": f"Bearer {KEY}"})
+            )
+            started, _ = await call(client, "start_stream", include=[])
+            stream_id, number = started["stream_id"], 0
+
+            async def put(url: str, data: bytes) -> None:
+                answer = await http.put(
+                    f"{url}/streams/{stream_id}/segments/{number}", content=data
+                )
+                assert answer.is_success, answer.text
+
+            async def push(data: bytes) -> None:
+                text = base64.b64encode(data).decode()
+                given = {"stream_id": stream_id, "seq": number, "data_base64": text}
+                await call(client, "push_segment", **given)
+
+            ways: list[Callable[[bytes], Awaitable[None]]] = [
+                partial(put, owner.url),
+                partial(put, other.url),
+                push,
+            ]
+            best = [float("inf")] * len(ways)
+            for _ in range(PUT_ROUNDS):
+                for place, way in enumerate(ways):
+                    number += 1
+                    data = (webm_header() if number == 1 else b"") + cluster(number, 3 * 2**20)
+                    begun = time.perf_counter()
+                    await way(data)
+                    best[place] = min(best[place], (time.perf_counter() - begun) * 1e3)
+            await call(client, "end_stream", stream_id=stream_id)
+    return best[0], best[1], best[2]
+
+
 def main() -> int:
     with (
         running_server() as server,
@@ -74,12 +161,20 @@ def main() -> int:
         floor = anyio.run(measure_group, Path(folder))
         figure = anyio.run(measure_group, database)
         delays = anyio.run(measure_visible, database)
+        tail, slowest = anyio.run(measure_pages, database)
+        put, passed_on, pushed = anyio.run(measure_puts, database)
     ratio, p50, p99 = figure / floor, delays[SHOWN // 2], delays[SHOWN * 99 // 100]
     rows = [
         (f"a message in groups of {GROUP}: {figure:.1f} us, SQLite {floor:.1f} us, x {ratio:.2f}",
          ratio <= MAX_RATIO),
         (f"readable elsewhere at {PACE}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms",
          p99 <= MAX_P99_MILLISECONDS),
+        (f"100 of {LONG:_}: newest {tail:.2f} ms, slowest {slowest:.2f}, x {slowest / tail:.2f}",
+         slowest <= 1.5 * tail),
+        (f"PUT of 3 MiB: {put:.0f} ms, passed on {passed_on:.0f} ms, x {passed_on / put:.2f}",
+         passed_on <= 4 * put),
+        (f"3 MiB in a tool's call {pushed:.0f} ms, PUT passed on x {passed_on / pushed:.2f} of it",
+         passed_on <= 0.4 * pushed),
     ]  # fmt: skip
     for text, is_within in rows:
         print(f"{'ok ' if is_within else 'red'} {text}")

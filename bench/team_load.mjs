@@ -1,4 +1,4 @@
-// `node team_load.mjs` with a JSON object on standard input: `{replicas, key, requests, callers, seconds}`.
+// `node team_load.mjs` with a JSON object on standard input: `{replicas, keys, requests, callers, seconds}`.
 // A balancer that gives each request to the next replica, and callers by autocannon that compare every answer. Later lines on
 // standard input are the replicas from then on. Prints `{"url"}`, then what came of it.
 import { createRequire } from "node:module";
@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 const autocannon = createRequire(`${process.env.IH_MCP_NODE}/package.json`)("autocannon");
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const read = async () => JSON.parse((await lines.next()).value ?? "null");
-const { key, requests, callers, seconds, ...told } = await read();
+const { keys, requests, callers, seconds, ...told } = await read();
 let { replicas } = told;
 let turn = 0;
 const agent = new Agent({ keepAlive: true });
@@ -40,13 +40,15 @@ const url = `http://127.0.0.1:${server.address().port}`;
 console.log(JSON.stringify({ url }));
 (async () => { for (let next; (next = await read()); ) replicas = next; })();
 
+let caller = 0; // each connection is a caller with a key of its own
 const failedAt = [];
 let answers = 0;
 const example = [];
 const runs = requests.map(({ headers, body, expected }) => {
   const run = autocannon({
     url: `${url}/mcp`, method: "POST", connections: callers / requests.length, duration: seconds, timeout: 60,
-    headers: { ...headers, authorization: `Bearer ${key}` }, body,
+    headers, body,
+    setupClient: (client) => client.setHeaders({ ...headers, authorization: `Bearer ${keys[caller++]}` }),
     verifyBody: (found) => {
       const right = found === expected;
       if (found.startsWith("balancer:")) {

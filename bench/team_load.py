@@ -16,12 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio import to_thread
 
+from ih_mcp.http_server.callers import hash_key
 from ih_mcp.media.ffmpeg.program import find_ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
@@ -32,7 +35,6 @@ from tests.postgres import own_schema, running_server
 from tests.reliability.budget import report
 from tests.reliability.replicas import (
     KEY,
-    Fleet,
     Replica,
     call,
     open_client,
@@ -44,6 +46,12 @@ SCRIPT = Path(__file__).with_name("team_load.mjs")
 REPLICAS = 3
 MOST_SECONDS_AFTER_A_KILL = 1.0
 _ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+
+def caller_entry(key: str) -> str:
+    """An entry of the callers file."""
+    named = f'name = "{key.removeprefix("ihc_")}"'
+    return f'[[tenants.acme.callers]]\n{named}\nkey_sha256 = "{hash_key(key)}"\n'
 
 
 def requests_of(stream_id: str) -> list[dict[str, Any]]:
@@ -121,14 +129,18 @@ class Callers:
 
 
 async def kill_one_each(
-    seconds: float, total: float, fleet: Fleet, replicas: list[Replica], callers: Callers
+    seconds: float,
+    total: float,
+    start: Callable[[], Awaitable[Replica]],
+    replicas: list[Replica],
+    callers: Callers,
 ) -> list[float]:
     """Kill the oldest replica again and again, and start another; gives when, by the clock."""
     killed = list[float]()
     begun = anyio.current_time()
     while anyio.current_time() - begun + seconds < total:
         await anyio.sleep(seconds)
-        replicas.append(await fleet.start())
+        replicas.append(await start())
         oldest = replicas.pop(0)
         killed.append(time.time())
         oldest.process.kill()
@@ -147,15 +159,19 @@ async def run(callers: int, seconds: float, kill_each: float) -> bool:
             serve(Options(key=SERVICE_KEY), ffmpeg=ffmpeg) as service,
             open_fleet(service.url, database, Path(folder)) as fleet,
         ):
-            replicas = [await fleet.start() for _ in range(REPLICAS)]
+            keys = [KEY, *(f"ihc_of_caller_{number}" for number in range(callers))]
+            file = Path(folder, "many.toml")
+            await anyio.Path(file).write_text("".join(map(caller_entry, keys)))
+            start = partial(fleet.start, IH_MCP_CALLERS=str(file))
+            replicas = [await start() for _ in range(REPLICAS)]
             requests = requests_of(await ended_stream(replicas[0].url))
             await expected_answers(replicas, requests)
-            asked = {"key": KEY, "requests": requests, "callers": callers, "seconds": seconds}
+            asked = {"keys": keys[1:], "requests": requests, "callers": callers, "seconds": seconds}
             with await to_thread.run_sync(start_callers) as process:
                 program = Callers(process)
                 await program.tell(asked | {"replicas": [each.url for each in replicas]})
                 await program.hear()
-                killed = await kill_one_each(kill_each, seconds, fleet, replicas, program)
+                killed = await kill_one_each(kill_each, seconds, start, replicas, program)
                 found = await program.hear()
     return judge(found, killed, callers, seconds)
 
