@@ -11,12 +11,15 @@ const read = async () => JSON.parse((await lines.next()).value ?? "null");
 const { keys, requests, callers, seconds, ...told } = await read();
 let { replicas } = told;
 let turn = 0;
+let caller = 0;
 const agent = new Agent({ keepAlive: true });
 
 // A replica that refuses the connection is passed over; an answer that breaks off is an error for its caller.
 function pass(asked, body, answer, left) {
   const url = replicas[turn++ % replicas.length];
   const { host, connection, "content-length": _, ...headers } = asked.headers;
+  asked.socket.key ??= keys[caller++ % keys.length]; // each connection is a caller with a key of its own
+  headers.authorization = `Bearer ${asked.socket.key}`;
   const sent = request(url + asked.url, { method: asked.method, headers, agent }, (found) => {
     const { connection, "transfer-encoding": _, ...kept } = found.headers;
     answer.writeHead(found.statusCode, kept);
@@ -40,7 +43,6 @@ const url = `http://127.0.0.1:${server.address().port}`;
 console.log(JSON.stringify({ url }));
 (async () => { for (let next; (next = await read()); ) replicas = next; })();
 
-let caller = 0; // each connection is a caller with a key of its own
 const failedAt = [];
 let answers = 0;
 const example = [];
@@ -48,7 +50,6 @@ const runs = requests.map(({ headers, body, expected }) => {
   const run = autocannon({
     url: `${url}/mcp`, method: "POST", connections: callers / requests.length, duration: seconds, timeout: 60,
     headers, body,
-    setupClient: (client) => client.setHeaders({ ...headers, authorization: `Bearer ${keys[caller++]}` }),
     verifyBody: (found) => {
       const right = found === expected;
       if (found.startsWith("balancer:")) {

@@ -9,6 +9,9 @@ from .callers import KEY_PREFIX, USE, Caller, Callers
 from .oauth import OAuth, RefusedBearerError, challenge
 from .tenants import ONLY_USER
 
+_NONE = "this request shows no key and no token"
+_TOO_LITTLE = "the bearer is good, and allows too little"
+
 
 class Bearers:
     """Who may call."""
@@ -48,8 +51,9 @@ class Bearers:
     def refusal(self, refused: RefusedBearerError) -> Response:
         """401 where another bearer would help, 403 where this one is good and not enough."""
         code, text = self._code_and_help(refused)
+        what = refused.why or (_NONE if code == "unauthorized" else _TOO_LITTLE)
         return JSONResponse(
-            {"ih_mcp": {"error": {"what": refused.why, "help": text, "code": code}}},
+            {"ih_mcp": {"error": {"what": what, "help": text, "code": code}}},
             status_code=401 if code == "unauthorized" else 403,
             headers={"WWW-Authenticate": challenge(self.oauth, refused)},
         )

@@ -141,7 +141,12 @@ async def test_without_the_key_of_a_caller_nothing_is_answered(
             answer = await http.request(method, path, headers=headers)
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"].startswith("Bearer")
-            assert "caller add" in answer.json()["ih_mcp"]["error"]["help"]
+            error = answer.json()["ih_mcp"]["error"]
+            assert "caller add" in error["help"]
+            assert error["what"] in {
+                "this request shows no key and no token",
+                "the key is of no caller of this server",
+            }
         assert (await http.get("/health")).json()["ok"]
         assert (await http.get("/ready")).json() == {"ready": True}
 
