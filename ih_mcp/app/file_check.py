@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ih_mcp.errors import IhMcpError, MediaError
 from ih_mcp.wire.dialects import DIALECTS, find_dialect
-from ih_mcp.wire.rest import UPLOADS
+from ih_mcp.wire.rest import UNDECODED_PICTURES, UPLOADS
 
 from .runtime import Runtime
 from .version_options import require_long
@@ -23,8 +23,9 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
 
     Raises:
         PathError: It is missing, not allowed, or not a regular file.
-        MediaError: It is no media.
+        MediaError: It is no media, or ends before it should.
     """
+    from ih_mcp.media.ffmpeg.early_end import require_end  # noqa: PLC0415
     from ih_mcp.media.ffmpeg.probe import measure_seconds, probe  # noqa: PLC0415
 
     found = await runtime.find_file(path)
@@ -33,6 +34,7 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
     seconds = facts.duration_seconds
     if seconds is None or facts.is_estimated:
         seconds = await measure_seconds(ffmpeg, found.path, facts)
+    await require_end(ffmpeg, found.path, facts)
     streams = {api: _judge(partial(_stream, api, facts)) for api in DIALECTS}
     uploads = {api: _judge(partial(_upload, api, found, facts, seconds)) for api in UPLOADS}
     return {
@@ -74,6 +76,11 @@ def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> None:
     require_long(found.path.name, seconds)
     names_model = bool(UPLOADS[api].models)  # skill: v2 upload; inter-2 needs picture and sound
     require_tracks(facts, video=names_model, audio=names_model)
+    if facts.video and facts.video.codec in UNDECODED_PICTURES:
+        raise MediaError(
+            f"its picture is {facts.video.codec}, which the service does not decode; stream_file "
+            "takes it, since it encodes the picture again"
+        )
 
 
 def describe_media(facts: Facts) -> str:

@@ -29,6 +29,9 @@ REALTIME_SCOPE = "interhumanai.realtime"  # sdk 1.3.4
 DEFAULT_SCOPES = (UPLOAD_SCOPE, STREAM_SCOPE)  # sdk 1.3.4
 MAX_VIDEO_BYTES = 32 * 2**20  # docs: upload-analyze
 MIN_VIDEO_SECONDS = 3.0  # docs: upload-analyze
+UNDECODED_PICTURES = frozenset({"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"})
+"""Codecs of MPEG-4 Part 2, as ffmpeg names them: refused. seen: on streams (`ih5004`); docs: the
+error catalog has `ih5003` for files of a codec that cannot be decoded."""
 MAX_READ_BYTES = 256 * 2**10
 """Of a JSON body that is read whole; more would hold up the event loop. chosen."""
 _MAX_LIFETIME_SECONDS = 366 * 86_400  # chosen: no clock here goes further

@@ -170,3 +170,53 @@ async def test_a_silent_file_is_judged_by_each_version(
     assert file["stream_file"] == {"v0": "takes it", "v1": "takes it", "v2": refuses}
     assert file["analyze_file"] == {"v1": "takes it", "v2": refuses}
     assert refused.text.startswith("silent.mp4 has no sound;")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("index-first.mp4", ["-c", "copy", "-movflags", "faststart"]),
+        ("recording.mkv", ["-c", "copy"]),
+        ("recording.flv", ["-c", "copy"]),
+        ("recording.webm", ["-an", "-c:v", "libvpx", "-deadline", "realtime", "-s", "64x64"]),
+    ],
+)
+async def test_a_file_that_was_copied_in_part_does_not_work(
+    host: Host, short_clip: Path, ffmpeg: Ffmpeg, name: str, options: list[str]
+) -> None:
+    file = short_clip.parent / name
+    await anyio.run_process(
+        [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), *options, str(file)]
+    )
+    whole = (await host.call("check_setup", path=name)).status["file"]
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    found = (await host.call("check_setup", path=name)).status
+    file.unlink()
+    assert whole["works"] is True
+    part = found["file"]
+    assert (part["works"], part["code"]) == (False, "ends_early")
+    assert "its last part is missing" in part["what"]
+    assert "get the whole file" in part["help"]
+    assert found["next"] == "do what file.help says"
+
+
+async def test_a_picture_that_uploads_do_not_take_is_judged_apart_from_streams(
+    host: Host, short_clip: Path, ffmpeg: Ffmpeg
+) -> None:
+    name = "older.mp4"
+    encode = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-c:v", "mpeg4", "-c:a"]
+    await anyio.run_process([*encode, "copy", str(short_clip.parent / name)])
+    file = (await host.call("check_setup", path=name)).status["file"]
+    begun = await host.call("analyze_file", path=name)
+    refused = await host.call("get_analysis", analysis_id=begun.status["analysis_id"], wait_s=25)
+    (short_clip.parent / name).unlink()
+    assert file["works"] is True
+    assert set(file["stream_file"].values()) == {"takes it"}
+    assert set(file["analyze_file"]) == {"v1", "v2"}
+    for said in file["analyze_file"].values():
+        assert said.startswith("refuses it: its picture is mpeg4")
+        assert "stream_file takes it" in said
+    error = refused.status["error"]
+    assert error["server_code"] == "ih5003"
+    assert "streamed instead of uploaded" in error["help"]

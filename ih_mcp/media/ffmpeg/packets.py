@@ -23,8 +23,12 @@ async def look_through(
     container: str,
     means: ProcessLimits,
     start_seconds: float = 0.0,
+    said: list[str] | None = None,
 ) -> PacketClock:
-    """Let a clock see all packets of some tracks, as far as they can be read; gives the clock."""
+    """Let a clock see all packets of some tracks, as far as they can be read; gives the clock.
+
+    What ffmpeg wrote to standard error comes into `said`.
+    """
     command = commands.packets(
         ffmpeg.path,
         source.url,
@@ -38,4 +42,6 @@ async def look_through(
             clock.feed(data)
         with suppress(MediaError):  # whoever reads the media tells what is wrong
             await child.finish()
+        if said is not None:
+            said.append(child.log.text())
     return clock

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 
-REFUSED = frozenset({"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"})
-"""Of pictures, as ffmpeg names codecs."""
 STRICTLY_TAKEN = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})
-"""Of pictures; where strict, no other."""
+"""Of pictures, as ffmpeg names codecs; where strict, no other."""
 
 DECODERS = (  # by the names of ffmpeg's decoders; libraries of their own may stand in for its own
     *("h264", "libopenh264", "hevc", "vp8", "libvpx", "vp9", "libvpx-vp9"),

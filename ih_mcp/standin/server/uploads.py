@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media.containers.container import container_of
-from ih_mcp.standin.analysis.codecs import REFUSED, STRICTLY_TAKEN
+from ih_mcp.standin.analysis.codecs import STRICTLY_TAKEN
 from ih_mcp.standin.analysis.placeholder import Placeholder
 from ih_mcp.standin.analysis.windows import WindowGrid
 from ih_mcp.standin.credential_store import Grant, RefusedError
@@ -30,7 +30,14 @@ from ih_mcp.standin.uploads.files import FileAnalysis, analyse_file, temporary_f
 from ih_mcp.standin.uploads.jobs import JobError
 from ih_mcp.standin.uploads.results import make_v0_upload, make_v1_upload, make_v2_upload
 from ih_mcp.wire.dialects import DIALECTS
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOAD_SCOPE, UPLOADS, V0_UPLOAD, UploadVersion
+from ih_mcp.wire.rest import (
+    MIN_VIDEO_SECONDS,
+    UNDECODED_PICTURES,
+    UPLOAD_SCOPE,
+    UPLOADS,
+    V0_UPLOAD,
+    UploadVersion,
+)
 
 from .state import StandinState, bearer_credential, make_error_body
 
@@ -291,7 +298,7 @@ async def _check_file(
         seconds = (await _measure_duration(state, upload_request)).duration_seconds
     is_job = upload.makes_job
     codec = facts.video.codec if facts.video is not None else None
-    is_strange = codec in REFUSED
+    is_strange = codec in UNDECODED_PICTURES
     is_strange |= state.options.strict and codec not in {None, *STRICTLY_TAKEN}
     for is_wrong, code in (
         (facts.container_name not in containers, "ih4002"),
