@@ -323,7 +323,8 @@ def test_the_settings_page_names_every_variable() -> None:
 
 
 def test_every_snippet_and_link_of_the_hosts_page_starts_the_same_command() -> None:
-    page = text("hosts.md")
+    page, over_http = text("hosts.md").split("\n## Over HTTP\n")
+    assert "uvx" not in over_http.partition("\n## ")[0], "there a host starts nothing"
     snippets = re.findall(r"```(json|toml)\n(.*?)```", page, re.DOTALL)
     assert len(snippets) == len(HOSTS)
     for host, (_, snippet) in zip(HOSTS.values(), snippets, strict=True):
