@@ -23,7 +23,6 @@ from ih_mcp.net.opener import FRAGMENT_BYTES
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
-from tests.forked import forked_python
 from tests.http_server.conftest import Team, make_settings, said
 from tests.leaks import KEY as SERVICE_KEY
 
@@ -103,7 +102,9 @@ async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
         db = stack.enter_context(psycopg.connect(database, autocommit=True))
         db.execute("SELECT set_config('ih.tenant', '=acme', false)")
         fleet = await stack.enter_async_context(open_fleet(proxy.url, database, tmp_path))
-        replica = await fleet.start([*forked_python(), "-c", SERVE])
+        replica = await fleet.start(
+            [sys.executable, "-c", SERVE]
+        )  # no launcher: it is stopped itself
         stream_id = await stop_in_the_middle(replica, proxy, service, db)
         kept = (await journal.find_stream(stream_id)).last
 
@@ -113,8 +114,7 @@ async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
             await journal.wait(stream_id, kept)  # the others are told
         await anyio.sleep(max(0.0, STOPPED_SECONDS))  # its own clock is what it finds out by
         proxy.heal()
-        await until(lambda: not unsent_bytes(proxy.port))  # it had handed it to the system before
-        sent_before = proxy.links[0].bytes_up
+        sent_before = await bytes_until_all_passed(proxy, service)
         os.kill(replica.process.pid, signal.SIGCONT)
         await proxy.until(lambda: proxy.links[0].is_over)
 
@@ -149,6 +149,17 @@ def delivered_seconds(db: Any) -> float:
     """Media that was counted, as it is before it is sent."""
     (seconds,) = db.execute("SELECT sum(delivered) FROM usage").fetchone()
     return float(seconds)
+
+
+async def bytes_until_all_passed(proxy: Proxy, service: RunningStandin) -> int:
+    """What it had handed to the system before, once all of that has passed the proxy."""
+    ports = (proxy.port, int(service.url.rpartition(":")[2]))
+    passed = -1
+    while passed != proxy.links[0].bytes_up:
+        passed = proxy.links[0].bytes_up
+        await until(lambda: not any(unsent_bytes(port) for port in ports))
+        await anyio.wait_all_tasks_blocked()
+    return passed
 
 
 async def stop_in_the_middle(
