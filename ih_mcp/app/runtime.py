@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from ih_mcp.errors import CallerError, RemoteProtocolError, unwrap_single_error
 from ih_mcp.journal import Journal, JournalPlace, open_journal
 from ih_mcp.settings import Settings
-from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.config import CAMERA, StreamConfig
 from ih_mcp.streams.registry import Feed, Registry, open_registry
 from ih_mcp.streams.stream import Stream
 from ih_mcp.streams.uploads import UploadAnalysis, UploadRegistry, UploadRequest, open_analyses
@@ -247,7 +247,7 @@ class Runtime:
         self.credentials.require()
         camera = CameraSource(inputs=inputs, ffmpeg=await self.ffmpeg(), max_seconds=max_seconds)
         media = StreamMedia(
-            source="camera", seconds=max_seconds, feed=partial(send_camera, camera=camera)
+            source=CAMERA, seconds=max_seconds, feed=partial(send_camera, camera=camera)
         )
         return await self.start_stream(opening, media=media, channel=channel)
 

@@ -8,6 +8,9 @@ from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.messages import Config
 from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
+CAMERA = "camera"
+"""The source of a stream that a camera feeds, which names no file."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamConfig:

@@ -17,6 +17,7 @@ from anyio import to_thread
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.garbage_collector import MANY_OBJECTS, leave_out_new, leaving_out
 from ih_mcp.journal import Entry, Journal, follow
+from ih_mcp.streams.config import CAMERA
 from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.wire.codec import decode_server
@@ -166,6 +167,7 @@ class Timeline:
             "stand_in": status.stand_in,
             "label": status.label,
             "source": status.source,
+            "is_camera": status.source == CAMERA and not status.pace,  # a file has a pace
             "source_seconds": status.duration_s,
             "notes": list(status.notes),
             "error": status.error,

@@ -141,6 +141,31 @@ async def test_what_does_not_fit_or_play_is_said_and_a_transcript_is_a_lane(
         assert await tab.page.locator(".review-stage").is_hidden()
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"source_seconds": SECONDS, "seconds": 9.0}, "^$", id="stopped halfway"),
+        pytest.param({"source": "camera", "is_camera": True, "source_seconds": 3600.0}, "^$",
+            id="camera"),
+        pytest.param({"source": "camera", "is_camera": True, "source_seconds": SECONDS,
+            "seconds": 9.0}, r"^The timeline is of 0:09 of media, this file has 0:24\.\d\.",
+            id="another recording of a camera"),
+        pytest.param({"source": "camera"}, "^The timeline is of camera, this file is dialogue.mp4",
+            id="a file that is called camera"),
+    ],
+)  # fmt: skip
+async def test_the_right_file_is_known_by_what_the_stream_is_of(
+    changed: dict[str, object], said: str, open_browser: OpenBrowser, dialogue: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "timeline.html"
+    path.write_text(await to_thread.run_sync(file_page, known(**changed)), encoding="utf-8")
+    async with open_browser() as context:
+        tab = await open_tab(context, path.as_uri())
+        await open_video(tab, dialogue)
+        await tab.says(".review-status", said)
+        await tab.went_well()
+
+
 async def test_a_video_that_browsers_cannot_play_is_served_as_a_copy(
     open_browser: OpenBrowser, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:

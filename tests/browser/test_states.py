@@ -67,6 +67,24 @@ async def test_the_live_page_before_while_and_after(
         await tab.went_well()
 
 
+async def test_the_live_page_of_a_session_that_the_service_ends_for_good(
+    open_browser: OpenBrowser, open_room: OpenRoom
+) -> None:
+    """An error that ends the session, and that another session would meet again."""
+    step = {"at": "segment", "n": 2, "error": "ih3003"}
+    async with open_room(step) as room, open_browser() as context:
+        stream = await room.start()
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
+        await tab.page.click("#start")
+        await tab.says("#state-word", "Ended", seconds=60)
+        await tab.page.wait_for_selector(".review-stage:not([hidden])")
+        await tab.says("#trouble", r"^The service ended .* ih3003 .*[^.]\. Stop and ask the user: ")
+        await tab.says("#said", "^The session is over; what was received is kept.$")
+        assert stream.failure
+        await look(tab, "live-error")
+        await tab.went_well()
+
+
 async def test_the_live_page_without_a_camera(
     open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:

@@ -48,6 +48,16 @@ def test_the_messages_add_up_to_what_they_say() -> None:
     assert (found["messages"], found["ended"], found["seconds"]) == (len(MESSAGES), True, 40.0)
 
 
+@pytest.mark.parametrize(
+    ("source", "pace", "is_camera"),
+    [("camera", "", True), ("camera", "realtime", False), ("talk.mp4", "realtime", False),
+     ("", "", False)],
+)  # fmt: skip
+def test_the_source_of_a_camera_is_no_file(source: str, pace: str, is_camera: bool) -> None:
+    status = replace(STATUS, source=source, pace=pace)
+    assert Timeline(V1).as_json(status, stream_id="st_1")["is_camera"] is is_camera
+
+
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400])
 def test_a_number_that_is_none_is_told_as_null_and_drawn_as_nothing(number: str) -> None:
     timeline = Timeline(V1)

@@ -23,6 +23,11 @@ const template = fetch("static/file.html").then((answer) => answer.text()); // t
 
 const say = (text) => { $("said").textContent = text; };
 const complain = (text) => { $("trouble").textContent = text; };
+/** What happened and what helps, as sentences; a name at the start keeps its case. */
+function complainOf({ what, help }) {
+  const begun = what.replace(/^\p{L}(?=[\p{L}']*(\s|$))/u, (letter) => letter.toUpperCase());
+  complain(`${begun.replace(/\.$/, "")}. ${help}`);
+}
 const show = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
 const size = (bytes) => bytes < 2 ** 20 ? `${Math.round(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
@@ -107,6 +112,7 @@ async function stop(text = "Stopped.") {
   if (state.second?.state === "recording") state.second.stop();
   $("preview").srcObject = null;
   showButtons();
+  say(""); // what was said of the recording holds no longer
   await recorder?.stop();
   if (text) say(text);
   finish();
@@ -246,7 +252,7 @@ const handlers = {
   refused({ code, what, help }) {
     if (state.isOver && $("another").disabled) { // that is what was asked last
       $("another").disabled = false;
-      complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
+      complainOf({ what, help });
       return;
     }
     if (state.isOver || code === "not_seated") return; // the page is over, or another one records; it knows both already
@@ -255,7 +261,7 @@ const handlers = {
       complain("Another page records into this stream.");
       stop("").then(forget);
     } else {
-      complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
+      complainOf({ what, help });
       if (code !== "bad_word") stop("Stopped.").then(forget);
     }
   },
@@ -286,8 +292,8 @@ function over() {
   state.isOver = true;
   sender.lost();
   const { error } = state.drawing;
-  if (error) complain(`${error.what}. ${error.help}`);
-  stop(error ? "" : "The session has ended; all its messages are kept.").then(() => { forget(); showAfter(); });
+  if (error) complainOf(error);
+  stop(error ? "The session is over; what was received is kept." : "The session has ended; all its messages are kept.").then(() => { forget(); showAfter(); });
 }
 
 // --- after the end -------------------------------------------------------------------------------
@@ -409,7 +415,7 @@ async function enter() {
     const { key, what, help } = await redeem(ticket);
     if (!key) {
       show("where", "");
-      complain(`${what[0].toUpperCase()}${what.slice(1)}. ${help}`);
+      complainOf({ what, help });
       return;
     }
     sessionStorage.clear();

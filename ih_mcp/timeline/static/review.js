@@ -35,12 +35,13 @@ function button(text, onClick) {
  */
 export function mismatch(drawing, name, seconds, start) {
   const found = [];
-  const known = [drawing.source_seconds, drawing.seconds].filter(Boolean).map((media) => fileSeconds(drawing, media));
+  const of = drawing.is_camera ? {} : { file: drawing.source, seconds: drawing.source_seconds }; // a camera has no file
+  const known = [of.seconds, drawing.seconds].filter(Boolean).map((media) => fileSeconds(drawing, media));
   const fits = known.some((wanted) => {
     const slack = Math.max(2, wanted * 0.02);
     return wanted - slack <= seconds && seconds <= wanted + start + slack;
   });
-  if (drawing.source && drawing.source !== name) found.push(`The timeline is of ${drawing.source}, this file is ${name}.`);
+  if (of.file && of.file !== name) found.push(`The timeline is of ${of.file}, this file is ${name}.`);
   if (Number.isFinite(seconds) && known.length && !fits) {
     found.push(`The timeline is of ${clock(known[0])} of media, this file has ${clock(Math.round(seconds * 10) / 10)}.`);
   }
