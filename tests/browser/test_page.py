@@ -134,5 +134,5 @@ async def test_a_server_that_does_not_answer_the_ticket_is_told(
         link = room.server.link((await room.start()).id)
         await context.route("**/ticket", lambda route: route.fulfill(status=502, body="<p>no"))
         tab = await open_tab(context, link)
-        await tab.says("#trouble", "Ih-mcp does not answer. If it still runs, ask for a new link")
+        await tab.says("#trouble", "ih-mcp does not answer. If it still runs, ask for a new link")
         assert await tab.text("#where") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import ceil
 
 from ih_mcp.journal import Entry
 from ih_mcp.streams.status import StreamStatus
@@ -102,13 +103,14 @@ def entries(messages: Sequence[str] = MESSAGES) -> list[Entry]:
     return [Entry(place, 0, 1_000_000 + place, text) for place, text in enumerate(messages, 1)]
 
 
-def drawing() -> Drawing:
+def drawing(status: StreamStatus = STATUS) -> Drawing:
     timeline = Timeline(V1)
     for entry in entries():
         timeline.fold(entry)
-    timeline.close(STATUS)
+    timeline.close(status)
     segments = [
-        {"number": n, "start": 10.0 * (n - 1), "end": 10.0 * n, "bytes": 5, "receipt": "completed"}
-        for n in range(1, 5)
-    ]
-    return timeline.as_json(STATUS, stream_id="st_1", segments=segments)
+        {"number": n, "start": 10.0 * (n - 1), "end": min(10.0 * n, status.media_seconds),
+            "bytes": 5, "receipt": "completed"}
+        for n in range(1, ceil(status.media_seconds / 10) + 1)
+    ]  # fmt: skip
+    return timeline.as_json(status, stream_id="st_1", segments=segments)

@@ -83,7 +83,7 @@ export class Review {
     this.status = element("p", { className: "review-status" });
     this.status.setAttribute("role", "status");
     this.video = element("video", { controls: true, playsInline: true, preload: "auto" });
-    this.now = element("ul", { className: "review-now" });
+    this.now = element("ul", { className: "review-now", tabIndex: 0, label: "Open at this moment" }); // so that keys scroll it
     this.noteText = element("textarea", { rows: 2, maxLength: MAX_NOTE_CHARS, label: "A note at this moment" });
     this.noteList = element("ol", { className: "review-notes" });
     const find = element("input", { type: "search", placeholder: "Find a word", label: "Find a word in the marks" });
