@@ -30,7 +30,7 @@ from .test_review import MARKS, open_video, seconds_of
 
 pytestmark = [long, pytest.mark.timeout(240)]
 _LOOKS = {"light": ("light", 1000), "dark": ("dark", 1000), "360": ("light", 360)}
-_COLOURS = 96  # in the pictures of the docs, which stay small
+_COLOURS, _GREYS = 160, 52  # in the pictures of the docs, which stay small
 
 
 async def look(tab: Tab, state: str) -> None:
@@ -49,9 +49,17 @@ async def look(tab: Tab, state: str) -> None:
 def _keep(data: bytes, path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     with image.open(io.BytesIO(data)) as opened:
-        # Colours that cover little of a picture, such as the light that says REC, have to stay.
-        few = opened.convert("RGB").quantize(_COLOURS, method=image.Quantize.MAXCOVERAGE)
-        few.save(path, optimize=True)
+        shown = opened.convert("RGB")
+        palette = image.new("P", (1, 1))
+        palette.putpalette(_palette(shown.getcolors(shown.width * shown.height)))
+        shown.quantize(palette=palette, dither=image.Dither.NONE).save(path, optimize=True)
+
+
+def _palette(counted: list[tuple[int, tuple[int, int, int]]]) -> list[int]:
+    """The page's own colours as they are, also those that cover little; greys for the video."""
+    own = [colour for _, colour in sorted(counted, reverse=True) if max(colour) - min(colour) > 2]
+    greys = [(255 * step // (_GREYS - 1),) * 3 for step in range(_GREYS)]
+    return [part for colour in [*greys, *own[: _COLOURS - _GREYS]] for part in colour]
 
 
 async def test_the_live_page_before_while_and_after(
