@@ -25,6 +25,13 @@ _NO_KEY_STATUSES = {401, 403}  # skill v2; docs: authentication
 _MCP_VERSION = version("mcp")  # it reads the disk: here, not in the event loop
 
 
+_REAL_SERVICE = (
+    "The stand-in answers, since IH_MCP_ENDPOINT is local (or --local was given). For Interhuman's "
+    "own readings the person takes that away, sets INTERHUMAN_API_KEY to a key from "
+    "https://platform.interhuman.ai, and starts this server again."
+)
+
+
 async def check(runtime: Runtime) -> dict[str, object]:
     """The state of each part; `ok` is whether all work, `fixes` lists what helps if not.
 
@@ -42,7 +49,8 @@ async def check(runtime: Runtime) -> dict[str, object]:
         except IhMcpError as exc:
             found[name] = f"problem: {exc.what}"
             fixes.append(exc.help or exc.what)
-    return {"ok": not fixes, **found, "fixes": fixes, "mend": fixes}
+    told = {"ok": not fixes, **found, "fixes": fixes, "mend": fixes}
+    return told | {"real_service": _REAL_SERVICE} if runtime.settings.is_local else told
 
 
 async def _key(runtime: Runtime) -> str:

@@ -61,11 +61,11 @@ Interhuman turns video of people into social-intelligence events: signals such a
 agreement or confusion, engagement, conversation quality. This server relays them unchanged.
 
 The loop:
-1. A file: stream_file(path). Live video: start_stream, then push_segment for each recorder chunk.
-   Both give a stream_id.
+1. A file: stream_file(path). Live video: start_stream, then push_segment for each recorder chunk,
+   with seq: only by it a repeat is recognised. Both give a stream_id.
 2. poll_events(stream_id, cursor=0); repeat with next_cursor until "ended" is true. Each call waits
-   for news, or with until for a type of message, so do not sleep in between. At the end a
-   "summary" counts signals and seconds that were not analysed.
+   for news, or with until for a type of message: do not sleep. At the end a "summary" counts
+   signals, seconds the service left out (dropped_s) or a lost connection cost (lost_s).
 3. Live video: end_stream when the recording is over, then poll to the end.
 
 Answers: the first text block is this server's status, one JSON object with the key "ih_mcp"; its

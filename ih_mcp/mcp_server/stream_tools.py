@@ -92,7 +92,9 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
 _REFUSED_NOTE = (
     "the service answered with an error, and what held before goes on; poll_events has its message"
 )
-_OVERALL_NOTE = "overall values count from the beginning of the session, not from here"
+_OVERALL_NOTE = (
+    "overall values count from the beginning of the session, and a timeline may begin before from_s"
+)
 
 
 class ConfigureStream(SessionArguments):

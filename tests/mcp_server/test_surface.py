@@ -136,7 +136,8 @@ async def test_the_whole_list_stays_within_its_tokens(
 
 def test_the_instructions_fit_and_teach_the_loop() -> None:
     assert len(INSTRUCTIONS) <= 1500
-    for word in ("stream_file", "start_stream", "push_segment", "poll_events", "next_cursor"):
+    tools = ("stream_file", "start_stream", "push_segment", "poll_events")
+    for word in (*tools, "next_cursor", "seq"):
         assert word in INSTRUCTIONS
 
 
@@ -169,6 +170,7 @@ async def test_the_set_up_is_checked_part_by_part(tmp_path: Path) -> None:
     assert found["mend"] == found["fixes"] == [f"{FOLDERS_HELP} {os.pathsep!r}."]
     assert found["api_key"] == "not needed"
     assert found["endpoint"].startswith(f"local. {STAND_IN} Its analyst is ")
+    assert "sets INTERHUMAN_API_KEY" in found["real_service"]
     assert found["journal"] == {"folder": str(tmp_path), "streams": 0, "bytes": 0}
 
 
