@@ -30,7 +30,11 @@ from .test_review import MARKS, open_video, seconds_of
 
 pytestmark = [long, pytest.mark.timeout(240)]
 _LOOKS = {"light": ("light", 1000), "dark": ("dark", 1000), "360": ("light", 360)}
-_COLOURS, _GREYS = 160, 52  # in the pictures of the docs, which stay small
+_COLOURS, _GREYS = 160, 32  # in the pictures of the docs, which stay small
+_IS_STILL = """() => {
+  const video = document.querySelector(".review video");
+  return video.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA && !video.seeking;
+}"""
 
 
 async def look(tab: Tab, state: str) -> None:
@@ -73,7 +77,7 @@ async def test_the_live_page_before_while_and_after(
         await record(tab, seconds=14)
         await look(tab, "live-recording")
         await end(tab, stream)
-        await tab.page.wait_for_selector(".review-stage:not([hidden])")
+        await tab.page.wait_for_function(_IS_STILL)
         await look(tab, "live-ended")
         await tab.went_well()
 
@@ -88,7 +92,7 @@ async def test_the_live_page_of_a_session_that_the_service_ends_for_good(
         tab = await open_tab(context, room.server.link(stream.id), only=VP8)
         await tab.page.click("#start")
         await tab.says("#state-word", "Ended", seconds=60)
-        await tab.page.wait_for_selector(".review-stage:not([hidden])")
+        await tab.page.wait_for_function(_IS_STILL)
         await tab.says("#trouble", r"^The service ended .* ih3003 .*[^.]\. Stop and ask the user: ")
         await tab.says("#said", "^The session is over; what was received is kept.$")
         assert stream.failure
