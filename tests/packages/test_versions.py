@@ -10,7 +10,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -58,9 +60,15 @@ def lower_bounds() -> dict[str, str]:
     return bounds
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's: each run of it closes its folder anew to others, so to PostgreSQL's user."""
+    with TemporaryDirectory(prefix="ih-mcp-versions-") as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
-def test_the_main_job_is_done_with_these_versions(resolution: str, tmp_path: Path) -> None:
-    folder = tmp_path / "env"
+def test_the_main_job_is_done_with_these_versions(resolution: str, folder: Path) -> None:
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     uv("venv", "--python", sys.executable, folder)
     install = ("pip", "install", "--python", python, "--resolution", resolution)
