@@ -155,6 +155,16 @@ def test_the_readme_stays_within_three_hundred_lines() -> None:
     assert len(README.splitlines()) < 300
 
 
+@pytest.mark.parametrize("name", ["README.md", *sorted(PAGES)])
+def test_each_row_of_a_table_has_the_cells_of_its_head(name: str) -> None:
+    page = PAGES.get(name, README)
+    prose = re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        head, *rows = (re.split(r"(?<!\\)\|", line) for line in table.splitlines())
+        for row in rows:
+            assert len(row) == len(head), row
+
+
 # --- what the pages say of the code is so ---------------------------------------------------------
 
 
