@@ -69,8 +69,9 @@ export class Review {
     this.notes = notes;
     this.cues = [];
     this.words = "";
+    this.noteAt = null; // the media time of the note that is being written
     this.hidden = new Set();
-    view.onChoose = (item) => this.play(item.from - BEFORE_SECONDS);
+    view.onChoose = (item) => this.#choose(item);
     view.onDraw = (lanes) => this.#showChoice(lanes);
     view.isShown = (lane, item) => this.#isShown(lane, item);
     this.#build();
@@ -85,6 +86,9 @@ export class Review {
     this.video = element("video", { controls: true, playsInline: true, preload: "auto" });
     this.now = element("ul", { className: "review-now", tabIndex: 0, label: "Open at this moment" }); // so that keys scroll it
     this.noteText = element("textarea", { rows: 2, maxLength: MAX_NOTE_CHARS, label: "A note at this moment" });
+    this.noteText.addEventListener("input", () => this.#stampNote());
+    this.noteStatus = element("p", { className: "quiet" });
+    this.noteStatus.setAttribute("role", "status");
     this.noteList = element("ol", { className: "review-notes" });
     const find = element("input", { type: "search", placeholder: "Find a word", label: "Find a word in the marks" });
     find.addEventListener("input", () => { this.words = find.value.trim().toLowerCase(); this.#redraw(); });
@@ -92,7 +96,7 @@ export class Review {
     this.stage = element("div", { className: "review-stage", hidden: true }, this.video,
       element("div", {}, element("h2", { textContent: "Now" }), this.now));
     this.notesBox = element("div", { className: "review-note", hidden: true }, element("h2", { textContent: "My notes" }),
-      element("div", { className: "review-bar" }, this.noteText, button("Add note", () => this.#addNote())), this.noteList);
+      element("div", { className: "review-bar" }, this.noteText, button("Add note", () => this.#addNote())), this.noteStatus, this.noteList);
     if (this.save) this.notesBox.append(button("Save this page with my notes", () => this.save(this.notes)));
     this.root.classList.add("review");
     this.root.replaceChildren(
@@ -188,9 +192,14 @@ export class Review {
       ? marks.find(({ from }) => from > here + NEAR_SECONDS)
       : marks.findLast(({ from }) => from < here - NEAR_SECONDS);
     if (!found) return;
-    this.chosen = found.from;
     this.view.choose(found);
-    this.play(found.from - BEFORE_SECONDS);
+    this.#choose(found);
+  }
+
+  #choose({ from }) {
+    this.chosen = from;
+    this.play(from - BEFORE_SECONDS);
+    this.#stampNote();
   }
 
   #follow() {
@@ -237,11 +246,24 @@ export class Review {
     track.track.mode = "hidden"; // that loads it
   }
 
+  /** A note is of the moment at which it was begun; without a video, of the mark that is chosen. */
+  #stampNote() {
+    if (!this.noteText.value.trim()) this.noteAt = null;
+    else this.noteAt ??= this.stage.hidden ? (this.chosen ?? null) : this.seconds;
+    this.noteStatus.textContent = this.noteAt === null ? "" : `at ${clock(this.noteAt)}`;
+  }
+
   #addNote() {
     const text = this.noteText.value.trim();
     if (!text) return;
-    this.notes = [...this.notes, { at: Math.round(this.seconds * 10) / 10, text }].sort((one, other) => one.at - other.at);
+    this.#stampNote();
+    if (this.noteAt === null) {
+      this.noteStatus.textContent = "Choose a moment or open the video first.";
+      return;
+    }
+    this.notes = [...this.notes, { at: Math.round(this.noteAt * 10) / 10, text }].sort((one, other) => one.at - other.at);
     this.noteText.value = "";
+    this.#stampNote();
     this.#showNotes();
   }
 
