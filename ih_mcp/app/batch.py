@@ -67,7 +67,8 @@ class BatchItem:
     stream_id: str = ""
     found: str = ""
     """What was found, as a sentence."""
-    not_analysed_seconds: float = 0.0
+    not_analysed_seconds: float | None = None
+    """None where it is not known: nothing has looked at a stream of it."""
     error: str = ""
     outputs: tuple[str, ...] = ()
     """Files that were written, as paths in the output folder."""

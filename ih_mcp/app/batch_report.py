@@ -35,6 +35,16 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
 td:nth-child(3) { white-space: nowrap; }"""
 
 
+def read_states(folder: Path) -> dict[str, str]:
+    """The state of each file in the report of an earlier run; empty where none can be read."""
+    try:
+        text = (folder / NAMES[0]).read_text("utf-8", "surrogateescape")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, csv.Error):
+        return {}
+    return {row["file"]: row["state"] or "" for row in rows if row.get("file") and "state" in row}
+
+
 def write_report(folder: Path, items: Sequence[BatchItem], about: str) -> None:
     """Write both tables; blocks.
 
@@ -70,7 +80,7 @@ def _row(item: BatchItem) -> list[object]:
         item.state.value,
         round(item.seconds / 60, 2),
         item.found,
-        round(item.not_analysed_seconds, 3),
+        "" if item.not_analysed_seconds is None else round(item.not_analysed_seconds, 3),
         item.stream_id,
         " ".join(item.outputs),
         item.error,

@@ -6,13 +6,20 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 from anyio import to_thread
 from rich.console import Console
 
 from ih_mcp.app.batch import BatchItem, FolderBatch, ItemState, find_files
-from ih_mcp.app.batch_report import NAMES, count, count_report_formulas, write_report
+from ih_mcp.app.batch_report import (
+    NAMES,
+    count,
+    count_report_formulas,
+    read_states,
+    write_report,
+)
 from ih_mcp.app.minutes import MinutesPlan
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.errors import CallerError, IhMcpError
@@ -41,6 +48,7 @@ from .stream import add_pace, add_stand_in_options, opening_of, require_local
 
 _KINDS = (*EXPORTS, *FORMATS)
 _UNSETTLED = {ItemState.WAITING, ItemState.SENDING}
+_WELL = {ItemState.DONE, ItemState.SKIPPED}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -101,10 +109,23 @@ def _require_folders(options: Namespace) -> None:
     except OSError as exc:
         raise CallerError(f"{options.output} cannot hold the report: {exc.strerror}") from exc
     if not options.resume and any((options.output / name).exists() for name in NAMES):
+        _refuse_report(options.folder, options.output)
+
+
+def _refuse_report(folder: Path, output: Path) -> NoReturn:
+    """Say whose report is in the output folder: that of this batch, if its files are here."""
+    states = read_states(output)
+    if not states or not all((folder / name).is_file() for name in states):
         raise CallerError(
-            f"{options.output} has the report of another batch",
+            f"{output} has the report of another batch",
             help="Give --resume to go on with it, or name another folder.",
         )
+    done = sum(state in _WELL for state in states.values())
+    files = "1 file" if len(states) == 1 else f"{len(states):,} files"
+    raise CallerError(
+        f"{output} already has a report ({done} of {files} done)",
+        help="Give --resume to go on, or name another folder.",
+    )
 
 
 def _require_writable(kinds: Sequence[str]) -> None:
@@ -145,7 +166,7 @@ async def _run(options: Namespace, settings: Settings) -> int:
 
 
 def _is_well(item: BatchItem) -> bool:
-    return item.state in {ItemState.DONE, ItemState.SKIPPED} and not item.error
+    return item.state in _WELL and not item.error
 
 
 class _QuietChannel(TerminalChannel):

@@ -19,7 +19,7 @@ import anyio
 import pytest
 
 from ih_mcp.app.batch import BatchItem, FolderBatch, ItemState, find_files
-from ih_mcp.app.batch_report import make_csv, make_html
+from ih_mcp.app.batch_report import make_csv, make_html, write_report
 from ih_mcp.app.minutes import SilentChannel
 from ih_mcp.app.runtime import StreamOptions, open_runtime
 from ih_mcp.cli import main
@@ -88,7 +88,7 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
     assert anyio.run(_count_streams, data) == 2
 
     assert batch(folder, "--pace", "fast") == 2
-    assert "has the report of another batch" in capsys.readouterr().err
+    assert "already has a report (3 of 4 files done)" in capsys.readouterr().err
     assert batch(folder, "--resume", "--pace", "fast", "--as", "srt") == 1
     assert "Of the folder: 1 failed, 3 skipped, 1 no media." in capsys.readouterr().err
     assert (out / "b.mp4.srt").exists()
@@ -223,8 +223,41 @@ def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:
     assert "<nobody>" not in page
     assert 'href="%3Cb%3E/%3D1.mp4.csv"' in page
     assert make_csv([item]).splitlines()[1] == (
-        "<b>/=1.mp4,failed,1.5,,0.0,,<b>/=1.mp4.csv,a <script>"
+        "<b>/=1.mp4,failed,1.5,,,,<b>/=1.mp4.csv,a <script>"  # how much is not known is not 0
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a.mp4", "b.mp4", "more/copy.mp4", "=broken.mp4"],
+            "already has a report (2 of 4 files done) Give --resume to go on, or name another"),
+        (["a.mp4"], "already has a report (1 of 1 file done) Give --resume to go on"),
+        (["a.mp4", "other.mp4"], "has the report of another batch Give --resume to go on with"),
+        ([], "has the report of another batch"),
+    ],
+)  # fmt: skip
+def test_a_report_that_is_there_already_is_told_from_that_of_another_batch(
+    names: Sequence[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = [ItemState.DONE, ItemState.STOPPED, ItemState.SKIPPED, ItemState.FAILED]
+    items = [
+        BatchItem(name, Path(name), state=state) for name, state in zip(names, states, strict=False)
+    ]
+    (folder.parent / "out").mkdir()
+    write_report(folder.parent / "out", items, "")
+    assert batch(folder) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_report_that_cannot_be_read_is_nobody_s(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder.parent / "out"
+    out.mkdir()
+    (out / "report.csv").write_bytes(b"\xff\x00,state\n\x00")
+    assert batch(folder) == 2
+    assert "has the report of another batch" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_stop_ends_the_streams_that_live_and_tells_the_first_time_alone() -> None:
