@@ -10,13 +10,20 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ih_mcp.app.batch import BatchItem, ItemState
+from ih_mcp.app.batch_report import make_csv, make_html
+from ih_mcp.app.minutes import MinutesPlan
 from ih_mcp.cli import main
+from ih_mcp.cli.usage import describe_use
 from ih_mcp.journal import open_journal
+from ih_mcp.mcp_server.status import minutes_sent
+from ih_mcp.timeline.summary import totals
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 
 LOCAL = MinutesBudget(endpoint="local", is_free=True)
 PAID = MinutesBudget(endpoint="production")
 IDS = ["st_" + "a" * 31 + "1", "st_" + "a" * 31 + "2", "an_" + "b" * 32]
+USE = MediaUse(delivered_seconds=90, analysed_seconds=60, dropped_seconds=12)
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -41,14 +48,13 @@ def run(folder: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     assert folder.exists()
 
 
-async def _fill(place: Path | tuple[str, str], *, live: bool) -> None:
+async def _fill(place: Path | tuple[str, str], *, live: bool, use: MediaUse) -> None:
     async with open_journal(place) as journal:
         for number, (each, budget) in enumerate(zip(IDS, (LOCAL, PAID, PAID), strict=True)):
             log = await journal.begin(each, {}, budget=budget)
             log.append('{"type":"x"}', leg=0)
-            use = MediaUse(delivered_seconds=90, analysed_seconds=60, dropped_seconds=12)
             account = journal.account(each, budget)
-            await account.take(90, MediaUse())
+            await account.take(use.delivered_seconds, MediaUse())
             await account.settle(use, ended=True)
             record = {
                 "state": "ended",
@@ -59,8 +65,8 @@ async def _fill(place: Path | tuple[str, str], *, live: bool) -> None:
             await log.write_record(record, ended=not live)
 
 
-def fill(place: Path | tuple[str, str], *, live: bool = False) -> None:
-    anyio.run(lambda: _fill(place, live=live))
+def fill(place: Path | tuple[str, str], *, live: bool = False, use: MediaUse = USE) -> None:
+    anyio.run(lambda: _fill(place, live=live, use=use))
 
 
 @pytest.mark.parametrize("carrier", ["sqlite", "postgres"])
@@ -129,6 +135,24 @@ def test_list_as_json_has_whole_ids_and_seconds(folder: Path, run: Run) -> None:
     assert first["usage"] == {
         "delivered_s": 90, "analysed_s": 60, "dropped_s": 12, "unknown_s": 18
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(22.0, 0.37), (6.167, 0.11), (6.0004, 0.1)])
+def test_the_minutes_of_a_file_are_one_number_before_after_and_in_every_table(
+    seconds: float, shown: float, folder: Path, run: Run
+) -> None:
+    use = MediaUse(delivered_seconds=seconds, analysed_seconds=seconds)
+    fill(folder, use=use)
+    item = BatchItem("talk.mp4", folder, seconds=seconds, state=ItemState.DONE)
+    assert MinutesPlan(name="talk.mp4", seconds=seconds).shown.split()[1] == f"{shown:g}"
+    assert describe_use(use) == f"Minutes: {shown:g} delivered, {shown:g} analysed."
+    assert f" ended  {shown:.2f} " in run("list")[1]
+    assert re.search(rf"local +1 +{shown:.2f} +{shown:.2f} ", run("usage")[1])
+    assert make_csv([item]).splitlines()[1].startswith(f"talk.mp4,done,{shown:g},")
+    assert f"{shown:g} minutes of media." in make_html([item], "")
+    assert minutes_sent(use.to_json()) == {"minutes_sent": shown}
+    drawing = {"spans": [], "engagement": [], "dropped": [], "lost": {}, "usage": use.to_json()}
+    assert totals(drawing | {"seconds": seconds})["minutes_analysed"] == shown
 
 
 def test_an_empty_folder_keeps_and_used_nothing(run: Run) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.private_files import write_private
 from ih_mcp.timeline.exports import count_formulas
+from ih_mcp.wire.minutes import to_minutes
 
 from .batch import BatchItem
 
@@ -78,7 +79,7 @@ def _row(item: BatchItem) -> list[object]:
     return [
         item.name,
         item.state.value,
-        round(item.seconds / 60, 2),
+        to_minutes(item.seconds, up=True),
         item.found,
         "" if item.not_analysed_seconds is None else round(item.not_analysed_seconds, 3),
         item.stream_id,
@@ -90,6 +91,7 @@ def _row(item: BatchItem) -> list[object]:
 def make_html(items: Sequence[BatchItem], about: str) -> str:
     """A page without scripts that links the outputs."""
     head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in _COLUMNS)
+    minutes = to_minutes(sum(item.seconds for item in items), up=True)
     rows = "".join(f"<tr>{''.join(_cells(item))}</tr>\n" for item in items)
     return f"""<!doctype html>
 <html lang="en">
@@ -103,7 +105,7 @@ def make_html(items: Sequence[BatchItem], about: str) -> str:
 <body>
 <h1>Batch</h1>
 <p>{_text(about)}</p>
-<p>{_text(count(items))}; {sum(item.seconds for item in items) / 60:.1f} minutes of media.</p>
+<p>{_text(count(items))}; {minutes:g} minutes of media.</p>
 <div tabindex="0" role="region" aria-label="Files">
 <table>
 <thead><tr>{head}</tr></thead>

@@ -210,7 +210,9 @@ class MinutesAdviser:
     async def _left_by_name(self) -> dict[str, float]:
         """The minutes that are left, of each limit that is set."""
         found = {"left_today": await self.left(), "left_this_month": await self.left(Per.MONTH)}
-        return {name: to_minutes(left) for name, left in found.items() if left is not None}
+        return {
+            name: to_minutes(left, up=False) for name, left in found.items() if left is not None
+        }
 
     async def describe(self, plan: MinutesPlan) -> str:
         """What is about to be sent, and what is left, as a sentence."""
@@ -222,7 +224,7 @@ class MinutesAdviser:
         if left is None:
             return ""
         most = self._settings.max_minutes_per_day
-        return f"; {to_minutes(left):g} of {most:g} minutes are left today"
+        return f"; {to_minutes(left, up=False):g} of {most:g} minutes are left today"
 
     async def _question(self, plan: MinutesPlan, over: float) -> str:
         more = (

@@ -154,7 +154,7 @@ async def _minutes(runtime: Runtime) -> str:
     sent = f"{to_minutes(used, up=True):g} used today"
     if promised:
         sent += f", {to_minutes(promised, up=True):g} reserved for files that are being sent"
-    return f"{sent}, no limit" if left is None else f"{sent}, {to_minutes(left):g} left"
+    return f"{sent}, no limit" if left is None else f"{sent}, {to_minutes(left, up=False):g} left"
 
 
 _PARTS: dict[str, Callable[[Runtime], Awaitable[object]]] = {

@@ -14,7 +14,7 @@ from ih_mcp.app.clean_up import retention_of
 from ih_mcp.journal import StreamRow, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.ids import shorten_ids
-from ih_mcp.wire.minutes import MediaUse
+from ih_mcp.wire.minutes import MediaUse, to_minutes
 
 from .console import shown
 from .options import add_local
@@ -70,7 +70,7 @@ def _cells(short: str, known: Mapping[str, object]) -> tuple[str, ...]:
         short,
         str(known["started_at"])[:16].replace("T", " "),
         str(known["state"]),
-        f"{seconds / 60:.2f}" if isinstance(seconds, int | float) else "",
+        f"{to_minutes(seconds, up=True):.2f}" if isinstance(seconds, int | float) else "",
         str(known["endpoint"]),
         str(known["source"]),
         str(known["label"]),

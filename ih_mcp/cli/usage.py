@@ -68,7 +68,7 @@ async def _run(options: Namespace, settings: Settings) -> str:
 def describe_use(use: MediaUse) -> str:
     """What became of the media of one stream, as a sentence."""
     parts = [
-        f"{to_minutes(seconds):g} {name}"
+        f"{to_minutes(seconds, up=True):g} {name}"
         for seconds, name in (
             (use.analysed_seconds, "analysed"),
             (use.dropped_seconds, "dropped"),
@@ -76,7 +76,7 @@ def describe_use(use: MediaUse) -> str:
         )
         if seconds or name == "analysed"
     ]
-    return f"Minutes: {to_minutes(use.delivered_seconds):g} delivered, {', '.join(parts)}."
+    return f"Minutes: {to_minutes(use.delivered_seconds, up=True):g} delivered, {', '.join(parts)}."
 
 
 def _without_days(rows: Sequence[UsageRow]) -> list[UsageRow]:
@@ -113,7 +113,7 @@ def _to_text(rows: Sequence[UsageRow], left: float | None, *, by_day: bool) -> s
     if not rows:
         text.append("nothing was sent")
     if left is not None:
-        text.append(f"{to_minutes(left):g} minutes are left today (until 00:00 UTC)")
+        text.append(f"{to_minutes(left, up=False):g} minutes are left today (until 00:00 UTC)")
     return "\n".join(text)
 
 
@@ -125,5 +125,9 @@ def _cells(row: UsageRow, *, by_day: bool) -> tuple[str, ...]:
         use.dropped_seconds,
         use.unknown_seconds,
     )
-    cells = (row.endpoint, str(row.streams), *(f"{each / 60:.2f}" for each in seconds))
+    cells = (
+        row.endpoint,
+        str(row.streams),
+        *(f"{to_minutes(each, up=True):.2f}" for each in seconds),
+    )
     return (row.day, *cells) if by_day else cells

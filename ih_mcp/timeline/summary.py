@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ih_mcp.printable import escape_unprintable
+from ih_mcp.wire.minutes import to_minutes
 
 from .bounds import left_out
 from .model import Drawing
@@ -78,7 +79,7 @@ def totals(drawing: Drawing) -> dict[str, object]:
         "engagement": list(states)[:_MAX_NAMES],
         "dropped_s": round(dropped_seconds, 1),
         "lost_s": round(_covered(missing) + _let_go_seconds(drawing), 1),
-        "minutes_analysed": round(analysed_seconds / 60, 2),
+        "minutes_analysed": to_minutes(analysed_seconds, up=True),
     }
 
 

@@ -264,12 +264,12 @@ def minutes_error(
     need = f"{_count(to_minutes(seconds, up=True))} of media" if seconds else "more media"
     return MinutesUsedUpError(
         f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}; "
-        f"{to_minutes(left):g} are left",
+        f"{to_minutes(left, up=False):g} are left",
         help=f"{_HELP[limit.setting]}, or ask the person who runs ih-mcp to raise {limit.setting}.",
         facts={
             "setting": limit.setting,
             "limit_minutes": limit.seconds / 60,
-            "left_minutes": to_minutes(left),
+            "left_minutes": to_minutes(left, up=False),
             "needed_minutes": to_minutes(seconds, up=True),
         }
         | ({} if after is None else {"retry_after_s": after}),
@@ -280,11 +280,15 @@ def _count(minutes: float) -> str:
     return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
-def to_minutes(seconds: float, *, up: bool = False) -> float:
-    """Seconds as minutes with two digits, rounded down, or up for what is needed."""
+def to_minutes(seconds: float, *, up: bool) -> float:
+    """Seconds as minutes with two digits, as every answer, table and sentence shows them.
+
+    Args:
+        up: Round up, for what is needed or was used; what is left is rounded down.
+    """
     if not math.isfinite(seconds):
         return seconds
-    hundredths = seconds / 60 * 100
+    hundredths = round(seconds, 3) / 60 * 100  # of milliseconds, as records have them
     tidy = round(hundredths, 6)  # 0.30000000000000004 is no more than 0.3
     return (math.ceil(tidy) if up else math.floor(tidy)) / 100
 

@@ -194,9 +194,9 @@ def test_a_limit_of_zero_lets_nothing_through() -> None:
 
 def test_minutes_are_never_shown_as_fewer_than_needed_or_more_than_left() -> None:
     assert to_minutes(60.1, up=True) == 1.01
-    assert to_minutes(59.9) == 0.99
-    assert to_minutes(18, up=True) == to_minutes(18) == 0.3
-    assert to_minutes(float("inf")) == float("inf")
+    assert to_minutes(59.9, up=False) == 0.99
+    assert to_minutes(18, up=True) == to_minutes(18, up=False) == 0.3
+    assert to_minutes(float("inf"), up=False) == float("inf")
 
 
 def test_what_was_analysed_and_what_was_dropped_was_delivered_too() -> None:
