@@ -13,8 +13,8 @@ from ih_mcp.streams.status import StreamStatus
 def about(status: StreamStatus, *, stream_id: str, api: str) -> list[str]:
     """Two lines: who analysed, and which stream of which version, endpoint and time it is."""
     facts = [f"API {api}", f"endpoint {status.endpoint or 'not recorded'}"]
-    if began := _in_utc(status.started_at):
-        facts.append(f"started {began}")
+    if began := read_time(status.started_at):
+        facts.append(f"started {began:%Y-%m-%d %H:%M} UTC")
     return [_who(status), " · ".join([*facts, f"stream {stream_id}"])]
 
 
@@ -37,10 +37,10 @@ def _is_interhuman(url: str) -> bool:
         return False
 
 
-def _in_utc(started_at: str) -> str:
-    """Date and time to the minute; empty where none is recorded."""
+def read_time(text: str) -> datetime | None:
+    """A time of a status in UTC, which it is in where it names no zone; None where it is none."""
     try:
-        began = datetime.fromisoformat(started_at)
-    except ValueError:
-        return ""
-    return f"{began.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

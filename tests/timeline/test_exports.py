@@ -21,6 +21,7 @@ from ih_mcp import cli
 from ih_mcp.errors import CallerError, ConfigurationError
 from ih_mcp.journal import Entry, open_journal
 from ih_mcp.streams.status import StreamStatus
+from ih_mcp.timeline.about import read_time
 from ih_mcp.timeline.exports import (
     EXPORTS,
     ExportKind,
@@ -267,6 +268,8 @@ def test_parquet_has_types_and_duckdb_and_pandas_read_it(tmp_path: Path) -> None
     row = found.to_pylist()[1]
     assert (row["name"], row["start_seconds"], row["probability"]) == ("hesitation", 6.0, "medium")
     assert found.to_pylist()[len(readings().rows)]["rationale"] == ODD
+    assert str(found.schema.field("started_at").type) == "timestamp[us, tz=UTC]"
+    assert row["started_at"].isoformat() == "2026-11-30T00:02:03+00:00"
     duckdb = pytest.importorskip("duckdb")
     query = (
         "select probability, sum(end_seconds - start_seconds) from '{}' "
@@ -281,6 +284,21 @@ def test_parquet_has_types_and_duckdb_and_pandas_read_it(tmp_path: Path) -> None
     assert pandas.read_parquet(path)["rationale"].dropna().tolist() == (
         pandas.read_csv(table_path)["rationale"].dropna().tolist()
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-30T01:02:03+01:00", "2026-11-30T00:02:03+00:00"),
+        ("2026-11-30T01:02:03", "2026-11-30T01:02:03+00:00"),  # not by the zone of this machine
+        ("0001-01-01T00:00:00+14:00", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_a_time_of_a_status_is_one_in_utc_or_none(text: str, time: str | None) -> None:
+    found = read_time(text)
+    assert (found and found.isoformat()) == time
 
 
 @pytest.mark.parametrize(

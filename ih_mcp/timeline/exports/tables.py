@@ -13,6 +13,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ih_mcp.timeline.about import read_time
+
 from .extra import require_package
 from .readings import COLUMNS, StreamReadings, entry_to_line, table_rows
 
@@ -52,14 +54,21 @@ def write_parquet(readings: Sequence[StreamReadings]) -> bytes:
     """
     pyarrow: Any = require_package("pyarrow", "Parquet")
     parquet: Any = require_package("pyarrow.parquet", "Parquet")
+    types = {name: getattr(pyarrow, _NUMBERS.get(name, "string"))() for name in COLUMNS}
     schema = pyarrow.schema(
-        [(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in COLUMNS],
+        types | {"started_at": pyarrow.timestamp("us", tz="UTC")},
         metadata={"ih-mcp": _as_utf8(" ".join(dict.fromkeys(each.about for each in readings)))},
     )
-    rows = [dict(zip(COLUMNS, map(_as_utf8, row), strict=True)) for row in table_rows(readings)]
     out = io.BytesIO()
+    rows = list(map(_typed_row, table_rows(readings)))
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), out)
     return out.getvalue()
+
+
+def _typed_row(row: Iterable[object]) -> dict[str, object]:
+    """A row by name, with its time as one."""
+    named = dict(zip(COLUMNS, map(_as_utf8, row), strict=True))
+    return named | {"started_at": read_time(str(named["started_at"]))}
 
 
 def count_formulas(rows: Iterable[Iterable[object]]) -> int:
