@@ -182,6 +182,18 @@ def test_forget_by_label_and_age_leaves_the_rest(folder: Path, run: Run) -> None
     assert run("list")[1] == "nothing is kept\n"
 
 
+@pytest.mark.parametrize("words", [("--dry-run",), (), ("--older", "0m")])
+def test_forget_refuses_a_label_that_nothing_has(
+    words: tuple[str, ...], folder: Path, run: Run
+) -> None:
+    fill(folder)
+    code, out, err = run("forget", "--label", "P01", *words)
+    assert (code, out) == (2, "")
+    assert "no stream that is kept has the label 'P01'" in err
+    assert "Labels that are kept: 'P0', 'P1', 'P2'." in err
+    assert run("list")[1].count("\n") == 4  # all three are there
+
+
 @pytest.mark.parametrize("age", ["7", "d", "-1d", "nand", "1e9d", "7 d", "7y", ""])
 def test_an_age_that_is_none_says_how_one_looks(run: Run, age: str) -> None:
     code, _, err = run("forget", f"--older={age}")

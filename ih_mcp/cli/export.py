@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -18,7 +17,6 @@ from ih_mcp.journal import Journal, open_journal
 from ih_mcp.private_files import make_private_folder, write_private
 from ih_mcp.settings import Settings
 from ih_mcp.streams.ids import IdKind
-from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.exports import (
     EXPORT_KINDS,
     EXPORTS,
@@ -29,6 +27,7 @@ from ih_mcp.timeline.exports import (
 )
 
 from .console import print_line, shown, write_output
+from .labels import label_of, require_label
 from .options import add_local
 from .progress import ProgressStep, ReadProgress, hidden_from_output, showing
 from .stream_ids import find_stream_id
@@ -113,17 +112,14 @@ async def _choose(journal: Journal, options: Namespace) -> list[str]:
     if not (options.all or options.label):
         return [await find_stream_id(journal, None)]
     kept = [row for row in await journal.list_streams() if IdKind.STREAM.has(row.id)]
-    labels = {row.id: StreamStatus.from_json(json.loads(row.record)).label for row in kept}
-    found = [name for name, label in labels.items() if options.all or label == options.label]
-    if not found:
-        known = ", ".join(sorted({repr(label) for label in labels.values() if label})) or "none"
+    if options.label:
+        require_label(options.label, kept)
+        kept = [row for row in kept if label_of(row) == options.label]
+    if not kept:
         raise CallerError(
-            f"no stream that is kept has the label {options.label!r}"
-            if options.label
-            else "the journal keeps no stream",
-            help=f"Labels that are kept: {known}.",
+            "the journal keeps no stream", help="IH_MCP_DATA_DIR says where it is looked for."
         )
-    return found
+    return [row.id for row in kept]
 
 
 def _outputs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -20,6 +19,7 @@ from ih_mcp.settings import Settings
 from ih_mcp.streams.ids import match_id
 
 from .console import shown
+from .labels import label_of, require_label
 from .options import add_local
 from .progress import doing
 
@@ -57,7 +57,7 @@ def run(options: Namespace, settings: Settings) -> int:
     """Forget what is named; gives 0 only if nothing of it is left here.
 
     Raises:
-        CallerError: Nothing is named, or a stream is live.
+        CallerError: Nothing is named, a stream is live, or nothing has that label.
     """
     is_filtered = options.older is not None or options.label is not None
     if bool(options.ids) == is_filtered:
@@ -93,6 +93,8 @@ async def _find(
     if options.ids:
         ids = dict.fromkeys(match_id(given, known) for given in options.ids)
         return [known[each] for each in ids], []
+    if options.label is not None:
+        require_label(options.label, known.values())
     asked = _filter(options.older, options.label)
     found = [row for row in known.values() if asked(row)]
     live = [row for row in found if row.ended_at is None]
@@ -105,7 +107,7 @@ def _filter(older: float | None, label: str | None) -> Callable[[StreamRow], boo
     def asked(row: StreamRow) -> bool:
         if before is not None and (row.ended_at is None or row.ended_at > before):
             return False
-        return label is None or json.loads(row.record).get("label", "") == label
+        return label is None or label_of(row) == label
 
     return asked
 

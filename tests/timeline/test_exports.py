@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from ih_mcp import cli
 from ih_mcp.errors import CallerError, ConfigurationError
 from ih_mcp.journal import Entry, open_journal
+from ih_mcp.media.ffmpeg.facts import NO_PICTURE, NO_SOUND
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import read_time
 from ih_mcp.timeline.exports import (
@@ -257,6 +258,25 @@ def test_a_boris_project_has_state_events_that_pair_up() -> None:
     ]
     assert not set("|,()") & set("".join(words))  # they separate, or name a key
     json.dumps(project, ensure_ascii=False).encode()  # half a character would stop BORIS
+
+
+@pytest.mark.parametrize(
+    ("known", "tracks"),
+    [
+        ({"pace": "auto", "notes": (NO_SOUND,)}, (True, False)),
+        ({"duration_s": 9.0, "notes": (NO_PICTURE,)}, (False, True)),
+        ({"pace": "fast"}, (True, True)),
+        ({}, (None, None)),  # a camera's, or pushed
+    ],
+)
+def test_a_boris_project_says_of_picture_and_sound_what_is_known(
+    known: dict[str, Any], tracks: tuple[bool | None, bool | None]
+) -> None:
+    status = replace(CHANGING_STATUS, **known)
+    (observation,) = json.loads(written("boris", readings(status=status)))["observations"].values()
+    media = observation["media_info"]
+    assert tuple(media.get(name, {}).get("talk.mp4") for name in ("hasVideo", "hasAudio")) == tracks
+    assert media["fps"] == {"talk.mp4": 0}  # BORIS' own value for what it does not know
 
 
 def test_parquet_has_types_and_duckdb_and_pandas_read_it(tmp_path: Path) -> None:

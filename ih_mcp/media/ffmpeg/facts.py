@@ -18,6 +18,8 @@ from ih_mcp.media.containers.clock_set_backs import SetBack
 
 from .ffmpeg_log import NO_MEDIA
 
+NO_PICTURE = "The file has no picture."
+NO_SOUND = "The file has no sound."
 _OUTLASTS_SECONDS = 1.0  # chosen: tracks of one recording seldom end together
 
 
@@ -116,8 +118,8 @@ class Facts:
     def notes(self) -> tuple[str, ...]:
         """What a caller should know before it is sent, as sentences."""
         said = (
-            (self.video is None, "The file has no picture."),
-            (self.audio is None and not self.unsent, "The file has no sound."),
+            (self.video is None, NO_PICTURE),
+            (self.audio is None and not self.unsent, NO_SOUND),
             *((True, sentence) for sentence in self.unsent),
             (self.duration_seconds is None, "The file does not tell how long it is."),
             (
