@@ -64,7 +64,7 @@ def _file_page(
     body = f"""<header><h1>Timeline</h1><p>{html.escape(title)}</p></header>
 <main>{before}<div id="review" data-command="{html.escape(command)}"{video}></div>
 <div id="timeline"></div></main>
-<noscript>{without_script}</noscript>
+<noscript>{without_script}{_NOTES}</noscript>
 <script type="application/json" id="data">{escaped}</script>
 <script type="application/json" id="notes">[]</script>"""
     return _page(title, body, _FILE, is_strict=True)
@@ -82,6 +82,8 @@ def app_page() -> str:
 
 _FILE = ("timeline.css", "review.css", "file.css", "timeline.js", "review.js", "save.js", "file.js")
 _APP = ("timeline.css", "file.css", "timeline.js", "app.js")
+_NOTES = '<table><tbody id="noted"></tbody></table>'
+"""Where a page that is saved with notes has them for a browser without scripts."""
 _IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
 
 
@@ -127,7 +129,7 @@ def _table(drawing: Drawing) -> str:
     lines = [
         f"<tr><td>{html.escape(row.name)}</td><td>{clock(mark.start_seconds)}</td>"
         f"<td>{'now' if mark.is_open else clock(mark.end_seconds)}</td>"
-        f"<td>{html.escape(mark.text)}</td><td>{html.escape(mark.more)}</td></tr>"
+        f"<td>{html.escape(row.label(mark))}</td><td>{html.escape(mark.more)}</td></tr>"
         for row in make_rows(drawing)
         for mark in row.marks
     ]

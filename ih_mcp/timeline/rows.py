@@ -71,6 +71,10 @@ class TimelineRow:
         """How many layers its marks need."""
         return 1 + max((mark.layer for mark in self.marks), default=0)
 
+    def label(self, mark: Mark) -> str:
+        """The text of one of its marks where no bar stands around it: a probability says so."""
+        return f"probability {mark.text}" if self.look == "signal" and mark.text else mark.text
+
 
 def make_rows(drawing: Drawing) -> list[TimelineRow]:
     """The rows of a drawing, from top to bottom; empty ones are left out.

@@ -164,15 +164,14 @@ def _joined(cells: Cells) -> Text:
 
 def _newest_signals(rows: list[TimelineRow]) -> list[Text]:
     """The newest phases of signals, each with its probability and rationale."""
-    marks = [(mark, row.name) for row in rows if row.look == "signal" for mark in row.marks]
+    marks = [(mark, row) for row in rows if row.look == "signal" for mark in row.marks]
     marks.sort(key=lambda pair: pair[0].start_seconds)
     found = []
-    for mark, name in marks[-_MAX_NEWEST:]:
+    for mark, row in marks[-_MAX_NEWEST:]:
+        label = row.label(mark)
         until = "now" if mark.is_open else clock(mark.end_seconds)
         line = Text(f"{clock(mark.start_seconds)}-{until} ", style="dim")
-        line.append(name, style=_STYLES[mark.look])
-        line.append(
-            f"{f' ({mark.text})' if mark.text else ''}{f': {mark.more}' if mark.more else ''}"
-        )
+        line.append(row.name, style=_STYLES[mark.look])
+        line.append(f"{f' ({label})' if label else ''}{f': {mark.more}' if mark.more else ''}")
         found.append(line)
     return found

@@ -56,7 +56,7 @@ async def test_a_file_can_be_read_by_all_in_both_schemes_and_at_any_width(
         assert await fits(tab)
         assert await grave_findings(tab) == []
         await tab.page.click(".timeline summary")
-        await tab.says("table", "hesitation, high.*long <pause>")
+        await tab.says("table", "hesitation · probability high.*long <pause>")
         await tab.page.set_viewport_size({"width": 1280, "height": 800})
         assert await fits(tab)
         assert await grave_findings(tab) == []
@@ -72,7 +72,7 @@ async def test_every_mark_of_a_file_is_drawn_where_it_belongs(
         marks = await tab.page.eval_on_selector_all(
             ".timeline-high, .timeline-medium, .timeline-low",
             """found => found.filter((node) => node.told).map((node) => [
-              node.getAttribute("aria-label").split(",")[0],
+              node.getAttribute("aria-label").split(" · ")[0],
               parseFloat(node.style.left), parseFloat(node.style.width)])""",
         )
         known: dict[str, Any] = drawing()
@@ -114,14 +114,16 @@ async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenB
         tab = await open_tab(context, link)
         await tab.page.focus("select")
         await tab.page.keyboard.press("Tab")
-        await tab.says(".timeline-detail", "hesitation, high · 0:03 to 0:09.*um")
+        await tab.says(".timeline-detail", "hesitation · probability high · 0:03 to 0:09.*um")
         await tab.page.keyboard.press("ArrowRight")
-        await tab.says(".timeline-detail", "hesitation, medium · 0:24")
+        await tab.says(".timeline-detail", "hesitation · probability medium · 0:24")
         await tab.page.keyboard.press("ArrowDown")
         await tab.says(".timeline-detail", "agreement")
         await tab.page.keyboard.press("End")
         label = await tab.page.evaluate("document.activeElement.getAttribute('aria-label')")
-        assert label == "agreement, medium, 0:09 to 0:40, no message ended it. nods twice"
+        assert (
+            label == "agreement · probability medium, 0:09 to 0:40, no message ended it. nods twice"
+        )
         stops = await tab.page.eval_on_selector_all(
             ".timeline-item", "found => found.filter((node) => node.tabIndex === 0).length"
         )

@@ -82,7 +82,7 @@ async def test_a_mark_plays_from_one_second_before_it(
             await tab.page.locator(MARKS).nth(place).evaluate("node => node.click()")
             assert await seconds_of(tab) == pytest.approx(max(0.0, start - 1), abs=0.3)
         await tab.page.evaluate("document.querySelector('.review video').currentTime = 7")
-        await tab.says(".review-now", "hesitation, high.*agreement, low")
+        await tab.says(".review-now", "hesitation · probability high.*agreement · probability low")
         await tab.page.wait_for_function(_PLAYHEAD, arg=7 / SECONDS * 100)
         await tab.page.keyboard.press("n")  # the focus is nowhere: a letter alone does nothing
         assert await seconds_of(tab) == pytest.approx(7.0, abs=0.3)
@@ -135,7 +135,7 @@ async def test_what_does_not_fit_or_play_is_said_and_a_transcript_is_a_lane(
         shown = await tab.page.eval_on_selector_all(
             MARKS, "found => found.map((n) => n.told.title)"
         )
-        assert {title.partition(",")[0] for title in shown} == {"agreement"}
+        assert {title.partition(" · ")[0] for title in shown} == {"agreement"}
         await tab.page.set_input_files(".review input[type=file] >> nth=0", text)
         await tab.says(".review-status", r"cannot play talk.vtt\..*: ih-mcp review st_\w+ FILE")
         assert await tab.page.locator(".review-stage").is_hidden()

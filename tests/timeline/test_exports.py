@@ -178,7 +178,7 @@ def test_subtitles_have_a_cue_for_each_row_and_no_text_breaks_out_of_its_own(
     found = pysubs2.SSAFile.from_string(written(kind, readings()).decode(), format_=kind)
     said = [(cue.start, cue.end, cue.plaintext) for cue in found if "hesitation" in cue.text]
     assert said == [
-        (round(start * 1000), round(end * 1000), f"hesitation: {word} - at {start:g}")
+        (round(start * 1000), round(end * 1000), f"hesitation · probability {word} - at {start:g}")
         for start, end, word, *_ in HESITATION
     ]
     assert any(cue.plaintext == "not analysed" and cue.start == 36_000 for cue in found)

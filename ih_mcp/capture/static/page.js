@@ -6,7 +6,7 @@ import { RecordingCopy } from "./recording_copy.js";
 import { Review } from "./review.js";
 import { download, fileName, pageWith } from "./save.js";
 import { Sender } from "./sender.js";
-import { TimelineView, apply, clock } from "./timeline.js";
+import { TimelineView, apply, clock, lanes } from "./timeline.js";
 
 const MAX_SHOWN = 300;
 const MAX_MEASURED = 200;
@@ -247,6 +247,7 @@ const handlers = {
   },
   another({ ticket }) {
     state.isSaved = true; // or the person said that it may go
+    state.review?.letGo();
     location.hash = ticket;
   },
   refused({ code, what, help }) {
@@ -312,13 +313,13 @@ function showAfter() {
   drawSoon();
 }
 
-async function saveTimeline() {
+async function saveTimeline(notes) {
   const { source, label, stream_id: id, state: name } = state.drawing;
   const text = pageWith(await template, {
     drawing: state.drawing,
-    notes: state.review?.notes ?? [],
+    notes,
     title: [source || label || id, name].join(" · "),
-    withoutScript: view.asTable().outerHTML,
+    withoutScript: view.asTable(lanes(view.drawing)).outerHTML,
   });
   download(fileName(state.drawing, "html"), new Blob([text], { type: "text/html" }));
 }
@@ -340,7 +341,8 @@ function showAnother() {
 }
 
 function startAnother() {
-  if (wouldLose() && !confirm("Your recording is not saved, and this page forgets it. Start another one?")) return;
+  const lost = [wouldLose() && "recording is", state.review?.hasUnsaved && "notes are"].find(Boolean);
+  if (lost && !confirm(`Your ${lost} not saved, and this page forgets what is not saved. Start another one?`)) return;
   complain("");
   $("another").disabled = link.say("another");
 }
@@ -436,7 +438,7 @@ $("over").addEventListener("click", () => {
   $("over").hidden = true;
   start({ takesOver: true });
 });
-$("save-timeline").addEventListener("click", saveTimeline);
+$("save-timeline").addEventListener("click", () => state.review.saveNotes());
 $("save-recording").addEventListener("click", saveRecording);
 $("another").addEventListener("click", startAnother);
 addEventListener("beforeunload", (event) => { if (wouldLose()) event.preventDefault(); });

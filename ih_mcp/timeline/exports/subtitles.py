@@ -47,7 +47,9 @@ def _cues(reading: StreamReadings) -> Iterator[tuple[float, float, str]]:
 def _text(row: ExportRow) -> str:
     """One line, so that no text of a message can end a cue or begin another."""
     name = row.name.replace("_", " ")
-    said = name if row.kind == "gap" else f"{name}: {row.value}"
+    probability = f"probability {row.probability}" if row.probability else row.value
+    special = {"gap": name, "signal": f"{name} · {probability}"}
+    said = special.get(row.kind, f"{name}: {row.value}")
     return _line(f"{said} - {row.rationale}" if row.rationale else said)
 
 

@@ -65,19 +65,20 @@ export function mediaSeconds(drawing, place) {
 export class Review {
   /** `command`: what helps where this browser cannot play the file; `source`: an address of the video, `name`: of its file. */
   constructor(root, view, { command = "", source = "", name = null, notes = [], save = null } = {}) {
-    Object.assign(this, { root, view, command, save });
-    this.notes = notes;
+    Object.assign(this, { root, view, command, save, notes });
+    this.savedNotes = JSON.stringify(notes);
     this.cues = [];
     this.words = "";
     this.noteAt = null; // the media time of the note that is being written
     this.hidden = new Set();
     view.onChoose = (item) => this.#choose(item);
-    view.onDraw = (lanes) => this.#showChoice(lanes);
+    view.onDraw = (lanes) => { this.#showChoice(lanes); this.#tellFound(); this.#follow(); };
     view.isShown = (lane, item) => this.#isShown(lane, item);
     this.#build();
     this.#showNotes();
     if (source) this.#load(source, name);
     for (const node of [root, view.root]) node.addEventListener("keydown", (event) => this.#onKey(event));
+    window.addEventListener("beforeunload", (event) => { if (this.hasUnsaved) event.preventDefault(); });
   }
 
   #build() {
@@ -91,13 +92,15 @@ export class Review {
     this.noteStatus.setAttribute("role", "status");
     this.noteList = element("ol", { className: "review-notes" });
     const find = element("input", { type: "search", placeholder: "Find a word", label: "Find a word in the marks" });
-    find.addEventListener("input", () => { this.words = find.value.trim().toLowerCase(); this.#redraw(); });
+    find.addEventListener("input", () => { this.words = find.value.trim(); this.#redraw(); });
+    this.found = element("p", { className: "review-found" });
+    this.found.setAttribute("role", "status");
     this.laneBox = element("div", { className: "review-lanes" });
     this.stage = element("div", { className: "review-stage", hidden: true }, this.video,
       element("div", {}, element("h2", { textContent: "Now" }), this.now));
     this.notesBox = element("div", { className: "review-note", hidden: true }, element("h2", { textContent: "My notes" }),
       element("div", { className: "review-bar" }, this.noteText, button("Add note", () => this.#addNote())), this.noteStatus, this.noteList);
-    if (this.save) this.notesBox.append(button("Save this page with my notes", () => this.save(this.notes)));
+    if (this.save) this.notesBox.append(button("Save this page with my notes", () => this.saveNotes()));
     this.root.classList.add("review");
     this.root.replaceChildren(
       element("div", { className: "review-bar" },
@@ -105,10 +108,11 @@ export class Review {
         chooser("Open a transcript…", ".vtt,text/vtt", (file) => this.openTranscript(file)),
         button("Previous mark", () => this.step(-1)), button("Next mark", () => this.step(1)), find),
       element("details", {}, element("summary", { textContent: "Choose lanes" }), this.laneBox),
-      this.status, this.stage,
+      this.status, this.stage, this.found,
       element("p", { className: "quiet", textContent: "The video stays on this computer. Keys, while the focus is here or in the timeline: N next mark, P previous mark, Space plays and stops." }));
-    this.view.root.after(this.notesBox);
-    this.video.addEventListener("loadedmetadata", () => { this.stage.hidden = this.notesBox.hidden = false; });
+    this.notesHint = element("p", { className: "review-hint quiet", textContent: "Open the video to write notes of your own." });
+    this.view.root.after(this.notesHint, this.notesBox);
+    this.video.addEventListener("loadedmetadata", () => { this.stage.hidden = false; this.#openNotes(); });
     this.video.addEventListener("loadeddata", () => this.#onFirstPicture());
     this.video.addEventListener("durationchange", () => { this.#compare(); this.#seek(); });
     for (const event of ["pointerdown", "keydown"]) this.video.addEventListener(event, () => { this.wanted = null; }); // they choose a place
@@ -207,11 +211,24 @@ export class Review {
     const at = this.seconds;
     this.view.playhead(at);
     const open = this.view.marks().filter(({ from, to }) => from <= at && at < Math.max(to, from + NEAR_SECONDS));
-    const text = JSON.stringify(open.map(({ title, more }) => [title, more]));
+    const text = JSON.stringify([this.words, this.hidden.size, open.map(({ title, more }) => [title, more])]);
     if (text === this.shownNow) return;
     this.shownNow = text;
     const line = ({ title, more }) => element("li", {}, element("strong", { textContent: title }), element("span", { textContent: more }));
-    this.now.replaceChildren(...(open.length ? open.map(line) : [element("li", { textContent: "Nothing is open at this moment." })]));
+    this.now.replaceChildren(...(open.length ? open.map(line) : [element("li", { textContent: this.#nothingOpen() })]));
+  }
+
+  #nothingOpen() {
+    if (this.words) return `Nothing that matches '${this.words}' is open now.`;
+    return this.hidden.size ? "Nothing in the chosen lanes is open now." : "Nothing is open at this moment.";
+  }
+
+  /** Where a search or the choice of lanes leaves nothing, the page says so. */
+  #tellFound() {
+    const isEmpty = (this.words || this.hidden.size) && !this.view.shown().length;
+    const marks = this.hidden.size ? "mark in the chosen lanes" : "mark";
+    const text = this.words ? `No ${marks} contains '${this.words}'.` : "No lane with marks is chosen.";
+    this.found.textContent = isEmpty ? text : "";
   }
 
   #showChoice(lanes) {
@@ -226,7 +243,7 @@ export class Review {
   }
 
   #isShown(lane, { title, more, text }) {
-    return !this.hidden.has(lane.id) && (!this.words || `${title} ${more} ${text}`.toLowerCase().includes(this.words));
+    return !this.hidden.has(lane.id) && (!this.words || `${title} ${more} ${text}`.toLowerCase().includes(this.words.toLowerCase()));
   }
 
   #redraw() { if (this.view.whole) this.view.draw(this.view.whole); }
@@ -244,6 +261,11 @@ export class Review {
     track.addEventListener("error", () => done(`${file.name} is no WebVTT transcript.`));
     this.video.append(track);
     track.track.mode = "hidden"; // that loads it
+  }
+
+  #openNotes() {
+    this.notesBox.hidden = false;
+    this.notesHint.hidden = true;
   }
 
   /** A note is of the moment at which it was begun; without a video, of the mark that is chosen. */
@@ -267,8 +289,22 @@ export class Review {
     this.#showNotes();
   }
 
+  /** Whether leaving the page loses a note, or a change of one. */
+  get hasUnsaved() {
+    return !this.mayGo && (this.noteText.value.trim() !== "" || JSON.stringify(this.notes) !== this.savedNotes);
+  }
+
+  async saveNotes() {
+    const notes = this.notes;
+    await this.save(notes);
+    this.savedNotes = JSON.stringify(notes);
+  }
+
+  /** The person said that what is not saved may go. */
+  letGo() { this.mayGo = true; }
+
   #showNotes() {
-    if (this.notes.length) this.notesBox.hidden = false;
+    if (this.notes.length) this.#openNotes();
     this.noteList.replaceChildren(...this.notes.map((note) => element("li", {},
       button(clock(note.at), () => this.play(note.at - BEFORE_SECONDS)), element("span", { textContent: note.text }),
       button("Remove", () => { this.notes = this.notes.filter((other) => other !== note); this.#showNotes(); }))));

@@ -1,3 +1,5 @@
+import { clock } from "./timeline.js";
+
 // Saves files from the page, and the timeline as a page of its own.
 
 /** Offer a file to the person, as a download. */
@@ -9,6 +11,7 @@ export function download(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+const NOTES_HEAD = "<tr><th>my notes</th><th></th></tr>";
 const escaped = (text) => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
 
 /** The text of a page with other values for its scripts; each part that is named is replaced. */
@@ -21,7 +24,9 @@ export function pageWith(text, { drawing, notes, title, withoutScript }) {
     put(/(<title>)[^<]*(<\/title>)/, escaped(title));
     put(/(<header><h1>Timeline<\/h1><p>)[^<]*(<\/p>)/, escaped(title));
   }
-  if (withoutScript) put(/(<noscript>)(<\/noscript>)/, withoutScript);
+  if (withoutScript) put(/(<noscript>)(<table>)/, withoutScript);
+  const rows = notes.map(({ at, text: said }) => `<tr><td>${clock(at)}</td><td>${escaped(said)}</td></tr>`);
+  put(/(<noscript>[^]*?<tbody id="noted">)[^]*?(<\/tbody>)/, rows.length ? NOTES_HEAD + rows.join("") : "");
   put(/( id="review"[^>]*?) data-source="[^"]*" data-name="[^"]*"()/, "");
   return text;
 }

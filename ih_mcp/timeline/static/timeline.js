@@ -140,7 +140,7 @@ export function lanes(drawing) {
       layer: phase.layer,
       look: shade(phase.probability),
       text: label,
-      title: `${phase.signal}${label ? ", " + label : ""}`,
+      title: `${phase.signal}${label ? ` · probability ${label}` : ""}`,
       more: phase.rationale ?? "",
     });
   }
@@ -470,8 +470,8 @@ export class TimelineView {
 
   #tabulate() { this.table.replaceChildren(this.asTable()); }
 
-  /** What is shown, as a table. */
-  asTable() {
+  /** Lanes as a table; without any, what is shown. */
+  asTable(found = this.shown()) {
     const table = make("table");
     const head = make("tr");
     for (const name of ["what", "from", "to", "details"]) {
@@ -480,7 +480,7 @@ export class TimelineView {
       head.append(cell);
     }
     const body = make("tbody");
-    for (const item of this.shown().flatMap((lane) => lane.items)) {
+    for (const item of found.flatMap((lane) => lane.items)) {
       const row = make("tr");
       for (const text of [item.title, clock(item.from), item.isOpen ? "now" : clock(item.to), item.more]) row.append(make("td", /^\d+:/.test(text) ? "timeline-time" : "", text));
       body.append(row);
