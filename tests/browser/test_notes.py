@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from .conftest import OpenBrowser, Tab, open_tab
-from .test_review import MARKS, link, open_video
+from .test_review import MARKS, NOTE, link
+from .test_review import open_video as begin_to_open
 
 __all__ = ["link"]
 pytestmark = pytest.mark.timeout(90)
-_NOTE = ".review-note textarea"
 _ABOUT = ".review-note [role=status]"
 _PAUSE_AT = """(seconds) => {
   const video = document.querySelector(".review video");
@@ -22,6 +22,12 @@ _PAUSE_AT = """(seconds) => {
     video.currentTime = seconds;
   });
 }"""
+
+
+async def open_video(tab: Tab, video: Path) -> None:
+    """Open it, and wait until its first picture said where its clock starts."""
+    await begin_to_open(tab, video)
+    await tab.says(".review-status", "^$")
 
 
 async def notes_of(tab: Tab) -> list[str]:
@@ -40,19 +46,19 @@ async def test_a_note_is_of_the_moment_at_which_it_was_begun(
         tab = await open_tab(context, link)
         await open_video(tab, dialogue)
         await tab.page.evaluate(_PAUSE_AT, 2.3)
-        await tab.page.type(_NOTE, "h")
+        await tab.page.type(NOTE, "h")
         await tab.says(_ABOUT, r"^at 0:02\.3$")
         await tab.page.evaluate(_PAUSE_AT, 9)
-        await tab.page.type(_NOTE, "ere")
+        await tab.page.type(NOTE, "ere")
         await tab.says(_ABOUT, r"^at 0:02\.3$")
         await tab.page.click("text=Add note")
         assert await notes_of(tab) == ["0:02.3 here"]
         await tab.says(_ABOUT, "^$")
-        await tab.page.type(_NOTE, "x")
+        await tab.page.type(NOTE, "x")
         await tab.says(_ABOUT, "^at 0:09$")
-        await tab.page.fill(_NOTE, "")  # nothing of it is left: the next one begins anew
+        await tab.page.fill(NOTE, "")  # nothing of it is left: the next one begins anew
         await tab.page.evaluate(_PAUSE_AT, 12)
-        await tab.page.type(_NOTE, "there")
+        await tab.page.type(NOTE, "there")
         await tab.page.click("text=Add note")
         assert await notes_of(tab) == ["0:02.3 here", "0:12 there"]
         await tab.went_well()
@@ -68,11 +74,11 @@ async def test_without_the_video_a_note_is_of_the_chosen_mark(
         await open_video(tab, dialogue)
         await tab.page.set_input_files(".review input[type=file] >> nth=0", broken)
         await tab.says(".review-status", "cannot play broken.mp4")
-        await tab.page.fill(_NOTE, "looks away")
+        await tab.page.fill(NOTE, "looks away")
         await tab.page.click("text=Add note")
         await tab.says(_ABOUT, r"^Choose a moment or open the video first\.$")
         assert await notes_of(tab) == []
-        assert await tab.page.input_value(_NOTE) == "looks away"
+        assert await tab.page.input_value(NOTE) == "looks away"
         first = tab.page.locator(MARKS).first
         await first.evaluate("node => node.click()")
         await tab.says(_ABOUT, "^at 0:03$")
@@ -101,7 +107,7 @@ async def test_notes_that_are_not_saved_are_not_lost_without_a_question(
     async with open_browser() as context:
         tab = await open_tab(context, link)
         await open_video(tab, dialogue)
-        await tab.page.click(_NOTE)
+        await tab.page.click(NOTE)
         await tab.page.keyboard.type("begun")
         asked = await leave(tab)
         assert asked.type == "beforeunload"
@@ -128,13 +134,13 @@ async def test_a_page_saved_twice_shows_each_note_once_without_scripts(
         tab = await open_tab(context, link)
         await open_video(tab, dialogue)
         await tab.page.evaluate(_PAUSE_AT, 2.3)
-        await tab.page.fill(_NOTE, "why </tbody></noscript><b>here</b> & $1?")
+        await tab.page.fill(NOTE, "why </tbody></noscript><b>here</b> & $1?")
         await tab.page.click("text=Add note")
         first = await saved_page(tab, tmp_path)
         again = await open_tab(context, first.as_uri())
         await open_video(again, dialogue)
         await again.page.evaluate(_PAUSE_AT, 9)
-        await again.page.fill(_NOTE, "there")
+        await again.page.fill(NOTE, "there")
         await again.page.click("text=Add note")
         page = await without_scripts.new_page()
         await page.goto((await saved_page(again, tmp_path)).as_uri())

@@ -29,6 +29,7 @@ SLOWLY = "document.querySelector('.review video').playbackRate = 0.0625"
 _PLAYHEAD = """(wanted) => Math.abs(wanted - parseFloat(
   document.querySelector(".timeline-lanes").style.getPropertyValue("--playhead"))) < 2"""
 MARKS = ".timeline-item:not([hidden])"
+NOTE = ".review-note textarea"
 
 
 def known(**changed: object) -> Drawing:
@@ -99,7 +100,7 @@ async def test_a_mark_plays_from_one_second_before_it(
 
 async def keeps_a_note(tab: Tab, folder: Path) -> str:
     """Write a note, save the page, and open what was saved: the note's text there."""
-    await tab.page.fill(".review-note textarea", "why <b>here</b>?")
+    await tab.page.fill(NOTE, "why <b>here</b>?")
     await tab.page.click("text=Add note")
     async with tab.page.expect_download() as saving:
         await tab.page.click("text=Save this page with my notes")
@@ -207,11 +208,7 @@ async def test_after_a_recording_it_can_be_saved_and_played(
         await tab.says("#clock", "0:0[4-9]|0:[1-9]", seconds=60)
         await tab.page.click("#end")
         await tab.says("#state-word", "Ended", seconds=60)
-        async with tab.page.expect_event("dialog") as asking, anyio.create_task_group() as tasks:
-            tasks.start_soon(tab.page.click, "#another")  # it waits for the answer
-            asked = await asking.value
-            assert "not saved" in asked.message
-            await asked.dismiss()
+        assert "recording is not saved" in await answer_another(tab, accepts=False)
         saved = {}
         for name in ("timeline", "recording"):
             async with tab.page.expect_download() as saving:
@@ -228,13 +225,40 @@ async def test_after_a_recording_it_can_be_saved_and_played(
         await again.says(".timeline-about", "From the stand-in of ih-mcp, not from Interhuman")
         await again.went_well()
         await tab.went_well()
-        await tab.page.click("#another")
+        await saves_notes_with_the_whole_table(tab)
+        await tab.page.fill(NOTE, "begun")
+        assert "notes are not saved" in await answer_another(tab, accepts=False)
+        assert await tab.text("#where") == stream.id
+        await answer_another(tab, accepts=True)  # and nothing asks a second time
         await tab.says("#state-word", "Ready")
         assert (await tab.text("#where")).startswith("st_")
         assert await tab.text("#where") != stream.id
         await tab.page.click("#start")
         await tab.says("#state-word", "Recording")
         await tab.went_well()
+
+
+async def answer_another(tab: Tab, *, accepts: bool) -> str:
+    """Ask for another recording, and answer the question that the page has then."""
+    async with tab.page.expect_event("dialog") as asking, anyio.create_task_group() as tasks:
+        tasks.start_soon(tab.page.click, "#another")  # it waits for the answer
+        asked = await asking.value
+        await (asked.accept() if accepts else asked.dismiss())
+    return str(asked.message)
+
+
+async def saves_notes_with_the_whole_table(tab: Tab) -> None:
+    """A search does not thin out what is saved for a browser without scripts."""
+    await tab.page.fill(NOTE, "seen")
+    await tab.page.click("text=Add note")
+    await tab.page.fill(".review input[type=search]", "no such word")
+    await tab.says(".review-found", "No mark contains 'no such word'")
+    async with tab.page.expect_download() as saving:
+        await tab.page.click("#save-timeline")
+    page = await anyio.Path(await (await saving.value).path()).read_text(encoding="utf-8")
+    table = page.partition("<noscript>")[2].partition("</noscript>")[0]
+    assert "<td>seen</td>" in table
+    assert "segment 1" in table
 
 
 async def chunks_of(tab: Tab) -> bytes:
