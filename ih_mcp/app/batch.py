@@ -69,6 +69,10 @@ class BatchItem:
     """What was found, as a sentence."""
     not_analysed_seconds: float | None = None
     """None where it is not known: nothing has looked at a stream of it."""
+    notes: tuple[str, ...] = ()
+    """What readers of the results should know, as sentences; of the file until it has a stream."""
+    label: str = ""
+    """Of its stream."""
     error: str = ""
     outputs: tuple[str, ...] = ()
     """Files that were written, as paths in the output folder."""
@@ -130,6 +134,7 @@ class FolderBatch:
                 item.state, item.error = ItemState.FAILED, join_help(exc.what, exc.help)
             else:
                 item.seconds = float(str(facts["duration_s"]))
+                item.notes = _texts(facts["notes"])
                 item.fingerprint = _fingerprint(digest, options)
                 self._skip_where_done(item, done)
             self.items.append(item)
@@ -220,6 +225,7 @@ class FolderBatch:
         drawing = await read_timeline(self._runtime.journal, item.stream_id)
         item.found = summarise(drawing)
         item.not_analysed_seconds = not_analysed_seconds(drawing)
+        item.notes, item.label = _texts(drawing["notes"]), str(drawing["label"])
         if item.state in {ItemState.DONE, ItemState.SKIPPED}:
             try:
                 item.outputs = await self._write(item)
@@ -248,6 +254,11 @@ class FolderBatch:
             "analyst": (await self._runtime.analyst()).name if settings.is_local else "",
             "scenario": await to_thread.run_sync(_hash_file, scenario) if scenario else "",
         }
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    assert isinstance(found, list)
+    return tuple(map(str, found))
 
 
 def find_files(folder: Path, *, beside: Path) -> list[tuple[str, Path]]:

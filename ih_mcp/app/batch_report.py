@@ -20,6 +20,7 @@ from .batch import BatchItem
 NAMES = ("report.csv", "report.html")
 _COLUMNS = (
     "file", "state", "minutes", "found", "not_analysed_seconds", "stream_id", "outputs", "error",
+    "notes",
 )  # fmt: skip
 _STYLE = """:root { color-scheme: light dark; }
 body { font: 1rem/1.45 system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem;
@@ -85,6 +86,7 @@ def _row(item: BatchItem) -> list[object]:
         item.stream_id,
         " ".join(item.outputs),
         item.error,
+        " ".join(item.notes),
     ]
 
 

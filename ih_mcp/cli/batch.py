@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -158,6 +161,8 @@ async def _run(options: Namespace, settings: Settings) -> int:
         async with interruptible(batch.stop), showing(console, partial(_step, batch)):
             await batch.run(options.jobs)
     print_line(console, f"{count(batch.items)}.")
+    for note in describe_labels(options.label, batch.items):
+        print_line(console, note)
     formulas = outputs.formulas + count_report_formulas(batch.items)
     for note in describe_formulas(formulas):
         print_line(console, note)
@@ -213,8 +218,9 @@ class _Outputs:
         names = []
         for kind in self._options.kinds:
             name = f"{item.name}.{kind}"
-            data = await self._make(item.stream_id, kind)
-            await to_thread.run_sync(_keep, self._options.output / name, data)
+            path = self._options.output / name
+            data = await self._make(item, kind, path.parent)
+            await to_thread.run_sync(_keep, path, data)
             names.append(name)
         if item.state is ItemState.SKIPPED:  # an earlier run wrote others of the same stream
             names += await to_thread.run_sync(self._written_before, item)
@@ -224,15 +230,35 @@ class _Outputs:
         others = [f"{item.name}.{kind}" for kind in _KINDS if kind not in self._options.kinds]
         return [name for name in others if (self._options.output / name).is_file()]
 
-    async def _make(self, stream_id: str, kind: str) -> bytes:
+    async def _make(self, item: BatchItem, kind: str, folder: Path) -> bytes:
         journal = self._runtime.journal
         if kind in FORMATS:
-            drawing = await read_timeline(journal, stream_id)
+            drawing = await read_timeline(journal, item.stream_id)
             return await FORMATS[_as_picture(kind)](drawing)
         form = EXPORTS[_as_export(kind)]
-        reading = await read_stream(journal, stream_id, keeps_entries=form.wants_entries)
+        reading = await read_stream(journal, item.stream_id, keeps_entries=form.wants_entries)
+        media_path = await to_thread.run_sync(_path_from, folder, item.path)
+        reading = replace(reading, media_path=media_path)
         self.formulas += await to_thread.run_sync(form.count_formulas, [reading])
         return await to_thread.run_sync(form.write, [reading])
+
+
+def _path_from(folder: Path, path: Path) -> str:
+    """Where a file is, seen from a folder; empty where no path leads there."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        return ""
+
+
+def describe_labels(label: str, items: Sequence[BatchItem]) -> list[str]:
+    """Which label the skipped streams keep where another was asked for, as sentences."""
+    kept = [item.label for item in items if item.state is ItemState.SKIPPED and item.stream_id]
+    others = Counter(each for each in kept if label and each != label)
+    return [
+        f"{number:,} skipped; {'its' if number == 1 else 'their'} label stays {each!r}."
+        for each, number in others.items()
+    ]
 
 
 def _keep(path: Path, data: bytes) -> None:

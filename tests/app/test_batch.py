@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,10 @@ from ih_mcp.app.batch_report import make_csv, make_html, write_report
 from ih_mcp.app.minutes import SilentChannel
 from ih_mcp.app.runtime import StreamOptions, open_runtime
 from ih_mcp.cli import main
+from ih_mcp.cli.batch import describe_labels
 from ih_mcp.journal import open_journal
+from ih_mcp.media.ffmpeg.facts import NO_SOUND
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.stream import Stream
@@ -49,9 +53,24 @@ def folder(tmp_path: Path, short_clip: Path) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def silent_clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Ffmpeg, short_clip: Path) -> Path:
+    """The picture of the short clip."""
+    clip = tmp_path_factory.mktemp("silent") / "silent.mp4"
+    command = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-an", "-c", "copy"]
+    subprocess.run([*command, str(clip)], check=True)
+    return clip
+
+
 def states(out: Path) -> dict[str, str]:
     with (out / "report.csv").open(newline="") as file:
         return {row["file"]: row["state"] for row in csv.DictReader(file)}
+
+
+def notes_of(out: Path, name: str) -> str:
+    with (out / "report.csv").open(newline="") as file:
+        (notes,) = (row["notes"] for row in csv.DictReader(file) if row["file"] == name)
+    return notes
 
 
 def batch(folder: Path, *words: str) -> int:
@@ -65,8 +84,10 @@ async def _count_streams(data: Path) -> int:
 
 
 def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    folder: Path, silent_clip: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    shutil.copy(silent_clip, folder / "b.mp4")
     out, data = folder.parent / "out", folder.parent / "data"
     monkeypatch.setenv("IH_MCP_DATA_DIR", str(data))
     assert batch(folder, "--as", "csv,vtt", "--pace", "fast") == 1
@@ -89,8 +110,21 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
 
     assert batch(folder, "--pace", "fast") == 2
     assert "already has a report (3 of 4 files done)" in capsys.readouterr().err
-    assert batch(folder, "--resume", "--pace", "fast", "--as", "srt") == 1
-    assert "Of the folder: 1 failed, 3 skipped, 1 no media." in capsys.readouterr().err
+    again = ["--resume", "--pace", "fast", "--label", "P07", "--as", "srt,eaf,boris"]
+    assert batch(folder, *again) == 1
+    resumed = capsys.readouterr().err
+    assert "Of the folder: 1 failed, 3 skipped, 1 no media." in resumed
+    assert "\n3 skipped; their label stays ''." in resumed
+    assert notes_of(out, "b.mp4").endswith(NO_SOUND)
+    assert NO_SOUND not in notes_of(out, "a.mp4")
+    assert f"{NO_SOUND}</td></tr>" in (out / "report.html").read_text()
+    for name in ("a.mp4", "more/copy.mp4"):  # programs find the file from where the export is
+        path = (out / f"{name}.eaf").relative_to(out).parent
+        eaf, boris = ((out / f"{name}.{kind}").read_text() for kind in ("eaf", "boris"))
+        (relative,) = re.findall('RELATIVE_MEDIA_URL="([^"]*)"', eaf)
+        (observation,) = json.loads(boris)["observations"].values()
+        for found in (relative, *observation["file"]["1"]):
+            assert (out / path / found).resolve() == (folder / name).resolve()
     assert (out / "b.mp4.srt").exists()
     report = (out / "report.html").read_text()
     for kind in ("srt", "csv", "vtt"):  # what is there is linked, whichever run wrote it
@@ -223,7 +257,7 @@ def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:
     assert "<nobody>" not in page
     assert 'href="%3Cb%3E/%3D1.mp4.csv"' in page
     assert make_csv([item]).splitlines()[1] == (
-        "<b>/=1.mp4,failed,1.5,,,,<b>/=1.mp4.csv,a <script>"  # how much is not known is not 0
+        "<b>/=1.mp4,failed,1.5,,,,<b>/=1.mp4.csv,a <script>,"  # how much is not known is not 0
     )
 
 
@@ -258,6 +292,17 @@ def test_a_report_that_cannot_be_read_is_nobody_s(
     (out / "report.csv").write_bytes(b"\xff\x00,state\n\x00")
     assert batch(folder) == 2
     assert "has the report of another batch" in " ".join(capsys.readouterr().err.split())
+
+
+def test_skipped_streams_whose_label_is_another_are_counted_by_their_label() -> None:
+    def skipped(label: str) -> BatchItem:
+        return BatchItem("a", Path("a"), state=ItemState.SKIPPED, stream_id="st_1", label=label)
+
+    items = [*map(skipped, ("", "P1", "", "P7")), BatchItem("a", Path("a"), label="P1")]
+    assert describe_labels("P7", items) == [
+        "2 skipped; their label stays ''.", "1 skipped; its label stays 'P1'."
+    ]  # fmt: skip
+    assert describe_labels("", items) == []
 
 
 def test_a_stop_ends_the_streams_that_live_and_tells_the_first_time_alone() -> None:

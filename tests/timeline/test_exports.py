@@ -215,6 +215,17 @@ def test_an_eaf_has_a_tier_for_each_name_and_a_second_one_for_what_overlaps(
     assert CHANGING_STATUS.stand_in in tiers["whose readings"][0][2]
 
 
+@pytest.mark.parametrize(
+    ("known", "relative"),
+    [("", "./talk.mp4"), ("../videos/P01.mp4", "../videos/P01.mp4"), ("a/b.mp4", "./a/b.mp4")],
+)
+def test_an_eaf_points_at_its_media_where_their_path_is_known(known: str, relative: str) -> None:
+    pytest.importorskip("pympi")
+    eaf = written("eaf", replace(readings(), media_path=known)).decode()
+    assert f'RELATIVE_MEDIA_URL="{relative}"' in eaf
+    assert 'MEDIA_URL="talk.mp4"' in eaf
+
+
 @pytest.mark.parametrize("make", [readings, odd_readings])
 def test_an_eaf_is_one_by_the_schema_of_elan(make: Any) -> None:
     xmlschema = pytest.importorskip("xmlschema")

@@ -32,7 +32,9 @@ def write_eaf(reading: StreamReadings) -> bytes:
     eaf = elan.Eaf(author="ih-mcp")
     eaf.remove_tier("default")
     if name := escape_unprintable(reading.status.source):
-        eaf.add_linked_file(name, relpath=f"./{name}", mimetype=_mime_type(name))
+        path = escape_unprintable(reading.media_path) or name
+        relative = path if path.startswith("../") else f"./{path}"
+        eaf.add_linked_file(name, relpath=relative, mimetype=_mime_type(path))
     eaf.add_property("ih-mcp", escape_unprintable(reading.about))
     for tier in make_tiers(reading):
         _add_tier(eaf, tier.name, [(a.start_ms, a.end_ms, a.text) for a in tier.annotations])
@@ -148,7 +150,7 @@ def _modifier(tier: Tier, text: str) -> str:
 
 
 def _observation(reading: StreamReadings, tiers: Sequence[Tier]) -> dict[str, object]:
-    source = escape_unprintable(reading.status.source) or "unnamed"
+    source = escape_unprintable(reading.media_path or reading.status.source) or "unnamed"
     length = end_of(tiers) / 1000
     events = sorted(
         (event for tier in tiers if tier.kind != "about" for event in _events(tier)),

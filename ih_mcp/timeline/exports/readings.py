@@ -85,6 +85,8 @@ class StreamReadings:
     """The end of its media, or the newest time that is known."""
     entries: list[Entry] = field(default_factory=list)
     """The messages as they came, where the format wants them."""
+    media_path: str = ""
+    """Of its file, as seen from the folder of the export; empty where that is not known."""
 
     @property
     def about(self) -> str:
