@@ -177,7 +177,7 @@ class Timeline:
             "not_kept": self.not_kept,
             "clipped": life.clipped,
             "usage": dict(status.usage or {}),
-            "lost": {**status.lost.to_json(), "media_s": lost_media(status)} if status.lost else {},
+            "lost": _lost(status),
             "receipts": dict(status.segments),
             "bytes_sent": status.bytes_sent,
             "overall": _numbered(life.quality_overall),
@@ -388,6 +388,13 @@ def _numbered(value: object) -> object:
 
 def _pair(item: MediaRange) -> list[float]:
     return [item.start_seconds, item.end_seconds]
+
+
+def _lost(status: StreamStatus) -> dict[str, object]:
+    if status.lost is None:
+        return {}
+    media = lost_media(status)
+    return status.lost.to_json() | ({"media_s": media} if media else {})
 
 
 def _span(span: Span) -> Mapping[str, object]:

@@ -422,7 +422,7 @@ ROWS: Sequence[ErrorRow] = (
         fault=Fault.CALLER,
         ends_session=False,
         retry=Retry.NEVER,
-        advice="Convert to H.264 with AAC in MP4, or VP8 with Opus in WebM. A file that is "
+        advice="Convert to H.264 with AAC in MP4, or VP8 with Opus in WebM; a file that is "
         "streamed instead of uploaded is encoded again where that is needed.",
         status=422,
         source="docs; chosen: a stream stays open",

@@ -51,6 +51,7 @@ class MemoryLog:
     record: Mapping[str, object] = field(default_factory=dict)
     is_full = False
     failure = None
+    wait_until_owned = None
     changed: Notifier = field(default_factory=Notifier)
 
     @property

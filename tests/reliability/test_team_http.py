@@ -207,24 +207,26 @@ http {{
 """
 
 
+NGINX = os.environ.get("IH_MCP_NGINX") or shutil.which("nginx")
+
+
 @contextmanager
 def nginx(upstream: str, folder: Path) -> Iterator[str]:
     """nginx with its defaults: answers are buffered, bodies have a mebibyte, reads 60 s."""
-    program = os.environ.get("IH_MCP_NGINX") or shutil.which("nginx")
-    if program is None:
-        pytest.skip("nginx is not installed, nor does IH_MCP_NGINX name one")
+    assert NGINX is not None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = folder / "nginx.conf"
     config.write_text(_CONFIG.format(folder=folder, port=port, upstream=upstream))
-    with subprocess.Popen([program, "-p", str(folder), "-c", str(config)]) as process:
+    with subprocess.Popen([NGINX, "-p", str(folder), "-c", str(config)]) as process:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
+@pytest.mark.skipif(NGINX is None, reason="no nginx is installed, nor does IH_MCP_NGINX name one")
 @pytest.mark.parametrize("era", ERAS)
 async def test_t14_a_job_goes_through_nginx_as_it_comes(
     era: Any, service: RunningStandin, tmp_path: Path
