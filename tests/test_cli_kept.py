@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -15,7 +16,8 @@ from ih_mcp.app.batch_report import make_csv, make_html
 from ih_mcp.app.minutes import MinutesPlan
 from ih_mcp.cli import main
 from ih_mcp.cli.usage import describe_use
-from ih_mcp.journal import open_journal
+from ih_mcp.errors import CallerError
+from ih_mcp.journal import Journal, open_journal
 from ih_mcp.mcp_server.status import minutes_sent
 from ih_mcp.timeline.summary import totals
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
@@ -192,6 +194,39 @@ def test_forget_refuses_a_label_that_nothing_has(
     assert "no stream that is kept has the label 'P01'" in err
     assert "Labels that are kept: 'P0', 'P1', 'P2'." in err
     assert run("list")[1].count("\n") == 4  # all three are there
+
+
+async def _keep_of(folder: Path, sources: Sequence[str]) -> None:
+    async with open_journal(folder) as journal:
+        for number, source in enumerate(sources):
+            log = await journal.begin(f"st_{number:032}", {})
+            await log.write_record({"state": "ended", "source": source}, ended=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "said"),
+    [
+        (["talk.mp4"], 1, ""),
+        (["other.mp4"], 2, "No stream that is kept is of other.mp4. This is the newest one, st_"),
+        (["st_" + "0" * 32, "talk.mp4"], 0, ""),
+    ],
+)
+def test_review_takes_the_newest_stream_of_its_file(
+    words: list[str], number: int, said: str, folder: Path, run: Run, short_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    anyio.run(_keep_of, folder, ["talk.mp4", "talk.mp4", "call.mp4"])
+
+    async def read(_: Journal, stream_id: str, **__: object) -> None:
+        raise CallerError(f"reads {stream_id}")  # a page would be served until Ctrl+C
+
+    monkeypatch.setattr("ih_mcp.cli.review.read_timeline", read)
+    video = shutil.copy(short_clip, folder.parent / words[-1])
+    _, _, err = run("review", *words[:-1], str(video))
+    flat = " ".join(err.split())
+    assert f"reads st_{number:032}" in flat
+    assert said in flat
+    assert ("No stream" in flat) == bool(said)
 
 
 @pytest.mark.parametrize("age", ["7", "d", "-1d", "nand", "1e9d", "7 d", "7y", ""])

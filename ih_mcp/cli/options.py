@@ -20,13 +20,13 @@ def add_local(parser: ArgumentParser) -> None:
     )
 
 
-def add_stream_id(parser: ArgumentParser) -> None:
+def add_stream_id(parser: ArgumentParser, *, default: str = "the newest stream") -> None:
     """`STREAM`, which may be left out."""
     parser.add_argument(
         "stream_id",
         metavar="STREAM",
         nargs="?",
-        help="id of a stream or an analysis, or its beginning; default: the newest stream",
+        help=f"id of a stream or an analysis, or its beginning; default: {default}",
     )
 
 

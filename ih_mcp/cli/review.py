@@ -17,7 +17,7 @@ from ih_mcp.app.clean_up import retention_of
 from ih_mcp.app.ffmpeg import find_configured_ffmpeg
 from ih_mcp.capture.review_server import VIDEO_PATH, open_review_server
 from ih_mcp.errors import unwrap_single_error
-from ih_mcp.journal import open_journal
+from ih_mcp.journal import Journal, open_journal
 from ih_mcp.media import file_admission
 from ih_mcp.media.browser_copy import browser_type, make_browser_copy
 from ih_mcp.media.ffmpeg.probe import probe
@@ -30,7 +30,7 @@ from .browser import in_browser
 from .console import print_line
 from .options import add_local, add_stream_id
 from .progress import ProgressStep, ReadProgress, doing, showing
-from .stream_ids import find_stream_id
+from .stream_ids import find_stream_id, find_stream_of_file
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "removed at the end."
     )
     add_local(parser)
-    add_stream_id(parser)
+    add_stream_id(parser, default="the newest stream of the file")
     parser.add_argument("file", metavar="FILE", help="the video the stream is of")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
@@ -62,13 +62,13 @@ async def _run(settings: Settings, options: Namespace) -> None:
         journal = await stack.enter_async_context(
             open_journal(settings.journal_place, retention_of(settings))
         )
-        stream_id = await find_stream_id(journal, options.stream_id)
+        name = redact_and_cut(admitted.path.name)  # as the status names it
+        stream_id = await _find_stream(console, journal, options.stream_id, name)
         reading = ReadProgress(then="drawing")
         async with showing(console, reading.step):
             drawing = await read_timeline(journal, stream_id, on_read=reading.note)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-mcp-review-")))
         video, mime_type = await _playable(settings, admitted, folder)
-        name = redact_and_cut(admitted.path.name)  # as the status names it
         page = await to_thread.run_sync(file_page, drawing, VIDEO_PATH, name)
         address = await stack.enter_async_context(open_review_server(page, video, mime_type))
         print(address, flush=True)
@@ -76,6 +76,16 @@ async def _run(settings: Settings, options: Namespace) -> None:
         if options.open:
             await stack.enter_async_context(in_browser(address, folder=folder))
         await anyio.sleep_forever()
+
+
+async def _find_stream(console: Console, journal: Journal, given: str | None, name: str) -> str:
+    """The stream that is named, else the newest of the file; warns where there is none of it."""
+    if given is not None:
+        return await find_stream_id(journal, given)
+    stream_id, warning = await find_stream_of_file(journal, name)
+    if warning:
+        print_line(console, warning)
+    return stream_id
 
 
 async def _playable(
