@@ -14,6 +14,7 @@ from ih_mcp.app.clean_up import retention_of
 from ih_mcp.journal import StreamRow, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.ids import shorten_ids
+from ih_mcp.streams.status import shown_state
 from ih_mcp.wire.minutes import MediaUse, to_minutes
 
 from .console import shown
@@ -22,6 +23,7 @@ from .progress import READING, doing
 from .table import as_table
 
 _HEAD = ("id", "started (UTC)", "state", "minutes", "endpoint", "source", "label")
+_KNOWN = ("state", "reason", "endpoint", "source", "label")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -57,7 +59,7 @@ async def _run(settings: Settings, is_json: bool) -> str:
 
 def _to_json(row: StreamRow, use: MediaUse | None) -> dict[str, object]:
     record: dict[str, object] = json.loads(row.record)
-    known = {name: record.get(name, "") for name in ("state", "endpoint", "source", "label")}
+    known = {name: record.get(name, "") for name in _KNOWN}
     started = datetime.fromtimestamp(row.created_at, UTC).isoformat(timespec="seconds")
     usage = {"usage": use.to_json()} if use else {}
     return {"id": row.id, "started_at": started, **known, "messages": row.last, **usage}
@@ -69,7 +71,7 @@ def _cells(short: str, known: Mapping[str, object]) -> tuple[str, ...]:
     return (
         short,
         str(known["started_at"])[:16].replace("T", " "),
-        str(known["state"]),
+        shown_state(known),
         f"{to_minutes(seconds, up=True):.2f}" if isinstance(seconds, int | float) else "",
         str(known["endpoint"]),
         str(known["source"]),

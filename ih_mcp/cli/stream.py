@@ -22,7 +22,8 @@ from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import HeldSegment, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import read_timeline
-from ih_mcp.timeline.summary import summarise
+from ih_mcp.timeline.summary import describe_stop, summarise
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Config
 
 from .consent import TerminalChannel
@@ -161,7 +162,7 @@ async def print_until_over(
         drawing = await read_timeline(runtime.journal, stream.id, on_read=reading.note)
     lost = stream.status().lost
     found = summarise(drawing | {"lost": lost.to_json() if lost else {}})
-    return _print_summary(console, stream, found)
+    return _print_summary(console, stream, found, stop=describe_stop(drawing))
 
 
 async def _print_messages(runtime: Runtime, stream: Stream, *, is_raw: bool) -> None:
@@ -206,11 +207,13 @@ def _step(stream: Stream) -> ProgressStep:
     return ProgressStep(now, stream.place_in_file(stream.sent_seconds) / total if total else None)
 
 
-def _print_summary(console: Console, stream: Stream, found: str) -> int:
+def _print_summary(console: Console, stream: Stream, found: str, *, stop: str) -> int:
     """Print how the stream ended and, if it did not end in order, what to do."""
     status = stream.status()
     in_order = stream.failure is None and stream.end is not None and stream.end.in_order
     how = "ended in order" if in_order else "did not end in order"
+    if status.reason == EndReason.STOPPED:
+        how = stop
     if limit := stream.limit_reached:
         how = "ended at a limit of minutes"
     if is_lossy := status.lost is not None:

@@ -15,6 +15,7 @@ from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from ih_mcp.errors import IhMcpError
 from ih_mcp.stand_in import LOCAL, STAND_IN
+from ih_mcp.wire.endings import EndReason
 
 
 def _require_text(value: object) -> str:
@@ -181,6 +182,12 @@ class StreamStatus(_AsJson):
 @cache
 def _reader() -> TypeAdapter[StreamStatus]:
     return TypeAdapter(StreamStatus)  # takes 8 ms; the server must start fast
+
+
+def shown_state(record: Mapping[str, object]) -> str:
+    """The state of a stream's record for people: one that was stopped did not just end."""
+    is_stopped = record.get("reason") == EndReason.STOPPED
+    return str(record.get("reason" if is_stopped else "state", ""))
 
 
 def error_to_json(failure: IhMcpError) -> dict[str, object]:

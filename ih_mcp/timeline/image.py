@@ -30,12 +30,15 @@ Dashes = Literal["-", "--", "-.", ":"] | tuple[float, Sequence[float]]
 _COLOURS = {  # those of timeline.css, light
     "high": "#0b5cad", "medium": "#8dbdf0", "low": "#d6e7fa", "unknown": "#ffffff",
     "engaged": "#8fd0a3", "neutral": "#e4e7ec", "disengaged": "#e9b872", "state": "#ffffff",
-    "dropped": "#f6c7bd", "lost": "#f6c7bd", "degraded": "#f7e2ae", "segment": "#dfe3e9",
+    "dropped": "#f6c7bd", "lost": "#f6c7bd", "not_sent": "#f6c7bd", "degraded": "#f7e2ae",
+    "segment": "#dfe3e9",
 }  # fmt: skip
-_HATCHES = {"dropped": "///", "lost": "xxx", "degraded": "...", "unknown": "--"}
+_HATCHES = {
+    "dropped": "///", "lost": "xxx", "not_sent": "\\\\\\", "degraded": "...", "unknown": "--",
+}  # fmt: skip
 _EDGES = {
-    "dropped": "#5c1408", "lost": "#5c1408", "degraded": "#4a3503", "unknown": "#aab6c4",
-    "state": "#4d5a6a",
+    "dropped": "#5c1408", "lost": "#5c1408", "not_sent": "#5c1408", "degraded": "#4a3503",
+    "unknown": "#aab6c4", "state": "#4d5a6a",
 }  # fmt: skip
 _LINES: Mapping[str, tuple[str, Dashes, float]] = {  # of quality: colour, dashes, width
     "quality_index": ("#16202c", "-", 2.2), "clarity": ("#0b5cad", "-", 1.2),

@@ -36,7 +36,7 @@ from ih_mcp.wire.spans import (
 from ih_mcp.wire.upload_results import read_upload_result
 
 from .about import about
-from .media_time import leg_offsets, lost_media
+from .media_time import end_of_media, leg_offsets, lost_media, unsent_media
 
 Drawing = dict[str, object]
 """One timeline as plain values, with the names that `Timeline.as_json` gives them."""
@@ -160,6 +160,7 @@ class Timeline:
         return {
             "stream_id": stream_id,
             "state": status.state,
+            "reason": status.reason,
             "ended": self._is_closed,
             "api": self._dialect.name,
             "about": about(status, stream_id=stream_id, api=self._dialect.name),
@@ -172,12 +173,13 @@ class Timeline:
             "notes": list(status.notes),
             "error": status.error,
             "clock_jumps": [jump.to_json() for jump in status.clock_jumps],
-            "seconds": round(max(life.latest_seconds, status.media_seconds), 3),
+            "seconds": round(max(life.latest_seconds, end_of_media(status)), 3),
             "messages": self.messages,
             "not_kept": self.not_kept,
             "clipped": life.clipped,
             "usage": dict(status.usage or {}),
             "lost": _lost(status),
+            "not_sent": [list(each) for each in unsent_media(status)],
             "receipts": dict(status.segments),
             "bytes_sent": status.bytes_sent,
             "overall": _numbered(life.quality_overall),

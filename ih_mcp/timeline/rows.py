@@ -20,9 +20,10 @@ LEGEND = (
     ("unknown", "no probability named"), ("engaged", "engaged"), ("neutral", "neutral"),
     ("disengaged", "disengaged"), ("dropped", "not analysed"),
     ("lost", "lost with the connection"), ("degraded", "analysed in part"),
+    ("not_sent", "not sent"),
 )  # fmt: skip
 """Looks that need a word, in order; a picture has those that it shows."""
-GAPS = ("dropped", "lost", "degraded")
+GAPS = ("dropped", "lost", "degraded", "not_sent")
 """Looks of media that nobody analysed, or not all of it; drawn behind all lanes too."""
 DIMENSIONS = ("quality_index", "clarity", "authority", "energy", "rapport", "learning")
 """Scores of conversation quality, 0 to 100; docs: conversation-quality."""
@@ -97,6 +98,7 @@ def make_rows(drawing: Drawing) -> list[TimelineRow]:
         ("not analysed", "dropped", drawing["dropped"]),
         ("lost", "lost", lost_ranges(drawing)),
         ("degraded", "degraded", drawing["degraded"]),
+        ("not sent", "not_sent", drawing["not_sent"]),
     ):
         gaps = [Mark(start, end, look, text=name) for start, end in _pairs(ranges)]
         found.append(TimelineRow(name, look, gaps))

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ih_mcp.printable import escape_unprintable
+from ih_mcp.streams.status import shown_state
+from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.minutes import to_minutes
 
 from .bounds import left_out
@@ -21,7 +23,7 @@ def head(drawing: Drawing) -> str:
     """One line: which source it is, and its state."""
     source = drawing["source"] or drawing["label"] or drawing["stream_id"]
     label = drawing["label"] if drawing["source"] else ""
-    parts = [str(source), *([str(label)] if label else []), str(drawing["state"])]
+    parts = [str(source), *([str(label)] if label else []), shown_state(drawing)]
     return escape_unprintable(" · ".join(parts))
 
 
@@ -30,25 +32,57 @@ def lines(drawing: Drawing) -> list[str]:
     about, notes = drawing["about"], drawing["notes"]
     assert isinstance(about, list)
     assert isinstance(notes, list)
-    said = [*about, f"{clock(float(str(drawing['seconds'])))} of media: {summarise(drawing)}."]
+    said = [*about, f"{describe_extent(drawing)}: {summarise(drawing)}."]
     return [escape_unprintable(str(line)) for line in [*said, *notes, *left_out(drawing)]]
 
 
+def describe_extent(drawing: Drawing) -> str:
+    """How much media there was; of a file that was not sent whole, where its stream ended."""
+    unsent = _pairs(drawing["not_sent"])
+    if not unsent:
+        return f"{clock(float(str(drawing['seconds'])))} of media"
+    how = "stopped" if drawing["reason"] == EndReason.STOPPED else "ended"
+    return f"{how} at {clock(unsent[0][0])} of {clock(unsent[-1][1])}"
+
+
+def describe_stop(drawing: Drawing) -> str:
+    """Where the person who reads this stopped the stream of a file, and what was not sent."""
+    unsent = _pairs(drawing["not_sent"])
+    if not unsent:
+        return "stopped by you at the end of the file"
+    missing = _digits(_covered(unsent))
+    place = f"{clock(unsent[0][0])} of {clock(unsent[-1][1])}"
+    return f"stopped by you at {place}; {missing} s not sent"
+
+
 def summarise(drawing: Drawing) -> str:
-    """What was found, such as `1 signal, neutral throughout, 0 s not analysed`."""
+    """What was found, such as `1 signal, neutral throughout, 0 s not analysed`.
+
+    Of a file that was not sent whole, how much was not sent comes last.
+    """
     spans = _items(drawing["spans"])
     names = len({span["signal"] for span in spans})
     found = f"{names} {'signal' if names == 1 else 'signals'}"
     if len(spans) != names:
         found += f" in {len(spans)} spans"
-    parts = [found, _engagement(drawing), f"{not_analysed_seconds(drawing):.3g} s not analysed"]
+    parts = [found, _engagement(drawing)]
+    missing, unsent = _missing_seconds(drawing), _covered(_pairs(drawing["not_sent"]))
+    if missing or not unsent:  # 0 s would be read as if it were of the whole file
+        parts.append(f"{_digits(missing)} s not analysed")
     if in_part := _covered(_pairs(drawing["degraded"])):
-        parts.append(f"{in_part:.3g} s analysed in part")
+        parts.append(f"{_digits(in_part)} s analysed in part")
+    if unsent:
+        parts.append(f"{_digits(unsent)} s not sent")
     return ", ".join(part for part in parts if part)
 
 
 def not_analysed_seconds(drawing: Drawing) -> float:
-    """How much of the media nobody analysed, or whose results were lost; overlaps count once."""
+    """How much of the media has no results, also as it was not sent; overlaps count once."""
+    return _missing_seconds(drawing) + _covered(_pairs(drawing["not_sent"]))
+
+
+def _missing_seconds(drawing: Drawing) -> float:
+    """How much of what was sent nobody analysed, or whose results were lost."""
     gaps = [*_pairs(drawing["dropped"]), *_pairs(lost_ranges(drawing))]
     return _covered(gaps) + _let_go_seconds(drawing)
 
@@ -68,7 +102,10 @@ def totals(drawing: Drawing) -> dict[str, object]:
     signals = Counter(str(span["signal"]) for span in _items(drawing["spans"]))
     states = dict.fromkeys(str(item["state"]) for item in _items(drawing["engagement"]))
     dropped, missing = _pairs(drawing["dropped"]), _pairs(lost_ranges(drawing))
-    analysed_seconds = max(0.0, float(str(drawing["seconds"])) - _covered([*dropped, *missing]))
+    unsent = _pairs(drawing["not_sent"])
+    analysed_seconds = max(
+        0.0, float(str(drawing["seconds"])) - _covered([*dropped, *missing, *unsent])
+    )
     dropped_seconds = _covered(dropped)
     usage = drawing["usage"]
     assert isinstance(usage, Mapping)
@@ -81,6 +118,11 @@ def totals(drawing: Drawing) -> dict[str, object]:
         "lost_s": round(_covered(missing) + _let_go_seconds(drawing), 1),
         "minutes_analysed": to_minutes(analysed_seconds, up=True),
     }
+
+
+def _digits(seconds: float) -> str:
+    """A length for people: three digits, or whole seconds."""
+    return f"{seconds:.3g}" if seconds < 999.5 else f"{seconds:,.0f}"
 
 
 def _engagement(drawing: Drawing) -> str:

@@ -24,12 +24,14 @@ from .summary import head, lines
 
 _CELLS = {
     "high": "█", "medium": "▓", "low": "░", "unknown": "?", "engaged": "+", "neutral": "=",
-    "disengaged": "-", "state": "*", "dropped": "x", "lost": "!", "degraded": "~", "segment": "─",
+    "disengaged": "-", "state": "*", "dropped": "x", "lost": "!", "degraded": "~",
+    "not_sent": "/", "segment": "─",
 }  # fmt: skip
 _STYLES = {
     "high": "bold cyan", "medium": "cyan", "low": "cyan", "unknown": "cyan", "engaged": "green",
     "neutral": "white", "disengaged": "bold yellow", "state": "white", "quality": "magenta",
-    "dropped": "bold red", "lost": "bold red", "degraded": "yellow", "segment": "dim",
+    "dropped": "bold red", "lost": "bold red", "not_sent": "bold red", "degraded": "yellow",
+    "segment": "dim",
 }  # fmt: skip
 _LEVELS = "▁▂▃▄▅▆▇█"
 _NAME_WIDTH = 20

@@ -17,7 +17,7 @@ from ih_mcp.garbage_collector import leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import about
-from ih_mcp.timeline.media_time import leg_offsets, lost_media
+from ih_mcp.timeline.media_time import end_of_media, leg_offsets, lost_media, unsent_media
 from ih_mcp.timeline.model import Timeline, free_items, make_timeline
 from ih_mcp.timeline.rows import DIMENSIONS
 from ih_mcp.wire.spans import Lifecycle, MessagePlace
@@ -65,7 +65,8 @@ class ExportRow:
 
 
 _STREAM_COLUMNS = (
-    "stream_id", "source", "label", "api", "endpoint", "stand_in", "analyst", "started_at", "state"
+    "stream_id", "source", "label", "api", "endpoint", "stand_in", "analyst", "started_at", "state",
+    "reason",
 )  # fmt: skip
 _ROW_COLUMNS = tuple(each.name for each in fields(ExportRow))
 COLUMNS = tuple(name if name != "state" else "stream_state" for name in _STREAM_COLUMNS) + (
@@ -82,7 +83,7 @@ class StreamReadings:
     status: StreamStatus
     rows: list[ExportRow]
     seconds: float
-    """The end of its media, or the newest time that is known."""
+    """The end of its media, with what was not sent, or the newest time that is known."""
     entries: list[Entry] = field(default_factory=list)
     """The messages as they came, where the format wants them."""
     media_path: str = ""
@@ -133,7 +134,7 @@ async def read_stream(
         stream_id=stream_id,
         status=status,
         rows=await to_thread.run_sync(make_rows_once, timeline, status),
-        seconds=max(timeline.lifecycle.latest_seconds, status.media_seconds),
+        seconds=max(timeline.lifecycle.latest_seconds, end_of_media(status)),
         entries=entries,
     )
 
@@ -220,6 +221,8 @@ def _gap_rows(life: Lifecycle, status: StreamStatus) -> Iterator[ExportRow]:
     lost = status.lost
     for start, end in lost_media(status):
         yield ExportRow(kind="gap", name="lost", start_seconds=start, end_seconds=end)
+    for start, end in unsent_media(status):
+        yield ExportRow(kind="gap", name="not_sent", start_seconds=start, end_seconds=end)
     if lost and lost.let_go_s:
         yield _amount("not_sent", f"{lost.let_go_s:g} s of live media were never sent.")
 

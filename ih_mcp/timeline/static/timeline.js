@@ -94,6 +94,7 @@ const LEGEND = [
   ["high", "high"], ["medium", "medium"], ["low", "low probability"], ["unknown", "no probability named"],
   ["engaged", "engaged"], ["neutral", "neutral"], ["disengaged", "disengaged"],
   ["dropped", "not analysed"], ["lost", "lost with the connection"], ["degraded", "analysed in part"],
+  ["not_sent", "not sent"],
 ];
 /** Scores of conversation quality, 0 to 100. */
 const SCORES = ["quality_index", "clarity", "authority", "energy", "rapport", "learning"];
@@ -119,7 +120,7 @@ function lostRanges(drawing) {
 
 /** What lies behind all lanes, so that it does not look like silence. */
 function gaps(drawing) {
-  return [["dropped", drawing.dropped ?? []], ["lost", lostRanges(drawing)], ["degraded", drawing.degraded ?? []]]
+  return [["dropped", drawing.dropped ?? []], ["lost", lostRanges(drawing)], ["degraded", drawing.degraded ?? []], ["not_sent", drawing.not_sent ?? []]]
     .flatMap(([look, ranges]) => ranges.map(([from, to]) => ({ look, from, to })));
 }
 
@@ -166,11 +167,19 @@ export function lanes(drawing) {
   named("not analysed", "dropped", gap("dropped", "not analysed", "Nobody analysed these seconds."));
   named("lost", "lost", gap("lost", "lost", "The results of these seconds were lost with the connection."), lostRanges(drawing));
   named("degraded", "degraded", gap("degraded", "degraded", "These seconds were analysed with part of their picture."));
+  named("not sent", "not_sent", gap("not_sent", "not sent", "These seconds of the file were not sent."));
   named("segments", "segments", (item) => item.start === null || item.end === null ? null : ({
     from: item.start, to: item.end, look: item.receipt === "dropped" || item.receipt === "refused" ? "dropped" : "segment",
     text: item.receipt, title: `segment ${item.number}: ${item.receipt}`, more: `${item.bytes} bytes`,
   }));
   return found;
+}
+
+/** How much media there was; of a file that was not sent whole, where its stream ended. */
+function extent(drawing) {
+  const unsent = drawing.not_sent ?? [];
+  if (!unsent.length) return `${clock(drawing.seconds ?? 0)} of media`;
+  return `${drawing.reason === "stopped" ? "stopped" : "ended"} at ${clock(unsent[0][0])} of ${clock(unsent.at(-1)[1])}`;
 }
 
 /** A line about the stream; a date is never broken. */
@@ -278,7 +287,7 @@ export class TimelineView {
     });
     this.#oneTabStop();
     const spans = (whole.spans ?? []).length;
-    this.summary.textContent = `${clock(drawing.seconds ?? 0)} of media, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} ${drawing.messages === 1 ? "message" : "messages"}${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
+    this.summary.textContent = `${extent(drawing)}, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} ${drawing.messages === 1 ? "message" : "messages"}${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
     this.onDraw([...lanes(drawing), ...this.moreLanes]);
   }
