@@ -36,6 +36,7 @@ from ih_mcp.wire.spans import (
 from ih_mcp.wire.upload_results import read_upload_result
 
 from .about import about
+from .kept_status import read_status
 from .media_time import end_of_media, leg_offsets, lost_media, unsent_media
 
 Drawing = dict[str, object]
@@ -316,15 +317,13 @@ async def follow_timeline(
     Raises:
         UnknownStreamError: There is no such stream.
     """
-    row = await journal.find_stream(stream_id)
-    status = StreamStatus.from_json(json.loads(row.record))
+    status = await read_status(journal, stream_id)
     timeline = make_timeline(stream_id, status)
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS)
     try:
         async with aclosing(following) as pages:
             async for page in pages:
-                row = await journal.find_stream(stream_id)
-                status = StreamStatus.from_json(json.loads(row.record))
+                status = await read_status(journal, stream_id)
                 await to_thread.run_sync(timeline.fold_all, page.entries, status)
                 if on_read:
                     on_read(page.cursor, page.last)

@@ -5,7 +5,6 @@ The same fold as in pictures, but nothing is rounded, cut or left out.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -17,6 +16,7 @@ from ih_mcp.garbage_collector import leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import about
+from ih_mcp.timeline.kept_status import read_status
 from ih_mcp.timeline.media_time import end_of_media, leg_offsets, lost_media, unsent_media
 from ih_mcp.timeline.model import Timeline, free_items, make_timeline
 from ih_mcp.timeline.rows import DIMENSIONS
@@ -116,8 +116,7 @@ async def read_stream(
     Raises:
         UnknownStreamError: There is no such stream.
     """
-    row = await journal.find_stream(stream_id)
-    status = StreamStatus.from_json(json.loads(row.record))
+    status = await read_status(journal, stream_id)
     timeline = make_timeline(stream_id, status)
     entries: list[Entry] = []
     following = follow(journal, stream_id, limit=_PAGE, max_chars=_PAGE_CHARS, waits=False)

@@ -1,0 +1,43 @@
+"""The status of a stream as the journal keeps it, completed where its process was killed.
+
+The record is written at times, the table of used minutes before each segment is sent. So a killed
+process may have sent what its record does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from ih_mcp.journal import Journal
+from ih_mcp.streams.ids import IdKind
+from ih_mcp.streams.status import LossStatus, StreamStatus
+from ih_mcp.wire.endings import EndReason
+from ih_mcp.wire.minutes import MediaUse
+
+
+async def read_status(journal: Journal, stream_id: str) -> StreamStatus:
+    """The status of a stream of any process.
+
+    Raises:
+        UnknownStreamError: There is no such stream.
+    """
+    row = await journal.find_stream(stream_id)
+    status = StreamStatus.from_json(json.loads(row.record))
+    was_killed = status.reason == EndReason.HOST_STOPPED and not status.error
+    if not (was_killed and IdKind.STREAM.has(stream_id)):
+        return status
+    use = await journal.read_usage(lambda table: table.find_use(stream_id))
+    return complete_status(status, use) if use else status
+
+
+def complete_status(status: StreamStatus, use: MediaUse) -> StreamStatus:
+    """Add what a killed process sent: what the service had not reported on may be lost."""
+    end = min(use.delivered_seconds, status.duration_s or use.delivered_seconds)
+    lost = status.lost
+    if use.unknown_seconds:
+        lost = lost or LossStatus()
+        unknown = (round(max(0.0, end - use.unknown_seconds), 3), round(end, 3))
+        lost = replace(lost, media_s=(*lost.media_s, unknown))
+    seconds = round(max(status.media_seconds, end), 3)
+    return replace(status, usage=use.to_json(), media_seconds=seconds, lost=lost)
