@@ -153,8 +153,15 @@ def test_the_minutes_of_a_file_are_one_number_before_after_and_in_every_table(
     assert make_csv([item]).splitlines()[1].startswith(f"talk.mp4,done,{shown:g},")
     assert f"{shown:g} minutes of media." in make_html([item], "")
     assert minutes_sent(use.to_json()) == {"minutes_sent": shown}
-    drawing = {"spans": [], "engagement": [], "dropped": [], "lost": {}, "usage": use.to_json()}
-    assert totals(drawing | {"seconds": seconds})["minutes_analysed"] == shown
+    nothing: dict[str, object] = {
+        "spans": [],
+        "engagement": [],
+        "dropped": [],
+        "lost": {},
+        "not_sent": [],
+    }
+    drawing = nothing | {"usage": use.to_json(), "seconds": seconds}
+    assert totals(drawing)["minutes_analysed"] == shown
 
 
 def test_an_empty_folder_keeps_and_used_nothing(run: Run) -> None:

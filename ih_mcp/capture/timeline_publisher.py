@@ -16,6 +16,7 @@ import anyio
 import anyio.lowlevel
 from anyio import to_thread
 
+from ih_mcp.errors import unwrap_single_error
 from ih_mcp.journal import Entry, Page, follow
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
@@ -70,12 +71,13 @@ class TimelinePublisher:
                 await to_thread.run_sync(timeline.discard, self._drawn)
 
     async def _follow(self, known: int) -> None:
-        async with anyio.create_task_group() as tasks:
-            stream = self._server.stream(self._stream_id)
-            if stream is not None:
-                tasks.start_soon(self._follow_status, stream)
-            await self._follow_messages(known)
-            tasks.cancel_scope.cancel()
+        with unwrap_single_error():
+            async with anyio.create_task_group() as tasks:
+                stream = self._server.stream(self._stream_id)
+                if stream is not None:
+                    tasks.start_soon(self._follow_status, stream)
+                await self._follow_messages(known)
+                tasks.cancel_scope.cancel()
 
     async def _follow_messages(self, known: int) -> None:
         journal = self._server.journal

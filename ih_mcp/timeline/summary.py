@@ -17,6 +17,7 @@ from .rows import clock, lost_ranges
 
 _MAX_STATES = 3
 _MAX_NAMES = 50  # chosen: the API has some twenty; a peer may send any number
+_IMPRECISE_SECONDS = 0.1  # chosen: of media that lengths are not precise about
 
 
 def head(drawing: Drawing) -> str:
@@ -111,6 +112,8 @@ def totals(drawing: Drawing) -> dict[str, object]:
     assert isinstance(usage, Mapping)
     if usage:  # it knows of refused media, too; records of earlier versions have none
         dropped_seconds, analysed_seconds = usage["dropped_s"], usage["analysed_s"]
+    if analysed_seconds < _IMPRECISE_SECONDS:
+        analysed_seconds = 0.0
     return {
         "signals": dict(signals.most_common(_MAX_NAMES)),
         "engagement": list(states)[:_MAX_NAMES],

@@ -3,7 +3,8 @@ from __future__ import annotations
 from ih_mcp.timeline.summary import totals
 
 EMPTY: dict[str, object] = {
-    "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {}, "usage": {},
+    "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {}, "not_sent": [],
+    "usage": {},
 }  # fmt: skip
 
 
