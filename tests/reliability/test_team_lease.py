@@ -102,9 +102,8 @@ async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
         db = stack.enter_context(psycopg.connect(database, autocommit=True))
         db.execute("SELECT set_config('ih.tenant', '=acme', false)")
         fleet = await stack.enter_async_context(open_fleet(proxy.url, database, tmp_path))
-        replica = await fleet.start(
-            [sys.executable, "-c", SERVE]
-        )  # no launcher: it is stopped itself
+        # No launcher: it is stopped itself.
+        replica = await fleet.start([sys.executable, "-c", SERVE])
         stream_id = await stop_in_the_middle(replica, proxy, service, db)
         kept = (await journal.find_stream(stream_id)).last
 
