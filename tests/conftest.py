@@ -18,6 +18,7 @@ import ih_mcp.settings  # noqa: F401 - pydantic looks for its plugins, as in eac
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
 from .forked import share_server
+from .hung import Hung
 from .leaks import Leaks
 from .postgres import own_schema, running_server
 from .products import Products
@@ -34,6 +35,7 @@ settings.load_profile("no deadline")
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script's shell
         signal.signal(signal.SIGINT, signal.default_int_handler)  # processes of tests inherit it
+    config.pluginmanager.register(Hung(), "hung")
     config.pluginmanager.register(Leaks(), "leaks")
     config.pluginmanager.register(Products(), "products")
     # No example has a bound by the clock, and by day each run has the same ones.
