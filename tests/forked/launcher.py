@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -29,7 +30,12 @@ def main() -> None:
     pid = int.from_bytes(link.recv(4), "big")
     for number in PASSED_ON.difference(ignored):
         signal.signal(number, lambda number, _: os.kill(pid, number))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)  # a signal that comes just before the wait ends it too
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    while link not in select.select([link, reader], [], [])[0]:
+        os.read(reader, 64)
     code = int.from_bytes(link.recv(4), "big", signed=True)
     if code < 0:
         signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None

@@ -57,8 +57,7 @@ def main(path: str) -> None:
             ready = {key.fileobj: key.data for key, _ in selector.select()}
             if sys.stdin in ready:
                 return
-            if listener in ready:
-                child = _start(listener, selector)
+            if listener in ready and (child := _start(listener, selector)):
                 selector.register(child.process, selectors.EVENT_READ, child)
                 selector.register(child.launcher, selectors.EVENT_READ, child)
             for child in {child for child in ready.values() if child}:
@@ -67,10 +66,16 @@ def main(path: str) -> None:
                 _finish(child, was_killed=child.process not in ready)
 
 
-def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child:
+def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child | None:
     launcher, _ = listener.accept()
     size, streams, _, _ = socket.recv_fds(launcher, 4, 3)
-    request = json.loads(launcher.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    try:
+        request = json.loads(launcher.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    except (ValueError, OSError):  # it was killed before it had said what to start
+        launcher.close()
+        for stream in streams:
+            os.close(stream)
+        return None
     pid = os.fork()
     if not pid:
         selector.close()
@@ -79,7 +84,8 @@ def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child:
         _become(streams, **request)
     for stream in streams:
         os.close(stream)
-    launcher.sendall(pid.to_bytes(4, "big"))
+    with suppress(ConnectionError):  # it was killed meanwhile; the next look at it says so
+        launcher.sendall(pid.to_bytes(4, "big"))
     return Child(pid, os.pidfd_open(pid), launcher)
 
 
@@ -88,7 +94,7 @@ def _finish(child: Child, *, was_killed: bool) -> None:
         os.kill(child.pid, signal.SIGKILL)
     _, status = os.waitpid(child.pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    with child.launcher, suppress(BrokenPipeError):
+    with child.launcher, suppress(ConnectionError):
         child.launcher.sendall(code.to_bytes(4, "big", signed=True))
     os.close(child.process)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -31,3 +32,14 @@ def test_what_is_said_and_the_status_are_those_of_python(code: str) -> None:
     )
     assert (here.returncode, here.stdout) == (there.returncode, there.stdout)
     assert bool(here.stderr) == bool(there.stderr)
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0\0\x09", b"\0\0\0\x02{}"[:5]])
+def test_a_launcher_that_was_killed_at_its_start_ends_nothing_else(said: bytes) -> None:
+    *_, path = command = forked_python()
+    if path == sys.executable:
+        pytest.skip("nothing starts by a fork here")
+    with socket.socket(socket.AF_UNIX) as launcher:
+        launcher.connect(path)
+        launcher.sendall(said)
+    assert subprocess.run([*command, "-c", "raise SystemExit(3)"], check=False).returncode == 3
