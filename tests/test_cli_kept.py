@@ -18,7 +18,7 @@ from ih_mcp.cli import main
 from ih_mcp.cli.usage import describe_use
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import Journal, open_journal
-from ih_mcp.mcp_server.status import minutes_sent
+from ih_mcp.mcp_server.status import minutes_of
 from ih_mcp.timeline.summary import totals
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 
@@ -152,7 +152,7 @@ def test_the_minutes_of_a_file_are_one_number_before_after_and_in_every_table(
     assert re.search(rf"local +1 +{shown:.2f} +{shown:.2f} ", run("usage")[1])
     assert make_csv([item]).splitlines()[1].startswith(f"talk.mp4,done,{shown:g},")
     assert f"{shown:g} minutes of media." in make_html([item], "")
-    assert minutes_sent(use.to_json()) == {"minutes_sent": shown}
+    assert minutes_of(use.to_json()) == {"minutes_sent": shown, "minutes_analysed": shown}
     nothing: dict[str, object] = {
         "spans": [],
         "engagement": [],

@@ -131,7 +131,7 @@ class Runtime:
 
         Raises:
             ConfigurationError: There is no key and the stand-in was not asked for.
-            CallerError: The API version or model is not known, too many streams are live, or a
+            CallerError: The API version, model or a goal is not known, too many streams are live, or a
                 permission is needed and was not given.
             UsedUpError: It would exceed a limit of all processes together.
         """
@@ -141,6 +141,7 @@ class Runtime:
         model = dialect.model_or_default(opening.config.model)
         if dialect.config is ConfigPlace.QUERY:
             require_in_query(dialect, opening.config)
+        dialect.require_goals(opening.config.goal_dimensions or ())
         opener = self._opener(await self.credentials.get_credential(dialect.name))
         local = await self.analyst() if self.settings.is_local else None
         minutes = MinutesPlan(name=media.source or "live video", seconds=media.seconds)

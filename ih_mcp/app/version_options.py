@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ih_mcp.errors import CallerError, MediaError
-from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.dialects import Dialect, find_dialect
 from ih_mcp.wire.messages import Config
 from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UploadVersion
 
@@ -22,10 +22,10 @@ def require_in_query(chosen: Dialect, config: Config) -> None:
 
 
 def require_taken(upload: UploadVersion, form: Mapping[str, Any]) -> None:
-    """Check that an upload of this version takes all fields.
+    """Check that an upload of this version takes all fields, and knows the goals.
 
     Raises:
-        CallerError: It does not; names the fields.
+        CallerError: It does not; names the fields, or the goals.
     """
     takes = {
         "model": bool(upload.models),
@@ -34,6 +34,7 @@ def require_taken(upload: UploadVersion, form: Mapping[str, Any]) -> None:
     }
     lost = [name for name, is_taken in takes.items() if form.get(name) and not is_taken]
     _require_none(f"uploads of {upload.name}", lost)
+    find_dialect(upload.name).require_goals(form.get("goal_dimensions", ()))
 
 
 def _require_none(who: str, lost: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from ih_mcp.wire.rest import UPLOADS
 
 from .answers import answer
 from .arguments import Arguments
-from .status import full_status
+from .status import full_status, minutes_of
 from .stream_tools import NewStreamArguments, Wait
 from .tool import ToolCall
 
@@ -31,10 +31,7 @@ class StreamFile(NewStreamArguments):
 
 
 async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
-    """Analyse a video file in the background, to its end or end_stream.
-
-    Then poll_events until ended.
-    """
+    """Analyse a video file in the background, to its end or end_stream; then poll_events."""
     arguments = call.arguments
     stream = await call.runtime.stream_file(
         arguments.path,
@@ -96,4 +93,6 @@ async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
     page = await runtime.journal.read_page(analysis_id, 0, limit=1, max_chars=1)
     done = facts["state"] in {"ended", "failed"}
     then = _DONE if done else "get_analysis"
-    return answer({"analysis_id": analysis_id, **facts, "done": done, "next": then}, page.entries)
+    minutes = minutes_of(facts.get("usage"))
+    told = {"analysis_id": analysis_id, **facts, **minutes, "done": done, "next": then}
+    return answer(told, page.entries)

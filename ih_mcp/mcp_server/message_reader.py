@@ -13,8 +13,8 @@ from ih_mcp.errors import RemoteProtocolError, UnknownStreamError
 from ih_mcp.journal import Entry, Page
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import dialect_of
-from ih_mcp.wire.codec import known_types, read_type
 from ih_mcp.wire.dialects import Dialect
+from ih_mcp.wire.message_names import known_names, read_names
 
 _GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
 _STATES = frozenset({"engagement.updated"})  # docs: when first established, then at each change
@@ -38,7 +38,8 @@ class MessageReader:
         """Prepare; `read` first.
 
         Args:
-            until: The types of messages to wait for; any message where it is empty.
+            until: The names of messages to wait for, as `read_names` gives them; any message where
+                it is empty.
         """
         self._runtime = runtime
         self._stream_id = stream_id
@@ -49,8 +50,8 @@ class MessageReader:
         self._until = frozenset(until)
         self._looked_at = cursor
         self._dialect: Dialect | None = None
-        self.wanted: list[tuple[int, str]] = []
-        """The messages in the page that the caller waits for, as cursor and type."""
+        self.wanted: list[tuple[int, frozenset[str]]] = []
+        """The messages in the page that the caller waits for, as cursor and names."""
         self._has_any = False
         self.page: Page
 
@@ -82,7 +83,7 @@ class MessageReader:
         It is the first of its type in its session, and no change. None where there is no such
         message, or where the messages before it are not at hand.
         """
-        wanted = next((cursor for cursor, kind in self.wanted if kind in _STATES), None)
+        wanted = next((cursor for cursor, names in self.wanted if _STATES & names), None)
         if wanted is None:
             return None
         first = max(0, wanted - 1 - _LOOK_BACK)
@@ -94,7 +95,7 @@ class MessageReader:
         of_session = [entry for entry in before if entry.leg == leg]
         is_whole = len(of_session) < len(before) or wanted == len(of_session) + 1
         dialect = await self._find_dialect()
-        is_first = not any(_type_of(entry, dialect) in _STATES for entry in of_session)
+        is_first = not any(_STATES & _names_of(entry, dialect) for entry in of_session)
         return wanted if leg is not None and is_whole and is_first else None
 
     @property
@@ -107,25 +108,26 @@ class MessageReader:
     async def wait(self) -> None:
         """Wait until the page is enough; cancel it to answer with what there is.
 
-        Without types to wait for, a move of the stream's state is enough too.
+        Without names to wait for, a move of the stream's state is enough too.
         """
         while not self.is_enough and await self._wait_for_news() and self._until:
             await self.read()
         await anyio.sleep(_GATHER_SECONDS)
 
-    async def unknown_types(self) -> list[str]:
-        """The types to wait for that no message of this version is known to have."""
-        known = known_types(await self._find_dialect())
-        return sorted(self._until.difference(known))
+    async def unknown_names(self) -> list[str]:
+        """The names to wait for that no message of this version is known to have."""
+        return sorted(self._until.difference(await self.known_names()))
 
-    async def known_types(self) -> tuple[str, ...]:
-        """The types of messages of this version."""
-        return known_types(await self._find_dialect())
+    async def known_names(self) -> tuple[str, ...]:
+        """The names of messages of this version."""
+        return known_names(await self._find_dialect())
 
-    async def _find_wanted(self, entries: Collection[Entry]) -> list[tuple[int, str]]:
+    async def _find_wanted(
+        self, entries: Collection[Entry]
+    ) -> list[tuple[int, frozenset[str]]]:
         dialect = await self._find_dialect()
-        types = [(entry.cursor, _type_of(entry, dialect)) for entry in entries]
-        return [(cursor, kind) for cursor, kind in types if kind in self._until]
+        named = [(entry.cursor, _names_of(entry, dialect)) for entry in entries]
+        return [(cursor, names) for cursor, names in named if names & self._until]
 
     async def _find_dialect(self) -> Dialect:
         if self._dialect is None:
@@ -168,11 +170,11 @@ def _has_other_state(stream: Stream, state: object) -> bool:
     return stream.state is not state
 
 
-def _type_of(entry: Entry, dialect: Dialect) -> str:
-    """The type of a message; empty where it cannot be read."""
+def _names_of(entry: Entry, dialect: Dialect) -> frozenset[str]:
+    """The names of a message; none where it cannot be read."""
     if isinstance(entry.body, bytes):
-        return ""
+        return frozenset()
     try:
-        return read_type(entry.body, dialect)
+        return read_names(entry.body, dialect)
     except RemoteProtocolError:
-        return ""
+        return frozenset()

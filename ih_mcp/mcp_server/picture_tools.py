@@ -88,7 +88,7 @@ async def _export(call: ToolCall[RenderTimeline], kind: ExportKind) -> CallToolR
     formulas = await to_thread.run_sync(form.count_formulas, [reading])
     status = reading.status
     source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
-    told: dict[str, object] = {"path": str(path), "bytes": len(data), "rows": len(reading.rows)}
+    told: dict[str, object] = {"path": str(path), "bytes": len(data), **form.count(reading)}
     await to_thread.run_sync(reading.free)
     known = {name: value for name, value in source.items() if value}
     told |= {"wrote": CONTENTS[kind], "summary": await runtime.summaries.find(stream_id)}

@@ -64,7 +64,7 @@ async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     """Send the next segment of live video into a stream.
 
     One recording goes in order, unchanged, container header first. An error keeps nothing: go on
-    with next_seq.
+    with next_seq. jump: media time was skipped.
     """
     arguments = call.arguments
 

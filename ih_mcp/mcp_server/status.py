@@ -52,12 +52,21 @@ def count_segments(stream: Stream) -> dict[str, object]:
     }
 
 
-def minutes_sent(usage: object) -> dict[str, float]:
-    """How many minutes of media were sent, of a stream or an upload; none where that is unknown."""
-    seconds = usage.get("delivered_s") if isinstance(usage, Mapping) else None
-    if not isinstance(seconds, int | float):
-        return {}
-    return {"minutes_sent": to_minutes(seconds, up=True)}
+BILLING = {
+    "billing": "The service bills minutes_analysed, what it analysed and delivered; the media it "
+    "dropped is free, and unknown_s of usage may be billed too. The stand-in bills nothing."
+}
+_MINUTES = {"minutes_sent": "delivered_s", "minutes_analysed": "analysed_s"}
+
+
+def minutes_of(usage: object) -> dict[str, float]:
+    """How many minutes of a stream or an upload were sent and analysed, as far as it is known."""
+    known = usage if isinstance(usage, Mapping) else {}
+    return {
+        name: to_minutes(seconds, up=True)
+        for name, key in _MINUTES.items()
+        if isinstance(seconds := known.get(key), int | float)
+    }
 
 
 def full_status(stream: Stream) -> dict[str, object]:

@@ -149,10 +149,7 @@ class EndStream(Arguments):
 
 
 async def end_stream(call: ToolCall[EndStream]) -> CallToolResult:
-    """End a stream in order, also a file's; the service first finishes what it has.
-
-    Then poll_events.
-    """
+    """End a stream in order, also a file's; the service first finishes what it has."""
     registry, stream_id = call.runtime.registry, call.arguments.stream_id
     try:
         stream = registry.live(stream_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from mcp_types import CallToolResult, TextContent
@@ -25,6 +26,10 @@ from .tool import ToolCall
 _CONNECT = (
     "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: the header "
     "Authorization: Bearer TOKEN"
+)
+_LIFE = (
+    "A session is one WebSocket connection: it can be opened until expires_at, several times; "
+    "whether one goes on after that is not documented."
 )
 _MEANING = {
     "max_duration_seconds": "max_duration_seconds is clock time, of each session.",
@@ -65,26 +70,28 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     """Mint a token, a secret, for others, who never see the key."""
     arguments, runtime = call.arguments, call.runtime
     address = find_dialect(runtime.settings.api).address(await runtime.base_url())
+    asked_at = datetime.now(UTC)
     minted = await mint_token(runtime, arguments, call.channel)
+    lifetime = Token.from_body(minted.body.encode()).expires_in
     told: dict[str, object] = {
         "kind": arguments.kind,
         "endpoint": runtime.settings.endpoint,
+        "expires_at": (asked_at + timedelta(seconds=lifetime)).isoformat(timespec="seconds"),
         "websocket": address,
         "connect": _CONNECT,
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
         "next": "done: give it to whom it was made for",
     }
-    result = answer(add_notes(told, _notes(arguments, minted.body)))
+    result = answer(add_notes(told, [*_notes(arguments, minted.body, lifetime), _LIFE]))
     result.content.append(TextContent(type="text", text=minted.body))
     return result
 
 
-def _notes(asked: CreateToken, body: str) -> list[str]:
+def _notes(asked: CreateToken, body: str, lifetime: float) -> list[str]:
     """What a client token allows beyond what its caller may think, as sentences."""
     if asked.kind == "access":
         return []
     granted = read_members(body, {*_CAPS, "allowed_origins"})
-    lifetime = Token.from_body(body.encode()).expires_in
     notes = [
         f"The token lives for {lifetime:g} s, which is less than its {name} of {most:g} s: ask for "
         "a longer expires_in, 3600 at most, if all of that is to be used."

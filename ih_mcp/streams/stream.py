@@ -116,7 +116,8 @@ class Stream(StreamFacts):
         """Replace the session configuration, after the segments taken so far.
 
         Raises:
-            CallerError: This version takes no configuration in a running session.
+            CallerError: This version takes no configuration in a running session, or does not
+                know a goal.
             StreamEndedError: The stream is over or was asked to end.
         """
         self.require_live()
@@ -125,6 +126,7 @@ class Stream(StreamFacts):
                 f"{self.dialect.name} takes its configuration when the stream starts",
                 help="Start a new stream with these options.",
             )
+        self.dialect.require_goals(config.goal_dimensions or ())
         self.outbox.put(Configure(config))
 
     async def wait_for_confirmation(self, seconds: float) -> Config | Error | None:

@@ -26,8 +26,9 @@ CONTENTS: Mapping[FileKind | ExportKind, str] = {
     "csv": f"a table for a spreadsheet, R or pandas: {_ROWS}",
     "parquet": f"a table for pandas, R or DuckDB: {_ROWS}",
     "jsonl": "a line with the status of the stream, then each message exactly as it came",
-    "vtt": "subtitles for a video player (WebVTT): a cue for each phase, state and score",
-    "srt": "subtitles for a video player (SRT): a cue for each phase, state and score",
+    "vtt": "subtitles for a video player (WebVTT): a cue for each phase, state, score and gap",
+    "srt": "subtitles for a video player (SRT): the first cue names the source of the "
+    "readings, then one for each phase, state, score and gap",
     "eaf": "annotations for ELAN: a tier for each signal, another for its rationales",
     "textgrid": "annotations for Praat: a tier for each signal, another for its rationales",
     "boris": "a project for BORIS: signals are behaviours, phases are state events",

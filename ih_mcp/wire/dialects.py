@@ -187,8 +187,23 @@ class Dialect:
             )
         return model
 
+    def require_goals(self, goals: Iterable[str]) -> None:
+        """Check the names of goals.
+
+        Raises:
+            CallerError: This dialect does not know all of them.
+        """
+        if unknown := [name for name in goals if name not in self.goal_dimensions]:
+            known = ", ".join(self.goal_dimensions) or "there are none"
+            raise CallerError(
+                f"goal_dimensions has {', '.join(map(repr, unknown))}, which {self.name} does not "
+                "know",
+                help=f"Goals of {self.name}: {known}.",
+            )
+
 
 PROBABILITIES = ("low", "medium", "high")  # docs: social-signals
+ENGAGEMENT_STATES = ("engaged", "neutral", "disengaged")  # docs: stream-analyze v1
 _CQI = ("conversation_quality_overall", "conversation_quality_timeline")
 # docs: stream-analyze v1. The launch blog names other values; the docs and both SDKs win.
 _GOALS = ("clarity", "authority", "energy", "rapport", "learning")  # sdk 1.3.4

@@ -225,8 +225,8 @@ class Lifecycle:
         self._end_engagement(end, implicitly=True)
 
     def _detect(self, data: Fields, offset: float) -> None:
-        for item in _signals(data):
-            signal_type = _name(item)
+        for item in list_signals(data):
+            signal_type = name_signal(item)
             if signal_type in self._open:  # a repeated detection is a change
                 self._change(item, offset)
             elif signal_type:
@@ -269,15 +269,15 @@ class Lifecycle:
         return len(self._phases) - 1
 
     def _update(self, data: Fields, offset: float) -> None:
-        for item in _signals(data):
-            if _name(item) in self._open:
+        for item in list_signals(data):
+            if name_signal(item) in self._open:
                 self._change(item, offset)
             else:  # its detection was never seen
                 self._detect(item, offset)
 
     def _change(self, item: Fields, offset: float) -> None:
         at = self._read_time(item, "start", "t", offset=offset)
-        index, newest = self._open[_name(item)]
+        index, newest = self._open[name_signal(item)]
         span = replace(
             self._spans[index],
             probability=item.get("probability", self._spans[index].probability),
@@ -290,8 +290,8 @@ class Lifecycle:
         self._open[span.signal_type] = index, self._begin_phase(span, index, at)
 
     def _end_signals(self, data: Fields, offset: float) -> None:
-        for item in _signals(data):
-            self._end(_name(item), self._read_time(item, "end", "t", offset=offset))
+        for item in list_signals(data):
+            self._end(name_signal(item), self._read_time(item, "end", "t", offset=offset))
 
     def _end(self, signal_type: str, end: float, *, implicitly: bool = False) -> None:
         if signal_type in self._open:  # an end without a beginning says nothing
@@ -366,12 +366,11 @@ class Lifecycle:
 
     def _add_result(self, data: Fields, offset: float) -> None:
         """v0: one message has all signals of a segment, with their ends."""
-        nested = data.get("data")  # early v0: data.signal[]
-        body = nested if isinstance(nested, Mapping) else data
-        for item in _signals(body) if _has_signals(body) else ():
+        body = result_body(data)
+        for item in list_signals(body) if _has_signals(body) else ():
             start = self._read_time(item, "start", offset=offset)
             end = self._read_time(item, "end", offset=offset)
-            self._finish(*self._begin(item, _name(item), start), end)
+            self._finish(*self._begin(item, name_signal(item), start), end)
         for item in newest_items(body.get("engagement_state")):
             self._begin_engagement(item, offset)
             self._read_time(item, "end", offset=offset)
@@ -409,18 +408,24 @@ _FOLDS: Mapping[str, Callable[[Lifecycle, Fields, float], None]] = {
 }
 
 
+def result_body(data: Fields) -> Fields:
+    """What a `result` of v0 reports; early v0: `data.signal[]`."""
+    nested = data.get("data")
+    return nested if isinstance(nested, Mapping) else data
+
+
 def _has_signals(data: Fields) -> bool:
     return isinstance(data.get("signals", data.get("signal")), list)
 
 
-def _signals(data: Fields) -> Iterable[Fields]:
+def list_signals(data: Fields) -> Iterable[Fields]:
     """The signals of a message: itself, or those in its `signals` (docs: v1 quickstart)."""
     if _has_signals(data):
         return newest_items(data.get("signals", data.get("signal")))
     return (data,)
 
 
-def _name(item: Fields) -> str:
+def name_signal(item: Fields) -> str:
     """docs: `signal_type`; v0 and quickstart: `type`, there also capitalised; blog: `signal`."""
     for name in ("signal_type", "signal", "type"):
         if text := as_text(item.get(name)):

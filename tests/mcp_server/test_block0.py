@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -136,6 +137,29 @@ async def test_new_options_are_said_with_the_second_they_hold_from(
     assert [each["goal_dimensions"] for each in updates] == [None, None]  # feedback is off here
 
 
+async def test_a_goal_that_is_misspelt_is_refused_before_anything_is_sent(
+    host: Host, short_clip: Path
+) -> None:
+    path = str(short_clip)
+    live = {"stream_id": (await host.call("start_stream")).status["stream_id"]}
+    goals = {"goal_dimensions": ["clarity", "raport", "is it clear?"]}
+    for tool, arguments in {
+        "start_stream": {},
+        "stream_file": {"path": path},
+        "analyze_file": {"path": path, "api": "v1"},
+        "configure_stream": live,
+    }.items():
+        refused = await host.call(tool, **arguments, **goals)
+        assert refused.is_error, tool
+        assert "goal_dimensions has 'raport', 'is it clear?', which v1 does not know." in (
+            refused.text
+        )
+        assert "Goals of v1: clarity, authority, energy, rapport, learning." in refused.text
+    listed = (await host.call("list_streams")).status
+    assert [row["stream_id"] for row in listed["streams"]] == [live["stream_id"]]
+    assert "analyses" not in listed
+
+
 async def test_options_that_the_service_refuses_are_said_to_be_refused(
     host: Host, short_clip: Path
 ) -> None:
@@ -161,8 +185,13 @@ async def test_an_upload_says_how_long_its_file_is_and_when_it_began(
 
 
 async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
+    earliest = datetime.now(UTC).replace(microsecond=0)
     short = await host.call("create_token", max_video_seconds=600)
-    lives, meaning, any_page = short.status["notes"]
+    latest = datetime.now(UTC)
+    lives, meaning, any_page, session = short.status["notes"]
+    assert session.startswith("A session is one WebSocket connection: it can be opened until")
+    expires = datetime.fromisoformat(short.status["expires_at"])
+    assert earliest <= expires - timedelta(seconds=300) <= latest
     assert "lives for 300 s, which is less than its max_video_seconds of 600 s" in lives
     assert meaning == "max_video_seconds is the media of all sessions and uploads together."
     assert "Any web page" in any_page
@@ -172,7 +201,7 @@ async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
         max_video_seconds=600,
         allowed_origins=["https://app.example.com"],
     )
-    assert bound.status["notes"] == [meaning]
+    assert bound.status["notes"] == [meaning, session]
     assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/v1/stream/analyze", bound.status["websocket"])
     assert bound.status["connect"].startswith(
         "in a browser: new WebSocket(websocket, ['access_token', TOKEN]);"

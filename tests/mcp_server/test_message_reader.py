@@ -13,6 +13,7 @@ from mcp import Client
 from mcp.server.mcpserver import MCPServer
 
 from ih_mcp.app.runtime import Runtime, open_runtime
+from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.journal import StreamLog
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.notifier import Notifier
@@ -20,6 +21,7 @@ from ih_mcp.settings import read_settings
 from ih_mcp.streams.ids import IdKind
 from ih_mcp.wire.codec import known_types
 from ih_mcp.wire.dialects import V0, V1
+from ih_mcp.wire.message_names import read_names
 from tests.road.host import Answer, Host
 
 RECORD = {"state": "open", "api": "v1", "endpoint": "production"}
@@ -152,6 +154,62 @@ async def test_each_session_of_a_stream_begins_with_its_state(written: Written) 
     assert ["notes" in each for each in said] == [True, False, True, False]
 
 
+async def test_it_waits_for_a_signal_or_a_state_by_the_name_the_api_gives_it(
+    written: Written,
+) -> None:
+    for kind, fields in (
+        ("session.ready", {}),
+        ("engagement.updated", {"state": "neutral", "start": 0}),
+        ("signal.detected", {"signal_type": "interest", "start": 0}),
+        ("signal.detected", {"signal_type": "stress", "start": 3}),
+        ("signal.updated", {"signal_type": "stress", "start": 6}),
+        ("signal.ended", {"signal_type": "stress", "end": 9}),
+        ("engagement.updated", {"state": "disengaged", "start": 9}),
+        ("feedback.generated", {"feedback": "stress", "state": "disengaged"}),
+    ):
+        written.log.append(json.dumps({"type": kind, "data": fields}), leg=0)
+    await written.log.flush()
+
+    async def met_by(*until: str) -> list[int]:
+        answer = await written.poll(until=list(until), wait_s=0)
+        assert answer.status["returned"] == 8  # nothing is filtered
+        assert answer.status["until_met"] is bool(answer.status.get("until_met_by"))
+        assert len(answer.status.get("notes", ())) == ("neutral" in until)  # the opening state
+        return list(answer.status.get("until_met_by", ()))
+
+    assert await met_by("stress") == [4]
+    assert await met_by("disengaged", "interest") == [3, 7]
+    assert await met_by("signal.ended", "stress") == [4, 6]
+    assert await met_by("neutral") == [2]
+    assert await met_by("hesitation") == []
+
+
+def test_a_message_of_v0_has_all_that_a_segment_reports() -> None:
+    result = {
+        "status": "result",
+        "signals": [{"type": "Stress", "start": 0, "end": 5}],
+        "engagement_state": [{"state": "engaged", "start": 0, "end": 5}],
+    }
+    assert read_names(json.dumps(result), V0) == {"result", "stress", "engaged"}
+    assert read_names('{"status": "result", "signals": []}', V0) == {"result"}
+    assert read_names('{"status": "processing", "segment": 1}', V0) == {"processing"}
+
+
+@pytest.mark.parametrize("body", ["{}", '{"type": 3}', "[]", '"stress"', "nonsense"])
+def test_what_cannot_be_read_has_no_names(body: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        read_names(body, V1)
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], {}, {"signal_type": None}, {"signal_type": 3}, {"signals": [3, {}]}]
+)
+def test_a_signal_without_a_name_has_its_type_alone(data: object) -> None:
+    body = json.dumps({"type": "signal.detected", "data": data})
+    assert "signal.detected" in read_names(body, V1)
+    assert len(read_names(body, V1)) == 1
+
+
 async def test_without_types_the_first_message_is_enough(written: Written) -> None:
     answer = await poll_while(written, ("session.ready",))
     assert kinds(answer) == ["session.ready"]
@@ -203,8 +261,9 @@ async def test_a_type_that_nobody_knows_is_named_with_those_that_are(written: Wr
     await written.write("session.ready")
     answer = await written.poll(until=["signal_detected", "signal.ended"], wait_s=0)
     (note,) = answer.status["notes"]
-    assert "the type signal_detected;" in note
+    assert "the type signal_detected, or to report it;" in note
     assert "signal.detected, signal.updated" in note
+    assert "stress, uncertainty, engagement, disengagement, engaged, neutral, disengaged" in note
 
 
 async def test_messages_that_cannot_be_read_are_none_of_the_types(written: Written) -> None:

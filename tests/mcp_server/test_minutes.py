@@ -288,6 +288,10 @@ async def test_status_and_list_say_what_was_delivered_analysed_and_dropped(
         assert found["minutes"] == f"{used:g} used today, no limit"
         sent = to_minutes(use.delivered_seconds, up=True)
         assert alone["minutes_sent"] == listed["streams"][0]["minutes_sent"] == sent
+        analysed = to_minutes(use.analysed_seconds, up=True)
+        assert alone["minutes_analysed"] == listed["streams"][0]["minutes_analysed"] == analysed
+        assert alone["billing"] == listed["billing"]
+        assert "bills minutes_analysed" in listed["billing"]
         assert listed["minutes"] == {"used_today": used, "reserved_today": 0}
 
 
@@ -325,7 +329,8 @@ async def test_an_upload_counts_what_its_file_has(
         assert done["usage"]["analysed_s"] == pytest.approx(billed, abs=0.5)
         _, listed = await caller.call("list_streams")
         assert listed["analyses"][0]["usage"] == done["usage"]
-        assert listed["analyses"][0]["minutes_sent"] == pytest.approx(0.1, abs=0.02)
+        assert listed["analyses"][0]["minutes_analysed"] == done["minutes_analysed"]
+        assert listed["analyses"][0]["minutes_sent"] == done["minutes_sent"] == pytest.approx(0.1, abs=0.02)
 
 
 async def billed_uploads(url: str) -> float:

@@ -68,6 +68,28 @@ async def test_an_agent_exports_a_stream_as_the_command_does(tmp_path: Path) -> 
     assert "notes" not in status
 
 
+async def test_an_export_counts_what_its_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [message("signal.detected", signal_type=name, start=3.0) for name in ("stress", "doubt")]
+    monkeypatch.setattr(test_resources, "MESSAGES", sent)
+    counts = {"csv": {"rows"}, "jsonl": {"lines"}, "vtt": {"cues"}, "srt": {"cues"}, "boris": set()}
+    found = {}
+    async with client(tmp_path) as opened:
+        for kind in counts:
+            arguments = {"stream_id": "st_a", "format": kind}
+            result = await opened.call_tool("render_timeline", arguments)
+            (first,) = result.content
+            assert isinstance(first, TextContent)
+            found[kind] = json.loads(first.text)["ih_mcp"]
+    names = {"rows", "lines", "cues"}
+    assert {kind: names & status.keys() for kind, status in found.items()} == counts
+    text = {kind: await anyio.Path(status["path"]).read_bytes() for kind, status in found.items()}
+    assert found["jsonl"]["lines"] == text["jsonl"].count(b"\n") == 1 + len(sent)
+    for kind, cues in (("vtt", 2), ("srt", 3)):
+        assert found[kind]["cues"] == text[kind].count(b" --> ") == cues
+
+
 async def test_every_kind_of_file_says_what_it_holds(tmp_path: Path) -> None:
     assert set(CONTENTS) == {*FORMATS, *EXPORT_KINDS}
     async with client(tmp_path) as opened:

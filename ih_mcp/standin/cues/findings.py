@@ -47,17 +47,17 @@ class Finding:
 
 
 def write_rationale(finding: Finding, measures: Measures) -> str:
-    """The mark with the senses in use, then what was measured."""
+    """The mark with what was measured in the window, then what this finding is made of."""
     facts = ", ".join(fact.to_text() for fact in finding.facts)
     return f"[{MARK}; {describe_senses(measures)}] {facts[:1].upper()}{facts[1:]}."
 
 
 def describe_senses(measures: Measures) -> str:
-    """What was heard and seen, and what was not."""
+    """What was measured in the window, and what was not; a finding may need one of them alone."""
     used = [
         name
         for name, fact in (("voice", measures.voice), ("video", measures.head))
         if fact is not None
     ]
     lacks = [why for why in (measures.no_voice, measures.no_head) if why]
-    return "; ".join(["+".join(used), *lacks])
+    return "; ".join([f"measured: {', '.join(used)}", *lacks])

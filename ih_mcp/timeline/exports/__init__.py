@@ -9,7 +9,7 @@ from ih_mcp.timeline.formats import EXPORT_KINDS, ExportKind
 
 from .annotations import write_boris, write_eaf, write_textgrid
 from .readings import StreamReadings, read_stream
-from .subtitles import write_srt, write_vtt
+from .subtitles import count_cues, write_srt, write_vtt
 from .tables import (
     count_csv_formulas,
     count_formulas,
@@ -35,6 +35,14 @@ def _no_formula(_: Sequence[StreamReadings]) -> int:
     return 0  # no spreadsheet opens it
 
 
+def _count_nothing(_: StreamReadings) -> dict[str, int]:
+    return {}  # a program shows tiers, which are not of one row each
+
+
+def _count_rows(reading: StreamReadings) -> dict[str, int]:
+    return {"rows": len(reading.rows)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFormat:
     """How one format is written."""
@@ -45,6 +53,8 @@ class ExportFormat:
     """Whether one file holds several streams; else `write` takes one."""
     wants_entries: bool = False
     """Whether it has the messages themselves."""
+    count: Callable[[StreamReadings], dict[str, int]] = _count_nothing
+    """How much of a stream its file has, by the name of what is counted."""
     count_formulas: Callable[[Sequence[StreamReadings]], int] = _no_formula
     """How many of its texts a spreadsheet would run. Blocks."""
 
@@ -58,11 +68,23 @@ def _one(write: Callable[[StreamReadings], bytes]) -> Callable[[Sequence[StreamR
 
 
 EXPORTS: Mapping[ExportKind, ExportFormat] = {
-    "csv": ExportFormat(write=write_csv, count_formulas=count_csv_formulas),
-    "parquet": ExportFormat(write=write_parquet),
-    "jsonl": ExportFormat(write=write_jsonl, wants_entries=True),
-    "vtt": ExportFormat(write=_one(write_vtt), holds_many=False),
-    "srt": ExportFormat(write=_one(write_srt), holds_many=False),
+    "csv": ExportFormat(write=write_csv, count=_count_rows, count_formulas=count_csv_formulas),
+    "parquet": ExportFormat(write=write_parquet, count=_count_rows),
+    "jsonl": ExportFormat(
+        write=write_jsonl,
+        count=lambda reading: {"lines": 1 + len(reading.entries)},
+        wants_entries=True,
+    ),
+    "vtt": ExportFormat(
+        write=_one(write_vtt),
+        count=lambda reading: {"cues": count_cues(reading)},
+        holds_many=False,
+    ),
+    "srt": ExportFormat(
+        write=_one(write_srt),
+        count=lambda reading: {"cues": 1 + count_cues(reading)},  # the first one: who is the source
+        holds_many=False,
+    ),
     "eaf": ExportFormat(write=_one(write_eaf), holds_many=False),
     "textgrid": ExportFormat(write=_one(write_textgrid), holds_many=False),
     "boris": ExportFormat(write=write_boris),

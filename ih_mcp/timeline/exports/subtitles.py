@@ -36,8 +36,17 @@ def write_srt(reading: StreamReadings) -> bytes:
     )
 
 
+def count_cues(reading: StreamReadings) -> int:
+    """How many cues there are; SRT has one more."""
+    return sum(1 for _ in _placed(reading))
+
+
+def _placed(reading: StreamReadings) -> Iterator[ExportRow]:
+    return (row for row in reading.rows if row.start_seconds is not None)
+
+
 def _cues(reading: StreamReadings) -> Iterator[tuple[float, float, str]]:
-    placed = [row for row in reading.rows if row.start_seconds is not None]
+    placed = _placed(reading)
     for row in sorted(placed, key=lambda row: row.start_seconds or 0.0):
         start = row.start_seconds or 0.0
         end = reading.seconds if row.end_seconds is None else row.end_seconds

@@ -85,7 +85,7 @@ def test_without_dlib_it_hears_and_says_what_is_missing() -> None:
     told = observed([*items], engine(sees=False))
     assert signals(told).keys() == {"hesitation"}
     (item,) = told[0].signals
-    assert "; voice; no head cues without dlib]" in item.rationale
+    assert "; measured: voice; no head cues without dlib]" in item.rationale
 
 
 def test_without_a_speech_detector_it_sees_and_says_what_is_missing() -> None:

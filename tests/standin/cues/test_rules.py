@@ -142,7 +142,7 @@ def test_without_a_voice_nothing_is_said_about_one(head: HeadMeasures) -> None:
     measures = Measures(voice=None, head=head, no_voice="no sound")
     seen = {item.signal_type: item for item in apply_rules(measures, ROWS)}
     assert not seen.keys() & {"hesitation", "confidence", "uncertainty", "stress"}
-    assert all("; video; no sound]" in item.rationale for item in seen.values())
+    assert all("; measured: video; no sound]" in item.rationale for item in seen.values())
 
 
 @given(_voices)
@@ -150,7 +150,7 @@ def test_without_a_picture_nothing_is_said_about_a_head(voice: VoiceMeasures) ->
     measures = Measures(voice=voice, head=None, no_head="no picture")
     seen = {item.signal_type: item for item in apply_rules(measures, ROWS)}
     assert not seen.keys() & {"agreement", "disagreement", "engagement", "disengagement"}
-    assert all("; voice; no picture]" in item.rationale for item in seen.values())
+    assert all("; measured: voice; no picture]" in item.rationale for item in seen.values())
 
 
 @given(st.lists(_pauses(), min_size=1, max_size=6).map(tuple))
@@ -164,8 +164,8 @@ def test_without_usable_sound_disengagement_stays_low() -> None:
     (deaf,) = apply_rules(Measures(voice=None, head=AWAY, no_voice="no sound"), ROWS)
     assert (quiet.probability, deaf.probability) == ("high", "low")
     assert quiet.rationale == (
-        "[local cue engine, no AI model; voice+video] No frontal face found in 100% of 13 samples "
-        "(absent or turned far away), 0% speech."
+        "[local cue engine, no AI model; measured: voice, video] No frontal face found in 100% "
+        "of 13 samples (absent or turned far away), 0% speech."
     )
 
 
