@@ -166,7 +166,9 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
             status = full_status(registry.live(stream_id))
         except UnknownStreamError:
             status = {"stream_id": stream_id, **known.to_json()}
-        more = minutes_of(known.usage) | BILLING | told(stream_id) | await _to_delete(call, stream_id)
+        more = (
+            minutes_of(known.usage) | BILLING | told(stream_id) | await _to_delete(call, stream_id)
+        )
         return answer(status | more | {"next": next_call(known, cursor=0)})
     shown: list[dict[str, object]] = [
         {

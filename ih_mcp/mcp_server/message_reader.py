@@ -122,9 +122,7 @@ class MessageReader:
         """The names of messages of this version."""
         return known_names(await self._find_dialect())
 
-    async def _find_wanted(
-        self, entries: Collection[Entry]
-    ) -> list[tuple[int, frozenset[str]]]:
+    async def _find_wanted(self, entries: Collection[Entry]) -> list[tuple[int, frozenset[str]]]:
         dialect = await self._find_dialect()
         named = [(entry.cursor, _names_of(entry, dialect)) for entry in entries]
         return [(cursor, names) for cursor, names in named if names & self._until]

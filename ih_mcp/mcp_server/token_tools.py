@@ -27,8 +27,8 @@ _CONNECT = (
     "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: the header "
     "Authorization: Bearer TOKEN"
 )
-_LIFE = (
-    "A session is one WebSocket connection: it can be opened until expires_at, several times; "
+_SESSION = (
+    "one WebSocket connection; it can be opened until expires_at, several times; "
     "whether one goes on after that is not documented."
 )
 _MEANING = {
@@ -77,12 +77,13 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
         "kind": arguments.kind,
         "endpoint": runtime.settings.endpoint,
         "expires_at": (asked_at + timedelta(seconds=lifetime)).isoformat(timespec="seconds"),
+        "session": _SESSION,
         "websocket": address,
         "connect": _CONNECT,
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
         "next": "done: give it to whom it was made for",
     }
-    result = answer(add_notes(told, [*_notes(arguments, minted.body, lifetime), _LIFE]))
+    result = answer(add_notes(told, _notes(arguments, minted.body, lifetime)))
     result.content.append(TextContent(type="text", text=minted.body))
     return result
 

@@ -330,7 +330,11 @@ async def test_an_upload_counts_what_its_file_has(
         _, listed = await caller.call("list_streams")
         assert listed["analyses"][0]["usage"] == done["usage"]
         assert listed["analyses"][0]["minutes_analysed"] == done["minutes_analysed"]
-        assert listed["analyses"][0]["minutes_sent"] == done["minutes_sent"] == pytest.approx(0.1, abs=0.02)
+        assert (
+            listed["analyses"][0]["minutes_sent"]
+            == done["minutes_sent"]
+            == pytest.approx(0.1, abs=0.02)
+        )
 
 
 async def billed_uploads(url: str) -> float:
