@@ -131,8 +131,8 @@ class Runtime:
 
         Raises:
             ConfigurationError: There is no key and the stand-in was not asked for.
-            CallerError: The API version, model or a goal is not known, too many streams are live, or a
-                permission is needed and was not given.
+            CallerError: The API version, model or a goal is not known, too many streams are live,
+                or a permission is needed and was not given.
             UsedUpError: It would exceed a limit of all processes together.
         """
         self.draining.require_not_begun()
