@@ -34,7 +34,8 @@ def main() -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)  # a signal that comes just before the wait ends it too
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-    while link not in select.select([link, reader], [], [])[0]:
+    watched: list[socket.socket | int] = [link, reader]
+    while link not in select.select(watched, [], [])[0]:
         os.read(reader, 64)
     code = int.from_bytes(link.recv(4), "big", signed=True)
     if code < 0:
