@@ -30,28 +30,36 @@ class Segment:
     end_seconds: float
     headed: bool
     """Whether it begins with a container header."""
-    is_key: bool
-    """Whether a decoder can begin with it that has the header; always, where it stands alone."""
+    key_offset: int | None
+    """Where in it a decoder can begin that has the header: before its first key frame, which is not
+    always at its beginning. 0 where that, or only its own header, comes first; None where it has no
+    key frame."""
     has_leading: bool
-    """Whether a decoder that begins with it cannot show a few pictures before its key frame, since
+    """Whether a decoder that begins there cannot show a few pictures before that key frame, since
     they need what came before (open GOP); never, where it stands alone."""
     first_seconds: float
-    """In the source, of its earliest track: sound can begin a little before the picture."""
+    """In the source, of the earliest track from there on: sound can begin a little before the
+    picture."""
     jumps: tuple[ClockJump, ...] = ()
     """Of the source's clock, in it or where it begins; they are left out, so that times in segments
     are those of the source less all that was left out before."""
     clocks: Clocks | None = field(default=None, repr=False, compare=False)
     """Of a continued segment."""
 
+    @property
+    def is_key(self) -> bool:
+        """Whether a decoder can show it from its beginning on; always, where it stands alone."""
+        return self.key_offset == 0
+
     def rebased(self, origin_seconds: float, *, headed: bool) -> bytes:
         """The same media as part of a container stream whose clocks are 0 at `origin_seconds`.
 
-        So a new API session can begin with any segment that `is_key`, and go on with those that
-        follow it. What stands alone is as it is.
+        So a new API session can begin with any segment that has a key frame, and go on with those
+        that follow it. What stands alone is as it is.
 
         Args:
             origin_seconds: In the source: `first_seconds` of the segment that stream begins with.
-            headed: Whether it is that segment.
+            headed: Whether it is that segment, of which what is before `key_offset` is left out.
 
         Raises:
             ValueError: It would begin before 0.
@@ -60,7 +68,10 @@ class Segment:
             return self.data
         if headed and self.first_seconds < origin_seconds - _ROUNDED_SECONDS:
             raise ValueError(f"begins at {self.first_seconds}, before {origin_seconds}")
-        return self.clocks.rebased(self.data, origin_seconds, headed=headed)
+        media = self.clocks.rebased(self.data, origin_seconds)
+        if not headed:
+            return bytes(media[self.clocks.header_bytes :])
+        return self.clocks.begun(media, origin_seconds, self.key_offset)
 
 
 _BEGINNING_BYTES = 1 << 12  # of a picture: parameters and messages stand before it
@@ -78,14 +89,22 @@ class Clocks:
     """Where in the source its own container stream begins."""
     timestamps: tuple[tuple[int, TimestampField], ...]
     """With the place of each in the segment."""
+    before_key: tuple[tuple[int, bytes], ...]
+    """What to write where, for who begins at the key frame."""
 
-    def rebased(self, data: bytes, origin_seconds: float, *, headed: bool) -> bytes:
-        late = origin_seconds - self.begin_seconds
-        media = bytearray(data)
+    def rebased(self, data: bytes, origin_seconds: float) -> bytearray:
+        """The same bytes, by clocks that are 0 at the origin."""
+        media, late = bytearray(data), origin_seconds - self.begin_seconds
         for place, timestamp in self.timestamps:
             media[place : place + timestamp.width] = timestamp.shifted(late)
-        media[: self.header_bytes] = self.head.filled(late, None, 0) if headed else b""
-        return bytes(media)
+        return media
+
+    def begun(self, media: bytearray, origin_seconds: float, key_offset: int | None) -> bytes:
+        """A header, then the media from the key frame on, without what only makes it unreadable."""
+        for place, nothing in self.before_key:
+            media[place : place + len(nothing)] = nothing
+        head = self.head.filled(origin_seconds - self.begin_seconds, None, 0)
+        return head + media[key_offset or self.header_bytes :]
 
 
 @dataclass(slots=True)
@@ -98,9 +117,14 @@ class Draft:
     end_seconds: float
     first_seconds: float
     stays_until_seconds: float
-    is_key: bool
-    has_leading: bool
     skipped_seconds: float
+    key_offset: int | None = None
+    """Where its first key frame begins, in the buffer."""
+    key_seconds: float = float("inf")
+    """As `first_seconds`, from that key frame on."""
+    before_key: tuple[tuple[int, bytes], ...] = ()
+    """As of `MediaUnit`, by places in the buffer."""
+    has_leading: bool = False
     timestamps: list[tuple[int, TimestampField]] = field(default_factory=list)
     """With the place of each in the buffer."""
     jumps: list[ClockJump] = field(default_factory=list)
@@ -112,6 +136,12 @@ class Draft:
         self.timestamps += [(start + timestamp.offset, timestamp) for timestamp in unit.timestamps]
         self.end_seconds = max(self.end_seconds, unit.end_seconds)
         self.first_seconds = min(self.first_seconds, unit.first_seconds)
+        if (unit.is_key or unit.before_key) and self.key_offset is None:
+            self.key_offset = start
+            self.before_key = tuple((start + place, void) for place, void in unit.before_key)
+            self.has_leading = unit.has_leading or bool(unit.before_key)
+        if self.key_offset is not None:
+            self.key_seconds = min(self.key_seconds, unit.first_seconds)
         self.stays_until_seconds = max(self.stays_until_seconds, unit.stays_until_seconds)
         self.buffer.write(media)
         if unit.skipped_seconds:
@@ -140,6 +170,12 @@ class Draft:
         self.timestamps += [(moved + place, timestamp) for place, timestamp in other.timestamps]
         self.end_seconds = max(self.end_seconds, other.end_seconds)
         self.first_seconds = min(self.first_seconds, other.first_seconds)
+        if other.key_offset is not None and self.key_offset is None:
+            self.key_offset, self.has_leading = moved + other.key_offset, other.has_leading
+            self.before_key = tuple((moved + place, void) for place, void in other.before_key)
+            self.key_seconds = other.key_seconds
+        elif self.key_offset is not None:
+            self.key_seconds = min(self.key_seconds, other.first_seconds)
         with other.buffer.getbuffer() as media:
             self.buffer.write(media[other.header_bytes :])
 
@@ -321,8 +357,6 @@ class Cutter:
             unit.end_seconds,
             unit.first_seconds,
             unit.stays_until_seconds,
-            unit.is_key,
-            unit.has_leading,
             unit.skipped_seconds,
         )
 
@@ -331,17 +365,21 @@ class Cutter:
         assert self._head is not None  # a draft is made with it
         if self._is_whole:
             draft.stand_alone(self._head)
+        is_whole = self._is_whole
+        has_key = draft.key_offset is not None and not is_whole
+        begins_key = draft.key_offset == draft.header_bytes
         return Segment(
             data=draft.buffer.getvalue(),
             start_seconds=self._begin + draft.start_seconds,
             end_seconds=self._begin + draft.end_seconds,
             headed=draft.header_bytes > 0,
-            is_key=self._is_whole or draft.is_key,
-            has_leading=draft.has_leading and not self._is_whole,
-            first_seconds=self._begin + draft.first_seconds,
+            key_offset=0 if is_whole or begins_key else draft.key_offset,
+            has_leading=draft.has_leading and not is_whole,
+            first_seconds=self._begin + (draft.key_seconds if has_key else draft.first_seconds),
             jumps=tuple(draft.jumps),
-            clocks=None if self._is_whole else self._clocks(draft, self._head),
+            clocks=None if is_whole else self._clocks(draft, self._head),
         )
 
     def _clocks(self, draft: Draft, head: HeaderTemplate) -> Clocks:
-        return Clocks(head, draft.header_bytes, self._begin, tuple(draft.timestamps))
+        timestamps, header_bytes = tuple(draft.timestamps), draft.header_bytes
+        return Clocks(head, header_bytes, self._begin, timestamps, draft.before_key)

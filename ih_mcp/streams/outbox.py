@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ih_mcp.notifier import Notifier
@@ -20,7 +21,10 @@ AWAY_SEGMENTS, AWAY_BYTES = 2, 8 * 2**20
 
 
 class Rebase(Protocol):
-    """Rewrites the media of a segment for a session whose clock starts at `origin_seconds`."""
+    """Rewrites the media of a segment for a session whose clock starts at `origin_seconds`.
+
+    `headed` is the first one there: it gets a header, and begins at the segment's entry.
+    """
 
     def __call__(self, origin_seconds: float, *, headed: bool) -> bytes: ...
 
@@ -60,17 +64,37 @@ class QueuedSegment:
     def split_at_access_point(self) -> tuple[QueuedSegment, QueuedSegment]:
         """Split it into the end of one session and the beginning of the next."""
         assert self.entry is not None  # the caller has checked it
-        entry = self.entry
+        entry, rebased = self.entry, self.rebased
         before = replace(
-            self, data=self.data[: entry.offset], end_seconds=entry.seconds, entry=None
+            self,
+            data=self.data[: entry.offset],
+            end_seconds=entry.seconds,
+            entry=None,
+            rebased=rebased and partial(_rebased_before, rebased, entry.offset),
         )
         after = replace(
             self,
             data=self.data[entry.offset :],
             start_seconds=entry.seconds,
             entry=replace(entry, offset=0),
+            rebased=rebased and partial(_rebased_behind, rebased, entry.offset),
         )
         return before, after
+
+
+def _rebased_before(
+    rebased: Rebase,
+    offset: int,
+    origin_seconds: float,
+    *,
+    headed: bool,  # noqa: ARG001 - never: no session can begin with it
+) -> bytes:
+    return rebased(origin_seconds, headed=False)[:offset]
+
+
+def _rebased_behind(rebased: Rebase, offset: int, origin_seconds: float, *, headed: bool) -> bytes:
+    media = rebased(origin_seconds, headed=headed)
+    return media if headed else media[offset:]
 
 
 Item = QueuedSegment | Configure | Close

@@ -39,6 +39,7 @@ _FILES = {
     "edit_list.mp4": "-c copy",
     "late.webm": f"{_VP8} -output_ts_offset 5",
     "jumps.mp4": f"{_H264} -vf setpts{_LATER} -af asetpts{_LATER}",
+    "jumps.webm": f"{_VP8} -vf setpts{_LATER} -af asetpts{_LATER}",  # no Cluster begins with a key
 }
 _CUT = {"edit_list.mp4": "-ss 2.4"}
 _SHOWS = f"""(brightness) => {{

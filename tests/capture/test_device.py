@@ -130,7 +130,7 @@ def segment(start: float, *, headed: bool = False) -> Segment:
         start_seconds=start,
         end_seconds=start + 3,
         headed=headed,
-        is_key=True,
+        key_offset=0,
         has_leading=False,
         first_seconds=start,
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import av
 import pytest
+from anyio import run_process
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, V2, Framing
@@ -29,6 +33,52 @@ async def test_it_begins_anew_again_and_again(sample: SampleFolder, ffmpeg: Ffmp
     assert pictures(*parts) == digests(source.pictures)
     assert sound(*parts) == digests(source.sound)
     assert max(abs(part.start) for part in parts) <= 0.03
+
+
+_IRREGULAR = "-g 1000 -force_key_frames 4.2,8.04"
+_ENCODERS = {
+    "mp4": "-c:v libx264 -pix_fmt yuv420p -c:a aac",
+    "webm": "-c:v libvpx -threads 1 -b:v 20k",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(_ENCODERS))
+async def test_a_stream_begins_anew_with_a_key_frame_within_a_segment(
+    kind: str, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    """Of WebM at a low bit rate, ffmpeg begins no Cluster with it."""
+    path = tmp_path / f"irregular.{kind}"
+    make = f"{ffmpeg.path} -v error -f lavfi -i testsrc=d=12:s=64x48:r=25 -f lavfi -i sine=d=12"
+    await run_process([*make.split(), *f"{_ENCODERS[kind]} {_IRREGULAR}".split(), str(path)])
+    segments = (await cut(path, ffmpeg, V1, target_seconds=3.0)).segments
+    whole, ends = oracle.read(joined(segments)), segments[-1].end_seconds
+    with av.open(path) as container:  # encoders put more of them than were asked for
+        all_keys = [
+            packet.pts * packet.time_base
+            for packet in container.demux(video=0)
+            if packet.is_keyframe and packet.pts is not None
+        ]
+    began_within = 0
+    for index, segment in enumerate(segments):
+        keys = [
+            float(at)
+            for at in all_keys
+            if segment.start_seconds - 0.03 < at < segment.end_seconds - 0.03
+        ]
+        assert (segment.key_offset is not None) == bool(keys)
+        if not keys:
+            continue
+        began_within += not segment.is_key
+        begins, later = segment.first_seconds, oracle.read(begun_anew(segments[index:]))
+        assert pictures(later) == pictures(whole)[round(keys[0] * 25) :]
+        assert not later.errors
+        assert later.pictures[0].time == pytest.approx(keys[0] - begins, abs=0.03)
+        assert later.end == pytest.approx(ends - begins, abs=0.06)
+        assert sound(later) == sound(whole)[-len(later.sound) :]
+        assert later.sound[0].time <= later.pictures[0].time + 0.03
+    assert began_within
+    is_within_cluster = any(segment.clocks and segment.clocks.before_key for segment in segments)
+    assert is_within_cluster == (kind == "webm")
 
 
 async def test_it_begins_anew_where_the_source_was_begun_late(

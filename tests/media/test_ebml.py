@@ -19,6 +19,7 @@ from ih_mcp.media.containers.ebml import (
     length_at,
     number_of,
     sized,
+    void,
 )
 
 NAMES = """\
@@ -43,6 +44,7 @@ SIMPLE_BLOCK A3
 BLOCK_GROUP A0
 BLOCK A1
 REFERENCE_BLOCK FB
+VOID EC
 """
 TRACK_PARTS = {Id.TIMESTAMP_SCALE, Id.DURATION, Id.TRACK_ENTRY} | {
     *(Id.TRACK_NUMBER, Id.TRACK_TYPE, Id.DEFAULT_DURATION)
@@ -56,7 +58,7 @@ def test_elements_have_the_numbers_of_the_standard() -> None:
     entered = {Id.SEGMENT, Id.CLUSTER, Id.BLOCK_GROUP}
     assert sorted(ENTERED) == sorted(entered)
     assert sorted(MAY_BE_UNKNOWN) == [Id.SEGMENT, Id.CLUSTER]
-    blocks = {Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK, Id.REFERENCE_BLOCK}
+    blocks = {Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK, Id.REFERENCE_BLOCK, Id.VOID}
     assert set(Id) - TRACK_PARTS - blocks - {Id.EBML, Id.SEGMENT, Id.BLOCK_GROUP} == TOP
 
 
@@ -117,3 +119,9 @@ def test_children_fill_their_parent() -> None:
     for torn in (element(Id.TRACK_NUMBER, b"\x01")[:-1], b"\xd7\xff", b"\xd7", b"\xd7\0"):
         with pytest.raises(MediaError, match=r"damaged|does not fit"):
             list(children(torn))
+
+
+@pytest.mark.parametrize("size", [2, 8, 128, 129, 1000])
+def test_nothing_takes_as_many_bytes_as_were_there(size: int) -> None:
+    (found,) = Elements({}).feed(void(size))
+    assert (found.number, found.end) == (Id.VOID, size)

@@ -117,6 +117,43 @@ def test_a_block_begins_with_its_track_time_and_flags(
     assert block_of(bytes.fromhex(written)) == found
 
 
+def in_group(written: bytes) -> bytes:
+    """The same block in a BlockGroup, with a reference: no key frame."""
+    payload = written[9:]  # an element of `ebml.element`, without its number and size
+    return ebml.element(
+        Id.BLOCK_GROUP, ebml.element(Id.BLOCK, payload) + ebml.element(Id.REFERENCE_BLOCK, b"\x01")
+    )
+
+
+def test_pictures_before_a_key_frame_can_be_written_over() -> None:
+    before, sound, key = block(1, 0), block(2, 5, is_key=True), block(1, 40, is_key=True)
+    written = cluster(2_000, before, sound, block(1, 20), key, block(1, 80))
+    found = unit(header(*BOTH) + written)
+    assert not found.is_key
+    covered = bytearray(written)
+    for place, nothing in found.before_key:
+        covered[place : place + len(nothing)] = nothing
+    again = MatroskaReader().feed(header(*BOTH) + bytes(covered))
+    assert [each.is_key for each in again] == [True]
+    assert covered.count(sound) == 1
+    assert len(covered) == len(written)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        pytest.param([block(1, 0, is_key=True), block(1, 40, is_key=True)], id="begins with one"),
+        pytest.param([block(1, 0), block(1, 40)], id="has none"),
+        pytest.param([in_group(block(1, 0)), block(1, 40, is_key=True)], id="begins in a group"),
+        pytest.param([block(1, 0), in_group(block(1, 20)), block(1, 40, is_key=True)], id="group"),
+    ],
+)
+def test_nothing_is_written_over_where_that_is_not_needed_or_does_not_help(
+    blocks: list[bytes],
+) -> None:
+    assert unit(header(*BOTH) + cluster(2_000, *blocks)).before_key == ()
+
+
 def test_media_that_begins_anew_has_a_header_of_one_size_with_its_length() -> None:
     reader = MatroskaReader()
     reader.feed(header(*BOTH, scale=500_000) + cluster(0, block(1, 0, is_key=True)))

@@ -27,7 +27,7 @@ from .service import Service
 def segment(number: int, *, headed: bool = False) -> Segment:
     start = 3.0 * number
     return Segment(
-        b"x", start, start + 3, headed, is_key=True, has_leading=False, first_seconds=start
+        b"x", start, start + 3, headed, key_offset=0, has_leading=False, first_seconds=start
     )
 
 

@@ -129,6 +129,20 @@ def test_both_parts_are_all_of_it(offset: int) -> None:
     assert after.entry == RandomAccessPoint(b"H", 0, 1.5)
 
 
+def test_both_parts_are_written_with_another_clock_as_the_whole_is() -> None:
+    def rebased(origin_seconds: float, *, headed: bool) -> bytes:
+        clock = b"%d" % origin_seconds
+        return b"H" + b"NEW" + clock if headed else b"old" + b"NEW" + clock
+
+    whole = QueuedSegment(b"oldNEW?", 0.0, 3.0, RandomAccessPoint(b"", 3, 1.5), rebased)
+    before, after = whole.split_at_access_point()
+    assert before.rebased
+    assert after.rebased
+    assert before.rebased(2, headed=False) == b"old"
+    assert after.rebased(2, headed=False) == b"NEW2"
+    assert after.rebased(1, headed=True) == b"HNEW1"
+
+
 @pytest.mark.parametrize(
     ("waiting", "size", "others_have_room", "is_full"),
     [(4, 6, False, True), (4, 7, False, False), (4, 6, True, False), (0, 6, False, False)],

@@ -92,6 +92,10 @@ class MediaUnit:
     has_leading: bool
     """Whether pictures shown before the key frame need what came before it (open GOP)."""
     timestamps: tuple[TimestampField, ...]
+    before_key: tuple[tuple[int, bytes], ...] = ()
+    """Where a key frame stands in it behind other pictures: the places of those, from its start,
+    and what to write over each so that a decoder can start here. Empty where none can or need be
+    written over."""
     h264_offset: int | None = None
     """Where its first picture stands, from its start, if that is one of H.264 in MP4."""
     skipped_seconds: float = 0.0

@@ -38,6 +38,7 @@ class Id(IntEnum):
     BLOCK_GROUP = 0xA0
     BLOCK = 0xA1
     REFERENCE_BLOCK = 0xFB
+    VOID = 0xEC
 
 
 ENTERED = frozenset({Id.SEGMENT, Id.CLUSTER, Id.BLOCK_GROUP})
@@ -46,7 +47,15 @@ KNOWN = frozenset(
     {
         *(Id.EBML, Id.SEGMENT, Id.CLUSTER, Id.SEEK_HEAD, Id.INFO, Id.TRACKS, Id.CUES, Id.CHAPTERS),
         *(Id.TAGS, Id.ATTACHMENTS, Id.TIMESTAMP, Id.SIMPLE_BLOCK, Id.BLOCK_GROUP, Id.BLOCK),
-        *(Id.REFERENCE_BLOCK, 0xEC, 0xBF, 0x5854, 0xA7, 0xAB, 0xAF),  # in any master; in a Cluster
+        *(
+            Id.REFERENCE_BLOCK,
+            Id.VOID,
+            0xBF,
+            0x5854,
+            0xA7,
+            0xAB,
+            0xAF,
+        ),  # in any master; in a Cluster
         *(0xA2, 0x75A1, 0x9B, 0xFA, 0xFD, 0xA4, 0x75A2, 0x8E, 0xC8),  # in a BlockGroup
     }
 )
@@ -208,6 +217,14 @@ def element(number: int, payload: bytes) -> bytes:
     """An element, written with a size of eight bytes."""
     written = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return written + sized(len(payload)) + payload
+
+
+def void(size: int) -> bytes:
+    """An element that says nothing, of so many bytes in all: two at least."""
+    is_short = size < 129
+    written = bytes([0x80 | size - 2]) if is_short else sized(size - 9)
+    header = bytes([Id.VOID]) + written
+    return header + bytes(size - len(header))
 
 
 def sized(size: int) -> bytes:

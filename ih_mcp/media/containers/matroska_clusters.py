@@ -72,6 +72,11 @@ class Blocks:
     earliest: float
     latest: float
     count: int = 1
+    before_key: list[tuple[int, int]] | None = None
+    """Place in the Cluster, and size, of those before its first key frame. None where it begins
+    with one, or some are not SimpleBlocks."""
+    has_later_key: bool = False
+    """Whether a key frame follows those."""
 
     def add(self, time: float) -> None:
         if time > self.latest:  # as nearly all are
@@ -79,6 +84,9 @@ class Blocks:
         elif time < self.earliest:
             self.earliest = time
         self.count += 1
+
+    def copy(self) -> Blocks:
+        return replace(self, before_key=self.before_key and list(self.before_key))
 
 
 @dataclass(slots=True)
@@ -98,7 +106,7 @@ class Cluster:
         return self.end is None or element.offset < self.end
 
     def copy(self) -> Cluster:
-        return replace(self, blocks={track: replace(each) for track, each in self.blocks.items()})
+        return replace(self, blocks={track: each.copy() for track, each in self.blocks.items()})
 
 
 class MatroskaReader:
@@ -256,13 +264,29 @@ class MatroskaReader:
         blocks = cluster.blocks.get(block.track)
         if blocks:
             blocks.add(time)
+            if blocks.before_key is not None and not blocks.has_later_key:
+                self._seek_key(blocks, block, element, cluster)
         else:
             is_key = block.is_key or element.number == Id.BLOCK
             if len(cluster.blocks) >= MAX_TRACKS:
                 raise too_many_tracks("Matroska", len(cluster.blocks) + 1)
-            cluster.blocks[block.track] = Blocks(time, is_key, time, time)
+            cluster.blocks[block.track] = blocks = Blocks(time, is_key, time, time)
+            if not is_key:
+                blocks.before_key = []
+                self._seek_key(blocks, block, element, cluster)
             if self._is_entry(cluster, block, element):
                 self.entries.append(EntryPoint(cluster.offset, time))
+
+    @staticmethod
+    def _seek_key(blocks: Blocks, block: Block, element: Element, cluster: Cluster) -> None:
+        """Take note of a block that is a key frame, or stands before the first one."""
+        if element.number != Id.SIMPLE_BLOCK or element.end is None:
+            blocks.before_key = None
+        elif block.is_key:
+            blocks.has_later_key = True
+        elif blocks.before_key is not None:
+            place = (element.offset - cluster.offset, element.end - element.offset)
+            blocks.before_key.append(place)
 
     def _is_entry(self, cluster: Cluster, block: Block, element: Element) -> bool:
         """Whether this block tells that a decoder can begin at its Cluster.
@@ -280,6 +304,7 @@ class MatroskaReader:
         blocks = cluster.blocks.get(main) if main is not None else None
         ordered = sorted(cluster.blocks, key=lambda number: number != main)
         offset, width, ticks = cluster.timestamp
+        before_key = (blocks.before_key or ()) if blocks and blocks.has_later_key else ()
         return MediaUnit(
             offset=cluster.offset,
             size=end - cluster.offset,
@@ -290,6 +315,7 @@ class MatroskaReader:
             timestamps=(TimestampField(offset, width, ticks, self._ticks_per_second),)
             if width
             else (),
+            before_key=tuple((place, ebml.void(size)) for place, size in before_key),
         )
 
     def _span(self, number: int, blocks: Blocks) -> TrackSpan:

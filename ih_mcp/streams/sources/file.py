@@ -82,15 +82,25 @@ async def _segments(stream: Stream, source: FileSource) -> AsyncGenerator[Queued
 def queued_segment(segment: Segment) -> QueuedSegment:
     """Prepare a segment, with what another session needs to begin with it."""
     is_continued = segment.clocks is not None
-    entry = RandomAccessPoint(seconds=segment.first_seconds, is_clean=not segment.has_leading)
     return QueuedSegment(
         segment.data,
         segment.start_seconds,
         segment.end_seconds,
-        entry if segment.is_key else None,
+        _entry(segment),
         segment.rebased if is_continued else None,
         counts_from_zero=not is_continued,
         clock_jumps=segment.jumps,
+    )
+
+
+def _entry(segment: Segment) -> RandomAccessPoint | None:
+    """Where another session can begin in a segment: with its first key frame."""
+    if segment.key_offset is None:
+        return None
+    return RandomAccessPoint(
+        offset=segment.key_offset,
+        seconds=segment.first_seconds,
+        is_clean=not segment.has_leading,
     )
 
 
