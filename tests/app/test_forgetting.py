@@ -145,17 +145,12 @@ async def test_a_file_that_cannot_be_written_anew_is_said_and_the_stream_is_gone
     journal: Journal, settings: Settings
 ) -> None:
     await fill(journal, "st_a")
-    db_of(journal).set_authorizer(_refuse_attach)
+    # VACUUM attaches a second file, which a full disk refuses.
+    db_of(journal).setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     forgotten = await forget_ids(journal, settings, "st_a")
-    db_of(journal).set_authorizer(None)
     assert forgotten.copy_left.startswith("the file could not be written anew (")
     with pytest.raises(UnknownStreamError):
         await journal.find_stream("st_a")
-
-
-def _refuse_attach(action: int, *_: str | None) -> int:
-    """VACUUM attaches a second file, which a full disk refuses."""
-    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 async def test_pictures_mirror_and_half_written_files_go_and_no_other(
