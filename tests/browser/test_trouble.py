@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from tests.capture.room import OpenRoom
-from tests.forked import forked
+from tests.forked import REAL, forked
 from tests.road.host import environment
 
 from .conftest import OpenBrowser, open_tab
@@ -75,7 +75,7 @@ def free_port() -> int:
 async def start_capture(env: dict[str, str]) -> tuple[anyio.abc.Process, str]:
     """The command as a process of its own, and the link it tells."""
     process = await anyio.open_process(
-        [*forked(), "capture", "--local"],
+        [*REAL, "capture", "--local"],
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

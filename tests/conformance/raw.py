@@ -6,15 +6,13 @@ import json
 import queue
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.forked import forked
 from tests.road.host import ERAS
 
-SECONDS = 20
-"""A generous guard: an answer that is not there by then does not come."""
 MODERN = ERAS[1]
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -25,14 +23,20 @@ Message = dict[str, Any]
 
 
 class Raw:
-    """One server, spoken to by hand in one era."""
+    """One server, spoken to by hand in one era.
 
-    def __init__(self, env: Mapping[str, str], era: str, errors: Path) -> None:
+    Args:
+        command: Starts the server; a fork where none is given, `REAL` where its memory is read.
+    """
+
+    def __init__(
+        self, env: Mapping[str, str], era: str, errors: Path, command: Sequence[str] = ()
+    ) -> None:
         self.era = era
         self._errors = errors
         self._log = errors.open("wb")
         self.process = subprocess.Popen(
-            forked(),
+            command or forked(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -71,10 +75,14 @@ class Raw:
         self.process.stdin.flush()
 
     def answers(self, count: int) -> list[Message]:
-        """The next messages, every one of them one line of JSON."""
+        """The next messages, every one of them one line of JSON.
+
+        How long they may take is for the limit of the test alone: 20,000 lines are 3 s of a
+        processor, and on a busy machine a minute.
+        """
         found = []
         for _ in range(count):
-            line = self._lines.get(timeout=SECONDS)
+            line = self._lines.get()
             assert line is not None, self.errors()
             message: Message = json.loads(line)
             assert message["jsonrpc"] == "2.0"
@@ -98,13 +106,14 @@ class Raw:
         return self._errors.read_text(errors="replace")
 
     def resident_bytes(self) -> int:
+        """The memory of a server that was started by `REAL`; of another this is its launcher's."""
         fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
         return int(fields[1]) * 4096
 
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self._reader.join(SECONDS)
+        self._reader.join()
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.close()
