@@ -8,21 +8,28 @@ import html
 
 from starlette.responses import HTMLResponse, Response
 
-_SCRIPT = """
+_SCRIPT = r"""
 const say = document.querySelector("output");
-document.querySelector("input").addEventListener("change", async (event) => {
-  const file = event.target.files[0];
+/** What happened and what helps, as sentences; a name at the start keeps its case. */
+function sentences({ what, help }) {
+  if (!what) return help;
+  const begun = what.replace(/^\p{L}(?=[\p{L}']*(\s|$))/u, (letter) => letter.toUpperCase());
+  return `${begun.replace(/\.$/, "")}. ${help}`;
+}
+document.querySelector("input").addEventListener("change", async ({ target }) => {
+  const file = target.files[0];
   if (!file) return;
   say.textContent = "Sending " + file.name + " ...";
   const answer = await fetch(location.href, { method: "PUT", body: file }).catch(() => null);
-  const text = answer && (await answer.json()).ih_mcp;
-  if (answer && answer.ok) {
+  if (answer?.ok) {
     say.textContent = "Sent. You can close this page.";
-    event.target.disabled = true;
-  } else {
-    const error = text && text.error;
-    say.textContent = error ? error.what + " " + error.help : "No answer came. Try again.";
+    target.disabled = true;
+    return;
   }
+  const error = (await answer?.json().catch(() => null))?.ih_mcp?.error;
+  const other = answer ? `The answer was ${answer.status}.` : "No answer came.";
+  say.textContent = error ? sentences(error) : `${other} The file was not sent. Try again.`;
+  target.value = ""; // so that the same file can be chosen again
 });
 """
 _PAGE = """<!doctype html>

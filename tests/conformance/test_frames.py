@@ -36,7 +36,7 @@ def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(params=ERAS)
 def own_raw(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Raw]:
-    """A server for one test: what it still answers later reaches no other; its memory is its own."""
+    """A process for one test: what it answers late reaches no other, and its memory can be read."""
     server = Raw(environment(tmp_path), request.param, tmp_path / "errors", REAL)
     yield server
     server.close()
