@@ -79,11 +79,12 @@ def require_media(name: str, status: os.stat_result, *, within: Sequence[str] = 
         PathError: `not_a_file` or `empty_file`.
     """
     if stat.S_ISDIR(status.st_mode):
-        example = f", such as {' or '.join(map(show_name, within))}" if within else ""
+        example = f", such as {' or '.join(map(show_name, within[:2]))}" if within else ""
         raise PathError(
             f"{show_name(name)} is a folder, not a file",
             help=f"Give the path of one media file in it{example}.",
             code="not_a_file",
+            facts={"files": [*within]} if within else {},
         )
     if not stat.S_ISREG(status.st_mode):
         raise PathError(

@@ -25,7 +25,7 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
         PathError: It is missing, not allowed, or not a regular file.
         MediaError: It is no media, or ends before it should.
     """
-    from ih_mcp.media.ffmpeg.early_end import require_end  # noqa: PLC0415
+    from ih_mcp.media.ffmpeg.early_end import describe_end, require_end  # noqa: PLC0415
     from ih_mcp.media.ffmpeg.probe import measure_seconds, probe  # noqa: PLC0415
 
     found = await runtime.find_file(path)
@@ -45,7 +45,7 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
         **await runtime.minutes.facts(seconds),
         "stream_file": streams,
         "analyze_file": uploads,
-        "notes": [*found.notes, *facts.notes()],
+        "notes": [*found.notes, *facts.notes(), *describe_end(facts, seconds)],
     }
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
+import anyio
 from anyio import to_thread
 from mcp_types import CallToolResult
 from pydantic import Field
 
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
+from ih_mcp.wire.minutes import to_minutes
 
 from .answers import answer
 from .arguments import Arguments
 from .tool import ToolCall
 
+FOLDER_SECONDS = 20.0
+"""Chosen: for how long files of a folder are begun; some hosts wait 60 s for an answer."""
+
 
 class CheckSetup(Arguments):
     may_name_segment: ClassVar[bool] = True
 
-    path: str | None = Field(None, description="Would this file work? Its minutes?")
+    path: str | None = Field(None, description="Would this file, or a folder's, work? Minutes?")
 
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
@@ -34,10 +39,31 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
         lines = partial(advise, call.runtime.settings, call.host_name)
         found["setup"] = await to_thread.run_sync(lines)
     if path is not None:
-        found["file"] = file = await _check_file(call, path)
-        if is_set_up:
-            then = "stream_file with this path" if file["works"] else "do what file.help says"
+        file = await _check_file(call, path)
+        names = file.get("files")
+        if isinstance(names, list):
+            found |= await _check_folder(call, path, names)
+            told = "stream_file with one of those that work, or what its help says"
+        else:
+            found["file"] = file
+            told = "stream_file with this path" if file["works"] else "do what file.help says"
+        then = told if is_set_up else then
     return answer(found | {"next": then})
+
+
+async def _check_folder(
+    call: ToolCall[CheckSetup], folder: str, names: list[str]
+) -> dict[str, object]:
+    """What `check_setup` says of the files of a folder, as many as there is time for."""
+    until = anyio.current_time() + FOLDER_SECONDS
+    checked: list[dict[str, object]] = []
+    for name in names:
+        if anyio.current_time() > until:
+            break
+        checked.append({"file": name, **await _check_file(call, f"{folder.rstrip('/')}/{name}")})
+    seconds = sum(float(str(each["duration_s"])) for each in checked if each["works"])
+    needed = {"minutes_of_all_that_work": to_minutes(seconds, up=True)}
+    return {"files": checked, "not_checked": names[len(checked) :], **needed}
 
 
 async def _check_file(call: ToolCall[CheckSetup], path: str) -> dict[str, object]:

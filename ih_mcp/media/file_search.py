@@ -14,6 +14,8 @@ from ih_mcp.files import normalize_path, require_media, show_name
 
 from .file_names import alike, explained, folded, near_misses, path_of, shown
 
+MAX_NAMED = 50
+"""Chosen: how many files of a folder are named to who gives the folder."""
 _MAX_SCANNED = 20_000  # entries of a folder that are compared with a name
 _WHO_ALLOWS = "Only the person who runs ih-mcp can allow another folder, by IH_MCP_MEDIA_DIRS."
 _LOCAL_LINKS = ("/tmp", "/var")  # noqa: S108 - not written to; macOS links them to /private
@@ -251,7 +253,8 @@ def _first_files(folder: Path) -> list[str]:
     """What a caller who named a folder may have meant."""
     if not folder.is_dir():
         return []
-    return sorted(name for name in _names_in(folder) if not name.startswith("."))[:2]
+    names = sorted(name for name in _names_in(folder) if not name.startswith("."))
+    return list(islice((name for name in names if (folder / name).is_file()), MAX_NAMED))
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
+import shutil
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -199,6 +201,63 @@ async def test_a_file_that_was_copied_in_part_does_not_work(
     assert "its last part is missing" in part["what"]
     assert "get the whole file" in part["help"]
     assert found["next"] == "do what file.help says"
+
+
+@pytest.mark.parametrize("flags", ["empty_moov+frag_keyframe", "empty_moov+dash"])
+async def test_fragments_that_may_be_cut_off_between_two_are_said_to_be_so(
+    host: Host, short_clip: Path, ffmpeg: Ffmpeg, flags: str
+) -> None:
+    file = short_clip.parent / "fragments.mp4"
+    encode = ["-an", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-s", "64x64"]
+    options = [*encode, "-movflags", f"default_base_moof+{flags}"]
+    await anyio.run_process(
+        [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), *options, str(file)]
+    )
+    whole = (await host.call("check_setup", path=file.name)).status["file"]
+    content = file.read_bytes()
+    fragment = content.index(b"moof", content.index(b"moof") + 4) - 4
+    file.write_bytes(content[:fragment])
+    part = (await host.call("check_setup", path=file.name)).status["file"]
+    file.unlink()
+    note = "Nothing in the file tells where its recording ended, so it may be cut off there."
+    assert (whole["works"], note in whole["notes"]) == (True, False)
+    assert (part["works"], note in part["notes"]) == (True, True)
+    assert part["duration_s"] < whole["duration_s"]
+
+
+async def test_the_files_of_a_folder_are_checked_each(
+    host: Host, short_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.mcp_server.setup_tools.FOLDER_SECONDS", math.inf)
+    folder = short_clip.parent / "monday"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "notes.txt").write_text("words\n" * 100)
+    (folder / "empty.mp4").touch()
+    (folder / ".hidden.mp4").touch()
+    shutil.copy(short_clip, folder / "talk.mp4")
+    for path in (str(folder), "monday", "monday/"):
+        found = (await host.call("check_setup", path=path)).status
+        assert [(each["file"], each["works"]) for each in found["files"]] == [
+            ("empty.mp4", False), ("notes.txt", False), ("talk.mp4", True)
+        ]  # fmt: skip
+        assert found["files"][0]["code"] == "empty_file"
+        assert found["minutes_of_all_that_work"] == found["files"][2]["minutes"]["needed"] == 0.11
+        assert found["not_checked"] == []
+    monkeypatch.setattr("ih_mcp.mcp_server.setup_tools.FOLDER_SECONDS", -1.0)
+    late = (await host.call("check_setup", path="monday")).status
+    assert (late["files"], len(late["not_checked"])) == ([], 3)
+    shutil.rmtree(folder)
+
+
+async def test_a_folder_without_files_is_none_to_check(host: Host, short_clip: Path) -> None:
+    folder = short_clip.parent / "nothing"
+    folder.mkdir()
+    file = (await host.call("check_setup", path="nothing")).status["file"]
+    outside = (await host.call("check_setup", path=str(short_clip.parents[1]))).status["file"]
+    folder.rmdir()
+    assert (file["works"], file["code"]) == (False, "not_a_file")
+    assert (outside["works"], outside["code"]) == (False, "path_not_allowed")
+    assert "files" not in outside
 
 
 async def test_a_picture_that_uploads_do_not_take_is_judged_apart_from_streams(

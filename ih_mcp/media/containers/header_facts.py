@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from .mp4_edits import boxes
+from .mp4_fields import read_clock
 
 _ENTERED = {
     b"": {b"moov", b"meta", b"moof"},
     b"moof": {b"traf"},
-    b"moov": {b"trak"},
+    b"moov": {b"trak", b"mvex"},
     b"trak": {b"mdia"},
     b"mdia": {b"minf"},
     b"minf": {b"stbl"},
 }
 _TELLING = {
-    b"": {b"ftyp", b"moov", b"moof"},
+    b"": {b"ftyp", b"moov", b"sidx", b"moof"},
     b"meta": {b"hdlr"},
+    b"moov": {b"mvhd"},
+    b"mvex": {b"mehd"},
     b"mdia": {b"hdlr"},
     b"stbl": {b"stsd"},
     b"traf": {b"tfhd"},
@@ -48,6 +52,10 @@ class HeaderFacts:
     changing: frozenset[str] = frozenset()
     changes_by_fragment: bool = False
     """Whether fragments are of different sample entries, which ffmpeg does not follow."""
+    is_open_ended: bool = False
+    """Whether it is of fragments, and has no index that tells whether the last one is there."""
+    fragments_seconds: float | None = None
+    """How long all fragments are by the header."""
 
 
 def read_header_facts(file: BinaryIO) -> HeaderFacts:
@@ -65,12 +73,13 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
     if head[4:8] not in _FIRST:
         is_chunk = not head.startswith(_EBML) and _TIMED_CLUSTER.search(head) is not None
         return HeaderFacts(is_chunk=is_chunk)
-    file.seek(0, 2)
+    size = file.seek(0, 2)
     seen, found, kind = set[bytes](), dict[str, bytes](), ""
     brand = handler = b""
+    extent = dict[bytes, bytes]()
     numbers = {1}
     try:
-        for name, box in boxes(file, file.tell(), entered=_ENTERED, telling=_TELLING):
+        for name, box in boxes(file, size, entered=_ENTERED, telling=_TELLING):
             seen.add(name)
             if name == b"ftyp":
                 brand = brand or box[:4]
@@ -78,6 +87,8 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
                 kind = ""
             elif name == b"hdlr":
                 kind, handler = kind or _KINDS.get(box[8:12], ""), handler or box[8:12]
+            elif name in {b"mvhd", b"mehd", b"sidx"}:
+                extent.setdefault(name, box)
             elif name == b"tfhd":
                 numbers.add(_entry_number(box))
             elif name == b"stsd" and kind:
@@ -95,7 +106,32 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
         ),
         changing=frozenset() if is_fragmented else changing,
         changes_by_fragment=is_fragmented and bool(changing) and len(numbers) > 1,
+        is_open_ended=is_fragmented and not (_has_index(extent) or _ends_in_index(file, size)),
+        fragments_seconds=_fragments_seconds(extent) if is_fragmented else None,
     )
+
+
+def _has_index(extent: Mapping[bytes, bytes]) -> bool:
+    """Whether the first `sidx` is of several fragments; one before each is of that alone."""
+    box = extent.get(b"sidx", b"")
+    at = 30 if box[:1] == b"\x01" else 22
+    return int.from_bytes(box[at : at + 2], "big") > 1
+
+
+def _ends_in_index(file: BinaryIO, size: int) -> bool:
+    """Whether the file ends in an `mfra`, whose last box is an `mfro` of 16 bytes."""
+    file.seek(max(0, size - 16))
+    return file.read(8)[4:] == b"mfro"
+
+
+def _fragments_seconds(extent: Mapping[bytes, bytes]) -> float | None:
+    """By the `mehd`; None where there is none, or it tells of nothing."""
+    try:
+        timescale, box = read_clock(extent[b"mvhd"]).timescale, extent[b"mehd"]
+        (duration,) = struct.unpack_from(">Q" if box[0] else ">I", box, 4)
+    except (KeyError, struct.error, IndexError):
+        return None
+    return duration / timescale if timescale and duration else None
 
 
 _FIRST = frozenset(

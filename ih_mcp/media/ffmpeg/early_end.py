@@ -15,6 +15,8 @@ from .program import Ffmpeg
 from .recipes import TRACKS
 
 _DECLARING = frozenset({"mov", "avi", "asf", "flv"})  # the others estimate
+_COUNTED = frozenset({"mpegts", "mpeg", "ogg", "mp3", "aac"})
+"""They go on to their last byte, wherever that is."""
 _TORN = "File ended prematurely"  # says ffmpeg of Matroska, whose length is that of any track
 _EARLY_SECONDS, _EARLY_SHARE = 1.0, 0.02  # chosen: tracks of a sound file differ by less
 
@@ -51,6 +53,23 @@ async def require_end(ffmpeg: Ffmpeg, path: Path, facts: Facts) -> None:
             code="ends_early",
             facts={"declared_seconds": declared},
         )
+
+
+def describe_end(facts: Facts, seconds: float) -> list[str]:
+    """What a caller should know of a file that looks whole and need not be, as sentences.
+
+    Args:
+        seconds: How much media it has.
+    """
+    told = facts.fragments_seconds
+    if told is not None and told - seconds > _spare_seconds(told):
+        return [
+            f"Its header tells of {told:.1f} s and {seconds:.1f} s are there: it may be cut off."
+        ]
+    is_counted = facts.container_name in _COUNTED or facts.duration_seconds is None
+    if is_counted or (facts.is_open_ended and told is None):
+        return ["Nothing in the file tells where its recording ended, so it may be cut off there."]
+    return []
 
 
 def refuse_early_end(

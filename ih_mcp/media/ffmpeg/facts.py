@@ -72,6 +72,10 @@ class Facts:
     """Sentences about tracks that are in the file and cannot be sent."""
     lengths: Mapping[str, float] = field(default_factory=dict)
     """Of `video` and `audio`, from 0 to the end of each, in seconds; of those that tell."""
+    is_open_ended: bool = False
+    """Whether it is of fragments, and has no index that tells whether the last one is there."""
+    fragments_seconds: float | None = None
+    """How long all fragments are by the header, where it tells."""
     key_frames_seconds: tuple[float, ...] = ()
     """In the part that was looked at, from its first time; empty if none was."""
 

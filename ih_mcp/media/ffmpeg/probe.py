@@ -152,7 +152,14 @@ async def _looked_at(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float)
         if hidden.keys() >= facts.present:  # ffmpeg 5.1 tells the length with what is hidden
             duration = max(hidden.values())
         hides = facts.hidden | hidden.keys()
-        return replace(facts, hidden=hides, duration_seconds=duration, lengths=lengths)
+        return replace(
+            facts,
+            hidden=hides,
+            duration_seconds=duration,
+            lengths=lengths,
+            is_open_ended=entries.is_open_ended,
+            fragments_seconds=entries.fragments_seconds,
+        )
     return replace(facts, changing=changes.tracks & facts.present)
 
 

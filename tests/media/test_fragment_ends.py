@@ -1,0 +1,78 @@
+"""What a fragmented MP4 tells of its end, and what is said of a file that need not be whole."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ih_mcp.media.containers.header_facts import read_header_facts
+from ih_mcp.media.ffmpeg.early_end import describe_end
+from ih_mcp.media.ffmpeg.facts import Facts
+
+from .test_mp4_boxes import box
+
+
+def _fragmented(*, mehd: int | None = None, sidx_of: int = 0, ends_in_index: bool = False) -> bytes:
+    """The boxes alone of a fragmented MP4, with a clock of 1,000 a second."""
+    clock = struct.pack(">4xIIII", 0, 0, 1_000, 0) + bytes(80)
+    extends = box(b"mvex", box(b"mehd", struct.pack(">II", 0, mehd)) if mehd is not None else b"")
+    index = struct.pack(">IIIIIHH", 0, 1, 1_000, 0, 0, 0, sidx_of) + bytes(12 * sidx_of)
+    parts = [
+        box(b"ftyp", b"isom"),
+        box(b"moov", box(b"mvhd", clock) + extends),
+        box(b"sidx", index) if sidx_of else b"",
+        box(b"moof", box(b"traf", box(b"tfhd", bytes(8)))),
+        box(b"mdat", bytes(8)),
+        box(b"mfra", box(b"mfro", bytes(8))) if ends_in_index else b"",
+    ]
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_open_ended", "seconds"),
+    [
+        ({}, True, None),
+        ({"mehd": 0}, True, None),
+        ({"mehd": 20_000}, True, 20.0),
+        ({"sidx_of": 1}, True, None),
+        ({"sidx_of": 4}, False, None),
+        ({"ends_in_index": True}, False, None),
+        ({"mehd": 20_000, "ends_in_index": True}, False, 20.0),
+    ],
+)
+def test_fragments_tell_where_they_end_or_do_not(
+    given: Mapping[str, Any], is_open_ended: bool, seconds: float | None
+) -> None:
+    found = read_header_facts(io.BytesIO(_fragmented(**given)))
+    assert (found.is_open_ended, found.fragments_seconds) == (is_open_ended, seconds)
+
+
+def test_boxes_that_are_cut_in_the_middle_tell_nothing() -> None:
+    data = _fragmented(mehd=20_000, sidx_of=4, ends_in_index=True)
+    for size in range(len(data)):
+        read_header_facts(io.BytesIO(data[:size]))
+
+
+@pytest.mark.parametrize(
+    ("container", "given", "said"),
+    [
+        ("mov,mp4", {"duration_seconds": 20.0}, ""),
+        ("mov,mp4", {"duration_seconds": 10.0, "is_open_ended": True}, "Nothing in the file tells"),
+        ("mov,mp4", {"duration_seconds": 10.0, "fragments_seconds": 20.0},
+            "Its header tells of 20.0 s and 10.0 s are there"),
+        ("mov,mp4", {"duration_seconds": 19.5, "fragments_seconds": 20.0}, ""),
+        ("mpegts", {"duration_seconds": 10.0}, "Nothing in the file tells"),
+        ("matroska,webm", {"duration_seconds": 10.0}, ""),
+        ("matroska,webm", {"duration_seconds": None}, "Nothing in the file tells"),
+    ],
+)  # fmt: skip
+def test_a_file_that_need_not_be_whole_is_said_to_be_so(
+    container: str, given: dict[str, Any], said: str
+) -> None:
+    facts = Facts(container=container, video=None, audio=None, **given)
+    notes = describe_end(facts, facts.duration_seconds or 10.0)
+    assert [note.startswith(said) for note in notes] == ([True] if said else [])
