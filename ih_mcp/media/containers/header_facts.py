@@ -74,21 +74,16 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
         is_chunk = not head.startswith(_EBML) and _TIMED_CLUSTER.search(head) is not None
         return HeaderFacts(is_chunk=is_chunk)
     size = file.seek(0, 2)
-    seen, found, kind = set[bytes](), dict[str, bytes](), ""
-    brand = handler = b""
-    extent = dict[bytes, bytes]()
+    first, found, kind = dict[bytes, bytes](), dict[str, bytes](), ""
+    handler = b""
     numbers = {1}
     try:
         for name, box in boxes(file, size, entered=_ENTERED, telling=_TELLING):
-            seen.add(name)
-            if name == b"ftyp":
-                brand = brand or box[:4]
-            elif name == b"trak":
+            first.setdefault(name, box)
+            if name == b"trak":
                 kind = ""
             elif name == b"hdlr":
                 kind, handler = kind or _KINDS.get(box[8:12], ""), handler or box[8:12]
-            elif name in {b"mvhd", b"mehd", b"sidx"}:
-                extent.setdefault(name, box)
             elif name == b"tfhd":
                 numbers.add(_entry_number(box))
             elif name == b"stsd" and kind:
@@ -97,23 +92,24 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
         pass  # damaged: ffmpeg will tell
     entries = {kind: _entries(box) for kind, box in found.items()}
     changing = frozenset(kind for kind, of in entries.items() if len(set(of)) > 1)
-    is_fragmented = b"moof" in seen
+    is_fragmented = b"moof" in first
     return HeaderFacts(
-        is_photo=brand in _PHOTOS or (handler == b"pict" and b"moov" not in seen),
-        is_fragment=b"moof" in seen and b"moov" not in seen,
+        is_photo=first.get(b"ftyp", b"")[:4] in _PHOTOS
+        or (handler == b"pict" and b"moov" not in first),
+        is_fragment=is_fragmented and b"moov" not in first,
         encrypted=frozenset(
             kind for kind, of in entries.items() if any(one[4:8] in _PROTECTED for one in of)
         ),
         changing=frozenset() if is_fragmented else changing,
         changes_by_fragment=is_fragmented and bool(changing) and len(numbers) > 1,
-        is_open_ended=is_fragmented and not (_has_index(extent) or _ends_in_index(file, size)),
-        fragments_seconds=_fragments_seconds(extent) if is_fragmented else None,
+        is_open_ended=is_fragmented and not (_has_index(first) or _ends_in_index(file, size)),
+        fragments_seconds=_fragments_seconds(first) if is_fragmented else None,
     )
 
 
-def _has_index(extent: Mapping[bytes, bytes]) -> bool:
+def _has_index(first: Mapping[bytes, bytes]) -> bool:
     """Whether the first `sidx` is of several fragments; one before each is of that alone."""
-    box = extent.get(b"sidx", b"")
+    box = first.get(b"sidx", b"")
     at = 30 if box[:1] == b"\x01" else 22
     return int.from_bytes(box[at : at + 2], "big") > 1
 
@@ -124,10 +120,10 @@ def _ends_in_index(file: BinaryIO, size: int) -> bool:
     return file.read(8)[4:] == b"mfro"
 
 
-def _fragments_seconds(extent: Mapping[bytes, bytes]) -> float | None:
+def _fragments_seconds(first: Mapping[bytes, bytes]) -> float | None:
     """By the `mehd`; None where there is none, or it tells of nothing."""
     try:
-        timescale, box = read_clock(extent[b"mvhd"]).timescale, extent[b"mehd"]
+        timescale, box = read_clock(first[b"mvhd"]).timescale, first[b"mehd"]
         (duration,) = struct.unpack_from(">Q" if box[0] else ">I", box, 4)
     except (KeyError, struct.error, IndexError):
         return None
