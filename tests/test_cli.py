@@ -86,7 +86,7 @@ def test_several_files_are_sent_with_goals_and_a_label_and_each_is_summed_up(
     done = run(env, "stream", str(short_clip), str(short_clip), *words, "--scenario", str(scenes))
     assert done.returncode == 0, done.stderr.decode()
     said = done.stderr.decode().splitlines()
-    assert said.count("1 signal, neutral throughout, 0 s not analysed.") == 2
+    assert said.count("1 signal (stress), neutral throughout, 0 s not analysed.") == 2
     kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert kinds.count("session.ended") == 2
     assert kinds.count("session.updated") == 2  # the goal was sent

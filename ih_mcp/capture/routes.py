@@ -28,6 +28,7 @@ _STATIC = {  # every file there is, so that no path is ever looked up by what a 
     "sender.js": ("capture", "text/javascript; charset=utf-8"),
     "timeline.css": ("timeline", "text/css; charset=utf-8"),
     "timeline.js": ("timeline", "text/javascript; charset=utf-8"),
+    "zoom.js": ("timeline", "text/javascript; charset=utf-8"),
     "review.css": ("timeline", "text/css; charset=utf-8"),
     "review.js": ("timeline", "text/javascript; charset=utf-8"),
     "save.js": ("timeline", "text/javascript; charset=utf-8"),

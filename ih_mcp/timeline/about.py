@@ -11,23 +11,29 @@ from ih_mcp.streams.status import StreamStatus
 
 
 def about(status: StreamStatus, *, stream_id: str, api: str) -> list[str]:
-    """Two lines: who analysed, and which stream of which version, endpoint and time it is."""
-    facts = [f"API {api}", f"endpoint {status.endpoint or 'not recorded'}"]
+    """Two lines: who analysed, and by which analyst, version, endpoint, time and stream."""
+    facts = [*_analyst(status), f"API {api}", f"endpoint {status.endpoint or 'not recorded'}"]
     if began := read_time(status.started_at):
         facts.append(f"started {began:%Y-%m-%d %H:%M} UTC")
     return [_who(status), " · ".join([*facts, f"stream {stream_id}"])]
 
 
 def _who(status: StreamStatus) -> str:
-    analyst = status.analyst
     if status.stand_in:
-        known = analyst if status.endpoint == LOCAL and analyst else "not recorded"
-        return f"{status.stand_in} Its analyst: {known}."
+        return status.stand_in
     if status.endpoint in BASE_URLS or _is_interhuman(status.endpoint):
-        return f"Readings from Interhuman{f' ({analyst})' if analyst else ''}."
+        return f"Readings from Interhuman{f' ({status.analyst})' if status.analyst else ''}."
     if status.endpoint:
         return "Readings from a server whose address is not one of Interhuman."
     return "Readings from an endpoint that is not recorded."
+
+
+def _analyst(status: StreamStatus) -> list[str]:
+    """Of the stand-in: it is known of the one in this package."""
+    if not status.stand_in:
+        return []
+    known = status.endpoint == LOCAL and status.analyst
+    return [f"analyst {known or 'not recorded'}"]
 
 
 def _is_interhuman(url: str) -> bool:

@@ -80,8 +80,9 @@ def app_page() -> str:
     return _page("Timeline", body, _APP, is_strict=False)
 
 
-_FILE = ("timeline.css", "review.css", "file.css", "timeline.js", "review.js", "save.js", "file.js")
-_APP = ("timeline.css", "file.css", "timeline.js", "app.js")
+_SHARED = ("timeline.css", "file.css", "zoom.js", "timeline.js")
+_FILE = (*_SHARED, "review.css", "review.js", "save.js", "file.js")
+_APP = (*_SHARED, "app.js")
 _NOTES = '<table><tbody id="noted"></tbody></table>'
 """Where a page that is saved with notes has them for a browser without scripts."""
 _IMPORT = re.compile(r"^import .*;\n", re.MULTILINE)
@@ -126,12 +127,14 @@ def _paragraphs(texts: Iterable[str]) -> str:
 
 
 def _table(drawing: Drawing) -> str:
+    """All marks by time, as the page's own table has them; what was sent comes last."""
+    marks = [(row, mark) for row in make_rows(drawing) for mark in row.marks]
+    marks.sort(key=lambda pair: (pair[0].look == "segment", pair[1].start_seconds))
     lines = [
         f"<tr><td>{html.escape(row.name)}</td><td>{clock(mark.start_seconds)}</td>"
         f"<td>{'now' if mark.is_open else clock(mark.end_seconds)}</td>"
         f"<td>{html.escape(row.label(mark))}</td><td>{html.escape(mark.more)}</td></tr>"
-        for row in make_rows(drawing)
-        for mark in row.marks
+        for row, mark in marks
     ]
     head = "<tr><th>what</th><th>from</th><th>to</th><th></th><th>why</th></tr>"
     return f"<table>{head}{''.join(lines)}</table>"

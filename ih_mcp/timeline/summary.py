@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ih_mcp.printable import escape_unprintable
@@ -16,6 +16,7 @@ from .model import Drawing
 from .rows import clock, lost_ranges
 
 _MAX_STATES = 3
+_MAX_TOLD = 3  # chosen: names of signals that a sentence can hold
 _MAX_NAMES = 50  # chosen: the API has some twenty; a peer may send any number
 _IMPRECISE_SECONDS = 0.1  # chosen: of media that lengths are not precise about
 
@@ -57,14 +58,14 @@ def describe_stop(drawing: Drawing) -> str:
 
 
 def summarise(drawing: Drawing) -> str:
-    """What was found, such as `1 signal, neutral throughout, 0 s not analysed`.
+    """What was found, such as `1 signal (interest), neutral throughout, 0 s not analysed`.
 
     Of a file that was not sent whole, how much was not sent comes last.
     """
     spans = _items(drawing["spans"])
-    names = len({span["signal"] for span in spans})
-    found = f"{names} {'signal' if names == 1 else 'signals'}"
-    if len(spans) != names:
+    names = list(dict.fromkeys(str(span["signal"]) for span in spans))
+    found = f"{len(names)} {'signal' if len(names) == 1 else 'signals'}{_named(names)}"
+    if len(spans) != len(names):
         found += f" in {len(spans)} spans"
     parts = [found, _engagement(drawing)]
     missing, unsent = _missing_seconds(drawing), _covered(_pairs(drawing["not_sent"]))
@@ -75,6 +76,15 @@ def summarise(drawing: Drawing) -> str:
     if unsent:
         parts.append(f"{_digits(unsent)} s not sent")
     return ", ".join(part for part in parts if part)
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few names in brackets, and how many more there are; empty where there are none."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:_MAX_TOLD])
+    more = len(names) - _MAX_TOLD
+    return escape_unprintable(f" ({shown} and {more} more)" if more > 0 else f" ({shown})")
 
 
 def not_analysed_seconds(drawing: Drawing) -> float:
@@ -98,7 +108,7 @@ def totals(drawing: Drawing) -> dict[str, object]:
     """The same as values, for a program; zeros and empty lists are said too.
 
     `dropped_s` is what the service reports as not analysed or refused, `lost_s` what may have no
-    results because a connection was lost.
+    results because a connection was lost, `not_sent_s` what of its file was not sent.
     """
     signals = Counter(str(span["signal"]) for span in _items(drawing["spans"]))
     states = dict.fromkeys(str(item["state"]) for item in _items(drawing["engagement"]))
@@ -119,6 +129,7 @@ def totals(drawing: Drawing) -> dict[str, object]:
         "engagement": list(states)[:_MAX_NAMES],
         "dropped_s": round(dropped_seconds, 1),
         "lost_s": round(_covered(missing) + _let_go_seconds(drawing), 1),
+        "not_sent_s": round(_covered(unsent), 1),
         "minutes_analysed": to_minutes(analysed_seconds, up=True),
     }
 

@@ -11,7 +11,7 @@ from axe_playwright_python.async_playwright import Axe
 
 from ih_mcp.timeline.html import file_page
 from tests.capture.room import OpenRoom
-from tests.timeline.known import drawing
+from tests.timeline.known import HOUR_SECONDS, drawing, hour_drawing
 
 from .conftest import OpenBrowser, Tab, open_tab
 from .test_live import long
@@ -112,7 +112,7 @@ async def test_a_signal_of_the_name_of_another_lane_has_its_own(
 async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenBrowser) -> None:
     async with open_browser() as context:
         tab = await open_tab(context, link)
-        await tab.page.focus("select")
+        await tab.page.focus("text=Zoom in")  # the last control that can be used
         await tab.page.keyboard.press("Tab")
         await tab.says(".timeline-detail", "hesitation · probability high · 0:03 to 0:09.*um")
         await tab.page.keyboard.press("ArrowRight")
@@ -128,6 +128,60 @@ async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenB
             ".timeline-item", "found => found.filter((node) => node.tabIndex === 0).length"
         )
         assert stops == 1
+
+
+_SHOWN = """found => found.filter((node) => !node.hidden).map(({told}) => told.from)"""
+
+
+async def shown_marks(tab: Tab) -> list[float]:
+    """Where the marks of signals begin that are to be seen."""
+    marks = ".timeline-lane .timeline-item:is(.timeline-high, .timeline-medium, .timeline-low)"
+    found: list[float] = await tab.page.eval_on_selector_all(marks, _SHOWN)
+    return sorted(found)
+
+
+@pytest.fixture
+def hour(tmp_path: Path) -> str:
+    path = tmp_path / "hour.html"
+    path.write_text(file_page(hour_drawing()), encoding="utf-8")
+    return path.as_uri()
+
+
+async def test_an_hour_is_read_by_zooming_in_and_going_on(
+    hour: str, open_browser: OpenBrowser
+) -> None:
+    async with open_browser(viewport={"width": 1000, "height": 800}) as context:
+        tab = await open_tab(context, hour)
+        choice, part = ".timeline-zoom select", tab.page.locator(".timeline-part")
+        everything = await shown_marks(tab)
+        assert everything == list(range(4, 3580, 20))
+        assert await part.is_hidden()
+        await tab.page.select_option(choice, "60")
+        await tab.page.locator(".timeline-part").fill("600")  # from 10:00 on
+        assert await shown_marks(tab) == [604, 624, 644]
+        ticks = await tab.page.locator(".timeline-tick").all_text_contents()
+        assert ticks == ["10:00", "10:10", "10:20", "10:30", "10:40", "10:50"]
+        await tab.page.locator(".timeline-low:not([hidden]), .timeline-medium:not([hidden])"
+            ).first.focus()  # fmt: skip
+        await tab.page.keyboard.press("-")
+        assert await tab.page.input_value(choice) == "300"
+        await tab.page.keyboard.press("+")
+        await tab.page.keyboard.press("+")
+        assert await tab.page.input_value(choice) == "20"
+        assert await tab.page.get_by_role("button", name="Zoom in").is_disabled()
+        await tab.page.keyboard.press("End")  # the last one of its lane, which is not shown yet
+        (last,) = await shown_marks(tab)
+        assert last > HOUR_SECONDS - 120
+        assert await tab.page.evaluate("document.activeElement.told.from") == last
+        await tab.page.keyboard.press("0")
+        assert await shown_marks(tab) == everything
+        await tab.page.get_by_role("button", name="Zoom in").click()
+        assert await tab.page.input_value(choice) == "1200"
+        await tab.page.click("text=Next mark")  # the first one, from the end of the hour
+        assert (await shown_marks(tab))[0] == everything[0]
+        assert await fits(tab)
+        assert await grave_findings(tab) == []
+        await tab.went_well()
 
 
 async def test_the_live_page_can_be_read_by_all(

@@ -23,9 +23,9 @@ def run(module: Path, script: str, tmp_path: Path) -> Any:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node here")
-    copy = tmp_path / f"{module.stem}.mjs"
-    copy.write_text(module.read_text(encoding="utf-8"), encoding="utf-8")
-    code = f"import * as m from {json.dumps(copy.as_uri())};\n{script}"
+    shutil.copytree(module.parent, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    code = f"import * as m from {json.dumps((tmp_path / module.name).as_uri())};\n{script}"
     done = subprocess.run(
         [node, "--input-type=module", "-e", code], capture_output=True, check=False, timeout=15
     )

@@ -89,6 +89,7 @@ async def test_1_what_was_seen_in_this_recording(day: Day, dialogue: Path) -> No
         "engagement": ["engaged"],
         "dropped_s": 0,
         "lost_s": 0,
+        "not_sent_s": 0,
         "minutes_analysed": pytest.approx(24.7 / 60, abs=0.01),
     }
     day.cost_at_most(calls=10, characters=14_000)

@@ -230,7 +230,8 @@ async def test_the_end_is_enough(written: Written) -> None:
     answer = await written.poll(until=["signal.detected"], wait_s=25)
     assert (answer.status["until_met"], answer.status["ended"]) == (False, True)
     assert answer.status["summary"] == {
-        "signals": {}, "engagement": [], "dropped_s": 0, "lost_s": 0, "minutes_analysed": 0
+        "signals": {}, "engagement": [], "dropped_s": 0, "lost_s": 0, "not_sent_s": 0,
+        "minutes_analysed": 0,
     }  # fmt: skip
 
 

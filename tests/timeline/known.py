@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 
 from ih_mcp.journal import Entry
@@ -114,3 +115,24 @@ def drawing(status: StreamStatus = STATUS) -> Drawing:
         for n in range(1, ceil(status.media_seconds / 10) + 1)
     ]  # fmt: skip
     return timeline.as_json(status, stream_id="st_1", segments=segments)
+
+
+HOUR_SECONDS = 3600.0
+
+
+def hour_drawing() -> Drawing:
+    """An hour: every 20 s one of four signals is there for 12 s; some of it is not analysed."""
+    names = ("agreement", "confusion", "hesitation", "interest")
+    messages = []
+    for number, at in enumerate(range(4, int(HOUR_SECONDS) - 20, 20)):
+        name = names[number * 7 % 4]
+        word = ("low", "medium", "high")[number % 3]
+        messages += [signal("detected", name, at, word), signal("ended", name, at + 12)]
+    for at, state in ((0, "neutral"), (400, "engaged"), (1500, "disengaged"), (2100, "engaged")):
+        messages.append(message("engagement.updated", state=state, start=at))
+    messages.append(message("coverage.dropped", ranges=[{"start": 1800, "end": 1830}]))
+    status = replace(CHANGING_STATUS, media_seconds=HOUR_SECONDS, lost=None)
+    timeline = Timeline(V1)
+    timeline.fold_all(entries(messages), status)
+    timeline.close(status)
+    return timeline.as_json(status, stream_id="st_0123")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ih_mcp.timeline.summary import totals
+from ih_mcp.timeline.summary import summarise, totals
 
 EMPTY: dict[str, object] = {
     "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {}, "not_sent": [],
@@ -10,7 +10,8 @@ EMPTY: dict[str, object] = {
 
 def test_nothing_is_said_in_zeros() -> None:
     assert totals(EMPTY) == {
-        "signals": {}, "engagement": [], "dropped_s": 0, "lost_s": 0, "minutes_analysed": 0
+        "signals": {}, "engagement": [], "dropped_s": 0, "lost_s": 0, "not_sent_s": 0,
+        "minutes_analysed": 0,
     }  # fmt: skip
 
 
@@ -27,6 +28,7 @@ def test_signals_are_counted_and_seconds_in_two_lists_are_left_out_once() -> Non
         "engagement": ["engaged", "neutral"],
         "dropped_s": 40.0,
         "lost_s": 23.0,
+        "not_sent_s": 0,
         "minutes_analysed": round(70 / 60, 2),
     }
 
@@ -35,3 +37,19 @@ def test_what_was_refused_is_not_said_to_be_analysed() -> None:
     usage = {"delivered_s": 6.0, "analysed_s": 0.0, "dropped_s": 6.0}
     made = totals(EMPTY | {"seconds": 6.0, "usage": usage})
     assert (made["dropped_s"], made["minutes_analysed"]) == (6.0, 0)
+
+
+def test_what_was_not_sent_is_named_and_not_said_to_be_analysed() -> None:
+    made = totals(EMPTY | {"seconds": 60.0, "not_sent": [[45.0, 60.0]]})
+    assert (made["not_sent_s"], made["minutes_analysed"]) == (15.0, 0.75)
+
+
+def test_a_sentence_names_the_first_signals() -> None:
+    def said(*names: str) -> str:
+        drawing = EMPTY | {"spans": [{"signal": name} for name in names], "degraded": []}
+        return summarise(drawing).partition(", no engagement told")[0]
+
+    assert said("interest") == "1 signal (interest)"
+    assert said("interest", "stress", "interest") == "2 signals (interest, stress) in 3 spans"
+    assert said("a", "b", "c", "d", "e") == "5 signals (a, b, c and 2 more)"
+    assert said("\x1b[1m") == r"1 signal (\x1b[1m)"

@@ -194,7 +194,7 @@ const handlers = {
     complain("");
     $("camera").hidden = !message.may_record;
     show("where", message.stream_id);
-    show("who", message.stand_in || (message.endpoint ? `Interhuman answers (${message.endpoint}).` : ""));
+    show("who", message.stand_in || (message.endpoint ? "Interhuman analyses what is sent." : ""));
     if (state.unreported && link.say("dropped", { seconds: state.unreported })) state.unreported = 0;
     if (state.recorder || sender.queue.length) link.say("claim");
     if (state.isEnding) { // the request may have gone into a connection that was lost
@@ -368,7 +368,8 @@ function measureDrawing(arrived) {
 }
 
 function showStatus() {
-  const { receipts = {}, messages = 0, state: name = "", lost = {} } = state.drawing;
+  const { receipts = {}, messages = 0, state: name = "", lost = {}, about = [] } = state.drawing;
+  show("readings", about.slice(1).join(" "));
   const counts = Object.entries(receipts).map(([name, count]) => `${count} ${name}`).join(", ");
   show("receipts", `${name}${counts ? ` · segments: ${counts}` : ""}`);
   show("count", String(messages));

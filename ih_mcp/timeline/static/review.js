@@ -109,7 +109,7 @@ export class Review {
         button("Previous mark", () => this.step(-1)), button("Next mark", () => this.step(1)), find),
       element("details", {}, element("summary", { textContent: "Choose lanes" }), this.laneBox),
       this.status, this.stage, this.found,
-      element("p", { className: "quiet", textContent: "The video stays on this computer. Keys, while the focus is here or in the timeline: N next mark, P previous mark, Space plays and stops." }));
+      element("p", { className: "quiet", textContent: "The video stays on this computer. Keys, while the focus is here or in the timeline: N next mark, P previous mark, Space plays and stops, + and − zoom, 0 shows everything." }));
     this.notesHint = element("p", { className: "review-hint quiet", textContent: "Open the video to write notes of your own." });
     this.view.root.after(this.notesHint, this.notesBox);
     this.video.addEventListener("loadedmetadata", () => { this.stage.hidden = false; this.#openNotes(); });

@@ -1,6 +1,7 @@
 // Draws a timeline: lanes of what was found, engagement, quality, what was lost, what was sent.
 // It folds nothing; the values come folded from the server, and the page, a file and a host's app
 // draw them alike. Text is only ever set as text.
+import { Zoom } from "./zoom.js";
 
 export const LISTS = ["spans", "phases", "engagement", "quality", "dropped", "degraded", "feedback", "segments"];
 
@@ -29,6 +30,7 @@ export function clock(seconds) {
 
 const LANES = ["engagement", "quality", "dropped", "degraded", "segments"];
 const END_PIXELS = 115; // the time of the end, and a time before it
+const TICK_PIXELS = 50; // a time
 const MAX_SIGNALS = 40;
 const MAX_MARKS = 2000;
 const MAX_LAYERS = 8;
@@ -201,27 +203,16 @@ export class TimelineView {
     this.onChoose = () => {}; // an entry was clicked, or Enter pressed on it
     this.isShown = () => true; // of a lane and one of its entries
     this.onDraw = () => {}; // with all lanes, shown or not
-    this.span = "all";
     root.classList.add("timeline");
     this.#build();
   }
 
   #build() {
     const bar = make("div", "timeline-bar");
-    const label = make("label", "", "Show ");
-    this.choice = make("select");
-    for (const [value, text] of [["all", "everything"], ["300", "the last 5 minutes"], ["60", "the last minute"]]) {
-      const option = make("option", "", text);
-      option.value = value;
-      this.choice.append(option);
-    }
-    this.choice.addEventListener("change", () => {
-      this.span = this.choice.value;
-      if (this.drawing) this.draw(this.drawing);
-    });
-    label.append(this.choice);
+    this.zoom = new Zoom({ onChange: () => this.whole && this.draw(this.whole), here: () => this.#here(), clock });
     this.summary = make("p");
-    bar.append(label, this.summary);
+    bar.append(this.zoom.node, this.summary);
+    this.at = null; // the media time that a video shows
 
     this.lanes = make("div", "timeline-lanes");
     this.lanes.setAttribute("role", "group");
@@ -245,7 +236,9 @@ export class TimelineView {
     table.addEventListener("toggle", () => this.drawing && this.#tabulate());
     this.tableBox = table;
     this.about = make("div", "timeline-about");
-    this.root.replaceChildren(this.about, bar, this.lanes, this.detail, this.key, table);
+    this.facts = make("div", "timeline-facts");
+    this.root.replaceChildren(this.about, bar, this.lanes, this.detail, this.key, table, this.facts);
+    this.root.addEventListener("keydown", (event) => this.#onZoomKey(event));
   }
 
   #row(name, className = "") {
@@ -264,11 +257,14 @@ export class TimelineView {
     this.whole = whole;
     this.drawing = drawing;
     const end = Math.max(drawing.seconds ?? 0, 10);
-    this.about.replaceChildren(...(drawing.about ?? []).map(aboutLine));
-    const from = this.span === "all" ? 0 : Math.max(0, end - Number(this.span));
-    const place = (seconds) => ((seconds - from) / (end - from)) * 100;
+    const [who, ...facts] = drawing.about ?? [];
+    this.about.replaceChildren(...(who ? [aboutLine(who)] : []));
+    this.facts.replaceChildren(...facts.map(aboutLine));
+    this.zoom.fit(end, Boolean(drawing.ended));
+    const { from, to } = this.zoom;
+    const place = (seconds) => ((seconds - from) / (to - from)) * 100;
     this.place = place;
-    this.ticks = () => this.#ticks(from, end, place);
+    this.ticks = () => this.#ticks(from, to, place);
     this.ticks();
     const wanted = this.shown();
     this.#legend(wanted);
@@ -287,7 +283,7 @@ export class TimelineView {
     });
     this.#oneTabStop();
     const spans = (whole.spans ?? []).length;
-    this.summary.textContent = `${extent(drawing)}, ${spans} ${spans === 1 ? "span" : "spans"} of signals, ${drawing.messages ?? 0} ${drawing.messages === 1 ? "message" : "messages"}${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
+    this.summary.textContent = `${extent(drawing)}, ${spans} ${spans === 1 ? "span" : "spans"} of signals${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
     this.onDraw([...lanes(drawing), ...this.moreLanes]);
   }
@@ -307,29 +303,35 @@ export class TimelineView {
 
   /** Show what an entry says, as if it was pointed at. */
   choose({ from, title }) {
+    this.zoom.turnTo(from);
     const node = this.#nodes().flat().find(({ told }) => told.from === from && told.title === title);
     if (node) this.#tell(node);
   }
 
   /** A line over all lanes at a media time; none where it is null. */
   playhead(seconds) {
+    const leaves = seconds !== null && this.at !== null && this.zoom.holds(this.at) && !this.zoom.holds(seconds);
+    this.at = seconds;
+    if (leaves) this.zoom.turnTo(seconds); // what plays goes on to the next part
     this.lanes.style.setProperty("--playhead", seconds === null ? "-10px" : `${this.place(seconds)}%`);
   }
 
-  #ticks(from, end, place) {
-    const step = tickSeconds(end - from, 8);
+  #ticks(from, to, place) {
+    const step = tickSeconds(to - from, 8);
     const ticks = [];
     const last = this.drawing.seconds ?? 0;
-    const free = last - ((end - from) * END_PIXELS) / (this.scale.track.clientWidth || 1000); // before the last time
-    for (let at = Math.ceil(from / step) * step; at < Math.min(free, last - step / 2); at += step) {
+    const hasEnd = to >= last;
+    const free = Math.min(to, last) - ((to - from) * (hasEnd ? END_PIXELS : TICK_PIXELS)) / (this.scale.track.clientWidth || 1000);
+    for (let at = Math.ceil(from / step) * step; at < Math.min(free, hasEnd ? last - step / 2 : to); at += step) {
       const tick = make("span", "timeline-tick", clock(at));
       tick.style.left = `${place(at)}%`;
       ticks.push(tick);
     }
+    this.scale.track.replaceChildren(...ticks);
+    if (!hasEnd) return;
     const tick = make("span", "timeline-tick timeline-end", `${clock(last)} ${this.drawing.ended ? "end" : "now"}`);
     if (place(last) > 15) tick.style.right = `${100 - place(last)}%`;
-    ticks.push(tick);
-    this.scale.track.replaceChildren(...ticks);
+    this.scale.track.append(tick);
   }
 
   #legend(wanted) {
@@ -446,15 +448,30 @@ export class TimelineView {
     this.detail.replaceChildren(head, ...(more ? [make("p", "", more)] : []));
   }
 
+  /** The entries of each lane, also those of parts that are not shown. */
   #nodes() {
     return [...this.lanes.querySelectorAll(".timeline-lane")]
-      .map((lane) => [...lane.querySelectorAll(".timeline-item:not([hidden])")])
+      .map((lane) => [...lane.querySelectorAll(".timeline-item")])
       .filter((items) => items.length);
   }
 
   #oneTabStop() {
     const all = this.#nodes().flat();
-    if (all.length && !all.some((node) => node.tabIndex === 0)) all[0].tabIndex = 0;
+    const stop = all.find((node) => node.tabIndex === 0);
+    if (stop && !stop.hidden) return;
+    if (stop) stop.tabIndex = -1;
+    const first = all.find((node) => !node.hidden);
+    if (first) first.tabIndex = 0;
+  }
+
+  /** The media time that a person looks at: of the video, or of the entry that is told. */
+  #here() { return this.at ?? this.told?.told.from ?? null; }
+
+  #onZoomKey(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
+    if (event.key === "+" || event.key === "=") this.zoom.step(1);
+    else if (event.key === "-") this.zoom.step(-1);
+    else if (event.key === "0") this.zoom.everything();
   }
 
   #move(event) {
@@ -462,10 +479,12 @@ export class TimelineView {
     const at = rows.findIndex((items) => items.includes(document.activeElement));
     if (at < 0) return;
     const index = rows[at].indexOf(document.activeElement);
-    const inRow = (row) => rows[row]?.[Math.min(index, rows[row].length - 1)];
+    const here = document.activeElement.told.from;
+    const away = ({ told }) => Math.abs(told.from - here);
+    const nearest = (row) => rows[row]?.reduce((one, other) => (away(other) < away(one) ? other : one));
     const targets = {
       ArrowRight: rows[at][index + 1], ArrowLeft: rows[at][index - 1],
-      ArrowDown: inRow(at + 1), ArrowUp: inRow(at - 1),
+      ArrowDown: nearest(at + 1), ArrowUp: nearest(at - 1),
       Home: rows[at][0], End: rows[at].at(-1),
     };
     if (!(event.key in targets)) return;
@@ -474,12 +493,13 @@ export class TimelineView {
     if (!target) return;
     document.activeElement.tabIndex = -1;
     target.tabIndex = 0;
+    this.zoom.turnTo(target.told.from);
     target.focus();
   }
 
   #tabulate() { this.table.replaceChildren(this.asTable()); }
 
-  /** Lanes as a table; without any, what is shown. */
+  /** Lanes as a table by time, what was sent last; without any, what is shown. */
   asTable(found = this.shown()) {
     const table = make("table");
     const head = make("tr");
@@ -489,7 +509,8 @@ export class TimelineView {
       head.append(cell);
     }
     const body = make("tbody");
-    for (const item of found.flatMap((lane) => lane.items)) {
+    const [findings, sent] = [false, true].map((isSent) => found.filter(({ key }) => (key === "segments") === isSent).flatMap((lane) => lane.items));
+    for (const item of [...findings.sort((one, other) => one.from - other.from || one.to - other.to), ...sent]) {
       const row = make("tr");
       for (const text of [item.title, clock(item.from), item.isOpen ? "now" : clock(item.to), item.more]) row.append(make("td", /^\d+:/.test(text) ? "timeline-time" : "", text));
       body.append(row);
