@@ -45,7 +45,7 @@ PARTS = (
         ("-m", "bench.team_load"),
         quick=("-m", "bench.team_load", "--quick"),
     ),
-    Part("products", (*PYTEST, "-m", "one_for_each", "tests")),
+    Part("products and examples", (*PYTEST, "-m", "one_for_each or hypothesis", "tests")),
     Part("frames and leaks", (*PYTEST, "tests/conformance/test_frames.py", "tests/test_leaks.py")),
     Part(
         "fuzzing",

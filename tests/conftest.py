@@ -22,7 +22,7 @@ from .hung import Hung
 from .leaks import Leaks
 from .postgres import own_schema, running_server
 from .products import Products
-from .reliability.budget import IS_LONG
+from .reliability.budget import IS_LONG, often
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"
@@ -38,10 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Hung(), "hung")
     config.pluginmanager.register(Leaks(), "leaks")
     config.pluginmanager.register(Products(), "products")
-    # No example has a bound by the clock, and by day each run has the same ones.
+    # No example has a bound by the clock. By day each run has the same ones, so that more of them
+    # would show nothing new; by night others each time, and many.
     hypothesis.settings.register_profile(
         "ours",
         deadline=None,
+        max_examples=often(40, nightly=400),
         derandomize=not IS_LONG,
         database=None,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],

@@ -29,6 +29,7 @@ from ih_mcp.journal.journal import SYNC_SECONDS
 from ih_mcp.journal.store import Batch, EntryRow, Store
 from ih_mcp.notifier import Notifier
 from tests.forked import forked_python
+from tests.reliability.budget import often
 from tests.sqlite_journal import db_of, release_lock
 
 ALL = {"limit": 10_000, "max_chars": 10**9}
@@ -66,7 +67,7 @@ async def test_reading_consumes_nothing_also_after_a_restart(place: Path | str) 
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=often(25, nightly=500),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(bodies=st.lists(st.text() | st.binary(), min_size=1, max_size=8))

@@ -18,6 +18,7 @@ from ih_mcp.mcp_server.arguments import MAX_CHARS, MAX_ITEMS, MAX_NUMBER, Argume
 from ih_mcp.mcp_server.server import make_tools
 from ih_mcp.mcp_server.tool import StrictTool
 from tests.conformance.arguments import value
+from tests.reliability.budget import often
 from tests.road.host import Host, environment, open_host
 
 TOOLS = {tool.name: tool for tool in make_tools()}
@@ -48,7 +49,7 @@ def calls(draw: st.DrawFn, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(20, nightly=500), deadline=None)
 @given(data=st.data())
 def test_nothing_the_schema_allows_is_refused_for_its_type(tool: Tool, data: st.DataObject) -> None:
     sent = json.loads(json.dumps(data.draw(calls(tool.parameters))))

@@ -19,12 +19,13 @@ from ih_mcp.media.containers.matroska_clusters import MatroskaReader
 from ih_mcp.media.containers.mp4_fragments import Mp4Reader
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V2
+from tests.reliability.budget import often
 
 from .checks import cut
 from .sample_files import SampleFolder
 
 EXAMPLES = settings(
-    max_examples=60,
+    max_examples=often(30, nightly=500),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

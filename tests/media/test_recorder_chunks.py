@@ -16,7 +16,7 @@ from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container import is_headed
 from ih_mcp.media.recorder_chunks import Chunk, Recording
-from tests.reliability.budget import IS_LONG
+from tests.reliability.budget import IS_LONG, often
 
 from . import oracle
 from .oracle import digests
@@ -94,7 +94,7 @@ def test_matroska_under_another_name_is_known_by_its_bytes(chunks: Chunks) -> No
 
 
 @settings(
-    max_examples=25,
+    max_examples=often(15, nightly=200),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ih_mcp.app.hosts import HOSTS, NAME, Host, Launch
 from ih_mcp.cli import jsonc, main
 from ih_mcp.cli.host_entry import changed, parsed, without
+from tests.reliability.budget import often
 
 from .test_install import JSON_HOSTS, SECRET, file_of, home
 
@@ -84,7 +85,7 @@ def is_within(old: str, new: str) -> bool:
     return all(char in rest for char in old)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=often(60, nightly=1000), deadline=None)
 @given(DOCUMENT, st.sampled_from(JSON_HOSTS), st.booleans())
 def test_only_our_entry_is_added_to_any_json(old: str, host: Host, local: bool) -> None:
     launch = Launch(command=["uvx", "ih-mcp", "--local"] if local else ["uvx", "ih-mcp"])
@@ -106,7 +107,7 @@ def test_only_our_entry_is_added_to_any_json(old: str, host: Host, local: bool) 
         assert "".join(back.split()) == "".join(old.split()), "only blanks may differ"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=often(40, nightly=1000), deadline=None)
 @given(DOCUMENT)
 def test_an_entry_that_changes_keeps_what_stands_around_it(old: str) -> None:
     host = HOSTS["zed"]
@@ -132,7 +133,7 @@ TABLES = st.lists(
 TOP = st.sampled_from(["", "# mine\n", 'model = "o9"   # mine\n', "\n\na.b = 1\n", "x = {y = 1}"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=often(40, nightly=1000), deadline=None)
 @given(TOP, TABLES, st.booleans(), st.booleans())
 def test_only_our_table_is_added_to_any_toml(
     top: str, tables: list[str], dos: bool, ends: bool
@@ -281,7 +282,7 @@ CODEX = HOSTS["codex"]
 ENTRY = CODEX.entry(MARK)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=often(40, nightly=500), deadline=None)
 @given(with_names(ENTRY) | with_headers(ENTRY), st.booleans(), st.booleans())
 def test_an_entry_of_any_toml_is_changed_where_it_stands(
     lines: Lines, dos: bool, ends: bool
@@ -305,7 +306,7 @@ def test_an_entry_of_any_toml_is_changed_where_it_stands(
         assert back.rstrip("\r\n") == theirs.rstrip("\r\n")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=often(25, nightly=500), deadline=None)
 @given(within_braces(ENTRY))
 def test_an_entry_within_braces_is_changed_where_it_stands(parts: tuple[str, str, str]) -> None:
     before, ours, after = parts
@@ -340,7 +341,7 @@ def written_as_json(draw: st.DrawFn, value: object) -> str:
     return "{" + ",".join(members) + comma + "}"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(30, nightly=500), deadline=None)
 @given(st.data(), st.sampled_from(JSON_HOSTS))
 def test_an_entry_of_any_json_is_changed_where_it_stands(data: st.DataObject, host: Host) -> None:
     entry = host.entry(MARK)

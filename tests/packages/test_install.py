@@ -26,6 +26,7 @@ from ih_mcp.cli import install, main
 from ih_mcp.cli.host_entry import changed
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.settings import Settings
+from tests.reliability.budget import often
 from tests.road.host import REPOSITORY
 
 PINNED = f"ih-mcp=={__version__}"
@@ -268,7 +269,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(40, nightly=500), deadline=None)
 @given(st.dictionaries(st.sampled_from(["mcpServers", "a", "inputs"]), JSON))
 def test_any_json_is_either_kept_whole_or_refused(document: dict[str, Any]) -> None:
     host = HOSTS["cursor"]

@@ -21,6 +21,7 @@ from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from ih_mcp.wire.messages import Completed, Config, Ended, Error, Processing, Reading, Updated
+from tests.reliability.budget import often
 
 from .service import Service
 
@@ -162,7 +163,7 @@ async def test_v0_ends_when_every_segment_has_its_last_word(journal: Journal) ->
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=often(30, nightly=500),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(frames=st.lists(st.text(min_size=1), max_size=6))
