@@ -35,7 +35,7 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
     if seconds is None or facts.is_estimated:
         seconds = await measure_seconds(ffmpeg, found.path, facts)
     await require_end(ffmpeg, found.path, facts)
-    streams = {api: _judge(partial(_stream, api, facts)) for api in DIALECTS}
+    streams = {api: _judge(partial(_stream, api, facts, seconds)) for api in DIALECTS}
     uploads = {api: _judge(partial(_upload, api, found, facts, seconds)) for api in UPLOADS}
     return {
         "works": streams[find_dialect(runtime.settings.api).name] == _TAKES,
@@ -50,37 +50,46 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
 
 
 _TAKES = "takes it"
+_TAKES_SOUND = "takes its sound, with the model inter-2-audio"
 
 
-def _judge(require: Callable[[], None]) -> str:
+def _judge(require: Callable[[], str]) -> str:
     """What a check that raises an error has found, in words."""
     try:
-        require()
+        return require()
     except MediaError as exc:
         return f"refuses it: {exc.what}"
-    return _TAKES
 
 
-def _stream(api: str, facts: Facts) -> None:
+def _stream(api: str, facts: Facts, seconds: float) -> str:
     from ih_mcp.media.ffmpeg.facts import require_tracks  # noqa: PLC0415
 
     dialect = DIALECTS[api]
+    least = dialect.limits.min_segment_seconds
+    if least and seconds < least:
+        raise MediaError(f"it is {seconds:.1f} s long; less than {least:g} s is not analysed")
+    if facts.video is None and facts.audio and dialect.raw_models:
+        return _TAKES_SOUND
     require_tracks(facts, video=dialect.needs_video, audio=dialect.needs_audio)
+    return _TAKES
 
 
-def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> None:
+def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> str:
     from ih_mcp.media.ffmpeg.facts import require_tracks  # noqa: PLC0415
     from ih_mcp.net.rest import require_uploadable  # noqa: PLC0415
 
     require_uploadable(found.path.name, found.size)
     require_long(found.path.name, seconds)
     names_model = bool(UPLOADS[api].models)  # skill: v2 upload; inter-2 needs picture and sound
+    if facts.video is None and facts.audio and names_model:
+        return _TAKES_SOUND
     require_tracks(facts, video=names_model, audio=names_model)
     if facts.video and facts.video.codec in UNDECODED_PICTURES:
         raise MediaError(
             f"its picture is {facts.video.codec}, which the service does not decode; stream_file "
             "takes it, since it encodes the picture again"
         )
+    return _TAKES
 
 
 def describe_media(facts: Facts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -46,9 +47,15 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
             told = "stream_file with one of those that work, or what its help says"
         else:
             found["file"] = file
-            told = "stream_file with this path" if file["works"] else "do what file.help says"
+            told = _next_for(file)
         then = told if is_set_up else then
     return answer(found | {"next": then})
+
+
+def _next_for(file: Mapping[str, object]) -> str:
+    if file["works"]:
+        return "stream_file with this path"
+    return "do what file.help says" if "help" in file else "see what file says of each version"
 
 
 async def _check_folder(
