@@ -2,9 +2,11 @@
 
 200 callers for 5 minutes, half of each era of the protocol, through a balancer that gives each
 request to the next of three replicas; one is killed each minute, and another one starts. Each
-caller polls a stream that is over, so that its answer is known to the byte. No answer may be wrong,
-and requests may fail only within a second of a kill. Callers and balancer run on Node: `make hosts`
-brings it, and `IH_MCP_NODE` names its folder. `--quick` takes half a minute.
+caller polls a stream that is over, so that its answer is known to the byte. No answer may be
+wrong, and requests may fail only at a replica that is killed, within a second of its death (on a
+busy machine the system takes longer than that from the signal to the end of its connections).
+Callers and balancer run on Node: `make hosts` brings it, and `IH_MCP_NODE` names its folder.
+`--quick` takes half a minute.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +48,7 @@ from tests.reliability.replicas import (
 
 SCRIPT = Path(__file__).with_name("team_load.mjs")
 REPLICAS = 3
-MOST_SECONDS_AFTER_A_KILL = 1.0
+MOST_SECONDS_AFTER_A_DEATH = 1.0
 _ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 
 
@@ -128,15 +131,29 @@ class Callers:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Of a replica, by the clock."""
+
+    url: str
+    killed_at: float
+    dead_at: float
+
+    def explains(self, failed_at: float, url: str) -> bool:
+        """Whether a request to this address may fail at this time."""
+        end = self.dead_at + MOST_SECONDS_AFTER_A_DEATH
+        return url == self.url and self.killed_at <= failed_at <= end
+
+
 async def kill_one_each(
     seconds: float,
     total: float,
     start: Callable[[], Awaitable[Replica]],
     replicas: list[Replica],
     callers: Callers,
-) -> list[float]:
-    """Kill the oldest replica again and again, and start another; gives when, by the clock."""
-    killed = list[float]()
+) -> list[Death]:
+    """Kill the oldest replica again and again, and start another; gives when."""
+    deaths = list[Death]()
     begun = anyio.current_time()
     while anyio.current_time() - begun + seconds < total:
         await anyio.sleep(seconds)
@@ -144,11 +161,13 @@ async def kill_one_each(
         if anyio.current_time() - begun >= total:
             break
         oldest = replicas.pop(0)
-        killed.append(time.time())
+        killed_at = time.time()
         oldest.process.kill()
+        await oldest.end()
+        deaths.append(Death(oldest.url, killed_at, time.time()))
         with suppress(BrokenPipeError):  # it has just ended
             await callers.tell([each.url for each in replicas])
-    return killed
+    return deaths
 
 
 async def run(callers: int, seconds: float, kill_each: float) -> bool:
@@ -174,29 +193,35 @@ async def run(callers: int, seconds: float, kill_each: float) -> bool:
                 program = Callers(process)
                 await program.tell(asked | {"replicas": [each.url for each in replicas]})
                 await program.hear()
-                killed = await kill_one_each(kill_each, seconds, start, replicas, program)
+                deaths = await kill_one_each(kill_each, seconds, start, replicas, program)
                 found = await program.hear()
-    return judge(found, killed, callers, seconds)
+    return judge(found, deaths, callers, seconds)
 
 
-def judge(found: dict[str, Any], killed: list[float], callers: int, seconds: float) -> bool:
+def judge(found: dict[str, Any], deaths: list[Death], callers: int, seconds: float) -> bool:
     """Print what came of it; gives whether all bounds hold."""
-    late = [
-        at / 1000
-        for at in found["failedAt"]
-        if not any(0 <= at / 1000 - kill <= MOST_SECONDS_AFTER_A_KILL for kill in killed)
-    ]
-    print(f"{callers} callers, {seconds:g} s, {len(killed)} of {REPLICAS} replicas killed in turn")
-    print(f"answers    {found['answers']} right, {found['wrong']} wrong")
-    print(f"failed     {len(found['failedAt'])} within a second of a kill, {len(late)} else")
+    failed = [(at / 1000, url, how) for at, url, how in found["failed"]]
+    late = [(*each, how) for *each, how in failed if not any(one.explains(*each) for one in deaths)]
+    right = found["answers"] - found["wrong"]
+    print(f"{callers} callers, {seconds:g} s, {len(deaths)} of {REPLICAS} replicas killed in turn")
+    print(f"answers    {right} right, {found['wrong']} wrong")
+    print(f"failed     {len(failed) - len(late)} at a replica within a second of its death")
+    print(f"           {len(late)} else, {found['others']} between callers and balancer")
     for era, each in zip(("2026-07-28", "handshake"), found["latency"], strict=True):
         print(f"{era:<10} p50 {each['p50']} ms, p99 {each['p99']} ms, most {each['max']} ms")
+    print(f"callers    {found['late_ms']:.0f} ms at most between two turns of their program")
+    for death in deaths:
+        print(f"killed     {death.url}, dead after {death.dead_at - death.killed_at:.2f} s")
+    for at, url, how in late:
+        since = [at - death.dead_at for death in deaths if death.url == url]
+        print(f"late       {url}: {how}, after its death: {since}")
     for each in found["example"]:
         print(f"wrong      {each}")
-    is_good = not (found["wrong"] or late) and bool(found["answers"] and killed)
+    is_good = not (found["wrong"] or late or found["others"]) and bool(right and deaths)
     figure = (
-        f"{callers} callers of both eras, {seconds:g} s, {len(killed)} kills: {found['answers']} "
-        f"answers, {found['wrong']} wrong, {len(found['failedAt'])} failed within 1 s of a kill"
+        f"{callers} callers of both eras, {seconds:g} s, {len(deaths)} kills: {right} right "
+        f"answers, {found['wrong']} wrong, {len(failed)} failed, {len(late)} of them elsewhere or "
+        "later than a second after a death"
     )
     report("T6", "bench/team_load.py", figure, outcome="ok" if is_good else "failed")
     return is_good
