@@ -22,8 +22,6 @@ BEGIN, END = "<!-- the report card: docs/report_card.py -->", "<!-- the end of t
 ELSEWHERE = {  # rows whose tests write no report of their own
     "S8": "tests/leaks.py (over every run of all tests), tests/test_leaks.py",
     "S10": "tests/media/test_hostile.py",
-    "T8": "tests/leaks.py (over every run of all tests), tests/http_server/test_apart.py",
-    "T13": "tests/http_server/test_oauth.py",
 }
 EXPLAINED = {
     "L5": "A waiting poll answers 150 ms after the first message, so that a burst comes in one answer "

@@ -24,8 +24,9 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.reliability.conftest import pytest_runtest_makereport
 
-__all__ = ["rich"]
+__all__ = ["pytest_runtest_makereport", "rich"]
 
 Era = Literal["auto", "legacy"]
 KEYS = {"ann": "ihc_of_ann", "admin": "ihc_of_admin", "bob": "ihc_of_bob"}

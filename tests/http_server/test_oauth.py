@@ -18,11 +18,13 @@ from ih_mcp.http_server import issuer_keys
 from ih_mcp.http_server.oauth import tenant_name
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings, read_settings
+from tests.reliability.budget import report
 
 from .conftest import KEYS, Team, said
 from .issuer import AUDIENCE, Issuer, new_key, serve_issuer
 
 pytestmark = pytest.mark.timeout(60)
+FILE = "test_oauth.py"
 NEVER = 1e9
 PUBLIC_URL = "https://team.example"
 
@@ -101,7 +103,7 @@ REFUSED: dict[str, tuple[_Forge, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_token_that_is_not_for_this_server_is_refused(
+async def test_t13_a_token_that_is_not_for_this_server_is_refused(
     team: Team, issuer: Issuer, case: str
 ) -> None:
     forge, why = REFUSED[case]
@@ -113,6 +115,7 @@ async def test_a_token_that_is_not_for_this_server_is_refused(
     assert f'resource_metadata="{PUBLIC_URL}/.well-known/oauth-protected-resource/mcp"' in said
     assert 'scope="ih:use"' in said
     assert answer.json()["ih_mcp"]["error"]["code"] == "unauthorized"
+    report("T13", FILE, f"{len(REFUSED)} kinds of tokens that are not for this server: 401")
 
 
 async def test_without_a_bearer_the_challenge_names_no_error(team: Team) -> None:
@@ -122,24 +125,27 @@ async def test_without_a_bearer_the_challenge_names_no_error(team: Team) -> None
     assert "resource_metadata=" in answer.headers["www-authenticate"]
 
 
-@pytest.mark.parametrize(
-    ("changed", "code", "scope"),
-    [
-        ({"scope": "openid"}, "insufficient_scope", 'scope="ih:use"'),
-        ({"scope": None}, "insufficient_scope", 'scope="ih:use"'),
-        ({"scope": {"ih:use": 1}}, "insufficient_scope", 'scope="ih:use"'),
-        ({"tenant": None}, "no_tenant", 'error="insufficient_scope"'),
-        ({"tenant": ""}, "no_tenant", 'error="insufficient_scope"'),
-        ({"tenant": ["acme"]}, "no_tenant", 'error="insufficient_scope"'),
-        ({"tenant": "x" * 201}, "no_tenant", 'error="insufficient_scope"'),
-    ],
-)
-async def test_a_good_token_that_allows_too_little_is_told_what_is_missing(
+TOO_LITTLE: list[tuple[dict[str, Any], str, str]] = [
+    ({"scope": "openid"}, "insufficient_scope", 'scope="ih:use"'),
+    ({"scope": None}, "insufficient_scope", 'scope="ih:use"'),
+    ({"scope": {"ih:use": 1}}, "insufficient_scope", 'scope="ih:use"'),
+    ({"tenant": None}, "no_tenant", 'error="insufficient_scope"'),
+    ({"tenant": ""}, "no_tenant", 'error="insufficient_scope"'),
+    ({"tenant": ["acme"]}, "no_tenant", 'error="insufficient_scope"'),
+    ({"tenant": "x" * 201}, "no_tenant", 'error="insufficient_scope"'),
+]
+
+
+@pytest.mark.parametrize(("changed", "code", "scope"), TOO_LITTLE)
+async def test_t13_a_good_token_that_allows_too_little_is_told_what_is_missing(
     team: Team, issuer: Issuer, changed: dict[str, Any], code: str, scope: str
 ) -> None:
     answer = await ask(team, issuer.token(**changed))
     assert (answer.status_code, answer.json()["ih_mcp"]["error"]["code"]) == (403, code)
     assert scope in answer.headers["www-authenticate"]
+    report(
+        "T13", FILE, f"{len(TOO_LITTLE)} that allow too little: 403, which names what is missing"
+    )
 
 
 @pytest.mark.parametrize("changed", [
@@ -194,7 +200,7 @@ def test_claimed_tenants_that_differ_never_share_a_folder() -> None:
 # --- keys ----------------------------------------------------------------------------------------
 
 
-async def test_keys_are_rolled_while_tokens_are_used(team: Team, issuer: Issuer) -> None:
+async def test_t13_keys_are_rolled_while_tokens_are_used(team: Team, issuer: Issuer) -> None:
     old = issuer.token()
     assert (await ask(team, old)).status_code == 404
     issuer.keys = [new_key("two", kind="RSA"), *issuer.keys]  # announced beside the old one
@@ -203,6 +209,7 @@ async def test_keys_are_rolled_while_tokens_are_used(team: Team, issuer: Issuer)
     issuer.keys = [new_key("three")]
     assert (await ask(team, issuer.token())).status_code == 404
     assert (await ask(team, old)).status_code == 401
+    report("T13", FILE, "keys rolled twice meanwhile: new ones taken, the old one refused")
 
 
 async def test_a_key_without_a_use_for_signatures_serves_nobody(team: Team, issuer: Issuer) -> None:
@@ -212,7 +219,7 @@ async def test_a_key_without_a_use_for_signatures_serves_nobody(team: Team, issu
     assert (await ask(team, issuer.token(key=issuer.keys[1]))).status_code == 404
 
 
-async def test_known_keys_hold_while_the_issuer_is_away(team: Team, issuer: Issuer) -> None:
+async def test_t13_known_keys_hold_while_the_issuer_is_away(team: Team, issuer: Issuer) -> None:
     token = issuer.token()
     assert (await ask(team, token)).status_code == 404
     issuer.is_away = True
@@ -226,9 +233,10 @@ async def test_known_keys_hold_while_the_issuer_is_away(team: Team, issuer: Issu
     assert (await ask(team, KEYS["ann"])).status_code == 404
     issuer.is_away = False
     assert (await ask(team, issuer.token(key=new_key("two")))).status_code == 401
+    report("T13", FILE, "issuer away: known keys hold, unknown ones 503")
 
 
-async def test_unknown_key_ids_do_not_turn_this_server_against_the_issuer(
+async def test_t13_unknown_key_ids_do_not_turn_this_server_against_the_issuer(
     team: Team, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await ask(team, issuer.token())).status_code == 404
@@ -238,6 +246,7 @@ async def test_unknown_key_ids_do_not_turn_this_server_against_the_issuer(
     for _ in range(5):
         assert (await ask(team, forged)).status_code == 401
     assert issuer.fetches == fetched + 1
+    report("T13", FILE, "5 tokens of unknown keys: the issuer is asked once")
 
 
 # --- metadata ------------------------------------------------------------------------------------

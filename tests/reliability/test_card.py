@@ -16,6 +16,7 @@ ROWS = [
     *(f"C{n}" for n in range(1, 10)),
     *(f"N{n}" for n in range(1, 39)),
     *(f"S{n}" for n in range(1, 50) if n != 44),
+    *(f"T{n}" for n in range(1, 16)),
 ]
 
 

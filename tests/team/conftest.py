@@ -12,8 +12,11 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.http_server.conftest import Team, make_settings
+from tests.reliability.conftest import pytest_runtest_makereport
 
 from .rolling import CLUSTER
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(autouse=True)

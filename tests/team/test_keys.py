@@ -263,7 +263,7 @@ async def test_t8_a_key_is_nowhere_but_in_the_connections_it_is_for(
     _look_upstream(around)
     carried = sum(len(part) for parts in places.values() for part in parts)
     figure = f"keys of 2 tenants, {len(places)} kinds of places, {carried >> 20} MiB: in none"
-    report("T8", "tests/team/test_keys.py", f"IH_MCP_KEYS={keys}: {figure}")
+    report("T8", "test_keys.py", f"IH_MCP_KEYS={keys}: {figure}")
 
 
 def _look_upstream(around: Surroundings) -> None:
