@@ -27,6 +27,7 @@ from .files_room import tidy_forever
 from .limits import CallerLimits, HeldBodies
 from .metrics import Metrics
 from .oauth import open_oauth
+from .open_files import allow_connections
 from .replicas import LAST_CALLS_SECONDS, open_replicas, serve_replicas
 from .tenants import open_tenants
 from .traces import traced
@@ -97,6 +98,7 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
                 guarded,
                 listener,
                 max_message_bytes=MAX_CHUNK_BYTES,
+                max_connections=allow_connections(),
                 ws=KeyedWebSocket,
                 timeout_graceful_shutdown=LAST_CALLS_SECONDS,
             )

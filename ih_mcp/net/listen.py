@@ -6,15 +6,17 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import h11
 import uvicorn
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_BACKLOG = 128
+_BACKLOG = 1024  # chosen: as many callers may come at once after a replica died
 _SHUTDOWN_SECONDS = 1
 _KEEP_ALIVE_SECONDS = 75  # chosen: longer than clients and proxies keep theirs (60 s at most), so
 # that none of them sends a request while we close its connection
@@ -22,6 +24,7 @@ _PING_SECONDS = 20.0  # chosen: the service's policy is not published
 _CHECK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
 _MIN_BYTES = 1 << 14  # chosen: of a body, between two looks
 _MAX_CONNECTIONS = 512  # chosen: WebSockets are counted
+_REFUSED_CONNECTIONS = 32  # chosen: beyond those, they are told so
 
 
 @contextmanager
@@ -60,17 +63,23 @@ def url_of(listener: socket.socket) -> str:
 
 @asynccontextmanager
 async def serve_app(
-    app: ASGIApp, listener: socket.socket, *, max_message_bytes: int, **settings: object
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    max_message_bytes: int,
+    max_connections: int | None = None,
+    **settings: object,
 ) -> AsyncIterator[None]:
     """Answer requests while this block is open; its end cuts off open connections.
 
     Args:
         max_message_bytes: Of one WebSocket message; a larger one ends its connection.
+        max_connections: At a time; else as many as one machine has use for.
         settings: Of uvicorn, over those here.
     """
     usual: dict[str, object] = {
         "ws": "websockets-sansio",
-        "http": _BoundedHttp,
+        "http": partial(_BoundedHttp, max_connections=max_connections),
         "lifespan": "off",
         "log_config": None,
         "log_level": "error",
@@ -98,17 +107,26 @@ async def _serve_until_stopped(server: _Server, listener: socket.socket) -> None
         await server.serve(sockets=[listener])
 
 
+_TOO_MANY: Any = PlainTextResponse(
+    "This server has as many connections as it takes. Call again a little later.\n",
+    status_code=503,
+    headers={"Retry-After": "1", "Connection": "close"},
+)
+
+
 class _BoundedHttp(H11Protocol):
     """Drops clients that hold a connection without using it.
 
     Such clients send half a head or a slow body, go on with a body after its answer, or do not read
     their answer. They are dropped after two checks without progress; with too many connections the
     oldest of them is dropped at once. Calls that the application works on stay, and so does a
-    connection between two requests, for `_KEEP_ALIVE_SECONDS`.
+    connection between two requests, for `_KEEP_ALIVE_SECONDS`. Where the application works on all
+    connections, a few more are answered that there are too many.
     """
 
-    def __init__(self, **given: object) -> None:
+    def __init__(self, *, max_connections: int | None = None, **given: object) -> None:
         super().__init__(**given)  # type: ignore[arg-type]  # what uvicorn makes it with
+        self._max_connections = max_connections
         self._received_bytes = 0
         self._drains = 0
         self._seen: tuple[object, ...] | None = None
@@ -117,10 +135,17 @@ class _BoundedHttp(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio is not imported
         super().connection_made(transport)
-        if len(self.connections) > _MAX_CONNECTIONS:
-            others = [other for other in self.connections if isinstance(other, _BoundedHttp)]
-            waiting = [other for other in others if other.waits_for() is not None]
-            min(waiting, key=lambda other: other.opened_at).drop()  # one is this one
+        beyond = len(self.connections) - (self._max_connections or _MAX_CONNECTIONS)
+        if beyond <= 0:
+            return
+        https = [each for each in self.connections if isinstance(each, _BoundedHttp)]
+        waiting = [each for each in https if each.waits_for() is not None and each is not self]
+        if waiting:
+            min(waiting, key=lambda other: other.opened_at).drop()
+        elif beyond <= _REFUSED_CONNECTIONS:
+            self.app = _TOO_MANY
+        else:
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._next_check.cancel()

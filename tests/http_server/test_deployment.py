@@ -163,9 +163,17 @@ def test_the_board_shows_every_metric_and_its_panels_do_not_overlap() -> None:
     assert len(places) == len(BOARD["panels"]) == len({panel["id"] for panel in BOARD["panels"]})
 
 
-def test_six_alerts_each_with_a_paragraph_in_the_runbook() -> None:
+def test_each_alert_has_a_paragraph_in_the_runbook() -> None:
     runbook = (REPOSITORY / "docs" / "team.md").read_text("utf-8").partition("## Runbook")[2]
-    assert len(ALERTS) == 6
+    assert len(ALERTS) == 7
     for rule in ALERTS:
         assert f"`{rule['alert']}`" in runbook
         assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_the_alert_for_leases_comes_when_media_is_held_and_before_the_streams_end() -> None:
+    leases = pytest.importorskip("ih_mcp.journal.postgres.leases", reason="the extra `team`")
+    (rule,) = [each for each in ALERTS if "ih_lease_seconds_left" in each["expr"]]
+    left = float(rule["expr"].rpartition("<")[2])
+    assert left == leases.LEASE_SECONDS - leases.HOLD_SECONDS
+    assert "for" not in rule  # it has no more time than that

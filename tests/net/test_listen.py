@@ -4,8 +4,10 @@ import socket
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from ih_mcp.net import listen
 from tests.plain_http import plain_http
@@ -60,3 +62,41 @@ async def test_a_connection_between_two_requests_is_kept_longer_than_clients_kee
                 await is_checked.wait()
     assert len(made) == 1
     assert made[0].timeout_keep_alive > 60
+
+
+async def test_who_comes_when_all_connections_are_at_work_is_told_and_the_next_ones_are_not() -> (
+    None
+):
+    """A call that waits is not cut for a newcomer; what is told is bounded too."""
+    works, may_answer = list[int](), anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        works.append(1)
+        await may_answer.wait()
+        await PlainTextResponse("done")(scope, receive, send)
+
+    answers = list[str]()
+    with listen.open_listener("127.0.0.1", 0) as listener:
+        url = listen.url_of(listener)
+
+        async def ask() -> None:
+            async with plain_http() as client:
+                answers.append((await client.get(url)).text)
+
+        async with (
+            listen.serve_app(app, listener, max_message_bytes=1, max_connections=2),
+            anyio.create_task_group() as tasks,
+        ):
+            for _ in range(2):
+                tasks.start_soon(ask)
+            while len(works) < 2:
+                await anyio.lowlevel.checkpoint()
+            for _ in range(3):  # each leaves its place to the next
+                async with plain_http() as client:
+                    told = await client.get(url)
+                assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+                assert "as many connections as it takes" in told.text
+            assert answers == []
+            may_answer.set()
+    assert answers == ["done", "done"]
+    assert len(works) == 2

@@ -341,8 +341,7 @@ async def test_s30_websockets_count_among_the_connections(
     monkeypatch.setattr("ih_mcp.net.listen._MAX_CONNECTIONS", 3)
     async with raw_page(server), raw_page(server), raw_page(server) as last:
         async with plain_http() as client:
-            with pytest.raises(httpx2.TransportError):
-                await client.get(server.origin)
+            assert (await client.get(server.origin)).status_code == 503  # and none of them is cut
         await last.aclose()
         with anyio.fail_after(5):
             while not await is_served(server):
