@@ -25,6 +25,7 @@ from ih_mcp.errors import IhMcpError, join_help
 from ih_mcp.files import open_file
 from ih_mcp.journal import StreamRow, follow
 from ih_mcp.streams.ids import IdKind
+from ih_mcp.streams.kept_status import kept_status, read_status
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
@@ -205,8 +206,7 @@ class FolderBatch:
 
     async def _judge(self, item: BatchItem) -> None:
         """Say what became of a stream that is over."""
-        row = await self._runtime.journal.find_stream(item.stream_id)
-        status = StreamStatus.from_json(json.loads(row.record))
+        status = await read_status(self._runtime.journal, item.stream_id)
         if _is_in_order(status):
             item.state = ItemState.DONE
         elif status.reason == EndReason.STOPPED:
@@ -289,7 +289,7 @@ def _fingerprints(rows: Sequence[StreamRow]) -> Iterator[tuple[str, str]]:
     for row in rows:
         if not IdKind.STREAM.has(row.id):
             continue
-        status = StreamStatus.from_json(json.loads(row.record))
+        status = kept_status(row)
         if status.fingerprint and _is_in_order(status):
             yield status.fingerprint, row.id
 

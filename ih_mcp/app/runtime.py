@@ -73,6 +73,8 @@ class StreamMedia:
     """The name of the file or camera."""
     seconds: float | None = None
     """The length of that file, where it is known."""
+    tracks: tuple[str, ...] = ()
+    """Of `audio` and `video`, those of that file."""
     pace: str = ""
     """How fast that file is sent."""
     notes: tuple[str, ...] = ()
@@ -156,6 +158,7 @@ class Runtime:
             fingerprint=opening.fingerprint,
             source=media.source,
             source_seconds=media.seconds,
+            tracks=media.tracks,
             pace=media.pace,
             notes=(*([local.description] if local else []), *media.notes),
             drops_nothing=self.settings.is_local,
@@ -223,6 +226,7 @@ class Runtime:
         media = StreamMedia(
             source=source.name,
             seconds=await self.minutes.length_of(ffmpeg, source, facts),
+            tracks=tuple(sorted(facts.present)),
             pace=pace.value,
             notes=(*found.notes, *facts.notes()),
             feed=partial(send_file, source=file, pace=pace),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ih_mcp.loopback import LOOPBACK_NAMES
 from ih_mcp.notifier import Notifier
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.facts import Feeder
+from ih_mcp.streams.kept_status import read_status
 from ih_mcp.streams.registry import Registry
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.streams.stream import Stream
@@ -145,5 +145,4 @@ class PageServer:
         """The status of a stream of this or any other process."""
         if stream := self.stream(stream_id):
             return stream.status()
-        row = await self.journal.find_stream(stream_id)
-        return StreamStatus.from_json(json.loads(row.record))
+        return await read_status(self.journal, stream_id)

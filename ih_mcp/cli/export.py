@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -16,7 +16,7 @@ from ih_mcp.errors import CallerError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.private_files import make_private_folder, write_private
 from ih_mcp.settings import Settings
-from ih_mcp.streams.ids import IdKind
+from ih_mcp.streams.ids import IdKind, shorten_ids
 from ih_mcp.timeline.exports import (
     EXPORT_KINDS,
     EXPORTS,
@@ -25,6 +25,7 @@ from ih_mcp.timeline.exports import (
     describe_formulas,
     read_stream,
 )
+from ih_mcp.timeline.output_names import output_stem
 
 from .console import print_line, shown, write_output
 from .labels import label_of, require_label
@@ -55,7 +56,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="default: STREAM.FORMAT, or streams.FORMAT for several; - is standard output. "
+        help="default: LABEL-SOURCE-STREAM.FORMAT, or streams.FORMAT for several; - is standard "
+        "output. "
         "vtt, srt, eaf and textgrid hold one stream: for several, name a folder",
     )
 
@@ -131,7 +133,8 @@ def _outputs(
         CallerError: The format holds one stream, and several would go into one file.
     """
     ending = _ENDINGS.get(kind, kind)
-    one_each = [(f"{reading.stream_id}.{ending}", [reading]) for reading in readings]
+    short = shorten_ids(reading.stream_id for reading in readings)
+    one_each = [(f"{_stem(reading, short)}.{ending}", [reading]) for reading in readings]
     together = [(f"streams.{ending}", readings)] if len(readings) > 1 else one_each
     named = together if EXPORTS[kind].holds_many else one_each
     if output is None or Path(output).is_dir():
@@ -148,6 +151,11 @@ def _outputs(
     except OSError as exc:
         raise CallerError(f"{output} cannot hold the files: {exc.strerror}") from exc
     return [(Path(output) / name, chosen) for name, chosen in named]
+
+
+def _stem(reading: StreamReadings, short: Mapping[str, str]) -> str:
+    status, short_id = reading.status, short[reading.stream_id]
+    return output_stem(label=status.label, source=status.source, short_id=short_id)
 
 
 def _write(

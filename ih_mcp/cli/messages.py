@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from contextlib import aclosing
 from functools import partial
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from ih_mcp.journal import follow, open_journal
 from ih_mcp.settings import Settings
-from ih_mcp.streams.status import StreamStatus
+from ih_mcp.streams.kept_status import read_status
 
 from .console import print_line
 from .options import add_local, add_raw, add_stream_id
@@ -48,6 +47,5 @@ async def _run(settings: Settings, stream_id: str | None, *, is_raw: bool) -> No
             async for page in pages:
                 await to_thread.run_sync(write, [entry.body for entry in page.entries])
                 printed.note(page.cursor, page.last)
-        row = await journal.find_stream(stream_id)
-        if said := StreamStatus.from_json(json.loads(row.record)).stand_in:
+        if said := (await read_status(journal, stream_id)).stand_in:
             print_line(console, said)

@@ -12,11 +12,14 @@ from rich.console import Console
 
 from ih_mcp.app.clean_up import retention_of
 from ih_mcp.errors import CallerError
-from ih_mcp.journal import open_journal
+from ih_mcp.journal import Journal, open_journal
 from ih_mcp.private_files import write_private
 from ih_mcp.settings import Settings
+from ih_mcp.streams.ids import shorten_ids
+from ih_mcp.streams.kept_status import read_status
 from ih_mcp.timeline.formats import FORMATS, picture
 from ih_mcp.timeline.model import read_timeline
+from ih_mcp.timeline.output_names import output_stem
 
 from .console import print_line, shown
 from .options import add_local, add_stream_id
@@ -31,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_local(parser)
     add_stream_id(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="default: STREAM.html")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: LABEL-SOURCE-STREAM.html")
     parser.add_argument("--open", action="store_true", help="open the file in the browser")
 
 
@@ -47,7 +50,7 @@ def run(options: Namespace, settings: Settings) -> int:
 async def _run(settings: Settings, stream_id: str | None, output: str | None) -> Path:
     async with open_journal(settings.journal_place, retention_of(settings)) as journal:
         stream_id = await find_stream_id(journal, stream_id)
-        path = Path(output or f"{stream_id}.html")
+        path = Path(output or await _default_name(journal, stream_id))
         kind = next((name for name in FORMATS if path.suffix.lower() == f".{name}"), None)
         if kind is None:
             raise CallerError(
@@ -63,3 +66,8 @@ async def _run(settings: Settings, stream_id: str | None, output: str | None) ->
         except OSError as exc:
             raise CallerError(f"{path} cannot be written: {exc.strerror}") from exc
         return path
+
+
+async def _default_name(journal: Journal, stream_id: str) -> str:
+    status, short_id = await read_status(journal, stream_id), shorten_ids([stream_id])[stream_id]
+    return f"{output_stem(label=status.label, source=status.source, short_id=short_id)}.html"

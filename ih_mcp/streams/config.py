@@ -31,6 +31,8 @@ class StreamConfig:
     """The name of its file or camera; empty where callers push."""
     source_seconds: float | None = None
     """The length of that file, where it is known."""
+    tracks: tuple[str, ...] = ()
+    """Of `audio` and `video`, those of that file; empty where no file is."""
     pace: str = ""
     """How fast that file is sent; empty where no file is."""
     notes: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from .config import StreamConfig
 from .deadlines import SessionTimeouts
 from .facts import Feeder, StreamState
 from .ids import IdKind
+from .kept_status import kept_status
 from .outbox import DEFAULT_MAX_BYTES, QueueBudget
 from .status import StreamStatus
 from .stream import Stream
@@ -253,10 +253,8 @@ class Registry:
     def _kept_status(self, row: StreamRow, use: MediaUse | None = None) -> StreamStatus:
         """The status that the journal has; it names the process that goes on with the stream."""
         process = self._journal.process_writing(row)
-        kept = StreamStatus.from_json(json.loads(row.record))
         return replace(
-            kept,
-            usage=use.to_json() if use else kept.usage,
+            kept_status(row, use),
             last_cursor=row.last,
             process={"pid": process.pid, "host": process.host} if process else None,
         )

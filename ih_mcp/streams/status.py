@@ -128,6 +128,8 @@ class StreamStatus(_AsJson):
     source: Text = ""
     duration_s: float | None = None
     """Of the stream's file, where it is known."""
+    tracks: tuple[Text, ...] = ()
+    """Of `audio` and `video`, those of that file; empty where that is not known."""
     pace: Text = ""
     """How fast that file is sent."""
     notes: tuple[Text, ...] = ()

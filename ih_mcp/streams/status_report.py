@@ -46,6 +46,7 @@ def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
         fingerprint=stream.plan.fingerprint,
         source=redact_and_cut(stream.plan.source),
         duration_s=_rounded(stream.plan.source_seconds),
+        tracks=stream.plan.tracks,
         pace=stream.plan.pace,
         notes=tuple(map(redact_and_cut, notes(stream))),
         started_at=stream.started_at.isoformat(timespec="seconds"),

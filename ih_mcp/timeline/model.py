@@ -19,6 +19,7 @@ from ih_mcp.garbage_collector import MANY_OBJECTS, leave_out_new, leaving_out
 from ih_mcp.journal import Entry, Journal, follow
 from ih_mcp.streams.config import CAMERA
 from ih_mcp.streams.ids import IdKind
+from ih_mcp.streams.kept_status import read_status
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
@@ -36,7 +37,6 @@ from ih_mcp.wire.spans import (
 from ih_mcp.wire.upload_results import read_upload_result
 
 from .about import about
-from .kept_status import read_status
 from .media_time import end_of_media, leg_offsets, lost_media, unsent_media
 
 Drawing = dict[str, object]
@@ -169,6 +169,7 @@ class Timeline:
             "stand_in": status.stand_in,
             "label": status.label,
             "source": status.source,
+            "started_at": status.started_at,
             "is_camera": status.source == CAMERA and not status.pace,  # a file has a pace
             "source_seconds": status.duration_s,
             "notes": list(status.notes),

@@ -117,6 +117,9 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
     assert "\n3 skipped; their label stays ''." in resumed
     assert notes_of(out, "b.mp4").endswith(NO_SOUND)
     assert NO_SOUND not in notes_of(out, "a.mp4")
+    (seen,) = json.loads((out / "b.mp4.boris").read_text())["observations"].values()
+    assert list(seen["media_info"]["hasAudio"].values()) == [False]
+    assert list(seen["media_info"]["hasVideo"].values()) == [True]
     assert f"{NO_SOUND}</td></tr>" in (out / "report.html").read_text()
     for name in ("a.mp4", "more/copy.mp4"):  # programs find the file from where the export is
         path = (out / f"{name}.eaf").relative_to(out).parent

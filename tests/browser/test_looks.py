@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from axe_playwright_python.async_playwright import Axe
 
 from ih_mcp.timeline.html import file_page
 from tests.capture.room import OpenRoom
-from tests.timeline.known import HOUR_SECONDS, drawing, hour_drawing
+from tests.timeline.known import HOUR_SECONDS, STATUS, drawing, hour_drawing
 
 from .conftest import OpenBrowser, Tab, open_tab
 from .test_live import long
@@ -128,6 +129,32 @@ async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenB
             ".timeline-item", "found => found.filter((node) => node.tabIndex === 0).length"
         )
         assert stops == 1
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> str:
+    """A file of 50 s whose stream was stopped at 40 s."""
+    path = tmp_path / "stopped.html"
+    usage = {"delivered_s": 40.0, "analysed_s": 37.0, "dropped_s": 3.0}
+    status = replace(STATUS, reason="stopped", pace="auto", duration_s=50.0, usage=usage)
+    path.write_text(file_page(drawing(status)), encoding="utf-8")
+    return path.as_uri()
+
+
+async def test_what_of_a_file_was_not_sent_is_a_lane_and_lies_behind_the_others(
+    stopped: str, open_browser: OpenBrowser
+) -> None:
+    async with open_browser() as context:
+        tab = await open_tab(context, stopped)
+        await tab.says(".timeline-bar", "stopped at 0:40 of 0:50")
+        await tab.says(".timeline-key", "not sent")
+        lane = tab.page.locator(".timeline-lane[aria-label='not sent'] .timeline-not_sent")
+        label = await lane.get_attribute("aria-label")
+        assert label == "not sent, 0:40 to 0:50. These seconds of the file were not sent."
+        place = "nodes => nodes.map((node) => [node.style.left, node.style.width])"
+        ground = await tab.page.locator(".timeline-gap.timeline-not_sent").evaluate_all(place)
+        assert {tuple(each) for each in ground} == {("80%", "20%")}
+        await tab.went_well()
 
 
 _SHOWN = """found => found.filter((node) => !node.hidden).map(({told}) => told.from)"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ async def keeps_a_note(tab: Tab, folder: Path) -> str:
     async with tab.page.expect_download() as saving:
         await tab.page.click("text=Save this page with my notes")
     download = await saving.value
-    assert download.suggested_filename == "dialogue.html"
+    assert download.suggested_filename == "dialogue-notes.html"
     saved = folder / "saved.html"
     await download.save_as(saved)
     again = await open_tab(tab.page.context, saved.as_uri())
@@ -214,6 +215,9 @@ async def test_after_a_recording_it_can_be_saved_and_played(
             async with tab.page.expect_download() as saving:
                 await tab.page.click(f"#save-{name}")
             download = await saving.value
+            began = r"\d{4}-\d\d-\d\d-\d{4}"
+            named = rf"(camera|st_\w+)-{began}-{name}\.(html|webm)"
+            assert re.fullmatch(named, download.suggested_filename)
             saved[name] = tmp_path / download.suggested_filename
             await download.save_as(saved[name])
         assert await anyio.Path(saved["recording"]).read_bytes() == await chunks_of(tab)

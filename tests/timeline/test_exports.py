@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from ih_mcp import cli
 from ih_mcp.errors import CallerError, ConfigurationError
 from ih_mcp.journal import Entry, open_journal
-from ih_mcp.media.ffmpeg.facts import NO_PICTURE, NO_SOUND
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import read_time
 from ih_mcp.timeline.exports import (
@@ -34,6 +33,7 @@ from ih_mcp.timeline.exports import (
 from ih_mcp.timeline.exports.readings import COLUMNS, make_export_rows
 from ih_mcp.timeline.exports.tiers import MAX_TIERS, make_tiers
 from ih_mcp.timeline.model import Timeline
+from ih_mcp.timeline.output_names import output_stem
 from ih_mcp.wire.dialects import V1
 from tests.wire.test_spans import MESSAGES, fold
 
@@ -274,9 +274,9 @@ def test_a_boris_project_has_state_events_that_pair_up() -> None:
 @pytest.mark.parametrize(
     ("known", "tracks"),
     [
-        ({"pace": "auto", "notes": (NO_SOUND,)}, (True, False)),
-        ({"duration_s": 9.0, "notes": (NO_PICTURE,)}, (False, True)),
-        ({"pace": "fast"}, (True, True)),
+        ({"tracks": ("video",)}, (True, False)),
+        ({"tracks": ("audio",)}, (False, True)),
+        ({"tracks": ("audio", "video")}, (True, True)),
         ({}, (None, None)),  # a camera's, or pushed
     ],
 )
@@ -424,7 +424,7 @@ def test_streams_are_chosen_by_id_label_or_all(
     assert exported("--label", "P07", "--as", "csv", "-o", "x.csv") == 0
     assert {row["stream_id"] for row in table((kept / "x.csv").read_bytes())} == {"st_a", "st_c"}
     assert exported("st_b", "--as", "vtt") == 0
-    assert (kept / "st_b.vtt").read_bytes().startswith(b"WEBVTT\n")
+    assert (kept / "talk-st_b.vtt").read_bytes().startswith(b"WEBVTT\n")
     said = capsys.readouterr()
     assert CHANGING_STATUS.stand_in in said.err
     assert exported("--as", "csv", "-o", "-") == 0
@@ -438,7 +438,7 @@ def test_a_format_of_one_stream_gets_a_folder_for_several(
     assert "a file of srt holds one stream, and these are 3" in capsys.readouterr().err
     assert exported("--all", "--as", "srt", "-o", "subtitles") == 0
     assert {path.name for path in (kept / "subtitles").iterdir()} == {
-        "st_a.srt", "st_b.srt", "st_c.srt",
+        "P07-talk-st_a.srt", "talk-st_b.srt", "P07-talk-st_c.srt",
     }  # fmt: skip
 
 
@@ -459,6 +459,19 @@ def test_what_cannot_be_exported_says_why(
     assert not list(kept.glob("*.csv"))
 
 
+@pytest.mark.parametrize(
+    ("label", "source", "stem"),
+    [
+        ("", "", "st_0"),
+        ("P07", "day 1/talk?.mp4", "P07-talk-st_0"),
+        ("a/../b", "..", "a-..-b-st_0"),
+        ("Müller", "x" * 300 + ".mkv", f"Müller-{'x' * 60}-st_0"),
+    ],
+)
+def test_a_file_is_named_by_what_a_person_knows(label: str, source: str, stem: str) -> None:
+    assert output_stem(label=label, source=source, short_id="st_0") == stem
+
+
 @pytest.mark.parametrize("has_browser", [True, False])
 def test_a_timeline_is_opened_where_there_is_a_browser(
     has_browser: bool,
@@ -473,6 +486,8 @@ def test_a_timeline_is_opened_where_there_is_a_browser(
         return has_browser
 
     monkeypatch.setattr("webbrowser.open", open_link)
+    assert cli.main(["timeline", "st_a"]) == 0
+    assert capsys.readouterr().out == "P07-talk-st_a.html\n"
     assert cli.main(["timeline", "st_a", "-o", "x.html", "--open"]) == 0
     said = capsys.readouterr()
     assert said.out == "x.html\n"

@@ -321,11 +321,11 @@ async function saveTimeline(notes) {
     title: [source || label || id, name].join(" · "),
     withoutScript: view.asTable(lanes(view.drawing)).outerHTML,
   });
-  download(fileName(state.drawing, "html"), new Blob([text], { type: "text/html" }));
+  download(fileName(state.drawing, notes.length ? "notes.html" : "timeline.html"), new Blob([text], { type: "text/html" }));
 }
 
 function saveRecording() {
-  for (const { name, blob } of copy.files()) download(name, blob);
+  for (const { name, blob } of copy.files()) download(fileName(state.drawing, name), blob);
   state.isSaved = true;
 }
 

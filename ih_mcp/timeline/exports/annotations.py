@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ih_mcp.media.ffmpeg.facts import NO_PICTURE, NO_SOUND
 from ih_mcp.printable import escape_unprintable
-from ih_mcp.streams.status import StreamStatus
 
 from .extra import require_package
 from .readings import StreamReadings
@@ -171,17 +169,16 @@ def _observation(reading: StreamReadings, tiers: Sequence[Tier]) -> dict[str, ob
         "media_info": {
             "length": {source: length},
             "fps": {source: 0},  # as BORIS writes what it does not know; without it, it fails
-            **_tracks(reading.status, source),
+            **_tracks(reading.status.tracks, source),
             "offset": {"1": 0.0},
         },
     }
 
 
-def _tracks(status: StreamStatus, source: str) -> dict[str, dict[str, bool]]:
+def _tracks(tracks: Sequence[str], source: str) -> dict[str, dict[str, bool]]:
     """Whether the media have picture and sound, where that is known: of a file."""
-    is_file = bool(status.pace) or status.duration_s is not None
-    absent = {"hasVideo": NO_PICTURE, "hasAudio": NO_SOUND}
-    return {name: {source: note not in status.notes} for name, note in absent.items() if is_file}
+    names = {"hasVideo": "video", "hasAudio": "audio"} if tracks else {}
+    return {name: {source: track in tracks} for name, track in names.items()}
 
 
 def _events(tier: Tier) -> Iterator[tuple[float, str, str, str, str]]:

@@ -14,9 +14,9 @@ from anyio import to_thread
 
 from ih_mcp.garbage_collector import leaving_out
 from ih_mcp.journal import Entry, Journal, follow
+from ih_mcp.streams.kept_status import read_status
 from ih_mcp.streams.status import StreamStatus
 from ih_mcp.timeline.about import about
-from ih_mcp.timeline.kept_status import read_status
 from ih_mcp.timeline.media_time import end_of_media, leg_offsets, lost_media, unsent_media
 from ih_mcp.timeline.model import Timeline, free_items, make_timeline
 from ih_mcp.timeline.rows import DIMENSIONS

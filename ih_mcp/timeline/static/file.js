@@ -11,6 +11,6 @@ new Review(box, view, {
   source: box.dataset.source ?? "",
   name: box.dataset.name || null,
   notes: values("notes") ?? [],
-  save: (notes) => download(fileName(drawn, "html"), new Blob([pageWith(page, { notes })], { type: "text/html" })),
+  save: (notes) => download(fileName(drawn, notes.length ? "notes.html" : "timeline.html"), new Blob([pageWith(page, { notes })], { type: "text/html" })),
 });
 view.draw(drawn);

@@ -31,8 +31,18 @@ export function pageWith(text, { drawing, notes, title, withoutScript }) {
   return text;
 }
 
-/** A file name for what is about a stream: its source, or its id. */
-export function fileName({ source, label, stream_id: id }, ending) {
-  const name = String(source || label || id || "timeline").replace(/\.[^.]*$/, "").replace(/[^\w.-]+/g, "-").slice(0, 80);
-  return `${name || "timeline"}.${ending}`;
+const plain = (text) => String(text ?? "").replace(/[^\p{L}\p{N}_.-]+/gu, "-").slice(0, 60).replace(/^[-.]+|[-.]+$/g, "");
+
+/** When something began, by the clock of this computer, for a file name; empty where that is not known. */
+function stamp(time) {
+  const at = new Date(time ?? "");
+  if (Number.isNaN(at.getTime())) return "";
+  const two = (number) => String(number).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}-${two(at.getHours())}${two(at.getMinutes())}`;
+}
+
+/** A file name for what is about a stream, such as `P07-talk-2026-11-30-0942-notes.html`. */
+export function fileName({ source, label, started_at: started, stream_id: id }, what) {
+  const named = [plain(label), plain(String(source ?? "").replace(/\.[^.]*$/, ""))].filter(Boolean);
+  return [...(named.length ? named : [plain(id)]), stamp(started), what].filter(Boolean).join("-");
 }

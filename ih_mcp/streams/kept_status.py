@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from ih_mcp.journal import Journal
-from ih_mcp.streams.ids import IdKind
-from ih_mcp.streams.status import LossStatus, StreamStatus
+from ih_mcp.journal import Journal, StreamRow
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.minutes import MediaUse
+
+from .ids import IdKind
+from .status import LossStatus, StreamStatus
 
 
 async def read_status(journal: Journal, stream_id: str) -> StreamStatus:
@@ -23,12 +24,29 @@ async def read_status(journal: Journal, stream_id: str) -> StreamStatus:
         UnknownStreamError: There is no such stream.
     """
     row = await journal.find_stream(stream_id)
-    status = StreamStatus.from_json(json.loads(row.record))
-    was_killed = status.reason == EndReason.HOST_STOPPED and not status.error
-    if not (was_killed and IdKind.STREAM.has(stream_id)):
+    status = kept_status(row)
+    if not _was_killed(row, status):
         return status
-    use = await journal.read_usage(lambda table: table.find_use(stream_id))
-    return complete_status(status, use) if use else status
+    return kept_status(row, await journal.read_usage(lambda table: table.find_use(stream_id)))
+
+
+def kept_status(row: StreamRow, use: MediaUse | None = None) -> StreamStatus:
+    """The status that a row of the journal has.
+
+    Args:
+        use: What the table of used minutes has of the stream.
+    """
+    status = StreamStatus.from_json(json.loads(row.record))
+    if use is None:
+        return status
+    if _was_killed(row, status):
+        status = complete_status(status, use)
+    return replace(status, usage=use.to_json())
+
+
+def _was_killed(row: StreamRow, status: StreamStatus) -> bool:
+    is_stopped = status.reason == EndReason.HOST_STOPPED and not status.error
+    return is_stopped and IdKind.STREAM.has(row.id)
 
 
 def complete_status(status: StreamStatus, use: MediaUse) -> StreamStatus:
@@ -40,4 +58,4 @@ def complete_status(status: StreamStatus, use: MediaUse) -> StreamStatus:
         unknown = (round(max(0.0, end - use.unknown_seconds), 3), round(end, 3))
         lost = replace(lost, media_s=(*lost.media_s, unknown))
     seconds = round(max(status.media_seconds, end), 3)
-    return replace(status, usage=use.to_json(), media_seconds=seconds, lost=lost)
+    return replace(status, media_seconds=seconds, lost=lost)

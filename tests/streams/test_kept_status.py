@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ih_mcp.journal import open_journal
+from ih_mcp.streams.kept_status import complete_status, read_status
+from ih_mcp.streams.registry import open_registry
 from ih_mcp.timeline.exports import read_stream
-from ih_mcp.timeline.kept_status import complete_status
 from ih_mcp.timeline.model import read_timeline
 from ih_mcp.timeline.summary import lines
 from ih_mcp.wire.minutes import MediaUse
@@ -41,3 +42,21 @@ async def test_pictures_and_exports_of_a_killed_stream_have_its_gaps(tmp_path: P
     assert [(row.name, row.start_seconds, row.end_seconds) for row in rows] == [
         ("lost", 0.0, 7.833), ("not_sent", 7.833, 24.667),
     ]  # fmt: skip
+
+
+async def test_every_reader_has_the_same_status_of_a_killed_stream(tmp_path: Path) -> None:
+    async with (
+        open_journal(tmp_path) as journal,
+        open_registry(journal, max_streams=1, close_seconds=0.1) as registry,
+    ):
+        log = await journal.begin("st_1", {})
+        await journal.account("st_1").take(7.833, MediaUse())
+        await log.write_record(status(**KILLED).to_json(), ended=True)
+        found = await read_status(journal, "st_1")
+        listed = (await registry.statuses(newest=9))["st_1"]
+        for each in (found, listed, await registry.status("st_1")):
+            assert each.media_seconds == 7.833
+            assert each.lost
+            assert each.lost.media_s == ((0.0, 7.833),)
+            assert each.usage
+            assert each.usage["delivered_s"] == 7.833
