@@ -17,12 +17,20 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
+from ih_mcp import observer
+from ih_mcp.errors import (
+    CallerError,
+    ConfigurationError,
+    ExpiredCursorError,
+    JournalError,
+    UnknownStreamError,
+)
 from ih_mcp.journal import FILE_NAME, Entry, Journal, Retention, StreamLog, open_journal
 from ih_mcp.journal.checks import compute_checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
@@ -898,3 +906,80 @@ async def test_a_journal_closes_after_the_reads_that_are_under_way(
         await to_thread.run_sync(reads.wait, 5)
     assert order[0] == "read"
     assert "closed" in order
+
+
+async def test_streams_are_counted_by_how_their_ids_begin(place: Path | str) -> None:
+    async with open_journal(place) as journal:
+        for stream_id in ("st_1", "st_2", "an_1"):
+            await keep(journal, "a", stream_id=stream_id)
+        counts = [await journal.count_streams(prefix) for prefix in ("st_", "an_", "", "x")]
+    assert counts == [2, 1, 3, 0]
+
+
+async def test_streams_are_forgotten_together_or_not_at_all(place: Path | str) -> None:
+    async with open_journal(place) as journal:
+        for stream_id in ("st_1", "st_2"):
+            log = await keep(journal, "a", stream_id=stream_id)
+            await log.write_record({"state": "ended"}, ended=True)
+            journal.release(log)
+        first, second = await journal.list_streams()
+        with pytest.raises(CallerError, match="st_2 goes on in another process") as refused:
+            await journal.forget([first, replace(second, owner="another")])
+        assert refused.value.code == "stream_live"
+        assert await bodies_of(journal) == await bodies_of(journal, "st_2") == ["a"]
+        await journal.forget([first])
+        with pytest.raises(UnknownStreamError):
+            await bodies_of(journal)
+        assert await bodies_of(journal, "st_2") == ["a"]
+
+
+async def test_dead_streams_that_could_not_be_ended_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries, is_done = list[int](), anyio.Event()
+
+    async def clean_up() -> None:
+        tries.append(len(tries))
+        if len(tries) == 1:
+            raise JournalError("the disk is full")
+        is_done.set()
+
+    async with open_journal(tmp_path) as journal, anyio.create_task_group() as tasks:
+        log = await keep(journal, "a")
+        monkeypatch.setattr(journal, "clean_up", clean_up)
+        tasks.start_soon(journal.watch_deaths, anyio.lowlevel.checkpoint)
+        await is_done.wait()
+        tasks.cancel_scope.cancel()
+    assert "the streams of a dead process are not ended yet: the disk is full" in caplog.text
+    assert log.failure is None  # it is of this process, which lives
+
+
+async def test_who_measures_is_told_of_messages_and_of_how_soon_they_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = list[tuple[str, float]]()
+    monkeypatch.setattr(observer, "is_observed", lambda: True)
+    monkeypatch.setattr(observer, "note", lambda name, value: noted.append((name, value)))
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {})
+        for body in ("\u00e9", "b"):
+            log.append(body, leg=0)
+        assert log.waiting_bytes == 3
+        await log.flush()
+        assert log.waiting_bytes == 0
+    assert [value for name, value in noted if name == "ih_messages_total"] == [2]
+    waited = [value for name, value in noted if name == "ih_visible_seconds"]
+    assert len(waited) == 2
+    assert all(0 <= seconds < 60 for seconds in waited)
+
+
+async def test_a_database_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("ih_mcp.journal.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match="in PostgreSQL needs psycopg") as refused:
+        async with open_journal("postgresql://h/x"):
+            raise AssertionError
+    assert "pip install 'ih-mcp[team]'" in refused.value.help

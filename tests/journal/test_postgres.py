@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from ih_mcp.errors import ConfigurationError, JournalError, UsedUpError
 from ih_mcp.journal import Journal, Retention, open_journal
+from ih_mcp.redaction import redact
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 from tests.postgres_proxy import DatabaseProxy, open_proxy
 
@@ -152,8 +153,7 @@ async def test_streams_of_a_process_that_lost_its_lease_fail_there_too(
     async with replica(database) as (engine, journal):
         log = await keep(journal, "a")
         db.execute("DELETE FROM owners")
-        assert await renew(engine)
-        engine.lease.changed.notify()
+        engine.lease.stop_taking_streams()  # which renews it at once
         with anyio.fail_after(20):
             await log.wait_for_failure()
         with pytest.raises(JournalError, match="lease"):
@@ -226,7 +226,107 @@ async def test_a_connection_that_is_cancelled_in_a_statement_is_closed(
     assert [connection.closed for connection in opened] == [True]
 
 
+async def test_a_lease_that_could_not_be_renewed_is_renewed_once_the_server_is_back(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned = anyio.Event()
+    monkeypatch.setattr(leases._LOG, "warning", lambda *_: warned.set())
+    async with open_proxy(database) as proxy, replica(proxy.address) as (engine, _):
+        lease = engine.lease
+        await proxy.cut()
+        lease.stop_taking_streams()  # which renews it at once
+        await warned.wait()
+        proxy.restore()
+        async with anyio.create_task_group() as tasks:
+            monkeypatch.setattr(leases, "HOLD_SECONDS", 0)
+            tasks.start_soon(lease.wait_until_sendable, lease.name)
+            await anyio.wait_all_tasks_blocked()
+            monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
+            lease.stop_taking_streams()
+
+
+async def test_a_stream_that_another_process_has_taken_is_written_no_more(
+    database: str, db: Any
+) -> None:
+    async with replica(database) as (_, journal):
+        log = await keep(journal, "a")
+        db.execute("SELECT set_config('ih.tenant', '=acme', false)")
+        db.execute("UPDATE streams SET owner = 'another'")
+        with pytest.raises(JournalError, match="lease"):
+            await log.write_record({"state": "ended"}, ended=True)
+        log.append("b", leg=0)
+        with pytest.raises(JournalError, match="lease"):
+            await log.flush()
+        assert await bodies_of(journal) == ["a"]
+
+
+async def test_a_stream_of_a_process_that_lives_is_not_adopted(database: str) -> None:
+    async with replica(database) as (_, journal), replica(database) as (_, other):
+        await keep(journal, "a")
+        with pytest.raises(JournalError, match="st_1 is of another process") as refused:
+            await other.adopt("st_1")
+        assert (refused.value.code, refused.value.retry) == ("elsewhere", True)
+
+
 # --- answers that are lost, and a server that is away ---------------------------------------------
+
+
+async def test_what_became_of_a_transaction_is_found_out_where_its_end_was_not_answered(
+    database: str, db: Any
+) -> None:
+    async with replica(database) as (engine, _):
+        connections = engine.lease._connections
+        ask = "SELECT pg_current_xact_id()::text, pg_backend_pid()"
+        with psycopg.connect(database) as hanging:  # the server does not know that it is gone
+            under_way = hanging.execute(ask).fetchone()
+            assert not await to_thread.run_sync(connections._is_committed, *under_way)
+            with pytest.raises(psycopg.OperationalError):  # it was ended, so that none can follow
+                hanging.execute("SELECT 1")
+            hanging.close()
+        committed = db.execute(ask).fetchone()
+        assert await to_thread.run_sync(connections._is_committed, *committed)
+        of_the_future = str(int(committed[0]) + 10**6), committed[1]
+        assert not await to_thread.run_sync(connections._is_committed, *of_the_future)
+
+
+async def test_a_transaction_whose_commit_never_arrived_is_made_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replica(database) as (engine, journal):
+        commit, lost = engine.lease._connections._commit, list[bool]()
+
+        def lose_first(connection: Any) -> bool:
+            if not lost:
+                lost.append(True)
+                connection.close()
+                return False
+            return commit(connection)
+
+        monkeypatch.setattr(engine.lease._connections, "_commit", lose_first)
+        await keep(journal, "a")
+        assert (lost, await bodies_of(journal)) == ([True], ["a"])
+        assert await journal.count_streams() == 1
+
+
+async def test_lost_notifications_are_found_also_after_the_server_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0)
+    looks = list[list[str]]()
+
+    def find(ids: list[str]) -> dict[str, tuple[int, bool]]:
+        looks.append(ids)
+        if len(looks) == 1:
+            raise JournalError("the server is away")
+        return dict.fromkeys(ids, (1, False))
+
+    tenant = wakeups.TenantWakeups(wakeups.Notifications(cast("Any", None), ""), find)
+    async with anyio.create_task_group() as tasks:
+        with tenant.watch("st_1") as watch:
+            tasks.start_soon(tenant.look_forever)
+            await watch.wait()
+        tasks.cancel_scope.cancel()
+    assert looks[:2] == [["st_1"]] * 2
 
 
 @asynccontextmanager
@@ -311,6 +411,33 @@ async def test_damage_is_told_and_what_is_before_it_is_read(database: str, db: A
         with pytest.raises(JournalError, match="message 2 of st_1 is not as it was written"):
             await journal.read_page("st_1", 1, **ALL)
         assert await bodies_of(journal, after=2) == ["c"]
+        db.execute("UPDATE entries SET body = '\\xff' WHERE place %% 4294967296 = 3", ())
+        with pytest.raises(JournalError, match="message 3 of st_1 is not as it was written"):
+            await journal.read_page("st_1", 2, **ALL)
+
+
+async def test_what_the_server_refuses_is_told_and_nothing_of_it_is_kept(
+    database: str, db: Any
+) -> None:
+    """At once, or only when it is asked to commit."""
+    async with replica(database) as (_, journal):
+        with pytest.raises(JournalError, match="the journal cannot write: ") as refused:
+            await journal.begin("st_\0", {})
+        assert "IH_MCP_JOURNAL" in refused.value.help
+        db.execute(_REFUSES_TO_COMMIT)
+        with pytest.raises(JournalError, match="the journal cannot write: not today"):
+            await journal.begin("st_1", {})
+        db.execute("DROP FUNCTION refuse CASCADE")
+        assert await journal.list_streams() == []
+        assert await bodies_of(journal, (await keep(journal, "a")).stream_id) == ["a"]
+
+
+_REFUSES_TO_COMMIT = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON streams DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
 
 
 # --- what is refused, and what is not loaded ------------------------------------------------------
@@ -330,8 +457,21 @@ async def test_a_database_that_cannot_be_used_is_refused(dsn: str, text: str) ->
     assert "IH_MCP_JOURNAL" in failed.value.help
 
 
-def a_server(host: str, *, fsync: str = "on", is_encrypted: bool = False) -> Any:
-    row = SimpleNamespace(fetchone=lambda: (fsync, "", False))
+async def test_the_password_of_a_database_is_never_shown(database: str) -> None:
+    password = "pL4nt3d-p4ssw0rd"
+    async with open_engine(psycopg.conninfo.make_conninfo(database, password=password)):
+        assert password not in redact(f"no login with {password}")
+
+
+def a_server(
+    host: str,
+    *,
+    fsync: str = "on",
+    is_encrypted: bool = False,
+    standbys: str = "",
+    skips_policies: bool = False,
+) -> Any:
+    row = SimpleNamespace(fetchone=lambda: (fsync, standbys, skips_policies))
     return SimpleNamespace(
         info=SimpleNamespace(host=host, hostaddr=host),
         pgconn=SimpleNamespace(ssl_in_use=is_encrypted),
@@ -345,8 +485,26 @@ def test_a_server_that_could_lose_or_show_what_is_kept_is_refused() -> None:
     schema._require_safe(cast("Any", a_server("192.0.2.1", is_encrypted=True)))
     with pytest.raises(ConfigurationError, match=r"192\.0\.2\.1 is not encrypted"):
         schema._require_safe(cast("Any", a_server("192.0.2.1")))
+    with pytest.raises(ConfigurationError, match=r"db\.example is not encrypted"):
+        schema._require_safe(cast("Any", a_server("db.example")))
     with pytest.raises(ConfigurationError, match="fsync=off"):
         schema._require_safe(cast("Any", a_server("127.0.0.1", fsync="off")))
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (a_server("::1"), "no synchronous copy"),
+        (a_server("::1", standbys="other"), ""),
+        (a_server("::1", standbys="other", skips_policies=True), "may see every row"),
+    ],
+)
+def test_what_a_server_does_not_promise_is_logged(
+    server: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", schema._LOG.name)
+    schema._require_safe(server)
+    assert (said in caplog.text) if said else not caplog.records
 
 
 _OPENS_A_FILE = """

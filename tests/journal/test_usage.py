@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from ih_mcp.errors import MinutesUsedUpError, UsedUpError
-from ih_mcp.journal import FILE_NAME, Journal, StreamAccount, UsageTable, open_journal
+from ih_mcp.journal import FILE_NAME, Journal, StreamAccount, UsageTable, open_journal, usage
 from ih_mcp.wire.minutes import PER_DAY, PER_MONTH, MediaUse, MinuteLimit, MinutesBudget, Per
 from tests.sqlite_journal import db_of, release_lock
 
@@ -301,3 +301,33 @@ async def _make_earlier_journal(folder: Path) -> None:
         await log.write_record({"state": "ended"}, ended=True)
         journal.release(log)
         db_of(journal).execute("DROP TABLE usage")
+
+
+async def test_another_process_may_have_added_what_is_missing_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(tmp_path) as journal:
+        await keep(journal, "a")
+    counts_bytes, seen = usage._counts_bytes, list[bool]()
+
+    def look(db: sqlite3.Connection) -> bool:
+        seen.append(bool(seen) and counts_bytes(db))  # at first it was not there
+        return seen[-1]
+
+    monkeypatch.setattr(usage, "_counts_bytes", look)
+    async with open_journal(tmp_path) as journal:
+        assert await bodies_of(journal) == ["a"]
+    assert seen[:2] == [False, True]
+
+
+async def test_what_is_promised_and_what_may_begin_is_read_without_a_stream(
+    place: Path | str,
+) -> None:
+    budget = a_day_of(60)
+    async with open_journal(place) as journal:
+        account = await begun(journal, "st_1", budget, 40)
+        await account.take(10.0, NOTHING)
+        assert await journal.read_usage(lambda table: table.count_promised(budget)) == 30.0
+        await journal.read_usage(lambda table: table.check(budget, 20.0))
+        with pytest.raises(MinutesUsedUpError):
+            await journal.read_usage(lambda table: table.check(budget, 20.1))

@@ -26,3 +26,10 @@ def test_the_newest_segments_come_in_order_over_legs_in_media_time_of_the_stream
     assert starts(3) == [2.0, 3.0, 4.0]
     assert starts(1) == [4.0]
     assert StreamFacts.count_receipts(facts).total() == 5
+
+
+def test_the_media_that_was_sent_is_that_of_the_leg_which_came_farthest() -> None:
+    sent_seconds = cast("Any", StreamFacts.sent_seconds).fget
+    legs = [SimpleNamespace(sent_seconds=seconds) for seconds in (3.0, 5.0, None)]
+    assert sent_seconds(SimpleNamespace(legs=legs)) == 5.0
+    assert sent_seconds(SimpleNamespace(legs=[])) == 0.0

@@ -13,7 +13,8 @@ from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueueBudget
-from ih_mcp.streams.sources.pushed import pushed_source
+from ih_mcp.streams.sources import pushed
+from ih_mcp.streams.sources.pushed import PushRecord, digest_of, pushed_source
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Ready
@@ -185,3 +186,42 @@ async def test_what_waited_for_more_and_is_nothing_is_left_at_the_end(journal: J
         stream.request_end()
         assert await first.hear() == '{"type":"session.close"}'
         assert stream.outbox.segments == 0
+
+
+async def test_a_numbered_segment_is_taken_once_and_its_number_by_no_other(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0)
+        source = pushed_source(stream)
+        assert not source.can_begin  # another session would need the header of a recording
+        taken = await source.push_numbered(WAV, 1, until=math.inf)
+        assert (taken.is_repeat, source.next_seq, source.pushed_bytes) == (False, 2, len(WAV))
+        again = await source.push_numbered(WAV, 1, until=math.inf)
+        assert (again.is_repeat, source.next_seq, source.pushed_bytes) == (True, 2, len(WAV))
+        with pytest.raises(
+            CallerError, match="pushed before, with other bytes; 2 is next"
+        ) as error:
+            await source.push_numbered(b"other", 1, until=math.inf)
+        assert error.value.code == "seq_taken"
+        with pytest.raises(CallerError, match="seq 3 came, but 2 is next") as error:
+            await source.await_number(3, 0.0)
+        assert (error.value.code, error.value.facts) == ("seq_gap", {"expected_seq": 2})
+        assert await first.hear() == WAV
+
+
+def test_a_number_of_long_ago_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushed, "_REMEMBERED", 2)
+    record = PushRecord()
+    for digest in (b"1", b"2", b"3"):
+        record.keep(digest, 1)
+    assert record.is_repeat(2, b"2")
+    with pytest.raises(CallerError, match="so long ago that it cannot be compared; 4 is next"):
+        record.is_repeat(1, b"1")
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20, (1 << 20) + 1])
+async def test_a_digest_is_of_all_bytes_of_a_small_and_of_a_large_segment(size: int) -> None:
+    assert await digest_of(b"x" * size) == await digest_of(b"x" * size)
+    assert await digest_of(b"x" * size) != await digest_of(b"x" * size + b"y")

@@ -110,3 +110,13 @@ def test_a_segment_takes_no_more_than_a_few_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert used / len(receipts) < 32
+
+
+def test_ranges_that_make_no_sense_drop_nothing_and_do_not_hide_one_that_does() -> None:
+    receipts = sent(3.0, 6.0)
+    wrong = [(2.0, 1.0), ("0", 3.0), (0.0, None), (0.0, float("nan")), (True, "x")]
+    told_of: list[object] = [{"start": start, "end": end} for start, end in wrong]
+    receipts.note(Reading("coverage.dropped", {"ranges": told_of}))
+    assert (told(receipts), receipts.dropped_seconds) == (["sent", "sent"], 0.0)
+    receipts.note(Reading("coverage.dropped", {"ranges": [*told_of, {"start": 3, "end": 6}]}))
+    assert (told(receipts), receipts.dropped_seconds) == (["sent", "dropped"], 3.0)

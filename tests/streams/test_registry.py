@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, StreamAccount, open_journal
+from ih_mcp.journal import Journal, StreamAccount, StreamLog, open_journal
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.registry import Registry, open_registry
@@ -194,3 +194,34 @@ async def test_all_streams_are_listed_the_live_ones_as_they_are_now(tmp_path: Pa
         }
         assert (await registry.status(second.id)).to_json()["last_cursor"] == 0
         assert await registry.require_live(second.id) is second
+
+
+async def test_a_stream_whose_first_status_cannot_be_kept_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr(StreamLog, "write_record", fail)
+    async with opened(tmp_path) as (_, registry):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        assert registry.live_streams == [stream]
+        await service.greet()
+        await service.drain()
+        await stream.until(lambda: False)
+        assert stream.failure
+        assert "the disk is full" in str(stream.failure)
+
+
+async def test_a_stream_of_another_process_is_read_here_and_fed_there(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry), opened(tmp_path) as (_, other):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        await stream.wait_until_open()
+        with pytest.raises(CallerError, match=f"stream {stream.id} is open in ") as refused:
+            await other.require_live(stream.id)
+        assert refused.value.code == "elsewhere"
+        assert refused.value.facts["process"]
+        assert (await other.status(stream.id)).process == refused.value.facts["process"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.status import (
     GapStatus,
     HeldStatus,
@@ -80,3 +81,8 @@ def test_the_name_of_a_file_may_hold_half_a_character() -> None:
 def test_a_status_knows_whether_its_stream_is_over() -> None:
     states = ("connecting", "open", "draining", "ended", "failed")
     assert [StreamStatus(state=state).is_over for state in states] == [False] * 3 + [True] * 2
+
+
+def test_a_status_of_a_version_that_did_not_mark_the_stand_in_has_its_mark() -> None:
+    assert StreamStatus.from_json({"endpoint": "local"}).stand_in == STAND_IN
+    assert StreamStatus.from_json({"endpoint": "production"}).stand_in == StreamStatus().stand_in

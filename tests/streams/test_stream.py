@@ -378,3 +378,32 @@ async def test_an_end_before_the_greeting_waits_for_it_no_longer_than_for_a_good
     record = json.loads((await journal.find_stream("st_1")).record)
     assert (record["state"], record["reason"]) == ("ended", "by_request")
     assert record["segments"] == {"not_sent": 1}
+
+
+async def test_who_waits_for_a_confirmation_gets_the_error_of_the_service_or_nothing(
+    journal: Journal,
+) -> None:
+    service = Service()
+    async with running(journal, service) as stream:
+        assert await stream.wait_for_confirmation(0.0) is None  # there is no connection yet
+        await service.greet()
+        await stream.wait_until_open()
+        assert await stream.wait_for_confirmation(0.0) is None
+        refusal = Error(code="ih6001", message="no such goal", correlation_id="c-1")
+        found: list[object] = []
+
+        async def wait() -> None:
+            found.append(await stream.wait_for_confirmation(math.inf))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            await service.say(refusal)
+        assert found == [refusal]
+
+
+async def test_there_is_room_until_the_outbox_is_full(journal: Journal) -> None:
+    async with running(journal, Service(), max_outbox_bytes=10) as stream:
+        assert stream.has_room(10)
+        await stream.put(QueuedSegment(b"0123456789"))
+        assert not stream.has_room(1)

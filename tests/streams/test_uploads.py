@@ -8,17 +8,19 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ih_mcp.errors import IhMcpError, JournalError, TransportError, UnknownStreamError
+from ih_mcp.errors import IhMcpError, JournalError, PathError, TransportError, UnknownStreamError
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.net import rest
 from ih_mcp.net.rest import Reply
 from ih_mcp.net.token import FixedCredential
+from ih_mcp.stand_in import NAMED_MODEL, STAND_IN
 from ih_mcp.streams.uploads import (
     UploadRegistry,
     UploadRequest,
     longer_pause,
     open_analyses,
 )
+from ih_mcp.wire.minutes import MediaUse
 from ih_mcp.wire.refusal import refusal_error
 from ih_mcp.wire.rest import UPLOADS
 from tests.facts import shows
@@ -327,3 +329,46 @@ async def test_a_kept_job_id_that_is_none_is_asked_for_nowhere(
         assert (await analyses.resume(analysis_id, reach))["state"] == "running"
         assert await result(journal, analyses, analysis_id) == ("failed", "remote_protocol", [])
     assert service.asked == []
+
+
+async def test_what_is_known_of_a_file_is_told_beside_its_result(
+    tmp_path: Path, service: Service
+) -> None:
+    service.answers = ["{}"]
+    request = UploadRequest(
+        upload=UPLOADS["v1"], source=Path("a.mp4"), form=[], endpoint="local", analyst="cues",
+        notes=("The file has no sound.",), seconds=7.0004,
+    )  # fmt: skip
+    async with opened(tmp_path) as (journal, analyses):
+        started = await analyses.start(request, base_url="http://h", credential=KEY)
+        assert (analyses.live_count, started.is_over) == (1, False)
+        await analyses.wait_until_ended()
+        assert (analyses.live_count, started.is_over) == (0, True)
+        facts = await analyses.resume(started.id, unreachable)
+        use = await journal.read_usage(lambda table: table.find_use(started.id))
+    assert (facts["duration_s"], facts["analyst"]) == (7.0, "cues")
+    assert facts["notes"] == ["The file has no sound.", NAMED_MODEL]
+    assert facts["stand_in"] == STAND_IN
+    assert use == MediaUse(delivered_seconds=7.0004, analysed_seconds=7.0004)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_free"),
+    [
+        (refusal_error("refused", error_id="ih4005", status=400), True),
+        (PathError("the file is gone", help="Name another.", code="not_found"), True),
+        (TransportError("the connection was lost", help="Wait."), False),
+    ],
+)
+async def test_a_file_that_was_refused_costs_nothing_and_a_lost_answer_may(
+    tmp_path: Path, service: Service, error: IhMcpError, is_free: bool
+) -> None:
+    service.answers = [error]
+    request = UploadRequest(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[], seconds=7.0)
+    async with opened(tmp_path) as (journal, analyses):
+        started = await analyses.start(request, base_url="http://h", credential=KEY)
+        await analyses.wait_until_ended()
+        use = await journal.read_usage(lambda table: table.find_use(started.id))
+    assert started.facts["state"] == "failed"
+    assert use is not None
+    assert use.dropped_seconds == (7.0 if is_free else 0.0)

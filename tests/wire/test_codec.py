@@ -177,6 +177,12 @@ def test_what_a_realtime_session_coaches_with_stands_in_its_greeting() -> None:
     assert options["realtime_recommendation_frequency"] == list(REALTIME.coaching.frequencies)
 
 
+def test_a_realtime_session_confirms_what_it_was_told_and_no_more() -> None:
+    config = Config(goal_dimensions=("clarity",))
+    confirmed = json.loads(encode_server(Updated(config), REALTIME, **WHO))["data"]
+    assert confirmed == {"goal_dimensions": ["clarity"]}
+
+
 @pytest.mark.parametrize("transcript", ["text", [{"start": 1}], [{"start": 1, "end": 2}]])
 def test_a_transcript_of_another_shape_is_refused(transcript: object) -> None:
     text = json.dumps({"type": "transcript.updated", "transcript": transcript})

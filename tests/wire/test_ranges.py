@@ -57,3 +57,12 @@ def test_a_stretch_without_length_is_none() -> None:
     ranges.add(1.0, 1.0)
     ranges.add(2.0, 1.0)
     assert list(ranges) == []
+
+
+def test_ranges_of_the_same_stretches_are_equal_and_show_them() -> None:
+    stretch = MediaRange(0.0, 2.0)
+    once, joined = Ranges([stretch]), Ranges([MediaRange(0.0, 1.0), MediaRange(1.0, 2.0)])
+    assert once == joined
+    assert once != Ranges()
+    assert once != [stretch]
+    assert repr(once) == f"Ranges([{stretch!r}])"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ih_mcp.errors import RemoteProtocolError
 from ih_mcp.wire import rest
 from ih_mcp.wire.rest import (
+    MAX_READ_BYTES,
     UPLOADS,
     ClientTokenRequest,
     ErrorBody,
@@ -95,6 +96,10 @@ def test_a_token_answer_is_read_as_far_as_it_steers() -> None:
         b'{"access_token":"","expires_in":1}',
         b'{"access_token":"t","expires_in":"900"}',
         b'{"access_token":"t","expires_in":true}',
+        b'{"access_token":"t","expires_in":-1}',
+        b'{"access_token":"t","expires_in":NaN}',
+        b'{"access_token":"t t","expires_in":1}',
+        b'{"access_token":"t","expires_in":1}' + b" " * MAX_READ_BYTES,
     ],
 )
 def test_a_token_answer_without_a_token_is_theirs_to_mend(body: bytes) -> None:
@@ -115,6 +120,13 @@ def test_a_job_whose_id_cannot_be_part_of_an_address_is_none(job_id: str) -> Non
     body = json.dumps({"job_id": job_id, "status": "queued"}).encode()
     with pytest.raises(RemoteProtocolError, match="job_id is not 1 to 128"):
         UploadJob.from_body(body)
+
+
+@pytest.mark.parametrize("size", [0, MAX_READ_BYTES])  # a large result is read in another way
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000])
+def test_the_answer_of_a_job_that_is_no_json_is_an_error(body: bytes, size: int) -> None:
+    with pytest.raises(RemoteProtocolError, match="not JSON"):
+        UploadJob.from_body(body + b" " * size)
 
 
 def test_a_failed_job_says_why() -> None:
