@@ -13,6 +13,7 @@ from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.streams.registry import live_status
 from ih_mcp.streams.sources.pushed import READY_SECONDS
+from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import DIALECTS, Dialect
 from ih_mcp.wire.messages import Config, Error, pcm_format
 
@@ -80,6 +81,8 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
         await stream.wait_until_open()
     if stream.failure:
         raise stream.failure
+    with anyio.move_on_after(_CONFIRM_SECONDS):  # what it did not take is said in the notes
+        await stream.until(lambda: _is_answered(stream))
     await stream.log.flush()
     page = await call.runtime.journal.read_page(stream.id, 0, limit=10, max_chars=20_000)
     cursor = page.entries[-1].cursor if page.entries else 0
@@ -87,6 +90,12 @@ async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     status |= call.runtime.mirror.status_of(stream.id)
     status["next"] = next_call(live_status(stream), cursor=cursor)
     return answer(status, page.entries)
+
+
+def _is_answered(stream: Stream) -> bool:
+    """Whether the service answered the options that a stream was opened with, or failed."""
+    leg = stream.leg
+    return leg is not None and (leg.is_configured or leg.session.last_error is not None)
 
 
 _REFUSED_NOTE = (
@@ -133,11 +142,10 @@ def _notes_on(answered: Config | Error | None, asked: Config) -> list[str]:
         return []
     if isinstance(answered, Error):
         return [_REFUSED_NOTE]
-    notes = []
-    for name in ("include", "goal_dimensions"):
-        held = getattr(answered, name) or ()
-        if missing := [each for each in getattr(asked, name) or () if each not in held]:
-            notes.append(f"the service did not take these of {name}: {', '.join(missing)}")
+    notes = [
+        f"the service did not take these of {name}: {', '.join(missing)}"
+        for name, missing in asked.missing_from(answered).items()
+    ]
     if "conversation_quality_overall" in (answered.include or ()):
         notes.append(_OVERALL_NOTE)
     return notes

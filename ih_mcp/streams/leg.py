@@ -7,7 +7,7 @@ fourth, the watchdog, ends the leg when the service is silent for longer than it
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 import anyio
@@ -24,7 +24,7 @@ from ih_mcp.journal import StreamLog
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.stand_in import is_stand_in
-from ih_mcp.wire.dialects import Dialect, Drain
+from ih_mcp.wire.dialects import ConfigPlace, Dialect, Drain
 from ih_mcp.wire.endings import ENDINGS, EndReason
 from ih_mcp.wire.error_catalog import find_error
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
@@ -129,6 +129,8 @@ class Leg:
         """How many messages could not be read, were too long, or out of order; all are stored."""
         self.updates = 0
         """How many configurations the service confirmed."""
+        self._configurations = 0
+        """How many were sent and not refused."""
         self.bytes_sent = 0
         self.close_sent = False
         self._log = log
@@ -230,6 +232,7 @@ class Leg:
             self.updates += isinstance(message, Updated)
             if isinstance(message, Error) and message.code == "ih6001" and message.segment is None:
                 self.config = self._config_before
+                self._configurations -= 1
             if not self.is_open and self.session.state is State.OPEN:
                 self._open()
             if isinstance(message, Error):
@@ -356,6 +359,20 @@ class Leg:
         await socket.send_text(text)
         if isinstance(message, Configure):
             self._config_before, self.config = self.config, self._holds(message.config)
+            self._configurations += 1
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the service answered each configuration, or is not sent any."""
+        is_sent = self.session.dialect.config is ConfigPlace.FRAME and self.config is not None
+        return not is_sent or 0 < self._configurations <= self.updates
+
+    @property
+    def not_taken(self) -> Mapping[str, list[str]]:
+        """What the service left out of the configuration that holds, by the name of the option."""
+        if self.config is None or not (self.updates and self.is_configured):
+            return {}
+        return self.config.missing_from(self.session.config)
 
     def _holds(self, asked: Config) -> Config:
         held = self.config or Config()  # docs: state of the session, kept where left out

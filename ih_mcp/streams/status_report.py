@@ -129,6 +129,7 @@ def notes(stream: StreamFacts) -> list[str]:
     return [
         *stream.plan.notes,
         *_notes(stream.leg),
+        *_option_notes(stream.leg),
         *_jump_notes(stream),
         *_nothing_analysed_notes(stream),
     ]
@@ -185,6 +186,12 @@ def _notes(leg: Leg | None) -> Iterator[str]:
             f"The service says that it ends a session after {seconds:g} s. A new one is not opened "
             "so often, since each may cost; where the service does end it, results may be missing."
         )
+
+
+def _option_notes(leg: Leg | None) -> Iterator[str]:
+    """Notes on options that the service answered without."""
+    for name, values in (leg.not_taken if leg else {}).items():
+        yield f"The service did not take these of {name}: {', '.join(values)}."
 
 
 def _segments(stream: StreamFacts) -> dict[str, int]:

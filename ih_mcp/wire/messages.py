@@ -32,6 +32,20 @@ class Config:
     realtime_recommendation_frequency: str | None = None
     realtime_recommendation_instructions: str | None = None
 
+    def missing_from(self, held: Config) -> dict[str, list[str]]:
+        """Of `include` and `goal_dimensions`, what is asked here and not held, by name."""
+        return {
+            name: missing
+            for name in ("include", "goal_dimensions")
+            if (
+                missing := [
+                    each
+                    for each in getattr(self, name) or ()
+                    if each not in (getattr(held, name) or ())
+                ]
+            )
+        }
+
 
 def pcm_format(sample_rate: int) -> Mapping[str, object]:
     """`audio_format` of raw sound: s16le, mono, at 16,000 or 24,000 Hz. sdk 1.3.4."""

@@ -160,6 +160,23 @@ async def test_a_goal_that_is_misspelt_is_refused_before_anything_is_sent(
     assert "analyses" not in listed
 
 
+async def test_options_that_the_service_does_not_take_at_the_start_are_said(
+    host: Host, short_clip: Path
+) -> None:
+    options = {"goal_dimensions": ["rapport"], "include": ["conversation_quality_overall"]}
+    said = "The service did not take these of goal_dimensions: rapport."
+    started = await host.call("start_stream", **options)
+    assert started.status["notes"][-1] == said
+    assert [json.loads(each)["type"] for each in started.messages] == [
+        "session.ready", "session.updated"
+    ]  # fmt: skip
+    sent = await host.call("stream_file", path=str(short_clip), **options)
+    _, last = await host.read_all(sent.status["stream_id"], wait_s=20)
+    assert said in last.status["notes"]
+    plain = await host.call("start_stream", include=["conversation_quality_overall"])
+    assert not any("did not take" in note for note in plain.status["notes"])
+
+
 async def test_options_that_the_service_refuses_are_said_to_be_refused(
     host: Host, short_clip: Path
 ) -> None:

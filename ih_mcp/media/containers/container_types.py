@@ -289,6 +289,7 @@ def too_large_header(size: int) -> MediaError:
 def bad_container(what: str) -> MediaError:
     return MediaError(
         what,
-        help="The bytes are damaged, or part of the stream is missing.",
+        help="The bytes are damaged, or a segment before them is missing. Push that one first, or "
+        "begin a new recording with its header.",
         code="bad_container",
     )
