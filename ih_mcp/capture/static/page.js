@@ -261,6 +261,9 @@ const handlers = {
       $("over").hidden = false;
       complain("Another page records into this stream.");
       stop("").then(forget);
+    } else if (code === "stream_ended") { // it was ended elsewhere, and its end is told when it is there
+      state.isEnding = state.hasEnded = true;
+      stop("The session is ending: what was sent is still analysed.").then(forget);
     } else {
       complainOf({ what, help });
       if (code !== "bad_word") stop("Stopped.").then(forget);
