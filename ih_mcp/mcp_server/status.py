@@ -54,7 +54,8 @@ def count_segments(stream: Stream) -> dict[str, object]:
 
 BILLING = {
     "billing": "The service bills minutes_analysed, what it analysed and delivered; the media it "
-    "dropped is free, and unknown_s of usage may be billed too. The stand-in bills nothing."
+    "dropped is free, and unknown_s of usage may be billed too. used_today is what was sent, less "
+    "what was dropped. The stand-in bills nothing."
 }
 _MINUTES = {"minutes_sent": "delivered_s", "minutes_analysed": "analysed_s"}
 
