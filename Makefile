@@ -90,7 +90,8 @@ coverage: $(VENV)/.dev ## fails where a branch of what must not be wrong is not 
 		'coverage needs Python 3.12 or newer: make coverage PYTHON=python3.13 VENV=.venv-coverage')"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOF) --cov --cov-config=tests/reliability/coverage.toml
 
-PROOF := tests/wire tests/journal tests/test_files.py tests/media/test_file_admission.py tests/media/test_file_names.py tests/streams tests/net/test_retry.py
+PROOF := tests/wire tests/journal tests/app/test_forgetting.py tests/http_server/test_upload_tickets.py tests/test_files.py \
+	tests/media/test_file_admission.py tests/media/test_file_names.py tests/streams tests/net/test_retry.py
 
 nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with one table; QUICK=--quick for small budgets
 	-command -v nginx >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx; }

@@ -323,6 +323,7 @@ def test_a_link_to_the_outside_is_refused_and_one_within_is_followed(folder: Pat
 def test_a_link_that_leads_in_circles_is_refused(folder: Path) -> None:
     (folder / "circle.mp4").symlink_to(folder / "circle.mp4")
     assert refused("circle.mp4", folder).code in {"not_a_file", "file_not_found"}
+    assert refused("circle.mp4/call.mp4", folder).code == "not_a_file"
 
 
 def test_a_near_miss_is_named_from_the_same_folder(folder: Path) -> None:
@@ -349,7 +350,7 @@ def test_an_empty_file_is_refused(folder: Path) -> None:
     assert refused("empty.mp4", folder).code == "empty_file"
 
 
-@pytest.mark.parametrize("path", ["", " ", "a\0b", "x" * 5_000])
+@pytest.mark.parametrize("path", ["", " ", "a\0b", "x" * 300, "x" * 5_000, "a\ud800"])
 def test_what_is_no_path_is_refused(path: str, folder: Path) -> None:
     assert refused(path, folder).code in {"not_a_file", "file_not_found"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -693,3 +694,17 @@ async def test_renewals_count_among_the_new_sessions_of_an_hour(journal: Journal
         await first.drain()
         await services.session(1)
         assert len(stream._runner._retries._sessions_opened) == 1
+
+
+async def test_a_session_whose_declared_age_is_not_believed_is_not_renewed_and_that_is_told(
+    journal: Journal,
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        first = await services.session(0, greets=False)
+        await greet_for(first, 1)
+        await stream.wait_until_open()
+        assert stream.leg
+        assert stream.leg._rotate_at == math.inf
+        (note,) = stream.status().notes
+        assert note.startswith("The service says that it ends a session after 1 s.")

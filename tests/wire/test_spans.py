@@ -156,6 +156,7 @@ def test_closing_ends_what_is_open_at_the_latest_time_named() -> None:
         ("agreement", 9, True),
     ]
     assert lifecycle.engagement == [EngagementSpan(state="engaged", start_seconds=6, end_seconds=9)]
+    assert lifecycle.engagement[0].ends_implicitly
     assert lifecycle.active == ()
 
 
@@ -190,6 +191,7 @@ def test_engagement_lasts_until_the_next_state_and_repeats_change_nothing() -> N
         EngagementSpan(state="engaged", start_seconds=0, end_seconds=6, ends=MessagePlace()),
         EngagementSpan(state="neutral", start_seconds=6),
     ]
+    assert not any(state.ends_implicitly for state in lifecycle.engagement)
 
 
 def test_quality_keeps_the_newest_overall_and_every_period() -> None:
