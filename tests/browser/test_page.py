@@ -109,6 +109,26 @@ async def test_a_session_that_ends_under_a_recording_is_told_as_its_end_alone(
         await tab.went_well()
 
 
+async def test_a_chunk_that_comes_while_the_session_ends_is_no_trouble(
+    open_browser: OpenBrowser, open_room: OpenRoom
+) -> None:
+    async with open_room(proxied=True) as room, open_browser() as context:
+        assert room.proxy
+        stream = await room.start()
+        tab = await open_tab(context, room.server.link(stream.id), only=VP8)
+        await record(tab, seconds=0)
+        await tab.says("#sent", "1 chunks")
+        room.proxy.down.set(is_stalled=True)  # the service's word that the session is over
+        stream.request_end()
+        await tab.says("#said", "is ending")
+        assert (await tab.text("#state-word"), await tab.text("#trouble")) == ("Ending", "")
+        assert await tab.text("#recording") == "no"
+        room.proxy.heal()
+        await tab.says("#said", "has ended")
+        assert await tab.text("#trouble") == ""
+        await tab.went_well()
+
+
 async def test_a_second_link_in_the_same_tab_shows_its_own_stream(
     open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
