@@ -1,47 +1,53 @@
-"""Stands for a process of Python: `python -I -S launcher.py SOCKET -m ih_mcp ...`."""
+"""Stands for a process of Python: `python -I -S launcher.py SOCKET -m ih_mcp ...`.
 
-import json
-import os
-import select
-import signal
-import socket
+What it imports is built in: `json`, `os`, `signal` and `socket` would take twice as long as Python
+takes to start.
+"""
+
+import _signal  # type: ignore[import-not-found]  # typeshed has `signal` alone
+import _socket
+import marshal
+import posix
 import sys
 
-PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+PASSED_ON = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP}
 
 
 def main() -> None:
-    ignored = [number for number in PASSED_ON if signal.getsignal(number) is signal.SIG_IGN]
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    link = socket.socket(socket.AF_UNIX)
+    ignored = [number for number in PASSED_ON if _signal.getsignal(number) == _signal.SIG_IGN]
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, PASSED_ON)
+    link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     link.connect(sys.argv[1])
-    request = json.dumps(
+    request = marshal.dumps(
         {
             "arguments": sys.argv[2:],
-            "environment": dict(os.environ),
-            "folder": os.getcwd(),  # noqa: PTH109 - this process imports as little as it can
+            "environment": posix.environ,
+            "folder": posix.getcwd(),
             "ignored": ignored,
         }
-    ).encode()
-    socket.send_fds(link, [len(request).to_bytes(4, "big")], [0, 1, 2])
+    )
+    streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)
+    link.sendmsg([len(request).to_bytes(4, "big")], [rights])
     link.sendall(request)
     for number in (0, 1, 2):
-        os.close(number)
-    pid = int.from_bytes(link.recv(4), "big")
+        posix.close(number)
+    pid = told(link)
     for number in PASSED_ON.difference(ignored):
-        signal.signal(number, lambda number, _: os.kill(pid, number))
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)  # a signal that comes just before the wait ends it too
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
-    watched: list[socket.socket | int] = [link, reader]
-    while link not in select.select(watched, [], [])[0]:
-        os.read(reader, 64)
-    code = int.from_bytes(link.recv(4), "big", signed=True)
+        _signal.signal(number, lambda number, _: posix.kill(pid, number))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, PASSED_ON)
+    code = told(link)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
-        os.kill(os.getpid(), -code)
-    os._exit(code)
+        _signal.signal(-code, _signal.SIG_DFL) if -code != _signal.SIGKILL else None
+        posix.kill(posix.getpid(), -code)
+    posix._exit(code)
+
+
+def told(link: _socket.socket) -> int:
+    """What the server says; where it is gone, this is no end in order."""
+    if len(said := link.recv(4)) < 4:
+        posix._exit(255)
+    return int.from_bytes(said, "big", signed=True)
 
 
 main()

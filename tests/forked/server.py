@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import json
+import marshal
 import os
 import pkgutil
 import runpy
@@ -21,6 +21,10 @@ from typing import NoReturn
 import ih_mcp
 
 _LATER = {"ih_mcp.__main__", "ih_mcp.timeline.image"}  # runs; imports matplotlib
+_WHEN_USED = (  # libraries import these when they are first used; each process would do so anew
+    *("anyio._backends._asyncio", "anyio._core._sockets", "httpcore2", "importlib.readers"),
+    *("importlib.resources.readers", "rich.logging", "truststore", "uvicorn.lifespan.off"),
+)
 _SELDOM = ("ih_mcp.standin.cues.", "ih_mcp.journal.postgres.")  # numpy and dlib; psycopg
 
 
@@ -29,6 +33,9 @@ def import_all() -> None:
     for module in pkgutil.walk_packages(ih_mcp.__path__, "ih_mcp."):
         if module.name not in _LATER and not module.name.startswith(_SELDOM):
             importlib.import_module(module.name)
+    for name in _WHEN_USED:
+        with suppress(ModuleNotFoundError):  # truststore, where Python has no need of it
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # collections of a child leave these pages shared
 
@@ -70,8 +77,10 @@ def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child |
     launcher, _ = listener.accept()
     size, streams, _, _ = socket.recv_fds(launcher, 4, 3)
     try:
-        request = json.loads(launcher.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
-    except (ValueError, OSError):  # it was killed before it had said what to start
+        request = marshal.loads(  # noqa: S302 - of our launcher, which cannot wait for `json`
+            launcher.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+        )
+    except (EOFError, ValueError, OSError):  # it was killed before it had said what to start
         launcher.close()
         for stream in streams:
             os.close(stream)
@@ -102,7 +111,7 @@ def _finish(child: Child, *, was_killed: bool) -> None:
 def _become(
     streams: list[int],
     arguments: list[str],
-    environment: dict[str, str],
+    environment: dict[bytes, bytes],
     folder: str,
     ignored: list[int],
 ) -> NoReturn:
@@ -111,11 +120,11 @@ def _become(
         os.dup2(stream, number)
         os.close(stream)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environb.update(environment)
     os.chdir(folder)
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    encoding = environment.get("PYTHONIOENCODING") or "utf-8"
+    encoding = os.environ.get("PYTHONIOENCODING") or "utf-8"
     sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115 - lives as long as the process
     sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115 - likewise
     sys.stderr = open(  # noqa: SIM115 - likewise
