@@ -24,13 +24,10 @@ from .status import add_notes
 from .tool import ToolCall
 
 _CONNECT = (
-    "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: the header "
+    "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: header "
     "Authorization: Bearer TOKEN"
 )
-_SESSION = (
-    "one WebSocket connection; it can be opened until expires_at, several times; "
-    "whether one goes on after that is not documented."
-)
+_SESSION = "one connection, opened before expires_at; whether it outlives that is undocumented"
 _MEANING = {
     "max_duration_seconds": "max_duration_seconds is clock time, of each session.",
     "max_bytes": "max_bytes counts the video that is sent.",
@@ -81,7 +78,7 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
         "websocket": address,
         "connect": _CONNECT,
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
-        "next": "done: give it to whom it was made for",
+        "next": "done: hand it over",
     }
     result = answer(add_notes(told, _notes(arguments, minted.body, lifetime)))
     result.content.append(TextContent(type="text", text=minted.body))
@@ -95,7 +92,7 @@ def _notes(asked: CreateToken, body: str, lifetime: float) -> list[str]:
     granted = read_members(body, {*_CAPS, "allowed_origins"})
     notes = [
         f"The token lives for {lifetime:g} s, which is less than its {name} of {most:g} s: ask for "
-        "a longer expires_in, 3600 at most, if all of that is to be used."
+        "a longer expires_in (3600 at most) to use it all."
         for name in _CAPS
         if isinstance(most := granted.get(name), int | float) and lifetime < most < MAX_NUMBER
     ]
