@@ -1,16 +1,19 @@
 """How fast the journal is in PostgreSQL, beside SQLite: `python -m bench.bench_team`.
 
 Figures are of one machine; take the ratios. A row that misses its bound makes the exit code 1.
+`bench_team_http` has the rows of HTTP, `bench_team_pace` is one of the writers at a pace.
 """
 
 from __future__ import annotations
 
 import base64
+import json
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -29,12 +32,15 @@ from tests.reliability.replicas import KEY, call, open_client
 from tests.streams.test_all_or_nothing import cluster, webm_header
 from tests.team.rolling import CLUSTER
 
+from . import bench_team_http
+
 GROUP, GROUPS, ROUNDS, STREAMS = 256, 20, 5, 50
 MAX_RATIO = 1.5
 """Of a message through the journal into PostgreSQL, to one into SQLite."""
 LONG, PER_FLUSH, PAGE_ROUNDS = 1_000_000, 5_000, 20
 PUT_ROUNDS = 8
 PACE, SHOWN = 300, 900
+WRITERS, WRITERS_PACE, WRITERS_SECONDS = 4, 30_000, 60
 MAX_P99_MILLISECONDS = 60.0
 """From a message's arrival until another process can read it, at `PACE` a second."""
 BODY = '{"type":"signal.updated","pad":"' + "x" * 415 + '"}'
@@ -152,6 +158,33 @@ async def measure_puts(database: str) -> tuple[float, float, float]:
     return best[0], best[1], best[2]
 
 
+def measure_writers(database: str) -> tuple[float, int]:
+    """The share of messages at `WRITERS_PACE` that was kept in time, and how many are lost."""
+    command = [sys.executable, "-m", "bench.bench_team_pace", database]
+    asked = [str(WRITERS_PACE // WRITERS), str(WRITERS_SECONDS)]
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                subprocess.Popen([*command, f"st_w{number}_", *asked], stdout=pipe, text=True)
+            )
+            for number in range(WRITERS)
+        ]
+        said = [json.loads(writer.communicate()[0]) for writer in writers]
+    kept = anyio.run(_count_kept, database)
+    in_time = sum(each["in_time"] for each in said)
+    return in_time / (WRITERS_PACE * WRITERS_SECONDS), sum(each["kept"] for each in said) - kept
+
+
+async def _count_kept(database: str) -> int:
+    async with open_journal(database) as journal:
+        rows = await journal.list_streams("st_w")
+        for row in rows:  # the newest page of each is there to be read
+            page = await journal.read_page(row.id, row.last - 1, limit=9, max_chars=10**6)
+            assert [entry.cursor for entry in page.entries] == [row.last]
+        return sum(row.last for row in rows)
+
+
 def main() -> int:
     with (
         running_server() as server,
@@ -163,6 +196,9 @@ def main() -> int:
         delays = anyio.run(measure_visible, database)
         tail, slowest = anyio.run(measure_pages, database)
         put, passed_on, pushed = anyio.run(measure_puts, database)
+        share, lost = measure_writers(database)
+        http_rows = list(bench_team_http.rows(database))
+    writers = f"{WRITERS_PACE:_}/s by {WRITERS} writers for {WRITERS_SECONDS} s"
     ratio, p50, p99 = figure / floor, delays[SHOWN // 2], delays[SHOWN * 99 // 100]
     rows = [
         (f"a message in groups of {GROUP}: {figure:.1f} us, SQLite {floor:.1f} us, x {ratio:.2f}",
@@ -175,6 +211,8 @@ def main() -> int:
          passed_on <= 4 * put),
         (f"3 MiB in a tool's call {pushed:.0f} ms, PUT passed on x {passed_on / pushed:.2f} of it",
          passed_on <= 0.4 * pushed),
+        (f"{writers}: {share:.1%} kept in time, {lost} lost", share >= 0.99 and not lost),
+        *http_rows,
     ]  # fmt: skip
     for text, is_within in rows:
         print(f"{'ok ' if is_within else 'red'} {text}")

@@ -32,6 +32,7 @@ from ih_mcp.http_server.callers import hash_key
 from ih_mcp.media.ffmpeg.program import find_ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
+from tests.forked import REAL
 from tests.leaks import KEY as SERVICE_KEY
 from tests.node import FOLDER, node
 from tests.plain_http import plain_http
@@ -58,10 +59,9 @@ def caller_entry(key: str) -> str:
     return f'[[tenants.acme.callers]]\n{named}\nkey_sha256 = "{hash_key(key)}"\n'
 
 
-def requests_of(stream_id: str) -> list[dict[str, Any]]:
-    """The same poll in both eras, as a client sends it."""
-    arguments = {"stream_id": stream_id, "cursor": 0, "wait_s": 0}
-    params: dict[str, Any] = {"name": "poll_events", "arguments": arguments}
+def requests_of(tool: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same call in both eras, as a client sends it."""
+    params: dict[str, Any] = {"name": tool, "arguments": arguments}
     named = {"clientInfo": {"name": "load", "version": "1"}, "clientCapabilities": {}}
     newest = "2026-07-28"
     meta = {"protocolVersion": newest, **named}
@@ -69,7 +69,7 @@ def requests_of(stream_id: str) -> list[dict[str, Any]]:
     headers = {
         "mcp-protocol-version": newest,
         "mcp-method": "tools/call",
-        "mcp-name": "poll_events",
+        "mcp-name": tool,
     }
     call_ = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
     return [
@@ -184,9 +184,11 @@ async def run(callers: int, seconds: float, kill_each: float) -> bool:
             keys = [KEY, *(f"ihc_of_caller_{number}" for number in range(callers))]
             file = Path(folder, "many.toml")
             await anyio.Path(file).write_text("".join(map(caller_entry, keys)))
-            start = partial(fleet.start, IH_MCP_CALLERS=str(file))
+            start = partial(fleet.start, REAL, IH_MCP_CALLERS=str(file))  # which a kill ends itself
             replicas = [await start() for _ in range(REPLICAS)]
-            requests = requests_of(await ended_stream(replicas[0].url))
+            stream_id = await ended_stream(replicas[0].url)
+            arguments = {"stream_id": stream_id, "cursor": 0, "wait_s": 0}
+            requests = requests_of("poll_events", arguments)
             await expected_answers(replicas, requests)
             asked = {"keys": keys[1:], "requests": requests, "callers": callers, "seconds": seconds}
             with await to_thread.run_sync(start_callers) as process:

@@ -11,7 +11,7 @@ _LATER = {
     "the client of uploads and tokens": {"ih_mcp.net.rest", "ih_mcp.net.route", "h11"},
     "the WebSocket client": {"websockets", "ih_mcp.net.opener"},
     "the stand-in": {"ih_mcp.standin", "ih_mcp.standin.server.serve"},
-    "what serves a team": {"ih_mcp.http_server", "jwt", "prometheus_client", "asyncpg"},
+    "what serves a team": {"ih_mcp.http_server", "jwt", "prometheus_client", "psycopg"},
     "media": {"ih_mcp.media.ffmpeg.process", "ih_mcp.media.splitter", "ih_mcp.streams.intake"},
 }
 

@@ -1,0 +1,334 @@
+"""What a team's server adds to a call, and how many may wait; rows of `bench.bench_team`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import anyio
+import httpx2
+import psycopg
+from anyio import to_thread
+from starlette.datastructures import Headers
+
+from ih_mcp.http_server.bearers import Bearers
+from ih_mcp.http_server.oauth import open_oauth
+from ih_mcp.http_server.serve import TeamServer, open_team_server
+from ih_mcp.media.ffmpeg.program import find_ffmpeg
+from ih_mcp.settings import read_settings
+from ih_mcp.standin.faults.script import Script
+from ih_mcp.standin.options import Options
+from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.forked import REAL
+from tests.http_server.conftest import make_settings
+from tests.http_server.issuer import AUDIENCE, serve_issuer
+from tests.plain_http import plain_http
+from tests.reliability.replicas import KEY, Replica, call, open_client, open_fleet, put_segment
+from tests.team.rolling import CLUSTER
+from tests.team.test_traces import open_collector
+
+from .team_load import caller_entry, requests_of
+
+Row = tuple[str, bool]
+POLL_ROUNDS, CALLS, CALL_ROUNDS, TOKENS = 15, 100, 5, 2_000
+WAITING, REST_SECONDS = 1_000, 6.0
+MESSAGES, OBSERVED_ROUNDS = 20_000, 3
+_NEVER_SAID = ("BEGIN", "COMMIT", "ROLLBACK", "\nBEGIN")
+
+
+def rows(database: str) -> Iterator[Row]:
+    """Each as a line, and whether it holds."""
+    yield from anyio.run(_poll_row, database)
+    yield from anyio.run(_noop_rows)
+    yield from anyio.run(_token_row)
+    yield from anyio.run(_waiting_rows, database)
+    yield from anyio.run(_observed_row, database)
+    yield from _stdio_row()
+
+
+@asynccontextmanager
+async def _standin(
+    *, key: str | None = None, script: Script | None = None
+) -> AsyncIterator[RunningStandin]:
+    ffmpeg = await to_thread.run_sync(find_ffmpeg)
+    options = Options(key=key, script=script) if script else Options(key=key)
+    async with serve(options, ffmpeg=ffmpeg) as service:
+        yield service
+
+
+# --- a poll at another replica -------------------------------------------------------------------
+
+
+async def _poll_row(database: str) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(_standin(key="ih_k"))
+            servers = list[TeamServer]()
+            for name in ("owner", "other"):
+                settings = make_settings(service, Path(folder, name), journal=database, **CLUSTER)
+                servers.append(await stack.enter_async_context(open_team_server(settings)))
+            taken = await _answer_polls(servers)
+    owner, other = (median(each) for each in taken)
+    text = f"a poll that waits: {owner:.0f} ms, at another replica {other:.0f} ms"
+    return [(f"{text}, x {other / owner:.2f}", other <= 1.15 * owner)]
+
+
+async def _answer_polls(servers: list[TeamServer]) -> list[list[float]]:
+    """Milliseconds from a segment until the poll that waits for it is answered, by place."""
+    taken: list[list[float]] = [[] for _ in servers]
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(open_client(s.url, "auto")) for s in servers]
+        stream_id = (await call(clients[0], "start_stream", include=[]))[0]["stream_id"]
+        number = 0
+        for _ in range(POLL_ROUNDS):
+            for place, client in enumerate(clients):
+                number += 1
+                status, _ = await call(client, "poll_events", stream_id=stream_id, wait_s=0)
+                cursor = status["next_cursor"]
+                async with anyio.create_task_group() as tasks:
+                    waiting = partial(call, stream_id=stream_id, cursor=cursor, wait_s=25)
+                    tasks.start_soon(partial(waiting, client, "poll_events"))
+                    await _until(servers[place], 1)
+                    begun = time.perf_counter()
+                    await put_segment(servers[0].url, stream_id, number)
+                taken[place].append((time.perf_counter() - begun) * 1e3)
+        await call(clients[0], "end_stream", stream_id=stream_id)
+    return taken
+
+
+async def _until(server: TeamServer, polls: int) -> None:
+    """Wait until so many polls wait there, of which nothing tells."""
+    while _waiting_polls(server) < polls:  # noqa: ASYNC110 - as above
+        await anyio.sleep(0.001)
+
+
+def _waiting_polls(server: TeamServer) -> int:
+    return server.app._limits.waiting_polls  # noqa: SLF001 - what the metric says
+
+
+# --- a call that does nothing --------------------------------------------------------------------
+
+
+@contextmanager
+def _server(kind: str, folder: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "bench.team_noop", kind, folder]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+async def _noop_rows() -> list[Row]:
+    found = list[Row]()
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        urls = [
+            await to_thread.run_sync(stack.enter_context, _server(kind, folder))
+            for kind in ("bare", "ours")
+        ]
+        http = await stack.enter_async_context(
+            plain_http(headers={"Authorization": f"Bearer {KEY}"})
+        )
+        for era, request in zip(
+            ("2026-07-28", "handshake"), requests_of("_noop", {"stream_id": "x"}), strict=True
+        ):
+            best = [float("inf")] * 2
+            for _ in range(CALL_ROUNDS):
+                for place, url in enumerate(urls):
+                    best[place] = min(best[place], await _time_calls(http, url, request))
+            bare, ours = best
+            text = f"no-op tool, {era}: {ours:.2f} ms, a bare SDK app {bare:.2f} ms"
+            found.append((f"{text}, x {ours / bare:.2f}", ours <= 1.4 * bare))
+    return found
+
+
+async def _time_calls(http: httpx2.AsyncClient, url: str, request: dict[str, Any]) -> float:
+    """The median of some calls, one after the other, in milliseconds."""
+    taken = list[float]()
+    for _ in range(CALLS):
+        begun = time.perf_counter()
+        answer = await http.post(f"{url}/mcp", content=request["body"], headers=request["headers"])
+        taken.append((time.perf_counter() - begun) * 1e3)
+        assert "done" in answer.text, answer.text
+    return median(taken)
+
+
+async def _token_row() -> list[Row]:
+    async with serve_issuer() as issuer:
+        settings = read_settings(issuer=issuer.url, audience=AUDIENCE)
+        async with open_oauth(settings, "https://team.example") as oauth:
+            bearers = Bearers(None, oauth)
+            headers = Headers({"authorization": f"Bearer {issuer.token()}"})
+            await bearers.find(headers)  # its keys are fetched
+            begun = time.process_time()
+            for _ in range(TOKENS):
+                await bearers.find(headers)
+            taken = (time.process_time() - begun) / TOKENS * 1e3
+    return [(f"a JWT is checked in {taken:.3f} ms", taken <= 0.3)]
+
+
+# --- polls that wait -----------------------------------------------------------------------------
+
+
+class _Statements:
+    """What the database is asked by this process, without what begins and ends transactions."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._execute = psycopg.Cursor.execute
+
+    def install(self) -> None:
+        statements = self
+
+        def execute(cursor: psycopg.Cursor, query: Any, *given: object, **more: Any) -> object:  # noqa: ANN401 - as psycopg has them
+            text = query if isinstance(query, str) else query.as_string(cursor)
+            statements.count += not text.startswith(_NEVER_SAID)
+            return statements._execute(cursor, query, *given, **more)
+
+        psycopg.Cursor.execute = execute  # type: ignore[method-assign,assignment]  # this process alone
+
+
+async def _waiting_rows(database: str) -> list[Row]:
+    callers = WAITING // 25
+    with tempfile.TemporaryDirectory() as folder:
+        async with _standin(key="ih_k") as service:
+            settings = make_settings(
+                service,
+                Path(folder),
+                journal=database,
+                max_calls_per_minute=1_000_000,
+                **CLUSTER,
+            )
+            keys = [f"ihc_of_{number}" for number in range(callers)]
+            entries = "".join(caller_entry(key) for key in (KEY, *keys))
+            await anyio.Path(folder, "callers.toml").write_text(entries)
+            async with open_team_server(settings) as server:
+                return await _hold_polls(server, keys, database)
+
+
+async def _hold_polls(server: TeamServer, keys: list[str], database: str) -> list[Row]:
+    statements = _Statements()
+    statements.install()
+    async with open_client(server.url, "auto") as client:
+        stream_id = (await call(client, "start_stream", include=[]))[0]["stream_id"]
+        status, _ = await call(client, "poll_events", stream_id=stream_id, wait_s=0)
+        asked = {"stream_id": stream_id, "cursor": status["next_cursor"], "wait_s": 25}
+        poll, _ = requests_of("poll_events", asked)
+        look, _ = requests_of("list_streams", {})
+        pool = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        async with plain_http(limits=pool) as http, anyio.create_task_group() as tasks:
+
+            async def wait(key: str) -> None:
+                headers = poll["headers"] | {"authorization": f"Bearer {key}"}
+                while True:
+                    await http.post(f"{server.url}/mcp", content=poll["body"], headers=headers)
+
+            own = {"authorization": f"Bearer {KEY}"}
+            await _time_looks(http, server.url, look, own)  # warms up
+            alone = await _time_looks(http, server.url, look, own)
+            for number in range(WAITING):
+                tasks.start_soon(wait, keys[number % len(keys)])
+            await _until(server, WAITING)
+            before = statements.count
+            await anyio.sleep(REST_SECONDS)
+            at_rest = (statements.count - before) / REST_SECONDS
+            held = _waiting_polls(server)
+            beside = await _time_looks(http, server.url, look, own)
+            ears = await to_thread.run_sync(_count_listeners, database)
+            tasks.cancel_scope.cancel()
+        await call(client, "end_stream", stream_id=stream_id)
+    looks = f"a call beside them {beside:.1f} ms, without them {alone:.1f} ms"
+    return [
+        (f"{held} polls wait: {ears} LISTEN, {at_rest:.1f} queries a second at rest",
+         held == WAITING and ears == 1 and at_rest <= 2),
+        (f"{looks}, x {beside / alone:.2f}", beside <= 1.5 * alone),
+    ]  # fmt: skip
+
+
+async def _time_looks(
+    http: httpx2.AsyncClient, url: str, look: dict[str, Any], own: dict[str, str]
+) -> float:
+    taken = list[float]()
+    for _ in range(20):
+        begun = time.perf_counter()
+        answer = await http.post(f"{url}/mcp", content=look["body"], headers=look["headers"] | own)
+        taken.append((time.perf_counter() - begun) * 1e3)
+        assert answer.is_success, answer.text
+    return median(taken)
+
+
+def _count_listeners(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        ).fetchone()
+    return int(found[0]) if found else 0
+
+
+# --- metrics and traces --------------------------------------------------------------------------
+
+
+async def _observed_row(database: str) -> list[Row]:
+    text = '{"type":"signal.updated","pad":"' + "x" * 415 + '"}'
+    script = Script.parse([{"at": "ready", "send": text, "times": MESSAGES}])
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            _standin(script=script) as service,
+            open_collector() as (_, collector),
+            open_fleet(service.url, database, Path(folder)) as fleet,
+        ):
+            plain = await fleet.start(REAL)
+            watched = await fleet.start(
+                REAL,
+                IH_MCP_ADMIN_LISTEN="127.0.0.1:0",
+                OTEL_EXPORTER_OTLP_ENDPOINT=collector,
+                OTEL_TRACES_SAMPLER="traceidratio",
+                OTEL_TRACES_SAMPLER_ARG="0.01",
+            )
+            best = [float("inf")] * 2
+            for _ in range(OBSERVED_ROUNDS + 1):  # the first one warms up
+                for place, replica in enumerate((plain, watched)):
+                    best[place] = min(best[place], await _cpu_of_a_flood(replica))
+    bare, seen = (each / MESSAGES * 1e6 for each in best)
+    said = f"CPU a message {bare:.0f} us, with metrics and traces {seen:.0f} us"
+    return [(f"{said}, x {seen / bare:.3f}", seen <= 1.05 * bare)]
+
+
+async def _cpu_of_a_flood(replica: Replica) -> float:
+    """Seconds of CPU of a server until all messages of a stream are kept."""
+    clock = ~replica.process.pid << 3 | 2  # clock_getcpuclockid(3)
+    begun = time.clock_gettime(clock)
+    async with open_client(replica.url, "auto") as client:
+        stream_id = (await call(client, "start_stream", include=[]))[0]["stream_id"]
+        ended = await call(client, "end_stream", stream_id=stream_id, wait_s=25)
+        while not ended[0]["ended"]:
+            ended = await call(client, "end_stream", stream_id=stream_id, wait_s=25)
+        taken = time.clock_gettime(clock) - begun
+        late = {"stream_id": stream_id, "cursor": MESSAGES, "wait_s": 0}
+        assert (await call(client, "poll_events", **late))[0]["ended"]  # so many are kept
+    return taken
+
+
+# --- stdio ---------------------------------------------------------------------------------------
+
+_TEAM = ("ih_mcp.http_server", "ih_mcp.journal.postgres", "psycopg", "prometheus_client", "jwt",
+    "opentelemetry.sdk")  # fmt: skip
+
+
+def _stdio_row() -> list[Row]:
+    code = "import sys, ih_mcp.mcp_server.server; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    modules = done.stdout.split()
+    ours = [name for name in modules if name.startswith(_TEAM)]
+    return [(f"stdio: {len(ours)} of {len(modules)} modules at its start are the team's", not ours)]
