@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import jsonschema
 import pytest
+import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from docs.generate import BUNDLE, bundle
@@ -160,14 +161,27 @@ def test_the_registry_entry_is_valid_by_the_schema_where_it_is_published() -> No
     jsonschema.validate(entry, schema)
 
 
+def test_the_versions_of_python_that_are_named_are_those_that_are_tested() -> None:
+    project = tomllib.loads(written("pyproject.toml"))["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    jobs = yaml.safe_load(written(".github/workflows/tests.yml"))["jobs"]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == named
+    assert jobs["elsewhere"]["strategy"]["matrix"]["python"] == [named[0], named[-1]]
+    assert project["requires-python"] == f">={named[0]}"
+
+
 def test_a_container_that_the_registry_starts_keeps_what_arrived() -> None:
-    """As the command that the pages show does."""
+    """As every command that a page shows does."""
     _, image = document("server.json")["packages"]
     given = " ".join(f"{word['name']} {word['value']}" for word in image["runtimeArguments"])
     assert given == "--volume ih-mcp:/data --volume {folder}:/media:ro"
-    shown = [line for line in written("README.md").splitlines() if "docker run" in line]
-    assert shown
-    for line in (*shown, written("Dockerfile").splitlines()[0]):
+    pages = ["Dockerfile", *(str(page) for page in REPOSITORY.glob("*.md"))]
+    pages += [
+        str(page) for folder in ("docs", "skills") for page in (REPOSITORY / folder).rglob("*.md")
+    ]
+    shown = [line for page in pages for line in written(page).splitlines() if "docker run" in line]
+    assert len(shown) >= 2
+    for line in shown:
         assert '-v ih-mcp:/data -v "$PWD:/media:ro"' in line
 
 
