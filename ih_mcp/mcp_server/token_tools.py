@@ -74,7 +74,7 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
         "kind": arguments.kind,
         "endpoint": runtime.settings.endpoint,
         "expires_at": (asked_at + timedelta(seconds=lifetime)).isoformat(timespec="seconds"),
-        "session": _SESSION,
+        **({"session": _SESSION} if _bounds_sessions(arguments) else {}),
         "websocket": address,
         "connect": _CONNECT,
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
@@ -83,6 +83,10 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     result = answer(add_notes(told, _notes(arguments, minted.body, lifetime)))
     result.content.append(TextContent(type="text", text=minted.body))
     return result
+
+
+def _bounds_sessions(asked: CreateToken) -> bool:
+    return asked.max_duration_seconds is not None or asked.max_concurrent is not None
 
 
 def _notes(asked: CreateToken, body: str, lifetime: float) -> list[str]:
