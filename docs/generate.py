@@ -22,6 +22,7 @@ from ih_mcp.media.segment_bounds import MAX_WHOLE_SECONDS
 from ih_mcp.settings import Settings
 
 sys.path.append(str(Path(__file__).parents[1]))
+from docs.codebook_page import codebook_page
 from docs.error_page import errors_page
 
 _FOLDER = Path(__file__).parent
@@ -399,7 +400,8 @@ one ffmpeg writes the file as fragmented MP4 or WebM to a pipe, and waits while 
 ## Segments
 
 Where segments continue each other (v1, v2) the first has the header; joined they are one playable file. They begin with key frames
-as often as they can, since after a lost connection the next session has to begin with one.
+as often as they can, since after a lost connection the next session has to begin with one: with the first that there is, within a
+segment too.
 Where each must decode alone (v0), a segment begins with a key frame of a closed GOP, and its clock with 0; if none comes within
 {MAX_WHOLE_SECONDS:g} s, or the maximum of the API, the picture is encoded from there on. A short rest joins the segment before it.
 
@@ -464,6 +466,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "tools.md": tools_page,
     "settings.md": settings_page,
     "errors.md": errors_page,
+    "codebook.md": codebook_page,
 }
 
 

@@ -20,6 +20,8 @@ from ih_mcp.streams.ids import IdKind, shorten_ids
 from ih_mcp.timeline.exports import (
     EXPORT_KINDS,
     EXPORTS,
+    STREAM_TABLES,
+    ExportFormat,
     ExportKind,
     StreamReadings,
     describe_formulas,
@@ -35,6 +37,7 @@ from .stream_ids import find_stream_id
 
 _ENDINGS = {"textgrid": "TextGrid"}
 _STDOUT = "-"
+_TABLE = "streams-table"
 _SEPARATORS = ("/", os.sep)
 
 
@@ -53,6 +56,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--label", help="every stream that was opened with this label")
     parser.add_argument("--as", dest="kind", choices=EXPORT_KINDS, required=True, help="the format")
     parser.add_argument(
+        "--streams-table",
+        action="store_true",
+        help="one row for each stream instead: its length, what of it has readings, and how many "
+        "there are (csv, parquet)",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
@@ -64,21 +73,40 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> int:
     """Write the chosen streams, and print the path of each file."""
-    console = Console(stderr=True)
-    readings = anyio.run(_run, options, settings, console)
-    _print_notes(console, options.kind, readings)
+    console, form = Console(stderr=True), _form(options)
+    readings = anyio.run(_run, options, form, settings, console)
+    _print_notes(console, form, readings)
     return 0
 
 
-async def _run(options: Namespace, settings: Settings, console: Console) -> list[StreamReadings]:
-    """Read the chosen streams, and write them; gives what was written."""
+def _form(options: Namespace) -> ExportFormat:
+    """How the file is written.
+
+    Raises:
+        CallerError: The format has no table of streams.
+    """
     kind: ExportKind = options.kind
+    if not options.streams_table:
+        return EXPORTS[kind]
+    if kind not in STREAM_TABLES:
+        raise CallerError(
+            f"{kind} has no table of streams",
+            help=f"Choose {' or '.join(STREAM_TABLES)} for --streams-table, or leave it out.",
+        )
+    return STREAM_TABLES[kind]
+
+
+async def _run(
+    options: Namespace, form: ExportFormat, settings: Settings, console: Console
+) -> list[StreamReadings]:
+    """Read the chosen streams, and write them; gives what was written."""
     readings = await _read(options, settings, console)
-    outputs = await to_thread.run_sync(_outputs, options.output, kind, readings)
+    name = _TABLE if options.streams_table else None
+    outputs = await to_thread.run_sync(_outputs, options.output, options.kind, readings, name)
     for number, (path, chosen) in enumerate(outputs):
         step = ProgressStep("writing", number / len(outputs) if number else None)
         async with showing(console, lambda step=step: step):  # type: ignore[misc]
-            await to_thread.run_sync(_write, path, EXPORTS[kind].write, chosen)
+            await to_thread.run_sync(_write, path, form.write, chosen)
     return readings
 
 
@@ -125,9 +153,12 @@ async def _choose(journal: Journal, options: Namespace) -> list[str]:
 
 
 def _outputs(
-    output: str | None, kind: ExportKind, readings: list[StreamReadings]
+    output: str | None, kind: ExportKind, readings: list[StreamReadings], table: str | None
 ) -> list[tuple[Path | None, list[StreamReadings]]]:
     """Which streams go into which file; None is standard output.
+
+    Args:
+        table: What a table of the streams is called, if that is what is written.
 
     Raises:
         CallerError: The format holds one stream, and several would go into one file.
@@ -135,7 +166,9 @@ def _outputs(
     ending = _ENDINGS.get(kind, kind)
     short = shorten_ids(reading.stream_id for reading in readings)
     one_each = [(f"{_stem(reading, short)}.{ending}", [reading]) for reading in readings]
-    together = [(f"streams.{ending}", readings)] if len(readings) > 1 else one_each
+    together = [(f"{table or 'streams'}.{ending}", readings)]
+    if len(readings) == 1 and not table:
+        together = one_each
     named = together if EXPORTS[kind].holds_many else one_each
     if output is None or Path(output).is_dir():
         return [(Path(output or "") / name, chosen) for name, chosen in named]
@@ -175,9 +208,9 @@ def _write(
     print(shown(str(path)))
 
 
-def _print_notes(console: Console, kind: ExportKind, readings: list[StreamReadings]) -> None:
+def _print_notes(console: Console, form: ExportFormat, readings: list[StreamReadings]) -> None:
     for said in dict.fromkeys(reading.status.stand_in for reading in readings):
         if said:
             print_line(console, said)
-    for note in describe_formulas(EXPORTS[kind].count_formulas(readings)):
+    for note in describe_formulas(form.count_formulas(readings)):
         print_line(console, note)

@@ -52,7 +52,7 @@ def describe_stop(drawing: Drawing) -> str:
     unsent = _pairs(drawing["not_sent"])
     if not unsent:
         return "stopped by you at the end of the file"
-    missing = _digits(_covered(unsent))
+    missing = _digits(covered_seconds(unsent))
     place = f"{clock(unsent[0][0])} of {clock(unsent[-1][1])}"
     return f"stopped by you at {place}; {missing} s not sent"
 
@@ -68,10 +68,10 @@ def summarise(drawing: Drawing) -> str:
     if len(spans) != len(names):
         found += f" in {len(spans)} spans"
     parts = [found, _engagement(drawing)]
-    missing, unsent = _missing_seconds(drawing), _covered(_pairs(drawing["not_sent"]))
+    missing, unsent = _missing_seconds(drawing), covered_seconds(_pairs(drawing["not_sent"]))
     if missing or not unsent:  # 0 s would be read as if it were of the whole file
         parts.append(f"{_digits(missing)} s not analysed")
-    if in_part := _covered(_pairs(drawing["degraded"])):
+    if in_part := covered_seconds(_pairs(drawing["degraded"])):
         parts.append(f"{_digits(in_part)} s analysed in part")
     if unsent:
         parts.append(f"{_digits(unsent)} s not sent")
@@ -89,13 +89,13 @@ def _named(names: Sequence[str]) -> str:
 
 def not_analysed_seconds(drawing: Drawing) -> float:
     """How much of the media has no results, also as it was not sent; overlaps count once."""
-    return _missing_seconds(drawing) + _covered(_pairs(drawing["not_sent"]))
+    return _missing_seconds(drawing) + covered_seconds(_pairs(drawing["not_sent"]))
 
 
 def _missing_seconds(drawing: Drawing) -> float:
     """How much of what was sent nobody analysed, or whose results were lost."""
     gaps = [*_pairs(drawing["dropped"]), *_pairs(lost_ranges(drawing))]
-    return _covered(gaps) + _let_go_seconds(drawing)
+    return covered_seconds(gaps) + _let_go_seconds(drawing)
 
 
 def _let_go_seconds(drawing: Drawing) -> float:
@@ -115,9 +115,9 @@ def totals(drawing: Drawing) -> dict[str, object]:
     dropped, missing = _pairs(drawing["dropped"]), _pairs(lost_ranges(drawing))
     unsent = _pairs(drawing["not_sent"])
     analysed_seconds = max(
-        0.0, float(str(drawing["seconds"])) - _covered([*dropped, *missing, *unsent])
+        0.0, float(str(drawing["seconds"])) - covered_seconds([*dropped, *missing, *unsent])
     )
-    dropped_seconds = _covered(dropped)
+    dropped_seconds = covered_seconds(dropped)
     usage = drawing["usage"]
     assert isinstance(usage, Mapping)
     if usage:  # it knows of refused media, too; records of earlier versions have none
@@ -128,8 +128,8 @@ def totals(drawing: Drawing) -> dict[str, object]:
         "signals": dict(signals.most_common(_MAX_NAMES)),
         "engagement": list(states)[:_MAX_NAMES],
         "dropped_s": round(dropped_seconds, 1),
-        "lost_s": round(_covered(missing) + _let_go_seconds(drawing), 1),
-        "not_sent_s": round(_covered(unsent), 1),
+        "lost_s": round(covered_seconds(missing) + _let_go_seconds(drawing), 1),
+        "not_sent_s": round(covered_seconds(unsent), 1),
         "minutes_analysed": to_minutes(analysed_seconds, up=True),
     }
 
@@ -150,7 +150,8 @@ def _engagement(drawing: Drawing) -> str:
     return f"engagement changed {len(states) - 1} times"
 
 
-def _covered(ranges: Iterable[tuple[float, float]]) -> float:
+def covered_seconds(ranges: Iterable[tuple[float, float]]) -> float:
+    """How long ranges are together; where they overlap, it counts once."""
     total, until = 0.0, 0.0
     for start, end in sorted(ranges):
         total += max(0.0, end - max(start, until))

@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from ih_mcp import cli
 from ih_mcp.errors import CallerError, ConfigurationError
 from ih_mcp.journal import Entry, open_journal
-from ih_mcp.streams.status import StreamStatus
+from ih_mcp.media.ffmpeg.facts import NO_SOUND
+from ih_mcp.streams.status import LossStatus, StreamStatus
 from ih_mcp.timeline.about import read_time
 from ih_mcp.timeline.exports import (
     EXPORTS,
+    STREAM_TABLES,
     ExportKind,
     StreamReadings,
     describe_formulas,
@@ -31,6 +33,7 @@ from ih_mcp.timeline.exports import (
     read_stream,
 )
 from ih_mcp.timeline.exports.readings import COLUMNS, make_export_rows
+from ih_mcp.timeline.exports.stream_table import STREAM_COUNTS, STREAM_SECONDS, STREAM_TABLE
 from ih_mcp.timeline.exports.tiers import MAX_TIERS, make_tiers
 from ih_mcp.timeline.model import Timeline
 from ih_mcp.timeline.output_names import output_stem
@@ -138,6 +141,13 @@ def test_a_csv_has_every_text_exactly_and_says_whose_readings_these_are() -> Non
     assert (rows[4]["ends_implicitly"], rows[0]["ends_implicitly"]) == ("true", "false")
 
 
+def test_each_row_has_its_duration_and_what_is_said_of_its_stream() -> None:
+    status = replace(CHANGING_STATUS, notes=(NO_SOUND, "Another one."))
+    rows = table(written("csv", readings(status=status)))
+    assert {row["notes"] for row in rows} == {f"{NO_SOUND} Another one."}
+    assert [row["duration_seconds"] for row in rows[:3]] == ["6.0", "3.0", "11.0"]
+
+
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400])
 def test_a_score_that_is_no_number_is_a_row_without_one(number: str) -> None:
     period = {"start": 0, "end": 8, "values": {"clarity": 0.5}}
@@ -147,6 +157,33 @@ def test_a_score_that_is_no_number_is_a_row_without_one(number: str) -> None:
         ("clarity", None, "no score")
     ]
     assert table(written("csv", found))[0]["score"] == ""
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "vtt", "srt", "eaf", "textgrid", "boris"])
+def test_what_readers_should_know_of_a_file_is_in_every_export(kind: ExportKind) -> None:
+    found = readings(status=replace(CHANGING_STATUS, notes=(NO_SOUND,)))
+    assert NO_SOUND in EXPORTS[kind].write([found]).decode()
+
+
+def test_a_table_of_streams_has_a_row_for_each_also_without_readings() -> None:
+    lost = LossStatus(media_s=((43.0, 46.5), (45.0, 47.0)), let_go_s=1.5)
+    usage = {"delivered_s": 60.0, "analysed_s": 51.5, "dropped_s": 5.0}
+    whole = replace(CHANGING_STATUS, duration_s=60.4, messages=20, usage=usage, lost=lost)
+    rows = table(STREAM_TABLES["csv"].write([readings(status=whole), readings([], StreamStatus())]))
+    assert [row["stream_id"] for row in rows] == ["st_0123", "st_0123"]
+    first, empty = ({name: row[name] for name in STREAM_SECONDS + STREAM_COUNTS} for row in rows)
+    assert first == {
+        "file_seconds": "60.4", "media_seconds": "60.0", "analysed_seconds": "51.5",
+        "not_analysed_seconds": "5.0", "degraded_seconds": "5.0", "lost_seconds": "4.0",
+        "not_sent_seconds": "1.5", "messages": "20", "signals": "2", "spans": "4", "phases": "6",
+    }  # fmt: skip
+    assert empty == dict.fromkeys(STREAM_SECONDS, "0.0") | dict.fromkeys(STREAM_COUNTS, "0") | {
+        "file_seconds": "", "analysed_seconds": ""
+    }  # fmt: skip
+    parquet = pytest.importorskip("pyarrow.parquet")
+    found = parquet.read_table(io.BytesIO(STREAM_TABLES["parquet"].write([readings(status=whole)])))
+    assert tuple(found.column_names) == STREAM_TABLE
+    assert found.to_pylist()[0]["lost_seconds"] == 4.0
 
 
 def test_texts_that_a_spreadsheet_would_run_are_counted() -> None:
@@ -262,6 +299,9 @@ def test_a_boris_project_has_state_events_that_pair_up() -> None:
     assert all(len(times) % 2 == 0 for times in pairs.values())
     assert codes["hesitation"]["modifiers"]["0"]["values"] == ["low", "medium"]
     assert CHANGING_STATUS.stand_in in observation["description"]
+    assert codes["hesitation"]["description"].startswith("delays before committing")
+    assert codes["engagement"]["description"].startswith("engaged: attention is sustained")
+    assert codes["gap: lost"]["description"].startswith("results of these seconds may be missing")
     assert observation["file"]["1"] == ["talk.mp4"]
     assert len(codes) == len(project["behaviors_conf"])  # BORIS counts a second one's events too
     words = [
@@ -429,6 +469,17 @@ def test_streams_are_chosen_by_id_label_or_all(
     assert CHANGING_STATUS.stand_in in said.err
     assert exported("--as", "csv", "-o", "-") == 0
     assert capsys.readouterr().out.startswith("stream_id,source,label,")
+
+
+def test_a_table_of_streams_is_written_beside_their_rows(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exported("--label", "P07", "--as", "csv", "--streams-table") == 0
+    assert capsys.readouterr().out == "streams-table.csv\n"
+    rows = table((kept / "streams-table.csv").read_bytes())
+    assert [(row["stream_id"], row["phases"]) for row in rows] == [("st_a", "6"), ("st_c", "6")]
+    assert exported("--all", "--as", "eaf", "--streams-table") == 2
+    assert "eaf has no table of streams\n  Choose csv or parquet" in capsys.readouterr().err
 
 
 def test_a_format_of_one_stream_gets_a_folder_for_several(

@@ -13,15 +13,19 @@ from .subtitles import count_cues, write_srt, write_vtt
 from .tables import (
     count_csv_formulas,
     count_formulas,
+    count_streams_formulas,
     describe_formulas,
     write_csv,
     write_jsonl,
     write_parquet,
+    write_streams_csv,
+    write_streams_parquet,
 )
 
 __all__ = [
     "EXPORTS",
     "EXPORT_KINDS",
+    "STREAM_TABLES",
     "ExportFormat",
     "ExportKind",
     "StreamReadings",
@@ -89,3 +93,8 @@ EXPORTS: Mapping[ExportKind, ExportFormat] = {
     "textgrid": ExportFormat(write=_one(write_textgrid), holds_many=False),
     "boris": ExportFormat(write=write_boris),
 }
+STREAM_TABLES: Mapping[ExportKind, ExportFormat] = {
+    "csv": ExportFormat(write=write_streams_csv, count_formulas=count_streams_formulas),
+    "parquet": ExportFormat(write=write_streams_parquet),
+}
+"""Formats that can also have one row for each stream, instead of rows of readings."""

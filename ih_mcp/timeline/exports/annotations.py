@@ -109,9 +109,11 @@ def _behaviours(tiers: Sequence[Tier]) -> dict[str, object]:
     events of a name that is there twice twice.
     """
     kinds: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     words: dict[str, dict[str, None]] = {}
     for tier in tiers:
         kinds.setdefault(tier.name, tier.kind)
+        meanings.setdefault(tier.name, tier.meaning)
         known = words.setdefault(tier.name, {})
         known.update(dict.fromkeys(_modifier(tier, a.text) for a in tier.annotations))
     return {
@@ -119,7 +121,7 @@ def _behaviours(tiers: Sequence[Tier]) -> dict[str, object]:
             "type": "State event",
             "key": "",
             "code": name,
-            "description": "",
+            "description": meanings[name],
             "color": "",
             "category": kinds[name],
             "modifiers": _modifiers(list(values)),

@@ -55,6 +55,13 @@ class ExportRow:
     """The message that ended it."""
 
     @property
+    def duration_seconds(self) -> float | None:
+        """None while it goes on, or where only an amount is known."""
+        if self.start_seconds is None or self.end_seconds is None:
+            return None
+        return round(self.end_seconds - self.start_seconds, 6)
+
+    @property
     def value(self) -> str:
         """What stands in a tier or a subtitle beside the name."""
         if self.kind == "signal":
@@ -66,13 +73,15 @@ class ExportRow:
 
 _STREAM_COLUMNS = (
     "stream_id", "source", "label", "api", "endpoint", "stand_in", "analyst", "started_at", "state",
-    "reason",
+    "reason", "notes",
 )  # fmt: skip
-_ROW_COLUMNS = tuple(each.name for each in fields(ExportRow))
-COLUMNS = tuple(name if name != "state" else "stream_state" for name in _STREAM_COLUMNS) + (
-    _ROW_COLUMNS
-)
-"""Of a table: those of the stream, then those of the row."""
+STREAM_COLUMNS = tuple("stream_state" if name == "state" else name for name in _STREAM_COLUMNS)
+"""Of a table: what is said of a stream."""
+_FIELDS = [each.name for each in fields(ExportRow)]
+_TIMES = _FIELDS.index("end_seconds") + 1
+_ROW_COLUMNS = (*_FIELDS[:_TIMES], "duration_seconds", *_FIELDS[_TIMES:])
+COLUMNS = STREAM_COLUMNS + _ROW_COLUMNS
+"""Of a table of rows: those of the stream, then those of the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +100,16 @@ class StreamReadings:
 
     @property
     def about(self) -> str:
-        """Whose readings these are, in one line."""
-        return " ".join(about(self.status, stream_id=self.stream_id, api=self.status.api))
+        """Whose readings these are, and what their readers should know, in one line."""
+        status = self.status
+        whose = about(status, stream_id=self.stream_id, api=status.api)
+        return " ".join([*whose, *(f"Note: {note}" for note in status.notes)])
+
+    @property
+    def told(self) -> tuple[object, ...]:
+        """The values of `STREAM_COLUMNS`."""
+        known = [getattr(self.status, name) for name in _STREAM_COLUMNS[1:-1]]
+        return self.stream_id, *known, " ".join(self.status.notes)
 
     def free(self) -> None:
         """Free the rows and messages; blocks, but never keeps the interpreter for long."""
@@ -249,6 +266,6 @@ def _finite(value: object) -> float | None:
 def table_rows(readings: Iterable[StreamReadings]) -> Iterator[tuple[object, ...]]:
     """The rows of all streams; each value belongs to the name at its place in `COLUMNS`."""
     for reading in readings:
-        told = [getattr(reading.status, name) for name in _STREAM_COLUMNS[1:]]
+        told = reading.told
         for row in reading.rows:
-            yield (reading.stream_id, *told, *(getattr(row, name) for name in _ROW_COLUMNS))
+            yield (*told, *(getattr(row, name) for name in _ROW_COLUMNS))

@@ -17,19 +17,31 @@ from ih_mcp.timeline.about import read_time
 
 from .extra import require_package
 from .readings import COLUMNS, StreamReadings, entry_to_line, table_rows
+from .stream_table import STREAM_COUNTS, STREAM_SECONDS, STREAM_TABLE, stream_rows
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBERS = {"start_seconds": "float64", "end_seconds": "float64", "score": "float64",
+    "duration_seconds": "float64",
     "ends_implicitly": "bool_", "span": "int64", "leg": "int64", "first_cursor": "int64",
-    "last_cursor": "int64"}  # fmt: skip
+    "last_cursor": "int64", **dict.fromkeys(STREAM_SECONDS, "float64"),
+    **dict.fromkeys(STREAM_COUNTS, "int64")}  # fmt: skip
 
 
 def write_csv(readings: Sequence[StreamReadings]) -> bytes:
     """RFC 4180 in UTF-8; a value that is not known is an empty field."""
+    return _csv(COLUMNS, table_rows(readings))
+
+
+def write_streams_csv(readings: Sequence[StreamReadings]) -> bytes:
+    """The same of streams, one in a row."""
+    return _csv(STREAM_TABLE, stream_rows(readings))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in table_rows(readings):
+    writer.writerow(columns)
+    for row in rows:
         writer.writerow([_cell(value) for value in row])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
@@ -52,22 +64,35 @@ def write_parquet(readings: Sequence[StreamReadings]) -> bytes:
     Raises:
         ConfigurationError: pyarrow is not installed.
     """
+    return _parquet(COLUMNS, table_rows(readings), readings)
+
+
+def write_streams_parquet(readings: Sequence[StreamReadings]) -> bytes:
+    """The same of streams, one in a row; raises as `write_parquet`."""
+    return _parquet(STREAM_TABLE, stream_rows(readings), readings)
+
+
+def _parquet(
+    columns: Sequence[str],
+    rows: Iterable[Iterable[object]],
+    readings: Sequence[StreamReadings],
+) -> bytes:
     pyarrow: Any = require_package("pyarrow", "Parquet")
     parquet: Any = require_package("pyarrow.parquet", "Parquet")
-    types = {name: getattr(pyarrow, _NUMBERS.get(name, "string"))() for name in COLUMNS}
+    types = {name: getattr(pyarrow, _NUMBERS.get(name, "string"))() for name in columns}
     schema = pyarrow.schema(
         types | {"started_at": pyarrow.timestamp("us", tz="UTC")},
         metadata={"ih-mcp": _as_utf8(" ".join(dict.fromkeys(each.about for each in readings)))},
     )
     out = io.BytesIO()
-    rows = list(map(_typed_row, table_rows(readings)))
-    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), out)
+    typed = [_typed_row(columns, row) for row in rows]
+    parquet.write_table(pyarrow.Table.from_pylist(typed, schema=schema), out)
     return out.getvalue()
 
 
-def _typed_row(row: Iterable[object]) -> dict[str, object]:
+def _typed_row(columns: Sequence[str], row: Iterable[object]) -> dict[str, object]:
     """A row by name, with its time as one."""
-    named = dict(zip(COLUMNS, map(_as_utf8, row), strict=True))
+    named = dict(zip(columns, map(_as_utf8, row), strict=True))
     return named | {"started_at": read_time(str(named["started_at"]))}
 
 
@@ -81,6 +106,11 @@ def count_formulas(rows: Iterable[Iterable[object]]) -> int:
 def count_csv_formulas(readings: Sequence[StreamReadings]) -> int:
     """How many such texts `write_csv` writes."""
     return count_formulas(table_rows(readings))
+
+
+def count_streams_formulas(readings: Sequence[StreamReadings]) -> int:
+    """How many such texts `write_streams_csv` writes."""
+    return count_formulas(stream_rows(readings))
 
 
 def describe_formulas(count: int) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ih_mcp.errors import CallerError
 from ih_mcp.printable import escape_unprintable_lines
+from ih_mcp.wire.codebook import find_meaning
 
 from .readings import ExportRow, StreamReadings
 
@@ -42,6 +43,8 @@ class Tier:
     kind: str
     """As of `ExportRow`; `about` for the tier that says whose readings these are."""
     annotations: Sequence[Annotation]
+    meaning: str = ""
+    """What its name means, by the codebook."""
 
     @property
     def has_notes(self) -> bool:
@@ -57,16 +60,20 @@ def make_tiers(reading: StreamReadings) -> list[Tier]:
     end_ms = max(1, round(reading.seconds * 1000))
     about = Tier(_SOURCE_TIER, "about", [Annotation(0, end_ms, _text(reading.about))])
     named: dict[tuple[str, str], list[Annotation]] = {}
+    meanings: dict[tuple[str, str], str] = {}
     for row in reading.rows:
         if row.start_seconds is not None:
-            named.setdefault((row.kind, _name(row)), []).append(_annotation(row, end_ms))
+            key = row.kind, _name(row)
+            named.setdefault(key, []).append(_annotation(row, end_ms))
+            meanings.setdefault(key, find_meaning(row.kind, row.name))
     tiers, taken = [about], {_SOURCE_TIER}
     layers = {key: _layers(found) for key, found in named.items()}
     _require_few(sum(map(len, layers.values())))
     for (kind, name), found in layers.items():
         for number, layer in enumerate(found, start=1):
             wanted = name if number == 1 else f"{name} ({number})"
-            tiers.append(Tier(_make_unique(wanted, taken), kind, layer))
+            meaning = meanings[kind, name]
+            tiers.append(Tier(_make_unique(wanted, taken), kind, layer, meaning))
     return tiers
 
 

@@ -1,0 +1,56 @@
+"""The page that says what the names in tables and pictures mean, from their table in the code."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from ih_mcp.wire.codebook import CODEBOOK, NameMeaning
+
+_HEADS = {
+    "signal": (
+        "Signals",
+        (
+            "The person in the picture, or who is heard. How likely it is that a signal is there is said by a word, its `probability`: `low`, "
+            "`medium` or `high`. That is ordered, and is no number. Why is said by the `rationale`: one or two sentences on what was seen or "
+            "heard. `inter-2-audio` has no confusion, disagreement, skepticism and stress. Versions before v1 have other names."
+        ),
+    ),
+    "engagement": (
+        "Engagement",
+        "One state at a time, from its message on until the next one. The column `name` says `engagement`, `state` which. v1 lists `engagement` and `disengagement` as signals too.",
+    ),
+    "quality": (
+        "Conversation quality",
+        (
+            "Scores from 0 to 100 over a stretch of time, where `include` asks for them. They come from the balance of signals that help and "
+            "signals that do not; the weights are not published."
+        ),
+    ),
+    "gap": (
+        "Gaps",
+        (
+            "Seconds without readings, or with readings of a part. Where no signal stands in them, that is not silence. These are words of "
+            "ih-mcp, not of the service."
+        ),
+    ),
+}
+
+
+def codebook_page() -> str:
+    """One table for each kind."""
+    intro = """# Codebook
+
+What the values in the columns `kind` and `name` of [an export](exports.md), and in every picture, mean. Signals, states and dimensions are
+Interhuman's; they are told here in short, by its documentation of 7 May 2026 (social signals, conversation quality), which is what counts
+where it says otherwise. A service may send names that are not here: they are drawn and exported like the others. Readings of the
+stand-in are made up or measured on this machine, whatever their names; `stand_in` and `analyst` say so.
+"""
+    kinds = groupby(CODEBOOK, key=lambda row: row.kind)
+    return "\n".join([intro, *(_section(kind, list(rows)) for kind, rows in kinds)])
+
+
+def _section(kind: str, rows: list[NameMeaning]) -> str:
+    title, text = _HEADS[kind]
+    lines = [f"| `{row.name}` | {row.words} |" for row in rows]
+    return "\n".join([f"## {title}", "", f"`kind` is `{kind}`. {text}", "", "| name | what it means |",
+        "|---|---|", *lines, ""])  # fmt: skip
