@@ -106,7 +106,7 @@ class StreamReadings:
         return " ".join([*whose, *(f"Note: {note}" for note in status.notes)])
 
     @property
-    def told(self) -> tuple[object, ...]:
+    def stream_values(self) -> tuple[object, ...]:
         """The values of `STREAM_COLUMNS`."""
         known = [getattr(self.status, name) for name in _STREAM_COLUMNS[1:-1]]
         return self.stream_id, *known, " ".join(self.status.notes)
@@ -266,6 +266,6 @@ def _finite(value: object) -> float | None:
 def table_rows(readings: Iterable[StreamReadings]) -> Iterator[tuple[object, ...]]:
     """The rows of all streams; each value belongs to the name at its place in `COLUMNS`."""
     for reading in readings:
-        told = reading.told
+        told = reading.stream_values
         for row in reading.rows:
             yield (*told, *(getattr(row, name) for name in _ROW_COLUMNS))

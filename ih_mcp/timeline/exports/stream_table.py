@@ -20,7 +20,7 @@ STREAM_TABLE = (*STREAM_COLUMNS, *STREAM_SECONDS, *STREAM_COUNTS)
 def stream_rows(readings: Iterable[StreamReadings]) -> Iterator[tuple[object, ...]]:
     """A row for each stream; each value belongs to the name at its place in `STREAM_TABLE`."""
     for reading in readings:
-        yield (*reading.told, *_seconds(reading), *_counts(reading))
+        yield (*reading.stream_values, *_seconds(reading), *_counts(reading))
 
 
 def _seconds(reading: StreamReadings) -> Iterator[float | None]:
