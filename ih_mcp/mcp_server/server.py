@@ -66,7 +66,7 @@ The loop:
 2. poll_events(stream_id, cursor=0); repeat with next_cursor until "ended" is true. Each call waits
    for news, or for what until names: do not sleep. At the end a "summary" counts signals, minutes
    analysed (those are billed), seconds the service dropped (dropped_s), a lost connection cost
-   (lost_s), were not sent.
+   (lost_s), or not sent.
 3. Live video: end_stream when the recording is over, then poll to the end.
 
 Answers: the first text block is this server's status, JSON under "ih_mcp"; its "next" says what to
