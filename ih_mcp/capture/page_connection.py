@@ -193,8 +193,8 @@ class PageConnection:
         except IhMcpError as exc:
             await self._refuse(exc)
 
-    async def _refuse(self, error: IhMcpError) -> None:
-        await self._send("refused", code=error.code, what=error.what, help=error.help)
+    async def _refuse(self, error: IhMcpError, **chunk: object) -> None:
+        await self._send("refused", code=error.code, what=error.what, help=error.help, **chunk)
 
     async def _carry_out(self, item: PageMessage | bytes, tasks: TaskGroup) -> None:
         match item:
@@ -250,7 +250,11 @@ class PageConnection:
             raise _not_recording()
         if not stream.has_room(len(data)):
             await self._send("full", waiting_bytes=stream.waiting_bytes)
-        goal = await self._push_chunk(stream, head, data)
+        try:
+            goal = await self._push_chunk(stream, head, data)
+        except IhMcpError as exc:
+            await self._refuse(exc, recording=head.recording, seq=head.seq)
+            return
         await self._send(
             "taken",
             recording=head.recording,

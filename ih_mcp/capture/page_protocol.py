@@ -12,7 +12,7 @@
                                               ←   seated {recording, next_seq}, or refused
     chunk {recording, seq, at}, binary        →
                                               ←   full {waiting_bytes}        it has to wait
-                                              ←   taken {recording, seq}
+                                              ←   taken {recording, seq}, or refused
                                               ←   written {at, server}        its bytes are sent
                                               ←   restart                     with a header
     dropped {seconds}, stop, end              →

@@ -250,7 +250,8 @@ const handlers = {
     state.review?.letGo();
     location.hash = ticket;
   },
-  refused({ code, what, help }) {
+  refused({ code, what, help, recording, seq }) {
+    if (seq !== undefined && !sender.isFirst({ recording, seq })) return; // it follows one that was refused
     if (state.isOver && $("another").disabled) { // that is what was asked last
       $("another").disabled = false;
       complainOf({ what, help });

@@ -30,13 +30,18 @@ export class Sender {
   }
 
   /** The server has this chunk, or will never take it. */
-  settled({ recording, seq }) {
-    const [first] = this.queue;
-    if (first?.recording !== recording || first.seq !== seq) return null;
-    this.queue.shift();
+  settled(chunk) {
+    if (!this.isFirst(chunk)) return null;
+    const first = this.queue.shift();
     this.inFlight = Math.max(0, this.inFlight - 1);
     this.pump();
     return first;
+  }
+
+  /** Whether this chunk is the one that is to be settled next. */
+  isFirst({ recording, seq }) {
+    const [first] = this.queue;
+    return first?.recording === recording && first.seq === seq;
   }
 
   /** The connection is gone; what was not confirmed is sent again on the next one. */
