@@ -38,20 +38,21 @@ from .test_mp4_boxes import box, movie
 def test_media_goes_on_where_its_clock_goes_back(
     times: list[float], set_backs: list[SetBack], media: float, latest: float
 ) -> None:
-    clock = TrackClock()
-    for seconds in times:
-        clock.see(seconds)
-    assert clock.set_backs == [
-        SetBack(each.at_seconds, pytest.approx(each.seconds))  # type: ignore[arg-type]  # a float
-        for each in set_backs
-    ]
-    assert (clock.media_seconds, clock.latest_seconds) == pytest.approx((media, latest))
+    for pieces in ([[seconds] for seconds in times], [times], [times[:2], times[2:] or times[-1:]]):
+        clock = TrackClock()
+        for piece in pieces:
+            clock.see(piece)
+        assert clock.set_backs == [
+            SetBack(each.at_seconds, pytest.approx(each.seconds))  # type: ignore[arg-type]  # float
+            for each in set_backs
+        ]
+        assert (clock.media_seconds, clock.latest_seconds) == pytest.approx((media, latest))
 
 
 def test_a_clock_of_mpeg_ts_goes_on_after_its_greatest_time() -> None:
     clock = TrackClock(wraps=True)
-    for seconds in ((1 << 33) / 90_000 - 1, 0.5, 1.5, 0.25):
-        clock.see(seconds)
+    clock.see([(1 << 33) / 90_000 - 1, 0.5])
+    clock.see([1.5, 0.25])
     assert clock.media_seconds == pytest.approx(4.0)
     assert [each.seconds for each in clock.set_backs] == [pytest.approx(2.75)]
 

@@ -17,7 +17,7 @@ from ih_mcp.media.containers.parameter_changes import (
     _header,
     _listed,
     _parameters,
-    _transport_seconds,
+    _transport_times,
     find_changes,
 )
 
@@ -39,9 +39,14 @@ def program(*tracks: tuple[int, int, bytes], about: bytes = b"") -> bytes:
 def test_each_track_of_a_program_is_listed_with_its_kind() -> None:
     table = program((0x1B, 0x100, b""), (0x0F, 0x101, b"abc"), (0x81, 0x1FFE, b""), about=b"xy")
     assert list(_listed(table + bytes(100))) == [
-        Sighting("", 0x100, b"\x1b"),
-        Sighting("", 0x101, b"\x0f"),
-        Sighting("", 0x1FFE, b"\x81"),
+        Sighting("", 0x100, (b"\x1b",)),
+        Sighting("", 0x101, (b"\x0f",)),
+        Sighting("", 0x1FFE, (b"\x81",)),
+    ]
+    assert [each.headers for each in _listed(table, 2)] == [
+        2 * (b"\x1b",),
+        2 * (b"\x0f",),
+        2 * (b"\x81",),
     ]
     assert [each.number for each in _listed(table[:22])] == [0x100]  # one packet has no more
     long = program((0x0F, 0x101, bytes(300)), (0x81, 0x102, b""), about=bytes(300))
@@ -60,13 +65,13 @@ def clock(seconds: float) -> bytes:
 @pytest.mark.parametrize("seconds", [0.0, 1.5, 12_345.678, 95_000.25])
 def test_a_unit_is_decoded_when_its_second_time_says_else_its_only_one(seconds: float) -> None:
     shown = b"\0\0\x80\x80\x05" + clock(seconds)
-    assert _transport_seconds(shown, 0) is not None
-    assert _transport_seconds(b"x" + b"\0\0\x80\x80\x05" + clock(seconds), 1) == pytest.approx(
-        seconds
-    )
     decoded = b"\0\0\x80\xc0\x0a" + clock(seconds + 0.2) + clock(seconds)
-    assert _transport_seconds(decoded, 0) == pytest.approx(seconds)
-    assert _transport_seconds(b"\0\0\x80\x00\x00" + bytes(10), 0) is None
+    untimed = b"\0\0\x80\x00\x00" + bytes(10)
+    places = [1, 1 + len(shown), 1 + len(shown + untimed)]
+    assert _transport_times(b"x" + shown + untimed + decoded, places) == pytest.approx(
+        [seconds, seconds]
+    )
+    assert _transport_times(untimed, [0]) == []
 
 
 @pytest.mark.parametrize(
@@ -87,13 +92,11 @@ def test_a_unit_is_decoded_when_its_second_time_says_else_its_only_one(seconds: 
     ],
 )
 def test_a_frame_tells_what_may_not_change(frame: str, found: str) -> None:
-    assert _header(b"xx" + bytes.fromhex(frame) + b"trailing", 2).hex() == found.replace(" ", "")
+    assert _header(bytes.fromhex(frame)).hex() == found.replace(" ", "")
 
 
 def test_bits_that_may_change_do_not_count() -> None:
-    assert _parameters(bytes.fromhex("fff1 52 bf"), 0) == _parameters(
-        bytes.fromhex("fff1 50 80"), 0
-    )
+    assert _parameters(bytes.fromhex("fff1 52 bf")) == _parameters(bytes.fromhex("fff1 50 80"))
 
 
 def tag(kind: int, milliseconds: int, body: bytes) -> bytes:
@@ -121,8 +124,8 @@ def test_a_sequence_header_of_flv_is_told_twice_and_each_tag_tells_its_time(
     begin = b"FLV\x01\x05" + (9).to_bytes(4, "big") + bytes(4)
     written = begin + tag(kind, 0x0123_4567, body) + tag(8, 40, b"\x2f\1ab")
     found = list(_flash(io.BytesIO(written)))
-    assert [each.header for each in found if each.header] == headers
-    times = [each.seconds for each in found if each.seconds is not None]
+    assert [header for each in found for header in each.headers] == headers
+    times = [seconds for each in found for seconds in each.times]
     assert times == ([] if kind == 18 else [0x0123_4567 / 1000]) + [0.04]
 
 
@@ -296,8 +299,8 @@ def test_an_flv_that_ends_with_a_whole_tag_tells_its_latest_time(
 
 def test_the_last_tag_of_an_flv_may_be_cut_off_behind_its_beginning() -> None:
     written = flash(tag(8, 1_000, b"\xaf\1"), tag(8, 2_000, b"\xaf\1")[:13])
-    assert [each.seconds for each in _flash(io.BytesIO(written))] == [1.0, 2.0]
-    assert [each.seconds for each in _flash(io.BytesIO(written[:-1]))] == [1.0]
+    assert [each.times for each in _flash(io.BytesIO(written))] == [(1.0,), (2.0,)]
+    assert [each.times for each in _flash(io.BytesIO(written[:-1]))] == [(1.0,)]
 
 
 def test_other_containers_tell_their_parameters_once() -> None:

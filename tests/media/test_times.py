@@ -244,17 +244,14 @@ async def test_a_clock_that_was_not_set_back_is_no_note(
 
 def test_a_clock_that_begins_again_after_26_hours_goes_on() -> None:
     clock, plain = TrackClock(wraps=True), TrackClock()
-    for seconds in (95_443.0, 95_443.5, 0.4, 0.9):
-        clock.see(seconds)
-        plain.see(seconds)
+    for one in (clock, plain):
+        one.see([95_443.0, 95_443.5, 0.4, 0.9])
     assert clock.set_backs == []
     fragments = TrackClock()
-    for seconds in (0.0, 1.0, 2.0, 1.5, 2.5):  # of a second each: set back by one and a half
-        fragments.see(seconds)
+    fragments.see([0.0, 1.0, 2.0, 1.5, 2.5])  # of a second each: set back by one and a half
     assert fragments.set_backs == [SetBack(3.0, 1.5)]
     reordered = TrackClock()
-    for seconds in (0.0, 0.1, 0.05, 0.2, 0.15):
-        reordered.see(seconds)
+    reordered.see([0.0, 0.1, 0.05, 0.2, 0.15])
     assert reordered.set_backs == []
     assert plain.set_backs == [SetBack(1.0, pytest.approx(95_443.6))]  # type: ignore[arg-type]
 

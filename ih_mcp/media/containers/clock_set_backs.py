@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import BinaryIO
 
 from ih_mcp.errors import MediaError
@@ -57,12 +58,21 @@ class TrackClock:
         """The latest time."""
         self.set_backs: list[SetBack] = []
 
-    def see(self, seconds: float) -> None:
-        """Take the next time."""
-        step = 0.0 if self._last is None else seconds - self._last
+    def see(self, times: Sequence[float]) -> None:
+        """Take the next times, in seconds; at least one."""
+        last = times[0] if self._last is None else self._last
+        steps = list(map(sub, times, (last, *times)))
+        self._last, self.latest_seconds = times[-1], max(self.latest_seconds, *times)
+        if min(steps) >= -_REORDERED_SECONDS and max(steps) <= _MAX_STEP_SECONDS:
+            self.media_seconds += sum(steps)
+            self._steps = (*self._steps, *steps[-2:])[-2:]
+            return
+        for step in steps:
+            self._step(step)
+
+    def _step(self, step: float) -> None:
         if self._wraps:
             step = (step + _WRAP_SECONDS / 2) % _WRAP_SECONDS - _WRAP_SECONDS / 2
-        self._last, self.latest_seconds = seconds, max(self.latest_seconds, seconds)
         last_seconds = max(self._steps)  # what came before lasts about as long as those before it
         if step < -_REORDERED_SECONDS and last_seconds - step > _LEAST_SECONDS:
             self.media_seconds += last_seconds

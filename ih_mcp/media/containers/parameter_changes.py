@@ -5,7 +5,7 @@ Where the clock of a file was set back is found on the way, see `clock_set_backs
 A copy has one header, made from the first parameters: what follows a change would play at the wrong
 rate, or not at all. AAC, MP3 and AC-3 in MPEG-TS, AAC in files of its own and in FLV, and H.264 in
 FLV can change so; pictures in MPEG-TS carry their parameters with them. MP4 names them in its
-header, see `header_facts`. The whole file is read once, about a second for an hour of MPEG-TS; of
+header, see `header_facts`. The whole file is read once, half a second for an hour of MPEG-TS; of
 MP4 only where its fragments begin.
 """
 
@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
@@ -22,29 +23,32 @@ from typing import BinaryIO, NamedTuple
 from .clock_set_backs import SetBack, TrackClock, cluster_times, fragment_times
 
 _READ_BYTES = 1 << 18
-_LEAST_PACKET_BYTES = 188
 _PACKET_BYTES = 192  # MPEG-TS: 188, and 4 of time in those of cameras
 _CALLED_EACH = 1_000
 _LEAST_SEEN = 2  # a header that was seen once may be damage
 _UNIT = re.compile(  # ISO/IEC 13818-1: a packet that begins a unit of a track or a list of tracks
     rb"\x47([\x40-\x5f].)(?:(?:[\x10-\x1f]|[\x30-\x3f].{1,180}?)\x00\x00\x01([\xbd\xc0-\xef])"
-    rb"|[\x10-\x1f]\x00(\x02[\xb0-\xbf]))",
+    rb"|[\x10-\x1f]\x00(\x02[\xb0-\xbf].{181}))",
     re.DOTALL,
 )
-_FIRST_PICTURES = 0xE0
+_FIRST_PICTURES = b"\xe0"
 _SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]", re.DOTALL)
 
 
 class Sighting(NamedTuple):
-    """A place in a file that tells something of a track."""
+    """A stretch of a file that tells something of a track; often a single place."""
 
     kind: str
     """`video` or `audio`; nothing where the track does not matter."""
     number: int
-    header: bytes = b""
-    """What may not change; nothing where the place does not tell it."""
-    seconds: float | None = None
-    """By the clock of the file."""
+    headers: Sequence[bytes] = ()
+    """What may not change, each time it is told; nothing stands for a place without it."""
+    times: Sequence[float] = ()
+    """In seconds by the clock of the file, in their order in it."""
+    begins: int = 0
+    """Where the stretch begins, in bytes of the file; told where tracks may replace others."""
+    ends: int = 0
+    """Where the last that it tells of begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def find_changes(
     for count, sighting in enumerate(sightings(file)):
         if count % _CALLED_EACH == 0:
             go_on()
-        tracks.see(sighting, count)
+        tracks.see(sighting)
     changes = tracks.changes()
     if container == "flv" and _ends_with_tag(file):
         return replace(changes, end_seconds=tracks.latest_seconds)
@@ -97,20 +101,18 @@ class _Tracks:
         self._wraps = wraps
         self._headers = defaultdict[tuple[str, int], Counter[bytes]](Counter)
         self._clocks: dict[tuple[str, int], TrackClock] = {}
-        self._first: dict[tuple[str, int], int] = {}
-        """Where each was seen first, in sightings."""
-        self._last: dict[tuple[str, int], int] = {}
+        self._begins: dict[tuple[str, int], int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
 
-    def see(self, sighting: Sighting, count: int) -> None:
+    def see(self, sighting: Sighting) -> None:
         track = sighting.kind, sighting.number
-        if sighting.header:
-            self._headers[track][sighting.header] += 1
-        if sighting.seconds is not None:
+        self._headers[track].update(filter(None, sighting.headers))
+        if sighting.times:
             if track not in self._clocks:
                 self._clocks[track] = TrackClock(wraps=self._wraps)
-                self._first[track] = count
-            self._clocks[track].see(sighting.seconds)
-            self._last[track] = count
+                self._begins[track] = sighting.begins
+            self._clocks[track].see(sighting.times)
+            self._ends[track] = sighting.ends
 
     @property
     def latest_seconds(self) -> float | None:
@@ -131,56 +133,77 @@ class _Tracks:
     def _replaced_seconds(self, kind: str) -> float:
         """How long its tracks are in all, where each begins behind the one before; else 0."""
         found = sorted(
-            (track for track in self._first if track[0] == kind), key=self._first.__getitem__
+            (track for track in self._begins if track[0] == kind), key=self._begins.__getitem__
         )
-        follow = [self._last[before] < self._first[after] for before, after in pairwise(found)]
+        follow = [self._ends[before] < self._begins[after] for before, after in pairwise(found)]
         if not follow or not all(follow):
             return 0.0
         return sum(self._clocks[track].media_seconds for track in found)
 
 
 def _transport(file: BinaryIO) -> Iterator[Sighting]:
-    """The beginning of each packetized unit, by its PID."""
-    waiting = b""
+    """The packetized units that begin in each piece of the file, by their PID."""
+    waiting, offset = b"", 0
     while data := file.read(_READ_BYTES):
         waiting += data
-        searched = max(0, len(waiting) - 3 * _PACKET_BYTES)
+        searched, found = max(0, len(waiting) - 3 * _PACKET_BYTES), None
+        units, tables = defaultdict[tuple[bytes, bool], list[int]](list), Counter[bytes]()
         for found in _UNIT.finditer(waiting, 0, max(0, len(waiting) - 2 * _PACKET_BYTES)):
+            number, kind, table = found.groups()
+            if table:
+                tables[table] += 1
+            else:
+                units[number, kind >= _FIRST_PICTURES].append(found.end())
+        if found:
             searched = max(searched, found.end())
-            if found[3]:
-                yield from _listed(waiting[found.start(3) : found.start() + _LEAST_PACKET_BYTES])
-                continue
-            number = int.from_bytes(found[1], "big") & 0x1FFF
-            seconds = _transport_seconds(waiting, found.end())
-            if found[2][0] >= _FIRST_PICTURES:
-                yield Sighting("video", number, b"", seconds)
-                continue
-            at = found.end() + 4  # where the length of the rest of the PES header stands
-            at += 1 + waiting[at]
-            yield Sighting("audio", number, _header(waiting, at), seconds)
-        waiting = waiting[searched:]
+        for table, count in tables.items():
+            yield from _listed(table, count)
+        for (number, is_picture), places in units.items():
+            yield Sighting(
+                "video" if is_picture else "audio",
+                int.from_bytes(number, "big") & 0x1FFF,
+                () if is_picture else [_unit_header(waiting, at) for at in places],
+                _transport_times(waiting, places),
+                offset + places[0],
+                offset + places[-1],
+            )
+        waiting, offset = waiting[searched:], offset + searched
 
 
-def _listed(table: bytes) -> Iterator[Sighting]:
-    """The kind of codec of each track that a program map table lists, as far as one packet goes."""
+def _unit_header(data: bytes, at: int) -> bytes:
+    """What may not change of the sound in the unit whose length field stands there."""
+    at += 5 + data[at + 4]  # behind the PES header, which tells its length
+    return _header(data[at : at + _FRAME_BYTES])
+
+
+def _listed(table: bytes, count: int = 1) -> Iterator[Sighting]:
+    """The kind of codec of each track that a program map table lists, as far as one packet goes.
+
+    Args:
+        count: How many times the table stands there.
+    """
     end = min(len(table), 3 + (int.from_bytes(table[1:3], "big") & 0xFFF) - 4)
     at = 12 + (int.from_bytes(table[10:12], "big") & 0xFFF)
     while at + 5 <= end:
-        yield Sighting(
-            "", int.from_bytes(table[at + 1 : at + 3], "big") & 0x1FFF, table[at : at + 1]
-        )
+        number = int.from_bytes(table[at + 1 : at + 3], "big") & 0x1FFF
+        yield Sighting("", number, count * (table[at : at + 1],))
         at += 5 + (int.from_bytes(table[at + 3 : at + 5], "big") & 0xFFF)
 
 
-def _transport_seconds(data: bytes, at: int) -> float | None:
-    """When the unit is decoded, by the PES header whose length field stands there."""
-    told = data[at + 3] >> 6
-    if told not in {2, 3}:
-        return None
-    at += 10 if told == 3 else 5
-    read = int.from_bytes(data[at : at + 5], "big")
-    ticks = read >> 3 & 7 << 30 | read >> 2 & 0x7FFF << 15 | read >> 1 & 0x7FFF
-    return ticks / _TRANSPORT_HERTZ
+def _transport_times(data: bytes, places: Sequence[int]) -> list[float]:
+    """When units are decoded, by the PES headers whose length fields stand there, in seconds."""
+    times = []
+    for at in places:
+        told = data[at + 3] >> 6
+        if told == 2:
+            read = int.from_bytes(data[at + 5 : at + 10], "big")
+        elif told == 3:  # of the two the second
+            read = int.from_bytes(data[at + 10 : at + 15], "big")
+        else:
+            continue
+        ticks = read >> 3 & 7 << 30 | read >> 2 & 0x7FFF << 15 | read >> 1 & 0x7FFF
+        times.append(ticks / _TRANSPORT_HERTZ)
+    return times
 
 
 _TRANSPORT_HERTZ = 90_000
@@ -193,20 +216,21 @@ def _adts(file: BinaryIO) -> Iterator[Sighting]:
         waiting += data
         while (found := _SYNC.search(waiting, at)) and found.start() + 6 <= len(waiting):
             at = found.start()
-            yield Sighting("audio", 0, _parameters(waiting, at))
+            yield Sighting("audio", 0, (_parameters(waiting[at : at + _FRAME_BYTES]),))
             at += max(7, (int.from_bytes(waiting[at + 3 : at + 6], "big") >> 5) & 0x1FFF)
         passed = found.start() if found else max(at, len(waiting) - 1)
         waiting, at = waiting[passed:], max(0, passed - len(waiting))
 
 
-def _header(data: bytes, at: int) -> bytes:
-    """What may not change of the frame that begins there; nothing where none that we know does.
+@lru_cache(maxsize=1 << 12)
+def _header(frame: bytes) -> bytes:
+    """What may not change of a frame that begins so; nothing where that is none that we know.
 
     Of MP3 and AC-3 that is the rate: each of their frames tells its channels, and decoders follow.
     """
-    if _SYNC.match(data, at):
-        return _parameters(data, at)
-    first, second, third, _, fifth, sixth = data[at : at + 6]
+    if _SYNC.match(frame):
+        return _parameters(frame)
+    first, second, third, _, fifth, sixth = frame
     if first == 0xFF and second & 0xE0 == 0xE0 and second & 0x06:
         return bytes((second & 0x1E, third & 0x0C))
     if (first, second) == (0x0B, 0x77) and sixth >> 3 <= _LAST_AC3:
@@ -214,12 +238,13 @@ def _header(data: bytes, at: int) -> bytes:
     return b""
 
 
+_FRAME_BYTES = 6  # as far as they are looked at
 _LAST_AC3 = 10  # of the kinds of bit stream; later ones are E-AC-3, which is encoded anyway
 
 
-def _parameters(data: bytes, at: int) -> bytes:
-    """Profile, rate and channels of the ADTS header that begins there."""
-    return bytes((data[at + 2] & 0xFD, data[at + 3] & 0xC0))
+def _parameters(frame: bytes) -> bytes:
+    """Profile, rate and channels of the ADTS header that stands there."""
+    return bytes((frame[2] & 0xFD, frame[3] & 0xC0))
 
 
 def _flash(file: BinaryIO) -> Iterator[Sighting]:
@@ -230,11 +255,11 @@ def _flash(file: BinaryIO) -> Iterator[Sighting]:
         kind, codec, is_header = _FLASH_KINDS.get(head[0], ""), head[11], head[12] == 0
         milliseconds = int.from_bytes(head[7:8] + head[4:7], "big")
         if kind:
-            yield Sighting(kind, 0, b"", milliseconds / 1_000)
+            yield Sighting(kind, 0, (), (milliseconds / 1_000,))
         if kind == "audio" and codec >> 4 == _FLASH_AAC and is_header:
-            yield from 2 * [Sighting(kind, 0, _at(file, at + 13, size - 2))]
+            yield Sighting(kind, 0, 2 * [_at(file, at + 13, size - 2)])
         elif kind == "video" and codec & 0xF in _FLASH_PICTURES and is_header:
-            yield from 2 * [Sighting(kind, 0, _at(file, at + 16, size - 5))]
+            yield Sighting(kind, 0, 2 * [_at(file, at + 16, size - 5)])
         at += 11 + size + 4
 
 
@@ -253,11 +278,11 @@ def _at(file: BinaryIO, at: int, size: int) -> bytes:
 
 
 def _fragments(file: BinaryIO) -> Iterator[Sighting]:
-    return (Sighting("", track, b"", seconds) for track, seconds in fragment_times(file))
+    return (Sighting("", track, (), (seconds,)) for track, seconds in fragment_times(file))
 
 
 def _clusters(file: BinaryIO) -> Iterator[Sighting]:
-    return (Sighting("", track, b"", seconds) for track, seconds in cluster_times(file))
+    return (Sighting("", track, (), (seconds,)) for track, seconds in cluster_times(file))
 
 
 _FLASH_KINDS = {8: "audio", 9: "video"}
