@@ -6,9 +6,9 @@ stand alone.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
@@ -111,28 +111,33 @@ class Clocks:
 class Draft:
     """A segment that is being filled."""
 
-    buffer: BytesIO
-    header_bytes: int
+    header: bytes
     start_seconds: float
     end_seconds: float
     first_seconds: float
     stays_until_seconds: float
     skipped_seconds: float
+    size: int
+    """Of all that it holds, header included."""
+    media: list[memoryview] = field(default_factory=list)
+    """As it came."""
+    changed: list[tuple[int, bytes]] = field(default_factory=list)
+    """What is written over it at last, with the place of each in the segment."""
     key_offset: int | None = None
-    """Where its first key frame begins, in the buffer."""
+    """Where its first key frame begins, in the segment."""
     key_seconds: float = float("inf")
     """As `first_seconds`, from that key frame on."""
     before_key: tuple[tuple[int, bytes], ...] = ()
-    """As of `MediaUnit`, by places in the buffer."""
+    """As of `MediaUnit`, by places in the segment."""
     has_leading: bool = False
     timestamps: list[tuple[int, TimestampField]] = field(default_factory=list)
-    """With the place of each in the buffer."""
+    """With the place of each in the segment."""
     jumps: list[ClockJump] = field(default_factory=list)
     lengths: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    """By track: of its last sample, as in `Span`, from the start of the buffer."""
+    """By track: of its last sample, as in `Span`, from the start of the segment."""
 
-    def add(self, unit: MediaUnit, media: memoryview) -> None:
-        start = self.buffer.tell()
+    def add(self, unit: MediaUnit, media: Sequence[memoryview]) -> None:
+        start = self.size
         self.timestamps += [(start + timestamp.offset, timestamp) for timestamp in unit.timestamps]
         self.end_seconds = max(self.end_seconds, unit.end_seconds)
         self.first_seconds = min(self.first_seconds, unit.first_seconds)
@@ -143,31 +148,31 @@ class Draft:
         if self.key_offset is not None:
             self.key_seconds = min(self.key_seconds, unit.first_seconds)
         self.stays_until_seconds = max(self.stays_until_seconds, unit.stays_until_seconds)
-        self.buffer.write(media)
+        self.media += media
+        self.size += unit.size
         if unit.skipped_seconds:
-            self._set_back(start, unit.timestamps)
+            self._set_back(start, unit.timestamps, b"".join(media))
         for span in unit.spans:
             if span.last_length:
                 place, width, ticks = span.last_length
                 self.lengths[span.track] = (start + place, width, ticks)
 
-    def _set_back(self, start: int, timestamps: Iterable[TimestampField]) -> None:
-        with self.buffer.getbuffer() as buffer:
-            for timestamp in timestamps:
-                place = slice(start + timestamp.offset, start + timestamp.offset + timestamp.width)
-                buffer[place] = timestamp.written(bytes(buffer[place]))
+    def _set_back(self, start: int, timestamps: Iterable[TimestampField], media: bytes) -> None:
+        for timestamp in timestamps:
+            written = media[timestamp.offset : timestamp.offset + timestamp.width]
+            self.changed.append((start + timestamp.offset, timestamp.written(written)))
 
     def shorten(self, tracks: Iterable[int]) -> None:
         """Let the last samples last as long as their neighbours: the clock jumps behind them."""
-        with self.buffer.getbuffer() as buffer:
-            for place, width, ticks in (self.lengths[t] for t in tracks if t in self.lengths):
-                buffer[place : place + width] = ticks.to_bytes(width, "big")
+        for place, width, ticks in (self.lengths[t] for t in tracks if t in self.lengths):
+            self.changed.append((place, ticks.to_bytes(width, "big")))
 
     def join(self, other: Draft) -> None:
         """Append the media of the segment that follows."""
-        moved = self.buffer.tell() - other.header_bytes
+        moved = self.size - len(other.header)
         self.jumps += other.jumps
         self.timestamps += [(moved + place, timestamp) for place, timestamp in other.timestamps]
+        self.changed += [(moved + place, written) for place, written in other.changed]
         self.end_seconds = max(self.end_seconds, other.end_seconds)
         self.first_seconds = min(self.first_seconds, other.first_seconds)
         if other.key_offset is not None and self.key_offset is None:
@@ -176,8 +181,8 @@ class Draft:
             self.key_seconds = other.key_seconds
         elif self.key_offset is not None:
             self.key_seconds = min(self.key_seconds, other.first_seconds)
-        with other.buffer.getbuffer() as media:
-            self.buffer.write(media[other.header_bytes :])
+        self.media += other.media
+        self.size = moved + other.size
 
     def end_at(self, seconds: float) -> None:
         """What follows it begins there, or nothing follows."""
@@ -185,12 +190,20 @@ class Draft:
 
     def stand_alone(self, head: HeaderTemplate) -> None:
         """Write the header, and let the clocks start at 0."""
-        media_bytes = self.buffer.tell() - head.size
         seconds = self.end_seconds - self.first_seconds
-        with self.buffer.getbuffer() as buffer:
-            buffer[: head.size] = head.filled(self.first_seconds, seconds, media_bytes)
-            for place, timestamp in self.timestamps:
-                buffer[place : place + timestamp.width] = timestamp.shifted(self.first_seconds)
+        self.header = head.filled(self.first_seconds, seconds, self.size - head.size)
+        self.changed += [
+            (place, timestamp.shifted(self.first_seconds)) for place, timestamp in self.timestamps
+        ]
+
+    def written(self) -> bytes:
+        """All of it, as it is sent."""
+        if not self.changed:
+            return b"".join((self.header, *self.media))
+        whole = bytearray().join((self.header, *self.media))
+        for place, written in self.changed:
+            whole[place : place + len(written)] = written
+        return bytes(whole)
 
 
 class Cutter:
@@ -230,8 +243,10 @@ class Cutter:
         self._max_stay = max_stay_seconds
         self._skips = 0.0
         """How much of the clock of the stream was left out so far."""
-        self._waiting = bytearray()
+        self._waiting = deque[bytes]()
+        """What was fed and is in no segment yet."""
         self._waiting_offset = 0
+        """Of its beginning, in the stream."""
         self._head: HeaderTemplate | None = None
         self._held: Draft | None = None
         self._open: Draft | None = None
@@ -246,7 +261,7 @@ class Cutter:
         Raises:
             OversizeError: One cannot be made; `complete` gives those before it.
         """
-        self._waiting += data
+        self._waiting.append(data)
         for unit in self._reader.feed(data):
             yield from self._place(unit)
 
@@ -317,21 +332,29 @@ class Cutter:
             self._held, self._open = self._open, self._draft(unit)
         assert self._open is not None
         self._note_jump(unit)
-        at = unit.offset - self._waiting_offset
-        with memoryview(self._waiting) as waiting:
-            self._open.add(unit, waiting[at : at + unit.size])
-        del self._waiting[: at + unit.size]
-        self._waiting_offset = unit.offset + unit.size
+        self._open.add(unit, self._media(unit.offset, unit.size))
         if step.releases and self._held:
             held, self._held = self._held, None
             yield self._made(held)
+
+    def _media(self, offset: int, size: int) -> list[memoryview]:
+        """The bytes from a place of the stream on, as far as they came; those before are passed."""
+        while self._waiting and offset >= self._waiting_offset + len(self._waiting[0]):
+            self._waiting_offset += len(self._waiting.popleft())
+        media, at = list[memoryview](), offset - self._waiting_offset
+        for data in self._waiting:
+            if size <= 0:
+                break
+            media.append(memoryview(data)[at : at + size])
+            size, at = size - len(media[-1]), 0
+        return media
 
     def _known_key(self, unit: MediaUnit) -> MediaUnit:
         """The same unit, no key where a decoder that begins with it shows its pictures late."""
         if unit.h264_offset is None or not unit.is_key:
             return unit
-        at = unit.offset - self._waiting_offset + unit.h264_offset
-        is_late = recovers_late(bytes(self._waiting[at : at + _BEGINNING_BYTES]))
+        picture = self._media(unit.offset + unit.h264_offset, _BEGINNING_BYTES)
+        is_late = recovers_late(b"".join(picture))
         return replace(unit, is_key=unit.is_first) if is_late else unit
 
     def _note_jump(self, unit: MediaUnit) -> None:
@@ -348,16 +371,14 @@ class Cutter:
             header = bytes(self._head.size)  # written when the length is known
         elif is_first:
             header = self._reader.header or b""
-        buffer = BytesIO()
-        buffer.write(header)
         return Draft(
-            buffer,
-            len(header),
+            header,
             unit.start_seconds,
             unit.end_seconds,
             unit.first_seconds,
             unit.stays_until_seconds,
             unit.skipped_seconds,
+            len(header),
         )
 
     def _made(self, draft: Draft) -> Segment:
@@ -367,12 +388,12 @@ class Cutter:
             draft.stand_alone(self._head)
         is_whole = self._is_whole
         has_key = draft.key_offset is not None and not is_whole
-        begins_key = draft.key_offset == draft.header_bytes
+        begins_key = draft.key_offset == len(draft.header)
         return Segment(
-            data=draft.buffer.getvalue(),
+            data=draft.written(),
             start_seconds=self._begin + draft.start_seconds,
             end_seconds=self._begin + draft.end_seconds,
-            headed=draft.header_bytes > 0,
+            headed=bool(draft.header),
             key_offset=0 if is_whole or begins_key else draft.key_offset,
             has_leading=draft.has_leading and not is_whole,
             first_seconds=self._begin + (draft.key_seconds if has_key else draft.first_seconds),
@@ -381,5 +402,5 @@ class Cutter:
         )
 
     def _clocks(self, draft: Draft, head: HeaderTemplate) -> Clocks:
-        timestamps, header_bytes = tuple(draft.timestamps), draft.header_bytes
+        timestamps, header_bytes = tuple(draft.timestamps), len(draft.header)
         return Clocks(head, header_bytes, self._begin, timestamps, draft.before_key)

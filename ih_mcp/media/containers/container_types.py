@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from functools import partial
+from operator import sub
+from typing import NamedTuple, Protocol
 
 from ih_mcp.errors import MediaError
 
@@ -12,8 +14,7 @@ _AHEAD_SECONDS = 0.5  # chosen: sound nearly always begins a little before the p
 MAX_HEADER_BYTES = 1 << 20  # chosen: one of ffmpeg or a browser has some hundred bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TimestampField:
+class TimestampField(NamedTuple):
     """A place where a clock is written."""
 
     offset: int
@@ -39,15 +40,14 @@ class TimestampField:
     def earlier(self, seconds: float) -> TimestampField:
         """The same clock, set back; it has still to be written."""
         ticks = round(seconds * self.ticks_per_second)
-        return replace(self, ticks=self.ticks - ticks, set_back=self.set_back + ticks)
+        return self._replace(ticks=self.ticks - ticks, set_back=self.set_back + ticks)
 
     def written(self, data: bytes) -> bytes:
         """What belongs where these bytes stand, which are as they came."""
         return max(0, int.from_bytes(data, "big") - self.set_back).to_bytes(self.width, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class TrackSpan:
+class TrackSpan(NamedTuple):
     """When the samples of one track in a unit are shown, in seconds of the stream."""
 
     track: int
@@ -65,8 +65,7 @@ class TrackSpan:
     and what its neighbours have there. None where nothing is written."""
 
     def earlier(self, seconds: float) -> TrackSpan:
-        return replace(
-            self,
+        return self._replace(
             start_seconds=self.start_seconds - seconds,
             first_seconds=self.first_seconds - seconds,
             end_seconds=self.end_seconds - seconds,
@@ -103,38 +102,42 @@ class MediaUnit:
     is_first: bool = False
     """Whether nothing comes before it."""
 
-    @property
-    def start_seconds(self) -> float:
-        """Of the picture, or of the sound where there is no picture or where it pauses.
+    start_seconds: float = field(init=False)
+    """Of the picture, or of the sound where there is no picture or where it pauses.
 
-        At the beginning of the stream also where the sound begins long before the picture.
-        """
-        begins, first = self.spans[0].start_seconds, self.first_seconds
-        if not self.has_picture or (self.is_first and begins - first > _AHEAD_SECONDS):
-            return first
-        return begins
+    At the beginning of the stream also where the sound begins long before the picture.
+    """
+    first_seconds: float = field(init=False)
+    """Of its earliest sample."""
+    end_seconds: float = field(init=False)
+    """Of all its samples; a picture that stays counts as long as its neighbours."""
+    stays_until_seconds: float = field(init=False)
+    """Where it ends as the stream tells, if nothing comes after it."""
 
-    @property
-    def first_seconds(self) -> float:
-        """Of its earliest sample."""
-        return min(span.first_seconds for span in self.spans)
-
-    @property
-    def end_seconds(self) -> float:
-        """Of all its samples; a picture that stays counts as long as its neighbours."""
-        return max(span.end_seconds for span in self.spans)
-
-    @property
-    def stays_until_seconds(self) -> float:
-        """Where it ends as the stream tells, if nothing comes after it."""
-        return max(span.end_seconds + span.stays_seconds for span in self.spans)
+    def __post_init__(self) -> None:
+        main, *others = self.spans
+        first, end = main.first_seconds, main.end_seconds
+        stays_until = end + main.stays_seconds
+        for span in others:
+            first, end = min(first, span.first_seconds), max(end, span.end_seconds)
+            stays_until = max(stays_until, span.end_seconds + span.stays_seconds)
+        starts_first = self.is_first and main.start_seconds - first > _AHEAD_SECONDS
+        keep = partial(object.__setattr__, self)
+        keep(
+            "start_seconds", main.start_seconds if self.has_picture and not starts_first else first
+        )
+        keep("first_seconds", first)
+        keep("end_seconds", end)
+        keep("stays_until_seconds", stays_until)
 
     def bounded(self, max_stay_seconds: float) -> MediaUnit:
         """The same unit, where no sample stays for longer than that."""
-        if all(span.stays_seconds <= max_stay_seconds for span in self.spans):
+        if self.stays_until_seconds - self.end_seconds <= 0 or all(
+            span.stays_seconds <= max_stay_seconds for span in self.spans
+        ):
             return self
         spans = (
-            replace(span, stays_seconds=min(span.stays_seconds, max_stay_seconds))
+            span._replace(stays_seconds=min(span.stays_seconds, max_stay_seconds))
             for span in self.spans
         )
         return replace(self, spans=tuple(spans))
@@ -189,6 +192,19 @@ class StreamTimes:
 
     def copy(self) -> StreamTimes:
         return replace(self, ends=dict(self.ends))
+
+    def goes_on(self, track: int, times: Sequence[float]) -> bool:
+        """Whether a track goes on at these times as `add` takes it, whatever comes in between."""
+        end = self.ends.get(track)
+        if end is None:
+            return False
+        steps: list[float] = list(map(sub, times, (end, *times)))
+        return max(steps) <= JUMP_SECONDS and min(steps) >= -JUMP_SECONDS
+
+    def reach(self, track: int, times: Sequence[float]) -> None:
+        """Media of a track that goes on at these times."""
+        self.ends[track] = times[-1]
+        self.reached_seconds = max(self.reached_seconds, *times)
 
     def add(self, track: int, start_seconds: float, end_seconds: float) -> None:
         """Media of a track: a jump is forward of all there is, or back behind its own."""

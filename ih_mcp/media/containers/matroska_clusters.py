@@ -7,6 +7,8 @@ element's number; ffmpeg writes known sizes. Both are read by the same walk.
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -25,7 +27,7 @@ from .container_types import (
     too_large_header,
     too_many_tracks,
 )
-from .ebml import ALL, Element, Elements, Id
+from .ebml import ALL, Element, Elements, Id, RunBlock
 
 _MAX_HEADER_BYTES = 1 << 24
 _BLOCK_HEADER_BYTES = 11  # track number of up to 8, time of 2, flags of 1
@@ -78,12 +80,21 @@ class Blocks:
     has_later_key: bool = False
     """Whether a key frame follows those."""
 
-    def add(self, time: float) -> None:
-        if time > self.latest:  # as nearly all are
-            self.latest = time
-        elif time < self.earliest:
-            self.earliest = time
-        self.count += 1
+    def add(self, times: Sequence[float]) -> None:
+        self.latest, self.earliest = max(self.latest, *times), min(self.earliest, *times)
+        self.count += len(times)
+
+    @property
+    def seeks_key(self) -> bool:
+        return self.before_key is not None and not self.has_later_key
+
+    def seek_key(self, place: int, size: int, *, is_key: bool) -> None:
+        """Take note of a block that is the first key frame, or stands before it."""
+        if self.before_key is not None and not self.has_later_key:
+            if is_key:
+                self.has_later_key = True
+            else:
+                self.before_key.append((place, size))
 
     def copy(self) -> Blocks:
         return replace(self, before_key=self.before_key and list(self.before_key))
@@ -113,7 +124,7 @@ class MatroskaReader:
     """Finds the Clusters of a Matroska or WebM stream."""
 
     def __init__(self) -> None:
-        self._elements = Elements(_WANTED)
+        self._elements = Elements(_WANTED, gathers_blocks=True)
         self._tracks: dict[int, MatroskaTrack] = {}
         self._ticks_per_second = 1_000.0
         self._beginning = bytearray()
@@ -122,7 +133,8 @@ class MatroskaReader:
         """Known when the first Cluster begins."""
         self._parts: dict[int, bytes] = {}
         self._cluster: Cluster | None = None
-        self._last_block: Block | None = None
+        self._last_track: int | None = None
+        """Of the newest block of the Cluster."""
         self._times = StreamTimes()
         self.entries: list[EntryPoint] = []
 
@@ -157,7 +169,10 @@ class MatroskaReader:
         for element in self._elements.feed(data):
             cluster = self._cluster
             if cluster and element.number in _BLOCKS and cluster.holds(element):  # as nearly all
-                self._take_block(element, cluster)
+                if element.blocks:
+                    self._take_run(element.offset, element.blocks, cluster)
+                else:
+                    self._take_block(element, cluster)
                 cluster.read_to = element.end or cluster.read_to
             else:
                 units += self._closed_before(element)
@@ -214,8 +229,8 @@ class MatroskaReader:
                     width,
                     element.unsigned,
                 )
-            case Id.REFERENCE_BLOCK if self._cluster and self._last_block:
-                blocks = self._cluster.blocks[self._last_block.track]
+            case Id.REFERENCE_BLOCK if self._cluster and self._last_track is not None:
+                blocks = self._cluster.blocks[self._last_track]
                 blocks.is_key = blocks.is_key and blocks.count > 1
             case Id.EBML | Id.INFO | Id.TRACKS if not self.has_media:
                 self._parts[element.number] = element.header + element.payload
@@ -241,7 +256,7 @@ class MatroskaReader:
                 self._parts.clear()
             self._beginning.clear()
         self._cluster = Cluster(element.offset, element.end)
-        self._last_block = None
+        self._last_track = None
 
     def _take_header(self, element: Element) -> None:
         if element.number == Id.INFO:
@@ -254,49 +269,68 @@ class MatroskaReader:
             if len(self._tracks) > MAX_TRACKS:
                 raise too_many_tracks("Matroska", len(self._tracks))
 
+    def _take_run(self, offset: int, run: Sequence[RunBlock], cluster: Cluster) -> None:
+        """Take SimpleBlocks that follow each other from a place of the stream on."""
+        begins, ticks_per_second = cluster.timestamp[2], self._ticks_per_second
+        placed = [(track, (begins + ticks) / ticks_per_second) for track, ticks, *_ in run]
+        times = defaultdict[int, list[float]](list)
+        for track, time in placed:
+            times[track].append(time)
+        if all(self._times.goes_on(*each) for each in times.items()):
+            for each in times.items():
+                self._times.reach(*each)
+        else:
+            for track, time in placed:
+                self._times.add(track, time, time)
+        keys = {track: bool(flags & _KEY) for track, _, flags, *_ in reversed(run)}
+        for track, of_track in times.items():
+            self._place(track, of_track, cluster, is_key=keys[track], is_entry=keys[track])
+        if any(cluster.blocks[track].seeks_key for track in times):
+            for track, _, flags, place, size in run:
+                in_cluster = offset + place - cluster.offset
+                cluster.blocks[track].seek_key(in_cluster, size, is_key=bool(flags & _KEY))
+        self._last_track = run[-1][0]
+
     def _take_block(self, element: Element, cluster: Cluster) -> None:
         block = block_of(element.payload)
         if block is None:
             raise bad_container("a block of the Matroska stream is too short")
-        self._last_block = block
         time = (cluster.timestamp[2] + block.ticks) / self._ticks_per_second
         self._times.add(block.track, time, time)
-        blocks = cluster.blocks.get(block.track)
-        if blocks:
-            blocks.add(time)
-            if blocks.before_key is not None and not blocks.has_later_key:
-                self._seek_key(blocks, block, element, cluster)
-        else:
-            is_key = block.is_key or element.number == Id.BLOCK
-            if len(cluster.blocks) >= MAX_TRACKS:
-                raise too_many_tracks("Matroska", len(cluster.blocks) + 1)
-            cluster.blocks[block.track] = blocks = Blocks(time, is_key, time, time)
-            if not is_key:
-                blocks.before_key = []
-                self._seek_key(blocks, block, element, cluster)
-            if self._is_entry(cluster, block, element):
-                self.entries.append(EntryPoint(cluster.offset, time))
-
-    @staticmethod
-    def _seek_key(blocks: Blocks, block: Block, element: Element, cluster: Cluster) -> None:
-        """Take note of a block that is a key frame, or stands before the first one."""
-        if element.number != Id.SIMPLE_BLOCK or element.end is None:
+        # Of one within a BlockGroup only what follows would tell whether it is a key frame.
+        is_simple = element.number == Id.SIMPLE_BLOCK
+        is_key, is_entry = block.is_key or not is_simple, block.is_key and is_simple
+        blocks = self._place(block.track, [time], cluster, is_key=is_key, is_entry=is_entry)
+        if blocks.seeks_key and is_simple and element.end is not None:
+            place, size = element.offset - cluster.offset, element.end - element.offset
+            blocks.seek_key(place, size, is_key=is_key)
+        elif blocks.seeks_key:
             blocks.before_key = None
-        elif block.is_key:
-            blocks.has_later_key = True
-        elif blocks.before_key is not None:
-            place = (element.offset - cluster.offset, element.end - element.offset)
-            blocks.before_key.append(place)
+        self._last_track = block.track
 
-    def _is_entry(self, cluster: Cluster, block: Block, element: Element) -> bool:
-        """Whether this block tells that a decoder can begin at its Cluster.
+    def _place(
+        self, track: int, times: Sequence[float], cluster: Cluster, *, is_key: bool, is_entry: bool
+    ) -> Blocks:
+        """Put blocks of a track into the Cluster that is being read.
 
-        Of one within a BlockGroup only what follows would tell whether it is a key frame.
+        Args:
+            is_key: Whether the first of them counts as a key frame.
+            is_entry: Whether it tells for sure that a decoder can begin with it.
         """
-        if block.track != self._main(cluster):
-            return False
-        is_key = block.is_key and element.number == Id.SIMPLE_BLOCK
-        return is_key or not self._is_video(block.track)
+        if blocks := cluster.blocks.get(track):
+            blocks.add(times)
+            return blocks
+        if len(cluster.blocks) >= MAX_TRACKS:
+            raise too_many_tracks("Matroska", len(cluster.blocks) + 1)
+        first, *others = times
+        before_key = None if is_key else list[tuple[int, int]]()
+        blocks = Blocks(first, is_key, first, first, before_key=before_key)
+        cluster.blocks[track] = blocks
+        if others:
+            blocks.add(others)
+        if track == self._main(cluster) and (is_entry or not self._is_video(track)):
+            self.entries.append(EntryPoint(cluster.offset, first))
+        return blocks
 
     def _unit(self, cluster: Cluster, end: int) -> MediaUnit:
         main = self._main(cluster)

@@ -147,12 +147,20 @@ def _defaults(moov: bytes, start: int, end: int, movie: Movie) -> None:
                 movie.tracks[number].default_flags = flags
 
 
+_HEADER = struct.Struct(">I4s")
+
+
 def children(box: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets: kind, start of the content, end."""
-    for kind, content, box_end in box_headers(box, start, end):
+    while start + 8 <= end:
+        size, kind = _HEADER.unpack_from(box, start)
+        content, box_end = start + 8, start + size
+        if size < 8:  # its size stands behind, or is impossible
+            kind, content, box_end = next(box_headers(box, start, end))
         if not content <= box_end <= end:
             raise bad_container(f"a {kind!r} box of the MP4 stream does not fit into its parent")
         yield kind, content, box_end
+        start = box_end
 
 
 def box_headers(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -162,7 +170,7 @@ def box_headers(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int,
     `end`. A box that ends before its content has an impossible size and is the last one.
     """
     while start + 8 <= end:
-        size, kind = struct.unpack_from(">I4s", data, start)
+        size, kind = _HEADER.unpack_from(data, start)
         content = start + 8
         if size == 1:
             content += 8

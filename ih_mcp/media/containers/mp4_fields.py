@@ -8,12 +8,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SHORT_HEADER_BYTES, LONG_HEADER_BYTES = 8, 16
+_SHORT_HEADER = struct.Struct(">I4s")
 
 
-@dataclass(frozen=True, slots=True)
-class BoxHeader:
+class BoxHeader(NamedTuple):
     """The header of a box."""
 
     kind: bytes
@@ -26,7 +27,7 @@ def read_box_header(data: bytes, at: int = 0) -> BoxHeader | None:
     """The header that begins there; None where it is not complete."""
     if len(data) < at + SHORT_HEADER_BYTES:
         return None
-    size, kind = struct.unpack_from(">I4s", data, at)
+    size, kind = _SHORT_HEADER.unpack_from(data, at)
     if size != 1:
         return BoxHeader(kind, SHORT_HEADER_BYTES, size or None)
     if len(data) < at + LONG_HEADER_BYTES:

@@ -18,7 +18,7 @@ from .container_types import (
 )
 from .incremental_reader import IncrementalReader
 from .mp4_boxes import Movie, read_movie
-from .mp4_fields import LONG_HEADER_BYTES, SHORT_HEADER_BYTES, read_box_header
+from .mp4_fields import LONG_HEADER_BYTES, read_box_header
 from .mp4_samples import SampleRun, media_unit_of, runs_of, shown
 
 _KEPT = frozenset({b"ftyp", b"moov", b"moof"})
@@ -126,8 +126,7 @@ class Mp4Reader:
 
     def _box_header(self) -> tuple[bytes, int] | None:
         """Kind and size of the next box; None until both can be read."""
-        known = LONG_HEADER_BYTES if self._pieces.has(LONG_HEADER_BYTES) else SHORT_HEADER_BYTES
-        header = read_box_header(self._pieces.peek(0, known)) if self._pieces.has(known) else None
+        header = read_box_header(self._pieces.peek(LONG_HEADER_BYTES))
         if header is None:
             return None
         kind, length = header.kind, header.header_bytes

@@ -9,9 +9,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import add
+from typing import NamedTuple
 
 from .container_types import MediaUnit, TimestampField, TrackSpan, bad_container
 from .mp4_boxes import Movie, Mp4Track, children
@@ -19,10 +19,11 @@ from .mp4_boxes import Movie, Mp4Track, children
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
 _H264 = frozenset({b"avc1", b"avc3"})
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
+_NUMBER, _SIGNED, _TWO_NUMBERS = struct.Struct(">I"), struct.Struct(">i"), struct.Struct(">II")
+_NO_TRACK = Mp4Track()
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRun:
+class SampleRun(NamedTuple):
     """The samples of one track in one fragment, in ticks of the track."""
 
     track: int
@@ -60,12 +61,11 @@ def shown(run: SampleRun, movie: Movie) -> tuple[float, float]:
 
 
 def runs_of(moof: bytes, movie: Movie) -> list[SampleRun]:
-    found = (
-        _run(moof, start, end, movie)
+    return [
+        run
         for kind, start, end in children(moof, 8, len(moof))
-        if kind == b"traf"
-    )
-    return [run for run in found if run is not None]
+        if kind == b"traf" and (run := _run(moof, start, end, movie))
+    ]
 
 
 def _run(moof: bytes, start: int, end: int, movie: Movie) -> SampleRun | None:
@@ -95,17 +95,16 @@ def _run(moof: bytes, start: int, end: int, movie: Movie) -> SampleRun | None:
 
 def _fragment_header(moof: bytes, at: int, movie: Movie) -> tuple[int, int, int, int | None]:
     """Track number, default duration and default flags of a `tfhd`; where that duration stands."""
-    present = int.from_bytes(moof[at + 1 : at + 4], "big")
-    (number,) = struct.unpack_from(">I", moof, at + 4)
-    track = movie.tracks.get(number, Mp4Track())
-    told = [track.default_duration, 0, track.default_flags]
+    present, number = _TWO_NUMBERS.unpack_from(moof, at)
+    track = movie.tracks.get(number, _NO_TRACK)
     at += 8 + (8 if present & 1 else 0) + (4 if present & 2 else 0)
-    place = at if present & 8 else None
-    for index, flag in enumerate((8, 0x10, 0x20)):
-        if present & flag:
-            (told[index],) = struct.unpack_from(">I", moof, at)
-            at += 4
-    return number, told[0], told[2], place
+    duration, flags, place = track.default_duration, track.default_flags, None
+    if present & 8:
+        (duration,), place = _NUMBER.unpack_from(moof, at), at
+        at += 4
+    if present & 0x20:
+        (flags,) = _NUMBER.unpack_from(moof, at + (4 if present & 0x10 else 0))
+    return number, duration, flags, place
 
 
 class Samples:
@@ -121,26 +120,27 @@ class Samples:
 
     def add_run(self, moof: bytes, at: int, duration: int, flags: int) -> None:
         """Add those of a `trun`."""
-        present = int.from_bytes(moof[at + 1 : at + 4], "big")
-        (count,) = struct.unpack_from(">I", moof, at + 4)
-        if present & 1 and not self.durations:
-            (self.data_offset,) = struct.unpack_from(">i", moof, at + 8)
-        at += 8 + (4 if present & 1 else 0)
-        first_flags = flags
-        if present & 4:
-            (first_flags,) = struct.unpack_from(">I", moof, at)
+        present, count = _TWO_NUMBERS.unpack_from(moof, at)
+        at += 8
+        if present & 1:
+            if not self.durations:
+                (self.data_offset,) = _SIGNED.unpack_from(moof, at)
             at += 4
-        fields = [field for field in (0x100, 0x200, 0x400, 0x800) if present & field]
-        if count * max(1, len(fields)) * 4 > len(moof) - at and (fields or count > len(moof)):
+        if present & 4:
+            (flags,) = _NUMBER.unpack_from(moof, at)
+            at += 4
+        fields = _FIELDS[present >> 8 & 0xF]
+        width = len(fields)
+        if count * max(1, width) * 4 > len(moof) - at and (fields or count > len(moof)):
             raise bad_container("a fragment of the MP4 stream claims more samples than it has")
-        columns = _columns(moof[at : at + 4 * len(fields) * count], fields)
+        columns = _columns(moof[at : at + 4 * width * count], fields)
         if not self.durations and count:
-            told = columns.get(0x400)
-            self.is_key = not (told[0] if told and not present & 4 else first_flags) & _NOT_KEY
-        if 0x100 in fields and count:
-            self.last_length = at + 4 * len(fields) * (count - 1)
-        self.durations += columns.get(0x100) or [duration] * count
-        self.offsets += columns.get(0x800) or [0] * count
+            told = columns.get(_FLAGS)
+            self.is_key = not (told[0] if told and not present & 4 else flags) & _NOT_KEY
+        if _DURATIONS in columns and count:
+            self.last_length = at + 4 * width * (count - 1)
+        self.durations += columns.get(_DURATIONS) or [duration] * count
+        self.offsets += columns.get(_OFFSETS) or [0] * count
 
     def usual_duration(self, track: Mp4Track) -> int:
         """What a sample lasts: as the others here, else as those before, else a second at most."""
@@ -159,13 +159,15 @@ class Samples:
         usual_duration: int,
     ) -> SampleRun:
         """The samples as one run of a track; there is at least one."""
-        times = map(add, accumulate(self.durations, initial=decoded), self.offsets)
+        earliest = decoded
+        if any(self.offsets):
+            earliest = min(map(add, accumulate(self.durations, initial=decoded), self.offsets))
         return SampleRun(
             track=track,
             decoded=decoded,
             duration=sum(self.durations),
             offset=self.offsets[0],
-            earliest=min(times),
+            earliest=earliest,
             is_key=self.is_key,
             timestamp=timestamp,
             is_placed=is_placed,
@@ -175,12 +177,24 @@ class Samples:
         )
 
 
+_DURATIONS, _SIZES, _FLAGS, _OFFSETS = range(4)
+_FIELDS = tuple(tuple(field for field in range(4) if present >> field & 1) for present in range(16))
+"""Of a sample in a `trun`, by the bits from 0x100 on that say which are there."""
+
+
 def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
-    """A table of 32-bit numbers, column by column; composition offsets are signed."""
+    """A table of 32-bit numbers, column by column; composition offsets are signed.
+
+    Without the sizes, which nobody asks for.
+    """
     numbers = array("i", table)
     if sys.byteorder == "little":
         numbers.byteswap()
-    return {field: numbers[index :: len(fields)].tolist() for index, field in enumerate(fields)}
+    return {
+        field: numbers[index :: len(fields)].tolist()
+        for index, field in enumerate(fields)
+        if field != _SIZES
+    }
 
 
 def media_unit_of(offset: int, runs: Sequence[SampleRun], movie: Movie) -> MediaUnit:

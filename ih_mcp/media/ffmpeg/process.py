@@ -30,6 +30,7 @@ from .ffmpeg_log import FfmpegLog, failure
 _END_SECONDS = 2.0
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # a larger pipe lets ffmpeg run on while we hand over a segment
+_GATHER_SECONDS = 0.003  # chosen: it takes longer to fill the pipe; halves what reading costs
 _PROGRAM_BYTES = 1 << 30  # of address space: the program, and what its threads reserve
 _MAX_FILES = 64
 _ENVIRONMENT = (
@@ -67,6 +68,10 @@ class Child:
         self._process = process
         self._stdout = stdout
         self._log = log
+        self._is_wide = _is_wide(stdout)
+        self._came_bytes = 0
+        self._gathers = False
+        """Whether to let the pipe fill before the next piece: the last one was small."""
         self._silence = means.silent_seconds
         self._patience = means.patience_seconds
 
@@ -86,10 +91,15 @@ class Child:
             MediaError: It kept us waiting for too long (`ffmpeg_stalled`). The time between two
                 calls does not count.
         """
+        if self._gathers:
+            await anyio.sleep(_GATHER_SECONDS)
         began = anyio.current_time()
         with anyio.move_on_after(min(self._silence, self._patience)):
             data = await _read(self._stdout)
             self._patience -= anyio.current_time() - began
+            self._came_bytes += len(data)
+            is_long = self._is_wide and self._came_bytes > _PIPE_BYTES
+            self._gathers = is_long and 0 < len(data) < _READ_BYTES
             return data
         raise MediaError(
             f"ffmpeg gave nothing for {anyio.current_time() - began:.0f} s",
@@ -191,7 +201,7 @@ async def _start(
 ) -> tuple[int, FfmpegLog, anyio.abc.Process]:
     stdout, stdout_writer = os.pipe()
     stderr, stderr_writer = os.pipe()
-    _widen(stdout)
+    _prepare(stdout)
     try:
         with anyio.CancelScope(shield=True):  # half a start could not be ended
             process = await anyio.open_process(
@@ -240,8 +250,11 @@ if sys.platform == "win32":
     def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)  # TerminateProcess
 
-    def _widen(descriptor: int) -> None:
-        """Its size is the system's."""
+    def _prepare(descriptor: int) -> None:
+        """Threads wait for it, and its size is the system's."""
+
+    def _is_wide(_: int) -> bool:
+        return False
 
     def _bound(_pid: int, _means: ProcessLimits) -> None:
         """No bounds here."""
@@ -260,10 +273,17 @@ else:
     def _kill(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
-    def _widen(descriptor: int) -> None:
+    def _prepare(descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
         if sys.platform == "linux":
             with suppress(OSError):  # refused beyond the user's quota: the usual size serves too
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def _is_wide(descriptor: int) -> bool:
+        """Whether more fits into the pipe than is read at once."""
+        if sys.platform != "linux":
+            return False
+        return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) > _READ_BYTES
 
     def _bound(pid: int, means: ProcessLimits) -> None:
         if sys.platform == "linux":
@@ -283,7 +303,6 @@ else:
                     resource.prlimit(pid, what, (bound, bound))
 
     async def _read(descriptor: int) -> bytes:
-        os.set_blocking(descriptor, False)
         while True:
             try:
                 data = os.read(descriptor, _READ_BYTES)
