@@ -97,7 +97,7 @@ class Element(NamedTuple):
     end: int | None
     """Of its last byte, plus one; None where its size is unknown."""
     blocks: Sequence[RunBlock] = ()
-    """Of a run of SimpleBlocks that is told as one element."""
+    """Of a run of SimpleBlocks that counts as one element."""
 
     @property
     def payload_offset(self) -> int:
@@ -113,7 +113,7 @@ class Elements:
 
     Args:
         wanted: How many bytes of whose payload are handed over (`ALL`: all); of others, none.
-        gathers_blocks: Whether SimpleBlocks of a Cluster that follow each other are told as one
+        gathers_blocks: Whether SimpleBlocks of a Cluster that follow each other are one
             element, which costs a fifth; those at the end of what was fed stay single.
     """
 
@@ -121,7 +121,7 @@ class Elements:
         self._wanted = wanted
         self._gathers_blocks = gathers_blocks
         self._blocks_end: float = 0
-        """Of the Cluster, in the stream: no block behind is told with others."""
+        """Of the Cluster, in the stream: no block behind it joins a run."""
         self._pieces = IncrementalReader()
         self._needed_bytes = 1
         """How many must wait before there is an element to tell."""

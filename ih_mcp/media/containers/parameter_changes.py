@@ -42,11 +42,11 @@ class Sighting(NamedTuple):
     """`video` or `audio`; nothing where the track does not matter."""
     number: int
     headers: Sequence[bytes] = ()
-    """What may not change, each time it is told; nothing stands for a place without it."""
+    """What may not change, each time the place says it; nothing stands for a place without it."""
     times: Sequence[float] = ()
     """In seconds by the clock of the file, in their order in it."""
     begins: int = 0
-    """Where the stretch begins, in bytes of the file; told where tracks may replace others."""
+    """Where the stretch begins, in bytes of the file; set where tracks may replace others."""
     ends: int = 0
     """Where the last that it tells of begins."""
 
