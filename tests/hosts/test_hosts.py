@@ -78,6 +78,10 @@ def test_claude_code_reads_what_install_wrote(home: Path, env: dict[str, str]) -
 def test_gemini_connects_with_what_install_wrote(home: Path, env: dict[str, str]) -> None:
     project = home / "project"
     install("gemini", env, project)
+    written = home / ".gemini" / "settings.json"
+    settings = json.loads(written.read_text(encoding="utf-8"))
+    settings["mcpServers"]["interhuman"]["timeout"] = 120_000  # else this command waits 5 s
+    written.write_text(json.dumps(settings), encoding="utf-8")
     trusted = {str(project): "TRUST_FOLDER"}
     (home / ".gemini" / "trustedFolders.json").write_text(json.dumps(trusted))
     listed = run(GEMINI, "mcp", "list", env=env, cwd=project)
