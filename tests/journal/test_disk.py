@@ -30,6 +30,35 @@ def test_root_may_use_the_folder_of_a_user(journal: Path, monkeypatch: pytest.Mo
     assert journal.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_folder_that_can_only_be_read_may_be_anybodys(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.touch(mode=0o666)
+    monkeypatch.setattr(os, "geteuid", lambda: ANOTHER)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    make_private(journal)
+
+
+def test_a_journal_that_is_a_link_is_refused(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    journal.symlink_to(journal.with_name("elsewhere"))
+    with pytest.raises(ConfigurationError, match=r"journal\.db is a link, or no file"):
+        make_private(journal)
+    assert not journal.exists()
+
+
+def test_a_folder_that_others_may_write_to_is_refused(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    journal.parent.chmod(0o720)
+    with pytest.raises(ConfigurationError, match=r"other users may write to .*\(mode 0720\)"):
+        make_private(journal)
+    assert not journal.exists()
+
+
 def test_no_other_user_may(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: ANOTHER)
     with pytest.raises(ConfigurationError, match="belongs to another user"):

@@ -158,6 +158,8 @@ async def test_streams_of_a_process_that_lost_its_lease_fail_there_too(
             await log.wait_for_failure()
         with pytest.raises(JournalError, match="lease"):
             log.append("b", leg=0)
+        with pytest.raises(JournalError, match="lease"):
+            log.require_owned()
 
 
 async def test_after_an_outage_everybody_renews_late_and_nobody_is_declared_dead(
@@ -333,6 +335,16 @@ async def test_lost_notifications_are_found_also_after_the_server_was_away(
 async def behind_a_proxy(database: str) -> AsyncIterator[tuple[DatabaseProxy, Journal]]:
     async with open_proxy(database) as proxy, replica(proxy.address) as (_, journal):
         yield proxy, journal
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_made_twice(database: str) -> None:
+    async with behind_a_proxy(database) as (proxy, journal):
+        proxy.lose_answer(lambda request: b"COMMIT" in request)
+        await keep(journal, "a")
+        await proxy.lost.wait()
+        assert (await journal.count_streams(), await bodies_of(journal)) == (1, ["a"])
+        found = await to_thread.run_sync(journal._reader.find_lengths, ["st_1", "st_none"])
+        assert found == {"st_1": (1, False)}
 
 
 async def test_while_the_server_is_away_nothing_is_shown_and_then_all_of_it(

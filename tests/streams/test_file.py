@@ -15,11 +15,13 @@ from rich.console import Console
 
 from ih_mcp.cli.stream import print_held_segments
 from ih_mcp.journal import Journal, open_journal
+from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.outbox import RandomAccessPoint
 from ih_mcp.streams.pacing import PaceName
-from ih_mcp.streams.sources.file import RAW_HERTZ, FileSource, send_file
+from ih_mcp.streams.sources.file import RAW_HERTZ, FileSource, queued_segment, send_file
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1, V2
 from ih_mcp.wire.messages import Config, Reading, pcm_format
@@ -281,3 +283,14 @@ async def test_a_segment_that_is_held_for_long_is_told_with_until_when(
         await stream.until(lambda: False)
     assert stream.held is None
     assert "held" not in stream.status().to_json()
+
+
+@pytest.mark.parametrize("key_offset", [None, 7])
+def test_another_session_can_begin_only_with_a_key_frame(key_offset: int | None) -> None:
+    segment = Segment(
+        b"media", 1.0, 2.0, headed=False, key_offset=key_offset, has_leading=True, first_seconds=1.5
+    )
+    queued = queued_segment(segment)
+    assert (queued.data, queued.start_seconds, queued.end_seconds) == (b"media", 1.0, 2.0)
+    entry = RandomAccessPoint(offset=7, seconds=1.5, is_clean=False)
+    assert queued.entry == (entry if key_offset else None)

@@ -44,6 +44,15 @@ async def test_pictures_and_exports_of_a_killed_stream_have_its_gaps(tmp_path: P
     ]  # fmt: skip
 
 
+async def test_what_is_kept_of_a_stream_that_was_not_killed_is_its_status(tmp_path: Path) -> None:
+    ended = status(state="ended", reason="by_request")
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {})
+        await journal.account("st_1").take(7.833, MediaUse())
+        await log.write_record(ended.to_json(), ended=True)
+        assert await read_status(journal, "st_1") == ended
+
+
 async def test_every_reader_has_the_same_status_of_a_killed_stream(tmp_path: Path) -> None:
     async with (
         open_journal(tmp_path) as journal,

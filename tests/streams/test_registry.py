@@ -225,3 +225,31 @@ async def test_a_stream_of_another_process_is_read_here_and_fed_there(tmp_path: 
         assert refused.value.code == "elsewhere"
         assert refused.value.facts["process"]
         assert (await other.status(stream.id)).process == refused.value.facts["process"]
+
+
+async def test_a_stream_whose_use_cannot_be_kept_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = list[bool]()
+
+    async def fail(_account: StreamAccount, _use: MediaUse, *, ended: bool) -> None:
+        settled.append(ended)
+        if not ended:
+            raise JournalError("the disk is full")
+
+    monkeypatch.setattr(StreamAccount, "settle", fail)
+    async with opened(tmp_path) as (journal, registry):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        await stream.put(QueuedSegment(b"media", 0.0, 3.0))
+        assert await service.hear() == b"media"
+        await stream.until(lambda: stream.sent_segments == 1)
+        await service.say(Reading("signal.detected", {"start": 2.0}))
+        await stream.until(lambda: stream.failure is not None)
+        assert "the disk is full" in str(stream.failure)
+        await service.drain()
+        await stream.until(lambda: False)
+        before = len(settled)
+        await registry._keep_use(stream, journal.account(stream.id))  # it is over
+        assert settled[before:] == []

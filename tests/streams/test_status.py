@@ -11,6 +11,7 @@ from ih_mcp.streams.status import (
     JumpStatus,
     LossStatus,
     StreamStatus,
+    shown_state,
 )
 
 KEPT = {
@@ -86,3 +87,18 @@ def test_a_status_knows_whether_its_stream_is_over() -> None:
 def test_a_status_of_a_version_that_did_not_mark_the_stand_in_has_its_mark() -> None:
     assert StreamStatus.from_json({"endpoint": "local"}).stand_in == STAND_IN
     assert StreamStatus.from_json({"endpoint": "production"}).stand_in == StreamStatus().stand_in
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({"state": "ended", "reason": "stopped"}, "stopped"),
+        ({"state": "ended", "reason": "end_of_file"}, "ended"),
+        ({"state": "failed"}, "failed"),
+        ({}, ""),
+    ],
+)
+def test_a_stream_that_was_stopped_is_shown_as_stopped(
+    record: dict[str, object], shown: str
+) -> None:
+    assert shown_state(record) == shown

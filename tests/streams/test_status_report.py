@@ -14,7 +14,7 @@ from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
-from ih_mcp.wire.messages import Error, Reading
+from ih_mcp.wire.messages import Config, Error, Reading, Updated
 
 from .service import Service
 
@@ -26,10 +26,12 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 @asynccontextmanager
-async def running(journal: Journal, service: Service, *, pace: str = "") -> AsyncIterator[Stream]:
+async def running(
+    journal: Journal, service: Service, *, pace: str = "", config: Config | None = None
+) -> AsyncIterator[Stream]:
     stream = Stream(
         "st_1",
-        StreamConfig(dialect=V1, base_url="http://h", pace=pace),
+        StreamConfig(dialect=V1, base_url="http://h", pace=pace, config=config or Config()),
         log=await journal.begin("st_1", {}),
         opener=service.opener,
     )
@@ -84,3 +86,14 @@ async def test_media_that_was_left_out_altogether_is_noted_with_the_reason_that_
         (note,) = stream.status().notes
     assert note.startswith("Nothing was analysed: the service left out all 3.0 s of media.")
     assert (" Its reason is ih5004: " in note) is names_why
+
+
+async def test_what_the_service_left_out_of_the_options_is_noted(journal: Journal) -> None:
+    service = Service()
+    config = Config(include=(), goal_dimensions=("clarity", "rapport"))
+    async with running(journal, service, config=config) as stream:
+        await service.hear()
+        await service.say(Updated(Config(include=(), goal_dimensions=("clarity",))))
+        await stream.until(lambda: bool(stream.leg and stream.leg.updates))
+        said = "The service did not take these of goal_dimensions: rapport."
+        assert said in stream.status().notes

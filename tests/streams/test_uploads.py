@@ -43,6 +43,7 @@ class Service:
     def __init__(self, *answers: str | IhMcpError) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
+        self.is_stand_in = False
         self.waits = anyio.Event()
         """Set when there is no answer left, and the caller waits."""
 
@@ -73,7 +74,7 @@ class Service:
         answer = self.answers.pop(0)
         if isinstance(answer, IhMcpError):
             raise answer
-        return Reply(200, answer.encode())
+        return Reply(200, answer.encode(), is_stand_in=self.is_stand_in)
 
 
 @pytest.fixture
@@ -334,7 +335,7 @@ async def test_a_kept_job_id_that_is_none_is_asked_for_nowhere(
 async def test_what_is_known_of_a_file_is_told_beside_its_result(
     tmp_path: Path, service: Service
 ) -> None:
-    service.answers = ["{}"]
+    service.answers, service.is_stand_in = ["{}"], True
     request = UploadRequest(
         upload=UPLOADS["v1"], source=Path("a.mp4"), form=[], endpoint="local", analyst="cues",
         notes=("The file has no sound.",), seconds=7.0004,

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from ih_mcp.errors import CallerError
-from ih_mcp.wire.dialects import DIALECTS, V0, V1, V2, Dialect, Limits, find_dialect
+from ih_mcp.wire.dialects import DIALECTS, REALTIME, V0, V1, V2, Dialect, Limits, find_dialect
 from tests.facts import shows
 
 
@@ -78,3 +78,13 @@ def test_a_declared_zero_is_no_bound_and_a_segment_fits_into_memory() -> None:
     assert declared == limits(2, 32 * MIB, 0.0, None, None, None)
     declared = limits(2, 65 * MIB, 3.0, 4.0, 5.0, 6.0).bounded_by(V1.limits)
     assert declared == limits(2, 64 * MIB, 3.0, 4.0, 5.0, 6.0)
+
+
+def test_goals_that_a_version_does_not_know_are_named_beside_those_it_knows() -> None:
+    REALTIME.require_goals(REALTIME.goal_dimensions)
+    with pytest.raises(CallerError, match="goal_dimensions has 'fame', 'x', which realtime") as no:
+        REALTIME.require_goals(["fame", REALTIME.goal_dimensions[0], "x"])
+    assert ", ".join(REALTIME.goal_dimensions) in no.value.help
+    with pytest.raises(CallerError) as no:
+        V0.require_goals(["clarity"])
+    assert no.value.help == "Goals of v0: there are none."
