@@ -16,7 +16,7 @@ from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.error_catalog import find_error
 
 from .facts import StreamFacts
-from .leg import Leg
+from .leg import Leg, LegEnd
 from .pacing import LONG_HOLD_SECONDS
 from .receipts import Receipt
 from .status import GapStatus, HeldStatus, JumpStatus, LossStatus, StreamStatus, error_to_json
@@ -101,14 +101,15 @@ def _reason(stream: StreamFacts) -> str:
 
 
 def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:
-    error, begins = before.end.error if before.end else None, after.splice.begins_seconds
+    end, begins = before.end, after.splice.begins_seconds
+    assert end is not None  # the next one begins after it
     gap = GapStatus(
         legs=(before.number, after.number),
         cursor=after.begins_after,
-        reason="rotated" if before.is_rotated else _ended(before),
+        reason="rotated" if before.is_rotated else _ended(end),
         segments=before.receipts.counts(),
-        close_code=(before.end.close_code if before.end else None) or None,
-        server_code=redact_and_cut(error.code) if error else None,
+        close_code=end.close_code or None,
+        server_code=redact_and_cut(end.error.code) if end.error else None,
         lost_media_s=_between(stream, before, after),
     )
     if begins is None:
@@ -117,11 +118,9 @@ def _gap(stream: StreamFacts, before: Leg, after: Leg) -> GapStatus:
     return replace(gap, media_offset_s=round(stream.place_in_file(begins), 3), clock=clock)
 
 
-def _ended(leg: Leg) -> str:
-    if leg.end is None:
-        return ""
-    by_id = _reason_by_id(leg.end.error.code) if leg.end.error else ""
-    return by_id or leg.end.reason.value
+def _ended(end: LegEnd) -> str:
+    by_id = _reason_by_id(end.error.code) if end.error else ""
+    return by_id or end.reason.value
 
 
 def notes(stream: StreamFacts) -> list[str]:

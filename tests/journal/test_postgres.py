@@ -343,7 +343,8 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_twice(database: str) ->
         await keep(journal, "a")
         await proxy.lost.wait()
         assert (await journal.count_streams(), await bodies_of(journal)) == (1, ["a"])
-        found = await to_thread.run_sync(journal._reader.find_lengths, ["st_1", "st_none"])
+        reader = cast("Any", journal._reader)
+        found = await to_thread.run_sync(reader.find_lengths, ["st_1", "st_none"])
         assert found == {"st_1": (1, False)}
 
 
