@@ -34,9 +34,10 @@ def file_page(drawing: Drawing, source: str = "", file_name: str = "") -> str:
     said = lines(drawing)[len(about) :]  # the script writes what comes before
     return _file_page(
         head(drawing),
+        who=str(about[0]),
         data=as_text(drawing),
         before=_paragraphs(said),
-        without_script=_paragraphs(about) + _table(drawing),
+        without_script=_paragraphs(map(str, about[1:])) + _table(drawing),
         command=f"ih-mcp review {drawing['stream_id']} FILE",
         source=source,
         file_name=file_name,
@@ -52,6 +53,7 @@ def _file_page(
     title: str,
     *,
     data: str,
+    who: str = "",
     before: str = "",
     without_script: str = "",
     command: str = "",
@@ -61,7 +63,8 @@ def _file_page(
     named = f' data-source="{html.escape(source)}" data-name="{html.escape(file_name)}"'
     video = named if source else ""
     escaped = data.replace("<", "\\u003c")
-    body = f"""<header><h1>Timeline</h1><p>{html.escape(title)}</p></header>
+    body = f"""<header><h1>Timeline</h1><p>{html.escape(title)}</p>
+<p id="who">{html.escape(who)}</p></header>
 <main>{before}<div id="review" data-command="{html.escape(command)}"{video}></div>
 <div id="timeline"></div></main>
 <noscript>{without_script}{_NOTES}</noscript>

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.timeline.html import file_page
 from tests.capture.room import OpenRoom
-from tests.timeline.known import CHANGING_STATUS, changing_drawing, drawing
+from tests.road.host import environment
+from tests.timeline.known import CHANGING_STATUS, changing_drawing, drawing, hour_drawing
 
 from .conftest import OpenBrowser, Tab, open_tab
 from .test_live import VP8, end, long, record
 from .test_looks import fits, grave_findings
 from .test_review import MARKS, open_video, seconds_of
+from .test_trouble import start_capture
 
 pytestmark = [long, pytest.mark.timeout(240)]
 _LOOKS = {"light": ("light", 1000), "dark": ("dark", 1000), "360": ("light", 360)}
@@ -100,6 +103,21 @@ async def test_the_live_page_of_a_session_that_the_service_ends_for_good(
         await tab.went_well()
 
 
+async def test_the_live_page_whose_server_went_away(
+    open_browser: OpenBrowser, tmp_path: Path
+) -> None:
+    process, link = await start_capture(environment(tmp_path))
+    async with open_browser() as context:
+        tab = await open_tab(context, link, only=VP8)
+        await record(tab, seconds=14)
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+        await tab.says("#trouble", "is lost; trying again. Recording goes on")
+        await tab.page.click("#stop")
+        await tab.page.wait_for_selector("#save-recording:not([hidden])")
+        await look(tab, "live-gone")
+
+
 async def test_the_live_page_without_a_camera(
     open_browser: OpenBrowser, open_room: OpenRoom
 ) -> None:
@@ -130,14 +148,19 @@ async def test_the_page_that_watches_a_file(
 async def test_the_pages_of_a_timeline_and_of_its_video(
     open_browser: OpenBrowser, dialogue: Path, tmp_path: Path
 ) -> None:
-    timeline, review = tmp_path / "timeline.html", tmp_path / "review.html"
+    timeline, review, hour = (tmp_path / f"{name}.html" for name in ("timeline", "review", "hour"))
     of_video = replace(CHANGING_STATUS, source="dialogue.mp4", media_seconds=24.667, lost=None)
-    for path, shown in ((timeline, changing_drawing()), (review, drawing(of_video))):
+    drawings = (changing_drawing(), drawing(of_video), hour_drawing())
+    for path, shown in zip((timeline, review, hour), drawings, strict=True):
         await anyio.Path(path).write_text(await to_thread.run_sync(file_page, shown))
     async with open_browser() as context:
         tab = await open_tab(context, timeline.as_uri())
         await look(tab, "timeline")
         await tab.went_well()
+        tab = await open_tab(context, hour.as_uri())
+        await tab.page.select_option(".timeline-zoom select", "300")
+        await tab.page.locator(".timeline-part").fill("1700")
+        await look(tab, "zoomed")
         tab = await open_tab(context, review.as_uri())
         await open_video(tab, dialogue)
         await tab.page.locator(MARKS).nth(1).click()

@@ -18,6 +18,7 @@ from tests.road.host import environment
 
 from .conftest import OpenBrowser, open_tab
 from .test_live import VP8, end, long, reached_as_recorded, record
+from .test_review import chunks_of
 
 pytestmark = [long, pytest.mark.timeout(180)]
 
@@ -95,13 +96,21 @@ async def test_a_server_that_is_killed_and_started_again_is_told(
     async with open_browser() as context:
         tab = await open_tab(context, link, only=VP8)
         await record(tab, seconds=8)
+        stream_id = (await tab.text("#where")).split(" ")[0]
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
-        await tab.says("#trouble", "is lost; trying again")
+        await tab.says("#trouble", "is lost; trying again. Recording goes on.*press Pause to save")
+        await tab.page.click("#stop")
+        async with tab.page.expect_download() as saving:  # what was recorded is not lost with it
+            await tab.page.click("#save-recording")
+        saved = await anyio.Path(await (await saving.value).path()).read_bytes()
+        assert saved == await chunks_of(tab)
+        async with tab.page.expect_download() as saving:
+            await tab.page.click("#save-timeline")
+        assert stream_id in await anyio.Path(await (await saving.value).path()).read_text()
         shown = await tab.page.eval_on_selector_all(
             "#messages li", "items => items.map((item) => item.textContent)"
         )
-        stream_id = (await tab.text("#where")).split(" ")[0]
         process, again = await start_capture(env)
         try:
             await tab.says("#trouble", "does not know this page any more", seconds=20)

@@ -115,6 +115,7 @@ async function stop(text = "Stopped.") {
   say(""); // what was said of the recording holds no longer
   await recorder?.stop();
   if (text) say(text);
+  if (recorder && !link.isReady && !state.isOver) offerSaving();
   finish();
 }
 
@@ -192,6 +193,7 @@ const handlers = {
       setTimeout(() => link.say("clock", { page: performance.now() }), round * 300);
     }
     complain("");
+    if (!state.isOver) $("after").hidden = true;
     $("camera").hidden = !message.may_record;
     show("where", message.stream_id);
     show("who", message.stand_in || (message.endpoint ? "Interhuman analyses what is sent." : ""));
@@ -303,13 +305,18 @@ function over() {
 
 // --- after the end -------------------------------------------------------------------------------
 
+/** At the end, and where the server is away, so that nothing is lost with the page. */
+function offerSaving() {
+  $("after").hidden = false;
+  $("save-recording").hidden = $("recording-note").hidden = !copy.files().length;
+  showAnother();
+}
+
 /** What was recorded can be saved, and played beside the timeline. */
 function showAfter() {
   const files = copy.files();
   $("camera").hidden = true;
-  $("after").hidden = false;
-  $("save-recording").hidden = $("recording-note").hidden = !files.length;
-  showAnother();
+  offerSaving();
   if (state.review) return;
   $("review").hidden = false;
   state.review = new Review($("review"), view, { save: saveTimeline });
@@ -318,23 +325,25 @@ function showAfter() {
 }
 
 async function saveTimeline(notes) {
-  const { source, label, stream_id: id, state: name } = state.drawing;
+  const drawing = view.whole; // as it is shown, also where the server is away
+  if (!drawing) return;
+  const { source, label, stream_id: id, state: name } = drawing;
   const text = pageWith(await template, {
-    drawing: state.drawing,
+    drawing,
     notes,
     title: [source || label || id, name].join(" · "),
     withoutScript: view.asTable(lanes(view.drawing)).outerHTML,
   });
-  download(fileName(state.drawing, notes.length ? "notes.html" : "timeline.html"), new Blob([text], { type: "text/html" }));
+  download(fileName(drawing, notes.length ? "notes.html" : "timeline.html"), new Blob([text], { type: "text/html" }));
 }
 
 function saveRecording() {
-  for (const { name, blob } of copy.files()) download(fileName(state.drawing, name), blob);
+  for (const { name, blob } of copy.files()) download(fileName(view.whole ?? {}, name), blob);
   state.isSaved = true;
 }
 
 /** Whether closing the page would lose the recording. */
-const wouldLose = () => state.isOver && !state.isSaved && copy.files().length > 0;
+const wouldLose = () => (state.isOver || !link.isReady) && !state.isSaved && copy.files().length > 0;
 
 /** Another recording is a stream of its own, with a page of its own; this process has to live for it. */
 function showAnother() {
@@ -395,7 +404,9 @@ const link = new Link({
       return false;
     }
     state.drawing = {}; // a new connection sends all of it again
-    complain("The connection to ih-mcp is lost; trying again. Recording goes on, and is sent later.");
+    const goesOn = state.recorder ? " Recording goes on, and is sent later; press Pause to save it in a file." : "";
+    complain(`The connection to ih-mcp is lost; trying again.${goesOn}`);
+    if (!state.recorder) offerSaving();
     return true;
   },
   onRefused: () => {
@@ -443,7 +454,7 @@ $("over").addEventListener("click", () => {
   $("over").hidden = true;
   start({ takesOver: true });
 });
-$("save-timeline").addEventListener("click", () => state.review.saveNotes());
+$("save-timeline").addEventListener("click", () => state.review ? state.review.saveNotes() : saveTimeline([]));
 $("save-recording").addEventListener("click", saveRecording);
 $("another").addEventListener("click", startAnother);
 addEventListener("beforeunload", (event) => { if (wouldLose()) event.preventDefault(); });

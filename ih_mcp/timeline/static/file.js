@@ -4,6 +4,7 @@ const page = `<!doctype html>\n${document.documentElement.outerHTML}\n`;
 const byId = (id) => document.getElementById(id);
 const values = (id) => JSON.parse(byId(id).textContent || "null");
 const drawn = values("data");
+byId("who").textContent = drawn.about?.[0] ?? ""; // a page that was saved has none of its own yet
 const view = new TimelineView(byId("timeline"));
 const box = byId("review");
 new Review(box, view, {
