@@ -247,7 +247,8 @@ class TeamApp:
         """What other replicas call."""
         check, most = SignatureCheck(secret), max_segment_bytes * 4 // 3 + _MARGIN_BYTES
         bodies = HeldBodies(max_bytes=max_queued_bytes, max_body_bytes=most)
-        return ClusterApp(check, self.tenant_of, error_response, most, bodies).app
+        pages = self._pages.answer_passed_on
+        return ClusterApp(check, self.tenant_of, error_response, most, bodies, pages).app
 
     async def _upload(self, request: Request) -> Response:
         """An upload by its ticket, which is void once the file was kept."""

@@ -11,13 +11,15 @@ from mcp import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from ih_mcp.errors import IhMcpError
 
 from .cluster_signature import PassedOnCaller, SignatureCheck
 from .forward import CALL_PATH, SEGMENT_PATH
 from .limits import HeldBodies, declared_bytes
+from .pages_elsewhere import PAGE_PATH, answer_pages
 from .segments import push_body, read_body
 from .tenant import Tenant
 
@@ -36,6 +38,7 @@ class ClusterApp:
         answer_error: How a foreseen failure is answered.
         max_bytes: Of a call.
         bodies: Bounds what all calls together hold; who signed one is known with its body alone.
+        pages: Answers what browsers ask of the pages of this replica.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ClusterApp:
         answer_error: AnswerError,
         max_bytes: int,
         bodies: HeldBodies,
+        pages: ASGIApp,
     ) -> None:
         self._check = check
         self._find_tenant = find_tenant
@@ -59,6 +63,7 @@ class ClusterApp:
                     self._answering(self._put),
                     methods=["PUT"],
                 ),
+                Mount(PAGE_PATH, answer_pages(check, pages)),
             ]
         )
 

@@ -40,7 +40,7 @@ _SECONDS = 40.0  # a push waits 20 s at most, an end 25 s
 
 
 class Forwarder:
-    """Passes calls on to other replicas. Use `open_forwarder`."""
+    """Passes calls on to other replicas, by a client of `open_client`."""
 
     def __init__(self, engine: PostgresEngine, secret: bytes, http: httpx2.AsyncClient) -> None:
         self._engine = engine
@@ -144,8 +144,9 @@ def passing_on(tool: Tool, forwarder: Forwarder | None) -> Tool:
 
 
 @asynccontextmanager
-async def open_forwarder(engine: PostgresEngine, secret: bytes) -> AsyncIterator[Forwarder]:
+async def open_client() -> AsyncIterator[httpx2.AsyncClient]:
+    """What calls other replicas."""
     timeout = httpx2.Timeout(_SECONDS, connect=3.0)
     make_client = partial(httpx2.AsyncClient, timeout=timeout, trust_env=False)
     async with await to_thread.run_sync(make_client) as http:  # it reads certificates
-        yield Forwarder(engine, secret, http)
+        yield http

@@ -8,20 +8,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ih_mcp.capture.serve import MAX_CHUNK_BYTES
 from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal import load_open_engine
 from ih_mcp.net.listen import serve_app, url_of
+from ih_mcp.net.server_websocket import KeyedWebSocket
 from ih_mcp.redaction import register_secret
 from ih_mcp.settings import Settings
 
 from .admin import guard_from_pages
 from .app import TeamApp
-from .forward import Forwarder, open_forwarder
+from .forward import Forwarder, open_client
+from .pages_elsewhere import PagesElsewhere
 
 if TYPE_CHECKING:  # loads a driver that few need
     from ih_mcp.journal.postgres import PostgresEngine
 
-_MAX_MESSAGE_BYTES = 1 << 16  # no path takes a WebSocket
 _MIN_SECRET_CHARS = 32
 LAST_CALLS_SECONDS = 30
 """How long calls that are under way may take when the server ends; `end_stream` takes 25 s at most,
@@ -36,6 +38,8 @@ class Replicas:
     """The database of all journals; None where each is a file."""
     forwarder: Forwarder | None = None
     """Passes calls on; None where this server is alone."""
+    pages: PagesElsewhere | None = None
+    """Passes on what browsers ask of the pages of others; None likewise."""
 
 
 @asynccontextmanager
@@ -65,7 +69,9 @@ async def open_replicas(
         if listener is None:
             yield Replicas(engine)
         else:
-            yield Replicas(engine, await stack.enter_async_context(open_forwarder(engine, secret)))
+            http = await stack.enter_async_context(open_client())
+            forwarder = Forwarder(engine, secret, http)
+            yield Replicas(engine, forwarder, PagesElsewhere(engine, secret, http))
 
 
 @asynccontextmanager
@@ -84,7 +90,8 @@ async def serve_replicas(
     async with serve_app(
         guard_from_pages(answering, listener),
         listener,
-        max_message_bytes=_MAX_MESSAGE_BYTES,
+        max_message_bytes=MAX_CHUNK_BYTES,
+        ws=KeyedWebSocket,
         timeout_graceful_shutdown=LAST_CALLS_SECONDS,
     ):
         yield

@@ -64,13 +64,13 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
         admin = _listen(stack, settings.admin_listen) if settings.admin_listen else None
         metrics = await to_thread.run_sync(Metrics) if admin else None  # it reads /proc
         url = settings.public_url or url_of(listener)
-        pages = CapturePages(url)
         limits = CallerLimits(
             max_calls_per_minute=settings.max_calls_per_minute,
             max_waiting_polls=settings.max_waiting_polls,
         )
         stack.enter_context(traced())
         replicas = await stack.enter_async_context(open_replicas(settings, cluster))
+        pages = CapturePages(url, replicas.pages)
         tickets = UploadTickets(replicas.engine.tickets if replicas.engine else MemoryTickets())
 
         async def issue_ticket(tenant: str, file_name: str) -> str:

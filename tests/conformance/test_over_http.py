@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from tests.node import (
     run,
     run_script,
 )
-from tests.reliability.replicas import segment
+from tests.plain_http import plain_http
+from tests.reliability.replicas import KEY, open_balancer, open_fleet, segment
 from tests.road.host import environment
 from tests.team.rolling import replacing_balancer, rolling
 
@@ -61,22 +62,55 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.kill()  # a drain would wait for what a checker left open
 
 
-def test_serve_conforms_on_the_handshake_wire(address: str, tmp_path: Path) -> None:
-    """But for fixtures, and for what needs a session: there are none."""
+def handshake_conforms(address: str, folder: Path) -> int:
+    """But for fixtures, and for what needs a session: there are none. Gives how many passed."""
     names = ("resources-subscribe", "resources-unsubscribe", "server-sse-multiple-streams")
     refused = "".join(f"  - {name}\n" for name in names)
-    expected = tmp_path / "expected.yaml"
+    expected = folder / "expected.yaml"
     expected.write_text((HERE / "expected-handshake.yaml").read_text() + refused)
     words = ("server", "--url", address, "--expected-failures", expected)
-    done = run(CONFORMANCE_HANDSHAKE, *words, env=environment(tmp_path), cwd=tmp_path, seconds=250)
-    assert passed(done) >= 9
+    return passed(
+        run(CONFORMANCE_HANDSHAKE, *words, env=environment(folder), cwd=folder, seconds=250)
+    )
+
+
+def newest_conforms(address: str, folder: Path) -> int:
+    """But for fixtures; gives how many passed."""
+    known = ("--expected-failures", HERE / "expected-2026-07-28.yaml")
+    words = ("server", "--url", address, "--requirements", "2026-07-28", *known)
+    return passed(run(CONFORMANCE, *words, env=environment(folder), cwd=folder, seconds=280))
+
+
+def test_serve_conforms_on_the_handshake_wire(address: str, tmp_path: Path) -> None:
+    assert handshake_conforms(address, tmp_path) >= 9
 
 
 def test_serve_conforms_on_the_2026_wire_but_for_fixtures(address: str, tmp_path: Path) -> None:
-    known = ("--expected-failures", HERE / "expected-2026-07-28.yaml")
-    words = ("server", "--url", address, "--requirements", "2026-07-28", *known)
-    done = run(CONFORMANCE, *words, env=environment(tmp_path), cwd=tmp_path, seconds=280)
-    assert passed(done) >= 116
+    assert newest_conforms(address, tmp_path) >= 116
+
+
+@pytest.mark.parametrize(
+    ("conforms", "least"), [(handshake_conforms, 9), (newest_conforms, 116)], ids=["old", "new"]
+)
+async def test_replicas_that_want_a_key_conform_each_request_at_the_next(
+    conforms: Callable[[str, Path], int],
+    least: int,
+    ffmpeg: Ffmpeg,
+    database: str,
+    tmp_path: Path,
+) -> None:
+    """The checkers show no key themselves: the balancer adds it, and passes all else on."""
+    async with (
+        serve(Options(), ffmpeg=ffmpeg) as service,
+        open_fleet(service.url, database, tmp_path) as fleet,  # ends what a checker left open
+        open_balancer([(await fleet.start()).url for _ in range(2)]) as balancer,
+    ):
+        address = f"{balancer.url}/mcp"
+        async with plain_http() as http:
+            assert (await http.post(address, json={})).status_code == 401
+        balancer.adds, balancer.passes_host = {"authorization": f"Bearer {KEY}"}, True
+        assert await to_thread.run_sync(conforms, address, tmp_path) >= least
+        assert balancer.requests > least
 
 
 @pytest.mark.parametrize("client", ["client", "client-legacy", "sdk"])

@@ -154,11 +154,16 @@ class Balancer:
     requests: int = 0
     failed: list[str] = field(default_factory=list)
     """Answers that are errors of the HTTP layer."""
+    adds: dict[str, str] = field(default_factory=dict)
+    """Headers of each request, over those it came with."""
+    passes_host: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         body = await request.body()
-        kept = {name: value for name, value in request.headers.items() if name not in _NOT_PASSED}
+        dropped = _NOT_PASSED - ({"host"} if self.passes_host else set())
+        kept = {name: value for name, value in request.headers.items() if name not in dropped}
+        kept |= self.adds
         self.requests += 1
         first = self.requests
         replicas = list(self.replicas)
