@@ -135,7 +135,7 @@ class PagesElsewhere:
 
 
 async def _carry(browser: WebSocket, owner: ClientConnection) -> None:
-    """Carry messages both ways until one end leaves; the other one is told how."""
+    """Carry messages both ways until one end leaves; then close the other one likewise."""
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - loads late
 
     async def to_browser() -> None:
