@@ -20,7 +20,7 @@ from .batch import BatchItem
 NAMES = ("report.csv", "report.html")
 _COLUMNS = (
     "file", "state", "minutes", "found", "not_analysed_seconds", "stream_id", "outputs", "error",
-    "notes",
+    "notes", "label",
 )  # fmt: skip
 _STYLE = """:root { color-scheme: light dark; }
 body { font: 1rem/1.45 system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem;
@@ -87,6 +87,7 @@ def _row(item: BatchItem) -> list[object]:
         " ".join(item.outputs),
         item.error,
         " ".join(item.notes),
+        item.label,
     ]
 
 

@@ -22,7 +22,7 @@ from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import HeldSegment, PaceName
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import read_timeline
-from ih_mcp.timeline.summary import describe_stop, summarise
+from ih_mcp.timeline.summary import describe_silence, describe_stop, summarise
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Config
 
@@ -161,7 +161,8 @@ async def print_until_over(
     async with showing(console, reading.step):
         drawing = await read_timeline(runtime.journal, stream.id, on_read=reading.note)
     lost = stream.status().lost
-    found = summarise(drawing | {"lost": lost.to_json() if lost else {}})
+    found = f"{summarise(drawing | {'lost': lost.to_json() if lost else {}})}."
+    found += describe_silence(drawing)
     return _print_summary(console, stream, found, stop=describe_stop(drawing))
 
 
@@ -224,7 +225,7 @@ def _print_summary(console: Console, stream: Stream, found: str, *, stop: str) -
         f"{status.media_seconds or 0} s of media, {status.messages} messages, "
         f"stream {stream.id}",
     )
-    print_line(console, f"{found}.")
+    print_line(console, found)
     print_line(console, describe_use(stream.use))
     lines = [STAND_IN] if stream.is_stand_in else []
     if failure := stream.failure or limit:

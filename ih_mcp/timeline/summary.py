@@ -16,6 +16,7 @@ from .model import Drawing
 from .rows import clock, lost_ranges
 
 _MAX_STATES = 3
+_LITTLE_SECONDS = 60.0  # chosen: in a minute there are 12 s of speech, if there is a talk
 _MAX_TOLD = 3  # chosen: names of signals that a sentence can hold
 _MAX_NAMES = 50  # chosen: the API has some twenty; a peer may send any number
 _IMPRECISE_SECONDS = 0.1  # chosen: of media that lengths are not precise about
@@ -34,7 +35,8 @@ def lines(drawing: Drawing) -> list[str]:
     about, notes = drawing["about"], drawing["notes"]
     assert isinstance(about, list)
     assert isinstance(notes, list)
-    said = [*about, f"{describe_extent(drawing)}: {summarise(drawing)}."]
+    found = f"{summarise(drawing)}.{describe_silence(drawing)}"
+    said = [*about, f"{describe_extent(drawing)}: {found}"]
     return [escape_unprintable(str(line)) for line in [*said, *notes, *left_out(drawing)]]
 
 
@@ -76,6 +78,12 @@ def summarise(drawing: Drawing) -> str:
     if unsent:
         parts.append(f"{_digits(unsent)} s not sent")
     return ", ".join(part for part in parts if part)
+
+
+def describe_silence(drawing: Drawing) -> str:
+    """Why little media may have no signal, as a sentence behind others; else empty."""
+    is_little = float(str(drawing["seconds"])) < _LITTLE_SECONDS
+    return " Some readings need 12 s of speech first." if is_little and not drawing["spans"] else ""
 
 
 def _named(names: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 
 from ih_mcp.timeline.html import file_page
+from ih_mcp.timeline.picture_process import draw_in_process
 from tests.capture.room import OpenRoom
-from tests.timeline.known import HOUR_SECONDS, STATUS, drawing, hour_drawing
+from tests.timeline.known import HOUR_SECONDS, STATUS, changing_drawing, drawing, hour_drawing
 
 from .conftest import OpenBrowser, Tab, open_tab
 from .test_live import long
@@ -129,6 +130,28 @@ async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenB
             ".timeline-item", "found => found.filter((node) => node.tabIndex === 0).length"
         )
         assert stops == 1
+
+
+@pytest.fixture(scope="module")
+def svg(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("svg") / "timeline.svg"
+    path.write_bytes(anyio.run(draw_in_process, changing_drawing(), "svg"))
+    return path.as_uri()
+
+
+async def test_an_svg_is_drawn_by_a_browser_and_asks_for_nothing(
+    svg: str, open_browser: OpenBrowser
+) -> None:
+    async with open_browser() as context:
+        asked: list[str] = []
+        context.on("request", lambda request: asked.append(request.url))
+        tab = await open_tab(context, svg)
+        for words in ("talk.mp4 · P07 · ended", "hesitation", "1:00 end", "not analysed"):
+            box = await tab.page.locator("text", has_text=words).first.bounding_box()
+            assert box
+            assert box["width"] > 10
+        assert asked == [svg]
+        await tab.went_well()
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ async def look(tab: Tab, state: str) -> None:
         if folder := os.environ.get("IH_MCP_PICTURES"):
             data = await tab.page.screenshot(full_page=True)
             await to_thread.run_sync(_keep, data, Path(folder) / f"{state}-{name}.png")
+    await tab.page.set_viewport_size({"width": 1600, "height": 720})
+    assert await fits(tab), (state, 1600)
     await tab.page.set_viewport_size({"width": 1000, "height": 720})
 
 

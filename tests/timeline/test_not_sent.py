@@ -68,8 +68,9 @@ def test_a_stopped_stream_says_where_and_how_much_was_not_sent() -> None:
     found = drawing(status())
     assert describe_stop(found) == "stopped by you at 0:04.7 of 0:24.7; 20 s not sent"
     assert summarise(found) == "0 signals, no engagement told, 20 s not sent"
-    assert "stopped at 0:04.7 of 0:24.7: 0 signals, no engagement told, 20 s not sent." in (
-        lines(found)
+    assert (
+        "stopped at 0:04.7 of 0:24.7: 0 signals, no engagement told, 20 s not sent."
+        in (lines(found)[-1])
     )
     assert not_analysed_seconds(found) == pytest.approx(20.0)
     assert totals({**found, "usage": {}})["minutes_analysed"] == 0.08

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from ih_mcp.timeline.summary import summarise, totals
+import pytest
+
+from ih_mcp.timeline.summary import describe_silence, summarise, totals
 
 EMPTY: dict[str, object] = {
     "seconds": 0.0, "spans": [], "engagement": [], "dropped": [], "lost": {}, "not_sent": [],
@@ -53,3 +55,16 @@ def test_a_sentence_names_the_first_signals() -> None:
     assert said("interest", "stress", "interest") == "2 signals (interest, stress) in 3 spans"
     assert said("a", "b", "c", "d", "e") == "5 signals (a, b, c and 2 more)"
     assert said("\x1b[1m") == r"1 signal (\x1b[1m)"
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, True),
+        ({"seconds": 59.0}, True),
+        ({"seconds": 61.0}, False),
+        ({"spans": [{"signal": "interest"}]}, False),
+    ],
+)
+def test_little_media_without_a_signal_says_why(values: dict[str, object], says: bool) -> None:
+    assert ("12 s of speech" in describe_silence(EMPTY | values)) is says

@@ -30,6 +30,7 @@ export function clock(seconds) {
 
 const LANES = ["engagement", "quality", "dropped", "degraded", "segments"];
 const END_PIXELS = 115; // the time of the end, and a time before it
+const LITTLE_SECONDS = 60; // so much may have no signal yet
 const TICK_PIXELS = 50; // a time
 const MAX_SIGNALS = 40;
 const MAX_MARKS = 2000;
@@ -283,7 +284,7 @@ export class TimelineView {
     });
     this.#oneTabStop();
     const spans = (whole.spans ?? []).length;
-    this.summary.textContent = `${extent(drawing)}, ${spans} ${spans === 1 ? "span" : "spans"} of signals${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
+    this.summary.textContent = `${extent(drawing)}, ${spans} ${spans === 1 ? "span" : "spans"} of signals${!spans && end < LITTLE_SECONDS ? "; some readings need 12 s of speech first" : ""}${leftOut(drawing).map((line) => `; ${line}`).join("")}`;
     if (this.tableBox.open) this.#tabulate();
     this.onDraw([...lanes(drawing), ...this.moreLanes]);
   }
