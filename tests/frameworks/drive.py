@@ -112,7 +112,8 @@ async def pydantic_ai_slim() -> AsyncIterator[Call]:
     from pydantic_ai.mcp import MCPToolset
 
     entry = {"command": COMMAND, "args": ARGUMENTS, "env": ENVIRONMENT}
-    async with MCPToolset({"mcpServers": {"interhuman": entry}}) as server:
+    servers = {"mcpServers": {"interhuman": entry}}
+    async with MCPToolset(servers, init_timeout=60) as server:  # 5 s else, on a busy machine too
 
         async def call(tool: str, arguments: dict[str, Any]) -> list[str]:
             return texts(await server.direct_call_tool(tool, arguments))

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,6 +22,7 @@ import pytest
 from ih_mcp.app.hosts import HOSTS, KEY, NAME, Format, Host, Launch, Place
 from tests.forked import forked
 from tests.node import CLAUDE, CODEX, GEMINI, needs_node, run
+from tests.packages import copy_repository
 from tests.packages.test_install import link_entry
 from tests.road.host import REPOSITORY
 
@@ -170,12 +170,12 @@ def test_gemini(way: str, home: Path, env: dict[str, str], recorder: Path) -> No
 def test_the_plugin_of_claude_code(
     given: str, home: Path, env: dict[str, str], recorder: Path
 ) -> None:
-    words = ["plugin", "install", NAME, "--marketplace", str(REPOSITORY)]
+    marketplace = copy_repository(home / "marketplace")
+    words = ["plugin", "install", NAME, "--marketplace", str(marketplace)]
     asked = ["--config", f"api_key={given}"] if given else []
     done = run(CLAUDE, *words, *asked, env=env, cwd=home / "project")
     assert done.returncode == 0, done.stdout + done.stderr
     listed = run(CLAUDE, "mcp", "list", env=env, cwd=home / "project")
-    shutil.rmtree(home / ".claude" / "plugins")  # a copy of the tests is no leak of what they plant
     assert "Connected" in listed.stdout, listed.stdout + listed.stderr
     assert received(recorder) == given
 

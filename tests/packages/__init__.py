@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.road.host import REPOSITORY
+
 needs_packages = pytest.mark.skipif(
     "IH_MCP_TEST_PACKAGES" not in os.environ, reason="slow; `make packages` runs it"
 )
 UV = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
+
+
+_LEFT_OUT = (
+    *(".git", ".venv*", ".*_cache", ".fuzz", ".hypothesis", ".mutation"),
+    *("__pycache__", "build", "dist", "tests"),
+)
+
+
+def copy_repository(folder: Path) -> Path:
+    """A copy without what is made in a clone: environments can have gigabytes.
+
+    And without the tests, since what they plant would be found where a host copies it.
+    """
+    return shutil.copytree(REPOSITORY, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
 
 
 def uv(*words: object, **environment: str) -> str:

@@ -17,7 +17,7 @@ from ih_mcp import __version__
 from tests.node import CLAUDE, GEMINI, MCPB, SKILLS, needs_node, run
 from tests.road.host import REPOSITORY, environment
 
-from . import UV, needs_packages
+from . import UV, copy_repository, needs_packages
 from .test_install import HELLO
 
 pytestmark = [needs_node, pytest.mark.timeout(300)]
@@ -36,13 +36,13 @@ def test_claude_finds_plugin_and_marketplace_valid(what: str, env: dict[str, str
 
 
 def test_the_plugin_is_installed_from_its_marketplace(env: dict[str, str], tmp_path: Path) -> None:
-    added = run(CLAUDE, "plugin", "marketplace", "add", REPOSITORY, env=env, cwd=tmp_path)
+    marketplace = copy_repository(tmp_path / "marketplace")
+    added = run(CLAUDE, "plugin", "marketplace", "add", marketplace, env=env, cwd=tmp_path)
     assert added.returncode == 0, added.stdout + added.stderr
     done = run(CLAUDE, "plugin", "install", "interhuman@ih-mcp", env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     listed = run(CLAUDE, "plugin", "list", env=env, cwd=tmp_path)
     assert "interhuman@ih-mcp" in listed.stdout
-    shutil.rmtree(tmp_path / ".claude")  # a copy of the tests is no leak of what they plant
 
 
 def test_gemini_finds_its_extension_valid(env: dict[str, str], tmp_path: Path) -> None:
