@@ -70,6 +70,7 @@ class Tab:
             "document.querySelector(selector)?.textContent ?? '')",
             arg=[selector, pattern],
             timeout=seconds * 1000,
+            polling=50,  # by each picture, which is the default, the browser would draw to be asked
         )
 
     async def recorded(self, sizes: list[int]) -> tuple[list[str], int]:
@@ -100,12 +101,15 @@ def chromium() -> str:
 def camera(
     ffmpeg: Ffmpeg, dialogue: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """A clip of people talking as what fake devices play: moving JPEG, and sound."""
+    """A clip of people talking as what fake devices play: moving JPEG, and sound.
+
+    Small, since the browser decodes and encodes each picture of it for as long as a page has it.
+    """
     folder = tmp_path_factory.mktemp("camera")
     picture, sound = folder / "camera.mjpeg", folder / "microphone.wav"
     start = [ffmpeg.path, "-nostdin", "-v", "error", "-i", str(dialogue)]
     subprocess.run(
-        [*start, "-an", "-vf", "scale=640:480,fps=25", "-q:v", "4", "-f", "mjpeg", str(picture)],
+        [*start, "-an", "-vf", "scale=160:120,fps=15", "-q:v", "4", "-f", "mjpeg", str(picture)],
         check=True,
     )
     subprocess.run([*start, "-vn", "-ac", "1", "-ar", "48000", str(sound)], check=True)

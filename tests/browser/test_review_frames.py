@@ -126,3 +126,4 @@ async def test_a_mark_of_any_leg_plays_the_picture_that_its_session_was_sent(
                 await tab.page.locator(MARKS).nth(mark).evaluate("node => node.click()")
                 await tab.page.wait_for_function(_SHOWS, arg=brightness)
             await tab.went_well()
+            await tab.page.close()  # else its video plays on beside the others
