@@ -11,6 +11,7 @@ import json
 import math
 import os
 import select
+import shutil
 import signal
 import sqlite3
 import struct
@@ -23,6 +24,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import rich.logging  # noqa: F401 - the SDK loads it when a server is made: before any event loop
 from anyio import to_thread
@@ -122,24 +124,38 @@ async def parsed(told: str) -> Hold:
     return hold
 
 
-async def keep_100_000_spans(journal: Journal) -> None:
-    log = await journal.begin("st_1", {"api": "v1"})
-    for number in range(1000):
-        names = [{"type": f"{number:04}{place:02}", "start": place} for place in range(100)]
-        message = {"type": "signal.detected", "data": {"signals": names}}
-        log.append(json.dumps(message), leg=0)
-    await log.write_record({"api": "v1", "state": "ended"}, ended=True)
-    journal.release(log)
+@pytest.fixture(scope="module")
+def kept_spans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal with a stream of 100,000 spans, which each test copies."""
+    folder = tmp_path_factory.mktemp("spans")
+
+    async def keep() -> None:
+        async with open_journal(folder) as journal:
+            log = await journal.begin("st_1", {"api": "v1"})
+            for number in range(1000):
+                names = [{"type": f"{number:04}{place:02}", "start": place} for place in range(100)]
+                message = {"type": "signal.detected", "data": {"signals": names}}
+                log.append(json.dumps(message), leg=0)
+            await log.write_record({"api": "v1", "state": "ended"}, ended=True)
+            journal.release(log)
+
+    anyio.run(keep)
+    return folder / FILE_NAME
+
+
+@pytest.fixture
+def with_100_000_spans(kept_spans: Path, tmp_path: Path) -> Path:
+    """The folder of such a journal."""
+    shutil.copy(kept_spans, tmp_path / FILE_NAME)
+    return tmp_path
 
 
 @pytest.mark.parametrize("kind", often(("html",), nightly=("html", "svg", "csv", "jsonl", "vtt")))
 async def test_s21_100_000_spans_are_written_without_holding_anybody_up(
-    kind: str, tmp_path: Path
+    kind: str, with_100_000_spans: Path
 ) -> None:
     """By the tool that writes files, and in the summary at the end of a stream."""
-    async with open_journal(tmp_path) as journal:
-        await keep_100_000_spans(journal)
-    async with client(tmp_path) as opened:
+    async with client(with_100_000_spans) as opened:
         await opened.call_tool("render_timeline", {"stream_id": "st_a", "format": kind})  # imports
         arguments: dict[str, object] = {"stream_id": "st_1", "cursor": 1000}
         async with holding() as hold:
@@ -155,9 +171,8 @@ async def test_s21_100_000_spans_are_written_without_holding_anybody_up(
 
 @pytest.mark.parametrize("reads", ["page", "resource"])
 async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up(
-    reads: str, journal: Journal
+    reads: str, with_100_000_spans: Path
 ) -> None:
-    await keep_100_000_spans(journal)
     told: Drawing = {}
     text = "{}"
 
@@ -170,7 +185,7 @@ async def test_s21_a_stream_of_100_000_spans_is_drawn_without_holding_anybody_up
             items += [item for index, item in change["items"] if index >= len(items)]
         told.update(values["changes"].get("set", {}))
 
-    async with holding() as hold:
+    async with open_journal(with_100_000_spans) as journal, holding() as hold:
         if reads == "page":
             await TimelinePublisher(PageServer(journal, None, ""), "st_1", say).run(0)
         else:

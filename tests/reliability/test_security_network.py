@@ -149,9 +149,9 @@ def test_s23_every_command_that_takes_local_is_tried() -> None:
 
 
 async def test_s23_a_proxy_sees_nothing_of_any_local_command(
-    tmp_path: Path, dialogue: Path
+    tmp_path: Path, short_clip: Path
 ) -> None:
-    names = {"file": shutil.copy(dialogue, tmp_path), "folder": tmp_path}
+    names = {"file": shutil.copy(short_clip, tmp_path), "folder": tmp_path}
     async with open_between(Between(says=http("502 Bad Gateway"))) as proxy:
         pair = {"INTERHUMAN_KEY_ID": "id", "INTERHUMAN_KEY_SECRET": "secret"}
         env = environment(tmp_path / "d", IH_MCP_ANALYST="placeholder", HOME=str(tmp_path), **pair)
@@ -178,21 +178,21 @@ async def test_s23_a_proxy_sees_nothing_of_any_local_command(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_s23_a_proxy_sees_nothing_of_an_endpoint_on_this_machine(
-    host: str, tmp_path: Path, dialogue: Path, ffmpeg: Ffmpeg
+    host: str, tmp_path: Path, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
     async with (
         open_between(Between(says=http("502 Bad Gateway"))) as proxy,
         serve(Options(), ffmpeg=ffmpeg) as running,
     ):
         endpoint = running.url.replace("127.0.0.1", host)
-        env = environment(tmp_path, endpoint=endpoint, IH_MCP_MEDIA_DIRS=str(dialogue.parent))
+        env = environment(tmp_path, endpoint=endpoint, IH_MCP_MEDIA_DIRS=str(short_clip.parent))
         env = cleared(env) | all_proxies(proxy.url)
         async with open_host(env) as tools:
             checked = await tools.call("check_setup")
             token = await tools.call("create_token")
-            stream = await tools.call("stream_file", path=str(dialogue), pace="fast")
+            stream = await tools.call("stream_file", path=str(short_clip), pace="fast")
             messages, _ = await tools.read_all(stream.status["stream_id"], wait_s=20)
-            upload = await analysis(tools, dialogue)
+            upload = await analysis(tools, short_clip)
     assert checked.status["endpoint"] == f"{endpoint} (reachable)"
     assert not token.is_error
     assert json.loads(messages[-1])["type"] == "session.ended"
@@ -230,7 +230,7 @@ async def test_s23_streams_uploads_tokens_and_check_take_the_same_proxy(
     value: str,
     how: dict[str, Any],
     tmp_path: Path,
-    dialogue: Path,
+    short_clip: Path,
     ffmpeg: Ffmpeg,
     certificate: Path,
 ) -> None:
@@ -241,8 +241,8 @@ async def test_s23_streams_uploads_tokens_and_check_take_the_same_proxy(
         for command in (
             ("check",),
             ("token",),
-            ("stream", str(dialogue), "--pace", "fast"),
-            ("analyze", str(dialogue)),
+            ("stream", str(short_clip), "--pace", "fast"),
+            ("analyze", str(short_clip)),
         ):
             proxy.asked.clear()
             done = await cli(env, *command)
@@ -554,33 +554,38 @@ async def test_s48_an_odd_environment_is_a_setting_to_correct(
 
 @pytest.mark.parametrize(("odd", "words"), ODD[::3], ids=IDS[::3])
 async def test_s48_every_command_says_what_is_odd_and_never_breaks(
-    odd: dict[str, str], words: str, tmp_path: Path, dialogue: Path
+    odd: dict[str, str], words: str, tmp_path: Path, short_clip: Path
 ) -> None:
     env = cleared(environment(tmp_path, endpoint=ENDPOINT)) | odd
-    for command in (("check",), ("token",), ("stream", str(dialogue)), ("analyze", str(dialogue))):
+    for command in (
+        ("check",),
+        ("token",),
+        ("stream", str(short_clip)),
+        ("analyze", str(short_clip)),
+    ):
         done = await cli(env, *command)
         assert done.returncode != 0
         assert words.encode() in done.stdout + done.stderr, (command, done)
-    async with open_host(env | {"IH_MCP_MEDIA_DIRS": str(dialogue.parent)}) as tools:
+    async with open_host(env | {"IH_MCP_MEDIA_DIRS": str(short_clip.parent)}) as tools:
         checked = await tools.call("check_setup")
         assert words in checked.status["endpoint"]
         assert checked.status["ok"] is False
         assert (await tools.call("create_token")).error["code"] == "configuration"
-        stream = await tools.call("stream_file", path=str(dialogue))
+        stream = await tools.call("stream_file", path=str(short_clip))
         if not stream.is_error:  # it failed after the answer, not before
             stream = (await tools.read_all(stream.status["stream_id"], wait_s=20))[1]
-        upload = await analysis(tools, dialogue)
+        upload = await analysis(tools, short_clip)
         for answer in (stream, upload):
             assert (answer.is_error and answer.error["code"]) or answer.status["state"] == "failed"
             said = answer.error["code"] if answer.is_error else answer.status["reason"]
             assert said == "configuration", answer.text
 
 
-async def test_s48_none_of_it_matters_with_local(tmp_path: Path, dialogue: Path) -> None:
+async def test_s48_none_of_it_matters_with_local(tmp_path: Path, short_clip: Path) -> None:
     env = cleared(environment(tmp_path, IH_MCP_ANALYST="placeholder"))
     for odd, _ in ODD:
         env |= odd
-    for command in (("check",), ("token",), ("analyze", str(dialogue))):
+    for command in (("check",), ("token",), ("analyze", str(short_clip))):
         done = await cli(env, *command, "--local")
         assert done.returncode == 0, done.stderr.decode()
 
