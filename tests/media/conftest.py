@@ -12,14 +12,6 @@ import pytest
 from . import sample_files
 from .sample_files import SampleFolder
 
-_SECONDS = 60  # the first test that asks for a sample file waits until it is made
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(_SECONDS))
-
 
 @pytest.fixture(scope="session")
 def sample(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> SampleFolder:

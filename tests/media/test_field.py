@@ -30,9 +30,15 @@ REPOSITORY = Path(__file__).parents[2]
 def test_a_file_gets_one_word_and_what_is_to_be_said(
     name: str, word: str, says: str, sample: SampleFolder
 ) -> None:
-    found, text = verdict(sample(name), with_cli=name == "base")
+    found, text = judged(sample(name).resolve())
     assert found == word
     assert says in text
+
+
+def test_each_file_has_a_process_of_its_own_and_goes_through_the_commands(
+    sample: SampleFolder,
+) -> None:
+    assert verdict(sample("base")) == ("right", "")
 
 
 def test_lost_pictures_are_wrong(
