@@ -15,10 +15,12 @@ from ih_mcp.app.batch import BatchItem, ItemState
 from ih_mcp.app.batch_report import make_csv, make_html
 from ih_mcp.app.minutes import MinutesPlan
 from ih_mcp.cli import main
+from ih_mcp.cli.stream import describe_losses
 from ih_mcp.cli.usage import describe_use
 from ih_mcp.errors import CallerError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.mcp_server.status import minutes_of
+from ih_mcp.streams.status import GapStatus, LossStatus, StreamStatus
 from ih_mcp.timeline.summary import totals
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 
@@ -281,3 +283,17 @@ def test_usage_adds_up_by_endpoint_and_by_day(
     assert json.loads(run("usage", "--json", "--since", "2026-12-01")[1])["usage"] == []
     run("forget", "--older", "0m")
     assert run("usage")[1].splitlines()[1].startswith("production")
+
+
+def test_losses_are_told_in_sentences() -> None:
+    gap = GapStatus(legs=(0, 1), reason="connection_lost", media_offset_s=12.04)
+    lost = LossStatus(media_s=((9.0, 12.04),), let_go_s=1.5, segments_unknown=2)
+    assert list(describe_losses(StreamStatus(gaps=(gap,), lost=lost))) == [
+        "Another API session went on at 0:12: connection lost.",
+        "Results of 0:09 to 0:12 may be missing.",
+        "Segments that were sent and have no answer: 2; that were not sent: 0.",
+        "1.5 s of live media were never sent, as the connection was slower.",
+    ]
+    assert list(describe_losses(StreamStatus())) == []
+    many = list(describe_losses(StreamStatus(gaps=(gap,) * 24)))
+    assert (len(many), many[-1]) == (11, "There are more of them; `ih-mcp timeline` shows all.")

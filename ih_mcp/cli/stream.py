@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,10 @@ from ih_mcp.journal import follow
 from ih_mcp.settings import Settings
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import HeldSegment, PaceName
+from ih_mcp.streams.status import LossStatus, StreamStatus
 from ih_mcp.streams.stream import Stream
 from ih_mcp.timeline.model import read_timeline
+from ih_mcp.timeline.rows import clock
 from ih_mcp.timeline.summary import describe_silence, describe_stop, summarise
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Config
@@ -35,6 +36,7 @@ from .usage import describe_use
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
+_MAX_TOLD = 10  # chosen: of gaps, and of stretches that were lost
 _NOTES = """\
 Each message is one line on stdout, exactly as it came; on a terminal, characters that steer it are
 shown as escapes (--raw prints them). A message that contains a line break
@@ -208,6 +210,25 @@ def _step(stream: Stream) -> ProgressStep:
     return ProgressStep(now, stream.place_in_file(stream.sent_seconds) / total if total else None)
 
 
+def describe_losses(status: StreamStatus) -> Iterator[str]:
+    """Where other API sessions went on, and what may have no results, as sentences."""
+    for gap in status.gaps[:_MAX_TOLD]:
+        at = "" if gap.media_offset_s is None else f" at {clock(gap.media_offset_s)}"
+        yield f"Another API session went on{at}: {gap.reason.replace('_', ' ')}."
+    lost = status.lost or LossStatus()
+    for start, end in lost.media_s[:_MAX_TOLD]:
+        yield f"Results of {clock(start)} to {clock(end)} may be missing."
+    if max(len(status.gaps), len(lost.media_s)) > _MAX_TOLD:
+        yield "There are more of them; `ih-mcp timeline` shows all."
+    if lost.segments_unknown or lost.segments_not_sent:
+        yield (
+            f"Segments that were sent and have no answer: {lost.segments_unknown}; "
+            f"that were not sent: {lost.segments_not_sent}."
+        )
+    if lost.let_go_s:
+        yield f"{lost.let_go_s:g} s of live media were never sent, as the connection was slower."
+
+
 def _print_summary(console: Console, stream: Stream, found: str, *, stop: str) -> int:
     """Print how the stream ended and, if it did not end in order, what to do."""
     status = stream.status()
@@ -231,10 +252,6 @@ def _print_summary(console: Console, stream: Stream, found: str, *, stop: str) -
     if failure := stream.failure or limit:
         lines.append(join_help(failure.what, failure.help))
     lines += [note for note in stream.notes() if note not in stream.plan.notes]
-    if status.gaps:
-        lines.append(f"gaps: {json.dumps([gap.to_json() for gap in status.gaps])}")
-    if status.lost:
-        lines.append(f"lost: {json.dumps(status.lost.to_json())}")
-    for line in lines:
+    for line in [*lines, *describe_losses(status)]:
         print_line(console, line)
     return 0 if in_order and not is_lossy and not limit else 1

@@ -21,6 +21,7 @@ from ih_mcp.streams.config import CAMERA
 from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.kept_status import read_status
 from ih_mcp.streams.status import StreamStatus
+from ih_mcp.wire.codebook import SIGNAL_MEANINGS
 from ih_mcp.wire.codec import decode_server
 from ih_mcp.wire.dialects import DIALECTS, Dialect
 from ih_mcp.wire.messages import ServerMessage
@@ -179,6 +180,7 @@ class Timeline:
             "messages": self.messages,
             "not_kept": self.not_kept,
             "clipped": life.clipped,
+            "meanings": SIGNAL_MEANINGS,
             "usage": dict(status.usage or {}),
             "lost": _lost(status),
             "not_sent": [list(each) for each in unsent_media(status)],

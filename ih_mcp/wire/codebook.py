@@ -58,6 +58,8 @@ CODEBOOK = tuple(
     NameMeaning(kind, name, words) for kind, rows in _WORDS.items() for name, words in rows.items()
 )
 
+SIGNAL_MEANINGS = _WORDS["signal"]
+
 
 def find_meaning(kind: str, name: str) -> str:
     """What a name means; empty for one that is not known here, as services may send any.

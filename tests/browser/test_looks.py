@@ -117,6 +117,7 @@ async def test_a_timeline_is_walked_by_arrow_keys(link: str, open_browser: OpenB
         await tab.page.focus("text=Zoom in")  # the last control that can be used
         await tab.page.keyboard.press("Tab")
         await tab.says(".timeline-detail", "hesitation · probability high · 0:03 to 0:09.*um")
+        await tab.says(".timeline-detail", "What it stands for: delays before committing: ")
         await tab.page.keyboard.press("ArrowRight")
         await tab.says(".timeline-detail", "hesitation · probability medium · 0:24")
         await tab.page.keyboard.press("ArrowDown")

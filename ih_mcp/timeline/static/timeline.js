@@ -146,6 +146,7 @@ export function lanes(drawing) {
       text: label,
       title: `${phase.signal}${label ? ` · probability ${label}` : ""}`,
       more: phase.rationale ?? "",
+      meaning: drawing.meanings?.[phase.signal] ?? "",
     });
   }
   const found = [...signals].map(([name, items]) => ({ id: `signal ${name}`, name, items, hasGround: true })); // v0: one is "engagement"
@@ -443,10 +444,11 @@ export class TimelineView {
       return;
     }
     node.setAttribute("aria-current", "true");
-    const { title, from, to, isOpen, isImplicit, more } = node.told;
+    const { title, from, to, isOpen, isImplicit, more, meaning } = node.told;
     const head = make("p");
     head.append(make("strong", "", title), ` · ${clock(from)} to ${isOpen ? "now" : clock(to)}${isImplicit ? ", no message ended it" : ""}`);
-    this.detail.replaceChildren(head, ...(more ? [make("p", "", more)] : []));
+    const texts = [more && make("p", "", more), meaning && make("p", "quiet", `What it stands for: ${meaning}.`)];
+    this.detail.replaceChildren(head, ...texts.filter(Boolean));
   }
 
   /** The entries of each lane, also those of parts that are not shown. */
