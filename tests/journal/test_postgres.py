@@ -153,6 +153,7 @@ async def test_streams_of_a_process_that_lost_its_lease_fail_there_too(
     async with replica(database) as (engine, journal):
         log = await keep(journal, "a")
         db.execute("DELETE FROM owners")
+        await anyio.wait_all_tasks_blocked()
         engine.lease.stop_taking_streams()  # which renews it at once
         with anyio.fail_after(20):
             await log.wait_for_failure()
@@ -235,10 +236,12 @@ async def test_a_lease_that_could_not_be_renewed_is_renewed_once_the_server_is_b
     monkeypatch.setattr(leases._LOG, "warning", lambda *_: warned.set())
     async with open_proxy(database) as proxy, replica(proxy.address) as (engine, _):
         lease = engine.lease
+        await anyio.wait_all_tasks_blocked()
         await proxy.cut()
         lease.stop_taking_streams()  # which renews it at once
         await warned.wait()
         proxy.restore()
+        monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)  # until no lost connection is left
         async with anyio.create_task_group() as tasks:
             monkeypatch.setattr(leases, "HOLD_SECONDS", 0)
             tasks.start_soon(lease.wait_until_sendable, lease.name)
