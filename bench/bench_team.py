@@ -21,7 +21,7 @@ import anyio
 from anyio import to_thread
 
 from ih_mcp.http_server.serve import open_team_server
-from ih_mcp.journal import Journal, StreamLog, open_journal
+from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.media.ffmpeg.program import find_ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
@@ -89,7 +89,7 @@ async def measure_visible(database: str) -> list[float]:
 
 async def measure_pages(database: str) -> tuple[float, float]:
     """Milliseconds of a page of 100: of the newest, and the slowest of places in all of a log."""
-    async with open_journal(database) as journal:
+    async with open_journal(database, Retention(max_stream_bytes=10**9)) as journal:
         log = await journal.begin("st_long", {})
         for _ in range(LONG // PER_FLUSH):
             for _ in range(PER_FLUSH):
