@@ -16,6 +16,7 @@ from ih_mcp import __version__
 from ih_mcp.errors import ConfigurationError, unwrap_single_error
 from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.http_server.app import TeamApp
+from ih_mcp.http_server.callers import Callers
 from ih_mcp.http_server.json_log import log_as_json
 from ih_mcp.http_server.serve import TeamServer, open_team_server, read_configured_callers
 from ih_mcp.redaction import redact
@@ -125,5 +126,19 @@ def _greeting(settings: Settings, server: TeamServer) -> str:
     standin = " The stand-in answers, not Interhuman." if settings.is_local else ""
     return redact(
         f"ih-mcp {__version__}: serves MCP to {who} at {settings.public_url or server.url}/mcp."
-        f"{standin} Ctrl+C ends it."
+        f"{standin}{_missing_key(settings, server.app.bearers.callers)} Ctrl+C ends it."
+    )
+
+
+def _missing_key(settings: Settings, callers: Callers | None) -> str:
+    """What an operator is told who forgot the key: calls that need it would be the first to say."""
+    has_key = settings.api_key or settings.key_id or settings.access_token
+    if settings.is_local or settings.keys != "server" or has_key:
+        return ""
+    rows = callers.tenants.values() if callers else ()
+    if rows and all(row.api_key_variable for row in rows):
+        return ""
+    return (
+        " No key for Interhuman is set, so calls that need it are refused: set INTERHUMAN_API_KEY, "
+        "or start with --local for the stand-in."
     )

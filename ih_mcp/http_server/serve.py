@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -58,6 +59,7 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
     """
     host, _ = split_address(settings.listen)
     callers = await to_thread.run_sync(read_configured_callers, settings)
+    await to_thread.run_sync(_require_folders, settings)
     async with AsyncExitStack() as stack:
         listener = _listen(stack, settings.listen)
         cluster = _listen(stack, settings.cluster_listen) if settings.cluster_listen else None
@@ -119,6 +121,28 @@ def _listen(stack: AsyncExitStack, address: str) -> socket.socket:
         raise ConfigurationError(
             f"the server cannot listen on {address}: {exc.strerror}", help=_LISTEN_HELP
         ) from None
+
+
+def _require_folders(settings: Settings) -> None:
+    """Make the folders that all tenants have theirs in; blocks.
+
+    Raises:
+        ConfigurationError: One cannot be used, which the first call would find out.
+    """
+    folders = {"IH_MCP_DATA_DIR": settings.data_dir, "IH_MCP_UPLOADS": settings.uploads}
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            reason = "" if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written to"
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+        if reason:
+            raise ConfigurationError(
+                f"the folder {folder} cannot be used: {reason}",
+                help=f"Set {name} to a folder that this server may write to.",
+            )
 
 
 def read_configured_callers(settings: Settings) -> Callers | None:

@@ -425,6 +425,8 @@ async def test_a_drain_answers_waiting_polls_and_lets_live_streams_go_on(
         ({"listen": "127.0.0.1:99999"}, "is no address to listen on"),
         ({"listen": "203.0.113.1:0"}, "cannot listen on 203.0.113.1:0"),
         ({"callers": Path("/nowhere/callers.toml")}, "cannot be read: No such file"),
+        ({"data_dir": Path(__file__, "data")}, "data cannot be used: Not a directory"),
+        ({"uploads": Path(__file__)}, "test_serve.py cannot be used: File exists"),
     ],
 )
 async def test_it_refuses_to_start_and_says_why(

@@ -129,6 +129,7 @@ def _prepare(connections: Connections) -> None:
         with connections.borrow() as connection:
             prepare_database(connection)
     except (EngineAwayError, psycopg.Error) as exc:
+        reason = " ".join(str(exc).split())  # of several lines
         raise ConfigurationError(
-            redact(f"the database of the journal cannot be used: {str(exc).strip()}"), help=_HELP
+            redact(f"the database of the journal cannot be used: {reason}"), help=_HELP
         ) from exc
