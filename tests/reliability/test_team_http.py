@@ -176,7 +176,7 @@ async def _poll_at_once(team: Team, polls: int, at_once: int, callers: int) -> i
             before = len(answers)
             for number in waves:
                 tasks.start_soon(poll, number)
-            while limits.waiting_polls + len(answers) - before < len(waves):  # noqa: ASYNC110 - no
+            while limits.waiting_polls + len(answers) - before < len(waves):
                 most = max(most, limits.waiting_polls)  # event tells of it
                 await anyio.sleep(0.01)
             most = max(most, limits.waiting_polls)
