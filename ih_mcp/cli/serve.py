@@ -131,7 +131,7 @@ def _greeting(settings: Settings, server: TeamServer) -> str:
 
 
 def _missing_key(settings: Settings, callers: Callers | None) -> str:
-    """What an operator is told who forgot the key: calls that need it would be the first to say."""
+    """Says that the key is missing, which calls that need it would be the first to say."""
     has_key = settings.api_key or settings.key_id or settings.access_token
     if settings.is_local or settings.keys != "server" or has_key:
         return ""
