@@ -21,9 +21,16 @@ from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.timeline.html import file_page
+from ih_mcp.timeline.picture_process import draw_in_process
 from tests.capture.room import OpenRoom
 from tests.road.host import environment
-from tests.timeline.known import CHANGING_STATUS, changing_drawing, drawing, hour_drawing
+from tests.timeline.known import (
+    CHANGING_STATUS,
+    changing_drawing,
+    drawing,
+    hour_drawing,
+    shown_drawing,
+)
 
 from .conftest import OpenBrowser, Tab, open_tab
 from .test_live import VP8, end, long, record
@@ -170,6 +177,13 @@ async def test_the_pages_of_a_timeline_and_of_its_video(
         await tab.page.evaluate("document.querySelector('.review video').pause()")
         await look(tab, "review")
         await tab.went_well()
+
+
+async def test_the_picture_of_the_docs() -> None:
+    data = await draw_in_process(shown_drawing(), "png")
+    assert data.startswith(b"\x89PNG")
+    if folder := os.environ.get("IH_MCP_PICTURES"):
+        await anyio.Path(folder, "timeline.png").write_bytes(data)
 
 
 async def test_the_report_of_a_batch(open_browser: OpenBrowser, tmp_path: Path) -> None:

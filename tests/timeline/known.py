@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import ceil
 
 from ih_mcp.journal import Entry
-from ih_mcp.streams.status import StreamStatus
+from ih_mcp.streams.status import LossStatus, StreamStatus
 from ih_mcp.timeline.model import Drawing, Timeline
 from ih_mcp.wire.dialects import V1
 
@@ -136,3 +136,39 @@ def hour_drawing() -> Drawing:
     timeline.fold_all(entries(messages), status)
     timeline.close(status)
     return timeline.as_json(status, stream_id="st_0123")
+
+
+_LOOKED_AT = [
+    signal("detected", "hesitation", 0, "low"),
+    *(signal("updated", "hesitation", at, word) for at, word in ((6, "medium"), (9, "low"),
+        (12, "medium"), (15, "high"))),
+    signal("ended", "hesitation", 24),
+    signal("detected", "hesitation", 21, "medium"),
+    signal("ended", "hesitation", 32),
+    signal("detected", "hesitation", 30, "low"),
+    signal("detected", "agreement", 3),
+    signal("ended", "agreement", 11),
+    signal("detected", "interest", 9, "high"),
+    signal("ended", "interest", 17),
+    message("engagement.updated", state="engaged", start=0),
+    message("engagement.updated", state="neutral", start=14),
+    message("engagement.updated", state="disengaged", start=30),
+    message("coverage.dropped", ranges=[{"start": 36, "end": 41}]),
+    message("coverage.degraded", ranges=[{"start": 50, "end": 55}]),
+    message("conversation_quality.updated", overall={}, timeline=[
+        {"start": 8 * n, "end": 8 * n + 8, "values": {"quality_index": 50 + 2 * n,
+            "clarity": 20 + 9 * n, "authority": 70 - 3 * n, "energy": (50, 62, 74)[n % 3],
+            "rapport": 44 + n, "learning": 95 - 8 * n}} for n in range(7)]),
+]  # fmt: skip
+
+
+def shown_drawing() -> Drawing:
+    """Of the picture in the docs: phases, overlaps, states, scores and each kind of gap."""
+    status = replace(
+        CHANGING_STATUS, source="dialogue.mp4", media_seconds=61.2,
+        lost=LossStatus(media_s=((43.0, 46.5),)),
+    )  # fmt: skip
+    timeline = Timeline(V1)
+    timeline.fold_all(entries(_LOOKED_AT), status)
+    timeline.close(status)
+    return timeline.as_json(status, stream_id="st_0123456789abcdef0123456789abcdef")
