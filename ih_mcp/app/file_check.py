@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ih_mcp.errors import IhMcpError, MediaError
-from ih_mcp.wire.dialects import DIALECTS, find_dialect
-from ih_mcp.wire.rest import UNDECODED_PICTURES, UPLOADS
+from ih_mcp.wire.dialects import DIALECTS
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UPLOADS
 
 from .runtime import Runtime
-from .version_options import require_long
+from .version_options import describe_undecoded, require_long
 
 if TYPE_CHECKING:  # loads with the first file
     from ih_mcp.media.ffmpeg.facts import Facts
@@ -37,8 +37,10 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
     await require_end(ffmpeg, found.path, facts)
     streams = {api: _judge(partial(_stream, api, facts, seconds)) for api in DIALECTS}
     uploads = {api: _judge(partial(_upload, api, found, facts, seconds)) for api in UPLOADS}
+    works_on = {"stream_file": _taking(streams), "analyze_file": _taking(uploads)}
     return {
-        "works": streams[find_dialect(runtime.settings.api).name] == _TAKES,
+        "works": any(works_on.values()),
+        "works_on": works_on,
         "file": found.path.name,
         "media": describe_media(facts),
         "duration_s": round(seconds, 3),
@@ -49,8 +51,10 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
     }
 
 
+_REFUSES = "refuses it: "
 _TAKES = "takes it"
 _TAKES_SOUND = "takes its sound, with the model inter-2-audio"
+_IF_SHORT = "; whether {:.1f} s are enough for a reading is not documented"
 
 
 def _judge(require: Callable[[], str]) -> str:
@@ -58,7 +62,12 @@ def _judge(require: Callable[[], str]) -> str:
     try:
         return require()
     except MediaError as exc:
-        return f"refuses it: {exc.what}"
+        return f"{_REFUSES}{exc.what}"
+
+
+def _taking(judged: Mapping[str, str]) -> list[str]:
+    """The versions that would take it."""
+    return [api for api, said in judged.items() if not said.startswith(_REFUSES)]
 
 
 def _stream(api: str, facts: Facts, seconds: float) -> str:
@@ -68,10 +77,11 @@ def _stream(api: str, facts: Facts, seconds: float) -> str:
     least = dialect.limits.min_segment_seconds
     if least and seconds < least:
         raise MediaError(f"it is {seconds:.1f} s long; less than {least:g} s is not analysed")
+    if_short = _IF_SHORT.format(seconds) if seconds < MIN_VIDEO_SECONDS else ""
     if facts.video is None and facts.audio and dialect.raw_models:
-        return _TAKES_SOUND
+        return _TAKES_SOUND + if_short
     require_tracks(facts, video=dialect.needs_video, audio=dialect.needs_audio)
-    return _TAKES
+    return _TAKES + if_short
 
 
 def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> str:
@@ -84,11 +94,8 @@ def _upload(api: str, found: Admitted, facts: Facts, seconds: float) -> str:
     if facts.video is None and facts.audio and names_model:
         return _TAKES_SOUND
     require_tracks(facts, video=names_model, audio=names_model)
-    if facts.video and facts.video.codec in UNDECODED_PICTURES:
-        raise MediaError(
-            f"its picture is {facts.video.codec}, which the service does not decode; stream_file "
-            "takes it, since it encodes the picture again"
-        )
+    if undecoded := describe_undecoded(facts):
+        raise MediaError(undecoded)
     return _TAKES
 
 

@@ -197,15 +197,20 @@ class MinutesAdviser:
         return {"minutes": needed | await self._left_by_name()}
 
     async def today(self) -> dict[str, object]:
-        """The minutes of all streams of today, sent and promised, and what is left, for an answer.
+        """The minutes of all media of today, and what is left, for an answer.
 
-        What was sent and is known to be dropped does not count.
+        What was sent and is known to be dropped does not count as used.
         """
-        promised = await self.promised()
-        sent = max(0.0, await self.used() - promised)
-        used = {"used_today": to_minutes(sent, up=True)}
-        used["reserved_today"] = to_minutes(promised, up=True)
-        return {"minutes": used | await self._left_by_name()}
+        budget, promised = self.budget(), await self.promised()
+        use = await self._journal.read_usage(lambda table: table.use_of_day(budget))
+        seconds = {
+            "sent_today": use.delivered_seconds,
+            "analysed_today": use.analysed_seconds,
+            "used_today": max(0.0, await self.used() - promised),
+            "reserved_today": promised,
+        }
+        shown = {name: to_minutes(value, up=True) for name, value in seconds.items()}
+        return {"minutes": shown | await self._left_by_name()}
 
     async def _left_by_name(self) -> dict[str, float]:
         """The minutes that are left, of each limit that is set."""

@@ -37,7 +37,7 @@ from .folders import require_folders
 from .minutes import ConsentChannel, MinutesAdviser, MinutesPlan, SilentChannel
 from .mirror import Mirror, open_mirror
 from .summaries import Summaries
-from .version_options import require_in_query, require_long, require_taken
+from .version_options import foresee_refusal, require_in_query, require_long, require_taken
 
 if TYPE_CHECKING:  # loaded on first use; see the module's first lines
     from ih_mcp.media.ffmpeg.devices import Input
@@ -331,7 +331,11 @@ class Runtime:
             analyst=local.name if local else "",
             size=found.size,
             form=upload.form(**form),
-            notes=(*([local.description] if local else []), *found.notes),
+            notes=(
+                *([local.description] if local else []),
+                *found.notes,
+                *foresee_refusal(upload, form.get("model"), facts),
+            ),
         )
         base_url = await self.base_url()
         credential = await self.credentials.get_credential(api)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.wire.dialects import Dialect, find_dialect
 from ih_mcp.wire.messages import Config
-from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UploadVersion
+from ih_mcp.wire.rest import MIN_VIDEO_SECONDS, UNDECODED_PICTURES, UploadVersion
+
+if TYPE_CHECKING:  # loaded with the first file
+    from ih_mcp.media.ffmpeg.facts import Facts
+
+_SOUND_MODEL = "inter-2-audio"
 
 
 def require_in_query(chosen: Dialect, config: Config) -> None:
@@ -57,3 +62,24 @@ def require_long(name: str, seconds: float) -> None:
             code="file_too_short",
             help="Give a longer clip.",
         )
+
+
+def describe_undecoded(facts: Facts) -> str:
+    """Why an upload of a file's picture would be refused; empty where the service decodes it."""
+    if facts.video is None or facts.video.codec not in UNDECODED_PICTURES:
+        return ""
+    return (
+        f"its picture is {facts.video.codec}, which the service does not decode; stream_file "
+        "takes it, since it encodes the picture again"
+    )
+
+
+def foresee_refusal(upload: UploadVersion, model: str | None, facts: Facts) -> list[str]:
+    """What the service will likely refuse an upload for, as sentences for who sends it."""
+    needed = {"sound"} if model == _SOUND_MODEL else {"picture", "sound"}
+    there = {"picture": facts.video, "sound": facts.audio}
+    missing = [name for name in sorted(needed) if upload.models and there[name] is None]
+    reasons = [f"it has no {name}, which {upload.name} needs" for name in missing]
+    if model != _SOUND_MODEL and (undecoded := describe_undecoded(facts)):
+        reasons.append(undecoded)
+    return [f"The service will likely refuse this file: {reason}." for reason in reasons]

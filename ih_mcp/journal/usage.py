@@ -227,6 +227,15 @@ class UsageTable:
         with self._translating("read"):
             return self._counted(budget, per)
 
+    def use_of_day(self, budget: MinutesBudget) -> MediaUse:
+        """What was used today, of all streams, uploads and tokens."""
+        with self._translating("read"):
+            sums = self._execute(
+                f"SELECT {_SUMS} FROM usage WHERE tenant=? AND day=? AND is_free=?",  # noqa: S608 - our own words
+                (self._tenant_of(budget), _today(), int(budget.is_free)),
+            ).fetchone()
+        return _to_use(sums)
+
     def count_promised(self, budget: MinutesBudget) -> float:
         """How many seconds of today are promised to live streams, which did not send them yet."""
         with self._translating("read"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import anyio
@@ -29,7 +29,8 @@ _CURSOR_BEYOND_NOTE = (
     "no message had cursor {} yet, the last one has {}; to read all from the first: cursor 0"
 )
 _UNKNOWN_NAME_NOTE = (
-    "no message of this API version is known to have the type {0}, or to report it; known are {1}"
+    "no message of this API version is known to have the type {0}, or to report it, so this call "
+    "did not wait; known are {1}"
 )
 _MORE_TO_READ_NOTE = (
     "the stream is over, but more of its messages follow; ended is true in the answer with the last"
@@ -46,8 +47,8 @@ class PollEvents(Arguments):
     cursor: int = Field(0, ge=0, description="Last next_cursor.")
     until: list[str] = Field(
         default_factory=list,
-        description="Wait for types, signals, states: engagement.updated, stress, disengaged; "
-        "filters nothing.",
+        description="Wait for types, signals, states (engagement.updated, stress, disengaged) or "
+        "the end; filters nothing.",
     )
     wait_s: Wait = 4
     limit: int = Field(50, ge=1, le=200)
@@ -70,7 +71,8 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
         until=asked.until,
     )
     await reader.read()
-    if asked.wait_s and not reader.is_enough:
+    unknown = await reader.unknown_names()
+    if asked.wait_s and not unknown and not reader.is_enough:
         with anyio.move_on_after(asked.wait_s):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_report_progress, call)
@@ -78,7 +80,7 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
                 tasks.cancel_scope.cancel()
         await reader.read()
     status = await runtime.registry.status(asked.stream_id)
-    notes = await _notes(asked, reader)
+    notes = await _notes(asked, reader, unknown)
     told = _page_status(asked, reader, status)
     if status.is_over and not told["ended"]:
         notes.append(_MORE_TO_READ_NOTE)
@@ -120,13 +122,13 @@ def _next(status: StreamStatus, reader: MessageReader) -> str:
     return f"poll_events(cursor={page.cursor})"
 
 
-async def _notes(asked: PollEvents, reader: MessageReader) -> list[str]:
+async def _notes(asked: PollEvents, reader: MessageReader, unknown: Sequence[str]) -> list[str]:
     """What the caller should know of the arguments, as sentences."""
     last = reader.page.last
     notes = []
     if asked.cursor > last:  # of another stream, or lost in a power failure
         notes.append(_CURSOR_BEYOND_NOTE.format(asked.cursor, last))
-    if asked.until and (unknown := await reader.unknown_names()):
+    if unknown:
         known = ", ".join(await reader.known_names())
         notes.append(_UNKNOWN_NAME_NOTE.format(", ".join(unknown), known))
     if (opening := await reader.find_opening()) is not None:

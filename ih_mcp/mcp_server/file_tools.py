@@ -58,7 +58,7 @@ class AnalyzeFile(Arguments):
 
 
 async def analyze_file(call: ToolCall[AnalyzeFile]) -> CallToolResult:
-    """Upload a file whole for one result, in its own windows; then get_analysis.
+    """Upload a file whole for one result; then get_analysis.
 
     Longer, or results meanwhile: stream_file.
     """

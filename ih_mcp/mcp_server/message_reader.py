@@ -116,6 +116,8 @@ class MessageReader:
 
     async def unknown_names(self) -> list[str]:
         """The names to wait for that no message of this version is known to have."""
+        if not self._until:
+            return []
         return sorted(self._until.difference(await self.known_names()))
 
     async def known_names(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ _LIKE_LAST = (
 )
 _LEFT_OUT = "{} bytes of a header that no media followed are left out; a new recording begins"
 _JUMPED = "media time goes from {:.3f} s to {:.3f} s: {}"
+_BEGINS_BEFORE = "this segment goes on at {:.3f} s, and within it "
 _MISSING = "segments may be missing in between"
 _BACK = "this is earlier than what was pushed before"
 _EMPTY_HELP = (
@@ -56,7 +57,7 @@ class PushSegment(Arguments):
     path: str | None = Field(None, description="In an allowed folder.")
     data_base64: str | None = Field(None, description="Instead of path.")
     seq: int | None = Field(
-        None, ge=1, description="Give next_seq; repeat a call with the same seq, harmless."
+        None, ge=1, description="next_seq; without an answer the same again, harmless."
     )
 
 
@@ -64,7 +65,7 @@ async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     """Send the next segment of live video into a stream.
 
     One recording goes in order, unchanged, container header first. An error keeps nothing: go on
-    with next_seq. jump: media time was skipped.
+    with its next_seq.
     """
     arguments = call.arguments
 
@@ -133,7 +134,10 @@ def _pushed_status(pushed: PushResult) -> dict[str, object]:
     status: dict[str, object] = {}
     if jump := pushed.segment.jump if pushed.segment else None:
         start, end = jump.from_seconds, jump.to_seconds
-        notes.append(_JUMPED.format(start, end, _MISSING if end > start else _BACK))
+        begins = pushed.segment.start_seconds if pushed.segment else None
+        is_within = begins is not None and begins < start
+        within = _BEGINS_BEFORE.format(begins) if is_within else ""
+        notes.append(within + _JUMPED.format(start, end, _MISSING if end > start else _BACK))
         status = {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
     return add_notes(status, notes)
 

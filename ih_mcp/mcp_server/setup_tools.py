@@ -13,12 +13,12 @@ from pydantic import Field
 
 from ih_mcp.app.setup_check import check
 from ih_mcp.errors import IhMcpError
-from ih_mcp.wire.minutes import to_minutes
 
 from .answers import answer
 from .arguments import Arguments
 from .tool import ToolCall
 
+_SEND = "done: nothing was sent; to send one, a tool and version that works_on names"
 FOLDER_SECONDS = 20.0
 """Chosen: for how long files of a folder are begun; some hosts wait 60 s for an answer."""
 
@@ -26,7 +26,7 @@ FOLDER_SECONDS = 20.0
 class CheckSetup(Arguments):
     may_name_segment: ClassVar[bool] = True
 
-    path: str | None = Field(None, description="Would this file, or a folder's, work? Minutes?")
+    path: str | None = Field(None, description="Would this file, or a folder's, work?")
 
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
@@ -35,7 +35,11 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
 
     found, path = await check(call.runtime), call.arguments.path
     is_set_up = bool(found["ok"])
-    then = "stream_file or start_stream" if is_set_up else "fix it, then check_setup"
+    then = (
+        "done: all is set up; to send: stream_file or start_stream"
+        if is_set_up
+        else "fix it, then check_setup"
+    )
     if not is_set_up and not call.is_remote:
         lines = partial(advise, call.runtime.settings, call.host_name)
         found["setup"] = await to_thread.run_sync(lines)
@@ -44,7 +48,7 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
         names = file.get("files")
         if isinstance(names, list):
             found |= await _check_folder(call, path, names)
-            told = "stream_file with one of those that work, or what its help says"
+            told = _SEND
         else:
             found["file"] = file
             told = _next_for(file)
@@ -54,7 +58,7 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
 
 def _next_for(file: Mapping[str, object]) -> str:
     if file["works"]:
-        return "stream_file with this path"
+        return _SEND
     return "do what file.help says" if "help" in file else "see what file says of each version"
 
 
@@ -68,9 +72,15 @@ async def _check_folder(
         if anyio.current_time() > until:
             break
         checked.append({"file": name, **await _check_file(call, f"{folder.rstrip('/')}/{name}")})
-    seconds = sum(float(str(each["duration_s"])) for each in checked if each["works"])
-    needed = {"minutes_of_all_that_work": to_minutes(seconds, up=True)}
+    needed = {"minutes_of_all_that_work": round(sum(map(_needed_minutes, checked)), 2)}
     return {"files": checked, "not_checked": names[len(checked) :], **needed}
+
+
+def _needed_minutes(file: Mapping[str, object]) -> float:
+    """What it needs, as its row says; 0 where nothing takes it."""
+    minutes = file.get("minutes") if file["works"] else None
+    needed = minutes.get("needed") if isinstance(minutes, Mapping) else None
+    return float(needed) if isinstance(needed, int | float) else 0.0
 
 
 async def _check_file(call: ToolCall[CheckSetup], path: str) -> dict[str, object]:

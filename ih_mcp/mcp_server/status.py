@@ -53,9 +53,11 @@ def count_segments(stream: Stream) -> dict[str, object]:
 
 
 BILLING = {
-    "billing": "The service bills minutes_analysed, what it analysed and delivered; the media it "
-    "dropped is free, and unknown_s of usage may be billed too. used_today is what was sent, less "
-    "what was dropped. The stand-in bills nothing."
+    "billing": "The service bills minutes_analysed (analysed_today is the sum), what it analysed "
+    "and delivered; the media it dropped is free, and unknown_s of usage may be billed too. "
+    "used_today is what limits count, and no bill: what was sent (a token's max_video_seconds "
+    "too), less what was dropped. Each figure is rounded up, so rows may add to more than their "
+    "sum. The stand-in bills nothing."
 }
 _MINUTES = {"minutes_sent": "delivered_s", "minutes_analysed": "analysed_s"}
 

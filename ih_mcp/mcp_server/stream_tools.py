@@ -101,6 +101,10 @@ def _is_answered(stream: Stream) -> bool:
 _REFUSED_NOTE = (
     "the service answered with an error, and what held before goes on; poll_events has its message"
 )
+_LEFT_OUT_NOTE = (
+    "{} not given, so reset to none ([] in options, null in session.updated): each call replaces "
+    "include and goal_dimensions; a model that is not given stays"
+)
 _OVERALL_NOTE = (
     "overall values count from the beginning of the session, and a timeline may begin before from_s"
 )
@@ -142,8 +146,10 @@ def _notes_on(answered: Config | Error | None, asked: Config) -> list[str]:
         return []
     if isinstance(answered, Error):
         return [_REFUSED_NOTE]
-    notes = [
-        f"the service did not take these of {name}: {', '.join(missing)}"
+    unsaid = [name for name in ("include", "goal_dimensions") if getattr(asked, name) is None]
+    notes = [_LEFT_OUT_NOTE.format(" and ".join(unsaid))] if unsaid else []
+    notes += [
+        Config.describe_missing(name, missing)
         for name, missing in asked.missing_from(answered).items()
     ]
     if "conversation_quality_overall" in (answered.include or ()):

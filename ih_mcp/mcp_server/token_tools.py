@@ -27,7 +27,10 @@ _CONNECT = (
     "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: header "
     "Authorization: Bearer TOKEN"
 )
-_SESSION = "one connection, opened before expires_at; whether it outlives that is undocumented"
+_SESSION = (
+    "one connection, to be opened before expires_at; whether one that is open then goes on is "
+    "undocumented"
+)
 _MEANING = {
     "max_duration_seconds": "max_duration_seconds is clock time, of each session.",
     "max_bytes": "max_bytes counts the video that is sent.",
@@ -45,7 +48,7 @@ class CreateToken(Arguments):
     )
     scopes: list[str] | None = None
     expires_in: int | None = Field(
-        None, ge=60, le=3600, description="Null: 300 s. From here on: client."
+        None, ge=60, le=3600, description="Null: 300 s. This and below: client only."
     )
     max_duration_seconds: int | None = None
     max_bytes: int | None = None
@@ -74,7 +77,7 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
         "kind": arguments.kind,
         "endpoint": runtime.settings.endpoint,
         "expires_at": (asked_at + timedelta(seconds=lifetime)).isoformat(timespec="seconds"),
-        **({"session": _SESSION} if _bounds_sessions(arguments) else {}),
+        "session": _SESSION,
         "websocket": address,
         "connect": _CONNECT,
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
@@ -83,10 +86,6 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     result = answer(add_notes(told, _notes(arguments, minted.body, lifetime)))
     result.content.append(TextContent(type="text", text=minted.body))
     return result
-
-
-def _bounds_sessions(asked: CreateToken) -> bool:
-    return asked.max_duration_seconds is not None or asked.max_concurrent is not None
 
 
 def _notes(asked: CreateToken, body: str, lifetime: float) -> list[str]:

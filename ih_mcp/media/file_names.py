@@ -22,6 +22,7 @@ _LIKENESS = 0.6
 _LIVE = "Record it into a file first, or let ih-mcp capture record it (IH_MCP_CAPTURE_INPUT)."
 _FILE_URI = re.compile(r"file:(?://([^/\\]*))?([/\\].*)", re.IGNORECASE | re.DOTALL)
 _DRIVE = re.compile(r"[/\\]?([A-Za-z]:[/\\].*)", re.DOTALL)
+GIVE_FILE = "then give the path of the file."
 _OTHERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"(?i)(rtsps?|rtmp[a-z]*|rtp|srt|udp|mms)://"),
@@ -36,12 +37,12 @@ _OTHERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"(?i)[a-z][a-z0-9+.-]+://"),
         "is a URL, not a file of this machine",
-        "Download it first, then give the path of the file.",
+        f"Download it first, {GIVE_FILE}",
     ),
     (
         re.compile(r"(?i)data:[^,]*,"),
         "is a data URI, not a file",
-        "Write its bytes into a file, then give the path of the file.",
+        f"Write its bytes into a file, {GIVE_FILE}",
     ),
     (
         re.compile(r"""\s*["'`\u2018\u2019\u201c\u201d\u00ab]"""),
@@ -56,7 +57,7 @@ _OTHERS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"-\Z"),
         "stands for standard input, which is not read",
-        "Save it into a file, then give the path of the file.",
+        f"Save it into a file, {GIVE_FILE}",
     ),
 )
 _WINDOWS: tuple[tuple[re.Pattern[str], str, str], ...] = (

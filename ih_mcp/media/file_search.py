@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from ih_mcp.errors import PathError
 from ih_mcp.files import normalize_path, require_media, show_name
 
-from .file_names import alike, explained, folded, near_misses, path_of, shown
+from .file_names import GIVE_FILE, alike, explained, folded, near_misses, path_of, shown
 
 MAX_NAMED = 50
 """Chosen: how many files of a folder are named to who gives the folder."""
@@ -192,6 +192,9 @@ class _Search:
             last = Path(self.written).name
             meant = f"Did you mean {' or '.join(shown(name, last) for name in near)}?"
             helps = f"{helps} {meant}" if what else meant
+        if helps.endswith(GIVE_FILE) and self.roots:
+            folders = ", ".join(str(root.real) for root in self.roots)
+            helps = f"{helps.removesuffix('.')}, in an allowed folder ({folders})."
         is_relative = self.roots is not None and not Path(self.written).is_absolute()
         where = " in the allowed folders" if is_relative and not what else ""
         return PathError(

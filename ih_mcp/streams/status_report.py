@@ -14,6 +14,7 @@ from ih_mcp.redaction import redact_and_cut, redact_values
 from ih_mcp.stand_in import LOCAL, describe_stand_in
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.error_catalog import find_error
+from ih_mcp.wire.messages import Config
 
 from .facts import StreamFacts
 from .leg import Leg, LegEnd
@@ -190,7 +191,8 @@ def _notes(leg: Leg | None) -> Iterator[str]:
 def _option_notes(leg: Leg | None) -> Iterator[str]:
     """Notes on options that the service answered without."""
     for name, values in (leg.not_taken if leg else {}).items():
-        yield f"The service did not take these of {name}: {', '.join(values)}."
+        said = Config.describe_missing(name, values)
+        yield f"{said[0].upper()}{said[1:]}."
 
 
 def _segments(stream: StreamFacts) -> dict[str, int]:

@@ -79,6 +79,12 @@ class UploadRequest:
     """What its media is counted under, and how much of it may be sent."""
 
 
+_NOT_ANALYSED = (
+    "Nothing of it was analysed: it was refused or failed as a whole, which costs nothing. "
+    "dropped_s of usage is all of it."
+)
+
+
 @dataclass(slots=True)
 class UploadAnalysis:
     """One upload of this process."""
@@ -108,6 +114,9 @@ class UploadAnalysis:
     def note_dropped(self) -> None:
         """The service refused it, or failed at it: that costs nothing (docs: launch blog)."""
         self.use = replace(self.use, dropped_seconds=self.use.delivered_seconds)
+        known = self.facts.get("notes", ())
+        assert isinstance(known, list | tuple)
+        self.facts["notes"] = [*known, _NOT_ANALYSED]
 
     def note_sent(self, size: int) -> None:
         """So much of the file is about to be given to the connection.

@@ -32,6 +32,12 @@ class Config:
     realtime_recommendation_frequency: str | None = None
     realtime_recommendation_instructions: str | None = None
 
+    @staticmethod
+    def describe_missing(name: str, missing: Sequence[str]) -> str:
+        """Which values of an option the service did not take, and what that means."""
+        means = "; no feedback comes for them" if name == "goal_dimensions" else ""
+        return f"the service did not take these of {name}: {', '.join(missing)}{means}"
+
     def missing_from(self, held: Config) -> dict[str, list[str]]:
         """Of `include` and `goal_dimensions`, what is asked here and not held, by name."""
         return {

@@ -262,9 +262,11 @@ def minutes_error(
     """The refusal of media that exceeds a limit."""
     after = limit.per.seconds_left(now)
     need = f"{_count(to_minutes(seconds, up=True))} of media" if seconds else "more media"
+    told = f"; {to_minutes(left, up=False):g} are left"
+    if limit.per is Per.STREAM and left == limit.seconds:
+        told = ", which each stream and each upload has for itself: nothing of it was used"
     return MinutesUsedUpError(
-        f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}; "
-        f"{to_minutes(left, up=False):g} are left",
+        f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}{told}",
         help=f"{_HELP[limit.setting]}, or ask the person who runs ih-mcp to raise {limit.setting}.",
         facts={
             "setting": limit.setting,

@@ -230,6 +230,8 @@ async def test_what_exceeds_a_limit_is_refused_before_it_is_sent_and_nobody_is_a
             "dialogue.mp4 was not sent: 0.42 minutes of media would exceed the limit of 0.4 min"
         )
         assert f"IH_MCP_MAX_MINUTES_{limit.upper()}" in text
+        itself = "0.4 minutes a stream, which each stream and each upload has for itself: nothing"
+        assert (itself in text) is (limit == "per_stream")
         assert caller.person.asked == []
         assert await caller.streams() == []
 
@@ -292,7 +294,9 @@ async def test_status_and_list_say_what_was_delivered_analysed_and_dropped(
         assert alone["minutes_analysed"] == listed["streams"][0]["minutes_analysed"] == analysed
         assert alone["billing"] == listed["billing"]
         assert "bills minutes_analysed" in listed["billing"]
-        assert listed["minutes"] == {"used_today": used, "reserved_today": 0}
+        assert listed["minutes"] == {
+            "sent_today": sent, "analysed_today": analysed, "used_today": used, "reserved_today": 0
+        }  # fmt: skip
 
 
 async def test_what_a_file_still_has_to_send_is_reserved_and_not_used(

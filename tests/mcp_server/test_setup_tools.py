@@ -23,6 +23,7 @@ from mcp_types import Implementation
 from ih_mcp.app.hosts import HOSTS, find_host
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
+from ih_mcp.media.ffmpeg.facts import NO_SOUND
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from tests.road.host import Host, open_memory_host
@@ -117,7 +118,8 @@ async def test_a_file_is_judged_with_its_minutes_and_nothing_is_sent(
     assert file["minutes"]["needed"] == pytest.approx(0.1, abs=0.01)
     assert file["stream_file"] == dict.fromkeys(["v0", "v1", "v2"], "takes it")
     assert file["analyze_file"] == dict.fromkeys(["v1", "v2"], "takes it")
-    assert found["next"] == "stream_file with this path"
+    assert file["works_on"] == {"stream_file": ["v0", "v1", "v2"], "analyze_file": ["v1", "v2"]}
+    assert found["next"].startswith("done: nothing was sent; to send one, a tool and version")
     assert "setup" not in found
     listed = (await host.call("list_streams")).status
     assert (listed["streams"], "analyses" in listed) == ([], False)
@@ -168,7 +170,8 @@ async def test_a_silent_file_is_judged_by_each_version(
     refused = await host.call("stream_file", path="silent.mp4", api="v2")
     silent.unlink()
     refuses = "refuses it: the file has no sound; what was asked for needs it"
-    assert file["works"] is True  # by the version of the settings
+    assert file["works"] is True
+    assert file["works_on"] == {"stream_file": ["v0", "v1"], "analyze_file": ["v1"]}
     assert file["stream_file"] == {"v0": "takes it", "v1": "takes it", "v2": refuses}
     assert file["analyze_file"] == {"v1": "takes it", "v2": refuses}
     assert refused.text.startswith("silent.mp4 has no sound;")
@@ -186,17 +189,18 @@ async def test_a_file_of_sound_alone_is_taken_by_the_model_for_it(
     whole = await host.call("analyze_file", **model)
     done = await host.call("get_analysis", analysis_id=whole.status["analysis_id"], wait_s=25)
     sound.unlink()
+    assert not any("will likely refuse" in note for note in whole.status.get("notes", ()))
     takes = "takes its sound, with the model inter-2-audio"
     assert (file["stream_file"]["v2"], file["analyze_file"]["v2"]) == (takes, takes)
     assert not sent.is_error
     assert done.status["state"] == "ended"
 
 
-async def test_a_file_that_is_too_short_to_be_analysed_does_not_work(
+async def test_a_file_that_is_too_short_is_judged_by_each_version(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
     short = short_clip.parent / "hello.mp4"
-    encode = ["-t", "2", "-an", "-c:v", "libx264", "-preset", "ultrafast", "-s", "64x64"]
+    encode = ["-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-s", "64x64"]
     await anyio.run_process(
         [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), *encode, str(short)]
     )
@@ -204,8 +208,12 @@ async def test_a_file_that_is_too_short_to_be_analysed_does_not_work(
     sent = await host.call("stream_file", path=short.name)
     _, last = await host.read_all(sent.status["stream_id"], wait_s=20)
     short.unlink()
-    assert file["works"] is False
+    assert (file["works"], file["works_on"]["analyze_file"]) == (True, [])
+    assert file["works_on"]["stream_file"] == ["v2"]
     assert file["stream_file"]["v1"].endswith("s long; less than 3 s is not analysed")
+    said = file["stream_file"]["v2"]
+    assert said.startswith("takes it; whether 2.")
+    assert said.endswith("s are enough for a reading is not documented")
     assert last.status["summary"]["minutes_analysed"] == 0
 
 
@@ -252,9 +260,12 @@ async def test_fragments_that_may_be_cut_off_between_two_are_said_to_be_so(
     file.write_bytes(content[: content.rindex(b"moof") - 4])
     part = (await host.call("check_setup", path=file.name)).status["file"]
     file.unlink()
-    note = "Nothing in the file tells where its recording ended, so it may be cut off there."
-    assert (whole["works"], note in whole["notes"]) == (True, False)
-    assert (part["works"], note in part["notes"]) == (True, True)
+    note = (
+        "Nothing in the file tells how long its recording was: it may be cut off behind the "
+        f"{part['duration_s']:.1f} s that are there, and nobody can tell."
+    )
+    assert (whole["works"], whole["notes"]) == (True, [NO_SOUND])
+    assert (part["works"], part["notes"]) == (True, [NO_SOUND, note])
     assert part["duration_s"] < whole["duration_s"]
 
 
@@ -276,9 +287,13 @@ async def test_the_files_of_a_folder_are_checked_each(
         assert found["files"][0]["code"] == "empty_file"
         assert found["minutes_of_all_that_work"] == found["files"][2]["minutes"]["needed"] == 0.11
         assert found["not_checked"] == []
+    shutil.copy(short_clip, folder / "talk-2.mp4")
+    shutil.copy(short_clip, folder / "talk-3.mp4")
+    many = (await host.call("check_setup", path="monday")).status
+    assert many["minutes_of_all_that_work"] == 0.33  # as the rows add up: 0.11 each
     monkeypatch.setattr("ih_mcp.mcp_server.setup_tools.FOLDER_SECONDS", -1.0)
     late = (await host.call("check_setup", path="monday")).status
-    assert (late["files"], len(late["not_checked"])) == ([], 3)
+    assert (late["files"], len(late["not_checked"])) == ([], 5)
     shutil.rmtree(folder)
 
 
@@ -304,6 +319,10 @@ async def test_a_picture_that_uploads_do_not_take_is_judged_apart_from_streams(
     refused = await host.call("get_analysis", analysis_id=begun.status["analysis_id"], wait_s=25)
     (short_clip.parent / name).unlink()
     assert file["works"] is True
+    assert file["works_on"] == {"stream_file": ["v0", "v1", "v2"], "analyze_file": []}
+    (foreseen,) = (n for n in begun.status["notes"] if n.startswith("The service will likely"))
+    assert "refuse this file: its picture is mpeg4, which the service does not decode" in foreseen
+    assert refused.status["notes"][-1].startswith("Nothing of it was analysed")
     assert set(file["stream_file"].values()) == {"takes it"}
     assert set(file["analyze_file"]) == {"v1", "v2"}
     for said in file["analyze_file"].values():

@@ -59,6 +59,14 @@ def test_a_relative_path_that_no_folder_has_is_told_where_it_was_looked_for(fold
     assert error.what == "there is no file 'zzz.webm' in the allowed folders"
 
 
+def test_what_is_to_be_saved_first_is_told_where(folder: Path) -> None:
+    for written in ("https://example.org/a.mp4", "-", "data:video/mp4;base64,AAAA"):
+        assert refused(written, folder).help.endswith(
+            f"then give the path of the file, in an allowed folder ({folder})."
+        )
+    assert "allowed folder" not in refused("rtsp://camera/1", folder).help
+
+
 SCREEN = "Screen Recording 2026-08-28 at 8.55.11\u202fPM.mp4"
 
 

@@ -95,5 +95,8 @@ async def test_what_the_service_left_out_of_the_options_is_noted(journal: Journa
         await service.hear()
         await service.say(Updated(Config(include=(), goal_dimensions=("clarity",))))
         await stream.until(lambda: bool(stream.leg and stream.leg.updates))
-        said = "The service did not take these of goal_dimensions: rapport."
+        said = (
+            "The service did not take these of goal_dimensions: rapport; no feedback comes for "
+            "them."
+        )
         assert said in stream.status().notes

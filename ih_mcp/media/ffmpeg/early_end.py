@@ -18,6 +18,10 @@ _DECLARING = frozenset({"mov", "avi", "asf", "flv"})  # the others estimate
 _COUNTED = frozenset({"mpegts", "mpeg", "ogg", "mp3", "aac"})
 """They go on to their last byte, wherever that is."""
 _TORN = "File ended prematurely"  # says ffmpeg of Matroska, whose length is that of any track
+_OPEN_END = (
+    "Nothing in the file tells how long its recording was: it may be cut off behind the {:.1f} s "
+    "that are there, and nobody can tell."
+)
 _EARLY_SECONDS, _EARLY_SHARE = 1.0, 0.02  # chosen: tracks of a sound file differ by less
 
 
@@ -68,7 +72,7 @@ def describe_end(facts: Facts, seconds: float) -> list[str]:
         ]
     is_counted = facts.container_name in _COUNTED or facts.duration_seconds is None
     if is_counted or (facts.is_open_ended and told is None):
-        return ["Nothing in the file tells where its recording ended, so it may be cut off there."]
+        return [_OPEN_END.format(seconds)]
     return []
 
 
