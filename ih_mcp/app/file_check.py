@@ -54,7 +54,7 @@ async def check_file(runtime: Runtime, path: str) -> dict[str, object]:
 _REFUSES = "refuses it: "
 _TAKES = "takes it"
 _TAKES_SOUND = "takes its sound, with the model inter-2-audio"
-_IF_SHORT = "; whether {:.1f} s are enough for a reading is not documented"
+_IF_SHORT = "; {:.1f} s may be dropped without a reading, as less than 3 s: not documented"
 
 
 def _judge(require: Callable[[], str]) -> str:

@@ -40,6 +40,7 @@ _LEFT_OUT = "{} bytes of a header that no media followed are left out; a new rec
 _JUMPED = "media time goes from {:.3f} s to {:.3f} s: {}"
 _BEGINS_BEFORE = "this segment goes on at {:.3f} s, and within it "
 _MISSING = "segments may be missing in between"
+_BACK_WITHIN = "its own times go back there"
 _BACK = "this is earlier than what was pushed before"
 _EMPTY_HELP = (
     "Leave it out: the last chunk of a recorder is often empty. If the recording is over, call "
@@ -137,7 +138,8 @@ def _pushed_status(pushed: PushResult) -> dict[str, object]:
         begins = pushed.segment.start_seconds if pushed.segment else None
         is_within = begins is not None and begins < start
         within = _BEGINS_BEFORE.format(begins) if is_within else ""
-        notes.append(within + _JUMPED.format(start, end, _MISSING if end > start else _BACK))
+        back = _BACK_WITHIN if is_within else _BACK
+        notes.append(within + _JUMPED.format(start, end, _MISSING if end > start else back))
         status = {"jump": {"from_s": round(start, 3), "to_s": round(end, 3)}}
     return add_notes(status, notes)
 
