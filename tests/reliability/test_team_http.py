@@ -177,7 +177,7 @@ async def _poll_at_once(team: Team, polls: int, at_once: int, callers: int) -> i
             for number in waves:
                 tasks.start_soon(poll, number)
             while limits.waiting_polls + len(answers) - before < len(waves):
-                most = max(most, limits.waiting_polls)  # event tells of it
+                most = max(most, limits.waiting_polls)
                 await anyio.sleep(0.01)
             most = max(most, limits.waiting_polls)
             assert (await http.get(f"{team.url}/health")).is_success  # beside them
@@ -185,7 +185,7 @@ async def _poll_at_once(team: Team, polls: int, at_once: int, callers: int) -> i
                 number = first // at_once + 1
                 url = f"/streams/{stream}/segments/{number}"
                 assert (await own.put(url, content=segment(number))).is_success
-            while len(answers) < before + len(waves):  # noqa: ASYNC110 - as above
+            while len(answers) < before + len(waves):  # noqa: ASYNC110 - no event tells of it
                 await anyio.sleep(0.01)
     assert len(answers) == polls
     return most
