@@ -177,12 +177,11 @@ class Journal:
             ExpiredCursorError: Entries after `after` were removed; names the oldest cursor.
             JournalError: A later entry could not be written, or is damaged.
         """
-        log = self._logs.get(stream_id)
-        if log and after >= log.last:
-            if log.failure:
-                raise log.failure
-            return Page((), log.last, log.last, ended=False)
-        read = partial(self._reader.read_page, stream_id, after, limit=limit, max_chars=max_chars)
+        log, bounds = self._logs.get(stream_id), {"limit": limit, "max_chars": max_chars}
+        if log and (newest := log.newest_after(after, **bounds)) is not None:
+            cursor = newest[-1].cursor if newest else log.last
+            return Page(tuple(newest), cursor, log.last, ended=False)
+        read = partial(self._reader.read_page, stream_id, after, **bounds)
         row, entries = await self._read_with_end(read, stream_id)
         if after + 1 < row.oldest:
             raise ExpiredCursorError(

@@ -13,10 +13,12 @@ from ih_mcp.notifier import Notifier
 
 from .carrier import Ownership
 from .checks import lost_lease_error
-from .store import Batch, EntryRow, count_body_bytes, estimate_disk_bytes
+from .store import Batch, Entry, EntryRow, count_body_bytes, estimate_disk_bytes
 
 _MAX_PENDING_BYTES = 8 * 2**20
 _MAX_PENDING_ROWS = 40_000  # 8 MiB too, were all of them empty
+_KEPT_BYTES = 32 * 2**10  # chosen: some seconds of messages
+_KEPT_ROWS = 256
 
 
 class LogWriter(Protocol):
@@ -67,6 +69,8 @@ class StreamLog:
         self._given = last
         self._pending: list[EntryRow] = []
         self._pending_size = 0
+        self._newest: list[EntryRow] = []
+        """The newest entries that are committed, so that those who follow read no file."""
         self._moved = Notifier()
         self._failed = Notifier()
 
@@ -132,6 +136,9 @@ class StreamLog:
 
     async def write_record(self, record: Mapping[str, object], *, ended: bool = False) -> None:
         """Write the status record of the stream; after `ended` nothing follows."""
+        if ended:
+            await self.flush()
+            self._newest = []  # from now on the file is asked, which says that the stream ended
         await self._journal.write_record(self, record, ended=ended)
 
     def take_batch(self) -> Batch | None:
@@ -146,12 +153,34 @@ class StreamLog:
         """For the writer of the journal: these entries are committed."""
         self.last = batch.last
         self.size += batch.size
+        self._newest = _newest_of([*self._newest, *batch.rows[-_KEPT_ROWS:]])
         self.notify_readers()
         if observer.is_observed():
             now = time.time_ns() // 1000
             observer.note("ih_messages_total", len(batch.rows))
             for _, _, received_at, _ in batch.rows:
                 observer.note("ih_visible_seconds", max(0, now - received_at) / 1e6)
+
+    def newest_after(self, after: int, *, limit: int, max_chars: int) -> list[Entry] | None:
+        """The committed entries after a cursor, bounded as a page is; None where they are not here.
+
+        Raises:
+            JournalError: A later entry could not be written.
+        """
+        if after >= self.last:
+            if self.failure:
+                raise self.failure
+            return []
+        first = len(self._newest) - (self.last - after)
+        if first < 0 or after + 1 < self.oldest or self.failure:
+            return None
+        entries, chars = list[Entry](), 0
+        for place, leg, received_at, body in self._newest[first : first + limit]:
+            chars += len(body)
+            if entries and chars > max_chars:
+                break
+            entries.append(Entry(place - self._base, leg, received_at, body))
+        return entries
 
     def fail(self, error: JournalError) -> None:
         """For the writer of the journal: the waiting entries could not be written.
@@ -165,3 +194,14 @@ class StreamLog:
 
     def notify_readers(self) -> None:
         self._moved.notify()
+
+
+def _newest_of(rows: list[EntryRow]) -> list[EntryRow]:
+    """As many of the last entries as are kept in memory."""
+    size, first = 0, len(rows)
+    while first and len(rows) - first < _KEPT_ROWS:
+        size += len(rows[first - 1][3])
+        if size > _KEPT_BYTES:
+            break
+        first -= 1
+    return rows[first:]

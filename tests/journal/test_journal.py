@@ -536,8 +536,12 @@ async def test_damage_is_told_and_never_read_as_if_it_were_whole(
     tmp_path: Path, damage: str
 ) -> None:
     async with open_journal(tmp_path) as journal:
-        await keep(journal, "a", "b", "c")
+        log = await keep(journal, "a", "b", "c")
         edit(tmp_path, damage)
+        assert await bodies_of(journal) == ["a", "b", "c"]  # as they were committed, from memory
+        await log.write_record({"state": "ended"}, ended=True)
+        assert await bodies_of(journal) == ["a"]
+        journal.release(log)
         assert await bodies_of(journal) == ["a"]  # what is before it
         with pytest.raises(JournalError, match="message 2 of st_1") as damaged:
             await journal.read_page("st_1", 1, **ALL)
