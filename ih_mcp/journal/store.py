@@ -300,8 +300,13 @@ class Store:
             )
 
     def end_stream(self, row: StreamRow, record: str) -> None:
-        """End a stream whose owner is dead."""
-        self.write_record(row.no, record, ended=True)
+        """End a stream whose owner is dead, unless somebody has meanwhile, or has adopted it."""
+        with self._translating_errors("write"):
+            self._db.execute(
+                "UPDATE streams SET record=?, ended_at=? "
+                "WHERE no=? AND owner=? AND ended_at IS NULL",
+                (record, time.time(), row.no, row.owner),
+            )
 
     def adopt_stream(self, stream_id: str, owner: str) -> StreamRow | None:
         """Give an orphaned stream a new owner; it is live again."""

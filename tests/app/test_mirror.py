@@ -180,3 +180,25 @@ async def test_a_files_whole_stream_is_mirrored_where_the_status_says(
         await grows_to(Path(told), b"".join(map(frame_message, messages)))
         checked = await host.call("check_setup")
     assert checked.status["mirror"] == str(tmp_path / "watched")
+
+
+async def test_a_write_that_fails_is_tried_again_after_a_while_and_not_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[object] = []
+
+    def refuse_twice(*_: object) -> None:
+        did.append("wrote")
+        if did.count("wrote") < 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def sleep(seconds: float) -> None:
+        did.append(seconds)
+
+    monkeypatch.setattr(mirror, "_append", refuse_twice)
+    monkeypatch.setattr("ih_mcp.app.mirror.anyio.sleep", sleep)
+    copy = mirror._MirrorFile(tmp_path / "st_a.jsonl")
+    await mirror._append_or_wait(copy, [Entry(1, 0, 0, "x")])
+    wait = mirror._RETRY_SECONDS
+    assert did == ["wrote", wait, "wrote", wait, "wrote"]
+    assert (copy.cursor, copy.problem) == (1, "")

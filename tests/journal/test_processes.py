@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from ih_mcp.journal import Process, open_journal
 from ih_mcp.journal.owners import Owner, parse_owner
@@ -46,3 +48,18 @@ async def test_a_stream_is_of_another_process_only_while_that_one_lives(place: P
         assert written_by == parse_owner(other._owner.name)
         await log.write_record({"state": "ended"}, ended=True)
         assert ours.process_writing(await ours.find_stream("st_1")) is None
+
+
+async def test_the_end_of_an_orphan_is_in_the_database_once(place: Path | str) -> None:
+    """Not only in what a reader makes of a dead owner; and the first end stays."""
+    async with open_journal(place) as journal:
+        await journal.begin("st_1", {})
+        store = journal._store
+        (row,) = await to_thread.run_sync(store.list_streams)
+        adopted = replace(row, owner="whoever had it before it was adopted")
+        await to_thread.run_sync(store.end_stream, adopted, "{}")
+        assert await to_thread.run_sync(store.list_streams) == [row]
+        for record in ('{"state":"failed"}', '{"state":"ended"}'):
+            await to_thread.run_sync(store.end_stream, row, record)
+            (now,) = await to_thread.run_sync(store.list_streams)
+            assert (now.record, now.ended_at is not None) == ('{"state":"failed"}', True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import anyio
+import httpx2
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
@@ -150,3 +151,19 @@ async def test_a_cancelled_upload_closes_its_file(
             await is_sending.wait()
             tasks.cancel_scope.cancel()
     assert [file.closed for file in files] == [True]
+
+
+@pytest.mark.parametrize(("said", "words"), [("", "ReadError"), ("it is odd", "it is odd")])
+async def test_an_error_of_the_library_is_told_by_its_words_or_else_by_its_name(
+    said: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_rest("http://api.invalid") as rest:
+
+        def fail(*_: object, **__: object) -> None:
+            raise httpx2.ReadError(said)
+
+        monkeypatch.setattr(rest._client, "stream", fail)
+        with pytest.raises(TransportError) as failed:
+            await rest.get("/v1/x", bearer="")
+    assert failed.value.what.startswith("api.invalid cannot be reached")
+    assert failed.value.what.endswith(f": {words}")

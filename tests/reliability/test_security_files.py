@@ -198,6 +198,13 @@ async def test_s35_what_hangs_takes_no_thread_from_others_and_ends_in_a_refusal(
         assert await calls.call(lambda: 1) == 1
 
 
+async def test_s35_a_call_hangs_once_it_has_run_for_as_long_as_one_may() -> None:
+    calls = DiskCalls()
+    assert await calls.call(calls.hanging_calls) == 0  # itself, which has just begun
+    calls._running["older"] = time.monotonic() - disk_calls.DISK_SECONDS
+    assert await calls.call(calls.hanging_calls) == 1
+
+
 # --- S34: bytes of the journal on the disk -------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -253,3 +253,27 @@ async def test_a_stream_whose_use_cannot_be_kept_fails(
         before = len(settled)
         await registry._keep_use(stream, journal.account(stream.id))  # it is over
         assert settled[before:] == []
+
+
+async def test_a_record_is_written_once_for_each_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = list[object]()
+    write = StreamLog.write_record
+
+    async def noting(log: StreamLog, record: Mapping[str, object], *, ended: bool = False) -> None:
+        if not ended:
+            written.append(record["state"])
+        await write(log, record, ended=ended)
+
+    monkeypatch.setattr(StreamLog, "write_record", noting)
+    async with opened(tmp_path) as (_, registry):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        await stream.wait_until_open()
+        await service.say(Reading("signal.detected", {}))
+        await stream.until(lambda: sum(leg.messages for leg in stream.legs) == 2)
+        await stream.log.flush()
+        await stream.log.flush()
+    assert len(written) == len(set(written)), written

@@ -373,3 +373,16 @@ async def test_a_file_that_was_refused_costs_nothing_and_a_lost_answer_may(
     assert started.facts["state"] == "failed"
     assert use is not None
     assert use.dropped_seconds == (7.0 if is_free else 0.0)
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("endpoint", ["local", "production"])
+async def test_of_an_upload_it_is_said_at_once_whether_the_stand_in_is_asked(
+    endpoint: str, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as (_, analyses):
+        request = UploadRequest(
+            upload=UPLOADS["v2"], source=Path("a.mp4"), form=[], endpoint=endpoint
+        )
+        begun = await analyses.start(request, base_url="http://h", credential=KEY)
+        assert ("stand_in" in begun.facts) is (endpoint == "local")
