@@ -33,7 +33,7 @@ from tests.http_server.issuer import AUDIENCE, serve_issuer
 from tests.plain_http import plain_http
 from tests.reliability.replicas import KEY, Replica, call, open_client, open_fleet, put_segment
 from tests.team.rolling import CLUSTER
-from tests.team.test_traces import open_collector
+from tests.team.test_traces import open_collector, sent_to
 
 from .team_load import caller_entry, requests_of
 
@@ -292,7 +292,7 @@ async def _observed_row(database: str) -> list[Row]:
             watched = await fleet.start(
                 REAL,
                 IH_MCP_ADMIN_LISTEN="127.0.0.1:0",
-                OTEL_EXPORTER_OTLP_ENDPOINT=collector,
+                **sent_to(collector),
                 OTEL_TRACES_SAMPLER="traceidratio",
                 OTEL_TRACES_SAMPLER_ARG="0.01",
             )

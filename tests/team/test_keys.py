@@ -34,7 +34,7 @@ from tests.reliability.budget import often, report
 from tests.reliability.replicas import Fleet, Replica, call, open_fleet, segment
 
 from .recording import RecordingRelay, open_relay, reserved_port
-from .test_traces import Collector, open_collector
+from .test_traces import Collector, open_collector, sent_to
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 pytest.importorskip("prometheus_client")
@@ -138,7 +138,7 @@ async def _start(stack: AsyncExitStack, fleet: Fleet, found: Surroundings, trace
             IH_MCP_ADDRESS=relay.url,
             IH_MCP_ADMIN_LISTEN=f"127.0.0.1:{admin}",
             IH_MCP_LOG_FORMAT="json",
-            OTEL_EXPORTER_OTLP_ENDPOINT=traces,
+            **sent_to(traces),
         )
     )
 

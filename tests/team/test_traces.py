@@ -65,6 +65,14 @@ class Collector:
         }
 
 
+def sent_to(url: str) -> dict[str, str]:
+    """The environment of who sends traces there; a batch that is not taken in time is lost.
+
+    That is 10 s by default, and a collector within a test has its turn when the test has.
+    """
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "300"}
+
+
 @asynccontextmanager
 async def open_collector() -> AsyncIterator[tuple[Collector, str]]:
     collector = Collector()
@@ -82,7 +90,7 @@ async def test_traces_reach_a_collector_and_have_nothing_of_what_was_said(
     ):
         replica = await fleet.start(
             INTERHUMAN_API_KEY="ih_k",  # of the service in here
-            OTEL_EXPORTER_OTLP_ENDPOINT=url,
+            **sent_to(url),
             OTEL_SERVICE_NAME="of-a-test",
         )
         trace: Any = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
