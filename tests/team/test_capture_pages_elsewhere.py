@@ -109,7 +109,7 @@ async def test_a_page_opens_and_records_where_a_balancer_sends_its_browser(pair:
         await hear(socket, "taken")
     async with page_socket(one, page, key) as socket:  # the next connection, at the next replica
         await hear(socket, "welcome")
-    async with other.client() as client:
+    async with one.client() as client:  # which carries it; what is kept is of its last state
         status = said(await client.call_tool("list_streams", {"stream_id": stream_id}))
         assert sum(status["segments"].values()) == 1
     await end(one, stream_id)
