@@ -211,7 +211,8 @@ async def test_t11_a_commit_whose_answer_was_lost_is_kept_once(
         await log.flush()
         sent = [f"{number} {half}" for number in range(times) for half in "ab"]
         assert await bodies_of(journal) == ["first", *sent, "last"]
-    report("T11", FILE, f"the answer to each of {len(STATEMENTS)} statements lost: kept once")
+    figure = f"the answer to each of {len(STATEMENTS)} statements lost, {times} x: kept once"
+    report("T11", FILE, figure)
 
 
 async def test_t11_minutes_whose_answer_was_lost_are_counted_once(database: str) -> None:
