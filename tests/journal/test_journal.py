@@ -107,18 +107,14 @@ async def test_nothing_is_read_before_it_is_committed(place: Path | str) -> None
 
 
 async def test_a_page_is_bounded_but_holds_at_least_one_entry(place: Path | str) -> None:
-    async with open_journal(place) as journal:
+    async with open_journal(place) as journal, open_journal(place) as other:
         await keep(journal, "a" * 100, "b" * 100, "c" * 100)
-        for limit, max_chars, count in [
-            (2, 10**9, 2),
-            (9, 250, 2),
-            (9, 200, 2),
-            (9, 199, 1),
-            (9, 1, 1),
-        ]:
-            page = await journal.read_page("st_1", 0, limit=limit, max_chars=max_chars)
-            assert len(page.entries) == count
-            assert page.last == 3
+        bounds = [(2, 10**9, 2), (9, 250, 2), (9, 200, 2), (9, 199, 1), (9, 1, 1)]
+        for reader in (journal, other):  # one may have them in memory
+            for limit, max_chars, count in bounds:
+                page = await reader.read_page("st_1", 0, limit=limit, max_chars=max_chars)
+                assert len(page.entries) == count
+                assert page.last == 3
 
 
 async def test_a_cursor_beyond_the_end_reads_nothing(place: Path | str) -> None:

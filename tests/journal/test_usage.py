@@ -331,3 +331,19 @@ async def test_what_is_promised_and_what_may_begin_is_read_without_a_stream(
         await journal.read_usage(lambda table: table.check(budget, 20.0))
         with pytest.raises(MinutesUsedUpError):
             await journal.read_usage(lambda table: table.check(budget, 20.1))
+
+
+async def test_what_was_used_today_is_of_all_streams_and_of_no_other_day(
+    place: Path | str, today: list[str]
+) -> None:
+    budget = a_day_of(60)
+    async with open_journal(place) as journal:
+        today[0] = "2026-11-29"
+        await (await begun(journal, "st_1", budget)).take(20.0, NOTHING)
+        today[0] = DAY
+        used = await journal.read_usage(lambda table: table.use_of_day(budget))
+        assert used == NOTHING
+        for name in ("st_2", "st_3"):
+            await (await begun(journal, name, budget)).take(5.0, NOTHING)
+        used = await journal.read_usage(lambda table: table.use_of_day(budget))
+    assert used == MediaUse(delivered_seconds=10.0)
