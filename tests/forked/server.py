@@ -62,7 +62,9 @@ def main(path: str) -> None:
         selector.register(listener, selectors.EVENT_READ)
         while True:
             ready = {key.fileobj: key.data for key, _ in selector.select()}
-            if sys.stdin in ready:
+            if sys.stdin in ready:  # the run is over, and so is what it started
+                for child in {key.data for key in selector.get_map().values() if key.data}:
+                    os.kill(child.pid, signal.SIGKILL)
                 return
             if listener in ready and (child := _start(listener, selector)):
                 selector.register(child.process, selectors.EVENT_READ, child)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +46,26 @@ def test_a_launcher_that_was_killed_at_its_start_ends_nothing_else(said: bytes) 
         launcher.connect(path)
         launcher.sendall(said)
     assert subprocess.run([*command, "-c", "raise SystemExit(3)"], check=False).returncode == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nothing starts by a fork here")
+def test_no_process_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.forked.server", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as server:
+        assert server.stdin
+        assert server.stdout
+        assert server.stdout.readline() == b"listening\n"
+        code = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
+        launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), path]
+        with subprocess.Popen([*launcher, "-c", code], stdout=subprocess.PIPE) as started:
+            assert started.stdout
+            child = os.pidfd_open(int(started.stdout.readline()))
+            server.stdin.close()
+            assert select.select([child], [], [], 30)[0]
+            os.close(child)
+        assert started.returncode == 255  # nobody said how the process ended
