@@ -152,6 +152,7 @@ class Draft:
         self.size += unit.size
         if unit.skipped_seconds:
             self._set_back(start, unit.timestamps, b"".join(media))
+            self.changed += [(start + place, ticks) for place, ticks in unit.moved_ticks]
         for span in unit.spans:
             if span.last_length:
                 place, width, ticks = span.last_length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,9 @@ from ih_mcp.media.containers import ebml
 from ih_mcp.media.containers.container_types import MediaUnit
 from ih_mcp.media.containers.ebml import Id
 from ih_mcp.media.containers.matroska_clusters import MatroskaReader, _payload, block_of
+from ih_mcp.media.cutter import Cutter, Segment
+from ih_mcp.media.segment_bounds import bounds
+from ih_mcp.wire.dialects import V1
 
 VIDEO, SOUND = 1, 2
 
@@ -177,3 +181,45 @@ def test_the_payload_of_an_element_is_without_its_header() -> None:
 def test_media_before_its_header_is_refused() -> None:
     with pytest.raises(MediaError, match="media before its header"):
         MatroskaReader().feed(ebml.element(Id.EBML, b"") + cluster(0, block(1, 0)))
+
+
+def times_of(written: bytes) -> list[tuple[int, int]]:
+    """Track and time of each block, in milliseconds, as they stand in a stream."""
+    found, begins = list[tuple[int, int]](), 0
+    wanted: dict[int, int] = {Id.TIMESTAMP: 8, Id.SIMPLE_BLOCK: 11}
+    for each in ebml.Elements(wanted).feed(written):
+        if each.number == Id.TIMESTAMP:
+            begins = each.unsigned
+        elif each.number == Id.SIMPLE_BLOCK and (told := block_of(each.payload)):
+            found.append((told.track, begins + told.ticks))
+    return found
+
+
+@pytest.mark.parametrize("step", [10**6, 1])
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(cluster(1_040, block(2, 0), block(1, 20_000)), id="picture far ahead"),
+        pytest.param(cluster(21_040, block(1, 0), block(2, -20_000)), id="sound far behind"),
+    ],
+)
+def test_a_clock_that_jumps_within_a_cluster_moves_each_track(between: bytes, step: int) -> None:
+    ticks = range(0, 1_001, 40)
+    before = cluster(0, *(block(n, at, is_key=at == 0) for at in ticks for n in (1, 2)))
+    after = cluster(21_060, block(2, 0), block(1, 20), block(2, 40), block(1, 60))
+    written = header(*BOTH) + before + between + after
+    cutter = Cutter(
+        MatroskaReader(),
+        bounds(replace(V1.limits, min_segment_seconds=0.0), V1.framing, target_seconds=3.0),
+        V1.framing,
+        max_pause_seconds=10.0,
+    )
+    segments = list[Segment]()
+    for at in range(0, len(written), step):
+        segments += cutter.feed(written[at : at + step])
+    segments += cutter.finish()
+    found = sorted(times_of(b"".join(segment.data for segment in segments)))
+    later = {1: [1_040, 1_080, 1_120], 2: [1_040, 1_060, 1_100]}
+    wanted = [(track, at) for track in (1, 2) for at in (*ticks, *later[track])]
+    assert [track for track, _ in found] == [track for track, _ in wanted]
+    assert [time for _, time in found] == pytest.approx([time for _, time in wanted], abs=45)

@@ -47,6 +47,9 @@ class TimestampField(NamedTuple):
         return max(0, int.from_bytes(data, "big") - self.set_back).to_bytes(self.width, "big")
 
 
+_FARTHEST_TICKS = (1 << 15) - 1
+
+
 class TrackSpan(NamedTuple):
     """When the samples of one track in a unit are shown, in seconds of the stream."""
 
@@ -95,6 +98,11 @@ class MediaUnit:
     """Where a key frame stands in it behind other pictures: the places of those, from its start,
     and what to write over each so that a decoder can start here. Empty where none can or need be
     written over."""
+    far_blocks: tuple[tuple[int, int, int], ...] = ()
+    """Of a Cluster, blocks whose time is far from its own, as where a clock jumps: the place of
+    their ticks (two bytes, signed) from its start, their track, and the ticks."""
+    moved_ticks: tuple[tuple[int, bytes], ...] = ()
+    """What to write there, where the tracks were moved by different times."""
     h264_offset: int | None = None
     """Where its first picture stands, from its start, if that is one of H.264 in MP4."""
     skipped_seconds: float = 0.0
@@ -145,15 +153,27 @@ class MediaUnit:
     def earlier(self, seconds: Mapping[int, float]) -> MediaUnit:
         """The same, each track so many seconds earlier."""
         skipped = max(seconds.values())
+        far = {track for _, track, _ in self.far_blocks}
+        tracks = {span.track for span in self.spans}
+        common = min(seconds[track] for track in tracks - far or tracks)
         return replace(
             self,
             spans=tuple(span.earlier(seconds[span.track]) for span in self.spans),
             timestamps=tuple(
-                timestamp.earlier(skipped if timestamp.track is None else seconds[timestamp.track])
+                timestamp.earlier(common if timestamp.track is None else seconds[timestamp.track])
                 for timestamp in self.timestamps
+            ),
+            moved_ticks=tuple(
+                (place, self._ticks_after(ticks, seconds[track] - common))
+                for place, track, ticks in self.far_blocks
             ),
             skipped_seconds=skipped,
         )
+
+    def _ticks_after(self, ticks: int, earlier_seconds: float) -> bytes:
+        """The ticks of a block that is moved by so much more than its Cluster."""
+        moved = ticks - round(earlier_seconds * self.timestamps[0].ticks_per_second)
+        return max(-_FARTHEST_TICKS, min(_FARTHEST_TICKS, moved)).to_bytes(2, "big", signed=True)
 
 
 @dataclass(frozen=True, slots=True)

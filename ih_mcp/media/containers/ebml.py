@@ -80,8 +80,9 @@ _MAX_PAYLOAD_BYTES = 1 << 26
 _MAX_ELEMENTS = 100_000  # chosen: of one piece; half a minute of video has some thousand
 
 
-RunBlock = tuple[int, int, int, int, int]
-"""A SimpleBlock of a run: track, ticks, flags, place from the start of the run, and size."""
+RunBlock = tuple[int, int, int, int, int, int]
+"""A SimpleBlock of a run: track, ticks, flags, place from the start of the run, size, and the place
+of its ticks from its own start."""
 
 
 class Element(NamedTuple):
@@ -238,7 +239,7 @@ def _simple_blocks(waiting: bytes, begins: int, last: float) -> tuple[Sequence[R
         if not (4 <= size < most and 0x80 <= track < 0xFF):
             break
         ticks, flags = _TICKS_AND_FLAGS.unpack_from(waiting, start + 1)
-        blocks.append((track & 0x7F, ticks, flags, at - begins, start + size - at))
+        blocks.append((track & 0x7F, ticks, flags, at - begins, start + size - at, start + 1 - at))
         at = start + size
     return blocks, at
 

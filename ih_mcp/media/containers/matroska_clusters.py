@@ -41,6 +41,7 @@ _WANTED: dict[int, int] = {
 }
 _BLOCKS = frozenset({Id.SIMPLE_BLOCK, Id.BLOCK})
 _MOST_FRAME_SECONDS = 1.0  # chosen: where two pictures stand far apart, the second need not stay
+_FAR_SECONDS = 5.0  # chosen: less than any jump that is left out, more than a Cluster lasts
 _KEY = 0x80
 _TICKS_AND_FLAGS = struct.Struct(">hB")
 _VIDEO = 1
@@ -111,13 +112,16 @@ class Cluster:
     blocks: dict[int, Blocks] = field(default_factory=dict)
     read_to: int = 0
     """Where its last whole element ends."""
+    far_blocks: list[tuple[int, int, int]] = field(default_factory=list)
+    """As of `MediaUnit`."""
 
     def holds(self, element: Element) -> bool:
         """Whether a block stands in it, and not behind."""
         return self.end is None or element.offset < self.end
 
     def copy(self) -> Cluster:
-        return replace(self, blocks={track: each.copy() for track, each in self.blocks.items()})
+        blocks = {track: each.copy() for track, each in self.blocks.items()}
+        return replace(self, blocks=blocks, far_blocks=list(self.far_blocks))
 
 
 class MatroskaReader:
@@ -127,6 +131,7 @@ class MatroskaReader:
         self._elements = Elements(_WANTED, gathers_blocks=True)
         self._tracks: dict[int, MatroskaTrack] = {}
         self._ticks_per_second = 1_000.0
+        self._far_ticks = _FAR_SECONDS * self._ticks_per_second
         self._beginning = bytearray()
         self._header = b""
         self._header_bytes = 0
@@ -263,6 +268,7 @@ class MatroskaReader:
             for number, payload in ebml.children(element.payload):
                 if number == Id.TIMESTAMP_SCALE and any(payload):
                     self._ticks_per_second = 1e9 / int.from_bytes(payload, "big")
+                    self._far_ticks = _FAR_SECONDS * self._ticks_per_second
         elif element.number == Id.TRACKS:
             entries = ebml.children(element.payload)
             self._tracks = dict(_track(entry) for name, entry in entries if name == Id.TRACK_ENTRY)
@@ -286,9 +292,16 @@ class MatroskaReader:
         for track, of_track in times.items():
             self._place(track, of_track, cluster, is_key=keys[track], is_entry=keys[track])
         if any(cluster.blocks[track].seeks_key for track in times):
-            for track, _, flags, place, size in run:
+            for track, _, flags, place, size, _ in run:
                 in_cluster = offset + place - cluster.offset
                 cluster.blocks[track].seek_key(in_cluster, size, is_key=bool(flags & _KEY))
+        if any(abs(ticks) > self._far_ticks for _, ticks, *_ in run):
+            begins = offset - cluster.offset
+            cluster.far_blocks += [
+                (begins + place + ticks_place, track, ticks)
+                for track, ticks, _, place, _, ticks_place in run
+                if abs(ticks) > self._far_ticks
+            ]
         self._last_track = run[-1][0]
 
     def _take_block(self, element: Element, cluster: Cluster) -> None:
@@ -297,6 +310,11 @@ class MatroskaReader:
             raise bad_container("a block of the Matroska stream is too short")
         time = (cluster.timestamp[2] + block.ticks) / self._ticks_per_second
         self._times.add(block.track, time, time)
+        if abs(block.ticks) > self._far_ticks:
+            place = (
+                element.payload_offset - cluster.offset + block.header_bytes - _TICKS_AND_FLAGS.size
+            )
+            cluster.far_blocks.append((place, block.track, block.ticks))
         # Of one within a BlockGroup only what follows would tell whether it is a key frame.
         is_simple = element.number == Id.SIMPLE_BLOCK
         is_key, is_entry = block.is_key or not is_simple, block.is_key and is_simple
@@ -349,6 +367,7 @@ class MatroskaReader:
             timestamps=(TimestampField(offset, width, ticks, self._ticks_per_second),)
             if width
             else (),
+            far_blocks=tuple(cluster.far_blocks) if width else (),
             before_key=tuple((place, ebml.void(size)) for place, size in before_key),
         )
 
