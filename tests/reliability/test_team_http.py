@@ -32,7 +32,7 @@ from .replicas import segment
 
 pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 pytest.importorskip("prometheus_client")
-pytestmark = pytest.mark.timeout(often(90, nightly=900))
+pytestmark = pytest.mark.timeout(often(90, nightly=1800))
 FILE = "test_team_http.py"
 ERAS = ("auto", "legacy")
 HEADERS = {
@@ -134,7 +134,7 @@ async def test_t14_slow_heads_and_bodies_are_dropped_at_every_address(
 async def test_t14_many_polls_wait_at_once_and_are_all_answered(
     service: RunningStandin, tmp_path: Path
 ) -> None:
-    polls, at_once = often((300, 300), nightly=(10_000, 2_000))
+    polls, at_once = often((300, 300), nightly=(10_000, 1_000))
     callers = -(-at_once // 30)
     settings = make_settings(service, tmp_path, max_calls_per_minute=100_000)
     rows = [
