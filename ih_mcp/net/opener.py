@@ -131,8 +131,14 @@ class _Connection(ClientConnection):
         self._parse()
 
     def send_data(self) -> None:
-        if not self._is_lost:
-            super().send_data()
+        """Write what there is at once: from Python 3.12 on, each write looks at all that wait."""
+        if self._is_lost:
+            return
+        writes = self.protocol.writes
+        if len(writes) > 1:
+            ends = writes[-1:] if not writes[-1] else []  # half-closes the connection
+            self.protocol.writes = [b"".join(writes), *ends]
+        super().send_data()
 
     @property
     def _may_parse(self) -> bool:
