@@ -354,8 +354,9 @@ class Cutter:
         """The same unit, no key where a decoder that begins with it shows its pictures late."""
         if unit.h264_offset is None or not unit.is_key:
             return unit
-        picture = self._media(unit.offset + unit.h264_offset, _BEGINNING_BYTES)
-        is_late = recovers_late(b"".join(picture))
+        # From the beginning of the unit on: what is before the place that is asked for is passed.
+        media = self._media(unit.offset, unit.h264_offset + _BEGINNING_BYTES)
+        is_late = recovers_late(b"".join(media)[unit.h264_offset :])
         return replace(unit, is_key=unit.is_first) if is_late else unit
 
     def _note_jump(self, unit: MediaUnit) -> None:
