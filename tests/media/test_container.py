@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from ih_mcp.media.containers.ebml import Elements, Id
 from ih_mcp.media.containers.incremental_reader import IncrementalReader
 from ih_mcp.media.containers.matroska_clusters import MatroskaReader
 from ih_mcp.media.containers.mp4_fragments import Mp4Reader
+from ih_mcp.media.cutter import Cutter, Segment
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.wire.dialects import V2
+from ih_mcp.media.segment_bounds import bounds
+from ih_mcp.wire.dialects import V2, Framing
 from tests.reliability.budget import often
 
 from .checks import cut
@@ -76,6 +79,29 @@ def test_what_is_found_does_not_depend_on_how_the_bytes_were_cut(
 def test_bytes_may_come_one_by_one(name: str, streams: Streams) -> None:
     data = streams[name][:30_000]
     assert found(READERS[name](), [data]) == found(READERS[name](), [bytes([b]) for b in data])
+
+
+def segments_of(name: str, framing: Framing, pieces: Sequence[bytes]) -> list[Segment]:
+    limits = replace(V2.limits, min_segment_seconds=0.0)
+    cutter = Cutter(READERS[name](), bounds(limits, framing, target_seconds=0.5), framing)
+    return [*(made for piece in pieces for made in cutter.feed(piece)), *cutter.finish()]
+
+
+@pytest.mark.parametrize("framing", [Framing.WHOLE, Framing.CONTINUED])
+@pytest.mark.parametrize("name", ["mp4", "webm"])
+def test_segments_do_not_depend_on_how_the_bytes_came(
+    name: str, framing: Framing, streams: Streams
+) -> None:
+    """A look at what a key frame begins with passes none of its bytes."""
+    data = streams[name]
+    at_once = segments_of(name, framing, [data])
+    assert len(at_once) > 1
+    if framing is Framing.CONTINUED:
+        assert b"".join(segment.data for segment in at_once) == data
+    one_by_one = [bytes([byte]) for byte in data[:60_000]]
+    assert segments_of(name, framing, [*one_by_one, data[60_000:]]) == at_once
+    for step in (7, 100, 1_000, 4_096):
+        assert segments_of(name, framing, pieces_of(data, range(0, len(data), step))) == at_once
 
 
 @pytest.mark.parametrize("name", ["mp4", "webm"])
