@@ -27,15 +27,12 @@ _CONNECT = (
     "in a browser: new WebSocket(websocket, ['access_token', TOKEN]); elsewhere: header "
     "Authorization: Bearer TOKEN"
 )
-_SESSION = (
-    "one connection, to be opened before expires_at; whether one that is open then goes on is "
-    "undocumented"
-)
+_SESSION = "one connection, opened before expires_at; whether it may last longer is undocumented"
 _MEANING = {
     "max_duration_seconds": "max_duration_seconds is clock time, of each session.",
     "max_bytes": "max_bytes counts the video that is sent.",
     "max_concurrent": "max_concurrent is how many sessions may be open at once.",
-    "max_video_seconds": "max_video_seconds is the media of all sessions and uploads together.",
+    "max_video_seconds": "max_video_seconds bounds all sessions and uploads together.",
 }
 """What a cap bounds, for who asked for it."""
 _CAPS = ("max_video_seconds", "max_duration_seconds")
@@ -94,14 +91,14 @@ def _notes(asked: CreateToken, body: str, lifetime: float) -> list[str]:
         return []
     granted = read_members(body, {*_CAPS, "allowed_origins"})
     notes = [
-        f"The token lives for {lifetime:g} s, which is less than its {name} of {most:g} s: ask for "
-        "a longer expires_in (3600 at most) to use it all."
+        f"The token lives for {lifetime:g} s, less than its {name} of {most:g} s: ask for a longer "
+        "expires_in (3600 at most) to use it all."
         for name in _CAPS
         if isinstance(most := granted.get(name), int | float) and lifetime < most < MAX_NUMBER
     ]
     notes += [_MEANING[name] for name in asked.model_dump(exclude_none=True) if name in _MEANING]
     if not granted.get("allowed_origins"):
-        notes.append("Any web page may use the token; allowed_origins bounds that.")
+        notes.append("Any web page may use it; allowed_origins bounds that.")
     return notes
 
 

@@ -282,9 +282,7 @@ async def test_18_a_token_for_ten_minutes_of_a_page(day: Day) -> None:
         allowed_origins=["https://app.example.com"],
     )
     assert json.loads(better.messages[0])["expires_in"] == 900
-    assert better.status["notes"] == [
-        "max_video_seconds is the media of all sessions and uploads together."
-    ]
+    assert better.status["notes"] == ["max_video_seconds bounds all sessions and uploads together."]
     assert better.status["stand_in"] == STAND_IN
     day.cost_at_most(calls=2, characters=2_500)
 

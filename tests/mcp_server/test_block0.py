@@ -210,11 +210,11 @@ async def test_a_token_that_defeats_itself_is_said(host: Host) -> None:
     short = await host.call("create_token", max_video_seconds=600)
     latest = datetime.now(UTC)
     lives, meaning, any_page = short.status["notes"]
-    assert short.status["session"].startswith("one connection, to be opened before expires_at;")
+    assert short.status["session"].startswith("one connection, opened before expires_at;")
     expires = datetime.fromisoformat(short.status["expires_at"])
     assert earliest <= expires - timedelta(seconds=300) <= latest
-    assert "lives for 300 s, which is less than its max_video_seconds of 600 s" in lives
-    assert meaning == "max_video_seconds is the media of all sessions and uploads together."
+    assert "lives for 300 s, less than its max_video_seconds of 600 s" in lives
+    assert meaning == "max_video_seconds bounds all sessions and uploads together."
     assert "Any web page" in any_page
     bound = await host.call(
         "create_token",
