@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,20 @@ def test_each_kind_of_fault_is_found(name: str, source: str, what: str, tmp_path
 def test_what_is_plain_is_no_finding(source: str, tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text(source, encoding="utf-8")
     assert check(tmp_path) == []
+
+
+def test_no_test_skips_where_it_is_awaited() -> None:
+    """That ends the runner which the fixtures of other tests are kept in."""
+    assert list(_skips_in_coroutines(Path(__file__).parent)) == []
+
+
+def _skips_in_coroutines(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        if "pytest.skip(" not in source and "pytest.importorskip(" not in source:
+            continue
+        for function in ast.walk(ast.parse(source)):
+            if isinstance(function, ast.AsyncFunctionDef):
+                calls = [ast.unparse(n.func) for n in ast.walk(function) if isinstance(n, ast.Call)]
+                if {"pytest.skip", "pytest.importorskip"}.intersection(calls):
+                    yield f"{path.relative_to(folder)}: {function.name}"

@@ -22,7 +22,12 @@ from tests.capture.room import OpenRoom
 
 from .test_live import long
 
-pytestmark = [long, pytest.mark.timeout(120)]
+_FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
+pytestmark = [
+    long,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(_FIREFOX is None, reason="no Firefox here"),
+]
 _PREFERENCES = {
     "media.navigator.permission.disabled": True,
     "media.navigator.streams.fake": True,
@@ -71,12 +76,10 @@ class Firefox:
 
 @asynccontextmanager
 async def open_firefox(profile: Path) -> AsyncIterator[Firefox]:
-    binary = shutil.which("firefox-esr") or shutil.which("firefox")
-    if binary is None:
-        pytest.skip("no Firefox here")
+    assert _FIREFOX is not None
     lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in _PREFERENCES.items()]
     await anyio.Path(profile / "user.js").write_text("\n".join(lines))
-    command = [binary, "--headless", "--no-remote", "--profile", str(profile)]
+    command = [_FIREFOX, "--headless", "--no-remote", "--profile", str(profile)]
     async with await anyio.open_process(
         [*command, "--remote-debugging-port=0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:

@@ -15,12 +15,21 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def both(request: pytest.FixtureRequest) -> AsyncIterator[tuple[UploadTickets, ...]]:
+def kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    if kind == "postgres":
+        pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+    return kind
+
+
+@pytest.fixture
+async def both(
+    kind: str, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[UploadTickets, ...]]:
     """The tickets as two replicas see them; of one process these are the same."""
-    if request.param == "memory":
+    if kind == "memory":
         yield (UploadTickets(MemoryTickets()),) * 2
         return
-    pytest.importorskip("psycopg", reason="the extra `team` is not installed")
     from ih_mcp.journal.postgres import open_engine  # noqa: PLC0415 - it needs the driver
 
     database: str = request.getfixturevalue("database")
@@ -97,7 +106,7 @@ async def test_a_ticket_that_is_too_old_is_none(
         assert claimed is None
 
 
-@pytest.mark.parametrize("both", ["postgres"], indirect=True)
+@pytest.mark.parametrize("kind", ["postgres"], indirect=True)
 async def test_the_database_has_digests_alone_and_shows_no_ticket_without_its_secret(
     both: tuple[UploadTickets, ...], database: str
 ) -> None:

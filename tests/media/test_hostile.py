@@ -264,11 +264,10 @@ async def test_a_bomb_takes_little_time_and_memory(
     assert float(seconds) < MAX_SECONDS
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
 async def test_more_memory_than_allowed_is_an_error_that_tells_what_helps(
     sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
-    if sys.platform != "linux":
-        pytest.skip("memory is bounded on Linux alone")
     small = replace(ffmpeg, limits=FfmpegLimits(max_bytes=160 << 20))
     outcome = await cut(sample("large_mjpeg"), small)
     assert (outcome.code, outcome.segments) == ("too_demanding", [])

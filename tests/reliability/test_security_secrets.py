@@ -749,6 +749,12 @@ def test_s37_a_command_says_what_to_do(tmp_path: Path) -> None:
     assert [*folder.iterdir()] == []
 
 
+@pytest.fixture(scope="module")
+def driver() -> None:
+    pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+
+
+@pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize(
     "address",
     [
@@ -761,7 +767,6 @@ def test_s37_a_command_says_what_to_do(tmp_path: Path) -> None:
 )
 async def test_s22_the_password_of_a_database_stands_in_no_error(address: str) -> None:
     """The library's text quotes an address that it cannot read."""
-    pytest.importorskip("psycopg")
     password = f"of_a_database_{secrets.token_hex(8)}"
     with pytest.raises(ConfigurationError) as refused:
         async with open_journal(address.format(password)):

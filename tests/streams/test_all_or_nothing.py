@@ -117,13 +117,19 @@ async def test_junk_first_is_refused_at_once_and_the_recording_is_taken_after_it
         assert b"".join(await received(stream, service)) == b"".join(parts)
 
 
-@pytest.mark.parametrize("junk", [*JUNK[3:5], b"\0"], ids=["text", "zeros", "zero"])
+@pytest.fixture(params=[*JUNK[3:5], b"\0"], ids=["text", "zeros", "zero"])
+def junk(request: pytest.FixtureRequest, made: tuple[str, list[bytes]]) -> bytes:
+    container, _ = made
+    found: bytes = request.param
+    if container == "mp4" and found == b"\0":
+        pytest.skip("one byte at the beginning of a box may be of one")
+    return found
+
+
 async def test_junk_in_between_is_refused_and_the_next_right_part_is_taken(
     junk: bytes, made: tuple[str, list[bytes]], journal: Journal
 ) -> None:
-    container, parts = made
-    if container == "mp4" and junk == b"\0":
-        pytest.skip("one byte at the beginning of a box may be of one")
+    _, parts = made
     async with running(journal) as (stream, service):
         for part in parts:
             await pushed_source(stream).push(part)
