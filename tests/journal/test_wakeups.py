@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
 from ih_mcp.journal.postgres import wakeups
+from ih_mcp.journal.postgres.connections import EngineAwayError
 from ih_mcp.journal.postgres.wakeups import Notifications, NotifiedWatch, TenantWakeups
 
 
@@ -48,6 +49,27 @@ async def test_a_stream_is_looked_at_until_its_last_reader_leaves(
             assert tenant._watched == {}
             assert not notifications.is_watched("a")
             tasks.cancel_scope.cancel()
+
+
+async def test_a_database_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.0)
+    looks = list[list[str]]()
+
+    def find(ids: list[str]) -> dict[str, tuple[int, bool]]:
+        looks.append(ids)
+        if len(looks) == 1:
+            raise EngineAwayError
+        return {"a": (1, False)}
+
+    notifications = Notifications(cast("Any", Connections()), "")
+    tenant = TenantWakeups(notifications, find)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            with tenant.watch("a") as watch:
+                tasks.start_soon(tenant.look_forever)
+                await watch.wait()
+                tasks.cancel_scope.cancel()
+    assert looks[:2] == [["a"], ["a"]]
 
 
 async def test_a_reader_waits_for_news_that_it_did_not_have() -> None:
