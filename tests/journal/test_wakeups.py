@@ -72,6 +72,23 @@ async def test_a_database_that_is_away_is_asked_again(monkeypatch: pytest.Monkey
     assert looks[:2] == [["a"], ["a"]]
 
 
+async def test_what_was_known_of_streams_without_readers_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 0.0)
+    notifications = Notifications(cast("Any", Connections()), "")
+    tenant = TenantWakeups(notifications, lambda ids: dict.fromkeys(ids, (1, False)))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tenant.look_forever)
+            for _ in range(2):  # the second reader is told of the same length
+                with tenant.watch("a") as watch:
+                    await watch.wait()
+                while tenant._known:
+                    await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+
 async def test_a_reader_waits_for_news_that_it_did_not_have() -> None:
     watch = NotifiedWatch()
     watch.notify()
