@@ -281,9 +281,12 @@ class PageConnection:
             except CallerError as exc:
                 if not exc.retry:
                     raise
-                size = exc.facts.get(NEEDED_BYTES)
+                needed = exc.facts.get(NEEDED_BYTES)
+            size = needed if isinstance(needed, int) else len(data)
+            if not stream.has_room(size):  # the room that there was is taken meanwhile
+                await self._send("full", waiting_bytes=stream.waiting_bytes)
             # others may have their turn meanwhile
-            await stream.wait_for_room(size if isinstance(size, int) else len(data))
+            await stream.wait_for_room(size)
         raise _not_recording()
 
     async def _publish(self, publisher: TimelinePublisher, known: int) -> None:

@@ -177,8 +177,9 @@ async def stuff(page: Page, given: list[bytes], is_enough: Callable[[], bool]) -
     """Record while the uplink takes nothing; gives the number of the next chunk."""
     much = given[:1] + given[1:] * 200  # the kernel alone may hold 37 MiB of a connection
     for seq, data in enumerate(much):
-        await page.say("chunk", recording="r1", seq=seq, at=0.0)
-        await page.socket.send(data)
+        with anyio.fail_after(20):  # where the server reads no more, it has said why
+            await page.say("chunk", recording="r1", seq=seq, at=0.0)
+            await page.socket.send(data)
         with anyio.move_on_after(0.3):
             await page.hear("taken")
         if is_enough():
