@@ -24,13 +24,13 @@ class Page:
     async def say(self, kind: str, **values: object) -> None:
         await self.socket.send(json.dumps({"type": kind, **values}))
 
-    async def hear(self, kind: str, *, seconds: float = 10) -> dict[str, Any]:
-        """The next word of a kind; those before it are kept in `heard`."""
+    async def hear(self, *kinds: str, seconds: float = 10) -> dict[str, Any]:
+        """The next word of these kinds; those before it are kept in `heard`."""
         with anyio.fail_after(seconds):
             while True:
                 word: dict[str, Any] = json.loads(await self.socket.recv())
                 self.heard.append(word)
-                if word["type"] == kind:
+                if word["type"] in kinds:
                     return word
 
     async def chunk(self, data: bytes, *, seq: int, recording: str = "r1") -> dict[str, Any]:
