@@ -14,7 +14,6 @@ from websockets.exceptions import ConnectionClosedError
 
 from ih_mcp.app.runtime import StreamOptions
 from ih_mcp.journal import Retention, open_journal
-from ih_mcp.streams.outbox import Outbox
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.sources.pushed import pushed_source
 
@@ -137,26 +136,19 @@ async def test_a_page_that_says_something_else_is_let_go(
             assert caught.value.rcvd.code == code
 
 
+@pytest.mark.usefixtures("stalled")
 async def test_a_full_outbox_is_told_and_nothing_is_lost(
     open_room: OpenRoom, given: list[bytes]
 ) -> None:
-    stalled = {"at": "segment", "n": 1, "stall": "reading"}
-    async with open_room(stalled, max_outbox_bytes=2**20) as room:
+    async with open_room(max_outbox_bytes=2**20) as room:
         stream = await room.start()
         key = await redeem(room.server, room.server.link(stream.id))
         async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
-            for seq, data in enumerate(given * 20):
-                await page.say("chunk", recording="r1", seq=seq, at=0.0)
-                await page.socket.send(data)
-                if any(word["type"] == "full" for word in page.heard):
-                    break
-                with anyio.move_on_after(0.3):
-                    await page.hear("taken")
-            full = next(word for word in page.heard if word["type"] == "full")
-            assert full["waiting_bytes"] > 0
-            assert stream.outbox.bytes <= 2**20 + max(map(len, given))
+            await stuff(page, given, lambda: page.heard[-1]["type"] == "full")
+            assert page.heard[-1]["waiting_bytes"] == stream.outbox.bytes > 0
+            assert stream.outbox.bytes <= 2**20
 
 
 async def test_what_a_page_let_go_of_is_shown_to_all(
@@ -185,15 +177,6 @@ async def stuff(page: Page, given: list[bytes], is_enough: Callable[[], bool]) -
     raise AssertionError("the uplink took everything")
 
 
-@pytest.fixture
-def stalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing go out of a stream, as where its connection takes nothing.
-
-    A service that reads no more would do that too, but behind up to 37 MiB in the kernel.
-    """
-    monkeypatch.setattr(Outbox, "head", lambda _: anyio.sleep_forever())
-
-
 def words_of(page: Page, *kinds: str) -> list[str]:
     return [word["type"] for word in page.heard if word["type"] in kinds]
 
@@ -208,7 +191,7 @@ async def test_what_is_let_go_of_while_a_chunk_waits_is_told_at_once(
         async with open_page(room.server, key) as page:
             await page.hear("welcome")
             await page.claim()
-            await stuff(page, given, lambda: words_of(page, "full", "taken")[-1] == "full")
+            await stuff(page, given, lambda: page.heard[-1]["type"] == "full")
             for _ in range(10):  # and none of them keeps the server from hearing that it leaves
                 await page.say("dropped", seconds=1.5)
             while page.drawing().get("lost") != {"let_go_s": 15.0}:
@@ -240,6 +223,30 @@ async def test_a_chunk_waits_for_what_other_streams_hold_and_for_others_to_push(
                     stream.outbox.queued.add(-held)
             assert (await page.hear("taken"))["seq"] == seq
             assert words_of(page, "refused") == []
+
+
+@pytest.mark.usefixtures("stalled")
+async def test_a_page_is_told_also_where_the_room_is_taken_before_its_turn(
+    open_room: OpenRoom, given: list[bytes]
+) -> None:
+    async with open_room() as room:
+        stream = await room.start()
+        key = await redeem(room.server, room.server.link(stream.id))
+        async with open_page(room.server, key) as page:
+            await page.hear("welcome")
+            await page.claim()
+            seq = await stuff(page, given, lambda: stream.outbox.bytes > 0)
+            source = pushed_source(stream)
+            async with source.turn(math.inf):
+                await page.say("chunk", recording="r1", seq=seq, at=0.0)
+                await page.socket.send(given[1])
+                with anyio.fail_after(10):
+                    while not source._pushing.statistics().tasks_waiting:  # it saw room
+                        await anyio.lowlevel.checkpoint()
+                stream.outbox.queued.add(10**12)
+            assert (await page.hear("full", "taken"))["type"] == "full"
+            stream.outbox.queued.add(-(10**12))
+            assert (await page.hear("taken"))["seq"] == seq
 
 
 @pytest.mark.parametrize("is_live", [False, True])
