@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,9 @@ REAL = [sys.executable, "-m", "ih_mcp"]
 """The command line of `ih-mcp` as any process starts."""
 
 _SOCKET = "IH_MCP_TESTS_FORK_SERVER"
+_SHARED = os.environ.get(_SOCKET)
+"""Of the whole run; read here, since tests take settings out of the environment."""
+_STARTING = threading.Lock()
 
 
 def share_server() -> None:
@@ -41,7 +45,8 @@ def forked_python() -> list[str]:
     if not _is_possible():
         return [sys.executable]
     launcher = Path(__file__).with_name("launcher.py")
-    server = os.environ.get(_SOCKET) or _server(os.getpid())
+    with _STARTING:
+        server = _SHARED or _server(os.getpid())
     return [sys.executable, "-I", "-S", str(launcher), server]
 
 
