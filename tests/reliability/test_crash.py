@@ -116,7 +116,7 @@ def examine(folder: Path, shown: dict[str, list[Poll]]) -> int:
 
 @pytest.mark.parametrize("row", ["C1"])
 def test_a_killed_process_loses_nothing_it_had_shown(row: str, tmp_path: Path) -> None:
-    kills, acknowledged = often(8, nightly=200), 0
+    kills, acknowledged = often(5, nightly=200), 0
     for number in range(kills):
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -189,7 +189,7 @@ def test_c4_no_flipped_bit_is_ever_read_as_a_message(checkpointed: bool, tmp_pat
     size = len(files[name])
     found: dict[str, int] = {}
     rng = dice("C4", checkpointed)
-    places = sorted(rng.sample(range(size), min(size, often(150, nightly=size))))
+    places = sorted(rng.sample(range(size), min(size, often(100, nightly=size))))
     for place in places:
         data = bytearray(files[name])
         data[place] ^= 1 << rng.randrange(8)

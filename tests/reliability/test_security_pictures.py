@@ -465,7 +465,7 @@ def hostile_drawings(count: int, each: int) -> Iterator[Drawing]:
 
 @pytest.mark.filterwarnings("ignore:Glyph")  # no font has all characters
 def test_s38_thousands_of_messages_that_are_wrong_are_drawn() -> None:
-    drawn, pages = 0, often(60, nightly=200)
+    drawn, pages = 0, often(40, nightly=200)
     for number, found in enumerate(hostile_drawings(pages, 30)):
         limit = 100.0 if found["state"] == "ended" else float("inf")
         assert 0 <= float(str(found["seconds"])) <= limit

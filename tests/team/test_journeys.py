@@ -21,7 +21,6 @@ from tests.reliability.replicas import segment
 from .rolling import rolling
 
 pytestmark = pytest.mark.timeout(180)
-BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 CLIP = REPOSITORY / "examples" / "media" / "dialogue.mp4"
 
 
@@ -31,7 +30,7 @@ def _leases_do_not_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ih_mcp.journal.postgres.leases.LEASE_SECONDS", 10**6)
 
 
-@BOTH_ERAS
+@pytest.mark.parametrize("era", often(["legacy"], nightly=["auto", "legacy"]))
 async def test_a_live_job_with_a_replica_replaced_between_any_two_calls(
     service: RunningStandin, database: str, tmp_path: Path, era: str
 ) -> None:
