@@ -21,6 +21,7 @@ from pathlib import Path
 
 SECONDS = 180
 VERSIONS = ("v0", "v1", "v2")
+PYTHON = [sys.executable]
 _ODD_ENDS = {-signal.SIGSEGV: "crashed", -signal.SIGABRT: "crashed", -signal.SIGKILL: "was killed"}
 
 
@@ -68,7 +69,7 @@ def verdict(path: Path, *, seconds: float = SECONDS, with_cli: bool = True) -> t
 
 
 def _asked(path: Path, seconds: float) -> tuple[str, str]:
-    status, out, errors = _run([sys.executable, "-m", "bench.field", "--one", str(path)], seconds)
+    status, out, errors = _run([*PYTHON, "-m", "bench.field", "--one", str(path)], seconds)
     if status is None:
         return "unsure", f"the judge took longer than {seconds:g} s"
     if status in _ODD_ENDS:
@@ -83,7 +84,7 @@ def _asked(path: Path, seconds: float) -> tuple[str, str]:
 def _command_line(path: Path, seconds: float, *, is_refused: bool) -> str:
     """What is wrong with how `check` and `stream` take it; nothing where nothing is."""
     for words in (("check",), ("stream", "--local", "--pace", "fast", "--analyst", "placeholder")):
-        command = [sys.executable, "-m", "ih_mcp", words[0], *words[1:], str(path)]
+        command = [*PYTHON, "-m", "ih_mcp", words[0], *words[1:], str(path)]
         status, _, errors = _run(command, seconds)
         if status is None:
             return f"ih-mcp {words[0]} took longer than {seconds:g} s"

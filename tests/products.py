@@ -2,7 +2,8 @@
 
 A test marked `one_for_each("name")` whose parameters are a name and others runs by day once for
 each name. Which of the others it runs with goes round, so that each of these comes up too. What is
-left out is counted as deselected; what is asked for by its full name runs.
+left out is counted as deselected; what is asked for by its full name runs. Values that walk the
+same code count as one name where the mark says so: `alike=[("talk", "song"), (V1, V2)]`.
 """
 
 from __future__ import annotations
@@ -54,5 +55,13 @@ def _key(item: pytest.Item) -> tuple[Hashable, Hashable]:
     mark = item.get_closest_marker(MARK)
     if mark is None or not isinstance(item, pytest.Function):
         return item.nodeid, None
-    values = item.callspec.params  # of which some cannot be compared, and all are kept
-    return (item.path, item.originalname), tuple(id(values[name]) for name in mark.args)
+    values, alike = item.callspec.params, mark.kwargs.get("alike", ())
+    return (item.path, item.originalname), tuple(_kind(values[name], alike) for name in mark.args)
+
+
+def _kind(value: object, alike: Sequence[Sequence[object]]) -> Hashable:
+    """What a value counts as. All are kept and some cannot be compared, so that it is the place."""
+    for number, group in enumerate(alike):
+        if any(value is member or (value == member and isinstance(value, str)) for member in group):
+            return number, "alike"
+    return id(value)

@@ -35,3 +35,15 @@ def test_each_name_runs_and_so_does_what_is_asked_for_alone(
     names = Counter(item.name.partition("[")[2].partition("-")[0] for item in here)
     assert len(names) == 1 or names == dict.fromkeys(NAMES, len(FRAMINGS) if IS_LONG else 1)
     assert of_day([request.node]) == [request.node]
+
+
+@pytest.mark.one_for_each("name", alike=[("a", "c"), ("d", "e")])
+@pytest.mark.parametrize("framing", FRAMINGS[:2])
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_are_alike_count_as_one(
+    name: str, framing: str, request: pytest.FixtureRequest
+) -> None:
+    here = [item.name for item in request.session.items if "are_alike_count" in item.name]
+    by_day = {"[a-whole]", "[b-continued]", "[d-whole]"}
+    assert len(here) in {1, len(NAMES) * 2 if IS_LONG else len(by_day)}
+    assert IS_LONG or len(here) == 1 or {f"[{name}-{framing}]"} <= by_day

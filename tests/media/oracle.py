@@ -83,6 +83,16 @@ def read(source: bytes | Path) -> Media:
     return media
 
 
+def last_start(source: bytes) -> float:
+    """When the last picture or packet of sound begins; nothing is decoded."""
+    with av.open(io.BytesIO(source), "r") as container:
+        return max(
+            float(packet.pts * (packet.time_base or 0))
+            for packet in container.demux()
+            if packet.pts is not None
+        )
+
+
 def _take_sound(packet: av.Packet[Any], media: Media) -> None:
     if packet.size:
         time = packet.pts if packet.pts is not None else packet.dts or 0

@@ -22,7 +22,7 @@ from ih_mcp.media.ffmpeg.process import environment
 
 PICTURE = "testsrc2=s=160x90:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
-LONG_VOICE = VOICE.replace("48000", "16000")  # its packets are three times as long
+LONG_VOICE = VOICE.replace("48000", "8000")  # its packets are six times as long
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
 VP8 = "-c:v libvpx -threads 1 -deadline realtime"  # threads would wait for each other in loops
 VP9 = VP8.replace("libvpx", "libvpx-vp9")
@@ -324,9 +324,9 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "slides_silent": SampleFile("mp4", "-i {slides} -an -c copy", seconds=121.0),
     "one_picture": SampleFile(  # shown from the beginning, and for as long as there is sound
         "mp4",
-        f"-f lavfi -i testsrc2=s=160x90:r=1:d=1 -f lavfi -i {LONG_VOICE.format(seconds=394)} "
+        f"-f lavfi -i testsrc2=s=160x90:r=1:d=1 -f lavfi -i {LONG_VOICE.format(seconds=150)} "
         f"{X264} {AAC_MONO}",
-        seconds=394.0,
+        seconds=150.0,
     ),
     "sparse_sound": SampleFile(  # as a file of 65 KB that claims 80,000 s
         "mkv",
@@ -615,7 +615,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "prores_pcm": SampleFile(
         "mov",
-        "-i {base} -t 5 -c:v prores_ks -profile:v 0 -c:a pcm_s16le",
+        "-i {base} -t 5 -c:v prores -profile:v 0 -c:a pcm_s16le",
         encodes=BOTH,
         seconds=5.0,
     ),
@@ -637,7 +637,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     # too much
     "fat": SampleFile(
         "mp4",
-        "-f lavfi -i color=gray:s=320x180:r=30:d=8,noise=alls=100:allf=t -f lavfi -i "
+        "-f lavfi -i color=gray:s=224x126:r=30:d=8,noise=alls=100:allf=t -f lavfi -i "
         f"sine=440:d=8 -c:v libx264 -preset ultrafast -qp 16 -g 999 -pix_fmt yuv420p {AAC}",
         seconds=8.0,
         whole_of=8.0,
@@ -661,7 +661,7 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "large_mjpeg": SampleFile(
         "avi",
-        "-f lavfi -i testsrc2=s=3840x2160:r=2:d=4 -c:v mjpeg -q:v 20",
+        "-f lavfi -i testsrc2=s=3840x2160:r=1:d=4 -c:v mjpeg -q:v 20",
         encodes=VIDEO,
         seconds=4.0,
     ),
@@ -758,10 +758,10 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "material": SampleFile("mxf", "-i {base} -c:v mpeg2video -b:v 1M -c:a pcm_s16le", encodes=BOTH),
     "tape": SampleFile(
         "dv",
-        "-i {base} -t 5 -vf scale=720:576 -r 25 -pix_fmt yuv420p -c:a pcm_s16le -ar 48000 "
+        "-i {base} -t 3.4 -vf scale=720:576 -r 25 -pix_fmt yuv420p -c:a pcm_s16le -ar 48000 "
         "-ac 2 -target pal-dv",
         encodes=BOTH,
-        seconds=5.0,
+        seconds=3.4,
     ),
     "bare_h264": SampleFile("h264", f"-i {{base}} -an {X264} -r 25", encodes=VIDEO),
     "bare_hevc": SampleFile("hevc", "-i {hevc} -t 5 -an -c copy", encodes=VIDEO, seconds=5.07),
