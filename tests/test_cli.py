@@ -26,7 +26,6 @@ from tests.forked import REAL, forked, forked_python
 from .road.host import KEY, environment
 from .road.test_fidelity import unframe
 
-pytestmark = pytest.mark.timeout(60)
 CLI = forked()
 
 

@@ -161,7 +161,6 @@ def test_a_page_is_added_whole_or_not_at_all(
     assert (tmp_path / "st_a.jsonl").read_bytes() == b""
 
 
-@pytest.mark.timeout(60)
 async def test_a_files_whole_stream_is_mirrored_where_the_status_says(
     tmp_path: Path, dialogue: Path
 ) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from ih_mcp.timeline.html import app_page
 from tests.timeline.known import drawing
 
 from .conftest import OpenBrowser, open_tab
-
-pytestmark = pytest.mark.timeout(60)
 
 # What a host does (MCP Apps, 2026-01-26): answers, hands results over, reads resources.
 _HOST = """

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import anyio
-import pytest
 
 from tests.capture.room import OpenRoom
 
 from .conftest import OpenBrowser, open_tab
 from .test_live import VP8, record
-
-pytestmark = pytest.mark.timeout(60)
 
 _ASKS_FIRST = """() => {
   const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);

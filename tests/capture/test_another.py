@@ -18,8 +18,6 @@ from ih_mcp.wire.messages import Config
 from .page import Page, open_page, redeem
 from .room import OpenRoom, Room
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def end(page: Page, stream: Stream) -> None:
     await page.say("end")

@@ -15,7 +15,6 @@ from ih_mcp.streams.stream import Stream
 from .page import open_page, redeem
 from .room import OpenRoom, Room
 
-pytestmark = pytest.mark.timeout(60)
 RECORDINGS = [
     "chromium-default-3s", "chromium-vp8-3s", "chromium-vp8-1s", "chromium-vp8-250ms",
     "chromium-vp8-keyint3s-3s", "chromium-vp9-3s", "chromium-av1-3s", "chromium-h264-3s",

@@ -25,7 +25,6 @@ from tests.road.host import environment
 
 from .room import OpenRoom
 
-pytestmark = pytest.mark.timeout(60)
 SOURCE = "-re -f lavfi -i testsrc2=s=320x240:r=15 -re -f lavfi -i sine=440:r=48000"
 FAST = SOURCE.replace("-re ", "")
 

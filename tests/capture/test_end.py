@@ -15,10 +15,7 @@ from tests.fair_clock import seconds_until_exit
 from tests.plain_http import plain_http
 from tests.road.host import Process, environment
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 MOST_SECONDS = 2.0  # hosts kill a server that takes longer
 
 

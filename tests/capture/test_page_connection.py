@@ -20,8 +20,6 @@ from ih_mcp.streams.sources.pushed import pushed_source
 from .page import Page, open_page, redeem
 from .room import OpenRoom
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def given(shared_media: Path) -> list[bytes]:

@@ -28,7 +28,6 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import Era, Team, make_settings, said
 
-pytestmark = pytest.mark.timeout(60)
 BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 KEY = "ih_of_ann_5dK2vQ9sX1"
 

@@ -21,8 +21,6 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import Era, Team, said
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def link_of(team: Team, caller: str = "ann", era: Era = "auto") -> dict[str, Any]:
     async with team.client(caller, era) as client:

@@ -17,8 +17,6 @@ from ih_mcp.settings import Settings
 
 from .conftest import KEYS, Team, said
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def runtime_of(team: Team) -> Runtime:
     return team.app._tenants._open["acme"].runtime

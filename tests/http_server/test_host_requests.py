@@ -15,7 +15,6 @@ from tests.conftest import REPOSITORY
 
 from .conftest import Team
 
-pytestmark = pytest.mark.timeout(60)
 FILE = REPOSITORY / "tests" / "hosts" / "sent_over_http.json"
 SENT: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text(encoding="utf-8"))
 

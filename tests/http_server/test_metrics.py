@@ -25,7 +25,6 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 from .conftest import Era, Team, said
 
 pytest.importorskip("prometheus_client")
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from tests.reliability.budget import report
 from .conftest import KEYS, Team, said
 from .issuer import AUDIENCE, Issuer, new_key, serve_issuer
 
-pytestmark = pytest.mark.timeout(60)
 FILE = "test_oauth.py"
 NEVER = 1e9
 PUBLIC_URL = "https://team.example"

@@ -21,8 +21,6 @@ from tests.road.host import environment
 
 from .conftest import CALLERS, said
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:

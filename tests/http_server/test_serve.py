@@ -21,7 +21,6 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import CALLERS, KEYS, Era, Team, said
 
-pytestmark = pytest.mark.timeout(60)
 BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 
 

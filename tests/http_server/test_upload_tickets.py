@@ -11,8 +11,6 @@ from ih_mcp.http_server import upload_tickets
 from ih_mcp.http_server.upload_tickets import UploadTickets
 from ih_mcp.journal.tickets import MAX_OF_TENANT, MemoryTickets
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture(params=["memory", "postgres"])
 def kind(request: pytest.FixtureRequest) -> str:

@@ -27,7 +27,6 @@ psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not install
 
 from ih_mcp.journal.postgres import PostgresEngine, leases, open_engine, schema, wakeups  # noqa: E402
 
-pytestmark = pytest.mark.timeout(60)
 ORPHANED = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
 NEVER = 10**6
 

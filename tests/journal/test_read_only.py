@@ -21,7 +21,6 @@ from tests.road.host import Host, environment, open_host
 
 from .test_journal import ALL, bodies_of, keep
 
-pytestmark = pytest.mark.timeout(60)
 Freeze = Callable[[], None]
 
 

@@ -21,8 +21,6 @@ from tests.road.host import Answer, Host, open_memory_host
 
 from .day import Day
 
-pytestmark = pytest.mark.timeout(60)
-
 SCENARIO = """
 {"from": 0, "to": 25, "engagement": "engaged"}
 {"from": 12, "to": 18, "signal": "hesitation", "probability": "high", "rationale": "A long pause."}

@@ -23,8 +23,6 @@ from tests.road.host import Host, environment, open_host
 
 from .day import Day, begin
 
-pytestmark = pytest.mark.timeout(60)
-
 SCENARIO = """
 {"from": 0, "to": 20, "engagement": "engaged"}
 {"from": 12, "to": 18, "signal": "hesitation", "probability": "high", "rationale": "A long pause."}

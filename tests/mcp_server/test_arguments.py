@@ -179,7 +179,6 @@ async def host(tmp_path: Path, dialogue: Path) -> AsyncIterator[Host]:
         yield opened
 
 
-@pytest.mark.timeout(60)
 async def test_calls_as_hosts_really_make_them_are_taken(host: Host) -> None:
     nulls = dict.fromkeys(("include", "goal_dimensions", "model", "api", "pace"))
     started = await host.call("stream_file", path="talk.mp4", **nulls, toolCallId="call_1")

@@ -30,8 +30,6 @@ from ih_mcp.streams.sources import pushed as pushes
 from ih_mcp.streams.stream import Stream
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @dataclass
 class Caller:

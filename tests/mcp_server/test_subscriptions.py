@@ -164,7 +164,6 @@ async def test_both_eras_are_told_that_they_may_subscribe(era: Era, tmp_path: Pa
     assert resources.subscribe is True
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("era", ERAS)
 def test_news_travel_over_stdio(era: Era, tmp_path: Path) -> None:
     server = Raw(environment(tmp_path), era, tmp_path / "errors")

@@ -17,10 +17,7 @@ from tests.conftest import REPOSITORY
 
 from . import needs_packages
 
-pytestmark = [
-    needs_packages,
-    pytest.mark.timeout(60),
-]
+pytestmark = needs_packages
 PLUGIN = REPOSITORY / "examples" / "analyst-plugin"
 
 

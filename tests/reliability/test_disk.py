@@ -31,10 +31,7 @@ from tests.sqlite_journal import db_of
 from .budget import report
 from .checker import History, Poll, Session, check, read_kept
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes and limits"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes and limits")
 
 
 async def append_until_it_fails(log: StreamLog) -> list[str]:

@@ -10,8 +10,6 @@ from bench.bench_load_rows import load, peer, wire
 from ih_mcp.errors import TransportError
 from ih_mcp.net.opener import open_socket
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_a_certificate_is_trusted_where_it_was_made_for_and_nowhere_else() -> None:
     with peer(1, 0, tls=True) as url:

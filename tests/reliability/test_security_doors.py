@@ -32,7 +32,6 @@ from tests.road.host import KEY
 
 from .budget import IS_LONG, often, report
 
-pytestmark = pytest.mark.timeout(60)
 FOREIGN_HOSTS = [
     *("evil.example", "127.0.0.1.evil", "localhost.evil", "127.0.0.1@evil.example", "evil:80"),
     *("", "127.0.0.1:0", "127.0.0.1:x", "[::1", "[::2]", "10.0.0.1", "2130706433", "localhost."),

@@ -34,7 +34,6 @@ from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import Token
 from tests.plain_http import plain_http
 
-pytestmark = pytest.mark.timeout(60)
 MIB = 1 << 20
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, ConnectionResetError)
 

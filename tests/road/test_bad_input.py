@@ -18,8 +18,6 @@ from tests.forked import forked
 from .conftest import StartStandin
 from .host import Host, environment, open_host
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory, dialogue: Path) -> Path:

@@ -12,8 +12,6 @@ import pytest
 from .conftest import StartStandin
 from .host import REPOSITORY, environment
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.parametrize(
     ("name", "key", "expected"),

@@ -17,8 +17,6 @@ from tests.forked import forked
 from .conftest import UNUSUAL, StartStandin
 from .host import ERAS, Process, environment, open_host
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_polling_over_stdio_gives_the_bytes_that_were_sent(

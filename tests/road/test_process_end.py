@@ -22,10 +22,7 @@ from tests.fair_clock import seconds_until_exit
 from .conftest import StartStandin
 from .host import Process, environment
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and pipes"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and pipes")
 BOUND_SECONDS = 1.5
 
 

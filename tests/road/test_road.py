@@ -22,8 +22,6 @@ from tests.facts import shows
 from .conftest import StartStandin
 from .host import ERAS, Host, environment, open_host
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @asynccontextmanager
 async def joined(

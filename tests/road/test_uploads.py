@@ -19,8 +19,6 @@ from tests.plain_http import plain_http
 from .conftest import StartStandin
 from .host import ERAS, KEY, Answer, Host, Process, environment, open_host
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def finished(host: Host, analysis_id: str) -> Answer:
     while True:

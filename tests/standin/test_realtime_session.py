@@ -25,7 +25,6 @@ from .fakes import open_toy, toy
 from .test_app import opened, running, until
 from .test_sdk import vendor
 
-pytestmark = pytest.mark.timeout(60)
 EVENTS = {
     name
     for name in (model.__name__ for model in realtime._REALTIME_EVENT_MODELS.values())

@@ -22,8 +22,6 @@ from tests.forked import forked_python
 
 from .fakes import ScriptedAnalyst, open_toy, seen, toy
 
-pytestmark = pytest.mark.timeout(60)
-
 EVENTS = {
     name
     for name in stream.__all__

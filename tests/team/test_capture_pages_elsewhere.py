@@ -25,7 +25,6 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .rolling import CLUSTER
 
-pytestmark = pytest.mark.timeout(60)
 ORIGIN = "https://team.example"
 Pair = tuple[Team, Team]
 

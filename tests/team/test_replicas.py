@@ -20,7 +20,6 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .rolling import CLUSTER
 
-pytestmark = pytest.mark.timeout(60)
 Replicas = tuple[Team, Team]
 
 
