@@ -16,6 +16,8 @@ import rich.console  # as the SDK loads it: before any event loop
 import rich.logging
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.timeline.html import file_page
+from ih_mcp.timeline.model import Drawing
 from tests.capture.room import open_room
 from tests.reliability.budget import IS_LONG
 
@@ -86,6 +88,13 @@ class Tab:
         """No error in a script, and nothing that the page's policy had to stop."""
         assert await self.page.evaluate("window.ihErrors") == []
         assert self.complaints == []
+
+
+def page_of(folder: Path, drawing: Drawing) -> str:
+    """The address of a file with a timeline, as `ih-mcp timeline` writes it."""
+    path = folder / "timeline.html"
+    path.write_text(file_page(drawing), encoding="utf-8")
+    return path.as_uri()
 
 
 OpenBrowser = Callable[..., AbstractAsyncContextManager[Any]]

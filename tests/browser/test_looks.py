@@ -10,12 +10,11 @@ import anyio
 import pytest
 from axe_playwright_python.async_playwright import Axe
 
-from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.picture_process import draw_in_process
 from tests.capture.room import OpenRoom
 from tests.timeline.known import HOUR_SECONDS, STATUS, changing_drawing, drawing, hour_drawing
 
-from .conftest import OpenBrowser, Tab, open_tab
+from .conftest import OpenBrowser, Tab, open_tab, page_of
 from .test_live import long
 
 pytestmark = pytest.mark.timeout(90)
@@ -43,9 +42,7 @@ async def fits(tab: Tab) -> bool:
 
 @pytest.fixture
 def link(tmp_path: Path) -> str:
-    path = tmp_path / "timeline.html"
-    path.write_text(file_page(drawing()), encoding="utf-8")
-    return path.as_uri()
+    return page_of(tmp_path, drawing())
 
 
 @pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=long)])
@@ -93,9 +90,7 @@ def namesakes(tmp_path: Path) -> str:
     """A file with a signal that has the name of another lane, as one of v0 has."""
     values: dict[str, Any] = drawing()
     values["phases"][0]["signal"] = "engagement"
-    path = tmp_path / "namesakes.html"
-    path.write_text(file_page(values), encoding="utf-8")
-    return path.as_uri()
+    return page_of(tmp_path, values)
 
 
 async def test_a_signal_of_the_name_of_another_lane_has_its_own(
@@ -158,11 +153,9 @@ async def test_an_svg_is_drawn_by_a_browser_and_asks_for_nothing(
 @pytest.fixture
 def stopped(tmp_path: Path) -> str:
     """A file of 50 s whose stream was stopped at 40 s."""
-    path = tmp_path / "stopped.html"
     usage = {"delivered_s": 40.0, "analysed_s": 37.0, "dropped_s": 3.0}
     status = replace(STATUS, reason="stopped", pace="auto", duration_s=50.0, usage=usage)
-    path.write_text(file_page(drawing(status)), encoding="utf-8")
-    return path.as_uri()
+    return page_of(tmp_path, drawing(status))
 
 
 async def test_what_of_a_file_was_not_sent_is_a_lane_and_lies_behind_the_others(
@@ -193,9 +186,7 @@ async def shown_marks(tab: Tab) -> list[float]:
 
 @pytest.fixture
 def hour(tmp_path: Path) -> str:
-    path = tmp_path / "hour.html"
-    path.write_text(file_page(hour_drawing()), encoding="utf-8")
-    return path.as_uri()
+    return page_of(tmp_path, hour_drawing())
 
 
 async def test_an_hour_is_read_by_zooming_in_and_going_on(
@@ -266,9 +257,7 @@ def hostile(tmp_path: Path) -> str:
     phases = [{**phase, "signal": f"[/x] {number}"} for number in range(2000)]
     period = {"start": -5, "end": 999_999_999, "values": {"quality_index": -200}}
     values = {**drawing(), "phases": phases, "quality": [period], "seconds": 999_999_999.0}
-    path = tmp_path / "hostile.html"
-    path.write_text(file_page(values), encoding="utf-8")
-    return path.as_uri()
+    return page_of(tmp_path, values)
 
 
 async def test_a_file_of_hostile_times_and_names_is_drawn_within_bounds(

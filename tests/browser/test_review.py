@@ -21,7 +21,7 @@ from tests.capture.room import OpenRoom
 from tests.plain_http import plain_http
 from tests.timeline.known import drawing
 
-from .conftest import OpenBrowser, Tab, open_tab
+from .conftest import OpenBrowser, Tab, open_tab, page_of
 from .test_looks import fits, grave_findings
 
 pytestmark = pytest.mark.timeout(120)
@@ -39,9 +39,7 @@ def known(**changed: object) -> Drawing:
 
 @pytest.fixture
 def link(tmp_path: Path) -> str:
-    path = tmp_path / "timeline.html"
-    path.write_text(file_page(known()), encoding="utf-8")
-    return path.as_uri()
+    return page_of(tmp_path, known())
 
 
 async def open_video(tab: Tab, video: Path) -> None:

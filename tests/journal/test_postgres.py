@@ -126,6 +126,15 @@ async def _no_use() -> Any:
     return MediaUse()
 
 
+async def wait_until_renewed(lease: leases.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a lease under which nothing may be sent be renewed, while somebody waits to send."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lease.wait_until_sendable, lease.name)
+        await anyio.wait_all_tasks_blocked()
+        monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
+        lease.stop_taking_streams()  # which renews it at once
+
+
 async def test_media_may_be_sent_only_under_a_fresh_lease_of_the_same_name(
     database: str, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,11 +144,7 @@ async def test_media_may_be_sent_only_under_a_fresh_lease_of_the_same_name(
         assert 0 < lease.seconds_left <= leases.LEASE_SECONDS
         monkeypatch.setattr(leases, "HOLD_SECONDS", 0)
         assert not lease.lets_send(name)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lease.wait_until_sendable, name)
-            await anyio.wait_all_tasks_blocked()
-            monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
-            lease.stop_taking_streams()  # which renews it at once
+        await wait_until_renewed(lease, monkeypatch)
         db.execute("DELETE FROM owners")
         assert await renew(engine)
         assert not lease.lets_send(name)  # what began under it is over
@@ -241,12 +246,8 @@ async def test_a_lease_that_could_not_be_renewed_is_renewed_once_the_server_is_b
         await warned.wait()
         proxy.restore()
         monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)  # until no lost connection is left
-        async with anyio.create_task_group() as tasks:
-            monkeypatch.setattr(leases, "HOLD_SECONDS", 0)
-            tasks.start_soon(lease.wait_until_sendable, lease.name)
-            await anyio.wait_all_tasks_blocked()
-            monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
-            lease.stop_taking_streams()
+        monkeypatch.setattr(leases, "HOLD_SECONDS", 0)
+        await wait_until_renewed(lease, monkeypatch)
 
 
 async def test_a_stream_that_another_process_has_taken_is_written_no_more(

@@ -160,12 +160,18 @@ async def test_a_file_outside_the_folders_says_how_it_can_still_be_used(
     assert refused.text.splitlines()[1].startswith(f"Copy the file into {short_clip.parent} and")
 
 
+async def made_of(clip: Path, ffmpeg: Ffmpeg, name: str, options: str) -> Path:
+    """A file beside the clip, made of it by options of ffmpeg."""
+    path = clip.parent / name
+    start = [str(ffmpeg.path), "-v", "error", "-i", str(clip)]
+    await anyio.run_process([*start, *options.split(), str(path)])
+    return path
+
+
 async def test_a_silent_file_is_judged_by_each_version(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
-    silent = short_clip.parent / "silent.mp4"
-    cut = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-an", "-c", "copy"]
-    await anyio.run_process([*cut, str(silent)])
+    silent = await made_of(short_clip, ffmpeg, "silent.mp4", "-an -c copy")
     file = (await host.call("check_setup", path="silent.mp4")).status["file"]
     refused = await host.call("stream_file", path="silent.mp4", api="v2")
     silent.unlink()
@@ -180,9 +186,7 @@ async def test_a_silent_file_is_judged_by_each_version(
 async def test_a_file_of_sound_alone_is_taken_by_the_model_for_it(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
-    sound = short_clip.parent / "sound.m4a"
-    cut = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-vn", "-c", "copy"]
-    await anyio.run_process([*cut, str(sound)])
+    sound = await made_of(short_clip, ffmpeg, "sound.m4a", "-vn -c copy")
     file = (await host.call("check_setup", path="sound.m4a")).status["file"]
     model = {"path": "sound.m4a", "api": "v2", "model": "inter-2-audio"}
     sent = await host.call("stream_file", **model)
@@ -199,11 +203,8 @@ async def test_a_file_of_sound_alone_is_taken_by_the_model_for_it(
 async def test_a_file_that_is_too_short_is_judged_by_each_version(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
-    short = short_clip.parent / "hello.mp4"
-    encode = ["-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-s", "64x64"]
-    await anyio.run_process(
-        [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), *encode, str(short)]
-    )
+    encode = "-t 2 -c:v libx264 -preset ultrafast -s 64x64"
+    short = await made_of(short_clip, ffmpeg, "hello.mp4", encode)
     file = (await host.call("check_setup", path=short.name)).status["file"]
     sent = await host.call("stream_file", path=short.name)
     _, last = await host.read_all(sent.status["stream_id"], wait_s=20)
@@ -220,19 +221,16 @@ async def test_a_file_that_is_too_short_is_judged_by_each_version(
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("index-first.mp4", ["-c", "copy", "-movflags", "faststart"]),
-        ("recording.mkv", ["-c", "copy"]),
-        ("recording.flv", ["-c", "copy"]),
-        ("recording.webm", ["-an", "-c:v", "libvpx", "-deadline", "realtime", "-s", "64x64"]),
+        ("index-first.mp4", "-c copy -movflags faststart"),
+        ("recording.mkv", "-c copy"),
+        ("recording.flv", "-c copy"),
+        ("recording.webm", "-an -c:v libvpx -deadline realtime -s 64x64"),
     ],
 )
 async def test_a_file_that_was_copied_in_part_does_not_work(
-    host: Host, short_clip: Path, ffmpeg: Ffmpeg, name: str, options: list[str]
+    host: Host, short_clip: Path, ffmpeg: Ffmpeg, name: str, options: str
 ) -> None:
-    file = short_clip.parent / name
-    await anyio.run_process(
-        [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), *options, str(file)]
-    )
+    file = await made_of(short_clip, ffmpeg, name, options)
     whole = (await host.call("check_setup", path=name)).status["file"]
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
@@ -249,12 +247,9 @@ async def test_a_file_that_was_copied_in_part_does_not_work(
 async def test_fragments_that_may_be_cut_off_between_two_are_said_to_be_so(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
-    file = short_clip.parent / "fragments.mp4"
-    encode = ["-an", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-s", "64x64"]
-    options = [*encode, "-movflags", "default_base_moof+empty_moov+frag_keyframe"]
-    await anyio.run_process(
-        [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), *options, str(file)]
-    )
+    encode = "-an -c:v libx264 -preset ultrafast -g 25 -s 64x64"
+    options = f"{encode} -movflags default_base_moof+empty_moov+frag_keyframe"
+    file = await made_of(short_clip, ffmpeg, "fragments.mp4", options)
     whole = (await host.call("check_setup", path=file.name)).status["file"]
     content = file.read_bytes()
     file.write_bytes(content[: content.rindex(b"moof") - 4])
@@ -311,13 +306,11 @@ async def test_a_folder_without_files_is_none_to_check(host: Host, short_clip: P
 async def test_a_picture_that_uploads_do_not_take_is_judged_apart_from_streams(
     host: Host, short_clip: Path, ffmpeg: Ffmpeg
 ) -> None:
-    name = "older.mp4"
-    encode = [str(ffmpeg.path), "-v", "error", "-i", str(short_clip), "-c:v", "mpeg4", "-c:a"]
-    await anyio.run_process([*encode, "copy", str(short_clip.parent / name)])
-    file = (await host.call("check_setup", path=name)).status["file"]
-    begun = await host.call("analyze_file", path=name)
+    older = await made_of(short_clip, ffmpeg, "older.mp4", "-c:v mpeg4 -c:a copy")
+    file = (await host.call("check_setup", path=older.name)).status["file"]
+    begun = await host.call("analyze_file", path=older.name)
     refused = await host.call("get_analysis", analysis_id=begun.status["analysis_id"], wait_s=25)
-    (short_clip.parent / name).unlink()
+    older.unlink()
     assert file["works"] is True
     assert file["works_on"] == {"stream_file": ["v0", "v1", "v2"], "analyze_file": []}
     (foreseen,) = (n for n in begun.status["notes"] if n.startswith("The service will likely"))

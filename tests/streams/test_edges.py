@@ -23,7 +23,7 @@ from ih_mcp.wire.dialects import V0, V1, Dialect
 from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.messages import Closing, Completed, Config, Ended, Error, Reading, Ready
 
-from .test_legs import HEAD, Services, chunk, cut, gaps, greet_for, over, running
+from .test_legs import HEAD, Services, chunk, cut, gaps, in_old_session, over, running
 
 PLAN = StreamConfig(dialect=V1, base_url="http://h")
 BIG = "1" + "0" * 400
@@ -160,11 +160,7 @@ async def test_an_end_that_is_asked_for_in_a_rotation_sends_what_was_taken(
 ) -> None:
     services = Services()
     async with running(journal, services) as stream:
-        first = await services.session(0, greets=False)
-        await greet_for(first, 1)
-        await stream.put(cut(b"a", 0))
-        await first.hear()
-        await anyio.sleep(1)
+        first = await in_old_session(services, stream, cut(b"a", 0))
         await stream.put(cut(b"b", 1))
         assert await first.hear() == '{"type":"session.close"}'
         stream.request_end()
@@ -336,13 +332,8 @@ async def test_what_is_sent_again_is_not_told_as_lost(journal: Journal) -> None:
 async def test_what_a_session_that_ended_in_order_got_is_not_sent_again(journal: Journal) -> None:
     services = Services()
     async with running(journal, services, resends=True) as stream:
-        first = await services.session(0, greets=False)
-        await greet_for(first, 1)
-        await stream.put(
-            QueuedSegment(b"0", entry=RandomAccessPoint(), counts_from_zero=True)
-        )  # no answer names it
-        await first.hear()
-        await anyio.sleep(1)
+        zero = QueuedSegment(b"0", entry=RandomAccessPoint(), counts_from_zero=True)
+        first = await in_old_session(services, stream, zero)  # no answer names it
         await stream.put(QueuedSegment(b"1", entry=RandomAccessPoint(), counts_from_zero=True))
         await first.drain()
         second = await services.session(1)
@@ -363,11 +354,7 @@ async def test_what_a_session_that_would_not_drain_got_is_sent_again_in_the_next
 ) -> None:
     services = Services()
     async with running(journal, services, resends=True) as stream:
-        first = await services.session(0, greets=False)
-        await greet_for(first, 1)
-        await stream.put(cut(b"0", 0))
-        await first.hear()
-        await anyio.sleep(1)
+        first = await in_old_session(services, stream, cut(b"0", 0))
         await stream.put(cut(b"1", 1))
         await first.hear()  # the wish to end
         await first.say('{"type":"session.closing","data":{"max_drain_seconds":0}}')

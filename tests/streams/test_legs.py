@@ -559,15 +559,21 @@ async def greet_for(service: Service, seconds: int) -> None:
     await service.say(Ready(limits=limits))
 
 
+async def in_old_session(services: Services, stream: Stream, segment: QueuedSegment) -> Service:
+    """The first session of a stream, with a segment, when it is to be renewed; a short one."""
+    first = await services.session(0, greets=False)
+    await greet_for(first, 1)
+    await stream.put(segment)
+    assert await first.hear() == segment.data
+    await anyio.sleep(1)
+    return first
+
+
 @pytest.mark.usefixtures("short_sessions")
 async def test_before_a_session_grows_too_old_a_file_goes_on_in_the_next(journal: Journal) -> None:
     services = Services()
     async with running(journal, services) as stream:
-        first = await services.session(0, greets=False)
-        await greet_for(first, 1)
-        await stream.put(cut(b"a", 0))
-        assert await first.hear() == b"a"
-        await anyio.sleep(1)
+        first = await in_old_session(services, stream, cut(b"a", 0))
         await stream.put(cut(b"b", 1, is_key=False))  # no session can begin with it
         assert await first.hear() == b"b"
         await stream.put(cut(b"c", 2))
@@ -601,11 +607,7 @@ async def test_a_recording_is_parted_within_a_chunk_and_no_byte_is_left_out(
 ) -> None:
     services = Services()
     async with running(journal, services) as stream:
-        first = await services.session(0, greets=False)
-        await greet_for(first, 1)
-        await stream.put(chunk(HEAD + b"aaa", 0))
-        await first.hear()
-        await anyio.sleep(1)
+        first = await in_old_session(services, stream, chunk(HEAD + b"aaa", 0))
         await stream.put(chunk(b"xxKdd", 1, key=2))
         assert await first.hear() == b"xx"
         await first.drain()
@@ -645,11 +647,7 @@ async def test_a_key_frame_with_pictures_before_it_begins_a_session_only_when_ti
 async def test_a_session_that_would_not_drain_in_a_rotation_is_told(journal: Journal) -> None:
     services = Services()
     async with running(journal, services) as stream:
-        first = await services.session(0, greets=False)
-        await greet_for(first, 1)
-        await stream.put(cut(b"a", 0))
-        await first.hear()
-        await anyio.sleep(1)
+        first = await in_old_session(services, stream, cut(b"a", 0))
         await stream.put(cut(b"b", 1))
         await first.hear()
         await first.socket.abort()

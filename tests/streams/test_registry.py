@@ -78,6 +78,18 @@ async def test_an_ended_stream_is_told_from_an_unknown_one(tmp_path: Path) -> No
             await registry.require_live(stream.id)
 
 
+async def analysed_in_part(registry: Registry) -> tuple[Stream, Service]:
+    """A stream that goes on: 3 s were sent, of which the service has analysed 2."""
+    service = Service()
+    stream = await registry.start(PLAN, service.opener)
+    await service.greet()
+    await stream.put(QueuedSegment(b"media", 0.0, 3.0))
+    assert await service.hear() == b"media"
+    await stream.until(lambda: stream.sent_segments == 1)
+    await service.say(Reading("signal.detected", {"start": 2.0}))
+    return stream, service
+
+
 async def test_what_is_analysed_is_kept_while_the_stream_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,13 +101,7 @@ async def test_what_is_analysed_is_kept_while_the_stream_goes_on(
 
     monkeypatch.setattr(StreamAccount, "settle", settle_and_note)
     async with opened(tmp_path) as (_, registry), open_journal(tmp_path) as other:
-        service = Service()
-        stream = await registry.start(PLAN, service.opener)
-        await service.greet()
-        await stream.put(QueuedSegment(b"media", 0.0, 3.0))
-        assert await service.hear() == b"media"
-        await stream.until(lambda: stream.sent_segments == 1)
-        await service.say(Reading("signal.detected", {"start": 2.0}))
+        stream, _ = await analysed_in_part(registry)
         await kept.wait()
         use = await other.read_usage(lambda table: table.find_use(stream.id))
         assert use == MediaUse(delivered_seconds=3.0, analysed_seconds=2.0)
@@ -239,13 +245,7 @@ async def test_a_stream_whose_use_cannot_be_kept_fails(
 
     monkeypatch.setattr(StreamAccount, "settle", fail)
     async with opened(tmp_path) as (journal, registry):
-        service = Service()
-        stream = await registry.start(PLAN, service.opener)
-        await service.greet()
-        await stream.put(QueuedSegment(b"media", 0.0, 3.0))
-        assert await service.hear() == b"media"
-        await stream.until(lambda: stream.sent_segments == 1)
-        await service.say(Reading("signal.detected", {"start": 2.0}))
+        stream, service = await analysed_in_part(registry)
         await stream.until(lambda: stream.failure is not None)
         assert "the disk is full" in str(stream.failure)
         await service.drain()

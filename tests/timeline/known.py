@@ -93,11 +93,16 @@ CHANGING_STATUS = StreamStatus.from_json(
 )  # fmt: skip
 
 
-def changing_drawing() -> Drawing:
+def drawn(messages: Sequence[str], status: StreamStatus, *, stream_id: str = "st_0123") -> Drawing:
+    """What a stream of these messages looks like when it is over."""
     timeline = Timeline(V1)
-    timeline.fold_all(entries(CHANGING), CHANGING_STATUS)
-    timeline.close(CHANGING_STATUS)
-    return timeline.as_json(CHANGING_STATUS, stream_id="st_0123")
+    timeline.fold_all(entries(messages), status)
+    timeline.close(status)
+    return timeline.as_json(status, stream_id=stream_id)
+
+
+def changing_drawing() -> Drawing:
+    return drawn(CHANGING, CHANGING_STATUS)
 
 
 def entries(messages: Sequence[str] = MESSAGES) -> list[Entry]:
@@ -132,10 +137,7 @@ def hour_drawing() -> Drawing:
         messages.append(message("engagement.updated", state=state, start=at))
     messages.append(message("coverage.dropped", ranges=[{"start": 1800, "end": 1830}]))
     status = replace(CHANGING_STATUS, media_seconds=HOUR_SECONDS, lost=None)
-    timeline = Timeline(V1)
-    timeline.fold_all(entries(messages), status)
-    timeline.close(status)
-    return timeline.as_json(status, stream_id="st_0123")
+    return drawn(messages, status)
 
 
 _LOOKED_AT = [
@@ -168,7 +170,4 @@ def shown_drawing() -> Drawing:
         CHANGING_STATUS, source="dialogue.mp4", media_seconds=61.2,
         lost=LossStatus(media_s=((43.0, 46.5),)),
     )  # fmt: skip
-    timeline = Timeline(V1)
-    timeline.fold_all(entries(_LOOKED_AT), status)
-    timeline.close(status)
-    return timeline.as_json(status, stream_id="st_0123456789abcdef0123456789abcdef")
+    return drawn(_LOOKED_AT, status, stream_id="st_0123456789abcdef0123456789abcdef")
