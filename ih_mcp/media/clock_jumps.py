@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .containers.container_types import MediaUnit, TrackSpan
+from .containers.container_types import MediaUnit, TimeJump, TrackSpan
 
 MAX_PAUSE_SECONDS = 10.0  # chosen: as ffmpeg takes it where clocks may jump (dts_delta_threshold)
 MAX_STILL_SECONDS = 600.0  # chosen: without sound a picture may stay, on slides for minutes
@@ -48,12 +48,14 @@ class Jumps:
         self._reached: float | None = None
         self._skipped = defaultdict[int, float](float)
         """By track: how much was left out so far."""
-        self.jumped = frozenset[int]()
-        """The tracks that `placed` found to jump, the last time."""
+        self.jumped = dict[int, TimeJump]()
+        """The tracks that `placed` found to jump, the last time; by the clock as it was placed
+        before."""
 
     def placed(self, unit: MediaUnit) -> MediaUnit:
         """The same unit, where its media belongs."""
-        self.jumped = frozenset()
+        self.jumped = {}
+        unit = self._undecided_as_decoded(unit)
         for span in sorted(unit.spans, key=self._begins):
             self._place(span)
         if any(self._skipped.values()):
@@ -61,14 +63,30 @@ class Jumps:
         known = sum(j.seconds for j in self._known if j.at_seconds <= unit.end_seconds)
         return replace(unit, skipped_seconds=unit.skipped_seconds + known) if known else unit
 
+    def _undecided_as_decoded(self, unit: MediaUnit) -> MediaUnit:
+        """A key frame that is shown far ahead counts from when it is decoded.
+
+        Whether the clock jumps there, or pictures stay while sound goes on, is seen from what
+        comes after it.
+        """
+        if all(span.ahead_seconds <= self._max_pause for span in unit.spans):
+            return unit
+        return replace(
+            unit,
+            spans=tuple(span.as_decoded() for span in unit.spans),
+            timestamps=tuple(timestamp._replace(ahead=()) for timestamp in unit.timestamps),
+        )
+
     def _begins(self, span: TrackSpan) -> float:
         return span.first_seconds - self._skipped[span.track]
 
     def _place(self, span: TrackSpan) -> None:
         reached = self._begins(span) if self._reached is None else self._reached
         if self._begins(span) - reached > self._max_pause:
-            self.jumped |= {span.track}
+            to, before = self._begins(span), self._skipped[span.track]
             self._skipped[span.track] = self._fitting(span, reached)
+            far = self._skipped[span.track] - before
+            self.jumped[span.track] = TimeJump(to - far, to)
         self._reached = max(reached, span.end_seconds - self._skipped[span.track])
 
     def _fitting(self, span: TrackSpan, reached: float) -> float:

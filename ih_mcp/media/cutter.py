@@ -7,14 +7,15 @@ stand alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
 
 from .clock_jumps import ClockJump, Jumps
-from .containers.container import HeaderTemplate, MediaUnit, Reader, TimestampField
+from .containers.container import HeaderTemplate, MediaUnit, Reader, TimeJump, TimestampField
+from .containers.container_types import AheadPicture
 from .containers.h264_recovery import recovers_late
 from .planner import Cut, OversizeError, Packer
 from .segment_bounds import Bounds
@@ -96,7 +97,8 @@ class Clocks:
         """The same bytes, by clocks that are 0 at the origin."""
         media, late = bytearray(data), origin_seconds - self.begin_seconds
         for place, timestamp in self.timestamps:
-            media[place : place + timestamp.width] = timestamp.shifted(late)
+            for at, written in timestamp.moves(place, late):
+                media[at : at + len(written)] = written
         return media
 
     def begun(self, media: bytearray, origin_seconds: float, key_offset: int | None) -> bytes:
@@ -134,7 +136,9 @@ class Draft:
     """With the place of each in the segment."""
     jumps: list[ClockJump] = field(default_factory=list)
     lengths: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    """By track: of its last sample, as in `Span`, from the start of the segment."""
+    """By track: of its last sample, as in `TrackSpan`, from the start of the segment."""
+    ahead: dict[int, list[AheadPicture]] = field(default_factory=dict)
+    """By track, with places in the segment."""
 
     def add(self, unit: MediaUnit, media: Sequence[memoryview]) -> None:
         start = self.size
@@ -157,6 +161,9 @@ class Draft:
             if span.last_length:
                 place, width, ticks = span.last_length
                 self.lengths[span.track] = (start + place, width, ticks)
+            for picture in span.ahead:
+                placed = picture._replace(offset=start + picture.offset)
+                self.ahead.setdefault(span.track, []).append(placed)
 
     def _set_back(self, start: int, timestamps: Iterable[TimestampField], media: bytes) -> None:
         for timestamp in timestamps:
@@ -167,6 +174,24 @@ class Draft:
         """Let the last samples last as long as their neighbours: the clock jumps behind them."""
         for place, width, ticks in (self.lengths[t] for t in tracks if t in self.lengths):
             self.changed.append((place, ticks.to_bytes(width, "big")))
+
+    def show_earlier(self, jumps: Mapping[int, TimeJump]) -> float:
+        """Move pictures that are decoded before the clock of their track jumps, and shown after.
+
+        Gives when the first of them is shown then.
+        """
+        first = float("inf")
+        for track, jump in jumps.items():
+            middle = (jump.from_seconds + jump.to_seconds) / 2
+            moved = [
+                picture.earlier(jump.to_seconds - jump.from_seconds)
+                for picture in self.ahead.get(track, ())
+                if picture.shown_seconds > middle
+            ]
+            self.ahead[track] = moved  # the clock may jump once more before they are shown
+            self.changed += [(p.offset, p.ticks.to_bytes(4, "big")) for p in moved]
+            first = min([first, *(p.shown_seconds for p in moved)])
+        return first
 
     def join(self, other: Draft) -> None:
         """Append the media of the segment that follows."""
@@ -193,9 +218,8 @@ class Draft:
         """Write the header, and let the clocks start at 0."""
         seconds = self.end_seconds - self.first_seconds
         self.header = head.filled(self.first_seconds, seconds, self.size - head.size)
-        self.changed += [
-            (place, timestamp.shifted(self.first_seconds)) for place, timestamp in self.timestamps
-        ]
+        for place, timestamp in self.timestamps:
+            self.changed += timestamp.moves(place, self.first_seconds)
 
     def written(self) -> bytes:
         """All of it, as it is sent."""
@@ -322,8 +346,7 @@ class Cutter:
         ends = self._begin + self._skipped + unit.stays_until_seconds + unit.skipped_seconds
         self.end_seconds = max(self.end_seconds, ends)
         unit = unit.bounded(self._max_stay)
-        if self._open:
-            self._open.shorten(self._jumps.jumped)
+        jumps_at = self._leave_out(self._jumps.jumped, unit.start_seconds)
         step = self._packer.add(unit)
         if step.settles and self._held:
             yield self._made(self._held)
@@ -332,7 +355,7 @@ class Cutter:
                 self._open.end_at(unit.start_seconds)
             self._held, self._open = self._open, self._draft(unit)
         assert self._open is not None
-        self._note_jump(unit)
+        self._note_jump(unit, max(jumps_at, self._open.start_seconds))
         self._open.add(unit, self._media(unit.offset, unit.size))
         if step.releases and self._held:
             held, self._held = self._held, None
@@ -359,10 +382,19 @@ class Cutter:
         is_late = recovers_late(b"".join(media)[unit.h264_offset :])
         return replace(unit, is_key=unit.is_first) if is_late else unit
 
-    def _note_jump(self, unit: MediaUnit) -> None:
+    def _leave_out(self, jumps: Mapping[int, TimeJump], at_seconds: float) -> float:
+        """Change what came, where clocks jump before what comes; gives where the jump is shown."""
+        if not jumps:
+            return at_seconds
+        if self._open:
+            self._open.shorten(jumps)
+        drafts = (draft for draft in (self._held, self._open) if draft)
+        return min([at_seconds, *(draft.show_earlier(jumps) for draft in drafts)])
+
+    def _note_jump(self, unit: MediaUnit, at_seconds: float) -> None:
         assert self._open is not None
         if (seconds := unit.skipped_seconds - self._skips) > 0:
-            self._open.jumps.append(ClockJump(self._begin + unit.start_seconds, seconds))
+            self._open.jumps.append(ClockJump(self._begin + at_seconds, seconds))
             self._skips = unit.skipped_seconds
 
     def _draft(self, unit: MediaUnit) -> Draft:

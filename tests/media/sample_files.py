@@ -64,6 +64,12 @@ def lavfi(seconds: float, options: str) -> str:
     return f"-f lavfi -i {picture} -f lavfi -i {voice} {options}"
 
 
+def jumping(options: str) -> str:
+    """A file whose clock jumps at 3 and at 7.3 s, encoded after it has."""
+    later = r"='PTS+(gte(T\,3)*20+gte(T\,7.3)*40)/TB'"
+    return f"-i {{base}} -vf setpts{later} -af asetpts{later} -fps_mode passthrough {options} {AAC}"
+
+
 def torn(data: bytes) -> bytes:
     return data[: len(data) * 7 // 10]
 
@@ -294,6 +300,15 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         f"-vf select='lt(t\\,2)+gte(t\\,72)' -fps_mode vfr {X264} -g 999 {AAC_MONO}",
         seconds=75.0,
     ),
+    "stays_until_key": SampleFile(  # which is decoded before the picture that stays is shown
+        "mp4",
+        f"-f lavfi -i testsrc2=s=160x90:r=5:d=75 -f lavfi -i {LONG_VOICE.format(seconds=75)} "
+        f"-vf select='lt(t\\,2)+gte(t\\,42)' -fps_mode vfr {X264} -force_key_frames 42 {AAC_MONO}",
+        seconds=75.0,
+    ),
+    "stays_silent": SampleFile(
+        "mp4", "-i {stays_until_key} -an -c copy", seconds=75.0, slack_seconds=0.2
+    ),
     "stays_vp8": SampleFile(
         "webm",
         f"-i {{stays}} -t 75 -fps_mode passthrough {VP8} -b:v 100k -g 999 -c:a libopus -b:a 32k",
@@ -456,6 +471,13 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         "flv",
         made_of="flv",
         change=lambda data: jumped(data, (2.0, 20.0), (3.0, 3_600.0), (9.0, 36_000.0)),
+    ),
+    # As encoders write it: decoded before a jump, shown behind it; a key frame, then another.
+    "jumps_encoded": SampleFile("mp4", jumping(f"{X264} -force_key_frames 23")),
+    "jumps_encoded_mov": SampleFile("mov", "-i {jumps_encoded} -c copy"),
+    "jumps_encoded_hevc": SampleFile(
+        "ts",
+        jumping("-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=2:pools=1"),
     ),
     "jumps_while_it_stays": SampleFile(
         "flv", made_of="stays_flv", change=lambda data: jumped(data, (30.0, 36_000.0)), seconds=75.0

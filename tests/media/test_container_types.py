@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ih_mcp.media.containers.container_types import (
+    AheadPicture,
     MediaUnit,
     StreamTimes,
     TimestampField,
@@ -20,6 +21,25 @@ def test_a_clock_is_written_for_a_stream_that_starts_later_and_never_below_zero(
     assert CLOCK.shifted(0.0) == (3_000).to_bytes(4, "big")
     assert CLOCK.shifted(1.25) == (1_750).to_bytes(4, "big")
     assert CLOCK.shifted(3.0) == CLOCK.shifted(9.0) == bytes(4)
+
+
+def test_what_a_clock_is_not_set_back_is_taken_from_when_pictures_are_shown() -> None:
+    ahead = tuple(AheadPicture(8 * n, ticks, 1_000.0, 9.0) for n, ticks in enumerate((5_000, 200)))
+    clock = CLOCK._replace(ahead=ahead, last_length=(20, 4, 40))
+    numbers = [
+        [(place, int.from_bytes(written, "big")) for place, written in clock.moves(104, seconds)]
+        for seconds in (3.0, 4.0)
+    ]
+    assert numbers == [[(104, 0)], [(104, 0), (100, 4_000), (108, 0), (120, 40)]]
+    (earlier,) = (picture.earlier(2.0) for picture in ahead[:1])
+    assert (earlier.ticks, earlier.shown_seconds) == (3_000, 7.0)
+
+
+def test_a_key_frame_far_ahead_counts_from_when_it_is_decoded() -> None:
+    picture = AheadPicture(8, 5_000, 1_000.0, 9.0)
+    span = TrackSpan(1, 9.0, 8.0, 11.0, ahead_seconds=5.0, ahead=(picture,))
+    assert span.as_decoded() == TrackSpan(1, 4.0, 3.0, 6.0, ahead=(picture,))
+    assert span.earlier(1.0).ahead == (picture._replace(shown_seconds=8.0),)
 
 
 def test_what_the_header_adds_shrinks_before_the_clock_does() -> None:

@@ -24,6 +24,22 @@ async def test_a_stream_begins_anew_at_any_key_segment(
     await check_begun_anew(name, sample, ffmpeg)
 
 
+@pytest.mark.parametrize("name", ["jumps_encoded", "stays_until_key", "stays_silent"])
+async def test_a_stream_that_begins_anew_shows_each_picture_when_the_other_does(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    """Also where pictures are decoded long before they are shown: the clock jumps, or one stays."""
+    segments = (await cut(sample(name), ffmpeg, V2, target_seconds=1.0)).segments
+    times = [item.time for item in oracle.read(joined(segments)).pictures]
+    begins = [index for index, segment in enumerate(segments) if segment.key_offset is not None]
+    for index in begins[:6]:
+        later = oracle.read(begun_anew(segments[index:]))
+        found = [item.time + segments[index].first_seconds for item in later.pictures]
+        assert found == pytest.approx(times[-len(found) :], abs=0.05)
+        assert pictures(later) == pictures(oracle.read(joined(segments)))[-len(found) :]
+    assert len(begins) > 3
+
+
 async def test_it_begins_anew_again_and_again(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
     segments = (await cut(sample("base"), ffmpeg, V2, target_seconds=1.0)).segments
     edges = [index for index, segment in enumerate(segments) if segment.is_key]

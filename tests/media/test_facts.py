@@ -156,3 +156,17 @@ def test_a_track_that_is_not_sent_is_noted_where_it_lasts_longer(
     )
     note = "A track that is not sent lasts longer than those that are."
     assert (note in replace(facts, **changed).notes()) is is_noted
+
+
+def test_a_track_is_no_longer_than_the_file() -> None:
+    """As ffmpeg 9 writes it into MOV where pictures are reordered round a jump of the clock."""
+    facts = Facts(
+        container="mov",
+        duration_seconds=72.0,
+        video=None,
+        audio=AudioTrack(codec="aac", hertz=48_000),
+        lengths={"audio": 106.0},
+    )
+    assert facts.sent_seconds == 72.0
+    assert replace(facts, duration_seconds=80.0, start_seconds=5.0).sent_seconds == 75.0
+    assert replace(facts, duration_seconds=None).sent_seconds == 106.0

@@ -83,6 +83,37 @@ def test_a_fragment_tells_when_its_samples_are_shown() -> None:
     assert not unit.is_key
 
 
+@pytest.mark.parametrize(
+    ("kind", "offsets", "late", "found"),
+    [
+        (KEY, [20, 519, 10], 0.0, []),  # as far as pictures are reordered
+        (KEY, [49, 20, 10], 0.29, []),
+        (KEY, [50, 20, 10], 0.3, [50, 20, 10]),
+        (KEY, [2_020, 2_040, 10], 20.0, [2_020, 2_040, 10]),
+        (OTHER, [519, 10, 10], 0.0, []),
+        (OTHER, [10, 520, 2_020], 0.0, [520, 2_020]),
+    ],
+)
+def test_a_fragment_tells_what_is_decoded_long_before_it_is_shown(
+    kind: int, offsets: list[int], late: float, found: list[int]
+) -> None:
+    movie = movie_of()
+    runs_of(box(b"moof", fragment(2, 0, [(4, KEY, 20)])), movie)  # the usual lag
+    pictures = [(4, kind if n == 0 else OTHER, offset) for n, offset in enumerate(offsets)]
+    moof = box(b"moof", fragment(1, 0, [(20, KEY, 0)]) + fragment(2, 900, pictures))
+    unit = media_unit_of(0, runs_of(moof, movie), movie)
+    span = unit.spans[0]
+    assert span.ahead_seconds == pytest.approx(late)
+    written = [int.from_bytes(moof[each.offset :][:4], "big") for each in span.ahead]
+    assert written == [each.ticks for each in span.ahead] == found
+    assert [round(each.shown_seconds * 100) for each in span.ahead] == [
+        900 + 4 * n + offset - 30 + 200 for n, offset in enumerate(offsets) if offset in found
+    ]
+    begins = kind == KEY and bool(found)
+    fields = {each.track: (each.ahead, each.last_length) for each in unit.timestamps}
+    assert fields == {1: ((), None), 2: (span.ahead, span.last_length) if begins else ((), None)}
+
+
 @pytest.mark.parametrize("codec", [b"hvc1", b"avc3"])
 @pytest.mark.parametrize("flags", [0, 1])
 def test_a_fragment_that_names_its_place_does_not_say_where_its_picture_stands(

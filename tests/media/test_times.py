@@ -73,6 +73,7 @@ def check_sound(source: Media, parts: Sequence[Media]) -> None:
         "slides_matroska",
         "stays_transport",
         "stays_mpeg4",
+        "stays_until_key",
     ],
 )
 async def test_while_a_picture_stays_sound_goes_on_at_its_pace(
@@ -127,7 +128,13 @@ async def test_slides_without_sound_stay_as_long_as_they_do(
     assert continued.error is None
 
 
-@pytest.mark.one_for_each("name", alike=[("jumps_thrice", "jumps", "clock-jumps-10h.flv")])
+@pytest.mark.one_for_each(
+    "name",
+    alike=[
+        ("jumps_thrice", "jumps", "clock-jumps-10h.flv"),
+        ("jumps_encoded", "jumps_encoded_mov", "jumps_encoded_hevc"),
+    ],
+)
 @dialects
 @pytest.mark.parametrize(
     "name",
@@ -141,6 +148,9 @@ async def test_slides_without_sound_stay_as_long_as_they_do(
         "jumps_while_it_stays",
         "jumps_sound_alone",
         "jumps_mpeg4",
+        "jumps_encoded",
+        "jumps_encoded_mov",
+        "jumps_encoded_hevc",
     ],
 )
 async def test_where_the_clock_jumps_media_goes_on_at_once(

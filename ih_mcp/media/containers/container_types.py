@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import sub
@@ -12,6 +12,26 @@ from ih_mcp.errors import MediaError
 
 _AHEAD_SECONDS = 0.5  # chosen: sound nearly always begins a little before the picture
 MAX_HEADER_BYTES = 1 << 20  # chosen: one of ffmpeg or a browser has some hundred bytes
+
+
+class AheadPicture(NamedTuple):
+    """A picture that is decoded long before it is shown: others stay meanwhile, or a clock jumps.
+
+    Encoders that reorder pictures write so, since each is decoded when one of those before is
+    shown.
+    """
+
+    offset: int
+    """From the start of the unit: where it is written how much later it is shown; four bytes."""
+    ticks: int
+    """What is written there."""
+    ticks_per_second: float
+    shown_seconds: float
+
+    def earlier(self, seconds: float) -> AheadPicture:
+        """The same picture shown earlier, and decoded when it was."""
+        ticks = max(0, self.ticks - round(seconds * self.ticks_per_second))
+        return self._replace(ticks=ticks, shown_seconds=self.shown_seconds - seconds)
 
 
 class TimestampField(NamedTuple):
@@ -30,12 +50,37 @@ class TimestampField(NamedTuple):
     """Whose clock it is; None where it is that of all."""
     set_back: int = 0
     """By how many ticks it has to be set back where it stands."""
+    ahead: tuple[AheadPicture, ...] = ()
+    """The pictures behind it, where they are decoded long before they are shown."""
+    last_length: tuple[int, int, int] | None = None
+    """Of the last of those, as in `TrackSpan`."""
 
     def shifted(self, seconds: float) -> bytes:
         """What belongs there when the stream starts `seconds` later; never below zero."""
+        return max(0, self._ticks_after(seconds)).to_bytes(self.width, "big")
+
+    def _ticks_after(self, seconds: float) -> int:
         late = max(0.0, seconds - self.delay_seconds) if self.delay_seconds else seconds
-        ticks = max(0, self.ticks - round(late * self.ticks_per_second))
-        return ticks.to_bytes(self.width, "big")
+        return self.ticks - round(late * self.ticks_per_second)
+
+    def moves(self, place: int, seconds: float) -> Iterator[tuple[int, bytes]]:
+        """What belongs where when the stream starts `seconds` later.
+
+        Where the clock would be below zero, pictures are shown as much sooner after it.
+
+        Args:
+            place: Of the clock, in what is to be changed.
+            seconds: In the time of the stream.
+        """
+        yield place, self.shifted(seconds)
+        ticks, start = self._ticks_after(seconds), place - self.offset
+        if ticks >= 0 or not self.ahead:
+            return
+        for picture in self.ahead:
+            yield start + picture.offset, max(0, picture.ticks + ticks).to_bytes(4, "big")
+        if self.last_length:
+            at, width, length = self.last_length
+            yield start + at, length.to_bytes(width, "big")
 
     def earlier(self, seconds: float) -> TimestampField:
         """The same clock, set back; it has still to be written."""
@@ -66,13 +111,22 @@ class TrackSpan(NamedTuple):
     last_length: tuple[int, int, int] | None = None
     """Where the length of the last sample is written, from the start of the unit: offset, width,
     and what its neighbours have there. None where nothing is written."""
+    ahead_seconds: float = 0.0
+    """How much longer than those before it its key frame is decoded before it is shown."""
+    ahead: tuple[AheadPicture, ...] = ()
+    """All pictures of it, where its key frame is one; else those that are."""
 
     def earlier(self, seconds: float) -> TrackSpan:
         return self._replace(
             start_seconds=self.start_seconds - seconds,
             first_seconds=self.first_seconds - seconds,
             end_seconds=self.end_seconds - seconds,
+            ahead=tuple(p._replace(shown_seconds=p.shown_seconds - seconds) for p in self.ahead),
         )
+
+    def as_decoded(self) -> TrackSpan:
+        """The same by when its samples are decoded, as if its key frame was shown soon after."""
+        return self.earlier(self.ahead_seconds)._replace(ahead_seconds=0.0, ahead=self.ahead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,19 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, repeat
 from operator import add
 from typing import NamedTuple
 
-from .container_types import MediaUnit, TimestampField, TrackSpan, bad_container
+from .container_types import AheadPicture, MediaUnit, TimestampField, TrackSpan, bad_container
 from .mp4_boxes import Movie, Mp4Track, children
 
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
 _H264 = frozenset({b"avc1", b"avc3"})
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
+_AHEAD_SECONDS = 5.0  # chosen: less than any clock jumps; pictures are reordered over less
+_KEY_AHEAD_SECONDS = 0.3  # chosen: a picture stays for longer than a slow rate tells
 _NUMBER, _SIGNED, _TWO_NUMBERS = struct.Struct(">I"), struct.Struct(">i"), struct.Struct(">II")
 _NO_TRACK = Mp4Track()
 
@@ -46,6 +48,9 @@ class SampleRun(NamedTuple):
     """How much longer the last sample lasts than others."""
     data_offset: int | None
     """Of the first sample, from the start of the `moof`; None where it is not known."""
+    ahead: tuple[tuple[int, int, int], ...]
+    """Samples that are shown long after they are decoded: where in the `moof` their composition
+    offset stands, that offset, and their composition time. All, where the first one is a key."""
 
 
 def shown(run: SampleRun, movie: Movie) -> tuple[float, float]:
@@ -85,12 +90,9 @@ def _run(moof: bytes, start: int, end: int, movie: Movie) -> SampleRun | None:
     if track is None or not samples.durations or not timestamp[1]:
         return None
     track.usual_duration = samples.usual_duration(track)
-    run = samples.run(
-        number, decoded, timestamp, is_placed=is_placed, usual_duration=track.usual_duration
-    )
-    if track.lag is None and run.is_key:
-        track.lag = run.offset
-    return run
+    if track.lag is None and samples.is_key:
+        track.lag = samples.offsets[0]
+    return samples.run(number, decoded, timestamp, is_placed=is_placed, track=track)
 
 
 def _fragment_header(moof: bytes, at: int, movie: Movie) -> tuple[int, int, int, int | None]:
@@ -113,6 +115,8 @@ class Samples:
     def __init__(self) -> None:
         self.durations: list[int] = []
         self.offsets: list[int] = []
+        self._places: list[Iterable[int]] = []
+        """Where the offsets stand in the `moof`, for each `trun`."""
         self.is_key = False
         self.data_offset: int | None = None
         self.last_length: int | None = None
@@ -141,6 +145,10 @@ class Samples:
             self.last_length = at + 4 * width * (count - 1)
         self.durations += columns.get(_DURATIONS) or [duration] * count
         self.offsets += columns.get(_OFFSETS) or [0] * count
+        first = at + 4 * fields.index(_OFFSETS) if _OFFSETS in fields else 0
+        self._places.append(
+            range(first, first + 4 * width * count, 4 * width or 1) if first else repeat(0, count)
+        )
 
     def usual_duration(self, track: Mp4Track) -> int:
         """What a sample lasts: as the others here, else as those before, else a second at most."""
@@ -149,21 +157,33 @@ class Samples:
         usual = track.timescale if track.usual_duration is None else track.usual_duration
         return min(self.durations[-1], usual)
 
+    def _ahead(self, decoded: int, track: Mp4Track) -> tuple[tuple[int, int, int], ...]:
+        """Those that are shown long after they are decoded, see `SampleRun`."""
+        lag, second = track.lag or 0, track.timescale
+        begins_ahead = self.is_key and self.offsets[0] - lag >= _KEY_AHEAD_SECONDS * second
+        least = float("-inf") if begins_ahead else lag + _AHEAD_SECONDS * second
+        if max(self.offsets) < least:
+            return ()
+        times = accumulate(self.durations, initial=decoded)
+        found = zip(chain.from_iterable(self._places), self.offsets, times, strict=False)
+        return tuple((at, offset, time + offset) for at, offset, time in found if offset >= least)
+
     def run(
         self,
-        track: int,
+        number: int,
         decoded: int,
         timestamp: tuple[int, int],
         *,
         is_placed: bool,
-        usual_duration: int,
+        track: Mp4Track,
     ) -> SampleRun:
         """The samples as one run of a track; there is at least one."""
+        usual_duration = track.usual_duration or 0
         earliest = decoded
         if any(self.offsets):
             earliest = min(map(add, accumulate(self.durations, initial=decoded), self.offsets))
         return SampleRun(
-            track=track,
+            track=number,
             decoded=decoded,
             duration=sum(self.durations),
             offset=self.offsets[0],
@@ -174,6 +194,7 @@ class Samples:
             stays=max(0, self.durations[-1] - usual_duration),
             last_length=(self.last_length, usual_duration) if self.last_length else None,
             data_offset=None if is_placed else self.data_offset,
+            ahead=self._ahead(decoded, track),
         )
 
 
@@ -216,11 +237,29 @@ def media_unit_of(offset: int, runs: Sequence[SampleRun], movie: Movie) -> Media
 
 def _span(run: SampleRun, movie: Movie) -> TrackSpan:
     start, end = shown(run, movie)
-    stays = run.stays / movie.tracks[run.track].timescale
-    place = (run.last_length[0], 4, run.last_length[1]) if run.last_length else None
-    return TrackSpan(run.track, start, start, end - stays, stays, place)
+    track = movie.tracks[run.track]
+    stays = run.stays / track.timescale
+    place = _last_length(run)
+    late = (run.offset - (track.lag or 0)) / track.timescale if run.is_key else 0.0
+    ahead = _ahead(run, track)
+    return TrackSpan(run.track, start, start, end - stays, stays, place, max(0.0, late), ahead)
+
+
+def _last_length(run: SampleRun) -> tuple[int, int, int] | None:
+    return (run.last_length[0], 4, run.last_length[1]) if run.last_length else None
+
+
+def _ahead(run: SampleRun, track: Mp4Track) -> tuple[AheadPicture, ...]:
+    begins = track.delay_seconds - track.skipped / track.timescale
+    return tuple(
+        AheadPicture(place, offset, track.timescale, time / track.timescale + begins)
+        for place, offset, time in run.ahead
+    )
 
 
 def _timestamp(run: SampleRun, track: Mp4Track) -> TimestampField:
     ticks = run.decoded - track.skipped + track.shown_lag
-    return TimestampField(*run.timestamp, ticks, track.timescale, track.delay_seconds, run.track)
+    clock = TimestampField(*run.timestamp, ticks, track.timescale, track.delay_seconds, run.track)
+    if not run.ahead or not run.is_key:
+        return clock
+    return clock._replace(ahead=_ahead(run, track), last_length=_last_length(run))

@@ -91,7 +91,10 @@ class Facts:
         A clock may start late, as in what is saved of a broadcast; other tracks may last longer.
         """
         if self.present and self.lengths.keys() >= self.present:
-            return max(self.lengths[name] for name in self.present) - self._begins_seconds
+            told = max(self.lengths[name] for name in self.present)
+            # ffmpeg writes into MOV how long a track is by when a picture before a jump is shown.
+            longest = told if self.duration_seconds is None else self.duration_seconds
+            return min(told, longest) - self._begins_seconds
         if self.duration_seconds is None:
             return None
         return self.duration_seconds - self._begins_seconds
