@@ -658,7 +658,7 @@ async def test_a_recording_that_does_not_tell_its_length_is_measured(
 
 class _Failing(ScriptedAnalyst):
     async def feed(self, item: object) -> None:
-        raise ValueError(f"{item} is no business of mine")
+        raise ValueError(f"a {type(item).__name__} is no business of mine")
 
 
 async def test_an_analyst_that_fails_is_an_error_of_ours(dialogue: Path, ffmpeg: Ffmpeg) -> None:

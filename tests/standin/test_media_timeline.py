@@ -65,16 +65,20 @@ async def test_the_same_media_give_the_same_events_however_they_were_cut(
     assert await told(pieces(media, 60_001), ffmpeg) == whole
 
 
+@pytest.mark.one_for_each(
+    "recording",
+    alike=[("chromium-vp8-250ms", "chromium-vp8-3s"), ("chromium-mp4-1s", "chromium-mp4-3s")],
+)
 @pytest.mark.parametrize(
     "recording",
     [
-        "chromium-vp8-3s",
         "chromium-vp8-250ms",
+        "chromium-vp8-3s",
         "chromium-vp8-noaudio-3s",
         "chromium-vp9-3s",
         "chromium-h264-3s",
-        "chromium-mp4-3s",
         "chromium-mp4-1s",
+        "chromium-mp4-3s",
         "firefox-vp8-1s",
     ],
 )

@@ -92,6 +92,7 @@ def test_every_recorder_begins_well(shared_media: Path) -> None:
 
 
 @shows("undecodable-at-once")
+@pytest.mark.one_for_each("kind")
 @pytest.mark.parametrize("dialect", [V1, V2], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("kind", ["random after a header", "index last", "in two messages"])
 async def test_an_undecodable_frame_is_answered_without_another_one(

@@ -35,6 +35,7 @@ def silence(seconds: float) -> Floats:
     return np.zeros(round(seconds * HERTZ))
 
 
+@lru_cache(maxsize=1_000)  # most syllables come up in several tests
 def vowel(name: str, seconds: float, hertz: float, *, end_hertz: float | None = None) -> Floats:
     """A vowel: pulses of a voice through three formants."""
     samples = round(seconds * HERTZ)
@@ -51,6 +52,7 @@ def vowel(name: str, seconds: float, hertz: float, *, end_hertz: float | None = 
     ramp = np.minimum(np.arange(samples), np.arange(samples)[::-1]) / (0.03 * HERTZ)
     sound *= np.minimum(1, ramp)
     loud: Floats = 0.3 * sound / np.abs(sound).max()
+    loud.flags.writeable = False
     return loud
 
 

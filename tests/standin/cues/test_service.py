@@ -19,6 +19,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
 from tests.standin.test_sdk import classes, vendor
 
+from . import long
 from .stimuli import HEIGHT, HERTZ, WIDTH, mm_hm, pictures, silence, speech, swing, um
 
 pytestmark = pytest.mark.timeout(90)
@@ -85,7 +86,7 @@ def told(tmp_path: Path, clip: Path, ffmpeg: Ffmpeg) -> Callable[..., Any]:
     return tell
 
 
-@pytest.mark.parametrize("scenario", ["v1", "v2"])
+@pytest.mark.parametrize("scenario", ["v1", pytest.param("v2", marks=long)])  # by day: test_sdk
 async def test_the_vendors_client_reads_every_event(
     scenario: str, told: Callable[..., Any]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ih_mcp.standin.cues.table import NEVER
+from tests.reliability.budget import often
 
 from .session import Told, played, signals
 from .stimuli import (
@@ -56,7 +57,7 @@ def test_nods_while_listening_are_agreement_and_more_so_with_a_vocalisation() ->
 
 
 def test_the_same_nods_while_talking_are_no_agreement() -> None:
-    assert signals(played(_talk(11), NODS)).keys() <= {"engagement"}
+    assert signals(played(_talk(7), NODS)).keys() <= {"engagement"}
 
 
 def test_shakes_while_listening_are_disagreement() -> None:
@@ -163,8 +164,9 @@ def test_signals_that_are_never_told_are_never_told() -> None:
 
 
 def test_how_the_media_was_cut_changes_nothing() -> None:
-    sound = np.concatenate([_talk(3), silence(4), mm_hm(), silence(5)])
-    motion = swing(5, 2, start=12)
-    plain, *others = (played(sound, motion, piece_seconds=each) for each in (0.1, 0.25, 3.0))
+    sound = np.concatenate([_talk(1), silence(4), mm_hm(), silence(4)])
+    motion = swing(5, 2, start=7)
+    cuts = often((0.1, 3.0), nightly=(0.1, 0.25, 3.0))
+    plain, *others = (played(sound, motion, piece_seconds=each) for each in cuts)
     assert signals(plain)
-    assert others == [plain, plain]
+    assert all(other == plain for other in others)
