@@ -126,12 +126,16 @@ class Leaks:
         if not _PROC.joinpath("self/cmdline").exists():
             return
         seen: dict[str, bytes] = {}
+        settled = set[str]()  # had the same words twice: a process changes them when it begins
         while not self._stop.wait(_SAMPLE_SECONDS):
+            here = set(filter(str.isdecimal, os.listdir(_PROC)))  # noqa: PTH208 - names alone
+            settled &= here
             before, seen = seen, {}
-            for process in filter(str.isdecimal, os.listdir(_PROC)):  # noqa: PTH208 - names alone
+            for process in here - settled:
                 with suppress(OSError):  # it ended meanwhile, or is somebody else's
                     words = seen[process] = _read(f"{_PROC}/{process}/cmdline")
                     if words == before.get(process):  # it was looked at
+                        settled.add(process)
                         continue
                     look("a process list", words)
                     if b"ffmpeg" in words.partition(b"\0")[0]:

@@ -18,6 +18,7 @@ from ih_mcp.streams.sources.file import FileSource
 from ih_mcp.timeline.html import file_page
 from ih_mcp.timeline.model import Drawing, make_timeline
 from ih_mcp.wire.messages import Reading
+from tests.reliability.budget import often
 from tests.streams.service import Service
 from tests.streams.test_file import feeding
 from tests.streams.test_legs import Services
@@ -41,6 +42,7 @@ _FILES = {
     "jumps.mp4": f"{_H264} -vf setpts{_LATER} -af asetpts{_LATER}",
     "jumps.webm": f"{_VP8} -vf setpts{_LATER} -af asetpts{_LATER}",  # no Cluster begins with a key
 }
+_OF_DAY = ("edit_list.mp4", "late.webm", "jumps.mp4", "jumps.webm")
 _CUT = {"edit_list.mp4": "-ss 2.4"}
 _SHOWS = f"""(brightness) => {{
   const [context, video] = [new OffscreenCanvas(1, 1).getContext("2d"),
@@ -55,6 +57,7 @@ _SHOWS = f"""(brightness) => {{
 def brightening(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Clips whose brightness names the second, with clocks of several kinds."""
     folder = tmp_path_factory.mktemp("brightening")
+    names = often(_OF_DAY, nightly=tuple(_FILES))
 
     async def make(given: str, output: str) -> None:
         command = f"{ffmpeg.path} -v error {given} {output}"
@@ -63,11 +66,11 @@ def brightening(ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> lis
     async def make_all() -> None:
         made = folder / "made.mp4"
         await make(f"-f lavfi -i {_MADE} -f lavfi -i sine=d=12", f"{_H264} {made}")
-        for name, options in _FILES.items():
-            await make(f"{_CUT.get(name, '')} -i {made}", f"{options} {folder / name}")
+        for name in names:
+            await make(f"{_CUT.get(name, '')} -i {made}", f"{_FILES[name]} {folder / name}")
 
     anyio.run(make_all)
-    return [folder / name for name in _FILES]
+    return [folder / name for name in names]
 
 
 async def detect(service: Service, signal_type: str, start: float) -> None:
