@@ -113,6 +113,16 @@ def test_damage_is_told_with_its_place(written: bytes, says: str) -> None:
         elements.feed(b"")
 
 
+def test_a_run_of_blocks_ends_where_its_last_one_does() -> None:
+    """Which is where a recording ends whose last Cluster has no size."""
+    elements, block = Elements({}, gathers_blocks=True), b"\x81\0\0\x80" + bytes(30)
+    head = element(Id.CLUSTER, b"")[:4] + UNKNOWN
+    elements.feed(head)
+    written = element(Id.SIMPLE_BLOCK, block)
+    (run,) = elements.feed(3 * written)
+    assert (len(run.blocks), run.offset, run.end) == (3, len(head), len(head) + 3 * len(written))
+
+
 def test_children_fill_their_parent() -> None:
     inner = element(Id.TRACK_NUMBER, b"\x01") + element(Id.TRACK_TYPE, b"")
     assert list(children(inner)) == [(Id.TRACK_NUMBER, b"\x01"), (Id.TRACK_TYPE, b"")]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ih_mcp.media.containers.header_facts import read_header_facts
-from ih_mcp.media.ffmpeg.early_end import describe_end
+from ih_mcp.media.ffmpeg.early_end import describe_end, require_end
 from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 
 from .test_mp4_boxes import box
 
@@ -76,3 +79,11 @@ def test_a_file_that_need_not_be_whole_is_said_to_be_so(
     facts = Facts(container=container, video=None, audio=None, **given)
     notes = describe_end(facts, facts.duration_seconds or 10.0)
     assert [note.startswith(said) for note in notes] == ([True] if said else [])
+
+
+@pytest.mark.parametrize("told", [{"duration_seconds": None}, {"jumps_seconds": 20.0}])
+async def test_no_file_is_looked_at_for_an_end_that_it_does_not_tell(
+    told: dict[str, Any], ffmpeg: Ffmpeg
+) -> None:
+    facts = replace(Facts(container="mov", duration_seconds=9.0, video=None, audio=None), **told)
+    await require_end(ffmpeg, Path("there-is-none.mp4"), facts)
