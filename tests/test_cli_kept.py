@@ -268,7 +268,10 @@ def test_usage_adds_up_by_endpoint_and_by_day(
     fill(folder)
     lines = run("usage")[1].splitlines()
     assert [re.split(r"\s{2,}", line) for line in lines] == [
-        ["endpoint", "streams", "delivered", "analysed", "dropped", "unknown"],
+        [
+            *("endpoint", "streams", "minutes delivered"),
+            *("min. analysed", "min. dropped", "min. unknown"),
+        ],
         ["production", "2", "3.00", "2.00", "0.40", "0.60"],
         ["local", "1", "1.50", "1.00", "0.20", "0.30"],
     ]

@@ -34,7 +34,15 @@ div { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
  border-bottom: 1px solid #8888; }
-td:nth-child(3) { white-space: nowrap; }"""
+td:nth-child(3) { white-space: nowrap; }
+@media (max-width: 40rem) {
+ thead { display: none; }
+ tr, td { display: block; }
+ tr { padding: .5rem 0; border-bottom: 1px solid #8888; }
+ td { padding: 0; border: 0; overflow-wrap: anywhere; }
+ td:empty { display: none; }
+ td::before { content: attr(data-name) ": "; opacity: .75; }
+}"""
 
 
 def read_states(folder: Path) -> dict[str, str]:
@@ -125,7 +133,8 @@ def _cells(item: BatchItem) -> list[str]:
     links = " ".join(map(_link, item.outputs))
     values = map(str, _row(item))
     return [
-        f"<td>{links if name == 'outputs' else _text(value)}</td>"
+        f'<td data-name="{name.replace("_", " ")}">'
+        f"{links if name == 'outputs' else _text(value)}</td>"
         for name, value in zip(_COLUMNS, values, strict=True)
     ]
 

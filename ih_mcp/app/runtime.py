@@ -218,6 +218,7 @@ class Runtime:
             video=chosen.needs_video and not is_raw,
             audio=chosen.needs_audio,
             file_name=source.name,
+            sound_models=chosen.raw_models,
         )
         if is_raw:
             sound_only = replace(opening.config, audio_format=pcm_format(RAW_HERTZ))

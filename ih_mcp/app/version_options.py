@@ -79,7 +79,8 @@ def foresee_refusal(upload: UploadVersion, model: str | None, facts: Facts) -> l
     needed = {"sound"} if model == _SOUND_MODEL else {"picture", "sound"}
     there = {"picture": facts.video, "sound": facts.audio}
     missing = [name for name in sorted(needed) if upload.models and there[name] is None]
-    reasons = [f"it has no {name}, which {upload.name} needs" for name in missing]
+    instead = f"; the model {_SOUND_MODEL} takes sound alone" if missing == ["picture"] else ""
+    reasons = [f"it has no {name}, which {upload.name} needs{instead}" for name in missing]
     if model != _SOUND_MODEL and (undecoded := describe_undecoded(facts)):
         reasons.append(undecoded)
     return [f"The service will likely refuse this file: {reason}." for reason in reasons]

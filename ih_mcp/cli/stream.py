@@ -64,7 +64,8 @@ def add_pace(parser: ArgumentParser) -> None:
         "--pace",
         choices=["auto", "realtime", "fast"],
         default="auto",
-        help="auto (default): nothing is dropped; fast: the service may drop seconds",
+        help="auto (default): nothing is dropped; fast: the service may skip windows, so that "
+        "readings of one file differ, and may drop seconds",
     )
 
 

@@ -22,7 +22,9 @@ from .options import add_local
 from .progress import READING, doing
 from .table import as_table
 
-_HEAD = ("endpoint", "streams", "delivered", "analysed", "dropped", "unknown")
+_HEAD = (
+    "endpoint", "streams", "minutes delivered", "min. analysed", "min. dropped", "min. unknown",
+)  # fmt: skip
 
 
 def add_arguments(parser: ArgumentParser) -> None:

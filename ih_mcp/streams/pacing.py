@@ -31,7 +31,7 @@ class PaceName(StrEnum):
     REALTIME = "realtime"
     """As if it happened now."""
     FAST = "fast"
-    """As fast as the connection takes it; the service may drop seconds."""
+    """As fast as the connection takes it; the service may skip windows and drop seconds."""
 
 
 LONG_HOLD_SECONDS = 12.0  # chosen: most segments wait for 10 s at most, as their media plays

@@ -245,8 +245,7 @@ class StreamRunner:
         if end.reason is EndReason.REFUSED or end.error:
             error = end.error or Error(code="", message=end.close_reason)
             return refusal_error(
-                "the service ended the session"
-                + (f" with close code {end.close_code}" if end.close_code else ""),
+                "the service ended the session",
                 error_id=error.code,
                 message=error.message,
                 link=error.link,

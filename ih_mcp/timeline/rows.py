@@ -103,7 +103,7 @@ def make_rows(drawing: Drawing) -> list[TimelineRow]:
         gaps = [Mark(start, end, look, text=name) for start, end in _pairs(ranges)]
         found.append(TimelineRow(name, look, gaps))
     segments = [item for item in _items(drawing["segments"]) if item["end"] is not None]
-    found.append(TimelineRow("segments", "segment", [_segment(item) for item in segments]))
+    found.append(TimelineRow("sent", "segment", [_segment(item) for item in segments]))
     return [row for row in found if row.marks]
 
 

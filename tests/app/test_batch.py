@@ -120,7 +120,7 @@ def test_each_file_is_sent_once_whatever_happens_to_others_and_again_never(
     (seen,) = json.loads((out / "b.mp4.boris").read_text())["observations"].values()
     assert list(seen["media_info"]["hasAudio"].values()) == [False]
     assert list(seen["media_info"]["hasVideo"].values()) == [True]
-    assert f"{NO_SOUND}</td><td></td></tr>" in (out / "report.html").read_text()
+    assert f'{NO_SOUND}</td><td data-name="label"></td></tr>' in (out / "report.html").read_text()
     for name in ("a.mp4", "more/copy.mp4"):  # programs find the file from where the export is
         path = (out / f"{name}.eaf").relative_to(out).parent
         eaf, boris = ((out / f"{name}.{kind}").read_text() for kind in ("eaf", "boris"))
@@ -256,6 +256,8 @@ def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:
     item = BatchItem("<b>/=1.mp4", Path("x"), seconds=90.0, state=ItemState.FAILED,
         error="a <script>", outputs=("<b>/=1.mp4.csv",))  # fmt: skip
     page = make_html([item], "From <nobody>.")
+    assert page.count("<td data-name=") == page.count("<th>")  # a narrow page says them in each row
+    assert '<td data-name="stream id">' in page
     assert "<script>" not in page
     assert "<nobody>" not in page
     assert 'href="%3Cb%3E/%3D1.mp4.csv"' in page

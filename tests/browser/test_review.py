@@ -260,7 +260,7 @@ async def saves_notes_with_the_whole_table(tab: Tab) -> None:
     page = await anyio.Path(await (await saving.value).path()).read_text(encoding="utf-8")
     table = page.partition("<noscript>")[2].partition("</noscript>")[0]
     assert "<td>seen</td>" in table
-    assert "segment 1" in table
+    assert "part 1 of the media: " in table
 
 
 async def chunks_of(tab: Tab) -> bytes:

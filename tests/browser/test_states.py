@@ -18,6 +18,7 @@ from anyio import to_thread
 from ih_mcp.app.batch import BatchItem, ItemState
 from ih_mcp.app.batch_report import write_report
 from ih_mcp.app.runtime import StreamOptions
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.stand_in import STAND_IN
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.timeline.html import file_page
@@ -41,6 +42,10 @@ from .test_trouble import start_capture
 pytestmark = [long, pytest.mark.timeout(240)]
 _LOOKS = {"light": ("light", 1000), "dark": ("dark", 1000), "360": ("light", 360)}
 _COLOURS, _GREYS = 160, 32  # in the pictures of the docs, which stay small
+_WIDTHS = """() => {
+  const table = document.querySelector("[role=region]");
+  return [table.scrollWidth, table.clientWidth];
+}"""
 _IS_STILL = """() => {
   const video = document.querySelector(".review video");
   return video.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA && !video.seeking;
@@ -139,18 +144,20 @@ async def test_the_live_page_without_a_camera(
 
 
 async def test_the_page_that_watches_a_file(
-    open_browser: OpenBrowser, open_room: OpenRoom, dialogue: Path
+    open_browser: OpenBrowser, open_room: OpenRoom, dialogue: Path, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
-    async with (
-        open_room(media_dirs=str(dialogue.parent)) as room,
-        open_browser() as context,
-    ):
+    """One that is still sent when the last look is taken."""
+    thrice = tmp_path / dialogue.name
+    command = [ffmpeg.path, "-v", "error", "-stream_loop", "2", "-i", str(dialogue), "-c", "copy"]
+    await anyio.run_process([*command, str(thrice)])
+    async with open_room(media_dirs=str(tmp_path)) as room, open_browser() as context:
         stream = await room.runtime.stream_file(
-            str(dialogue), StreamOptions(), pace=PaceName.REALTIME
+            str(thrice), StreamOptions(), pace=PaceName.REALTIME
         )
         tab = await open_tab(context, room.server.link(stream.id))
         await tab.says(".timeline-summary, .timeline-bar", r"0:1\d", seconds=60)
         await look(tab, "watch")
+        assert not stream.is_over
         await tab.went_well()
 
 
@@ -203,4 +210,6 @@ async def test_the_report_of_a_batch(open_browser: OpenBrowser, tmp_path: Path) 
     async with open_browser() as context:
         tab = await open_tab(context, (tmp_path / "report.html").as_uri())
         await look(tab, "report")
+        await tab.page.set_viewport_size({"width": 360, "height": 720})
+        assert await tab.page.evaluate(_WIDTHS) == [336, 336]  # each file stands by itself
         await tab.went_well()

@@ -189,6 +189,10 @@ async def test_a_file_of_sound_alone_is_taken_by_the_model_for_it(
     sound = await made_of(short_clip, ffmpeg, "sound.m4a", "-vn -c copy")
     file = (await host.call("check_setup", path="sound.m4a")).status["file"]
     model = {"path": "sound.m4a", "api": "v2", "model": "inter-2-audio"}
+    refused = await host.call("stream_file", path="sound.m4a", api="v2")
+    foreseen = await host.call("analyze_file", path="sound.m4a", api="v2")
+    assert "Choose the model inter-2-audio (`model`, or --model" in refused.text
+    assert any("the model inter-2-audio takes sound" in n for n in foreseen.status["notes"])
     sent = await host.call("stream_file", **model)
     whole = await host.call("analyze_file", **model)
     done = await host.call("get_analysis", analysis_id=whole.status["analysis_id"], wait_s=25)

@@ -75,6 +75,21 @@ def unit(
     )
 
 
+def test_blocks_far_from_their_cluster_move_by_what_their_track_does_more() -> None:
+    clock = TimestampField(4, 4, 9_000, 1_000.0)
+    far = ((8, 1, 20_000), (20, 2, 30_000), (32, 2, -30_000))
+    media = replace(unit(30.0, 30.0), timestamps=(clock,), far_blocks=far)
+    moved = media.earlier({1: 40.0, 2: 2.0})
+    assert moved.timestamps[0].ticks == 7_000  # all tracks are far: as that which moves least
+    assert [int.from_bytes(ticks, "big", signed=True) for _, ticks in moved.moved_ticks] == [
+        -18_000, 30_000, -30_000,
+    ]  # fmt: skip
+    for seconds, ticks in (({1: 70.0, 2: 2.0}, -32_767), ({1: 2.0, 2: 5.0}, 23_000)):
+        one = replace(media, far_blocks=far[:1]).earlier(seconds)
+        assert one.timestamps[0].ticks == 9_000 - 1_000 * seconds[2]  # as the other track
+        assert one.moved_ticks == ((8, ticks.to_bytes(2, "big", signed=True)),)
+
+
 @pytest.mark.parametrize(
     ("media", "start"),
     [

@@ -60,6 +60,14 @@ async def test_missing_sound_or_picture_is_said(sample: SampleFolder, ffmpeg: Ff
     with pytest.raises(MediaError) as caught:
         require_tracks(blind, video=True, audio=True)
     assert caught.value.code == "no_video"
+    with pytest.raises(MediaError) as caught:
+        require_tracks(blind, video=True, audio=True, sound_models=["inter-2-audio"])
+    assert (caught.value.code, caught.value.what) == (
+        "no_video",
+        "the file has no picture; what was asked for needs one",
+    )
+    assert caught.value.help.startswith("Choose the model inter-2-audio (`model`, or --model")
+    require_tracks(blind, video=False, audio=True, sound_models=["inter-2-audio"])
 
 
 async def test_a_length_computed_from_a_bit_rate_is_called_estimated(

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.mp4_boxes import Movie, Mp4Track
 from ih_mcp.media.containers.mp4_samples import (
     Samples,
@@ -151,6 +152,13 @@ def test_a_run_tells_its_samples_where_their_fields_stand() -> None:
     samples.add_run(struct.pack(">II", 0, 3), 0, 30, 0x0001_0000)
     assert samples.durations == [10, 20, 30, 30, 30]
     assert samples.is_key  # the first run tells
+
+
+def test_a_run_that_claims_more_samples_than_it_has_is_damaged() -> None:
+    for count, table in ((2, bytes(28)), (100, b"")):  # of four fields each; of none
+        run = struct.pack(">IIi", 0xF01 if table else 1, count, 0) + table
+        with pytest.raises(MediaError, match="claims more samples"):
+            Samples().add_run(run, 0, 0, 0)
 
 
 def test_a_run_of_defaults_says_by_them_whether_it_begins_with_a_key_frame() -> None:

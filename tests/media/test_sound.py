@@ -38,6 +38,16 @@ async def test_any_file_with_sound_serves(name: str, sample: SampleFolder, ffmpe
     assert any(any(piece.samples) for piece in pieces)
 
 
+async def test_a_small_file_serves_too(
+    sample: SampleFolder, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    """Samples are many times as large as what is written of little sound."""
+    small = tmp_path / "small.mp3"
+    small.write_bytes(sample("audio_only_mp3").read_bytes()[:8_000])
+    pieces = await heard(small, ffmpeg)
+    assert sum(len(piece.samples) for piece in pieces) / 32_000 == pytest.approx(1.0, abs=0.2)
+
+
 async def test_late_sound_has_silence_before_it(sample: SampleFolder, ffmpeg: Ffmpeg) -> None:
     pieces = await heard(sample("late_audio"), ffmpeg)
     assert not any(byte for piece in pieces[:4] for byte in piece.samples)

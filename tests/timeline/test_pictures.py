@@ -53,8 +53,8 @@ def test_every_mark_of_an_svg_stands_where_its_seconds_say() -> None:
     }
     assert {"hesitation-0", "agreement-0", "hesitation-1", "engagement-0"} <= set(found)
     assert {name for name in found if name in wanted} == set(wanted)
-    left = found["segments-0"][0]  # begins at 0 s
-    width = found["segments-3"][1] - left  # ends at 40 s
+    left = found["sent-0"][0]  # begins at 0 s
+    width = found["sent-3"][1] - left  # ends at 40 s
     for name, mark in wanted.items():
         begin, end = found[name]
         assert (begin - left) / width * 40 == pytest.approx(mark.start_seconds, abs=0.05), name

@@ -69,6 +69,15 @@ def test_raw_sound_is_declared_as_the_service_takes_it(rate: int) -> None:
     assert pcm_format(rate) == {"encoding": "pcm_s16le", "sample_rate": rate, "channels": 1}
 
 
+def test_a_close_code_is_said_in_words_first() -> None:
+    ended = "the service ended the session"
+    said = refusal_error(ended, error_id="ih3003", message="The quota is used up.", close_code=4029)
+    assert said.what == f"{ended}: ih3003 The quota is used up (close code 4029)"
+    unsaid = refusal_error(ended, close_code=4029)
+    assert unsaid.what == f"{ended}: a rate or a quota is used up (close code 4029)"
+    assert refusal_error(ended).what == ended
+
+
 def test_an_id_alone_that_nobody_knows_is_judged_by_its_first_digit() -> None:
     assert classify_refusal("ih5999") == find_error("ih5999")
     assert classify_refusal("ih5999", close_code=1008) != find_error("ih5999")

@@ -384,7 +384,7 @@ function showStatus() {
   const { receipts = {}, messages = 0, state: name = "", lost = {}, about = [] } = state.drawing;
   show("readings", about.slice(1).join(" "));
   const counts = Object.entries(receipts).map(([name, count]) => `${count} ${name}`).join(", ");
-  show("receipts", `${name}${counts ? ` · segments: ${counts}` : ""}`);
+  show("receipts", `${name}${counts ? ` · parts of the media: ${counts}` : ""}`);
   show("count", String(messages));
   if (lost.let_go_s) show("dropped", `${lost.let_go_s.toFixed(1)} s`);
   showQueue();

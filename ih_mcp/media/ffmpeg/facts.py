@@ -160,15 +160,30 @@ def _set_back_note(set_backs: Sequence[SetBack]) -> str:
     )
 
 
-def require_tracks(facts: Facts, *, video: bool, audio: bool, file_name: str = "the file") -> None:
+def require_tracks(
+    facts: Facts,
+    *,
+    video: bool,
+    audio: bool,
+    file_name: str = "the file",
+    sound_models: Sequence[str] = (),
+) -> None:
     """Refuse what the API would refuse.
 
     Args:
         file_name: How the file is called in the error.
+        sound_models: What could be asked for instead where there is no picture.
 
     Raises:
         MediaError: A required track is missing (`no_video`, `no_audio`).
     """
+    if video and facts.video is None and facts.audio and sound_models:
+        raise MediaError(
+            f"{file_name} has no picture; what was asked for needs one",
+            help=f"Choose the model {' or '.join(sound_models)} (`model`, or --model), which takes "
+            "sound alone, or give a file with a picture.",
+            code="no_video",
+        )
     for is_missing, code, name in (
         (video and facts.video is None, "no_video", "picture"),
         (audio and facts.audio is None, "no_audio", "sound"),

@@ -172,9 +172,9 @@ export function lanes(drawing) {
   named("lost", "lost", gap("lost", "lost", "The results of these seconds were lost with the connection."), lostRanges(drawing));
   named("degraded", "degraded", gap("degraded", "degraded", "These seconds were analysed with part of their picture."));
   named("not sent", "not_sent", gap("not_sent", "not sent", "These seconds of the file were not sent."));
-  named("segments", "segments", (item) => item.start === null || item.end === null ? null : ({
+  named("sent", "segments", (item) => item.start === null || item.end === null ? null : ({
     from: item.start, to: item.end, look: item.receipt === "dropped" || item.receipt === "refused" ? "dropped" : "segment",
-    text: item.receipt, title: `segment ${item.number}: ${item.receipt}`, more: `${item.bytes} bytes`,
+    text: item.receipt, title: `part ${item.number} of the media: ${item.receipt}`, more: `${item.bytes} bytes`,
   }));
   return found;
 }
