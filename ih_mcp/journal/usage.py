@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from ih_mcp.errors import UsedUpError
@@ -40,6 +41,7 @@ CREATE INDEX IF NOT EXISTS {schema}usage_by_day ON usage(tenant, day);
 _IN_MEMORY = {"temp": "TEMP", "schema": "temp."}
 _IN_FILE = {"temp": "", "schema": ""}
 _SUMS = "coalesce(sum(delivered),0.0), coalesce(sum(analysed),0.0), coalesce(sum(dropped),0.0)"
+_STREAMS_AT_ONCE = 500  # SQLite: a statement has 999 parameters at most, where it is old
 _COUNTED = (
     "coalesce(sum(CASE WHEN delivered > dropped THEN delivered - dropped ELSE 0.0 END + reserved),"
     "0.0)"
@@ -205,8 +207,17 @@ class UsageTable:
 
     def find_uses(self, stream_ids: Iterable[str]) -> dict[str, MediaUse]:
         """What each of these streams used, by id; without those of which it is not known."""
-        found = {stream_id: self.find_use(stream_id) for stream_id in stream_ids}
-        return {stream_id: use for stream_id, use in found.items() if use}
+        left, found = iter(stream_ids), dict[str, MediaUse]()
+        while some := list(islice(left, _STREAMS_AT_ONCE)):
+            marks = ",".join("?" * len(some))
+            with self._translating("read"):
+                rows = self._execute(
+                    f"SELECT stream_id, {_SUMS} FROM usage WHERE stream_id IN ({marks}) "  # noqa: S608 - our own words
+                    "GROUP BY stream_id",
+                    some,
+                ).fetchall()
+            found |= {stream_id: _to_use(sums) for stream_id, *sums in rows}
+        return found
 
     def read(self, since: str = "") -> list[UsageRow]:
         """What was used since a day, by day and endpoint, the oldest first."""

@@ -75,7 +75,8 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
     if asked.wait_s and not unknown and not reader.is_enough:
         with anyio.move_on_after(asked.wait_s):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_report_progress, call)
+                if call.wants_reports:
+                    tasks.start_soon(_report_progress, call)
                 await reader.wait()
                 tasks.cancel_scope.cancel()
         await reader.read()

@@ -69,6 +69,7 @@ class _Watches:
 
     def __init__(self) -> None:
         self._watches = 0
+        self._listed = _ListedStreams()
 
     async def listen(
         self, ctx: _Request, params: SubscriptionsListenRequestParams
@@ -119,7 +120,7 @@ class _Watches:
         self._watches += 1
         try:
             with anyio.CancelScope() as scope:
-                wait = await _make_waiter(runtime, uri)
+                wait = await _make_waiter(runtime, uri, self._listed)
                 task_status.started(scope)
                 while await wait():
                     await notify()
@@ -135,13 +136,38 @@ async def _close_when_leaving(runtime: Runtime, handler: ListenHandler) -> None:
     handler.close()
 
 
-async def _make_waiter(runtime: Runtime, uri: str) -> WaitForChange:
+class _ListedStreams:
+    """The streams that can be listed, read once for all who watch them."""
+
+    def __init__(self) -> None:
+        self._reading = anyio.Lock()
+        self._reads = 0
+        self._records: list[tuple[str, str]] = []
+
+    async def read(self, runtime: Runtime, *, seen: int) -> tuple[int, list[tuple[str, str]]]:
+        """What was read last, and its number; read anew where the caller has seen that already.
+
+        Gives ids and records; a record changes with the state.
+        """
+        async with self._reading:
+            if self._reads == seen:
+                rows = await runtime.journal.list_streams(IdKind.STREAM, newest=MAX_STREAMS)
+                self._records = [(row.id, row.record) for row in rows]
+                self._reads += 1
+            return self._reads, self._records
+
+    async def read_now(self, runtime: Runtime) -> tuple[int, list[tuple[str, str]]]:
+        """What is there now, and its number."""
+        return await self.read(runtime, seen=self._reads)
+
+
+async def _make_waiter(runtime: Runtime, uri: str, listed: _ListedStreams) -> WaitForChange:
     """A waiter for changes of a resource: True on a change, False when none can follow."""
     if found := _MESSAGES.fullmatch(uri):
         with suppress(UnknownStreamError):
             return await _message_waiter(runtime, found[1])
     if _STREAMS.fullmatch(uri):
-        return await _list_waiter(runtime)
+        return await _list_waiter(runtime, listed)
     return _no_change  # a resource that never changes, or does not exist
 
 
@@ -167,21 +193,15 @@ async def _message_waiter(runtime: Runtime, stream_id: str) -> WaitForChange:
     return wait
 
 
-async def _list_waiter(runtime: Runtime) -> WaitForChange:
-    records = await _records(runtime)
+async def _list_waiter(runtime: Runtime, listed: _ListedStreams) -> WaitForChange:
+    number, records = await listed.read_now(runtime)
 
     async def wait() -> bool:
-        nonlocal records
+        nonlocal number, records
         seen = records
         while records == seen:
             await anyio.sleep(_LIST_SECONDS)
-            records = await _records(runtime)
+            number, records = await listed.read(runtime, seen=number)
         return True
 
     return wait
-
-
-async def _records(runtime: Runtime) -> list[tuple[str, str]]:
-    """The ids and records of the streams that can be listed; a record changes with the state."""
-    rows = await runtime.journal.list_streams(IdKind.STREAM, newest=MAX_STREAMS)
-    return [(row.id, row.record) for row in rows]

@@ -88,6 +88,12 @@ class ToolCall(Generic[A]):
             error, is_remote=self.is_remote, max_pushed_bytes=most if is_segment else None
         )
 
+    @property
+    def wants_reports(self) -> bool:
+        """Whether the caller asked for progress; within one process nothing tells."""
+        meta = self._context.request_context.meta or {}
+        return not self.is_remote or meta.get("progress_token") is not None
+
     async def report(self, progress: float, message: str) -> None:
         """Send a progress notification if the caller asked for them. `progress` must rise."""
         await self._context.report_progress(progress, None, message)

@@ -454,3 +454,26 @@ async def test_a_tenant_without_its_key_is_told_and_others_are_served(
             assert (answer.status_code, error["code"]) == (503, "no_api_key")
             assert "ACME_KEY is not set" in error["what"]
         assert await start(team, "bob")
+
+
+async def test_a_poll_looks_at_its_stream_meanwhile_only_where_its_caller_asked_for_progress(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a stream of another replica each look is a question to the database."""
+    asked = list[object]()
+
+    async def report(call: object) -> None:
+        asked.append(call)
+
+    async def on_progress(*_: object) -> None: ...
+
+    monkeypatch.setattr("ih_mcp.mcp_server.event_tools._report_progress", report)
+    async with team.client() as client:
+        stream_id = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
+        read = said(await client.call_tool("poll_events", {"stream_id": stream_id}))
+        waiting = {"stream_id": stream_id, "cursor": read["next_cursor"], "wait_s": 0.1}
+        await client.call_tool("poll_events", waiting)
+        assert asked == []
+        await client.call_tool("poll_events", waiting, progress_callback=on_progress)
+        assert len(asked) == 1
+        await client.call_tool("end_stream", {"stream_id": stream_id})

@@ -13,11 +13,12 @@ from typing import Any, cast
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio import to_thread
+from anyio import from_thread, to_thread
 
 from ih_mcp.errors import ConfigurationError, JournalError, UsedUpError
 from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.redaction import redact
+from ih_mcp.settings import read_settings
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
 from tests.postgres_proxy import DatabaseProxy, open_proxy
 
@@ -407,6 +408,31 @@ async def test_a_reader_elsewhere_is_woken_by_a_notification(database: str) -> N
                 tasks.cancel_scope.cancel()
 
 
+async def test_a_change_after_a_pause_is_announced_at_once_and_those_that_follow_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakeups, "_BATCH_SECONDS", 10**6)
+    notifications, sent = wakeups.Notifications(cast("Any", None), ""), list[list[str]]()
+    is_sent = anyio.Event()
+
+    def send(ids: list[str]) -> None:
+        sent.append(ids)
+        from_thread.run_sync(is_sent.set)
+
+    monkeypatch.setattr(notifications, "_send", send)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(notifications.send_forever)
+        notifications.announce("st_1")
+        with anyio.fail_after(30):
+            await is_sent.wait()
+        for stream_id in ("st_1", "st_2", "st_1"):
+            notifications.announce(stream_id)
+            await anyio.wait_all_tasks_blocked()
+        assert sent == [["st_1"]]
+        assert list(notifications._changed) == ["st_1", "st_2"]  # of the next one
+        tasks.cancel_scope.cancel()
+
+
 async def _keep_appending(log: Any) -> None:
     while True:
         log.append("more", leg=0)
@@ -518,7 +544,7 @@ def test_a_server_that_could_lose_or_show_what_is_kept_is_refused() -> None:
 def test_what_a_server_does_not_promise_is_logged(
     server: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", schema._LOG.name)
+    caplog.set_level(read_settings().log_level.upper(), schema._LOG.name)  # as it is by default
     schema._require_safe(server)
     assert (said in caplog.text) if said else not caplog.records
 

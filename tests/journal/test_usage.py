@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -241,6 +242,35 @@ async def test_the_standin_and_each_tenant_are_counted_apart(tmp_path: Path) -> 
         for endpoint in ("staging", "production"):  # both bill
             with pytest.raises(MinutesUsedUpError):
                 await begun(journal, "st_9", a_day_of(60, endpoint=endpoint), 1)
+
+
+async def test_what_many_streams_used_is_read_by_few_statements(
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of a thousand streams asks no thousand times."""
+    monkeypatch.setattr(usage, "_STREAMS_AT_ONCE", 2)
+    names, statements = [f"st_{number}" for number in range(3)], 0
+
+    def read(table: UsageTable) -> dict[str, MediaUse]:
+        execute = table._execute
+
+        def count(*given: Any) -> usage.UsageCursor:
+            nonlocal statements
+            statements += 1
+            return execute(*given)
+
+        monkeypatch.setattr(table, "_execute", count)
+        return table.find_uses(iter([*names, "st_unknown"]))
+
+    async with open_journal(place) as journal:
+        for number, name in enumerate(names):
+            account = await begun(journal, name, a_day_of(600))
+            await account.take(number + 1, NOTHING)
+        found = await journal.read_usage(read)
+    assert {name: use.delivered_seconds for name, use in found.items()} == {
+        name: number + 1 for number, name in enumerate(names)
+    }
+    assert statements == 2
 
 
 async def test_a_stream_that_is_removed_leaves_its_seconds_and_no_id(place: Path | str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,7 +20,7 @@ from mcp_types import ResourceUpdatedNotification, TextResourceContents
 
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.errors import unwrap_single_error
-from ih_mcp.journal import Journal
+from ih_mcp.journal import Journal, StreamRow
 from ih_mcp.mcp_server import subscriptions as news
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.settings import read_settings
@@ -185,3 +186,29 @@ def test_news_travel_over_stdio(era: Era, tmp_path: Path) -> None:
     (update,) = [message for message in told if message.get("id") != "end"]
     assert update["method"] == "notifications/resources/updated"
     assert update["params"]["uri"] == uri
+
+
+async def test_all_who_watch_the_list_of_streams_have_it_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_runtime(read_settings(endpoint="local", data_dir=tmp_path)) as runtime:
+        reads, list_streams = 0, runtime.journal.list_streams
+
+        async def count(*given: Any, **more: Any) -> list[StreamRow]:
+            nonlocal reads
+            reads += 1
+            return await list_streams(*given, **more)
+
+        monkeypatch.setattr(runtime.journal, "list_streams", count)
+        listed = news._ListedStreams()
+        one, none = await listed.read_now(runtime)
+        other, _ = await listed.read_now(runtime)  # each begins with what is there now
+        assert (reads, none) == (2, [])
+        await runtime.journal.begin("st_b", {"state": "connecting"})
+        looks = [await listed.read(runtime, seen=number) for number in (other, one, other)]
+        assert reads == 3
+        assert [[name for name, _ in records] for _, records in looks] == [
+            ["st_b"],
+            ["st_b"],
+            ["st_b"],
+        ]

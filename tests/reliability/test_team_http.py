@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from ih_mcp.http_server.callers import hash_key
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.net import listen
+from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.http_server.conftest import KEYS, Team, make_settings, said
 from tests.plain_http import plain_http
+from tests.team.rolling import CLUSTER
 
 from .budget import IS_LONG, often, report
 from .replicas import segment
@@ -35,6 +37,7 @@ pytest.importorskip("prometheus_client")
 pytestmark = pytest.mark.timeout(often(90, nightly=1800))
 FILE = "test_team_http.py"
 ERAS = ("auto", "legacy")
+_UNBOUNDED = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
 HEADERS = {
     "Accept": "application/json, text/event-stream",
     "Content-Type": "application/json",
@@ -132,63 +135,82 @@ async def test_t14_slow_heads_and_bodies_are_dropped_at_every_address(
 
 
 async def test_t14_many_polls_wait_at_once_and_are_all_answered(
-    service: RunningStandin, tmp_path: Path
+    ffmpeg: Ffmpeg, database: str, tmp_path: Path
 ) -> None:
+    """Of many callers, half of them at the replica that carries the stream, half at another one."""
     polls, at_once = often((300, 300), nightly=(10_000, 1_000))
-    callers = -(-at_once // 30)
-    settings = make_settings(service, tmp_path, max_calls_per_minute=100_000)
-    rows = [
-        f'[[tenants.acme.callers]]\nname = "c{n}"\nkey_sha256 = "{hash_key(f"ihc_of_{n}")}"\n'
-        for n in range(callers)
-    ]
-    with (tmp_path / "callers.toml").open("a") as file:
-        file.write("\n" + "\n".join(rows))
-    async with open_team_server(settings) as server:
-        team = Team(server.url, server.app, settings)
-        most = await _poll_at_once(team, polls, at_once, callers)
-    report("T14", FILE, f"{polls} polls, {most} waiting at once: all answered")
+    keys = [f"ihc_of_{number}" for number in range(-(-at_once // 30))]
+    entries = "".join(
+        f'[[tenants.acme.callers]]\nname = "{key}"\nkey_sha256 = "{hash_key(key)}"\n'
+        for key in keys
+    )
+    script = Script.parse([{"at": "segment", "send": '{"type": "x"}'}])  # one message for each
+    async with AsyncExitStack() as stack:
+        options = Options(key="ih_k", script=script)
+        service = await stack.enter_async_context(serve(options, ffmpeg=ffmpeg))
+        teams = list[Team]()
+        for name in ("owner", "other"):
+            more = {"journal": database, "max_calls_per_minute": 100_000, **CLUSTER}
+            settings = make_settings(service, tmp_path / name, **more)
+            with (tmp_path / name / "callers.toml").open("a") as file:
+                file.write("\n" + entries)
+            server = await stack.enter_async_context(open_team_server(settings))
+            teams.append(Team(server.url, server.app, settings))
+        least = await _poll_in_waves(teams, keys, polls // at_once, at_once)
+    figure = f"{polls} polls at 2 replicas, {least} and more waiting at once: all answered"
+    report("T14", FILE, figure)
 
 
-async def _poll_at_once(team: Team, polls: int, at_once: int, callers: int) -> int:
-    """So many at a time until all are answered; gives how many of them waited at once.
+async def _poll_in_waves(teams: list[Team], keys: list[str], waves: int, at_once: int) -> int:
+    """So many at a time, each of which waits for the next message; gives how many did at least.
 
-    One that has waited for 25 s is answered before the last of its wave has come, perhaps.
+    Where it takes long until the last of them has come, the first one was answered after its 25 s.
     """
-    limits, answers, most = team.app._limits, list[int](), 0
-    async with team.client() as client:
+    owner, other = teams
+    async with owner.client() as client:
         stream = said(await client.call_tool("start_stream", {"include": []}))["stream_id"]
-        last = said(await client.call_tool("poll_events", {"stream_id": stream}))["next_cursor"]
-    asked = {"stream_id": stream, "cursor": last, "wait_s": 25}
-    params = {"name": "poll_events", "arguments": asked}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    pool = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    async with plain_http(limits=pool) as http, anyio.create_task_group() as tasks:
+    least = at_once
+    async with AsyncExitStack() as stack:
+        # A client for each caller: with each request one looks through all connections that it has.
+        callers = [
+            await stack.enter_async_context(
+                plain_http(headers=HEADERS | {"Authorization": f"Bearer {key}"}, limits=_UNBOUNDED)
+            )
+            for key in keys
+        ]
+        for number in range(1, waves + 1):  # the first message is that the session is ready
+            asked = {"stream_id": stream, "cursor": number, "wait_s": 25}
+            params = {"name": "poll_events", "arguments": asked}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            answers = list[int]()
 
-        async def poll(number: int) -> None:
-            bearer = {"Authorization": f"Bearer ihc_of_{number % callers}"}
-            answer = await http.post(f"{team.url}/mcp", json=body, headers=HEADERS | bearer)
-            assert answer.status_code == 200, answer.text
-            assert not result_of(answer.text)["isError"]
-            answers.append(len(result_of(answer.text)["content"]))
+            async def poll(place: int, body: object = body, answers: list[int] = answers) -> None:
+                url = f"{teams[place % 2].url}/mcp"
+                answer = await callers[place % len(callers)].post(url, json=body)
+                assert answer.status_code == 200, answer.text
+                assert not result_of(answer.text)["isError"]
+                answers.append(len(result_of(answer.text)["content"]))
 
-        for first in range(0, polls, at_once):
-            waves = range(first, min(first + at_once, polls))
-            before = len(answers)
-            for number in waves:
-                tasks.start_soon(poll, number)
-            while limits.waiting_polls + len(answers) - before < len(waves):
-                most = max(most, limits.waiting_polls)
-                await anyio.sleep(0.01)
-            most = max(most, limits.waiting_polls)
-            assert (await http.get(f"{team.url}/health")).is_success  # beside them
-            async with team.http() as own:
-                number = first // at_once + 1
-                url = f"/streams/{stream}/segments/{number}"
-                assert (await own.put(url, content=segment(number))).is_success
-            while len(answers) < before + len(waves):  # noqa: ASYNC110 - no event tells of it
-                await anyio.sleep(0.01)
-    assert len(answers) == polls
-    return most
+            async with anyio.create_task_group() as tasks:
+                for place in range(at_once):
+                    tasks.start_soon(poll, place)
+                most = 0
+                while (waiting := _waiting(teams)) + len(answers) < at_once:
+                    most = max(most, waiting)
+                    await anyio.sleep(0.01)
+                least = min(least, max(most, waiting))
+                async with other.http() as http:
+                    assert (await http.get("/health")).is_success  # beside them
+                    put = await http.put(
+                        f"/streams/{stream}/segments/{number}", content=segment(number)
+                    )
+                    assert put.is_success
+            assert set(answers) <= {1, 2}  # our status, and the message
+    return least
+
+
+def _waiting(teams: list[Team]) -> int:
+    return sum(team.app._limits.waiting_polls for team in teams)
 
 
 def result_of(text: str) -> Any:

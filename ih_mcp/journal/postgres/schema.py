@@ -136,7 +136,7 @@ def _require_safe(connection: psycopg.Connection) -> None:
             help="Set fsync=on in its configuration.",
         )
     if not standbys:
-        _LOG.info(
+        _LOG.warning(
             "the database has no synchronous copy: what is shown survives the death of the "
             "database's process, and not of its disk"
         )

@@ -1,9 +1,9 @@
 """Notifies other processes of streams that have changed: by NOTIFY, in batches.
 
 A NOTIFY within each commit would make all commits of the server wait for each other, so one is sent
-for all that was committed within 10 ms. One connection of a process listens for all its readers.
-Notifications may be lost, as they are while that connection is; a look each second finds what they
-would have said.
+for all that was committed since the last one, which was sent 10 ms ago or longer. One connection of
+a process listens for all its readers. Notifications may be lost, as they are while that connection
+is; a look each second finds what they would have said.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Notifications:
         while True:
             while not self._changed:
                 await self._has_changed.wait()
-            await anyio.sleep(_BATCH_SECONDS)
             ids, self._changed = list(self._changed), {}
             try:
                 await to_thread.run_sync(partial(self._send, ids))
             except (EngineAwayError, psycopg.Error) as exc:
                 _LOG.info("readers elsewhere were not notified: %s", exc)
+            await anyio.sleep(_BATCH_SECONDS)
 
     def _send(self, ids: list[str]) -> None:
         with self._connections.borrow() as db:
