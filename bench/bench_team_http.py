@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.forked import REAL
-from tests.http_server.conftest import make_settings
+from tests.http_server.conftest import KEYS, make_settings
 from tests.http_server.issuer import AUDIENCE, serve_issuer
 from tests.plain_http import plain_http
 from tests.reliability.replicas import KEY, Replica, call, open_client, open_fleet, put_segment
@@ -41,6 +42,7 @@ Row = tuple[str, bool]
 POLL_ROUNDS, CALLS, CALL_ROUNDS, TOKENS = 15, 100, 5, 2_000
 WAITING, REST_SECONDS, MOST_SECONDS = 1_000, 6.0, 120.0
 MESSAGES, OBSERVED_ROUNDS = 20_000, 3
+FEW_STREAMS, MANY_STREAMS, LIST_ROUNDS = 100, 10_000, 40
 _NEVER_SAID = ("BEGIN", "COMMIT", "ROLLBACK", "\nBEGIN")
 
 
@@ -50,6 +52,7 @@ def rows(database: str) -> Iterator[Row]:
     yield from anyio.run(_noop_rows)
     yield from anyio.run(_token_row)
     yield from anyio.run(_waiting_rows, database)
+    yield from anyio.run(_list_row, database)
     yield from anyio.run(_observed_row, database)
     yield from _stdio_row()
 
@@ -59,55 +62,53 @@ async def _standin(
     *, key: str | None = None, script: Script | None = None
 ) -> AsyncIterator[RunningStandin]:
     ffmpeg = await to_thread.run_sync(find_ffmpeg)
-    options = Options(key=key, script=script) if script else Options(key=key)
-    async with serve(options, ffmpeg=ffmpeg) as service:
+    async with serve(Options(key=key, script=script), ffmpeg=ffmpeg) as service:
         yield service
 
 
 # --- a poll at another replica -------------------------------------------------------------------
 
+_ANSWER = '{"type":"signal.updated"}'
+_ONE_ANSWER = Script.parse([{"at": "segment", "send": _ANSWER}])
+
 
 async def _poll_row(database: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
-            service = await stack.enter_async_context(_standin(key="ih_k"))
+            service = await stack.enter_async_context(_standin(key="ih_k", script=_ONE_ANSWER))
             servers = list[TeamServer]()
             for name in ("owner", "other"):
                 settings = make_settings(service, Path(folder, name), journal=database, **CLUSTER)
                 servers.append(await stack.enter_async_context(open_team_server(settings)))
-            taken = await _answer_polls(servers)
-    owner, other = (median(each) for each in taken)
+            owner, other = (median(each) for each in await _answer_polls(servers))
     text = f"a poll that waits: {owner:.0f} ms, at another replica {other:.0f} ms"
     return [(f"{text}, x {other / owner:.2f}", other <= 1.15 * owner)]
 
 
 async def _answer_polls(servers: list[TeamServer]) -> list[list[float]]:
-    """Milliseconds from a segment until the poll that waits for it is answered, by place."""
+    """Milliseconds from a segment until the poll that waits for its message has it, by place.
+
+    It names what it waits for: else one at the owner is answered when the segment has come.
+    """
     taken: list[list[float]] = [[] for _ in servers]
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(open_client(s.url, "auto")) for s in servers]
         stream_id = (await call(clients[0], "start_stream", include=[]))[0]["stream_id"]
-        number = 0
-        for _ in range(POLL_ROUNDS):
-            for place, client in enumerate(clients):
-                number += 1
-                status, _ = await call(client, "poll_events", stream_id=stream_id, wait_s=0)
-                cursor = status["next_cursor"]
-                is_answered = anyio.Event()
+        asked = {"stream_id": stream_id, "until": ["signal.updated"], "wait_s": 25}
 
-                async def poll(client: Client = client, cursor: int = cursor) -> None:
-                    asked = {"stream_id": stream_id, "cursor": cursor, "wait_s": 25}
-                    await call(client, "poll_events", **asked)
-                    is_answered.set()  # noqa: B023 - its round waits for it
+        async def poll(client: Client, cursor: int) -> None:
+            _, messages = await call(client, "poll_events", cursor=cursor, **asked)
+            assert _ANSWER in messages, messages
 
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(poll)
-                    await _until(lambda: _waiting_polls(servers[place]) or is_answered.is_set())  # noqa: B023 - called at once
-                    is_early = is_answered.is_set()  # by what came late of the round before
-                    begun = time.perf_counter()
-                    await put_segment(servers[0].url, stream_id, number)
-                if not is_early:
-                    taken[place].append((time.perf_counter() - begun) * 1e3)
+        for number in range(1, 2 * POLL_ROUNDS + 1):
+            place = number % 2
+            read, _ = await call(clients[place], "poll_events", stream_id=stream_id, wait_s=0)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(poll, clients[place], read["next_cursor"])
+                await _until(lambda: _waiting_polls(servers[place]))  # noqa: B023 - called at once
+                begun = time.perf_counter()
+                await put_segment(servers[0].url, stream_id, number)
+            taken[place].append((time.perf_counter() - begun) * 1e3)
         await call(clients[0], "end_stream", stream_id=stream_id)
     return taken
 
@@ -283,6 +284,53 @@ def _count_listeners(database: str) -> int:
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
         ).fetchone()
     return int(found[0]) if found else 0
+
+
+# --- the list of streams -------------------------------------------------------------------------
+
+
+async def _list_row(database: str) -> list[Row]:
+    """The newest streams of a tenant that has few, and of one that has many, by turns."""
+    counts = {"ann": FEW_STREAMS, "bob": MANY_STREAMS}
+    for tenant, count in zip(("acme", "beta"), counts.values(), strict=True):
+        await to_thread.run_sync(_keep_streams, database, tenant, count)
+    _, look = requests_of("list_streams", {})
+    taken: list[list[float]] = [[] for _ in counts]
+    with tempfile.TemporaryDirectory() as folder:
+        async with _standin(key="ih_k") as service, plain_http() as http:
+            settings = make_settings(service, Path(folder), journal=database)
+            async with open_team_server(settings) as server:
+                for _ in range(LIST_ROUNDS):
+                    for place, caller in enumerate(counts):
+                        headers = look["headers"] | {"authorization": f"Bearer {KEYS[caller]}"}
+                        begun = time.perf_counter()
+                        answer = await http.post(
+                            f"{server.url}/mcp", content=look["body"], headers=headers
+                        )
+                        taken[place].append((time.perf_counter() - begun) * 1e3)
+                        assert answer.is_success, answer.text
+    few, many = (median(each) for each in taken)
+    text = f"list_streams, 25 of {FEW_STREAMS}: {few:.1f} ms, of {MANY_STREAMS:_}: {many:.1f} ms"
+    return [(f"{text}, x {many / few:.2f}", many <= 1.5 * few)]
+
+
+def _keep_streams(database: str, tenant: str, count: int) -> None:
+    """Streams that are over, as a tenant has them after some weeks; blocks."""
+    record = {"state": "ended", "api": "v1", "endpoint": "production", "media_seconds": 60.0}
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute("SELECT set_config('ih.tenant', %s, false)", (f"={tenant}",))
+        db.execute(
+            "INSERT INTO streams(id, tenant, owner, created_at, ended_at, record) "
+            "SELECT 'st_' || %(tenant)s || n, %(tenant)s, 'gone', now, now, %(record)s "
+            "FROM generate_series(1, %(count)s) AS n, extract(epoch FROM clock_timestamp()) AS now",
+            {"tenant": tenant, "count": count, "record": json.dumps(record)},
+        )
+        db.execute(
+            "INSERT INTO usage(tenant, day, endpoint, is_free, stream_id, delivered) "
+            "SELECT tenant, '2026-11-01', 'production', 0, id, 60 FROM streams "
+            "WHERE tenant = %s",
+            (tenant,),
+        )
 
 
 # --- metrics and traces --------------------------------------------------------------------------
