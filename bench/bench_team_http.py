@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -37,12 +38,15 @@ from tests.team.rolling import CLUSTER
 from tests.team.test_traces import open_collector, sent_to
 
 from .team_load import caller_entry, requests_of
+from .team_noop import bare_app
 
 Row = tuple[str, bool]
 POLL_ROUNDS, CALLS, CALL_ROUNDS, TOKENS = 15, 100, 5, 2_000
 WAITING, REST_SECONDS, MOST_SECONDS = 1_000, 6.0, 120.0
 MESSAGES, OBSERVED_ROUNDS = 20_000, 3
+LOOKS = 20
 FEW_STREAMS, MANY_STREAMS, LIST_ROUNDS = 100, 10_000, 40
+_NO_SCRIPT = Script()
 _NEVER_SAID = ("BEGIN", "COMMIT", "ROLLBACK", "\nBEGIN")
 
 
@@ -59,7 +63,7 @@ def rows(database: str) -> Iterator[Row]:
 
 @asynccontextmanager
 async def _standin(
-    *, key: str | None = None, script: Script | None = None
+    *, key: str | None = None, script: Script = _NO_SCRIPT
 ) -> AsyncIterator[RunningStandin]:
     ffmpeg = await to_thread.run_sync(find_ffmpeg)
     async with serve(Options(key=key, script=script), ffmpeg=ffmpeg) as service:
@@ -128,22 +132,29 @@ def _waiting_polls(server: TeamServer) -> int:
 
 
 @contextmanager
-def _server(kind: str, folder: str) -> Iterator[str]:
+def _server(kind: str, folder: str) -> Iterator[tuple[str, int]]:
+    """Its address, and the number of its process."""
     command = [sys.executable, "-m", "bench.team_noop", kind, folder]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         try:
-            yield process.stdout.readline().strip()
+            yield process.stdout.readline().strip(), process.pid
         finally:
             process.kill()
 
 
+def _cpu_seconds(pid: int) -> float:
+    """Of a process since its start."""
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
+
+
 async def _noop_rows() -> list[Row]:
+    """By the processor time of the server, which the load of the machine changes little."""
     found = list[Row]()
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        urls = [
+        servers = [
             await to_thread.run_sync(stack.enter_context, _server(kind, folder))
             for kind in ("bare", "ours")
         ]
@@ -153,25 +164,22 @@ async def _noop_rows() -> list[Row]:
         for era, request in zip(
             ("2026-07-28", "handshake"), requests_of("_noop", {"stream_id": "x"}), strict=True
         ):
-            best = [float("inf")] * 2
+            taken: list[list[float]] = [[] for _ in servers]
             for _ in range(CALL_ROUNDS):
-                for place, url in enumerate(urls):
-                    best[place] = min(best[place], await _time_calls(http, url, request))
-            bare, ours = best
-            text = f"no-op tool, {era}: {ours:.2f} ms, a bare SDK app {bare:.2f} ms"
+                for place, (url, pid) in enumerate(servers):
+                    begun = _cpu_seconds(pid)
+                    await _call_often(http, url, request)
+                    taken[place].append((_cpu_seconds(pid) - begun) / CALLS * 1e3)
+            bare, ours = (median(each) for each in taken)
+            text = f"no-op tool, {era}: {ours:.2f} ms of CPU, a bare SDK app {bare:.2f} ms"
             found.append((f"{text}, x {ours / bare:.2f}", ours <= 1.4 * bare))
     return found
 
 
-async def _time_calls(http: httpx2.AsyncClient, url: str, request: dict[str, Any]) -> float:
-    """The median of some calls, one after the other, in milliseconds."""
-    taken = list[float]()
+async def _call_often(http: httpx2.AsyncClient, url: str, request: dict[str, Any]) -> None:
     for _ in range(CALLS):
-        begun = time.perf_counter()
         answer = await http.post(f"{url}/mcp", content=request["body"], headers=request["headers"])
-        taken.append((time.perf_counter() - begun) * 1e3)
         assert "done" in answer.text, answer.text
-    return median(taken)
 
 
 async def _token_row() -> list[Row]:
@@ -236,43 +244,77 @@ async def _hold_polls(server: TeamServer, keys: list[str], database: str) -> lis
         asked = {"stream_id": stream_id, "cursor": status["next_cursor"], "wait_s": 25}
         poll, _ = requests_of("poll_events", asked)
         look, _ = requests_of("list_streams", {})
-        pool = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-        async with plain_http(limits=pool) as http, anyio.create_task_group() as tasks:
-
-            async def wait(key: str) -> None:
-                headers = poll["headers"] | {"authorization": f"Bearer {key}"}
-                while True:
-                    await http.post(f"{server.url}/mcp", content=poll["body"], headers=headers)
-
-            own = {"authorization": f"Bearer {KEY}"}
-            await _time_looks(http, server.url, look, own)  # warms up
-            alone = await _time_looks(http, server.url, look, own)
-            for number in range(WAITING):
-                tasks.start_soon(wait, keys[number % len(keys)])
-            await _until(lambda: _waiting_polls(server) >= WAITING)
+        async with _holding(server.url, poll, keys, lambda: _waiting_polls(server)) as looks:
+            alone, beside = await looks(look)
             before = statements.count
             await anyio.sleep(REST_SECONDS)
             at_rest = (statements.count - before) / REST_SECONDS
             held = _waiting_polls(server)
-            beside = await _time_looks(http, server.url, look, own)
-            ears = await to_thread.run_sync(_count_listeners, database)
-            tasks.cancel_scope.cancel()
+            listening = await to_thread.run_sync(_count_listeners, database)
         await call(client, "end_stream", stream_id=stream_id)
-    looks = f"a call beside them {beside:.1f} ms, without them {alone:.1f} ms"
+    async with bare_app() as (url, waits):
+        wait, _ = requests_of("_wait", {"stream_id": "x"})
+        noop, _ = requests_of("_noop", {"stream_id": "x"})
+        async with _holding(url, wait, keys, lambda: waits[0]) as looks:
+            bare_alone, bare_beside = await looks(noop)
+    floor = bare_beside / bare_alone
+    text = (
+        f"a call beside them {beside:.1f} ms, without them {alone:.1f} ms, x {beside / alone:.2f}"
+    )
     return [
-        (f"{held} polls wait: {ears} LISTEN, {at_rest:.1f} queries a second at rest",
-         held == WAITING and ears == 1 and at_rest <= 2),
-        (f"{looks}, x {beside / alone:.2f}", beside <= 1.5 * alone),
+        (f"{held} polls wait: {listening} LISTEN, {at_rest:.1f} queries a second at rest",
+         held == WAITING and listening == 1 and at_rest <= 2),
+        (f"{text}; a bare SDK app of as many calls that sleep x {floor:.2f}",
+         beside <= 1.5 * alone),
     ]  # fmt: skip
 
 
-async def _time_looks(
-    http: httpx2.AsyncClient, url: str, look: dict[str, Any], own: dict[str, str]
-) -> float:
+_Looks = Callable[[dict[str, Any]], Awaitable[tuple[float, float]]]
+
+
+@asynccontextmanager
+async def _holding(
+    url: str, request: dict[str, Any], keys: list[str], count: Callable[[], int]
+) -> AsyncIterator[_Looks]:
+    """While this is open, `WAITING` of these requests wait, each of which is made again and again.
+
+    Gives what times calls, in milliseconds: without them, and beside them.
+    """
+    own = {"authorization": f"Bearer {KEY}"}
+    async with plain_http(headers=own) as http, anyio.create_task_group() as tasks:
+
+        async def looks(look: dict[str, Any]) -> tuple[float, float]:
+            await _time_looks(http, url, look)  # warms up
+            alone = await _time_looks(http, url, look)
+            for number in range(WAITING):
+                tasks.start_soon(_ask_for_ever, url, request, keys[number % len(keys)])
+            await _until(lambda: count() >= WAITING)
+            return alone, await _time_looks(http, url, look)
+
+        yield looks
+        tasks.cancel_scope.cancel()
+
+
+async def _ask_for_ever(url: str, request: dict[str, Any], key: str) -> None:
+    """By one connection, without a library: that would cost more than what is measured."""
+    place = urlsplit(url)
+    named = {"host": place.netloc, "authorization": f"Bearer {key}"}
+    named["content-length"] = str(len(request["body"]))
+    head = "".join(f"{name}: {value}\r\n" for name, value in (request["headers"] | named).items())
+    sent = f"POST /mcp HTTP/1.1\r\n{head}\r\n{request['body']}".encode()
+    async with await anyio.connect_tcp(str(place.hostname), place.port or 80) as stream:
+        while True:
+            await stream.send(sent)
+            end = b""
+            while not end.endswith(b"0\r\n\r\n"):  # an answer is a stream, in chunks
+                end = (end + await stream.receive())[-5:]
+
+
+async def _time_looks(http: httpx2.AsyncClient, url: str, look: dict[str, Any]) -> float:
     taken = list[float]()
-    for _ in range(20):
+    for _ in range(LOOKS):
         begun = time.perf_counter()
-        answer = await http.post(f"{url}/mcp", content=look["body"], headers=look["headers"] | own)
+        answer = await http.post(f"{url}/mcp", content=look["body"], headers=look["headers"])
         taken.append((time.perf_counter() - begun) * 1e3)
         assert answer.is_success, answer.text
     return median(taken)
@@ -364,14 +406,13 @@ async def _observed_row(database: str) -> list[Row]:
 
 async def _cpu_of_a_flood(replica: Replica) -> float:
     """Seconds of CPU of a server until all messages of a stream are kept."""
-    clock = ~replica.process.pid << 3 | 2  # clock_getcpuclockid(3)
-    begun = time.clock_gettime(clock)
+    begun = _cpu_seconds(replica.process.pid)
     async with open_client(replica.url, "auto") as client:
         stream_id = (await call(client, "start_stream", include=[]))[0]["stream_id"]
         ended = await call(client, "end_stream", stream_id=stream_id, wait_s=25)
         while not ended[0]["ended"]:
             ended = await call(client, "end_stream", stream_id=stream_id, wait_s=25)
-        taken = time.clock_gettime(clock) - begun
+        taken = _cpu_seconds(replica.process.pid) - begun
         late = {"stream_id": stream_id, "cursor": MESSAGES, "wait_s": 0}
         assert (await call(client, "poll_events", **late))[0]["ended"]  # so many are kept
     return taken

@@ -26,6 +26,7 @@ from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.settings import read_settings
 from tests.reliability.replicas import KEY
 
+MAX_WAIT_SECONDS = 25
 _SAID = CallToolResult(content=[TextContent(type="text", text="done")])
 
 
@@ -62,21 +63,39 @@ async def _ours(folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _bare(_: Path) -> AsyncIterator[str]:
-    server = MCPServer("bare", log_level="ERROR")
+async def bare_app() -> AsyncIterator[tuple[str, list[int]]]:
+    """The SDK alone, with a tool that does nothing and one that waits as long as a poll may.
+
+    Gives its address, and a list whose one item is how many calls wait.
+    """
+    server, waits = MCPServer("bare", log_level="ERROR"), [0]
 
     @server.tool(name="_noop", structured_output=False)
     async def noop(stream_id: str) -> str:  # noqa: ARG001 - it does nothing
         """Do nothing."""
         return "done"
 
+    @server.tool(name="_wait", structured_output=False)
+    async def wait(stream_id: str) -> str:  # noqa: ARG001 - as above
+        """Wait."""
+        waits[0] += 1
+        await anyio.sleep(MAX_WAIT_SECONDS)
+        waits[0] -= 1
+        return "done"
+
     app = server.streamable_http_app(stateless_http=True)
     with open_listener("127.0.0.1", 0) as listener:
         async with (
             app.router.lifespan_context(app),
-            serve_app(app, listener, max_message_bytes=1 << 16),
+            serve_app(app, listener, max_message_bytes=1 << 16, max_connections=8192),
         ):
-            yield url_of(listener)
+            yield url_of(listener), waits
+
+
+@asynccontextmanager
+async def _bare(_: Path) -> AsyncIterator[str]:
+    async with bare_app() as (url, _waits):
+        yield url
 
 
 async def main(kind: str, folder: str) -> None:

@@ -97,7 +97,7 @@ async def open_behind(
         )
         async with open_team_server(one) as owner, open_team_server(two) as other:
             teams += [Team(owner.url, owner.app, one), Team(other.url, other.app, two)]
-            yield Behind(*teams, service)
+            yield Behind(teams[0], teams[1], service)
 
 
 async def shown_messages(tab: Tab) -> list[str]:

@@ -8,7 +8,7 @@ Prints `go`, then each answer a reader got.
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import sys
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,10 @@ KEEPING = {
     "compaction": Retention(max_bytes=30_000),
     "index write": Retention(),
 }
+
+
+RUN = secrets.token_hex(8)
+"""Of this process; its number is given again, sooner than two hundred others were killed."""
 
 
 def message(stream_id: str, number: int) -> str:
@@ -62,7 +66,7 @@ def tell(stream_id: str, cursor: int, bodies: list[str]) -> None:
 async def come_and_go(journal: Journal) -> None:
     """Short streams that end and are let go of, so that tidying always has work."""
     for number in count(1):
-        log = await journal.begin(f"st_short_{os.getpid()}_{number}", {"state": "open"})
+        log = await journal.begin(f"st_short_{RUN}_{number}", {"state": "open"})
         for at in range(1, 40):
             log.append(message(log.stream_id, at), leg=0)
         await log.write_record({"state": "ended"}, ended=True)
@@ -79,7 +83,7 @@ async def main(place: Path | str, mode: str) -> None:
         if mode == "compaction":
             tasks.start_soon(come_and_go, journal)
         for name in "ab":
-            log = await journal.begin(f"st_{name}_{os.getpid()}", {"state": "open"})
+            log = await journal.begin(f"st_{name}_{RUN}", {"state": "open"})
             tasks.start_soon(write, log)
             tasks.start_soon(read, journal, log)
 
