@@ -465,7 +465,7 @@ async def test_a_poll_looks_at_its_stream_meanwhile_only_where_its_caller_asked_
     async def report(call: object) -> None:
         asked.append(call)
 
-    async def on_progress(*_: object) -> None: ...
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None: ...
 
     monkeypatch.setattr("ih_mcp.mcp_server.event_tools._report_progress", report)
     async with team.client() as client:
