@@ -42,11 +42,17 @@ def of_day(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 
 
 def one_of_each(values: Sequence[Hashable]) -> list[bool]:
-    """Whether each is the one of its kind: the first of the first kind, the second of the next."""
+    """Whether each is the one of its kind: the first of the first kind, the second of the next.
+
+    A kind that has one alone does not count, so that the others take turns.
+    """
     kinds: dict[Hashable, list[int]] = {}
     for place, value in enumerate(values):
         kinds.setdefault(value, []).append(place)
-    chosen = {places[number % len(places)] for number, places in enumerate(kinds.values())}
+    chosen, turn = set[int](), 0
+    for places in kinds.values():
+        chosen.add(places[turn % len(places)])
+        turn += len(places) > 1
     return [place in chosen for place in range(len(values))]
 
 

@@ -19,6 +19,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from ih_mcp.streams.stream import Stream
 from tests.reliability.proxy import Proxy, open_proxy
+from tests.standin.fakes import open_idle
 
 
 @dataclass
@@ -50,15 +51,20 @@ OpenRoom = Callable[..., AbstractAsyncContextManager[Room]]
 
 @pytest.fixture
 def open_room(ffmpeg: Ffmpeg, tmp_path: Path) -> OpenRoom:
-    """Start a stand-in with the JSON steps of a script, and a server on it with these settings."""
+    """Start a stand-in with the JSON steps of a script, and a server on it with these settings.
+
+    With `decodes=False` the stand-in takes segments without looking at their media.
+    """
 
     @asynccontextmanager
     async def start(
-        *steps: object, proxied: bool = False, **settings: object
+        *steps: object, proxied: bool = False, decodes: bool = True, **settings: object
     ) -> AsyncIterator[Room]:
         async with AsyncExitStack() as stack:
             options = Options(script=Script.parse(list(steps)))
-            standin = await stack.enter_async_context(serve(options, ffmpeg=ffmpeg))
+            decoder = None if decodes else open_idle
+            serving = serve(options, ffmpeg=ffmpeg, open_decoder=decoder)
+            standin = await stack.enter_async_context(serving)
             proxy = await stack.enter_async_context(open_proxy(standin.url)) if proxied else None
             values: dict[str, object] = {
                 "endpoint": proxy.url if proxy else standin.url,

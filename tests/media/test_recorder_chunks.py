@@ -25,16 +25,16 @@ from .sample_files import SampleFolder
 Chunks = Callable[[str], list[bytes]]
 RECORDINGS = (
     "chromium-av1-3s",
+    "chromium-vp8-keyint3s-3s",
     "chromium-default-3s",
+    "chromium-vp8-3s",
+    "chromium-vp8-1s",
+    "chromium-vp8-250ms",
+    "chromium-vp8-noaudio-3s",
+    "chromium-vp9-3s",
     "chromium-h264-3s",
     "chromium-mp4-1s",
     "chromium-mp4-3s",
-    "chromium-vp8-1s",
-    "chromium-vp8-250ms",
-    "chromium-vp8-keyint3s-3s",
-    "chromium-vp8-3s",
-    "chromium-vp8-noaudio-3s",
-    "chromium-vp9-3s",
     "firefox-vp8-1s",
 )
 ALIKE = (

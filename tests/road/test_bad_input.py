@@ -14,23 +14,25 @@ import pytest
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.server.serve import serve
 from tests.forked import forked
+from tests.standin.fakes import open_idle
 
 from .conftest import StartStandin
 from .host import Host, environment, open_host
 
 
 @pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory, dialogue: Path) -> Path:
+def media(tmp_path_factory: pytest.TempPathFactory, dialogue: Path, short_clip: Path) -> Path:
     folder = tmp_path_factory.mktemp("files") / "videos"
     folder.mkdir()
     shutil.copy(dialogue, folder / "talk.mp4")
+    shutil.copy(short_clip, folder / "short.mp4")
     return folder
 
 
 @pytest.fixture(scope="module")
 async def host(ffmpeg: Ffmpeg, media: Path) -> AsyncIterator[Host]:
     """One server for the whole module: it has to live through all of it."""
-    async with serve(ffmpeg=ffmpeg) as running:
+    async with serve(ffmpeg=ffmpeg, open_decoder=open_idle) as running:
         env = environment(media.parent / "d", endpoint=running.url, IH_MCP_MEDIA_DIRS=str(media))
         async with open_host(env, seconds=600) as opened:
             yield opened
@@ -115,7 +117,7 @@ async def test_a_file_that_cannot_be_streamed_says_why_and_what_helps(
     assert helps in answer.text
     assert len(answer.text.splitlines()) == 3  # what, what helps, the same for programs
     assert (await host.call("list_streams")).status == before
-    good = await host.call("stream_file", path=str(media / "talk.mp4"), pace="fast")
+    good = await host.call("stream_file", path=str(media / "short.mp4"), pace="fast")
     _, last = await host.read_all(good.status["stream_id"])
     assert last.status["state"] == "ended"
 

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -83,35 +83,47 @@ def leave_midway(env: dict[str, str], clip: Path, leave: Callable[[Process], Non
     return took
 
 
-@pytest.mark.parametrize("end", ENDS)
-async def test_a_server_that_is_left_ends_its_streams_and_goes_in_time(
-    end: str, standin: StartStandin, film: Path, tmp_path: Path
-) -> None:
+Leave = Callable[[dict[str, str]], Awaitable[float]]
+
+
+async def from_a_service(standin: StartStandin, folder: Path, leave: Leave) -> float:
+    """Both streams are ended in order, and that is kept."""
     async with standin() as running:
-        env = environment(tmp_path, endpoint=running.url, IH_MCP_MEDIA_DIRS=str(film.parent))
-        took = await to_thread.run_sync(leave_midway, env, film, ENDS[end])
+        took = await leave({"IH_MCP_ENDPOINT": running.url})
         with anyio.fail_after(5):
             for session in running.recorder.sessions:
                 await session.over.wait()
         ends = [(session.end, session.close_code) for session in running.recorder.sessions]
     assert ends == [("session.ended", 1000)] * 2
-    assert took < BOUND_SECONDS
-    async with open_journal(tmp_path) as journal:
+    async with open_journal(folder) as journal:
         rows = await journal.list_streams()
         assert all(row.ended_at is not None for row in rows)
         assert len(rows) == 2
         for row in rows:
             page = await journal.read_page(row.id, 0, limit=1000, max_chars=10**9)
             assert "session.ended" in str(page.entries[-1].body)
+    return took
 
 
+async def from_the_embedded_stand_in(_: StartStandin, _folder: Path, leave: Leave) -> float:
+    return await leave({})
+
+
+@pytest.mark.one_for_each("end")
+@pytest.mark.parametrize("where", [from_a_service, from_the_embedded_stand_in])
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_server_with_the_embedded_stand_in_goes_in_time_too(
-    end: str, film: Path, tmp_path: Path
+async def test_a_server_that_is_left_ends_its_streams_and_goes_in_time(
+    end: str,
+    where: Callable[[StartStandin, Path, Leave], Awaitable[float]],
+    standin: StartStandin,
+    film: Path,
+    tmp_path: Path,
 ) -> None:
-    env = environment(tmp_path, IH_MCP_MEDIA_DIRS=str(film.parent))
-    took = await to_thread.run_sync(leave_midway, env, film, ENDS[end])
-    assert took < BOUND_SECONDS
+    async def leave(more: dict[str, str]) -> float:
+        env = environment(tmp_path, IH_MCP_MEDIA_DIRS=str(film.parent)) | more
+        return await to_thread.run_sync(leave_midway, env, film, ENDS[end])
+
+    assert await where(standin, tmp_path, leave) < BOUND_SECONDS
 
 
 async def test_a_service_that_does_not_drain_in_time_does_not_hold_the_process(

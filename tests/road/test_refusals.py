@@ -73,6 +73,7 @@ def expect(failure: IhMcpError | None, code: str) -> None:
 
 
 @shows("error-ids")
+@pytest.mark.one_for_each("code", "dialect", alike=[(V1, V2)])
 @pytest.mark.parametrize("dialect", [V0, V1, V2], ids=lambda d: d.name)
 @pytest.mark.parametrize("code", sorted(CATALOG))
 async def test_an_error_on_a_stream(

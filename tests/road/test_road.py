@@ -54,7 +54,7 @@ async def long_gop(ffmpeg: Ffmpeg, tmp_path: Path) -> Path:
     """A clip whose key frames are further apart than segments are long."""
     made = tmp_path / "long-gop.mp4"
     await anyio.run_process(
-        [ffmpeg.path, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=14",
+        [ffmpeg.path, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=14",
          "-f", "lavfi", "-i", "sine=300:r=48000:d=14", "-c:v", "libx264", "-g", "1000",
          "-pix_fmt", "yuv420p", "-preset", "ultrafast", "-c:a", "aac", str(made)]
     )  # fmt: skip

@@ -97,6 +97,26 @@ async def open_toy(_: Senses) -> AsyncIterator[ToyDecoder]:
         decoder.close()
 
 
+class IdleDecoder(ToyDecoder):
+    """Takes media of any kind, and in the end gives four seconds of silence."""
+
+    async def feed(self, data: bytes) -> None:
+        del data
+
+    async def finish(self) -> None:
+        await self._send.send(Sound(0.0, HERTZ, bytes(8 * HERTZ)))
+        await super().finish()
+
+
+@asynccontextmanager
+async def open_idle(_: Senses) -> AsyncIterator[IdleDecoder]:
+    decoder = IdleDecoder()
+    try:
+        yield decoder
+    finally:
+        decoder.close()
+
+
 DESCRIPTION = Description(
     name="scripted",
     version="1",

@@ -77,8 +77,8 @@ async def test_the_same_media_give_the_same_events_however_they_were_cut(
         "chromium-vp8-noaudio-3s",
         "chromium-vp9-3s",
         "chromium-h264-3s",
-        "chromium-mp4-1s",
         "chromium-mp4-3s",
+        "chromium-mp4-1s",
         "firefox-vp8-1s",
     ],
 )
