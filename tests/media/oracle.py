@@ -93,6 +93,12 @@ def last_start(source: bytes) -> float:
         )
 
 
+def count_pictures(source: bytes) -> int:
+    """How many there are, where each packet is one that is shown; nothing is decoded."""
+    with av.open(io.BytesIO(source), "r") as container:
+        return sum(packet.size > 0 for packet in container.demux(video=0))
+
+
 def _take_sound(packet: av.Packet[Any], media: Media) -> None:
     if packet.size:
         time = packet.pts if packet.pts is not None else packet.dts or 0

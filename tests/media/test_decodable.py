@@ -464,6 +464,7 @@ async def test_a_voice_note_of_a_phone_is_sent(ffmpeg: Ffmpeg, folder: Path) -> 
     )
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("name", ["base", "flv", "mkv"])
 @pytest.mark.parametrize("dialect", [V0, V1])
 async def test_the_short_rest_of_a_torn_file_is_called_incomplete(

@@ -25,6 +25,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg, FfmpegLimits
 from ih_mcp.media.file_admission import admit
 from ih_mcp.wire.dialects import Framing
 from tests.fair_clock import work_seconds
+from tests.forked import forked_python
 
 from . import oracle
 from .checks import cut, read_all
@@ -98,6 +99,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
 )
 
 
+@pytest.mark.one_for_each("name")
 @pytest.mark.parametrize("ending", ["mp4", "m3u8"])
 @pytest.mark.parametrize("name", TEXTS)
 async def test_a_text_that_names_other_files_is_refused_and_nothing_is_fetched(
@@ -256,7 +258,7 @@ async def test_a_bomb_takes_little_time_and_memory(
     name: str, expected: str, sample: SampleFolder, ffmpeg: Ffmpeg
 ) -> None:
     path = sample(name)
-    command = [sys.executable, "-c", REFUSING, ffmpeg.path, str(path)]
+    command = [*forked_python(), "-c", REFUSING, ffmpeg.path, str(path)]
     answer = await anyio.run_process(command, cwd=Path(__file__).parents[2])
     code, segments, peak, seconds = answer.stdout.split()
     assert (code.decode(), segments) == (expected, b"0")
