@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.forked import forked_python
+
 _REPOSITORY = Path(__file__).parents[2]
 LIMITS = {
     "min_segment_size_bytes": 1,
@@ -50,7 +52,7 @@ class Plan:
 @contextmanager
 def hostile(plan: Plan) -> Iterator[str]:
     """The base URL of such a service, while it runs."""
-    command = [sys.executable, "-m", "tests.reliability.hostile", json.dumps(asdict(plan))]
+    command = [*forked_python(), "-m", "tests.reliability.hostile", json.dumps(asdict(plan))]
     with subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

@@ -46,6 +46,7 @@ from ih_mcp.timeline.model import Drawing, Timeline, as_text_once, read_timeline
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.rest import UploadJob
 from tests.fair_clock import seconds_until_exit
+from tests.forked import forked_python
 from tests.mcp_server.test_resources import client
 from tests.road.host import Process, environment
 from tests.road.test_process_end import BOUND_SECONDS, ENDS, children
@@ -313,7 +314,7 @@ asyncio.run(main())
 def neighbour() -> Iterator[str]:
     """A good service that closes the connection where a ping is not answered within a second."""
     greeting = json.dumps({"type": "session.ready", "data": {}})
-    command = [sys.executable, "-c", NEIGHBOUR, greeting]
+    command = [*forked_python(), "-c", NEIGHBOUR, greeting]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
         try:
