@@ -56,10 +56,16 @@ class Jumps:
         """The same unit, where its media belongs."""
         self.jumped = {}
         unit = self._undecided_as_decoded(unit)
-        for span in sorted(unit.spans, key=self._begins):
-            self._place(span)
-        if any(self._skipped.values()):
-            unit = unit.earlier(self._skipped)
+        is_moved, reached = any(self._skipped.values()), self._reached
+        if not is_moved and reached is not None and unit.end_seconds - reached <= self._max_pause:
+            self._reached = max(reached, unit.end_seconds)  # as nearly all: nothing can jump
+        else:
+            for span in sorted(unit.spans, key=self._begins):
+                self._place(span)
+            if any(self._skipped.values()):
+                unit = unit.earlier(self._skipped)
+        if not self._known:
+            return unit
         known = sum(j.seconds for j in self._known if j.at_seconds <= unit.end_seconds)
         return replace(unit, skipped_seconds=unit.skipped_seconds + known) if known else unit
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ih_mcp.errors import MediaError
 
@@ -70,8 +70,7 @@ class Extent:
         return replace(self, end_seconds=end, stays_until_seconds=end)
 
 
-@dataclass(frozen=True, slots=True)
-class PackerStep:
+class PackerStep(NamedTuple):
     """What follows from one unit."""
 
     cut: Cut
@@ -125,7 +124,7 @@ class Packer:
             self._packed_bytes += self._open.size if self._open else 0
             self._held = self._open and self._until(self._open, piece.start_seconds)
             self._open = _extent(piece)
-            fits = self._gives_way(self._open, self._open) or self._is_within(self._open)
+            fits = self._gives_way(self._open, self._open.size) or self._is_within(self._open)
         else:
             cut = Cut.NONE
             fits = self._may_extend(self._open, piece)
@@ -150,7 +149,7 @@ class Packer:
         """
         ended = extent.until(seconds)
         stays = ended.end_seconds > extent.end_seconds + _STAYS_SECONDS
-        if stays and not self._is_within(ended) and not self._gives_way(extent, extent):
+        if stays and not self._is_within(ended) and not self._gives_way(extent, extent.size):
             raise OversizeError(ended, self._bounds)
         return ended
 
@@ -158,13 +157,17 @@ class Packer:
         needs_more = self._bounds.needs_key and piece.has_picture and not _stands_alone(piece)
         if needs_more and not extent.has_picture:  # it began where the picture paused
             return False
-        joined = _joined(extent, _extent(piece))
-        return self._is_within(joined) or self._gives_way(extent, joined)
+        is_within = self._are_within(extent, piece)
+        return is_within or self._gives_way(extent, extent.size + piece.size)
 
-    def _gives_way(self, extent: Extent, joined: Extent) -> bool:
-        """Whether our own longest gives way, as a still picture takes long to fill a segment."""
-        is_free = not self._bounds.is_max_declared and joined.size <= self._bounds.max_bytes
-        return is_free and not self._reaches_minimum(extent)
+    def _gives_way(self, extent: Extent, size: int) -> bool:
+        """Whether our own longest gives way, as a still picture takes long to fill a segment.
+
+        Args:
+            size: Of the segment that would be longer.
+        """
+        is_free = not self._bounds.is_max_declared and size <= self._bounds.max_bytes
+        return is_free and not self._reaches_minimum(extent.seconds, extent.size)
 
     def ends_joined(self) -> bool:
         """The stream has ended: whether the open segment joins the one held back.
@@ -181,14 +184,15 @@ class Packer:
             return False
         if self._held and self._may_join(self._held, self._open):
             return True
-        if self._reaches_minimum(self._open):
+        if self._reaches_minimum(self._open.seconds, self._open.size):
             return False
         raise _too_little(self._open, self._bounds)
 
     def _cuts(self, extent: Extent, piece: PackedUnit) -> bool:
-        if not self._reaches_minimum(extent.until(piece.start_seconds)):
+        seconds = max(0.0, piece.start_seconds - extent.start_seconds)
+        if not self._reaches_minimum(seconds, extent.size):
             return False
-        overflows = not self._is_within(_joined(extent, _extent(piece)))
+        overflows = not self._are_within(extent, piece)
         if self._bounds.needs_key and not _stands_alone(piece):
             # Where the picture pauses or has ended, sound goes on; it is decodable anywhere.
             return overflows and not piece.has_picture and not self._bounds.needs_picture
@@ -245,28 +249,33 @@ class Packer:
         self._held = None
         return True
 
-    def _reaches_minimum(self, extent: Extent) -> bool:
-        return (
-            extent.seconds >= self._bounds.min_seconds - EPSILON_SECONDS
-            and extent.size >= self._bounds.min_bytes
-        )
+    def _reaches_minimum(self, seconds: float, size: int) -> bool:
+        limits = self._bounds
+        return seconds >= limits.min_seconds - EPSILON_SECONDS and size >= limits.min_bytes
 
     def _may_join(self, held: Extent, extent: Extent) -> bool:
         """Whether the open segment would join the one before it if the stream ended now."""
         if self._stands_well(extent):
             return False
-        joined = _joined(held, extent)
-        return self._is_within(joined) or self._gives_way(extent, joined)
+        is_within = self._are_within(held, extent)
+        return is_within or self._gives_way(extent, held.size + extent.size)
 
     def _stands_well(self, extent: Extent) -> bool:
         is_long = extent.seconds >= self._bounds.joined_below_seconds - EPSILON_SECONDS
-        return is_long and self._reaches_minimum(extent)
+        return is_long and self._reaches_minimum(extent.seconds, extent.size)
 
     def _is_within(self, extent: Extent) -> bool:
-        return (
-            extent.seconds <= self._bounds.max_seconds + EPSILON_SECONDS
-            and extent.size <= self._bounds.max_bytes
-        )
+        limits = self._bounds
+        is_short = extent.seconds <= limits.max_seconds + EPSILON_SECONDS
+        return is_short and extent.size <= limits.max_bytes
+
+    def _are_within(self, extent: Extent, follower: Extent | PackedUnit) -> bool:
+        """Whether both are no more than one segment may have."""
+        limits = self._bounds
+        if extent.size + follower.size > limits.max_bytes:
+            return False
+        end_seconds = max(extent.end_seconds, follower.end_seconds)
+        return end_seconds - extent.start_seconds <= limits.max_seconds + EPSILON_SECONDS
 
 
 class OversizeError(MediaError):
@@ -317,8 +326,3 @@ def _extend(extent: Extent, piece: PackedUnit) -> None:
     extent.stays_until_seconds = max(extent.stays_until_seconds, piece.stays_until_seconds)
     extent.size += piece.size
     extent.has_picture = extent.has_picture or piece.has_picture
-
-
-def _joined(first: Extent, second: Extent) -> Extent:
-    end = max(first.end_seconds, second.end_seconds)
-    return Extent(first.start_seconds, end, first.size + second.size)

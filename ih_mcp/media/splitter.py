@@ -259,6 +259,7 @@ async def _stream(
             container=job.facts.container_name,
             start_seconds=run.start_seconds + run.skipped_seconds,
             max_pixels=job.ffmpeg.limits.max_pixels,
+            queues=job.ffmpeg.queues,
         )
         left = _MOST_GROWTH * source.size + _SPARE_BYTES if not made.encodes else None
         async with running(

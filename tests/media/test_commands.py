@@ -89,6 +89,19 @@ def test_a_copy_is_this_command() -> None:
     ]
 
 
+def test_packets_wait_to_be_written_where_ffmpeg_can_be_told_how_many_and_none_is_large() -> None:
+    def command(encode: frozenset[str], *, queues: bool) -> list[str]:
+        recipe_ = made(facts(), encode=encode)
+        return commands.segments("f", "file:/x", recipe_, start_seconds=0.0, queues=queues)
+
+    copied = command(frozenset(), queues=True)
+    place = copied.index("-thread_queue_size")
+    assert copied[place + 1] == "64"
+    assert copied.index("-i") < place < copied.index("pipe:1")  # of what is written
+    assert "-thread_queue_size" not in command(frozenset(), queues=False)
+    assert "-thread_queue_size" not in command(frozenset({"video"}), queues=True)
+
+
 def test_what_encodes_has_two_threads_and_pictures_of_a_bounded_size() -> None:
     command = " ".join(
         commands.segments("f", "file:/x", made(facts("mpeg4")), start_seconds=0.0, max_pixels=7)

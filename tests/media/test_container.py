@@ -105,6 +105,67 @@ def test_segments_do_not_depend_on_how_the_bytes_came(
         assert segments_of(name, framing, pieces_of(data, range(0, len(data), step))) == at_once
 
 
+def sized_block(track: int, ticks: int, size_bytes: int, media: int, *, flags: int = 0) -> bytes:
+    """A SimpleBlock whose size is written in so many bytes."""
+    number = bytes([0x80 | track]) if track < 127 else (0x4000 | track).to_bytes(2, "big")
+    payload = number + ticks.to_bytes(2, "big", signed=True) + bytes([flags]) + bytes(media)
+    size = (len(payload) | 1 << 7 * size_bytes).to_bytes(size_bytes, "big")
+    return bytes([Id.SIMPLE_BLOCK]) + size + payload
+
+
+def odd_clusters() -> bytes:
+    """Clusters with blocks of all kinds that a reader may come upon in a row, or not."""
+    tracks = b"".join(
+        ebml.element(
+            Id.TRACK_ENTRY,
+            ebml.element(Id.TRACK_NUMBER, number.to_bytes(2, "big"))
+            + ebml.element(Id.TRACK_TYPE, bytes([kind])),
+        )
+        for number, kind in ((1, 1), (2, 2), (200, 2))
+    )
+    head = ebml.element(Id.EBML, b"") + Id.SEGMENT.to_bytes(4, "big") + ebml.UNKNOWN
+    written = head + ebml.element(Id.TRACKS, tracks)
+    group = ebml.element(Id.BLOCK, b"\x81\0\x30\0ab") + ebml.element(Id.REFERENCE_BLOCK, b"\1")
+    for begin in range(0, 4_000, 500):
+        blocks = [
+            sized_block(1 + at % 2, 20 * at, 1 + at % 8, 7 * at, flags=0x80 if at in {1, 8} else 0)
+            for at in range(17)
+        ]
+        blocks += [sized_block(200, 330, 2, 40), ebml.element(Id.BLOCK_GROUP, group), ebml.void(9)]
+        blocks += [sized_block(2, 20_000 if begin == 3_000 else 340, 2, 300, flags=0x80)]
+        inner = ebml.element(Id.TIMESTAMP, begin.to_bytes(2, "big")) + b"".join(blocks)
+        is_known = begin % 1_000 == 0
+        written += Id.CLUSTER.to_bytes(4, "big")
+        written += (ebml.sized(len(inner)) if is_known else ebml.UNKNOWN) + inner
+    return written
+
+
+def test_blocks_of_all_kinds_are_the_same_in_whatever_pieces_they_come() -> None:
+    data = odd_clusters()
+    at_once = found(MatroskaReader(), [data])
+    assert [unit.start_seconds for unit in at_once] == [n / 2 for n in range(8)]
+    assert sum(unit.size for unit in at_once) == len(data) - at_once[0].offset
+    assert [len(unit.far_blocks) for unit in at_once] == [0] * 6 + [1, 0]
+    assert [len(unit.before_key) for unit in at_once] == [4] * 8
+    assert found(MatroskaReader(), [bytes([byte]) for byte in data]) == at_once
+    for step in (2, 13, 14, 50, 1_000):
+        assert found(MatroskaReader(), pieces_of(data, range(0, len(data), step))) == at_once
+
+
+def test_a_copy_of_a_reader_and_the_reader_end_a_fragment_each_for_itself(
+    streams: Streams,
+) -> None:
+    """What was refused leaves no trace in what follows it."""
+    data = streams["mp4"]
+    whole, *_ = found(Mp4Reader(), [data])
+    media = data.index(b"mdat", whole.offset) - 4
+    reader = Mp4Reader()
+    assert reader.feed(data[:media]) == []
+    (other,) = reader.copy().feed((8 + 5).to_bytes(4, "big") + b"mdat" + bytes(5))
+    assert found(reader, [data[media:]])[0] == whole
+    assert other.size == media - whole.offset + 13
+
+
 @pytest.mark.parametrize("name", ["mp4", "webm"])
 def test_atoms_follow_the_header_and_each_other_without_a_gap(name: str, streams: Streams) -> None:
     reader = READERS[name]()

@@ -230,6 +230,29 @@ def test_what_changes_in_mpeg_ts_is_found_in_whatever_pieces_it_is_read(
     assert find_changes(file, "mpegts") == changes
 
 
+FALSE_PACKET = bytes.fromhex("47 4123 10 000001c0 0000 80 80 05")
+"""What begins like a packet of sound of another track."""
+
+
+@pytest.mark.parametrize("read_bytes", [70, 5_000, 1 << 18])
+@pytest.mark.parametrize("between", [b"", b"time", bytes(16)], ids=["188", "192", "204"])
+def test_packets_that_follow_each_other_are_all_looked_at_and_nothing_within_them(
+    between: bytes, read_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameter_changes, "_READ_BYTES", read_bytes)
+    within = 3 * (FALSE_PACKET + clock(1.0) + AAC) + 3 * (FALSE_PACKET + clock(9.0) + OTHER_AAC)
+    body = (b"\x47" + struct.pack(">HB", 0x101, 0x10) + within).ljust(188, b"\x47")
+    packets = list[bytes]()
+    for second in range(200):
+        packets += [unit(0x101, SOUND, float(second), AAC if second < 198 else OTHER_AAC), body]
+    written = b"".join(between + each for each in [*packets, *3 * [body]])
+    sound = frozenset({"audio"})
+    if read_bytes == 1 << 18:  # enough of them to be sure that they follow each other
+        assert find_changes(io.BytesIO(written), "mpegts") == Changes(tracks=sound)
+    torn = written[:40_000] + written[40_077:]  # some bytes are lost: sought anew from there on
+    assert sound <= find_changes(io.BytesIO(torn), "mpegts").tracks
+
+
 @pytest.mark.parametrize("read_bytes", [5, 1 << 18])
 def test_the_frames_of_a_file_of_aac_follow_each_other(
     read_bytes: int, monkeypatch: pytest.MonkeyPatch

@@ -86,6 +86,22 @@ def test_5_1_is_the_oldest(version: str, expected: bool) -> None:
     assert is_supported(version) is expected
 
 
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("6.0", True),
+        ("n9.0.2-17-g2a571b6068", True),
+        ("10.0", True),
+        ("5.1.9-0+deb12u1", False),
+        ("N-118193-g5f38c82536", False),  # it does not tell how old it is
+    ],
+)
+def test_what_6_0_brought_is_used_where_it_is_known_to_be_there(
+    version: str, expected: bool
+) -> None:
+    assert Ffmpeg("ffmpeg", version, "PATH").queues is expected
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the bundled binary of this platform differs")
 def test_the_wheel_brings_one_that_serves(ffmpeg: Ffmpeg) -> None:
     assert ffmpeg.version

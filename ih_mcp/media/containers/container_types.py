@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from operator import sub
 from typing import NamedTuple, Protocol
 
@@ -129,11 +128,12 @@ class TrackSpan(NamedTuple):
         return self.earlier(self.ahead_seconds)._replace(ahead_seconds=0.0, ahead=self.ahead)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MediaUnit:
     """A fragment (`moof` and `mdat`) or a Cluster: the least that can be cut off.
 
-    Times are presentation times in seconds of the stream.
+    Times are presentation times in seconds of the stream. Not frozen, which would cost more than
+    all else that is done with one; nobody changes it but its reader, until it is given.
     """
 
     offset: int
@@ -184,13 +184,10 @@ class MediaUnit:
             first, end = min(first, span.first_seconds), max(end, span.end_seconds)
             stays_until = max(stays_until, span.end_seconds + span.stays_seconds)
         starts_first = self.is_first and main.start_seconds - first > _AHEAD_SECONDS
-        keep = partial(object.__setattr__, self)
-        keep(
-            "start_seconds", main.start_seconds if self.has_picture and not starts_first else first
-        )
-        keep("first_seconds", first)
-        keep("end_seconds", end)
-        keep("stays_until_seconds", stays_until)
+        begins_first = starts_first or not self.has_picture
+        self.start_seconds = first if begins_first else main.start_seconds
+        self.first_seconds, self.end_seconds = first, end
+        self.stays_until_seconds = stays_until
 
     def bounded(self, max_stay_seconds: float) -> MediaUnit:
         """The same unit, where no sample stays for longer than that."""

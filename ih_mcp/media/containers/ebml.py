@@ -222,7 +222,7 @@ class Elements:
 
 _SIMPLE_BLOCK = int(Id.SIMPLE_BLOCK)
 _BLOCK_BYTES = 13  # number, size of up to 8, track of 1, time of 2, flags of 1
-_TICKS_AND_FLAGS = struct.Struct(">hB")
+_BLOCK_HEAD = struct.Struct(">BhB")  # track, time, flags
 
 
 def _simple_blocks(waiting: bytes, begins: int, last: float) -> tuple[Sequence[RunBlock], int]:
@@ -232,14 +232,17 @@ def _simple_blocks(waiting: bytes, begins: int, last: float) -> tuple[Sequence[R
     """
     blocks, at = list[RunBlock](), begins
     while at < last and waiting[at] == _SIMPLE_BLOCK:
-        start = at + 1 + _LENGTHS[waiting[at + 1]]
-        most = _MOST[start - at - 1]
-        size = int.from_bytes(waiting[at + 1 : start], "big") & most
-        track = waiting[start]
+        length = _LENGTHS[waiting[at + 1]]
+        if length == 2:  # as nearly all are
+            size, most = (waiting[at + 1] & 0x3F) << 8 | waiting[at + 2], 0x3FFF
+        else:
+            most = _MOST[length]
+            size = int.from_bytes(waiting[at + 1 : at + 1 + length], "big") & most
+        start = at + 1 + length
+        track, ticks, flags = _BLOCK_HEAD.unpack_from(waiting, start)
         if not (4 <= size < most and 0x80 <= track < 0xFF):
             break
-        ticks, flags = _TICKS_AND_FLAGS.unpack_from(waiting, start + 1)
-        blocks.append((track & 0x7F, ticks, flags, at - begins, start + size - at, start + 1 - at))
+        blocks.append((track & 0x7F, ticks, flags, at - begins, start + size - at, length + 2))
         at = start + size
     return blocks, at
 

@@ -7,7 +7,6 @@ element's number; ffmpeg writes known sizes. Both are read by the same walk.
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -278,31 +277,33 @@ class MatroskaReader:
     def _take_run(self, offset: int, run: Sequence[RunBlock], cluster: Cluster) -> None:
         """Take SimpleBlocks that follow each other from a place of the stream on."""
         begins, ticks_per_second = cluster.timestamp[2], self._ticks_per_second
-        placed = [(track, (begins + ticks) / ticks_per_second) for track, ticks, *_ in run]
-        times = defaultdict[int, list[float]](list)
-        for track, time in placed:
-            times[track].append(time)
+        tracks, all_ticks, all_flags, places, sizes, _ = zip(*run, strict=True)
+        seconds = [(begins + ticks) / ticks_per_second for ticks in all_ticks]
+        times = {
+            track: [time for each, time in zip(tracks, seconds, strict=True) if each == track]
+            for track in dict.fromkeys(tracks)
+        }
         if all(self._times.goes_on(*each) for each in times.items()):
             for each in times.items():
                 self._times.reach(*each)
         else:
-            for track, time in placed:
+            for track, time in zip(tracks, seconds, strict=True):
                 self._times.add(track, time, time)
-        keys = {track: bool(flags & _KEY) for track, _, flags, *_ in reversed(run)}
+        begins = offset - cluster.offset
         for track, of_track in times.items():
-            self._place(track, of_track, cluster, is_key=keys[track], is_entry=keys[track])
-        if any(cluster.blocks[track].seeks_key for track in times):
-            for track, _, flags, place, size, _ in run:
-                in_cluster = offset + place - cluster.offset
-                cluster.blocks[track].seek_key(in_cluster, size, is_key=bool(flags & _KEY))
-        if any(abs(ticks) > self._far_ticks for _, ticks, *_ in run):
-            begins = offset - cluster.offset
+            is_key = bool(all_flags[tracks.index(track)] & _KEY)
+            blocks = self._place(track, of_track, cluster, is_key=is_key, is_entry=is_key)
+            if blocks.seeks_key:
+                for each, flags, place, size in zip(tracks, all_flags, places, sizes, strict=True):
+                    if each == track:
+                        blocks.seek_key(begins + place, size, is_key=bool(flags & _KEY))
+        if max(all_ticks) > self._far_ticks or min(all_ticks) < -self._far_ticks:
             cluster.far_blocks += [
                 (begins + place + ticks_place, track, ticks)
                 for track, ticks, _, place, _, ticks_place in run
                 if abs(ticks) > self._far_ticks
             ]
-        self._last_track = run[-1][0]
+        self._last_track = tracks[-1]
 
     def _take_block(self, element: Element, cluster: Cluster) -> None:
         block = block_of(element.payload)

@@ -50,6 +50,7 @@ class Mp4Reader:
         twin: Mp4Reader = copy(self)
         twin._pieces, twin._movie = self._pieces.copy(), self._movie.copy()
         twin._header, twin._times = bytearray(self._header), self._times.copy()
+        twin._unit = self._unit and replace(self._unit)
         return twin
 
     @property
@@ -99,7 +100,8 @@ class Mp4Reader:
             return []
         if self._pieces.position < self._media_end:
             return []
-        unit, self._unit = replace(self._unit, size=self._media_end - self._unit.offset), None
+        unit, self._unit = self._unit, None
+        unit.size = self._media_end - unit.offset
         return [unit]
 
     def _take_box(self) -> bool:

@@ -6,8 +6,6 @@ Names as in ISO/IEC 14496-12: a `moof` holds a `traf` per track, its samples sta
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, repeat
 from operator import add
@@ -112,6 +110,8 @@ def _fragment_header(moof: bytes, at: int, movie: Movie) -> tuple[int, int, int,
 class Samples:
     """The samples of one track in one fragment, as columns of numbers."""
 
+    __slots__ = ("_places", "data_offset", "durations", "is_key", "last_length", "offsets")
+
     def __init__(self) -> None:
         self.durations: list[int] = []
         self.offsets: list[int] = []
@@ -137,7 +137,7 @@ class Samples:
         width = len(fields)
         if count * max(1, width) * 4 > len(moof) - at and (fields or count > len(moof)):
             raise bad_container("a fragment of the MP4 stream claims more samples than it has")
-        columns = _columns(moof[at : at + 4 * width * count], fields)
+        columns = _columns(moof, at, count, fields)
         if not self.durations and count:
             told = columns.get(_FLAGS)
             self.is_key = not (told[0] if told and not present & 4 else flags) & _NOT_KEY
@@ -203,35 +203,35 @@ _FIELDS = tuple(tuple(field for field in range(4) if present >> field & 1) for p
 """Of a sample in a `trun`, by the bits from 0x100 on that say which are there."""
 
 
-def _columns(table: bytes, fields: Sequence[int]) -> dict[int, list[int]]:
+def _columns(moof: bytes, at: int, count: int, fields: Sequence[int]) -> dict[int, Sequence[int]]:
     """A table of 32-bit numbers, column by column; composition offsets are signed.
 
     Without the sizes, which nobody asks for.
     """
-    numbers = array("i", table)
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return {
-        field: numbers[index :: len(fields)].tolist()
-        for index, field in enumerate(fields)
-        if field != _SIZES
-    }
+    width = len(fields)
+    if width <= (_SIZES in fields):
+        return {}
+    numbers = struct.unpack_from(f">{width * count}i", moof, at)
+    return {field: numbers[index::width] for index, field in enumerate(fields) if field != _SIZES}
 
 
 def media_unit_of(offset: int, runs: Sequence[SampleRun], movie: Movie) -> MediaUnit:
     """The fragment at `offset` with these samples; its size is known when it ends."""
-    main = next((run for run in runs if run.track == movie.main), None)
-    is_sound = movie.main is None or movie.tracks[movie.main].kind != b"vide"
-    ordered = sorted(runs, key=lambda run: run is not main)
+    tracks, main_track = movie.tracks, movie.main
+    main = next((run for run in runs if run.track == main_track), None)
+    is_sound = main_track is None or tracks[main_track].kind != b"vide"
+    ordered = runs
+    if main is not None and main is not runs[0]:
+        ordered = [main, *(run for run in runs if run is not main)]
     return MediaUnit(
         offset=offset,
         size=0,
-        spans=tuple(_span(run, movie) for run in ordered),
+        spans=tuple([_span(run, movie) for run in ordered]),
         is_key=is_sound or (main is not None and main.is_key),
         has_picture=is_sound or main is not None,
         has_leading=main is not None and main.earliest < main.decoded + main.offset,
-        timestamps=tuple(_timestamp(run, movie.tracks[run.track]) for run in runs),
-        h264_offset=main.data_offset if main and movie.tracks[main.track].codec in _H264 else None,
+        timestamps=tuple([_timestamp(run, tracks[run.track]) for run in runs]),
+        h264_offset=main.data_offset if main and tracks[main.track].codec in _H264 else None,
     )
 
 
@@ -250,6 +250,8 @@ def _last_length(run: SampleRun) -> tuple[int, int, int] | None:
 
 
 def _ahead(run: SampleRun, track: Mp4Track) -> tuple[AheadPicture, ...]:
+    if not run.ahead:
+        return ()
     begins = track.delay_seconds - track.skipped / track.timescale
     return tuple(
         AheadPicture(place, offset, track.timescale, time / track.timescale + begins)

@@ -114,8 +114,13 @@ def segments(
     container: str = "",
     start_seconds: float,
     max_pixels: int = MAX_PIXELS,
+    queues: bool = False,
 ) -> list[str]:
-    """A file as one fragmented MP4 or WebM on standard output."""
+    """A file as one fragmented MP4 or WebM on standard output.
+
+    Args:
+        queues: Whether more packets than usual may wait to be written; see `Ffmpeg.queues`.
+    """
     more: dict[str, object] = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
     more |= _DEMUXING.get(container, {})
     if recipe.encodes:
@@ -124,7 +129,7 @@ def segments(
         more["fflags"] = "+genpts"
     source = _input(url, max_pixels, **more)
     quiet = _ENCODING if recipe.encodes else _QUIET
-    return _compiled(binary, _segments_of(source, recipe), (*quiet, *_STEADY))
+    return _compiled(binary, _segments_of(source, recipe, queues=queues), (*quiet, *_STEADY))
 
 
 def sound(
@@ -291,12 +296,17 @@ _STREAM_PROBE_BYTES = 1 << 18
 _INTERLEAVE_MICROSECONDS = 10_000_000
 
 
-def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe) -> object:
+_QUEUED_PACKETS = 64  # chosen: of 8, ffmpeg's own, its threads wake each other for each packet
+
+
+def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe, *, queues: bool) -> object:
+    queue = {"thread_queue_size": _QUEUED_PACKETS} if queues and not recipe.encodes else {}
     return builder.output(
         *(source[track] for track in recipe.tracks),
         "pipe:1",
         format=recipe.container,
         t=_LONGEST_SECONDS,
+        **queue,
         **_BARE,
         **recipe.options,
     )

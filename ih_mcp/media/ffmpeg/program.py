@@ -85,6 +85,12 @@ class Ffmpeg:
     """`IH_MCP_FFMPEG`, `PATH` or `imageio-ffmpeg`."""
     limits: FfmpegLimits = FfmpegLimits()
 
+    @property
+    def queues(self) -> bool:
+        """Whether what it writes has a queue whose length can be set: from 6.0 on."""
+        numbered = _numbered(self.version)
+        return numbered is not None and numbered >= (6, 0)
+
 
 _USUAL = FfmpegLimits()
 
@@ -118,8 +124,14 @@ def find_ffmpeg(explicit: str | None = None, limits: FfmpegLimits = _USUAL) -> F
 
 def is_supported(version: str) -> bool:
     """Whether a version text is of 5.1 or newer; builds without a number are taken as new."""
-    numbered = _NUMBERED.match(version)
-    return numbered is None or tuple(map(int, numbered.groups())) >= OLDEST_VERSION
+    numbered = _numbered(version)
+    return numbered is None or numbered >= OLDEST_VERSION
+
+
+def _numbered(version: str) -> tuple[int, ...] | None:
+    """The two first numbers of a version text; None for a build without."""
+    found = _NUMBERED.match(version)
+    return tuple(map(int, found.groups())) if found else None
 
 
 def _candidates() -> Iterator[tuple[str, str]]:
