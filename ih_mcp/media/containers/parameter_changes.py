@@ -5,7 +5,7 @@ Where the clock of a file was set back is found on the way, see `clock_set_backs
 A copy has one header, made from the first parameters: what follows a change would play at the wrong
 rate, or not at all. AAC, MP3 and AC-3 in MPEG-TS, AAC in files of its own and in FLV, and H.264 in
 FLV can change so; pictures in MPEG-TS carry their parameters with them. MP4 names them in its
-header, see `header_facts`. The whole file is read once, a third of a second for an hour of MPEG-TS; of
+header, see `header_facts`. The whole file is read once, half a second for an hour of MPEG-TS; of
 MP4 only where its fragments begin.
 """
 
