@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import psycopg
 from anyio import to_thread
 
 from ih_mcp.http_server.serve import open_team_server
@@ -63,28 +64,86 @@ async def _write_groups(logs: list[StreamLog]) -> float:
     return (time.perf_counter() - begun) / (GROUP * GROUPS) * 1e6
 
 
-async def measure_visible(database: str) -> list[float]:
-    """Milliseconds from arrival until another process has a message, ascending."""
+async def measure_visible(database: str, round_: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from arrival until it is committed, and until another process has a message."""
+    stream_id = f"st_seen_{round_}"
     sent: dict[int, float] = {}
-    delays: list[float] = []
+    committed, delays = list[float](), list[float]()
+
+    async def follow(log: StreamLog) -> None:
+        while (last := len(committed)) < SHOWN:
+            await log.wait_for_commit()
+            now = time.perf_counter()
+            committed.extend((now - sent[each]) * 1e3 for each in range(last + 1, log.last + 1))
 
     async def read(journal: Journal) -> None:
-        cursor = 0
-        while cursor < SHOWN:
-            await journal.wait("st_seen", cursor)
-            page = await journal.read_page("st_seen", cursor, limit=100, max_chars=10**7)
+        while (cursor := len(delays)) < SHOWN:
+            await journal.wait(stream_id, cursor)
+            page = await journal.read_page(stream_id, cursor, limit=100, max_chars=10**7)
             now = time.perf_counter()
             delays.extend((now - sent[entry.cursor]) * 1e3 for entry in page.entries)
-            cursor = page.cursor
 
     async with open_journal(database) as writer, open_journal(database) as reader:
-        log = await writer.begin("st_seen", {})
+        log = await writer.begin(stream_id, {})
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow, log)
             tasks.start_soon(read, reader)
             for _ in range(SHOWN):
                 sent[log.append(BODY, leg=0)] = time.perf_counter()
                 await anyio.sleep(1 / PACE)
+    return sorted(committed), sorted(delays)
+
+
+async def measure_visible_floor(database: str) -> list[float]:
+    """The same by a plain program, with a commit and a NOTIFY for each message."""
+    connect = partial(psycopg.AsyncConnection.connect, database, autocommit=True)
+    sent, delays = list[float](), list[float]()
+    async with AsyncExitStack() as stack:
+        writer, listener, reader = [
+            await stack.enter_async_context(await connect()) for _ in range(3)
+        ]
+        await writer.execute("DROP TABLE IF EXISTS floor")
+        await writer.execute("CREATE TABLE floor(no int PRIMARY KEY, body text)")
+        await listener.execute("LISTEN floor")
+
+        async def read() -> None:
+            async for _ in listener.notifies():
+                found = await reader.execute(
+                    "SELECT no, body FROM floor WHERE no >= %s ORDER BY no", (len(delays),)
+                )
+                seen = await found.fetchall()
+                now = time.perf_counter()
+                delays.extend((now - sent[no]) * 1e3 for no, _ in seen)
+                if len(delays) == SHOWN:
+                    return
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            begun = time.perf_counter()
+            for number in range(SHOWN):
+                due = begun + number / PACE
+                await anyio.sleep(max(0.0, due - time.perf_counter()))
+                sent.append(due)  # one that waits for the commit before it has arrived too
+                await writer.execute("INSERT INTO floor VALUES (%s, %s)", (number, BODY))
+                await writer.execute("NOTIFY floor")
     return sorted(delays)
+
+
+def visible_row(database: str) -> tuple[str, bool]:
+    """Medians of some rounds, each beside one of a plain program: the disk is the machine's."""
+    floor, rows = list[float](), list[list[float]]()
+    for round_ in range(ROUNDS):
+        committed, delays = anyio.run(measure_visible, database, round_)
+        plain = anyio.run(measure_visible_floor, database)
+        rows.append([committed[SHOWN // 2], delays[SHOWN // 2], delays[SHOWN * 99 // 100]])
+        floor.append(plain[SHOWN * 99 // 100])
+    ours = [sorted(each) for each in zip(*rows, strict=True)]
+    commit, p50, p99 = (each[ROUNDS // 2] for each in ours)
+    text = (
+        f"readable elsewhere at {PACE}/s: p50 {p50:.1f} ms (committed {commit:.1f}), p99 {p99:.1f}"
+    )
+    is_good = p50 <= commit + 12 and p99 <= MAX_P99_MILLISECONDS
+    return f"{text}; a plain program p99 {sorted(floor)[ROUNDS // 2]:.1f} ms", is_good
 
 
 async def measure_pages(database: str) -> tuple[float, float]:
@@ -191,10 +250,7 @@ def rows(database: str, folder: Path) -> Iterator[tuple[str, bool]]:
     text = f"a message in groups of {GROUP}: {figure:.1f} us, SQLite {floor:.1f} us"
     yield f"{text}, x {figure / floor:.2f}", figure <= MAX_RATIO * floor
 
-    delays = anyio.run(measure_visible, database)
-    p50, p99 = delays[SHOWN // 2], delays[SHOWN * 99 // 100]
-    text = f"readable elsewhere at {PACE}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-    yield text, p99 <= MAX_P99_MILLISECONDS
+    yield visible_row(database)
 
     tail, slowest = anyio.run(measure_pages, database)
     text = f"100 of {LONG:_}: newest {tail:.2f} ms, slowest {slowest:.2f}, x {slowest / tail:.2f}"

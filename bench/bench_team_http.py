@@ -373,6 +373,7 @@ def _keep_streams(database: str, tenant: str, count: int) -> None:
             "WHERE tenant = %s",
             (tenant,),
         )
+        db.execute("ANALYZE streams, usage")  # as the database does by itself within a minute
 
 
 # --- metrics and traces --------------------------------------------------------------------------

@@ -914,12 +914,17 @@ async def test_a_journal_closes_after_the_reads_that_are_under_way(
     assert "closed" in order
 
 
-async def test_streams_are_counted_by_how_their_ids_begin(place: Path | str) -> None:
+async def test_streams_are_counted_and_listed_by_how_their_ids_begin(place: Path | str) -> None:
     async with open_journal(place) as journal:
-        for stream_id in ("st_1", "st_2", "an_1"):
+        for stream_id in ("st_1", "st_z", "an_1", "sta", "ST_9"):
             await keep(journal, "a", stream_id=stream_id)
-        counts = [await journal.count_streams(prefix) for prefix in ("st_", "an_", "", "x")]
-    assert counts == [2, 1, 3, 0]
+        prefixes = ("st_", "an_", "", "x")
+        counts = [await journal.count_streams(prefix) for prefix in prefixes]
+        lists = [
+            [row.id for row in await journal.list_streams(prefix, newest=3)] for prefix in prefixes
+        ]
+    assert counts == [2, 1, 5, 0]
+    assert lists == [["st_1", "st_z"], ["an_1"], ["an_1", "sta", "ST_9"], []]
 
 
 async def test_streams_are_forgotten_together_or_not_at_all(place: Path | str) -> None:

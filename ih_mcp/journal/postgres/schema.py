@@ -93,6 +93,10 @@ STEPS: Sequence[tuple[LiteralString, LiteralString]] = [
         "ALTER TABLE usage ADD COLUMN bytes bigint NOT NULL DEFAULT 0",
     ),
     ("SELECT 1 WHERE to_regclass('tickets') IS NULL", TICKETS),
+    (
+        "SELECT 1 WHERE to_regclass('streams_by_id') IS NULL",
+        'CREATE INDEX streams_by_id ON streams(tenant, id COLLATE "C")',
+    ),
 ]
 """What an earlier version did not create: when it is missing, and how it is added.
 
