@@ -211,5 +211,6 @@ async def test_the_report_of_a_batch(open_browser: OpenBrowser, tmp_path: Path) 
         tab = await open_tab(context, (tmp_path / "report.html").as_uri())
         await look(tab, "report")
         await tab.page.set_viewport_size({"width": 360, "height": 720})
-        assert await tab.page.evaluate(_WIDTHS) == [336, 336]  # each file stands by itself
+        width, shown = await tab.page.evaluate(_WIDTHS)
+        assert width == shown  # each file stands by itself
         await tab.went_well()
