@@ -138,6 +138,24 @@ async def test_the_list_of_streams_has_news_when_one_begins(era: Era, tmp_path: 
     assert [stream["stream_id"] for stream in streams] == ["st_b", "st_a"]
 
 
+async def test_the_list_is_looked_at_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AsleepError(Exception):
+        pass
+
+    async def sleep(seconds: float) -> None:
+        raise AsleepError(seconds)
+
+    async with open_runtime(read_settings(data_dir=tmp_path)) as runtime:
+        wait = await news._list_waiter(runtime)
+        monkeypatch.setattr(news.anyio, "sleep", sleep)  # before another task can run
+        with pytest.raises(AsleepError) as asleep:
+            await wait()
+        monkeypatch.undo()
+    assert asleep.value.args == (news._LIST_SECONDS,)
+
+
 async def test_who_unsubscribed_hears_nothing_more(tmp_path: Path) -> None:
     async with subscriber(tmp_path, "legacy", MESSAGES) as one:
         await one.unsubscribe(MESSAGES)

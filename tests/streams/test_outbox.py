@@ -24,6 +24,8 @@ def test_an_empty_outbox_takes_any_segment_and_a_full_one_none() -> None:
 
 async def test_many_outboxes_share_what_may_wait_and_none_is_starved() -> None:
     queued = QueueBudget(10)
+    assert queued.has_room(10)
+    assert not queued.has_room(11)
     full, other = Outbox(10, queued=queued), Outbox(10, queued=queued)
     full.put(segment(9))
     assert other.has_room(8)  # its first one
