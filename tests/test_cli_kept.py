@@ -254,6 +254,25 @@ def test_a_day_that_is_none_says_how_one_looks(run: Run, day: str) -> None:
     run("list")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("an.svg", "--from", "1:00:00"), "there is no media from 1:00:00 to 0:10"),
+        (("an.png", "--from", "5", "--to", "0:05"), "there is no media from 0:05 to 0:05"),
+        (("an.html", "--to", "3"), "--from and --to are of pictures; a page shows any part"),
+        (("an.svg", "--to", "1:2:3:4"), "'1:2:3:4' is no media time; give one such as 1:30"),
+    ],
+)
+def test_a_part_of_a_picture_lies_in_its_media(
+    folder: Path, run: Run, words: tuple[str, ...], says: str
+) -> None:
+    fill(folder)
+    code, _, err = run("timeline", "an_b", "-o", str(folder / words[0]), *words[1:])
+    assert code == 2
+    assert says in err
+    assert not (folder / words[0]).exists()
+
+
 @pytest.mark.parametrize("words", [(), ("st_a", "--older", "7d"), ("st_a", "--label", "x")])
 def test_forget_wants_ids_or_a_filter(run: Run, words: tuple[str, ...]) -> None:
     code, _, err = run("forget", *words)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ih_mcp.errors import ConfigurationError
 
 from .model import Drawing
-from .rows import Mark, TimelineRow, axis_seconds, gap_marks, legend, make_rows, make_scale
+from .rows import Mark, TimelineRow, clock, gap_marks, legend, make_rows, make_scale, shown_part
 from .summary import head, lines
 
 if TYPE_CHECKING:
@@ -81,9 +81,12 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 - no window, no global state
 
     rows = [PlacedRow(*pair) for pair in _placed(make_rows(drawing))]
-    seconds = axis_seconds(drawing)
+    start, end = shown_part(drawing)
     height = rows[-1].bottom if rows else 1.0
-    text = [part for line in [head(drawing), *lines(drawing)] for part in _wrapped(line)]
+    about = [head(drawing), *lines(drawing)]
+    if drawing.get("part"):
+        about.insert(1, f"{clock(start)} to {clock(end)}")
+    text = [part for line in about for part in _wrapped(line)]
     out = io.BytesIO()
     same = {"Date": None} if kind == "svg" else None  # the same values give the same bytes
     with mpl.rc_context():
@@ -100,7 +103,7 @@ def draw(drawing: Drawing, kind: Format) -> bytes:
         axes = figure.add_subplot()
         _frame(axes, rows, drawing, height)
         for row in rows:
-            _draw_row(axes, row, seconds)
+            _draw_row(axes, row, start, end)
         _shade_gaps(axes, rows)
         _write_legend(figure, rows)
         axes.set_title("\n".join(text), loc="left", fontsize=8.5, color=_INK, linespacing=1.35)
@@ -148,7 +151,7 @@ def _placed(rows: Iterable[TimelineRow]) -> Iterator[tuple[TimelineRow, float]]:
 
 
 def _frame(axes: Axes, rows: Sequence[PlacedRow], drawing: Drawing, height: float) -> None:
-    axes.set_xlim(0, axis_seconds(drawing))
+    axes.set_xlim(*shown_part(drawing))
     axes.set_ylim(height, 0)
     middles = [(placed.top + placed.bottom) / 2 for placed in rows]
     axes.set_yticks(middles, [placed.row.name for placed in rows], fontsize=9, color=_INK)
@@ -162,10 +165,11 @@ def _frame(axes: Axes, rows: Sequence[PlacedRow], drawing: Drawing, height: floa
         side.set_visible(False)
 
 
-def _draw_row(axes: Axes, placed: PlacedRow, seconds: float) -> None:
+def _draw_row(axes: Axes, placed: PlacedRow, start: float, end: float) -> None:
+    seconds = end - start
     axes.axhspan(placed.top + 0.08, placed.bottom - 0.08, color=_SHEET, zorder=0.4)
     if placed.row.look == "quality":
-        _draw_quality(axes, placed, seconds)
+        _draw_quality(axes, placed, end)
         return
     for number, mark in enumerate(placed.row.marks):
         name = f"{placed.row.name.replace(' ', '-')}-{number}"
@@ -227,12 +231,12 @@ def _outline_spans(axes: Axes, placed: PlacedRow) -> None:
         axes.plot(across, down, color=_SOFT, linewidth=0.9, zorder=3, gid=gid)
 
 
-def _draw_quality(axes: Axes, placed: PlacedRow, seconds: float) -> None:
+def _draw_quality(axes: Axes, placed: PlacedRow, end: float) -> None:
     """A line for each score, on an axis from 0 to 100."""
     for score in (0, 50, 100):
         level = placed.level(score)
         axes.axhline(level, color="#c9d1db", linewidth=0.6, zorder=1)
-        axes.text(seconds, level, f" {score}", fontsize=7, va="center", color=_SOFT, clip_on=False)
+        axes.text(end, level, f" {score}", fontsize=7, va="center", color=_SOFT, clip_on=False)
     for name, (colour, dashes, width) in _LINES.items():
         axes.plot(
             *_steps(placed, name), color=colour, linestyle=dashes, linewidth=width, zorder=2,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from ih_mcp.printable import escape_unprintable
@@ -80,7 +80,8 @@ class TimelineRow:
 def make_rows(drawing: Drawing) -> list[TimelineRow]:
     """The rows of a drawing, from top to bottom; empty ones are left out.
 
-    Their number and that of the marks are bounded; see `bounded`.
+    Their number and that of the marks are bounded; see `bounded`. Of a part of the drawing, see
+    `part_of`, there are the marks that lie in it, as far as they do.
     """
     drawing = bounded(drawing)
     now = _number(drawing["seconds"])
@@ -104,7 +105,37 @@ def make_rows(drawing: Drawing) -> list[TimelineRow]:
         found.append(TimelineRow(name, look, gaps))
     segments = [item for item in _items(drawing["segments"]) if item["end"] is not None]
     found.append(TimelineRow("sent", "segment", [_segment(item) for item in segments]))
+    if drawing.get("part"):
+        start, end = shown_part(drawing)
+        found = [replace(row, marks=_within(row.marks, start, end)) for row in found]
     return [row for row in found if row.marks]
+
+
+def part_of(drawing: Drawing, start_seconds: float, end_seconds: float) -> Drawing:
+    """The same drawing, of which a picture shows this part."""
+    return {**drawing, "part": [start_seconds, end_seconds]}
+
+
+def shown_part(drawing: Drawing) -> tuple[float, float]:
+    """From when to when a picture shows a drawing: its whole axis, or the part."""
+    if not (part := drawing.get("part")):
+        return 0.0, axis_seconds(drawing)
+    (shown,) = _pairs([part])
+    return shown
+
+
+def _within(marks: Iterable[Mark], start: float, end: float) -> list[Mark]:
+    """What of the marks lies in between; one that goes on behind it is open there."""
+    return [
+        replace(
+            mark,
+            start_seconds=max(mark.start_seconds, start),
+            end_seconds=min(mark.end_seconds, end),
+            is_open=mark.is_open or mark.end_seconds > end,
+        )
+        for mark in marks
+        if mark.start_seconds < end and mark.end_seconds > start
+    ]
 
 
 def lost_ranges(drawing: Drawing) -> list[object]:
@@ -157,6 +188,12 @@ def axis_seconds(drawing: Drawing) -> float:
 def make_scale(drawing: Drawing, most: float) -> list[tuple[float, str]]:
     """About `most` times to write below a timeline; the last one is its end, and says so."""
     end = _number(drawing["seconds"])
+    start, to = shown_part(drawing)
+    if to < end or start > 0:
+        step = tick_seconds(to - start, most)
+        return [
+            (at, clock(at)) for at in range(step * math.ceil(start / step), math.ceil(to), step)
+        ]
     step = tick_seconds(axis_seconds(drawing), most)
     ticks = [(float(at), clock(at)) for at in range(0, math.ceil(end - step / 2), step)]
     return [*ticks, (end, f"{clock(end)} {'end' if drawing['ended'] else 'now'}")]

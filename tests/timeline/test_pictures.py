@@ -22,11 +22,19 @@ from ih_mcp.timeline.formats import FileKind
 from ih_mcp.timeline.html import app_page, file_page
 from ih_mcp.timeline.image import _COLOURS, draw
 from ih_mcp.timeline.model import LISTS, Drawing, Timeline
-from ih_mcp.timeline.rows import clock, make_rows, shade
+from ih_mcp.timeline.rows import clock, make_rows, make_scale, part_of, shade
 from ih_mcp.timeline.terminal import TerminalTimeline
 from ih_mcp.wire.dialects import V1
 
-from .known import PHASES, STATUS, changing_drawing, drawing, entries, message
+from .known import (
+    PHASES,
+    STATUS,
+    changing_drawing,
+    drawing,
+    entries,
+    hour_drawing,
+    message,
+)
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -41,6 +49,28 @@ def bars(svg: bytes) -> dict[str, tuple[float, float]]:
             xs = [float(x) for x in re.findall(r"[ML] (-?[\d.]+) ", path.get("d", ""))]
             found[name] = (min(xs), max(xs))
     return found
+
+
+def test_a_part_of_an_hour_is_drawn_as_wide_as_the_whole() -> None:
+    part = part_of(hour_drawing(), 610.0, 660.0)
+    marks = [mark for row in make_rows(part) if row.look == "signal" for mark in row.marks]
+    assert sorted((mark.start_seconds, mark.end_seconds, mark.is_open) for mark in marks) == [
+        (610.0, 616.0, False), (624.0, 636.0, False), (644.0, 656.0, False),
+    ]  # fmt: skip
+    (state,) = [row for row in make_rows(part) if row.look == "engagement"]
+    assert [(m.start_seconds, m.end_seconds, m.is_open) for m in state.marks] == [(610, 660, True)]
+    assert make_scale(part, 5) == [(at, clock(at)) for at in (610, 620, 630, 640, 650)]
+    whole = part_of(hour_drawing(), 0.0, 3600.0)
+    assert make_scale(whole, 5) == make_scale(hour_drawing(), 5)
+    picture = draw(part, "svg")
+    found = bars(picture)
+    assert "10:10 to 11:00" in picture.decode()
+    left, right = found["engagement-0"]
+    widths = sorted(
+        (end - begin) / (right - left) * 50 for name, (begin, end) in found.items()
+        if name.endswith("-0") and name != "engagement-0"
+    )  # fmt: skip
+    assert widths == pytest.approx([6.0, 12.0, 12.0], abs=0.1)
 
 
 def test_every_mark_of_an_svg_stands_where_its_seconds_say() -> None:
