@@ -21,10 +21,10 @@ def test_without_a_standard_error_what_others_print_goes_nowhere(
         copied.append((source, target))
         return target
 
-    monkeypatch.setattr(stdout_writer.os, "dup", lambda _: nothing)
-    monkeypatch.setattr(stdout_writer.os, "open", lambda *_: nothing)
-    monkeypatch.setattr(stdout_writer.os, "close", copied.append)
-    monkeypatch.setattr(stdout_writer.os, "dup2", copy)
+    monkeypatch.setattr(os, "dup", lambda _: nothing)
+    monkeypatch.setattr(os, "open", lambda *_: nothing)
+    monkeypatch.setattr(os, "close", copied.append)
+    monkeypatch.setattr(os, "dup2", copy)
     with stdout_writer.open_stdout():
         monkeypatch.undo()
     os.close(nothing)

@@ -148,8 +148,8 @@ async def test_the_list_is_looked_at_now_and_then(
         raise AsleepError(seconds)
 
     async with open_runtime(read_settings(data_dir=tmp_path)) as runtime:
-        wait = await news._list_waiter(runtime)
-        monkeypatch.setattr(news.anyio, "sleep", sleep)  # before another task can run
+        wait = await news._list_waiter(runtime, news._ListedStreams())
+        monkeypatch.setattr("anyio.sleep", sleep)  # before another task can run
         with pytest.raises(AsleepError) as asleep:
             await wait()
         monkeypatch.undo()
