@@ -288,10 +288,11 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "variable_rate_in_milliseconds": SampleFile(  # as of phones; ffmpeg guesses a rate of 1/9
         "mkv",
-        "-f lavfi -i testsrc2=s=160x90:r=60:d=12 -i {base} -map 0:v -map 1:a "
+        "-f lavfi -i testsrc2=s=160x90:r=60:d=6 -t 6 -i {base} -map 0:v -map 1:a "
         "-vf select='lt(mod(n\\,97)\\,9)+not(mod(n\\,13))',setpts='floor(PTS*TB*1000+2)/(1000*TB)' "
         "-fps_mode vfr -enc_time_base 1:1000 -c:v mpeg4 -q:v 5 -c:a copy",
         encodes=VIDEO,
+        seconds=6.0,
         slack_seconds=0.25,
     ),
     "stays": SampleFile(  # as a shared screen: one picture for over a minute, while people talk
@@ -620,7 +621,10 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         "avi", "-i {base} -c:v mpeg4 -q:v 5 -g 30 -bf 0 -c:a libmp3lame", encodes=VIDEO
     ),
     "packed_b_in_avi": SampleFile(
-        "avi", "-i {base} -c:v mpeg4 -vtag XVID -q:v 5 -g 30 -bf 2 -c:a libmp3lame", encodes=VIDEO
+        "avi",
+        "-i {base} -t 6 -c:v mpeg4 -vtag XVID -q:v 5 -g 30 -bf 2 -c:a libmp3lame",
+        encodes=VIDEO,
+        seconds=6.0,
     ),
     "mjpeg": SampleFile(
         "avi", "-i {base} -t 5 -c:v mjpeg -q:v 8 -c:a pcm_s16le", encodes=BOTH, seconds=5.0
@@ -645,8 +649,9 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "eac3": SampleFile("mkv", "-i {base} -c:v copy -c:a eac3", encodes=AUDIO),
     "four_four_four": SampleFile(
         "mkv",
-        "-i {base} -c:v libx264 -preset ultrafast -pix_fmt yuv444p -g 30 -c:a copy",
+        "-i {base} -t 6 -c:v libx264 -preset ultrafast -pix_fmt yuv444p -g 30 -c:a copy",
         encodes=VIDEO,
+        seconds=6.0,
     ),
     "ten_bit": SampleFile(
         "mkv",
@@ -785,7 +790,9 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         encodes=BOTH,
         seconds=3.4,
     ),
-    "bare_h264": SampleFile("h264", f"-i {{base}} -an {X264} -r 25", encodes=VIDEO),
+    "bare_h264": SampleFile(
+        "h264", f"-i {{base}} -t 6 -an {X264} -r 25", encodes=VIDEO, seconds=6.0
+    ),
     "bare_hevc": SampleFile("hevc", "-i {hevc} -t 5 -an -c copy", encodes=VIDEO, seconds=5.07),
     "bare_vp9": SampleFile("ivf", "-i {vp9} -an -c copy"),
     "voice_note": SampleFile("aiff", "-i {base} -vn -c:a pcm_s16be", encodes=AUDIO),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from tests.reliability.budget import IS_LONG
 
 from .sample_files import SampleFolder
 
-REPOSITORY = Path(__file__).parents[2]
 LEFT_TO_THE_NIGHT = {"timecode-422-10bit.mov", "sound-44100-then-48000.ts"}  # take a second each
 
 
@@ -66,15 +63,22 @@ def test_one_that_takes_too_long_is_ended(sample: SampleFolder) -> None:
     assert (word, text) == ("unsure", "the judge took longer than 0.01 s")
 
 
-def test_the_command_judges_a_folder_and_its_status_tells(tmp_path: Path, dialogue: Path) -> None:
+def test_the_command_judges_a_folder_and_its_status_tells(
+    tmp_path: Path,
+    dialogue: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / dialogue.name).symlink_to(dialogue)
     (tmp_path / "notes.txt").write_text("no media")
     (tmp_path / ".hidden").write_text("not looked at")
-    command = [sys.executable, "-m", "bench.field", "--no-cli", str(tmp_path)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    right, refused, total = done.stdout.splitlines()
+    monkeypatch.setattr(field, "PYTHON", forked_python())
+    monkeypatch.setattr("sys.argv", ["field", "--no-cli", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        field.main()
+    right, refused, total = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0
     assert right.startswith(f"right   {tmp_path}/deep/dialogue.mp4")
     assert refused.startswith(f"refused {tmp_path}/notes.txt")
     assert total == "1 refused, 1 right"
