@@ -238,7 +238,9 @@ def test_a_refusal_quotes_a_name_as_plain_text(tmp_path: Path) -> None:
     assert b"\x1b" not in done.stderr
 
 
-def test_the_stand_in_writes_down_every_text_frame_it_sends(tmp_path: Path, dialogue: Path) -> None:
+def test_the_stand_in_writes_down_every_text_frame_it_sends(
+    tmp_path: Path, short_clip: Path
+) -> None:
     record = tmp_path / "record.jsonl"
     with subprocess.Popen(
         [*CLI, "standin", "--record", str(record)],
@@ -249,7 +251,7 @@ def test_the_stand_in_writes_down_every_text_frame_it_sends(tmp_path: Path, dial
         assert standin.stdout
         assert standin.stderr
         url = standin.stdout.readline().decode().strip()
-        done = run(environment(tmp_path, endpoint=url), "stream", str(dialogue), "--pace", "fast")
+        done = run(environment(tmp_path, endpoint=url), "stream", str(short_clip), "--pace", "fast")
         standin.terminate()
         assert (
             b"speaks the API of Interhuman, and is not it. Its analyst is " in standin.stderr.read()
@@ -275,9 +277,9 @@ def test_the_first_interrupt_ends_the_stream_in_order(tmp_path: Path, dialogue: 
     assert b"session.ended" in rest.splitlines()[-1]
 
 
-def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, dialogue: Path) -> None:
+def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, short_clip: Path) -> None:
     with subprocess.Popen(
-        [*CLI, "stream", str(dialogue), "--local", "--pace", "fast"],
+        [*CLI, "stream", str(short_clip), "--local", "--pace", "fast"],
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -325,9 +327,9 @@ def test_an_api_version_nobody_knows_is_told(tmp_path: Path) -> None:
     "arguments", [["stream", "--pace", "fast"], ["analyze"], ["token", "--local"]]
 )
 def test_an_output_that_takes_nothing_more_is_told(
-    arguments: list[str], tmp_path: Path, dialogue: Path
+    arguments: list[str], tmp_path: Path, short_clip: Path
 ) -> None:
-    file = [str(dialogue)] if arguments[0] != "token" else []
+    file = [str(short_clip)] if arguments[0] != "token" else []
     env = environment(tmp_path)
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -447,11 +449,11 @@ def test_without_a_home_folder_what_needs_none_works(tmp_path: Path) -> None:
         assert b"Set HOME" in done.stderr
 
 
-def test_what_an_encoding_lacks_is_escaped(tmp_path: Path, dialogue: Path) -> None:
+def test_what_an_encoding_lacks_is_escaped(tmp_path: Path, short_clip: Path) -> None:
     """As on Windows, where a pipe and many consoles have cp1252."""
     env = environment(tmp_path / "data", PYTHONIOENCODING="cp1252", HOME=str(tmp_path))
     clip = tmp_path / "会議.mp4"
-    clip.write_bytes(dialogue.read_bytes())
+    clip.write_bytes(short_clip.read_bytes())
     assert run(env, "stream", str(clip), "--local", "--pace", "fast").returncode == 0
 
     def run_encoded(*words: str, start: Sequence[str] = ()) -> bytes:
