@@ -543,15 +543,15 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     ),
     "begins_unmarked": SampleFile(  # without recovery points; an IDR comes at 4.5 s
         "mkv",
-        "-ss 2.0 -i {open_gop_later_idr} -t 8 -c copy -bsf:v filter_units=remove_types=6",
-        seconds=8.0,
+        "-ss 2.0 -i {open_gop_later_idr} -t 6 -c copy -bsf:v filter_units=remove_types=6",
+        seconds=6.0,
         encodes=VIDEO,
         slack_seconds=0.15,
     ),
     "begins_unmarked_fragmented": SampleFile(
         "mp4",
         "-i {begins_unmarked} -c copy -copyinkf -movflags +frag_keyframe+empty_moov",
-        seconds=8.0,
+        seconds=6.0,
         encodes=VIDEO,
         slack_seconds=0.15,
     ),

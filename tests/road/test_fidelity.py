@@ -13,6 +13,7 @@ import pytest
 from ih_mcp.errors import UnknownStreamError
 from ih_mcp.journal import open_journal
 from tests.forked import forked
+from tests.standin.fakes import open_idle
 
 from .conftest import UNUSUAL, StartStandin
 from .host import ERAS, Process, environment, open_host
@@ -39,7 +40,7 @@ async def test_polling_over_stdio_gives_the_bytes_that_were_sent(
 async def test_the_command_line_prints_the_bytes_that_were_sent(
     standin: StartStandin, unusual_steps: list[object], dialogue: Path, tmp_path: Path
 ) -> None:
-    async with standin(*unusual_steps) as running:
+    async with standin(*unusual_steps, open_decoder=open_idle) as running:
         done = await anyio.run_process(
             [*forked(), "stream", str(dialogue), "--pace", "fast"],
             env=environment(tmp_path, endpoint=running.url),
@@ -68,7 +69,7 @@ def unframe(output: bytes) -> list[str]:
 async def test_what_was_polled_survives_a_killed_server_byte_for_byte(
     standin: StartStandin, unusual_steps: list[object], dialogue: Path, tmp_path: Path
 ) -> None:
-    async with standin(*unusual_steps) as running:
+    async with standin(*unusual_steps, open_decoder=open_idle) as running:
         env = environment(tmp_path, endpoint=running.url, IH_MCP_MEDIA_DIRS=str(dialogue.parent))
         stream_id, shown = await anyio.to_thread.run_sync(_kill_midway, env, dialogue)
         async with open_host(env) as host:
@@ -99,7 +100,7 @@ def _kill_midway(env: dict[str, str], clip: Path) -> tuple[str, list[str]]:
 async def test_the_journal_holds_the_bytes_that_were_sent(
     standin: StartStandin, unusual_steps: list[object], dialogue: Path, tmp_path: Path
 ) -> None:
-    async with standin(*unusual_steps) as running:
+    async with standin(*unusual_steps, open_decoder=open_idle) as running:
         await anyio.run_process(
             [*forked(), "stream", str(dialogue), "--pace", "fast"],
             env=environment(tmp_path, endpoint=running.url),

@@ -125,7 +125,7 @@ async def test_a_file_without_sound_is_taken_where_the_version_allows_it_and_sai
 async def test_pushed_chunks_arrive_as_they_are_in_order_and_a_repeated_seq_sends_nothing(
     standin: StartStandin, shared_media: Path, tmp_path: Path
 ) -> None:
-    chunks = sorted((shared_media / "mediarecorder" / "chromium-vp8-3s").glob("chunk-*"))
+    chunks = sorted((shared_media / "mediarecorder" / "chromium-vp8-keyint3s-3s").glob("chunk-*"))
     async with joined(standin, tmp_path, shared_media) as (host, running):
         started = await host.call("start_stream", label="call", include=[])
         assert json.loads(started.messages[0])["type"] == "session.ready"
