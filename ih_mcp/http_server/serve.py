@@ -35,10 +35,12 @@ from .traces import traced
 from .upload_tickets import UploadTickets
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
-_LISTEN_HELP = (
-    "Set IH_MCP_LISTEN (or --listen), and IH_MCP_ADMIN_LISTEN where it is wanted, to an address of "
-    "this machine and a free port, such as 127.0.0.1:8765."
-)
+_LISTENS = {
+    "listen": ("IH_MCP_LISTEN (or --listen)", 8765),
+    "cluster_listen": ("IH_MCP_CLUSTER_LISTEN", 8766),
+    "admin_listen": ("IH_MCP_ADMIN_LISTEN", 9464),
+}
+"""How the setting of each address is called, and a port that is often free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,11 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
     callers = await to_thread.run_sync(read_configured_callers, settings)
     await to_thread.run_sync(_require_folders, settings)
     async with AsyncExitStack() as stack:
-        listener = _listen(stack, settings.listen)
-        cluster = _listen(stack, settings.cluster_listen) if settings.cluster_listen else None
-        admin = _listen(stack, settings.admin_listen) if settings.admin_listen else None
+        listener = _listen(stack, settings.listen, "listen")
+        cluster, admin = [
+            _listen(stack, address, name) if (address := getattr(settings, name)) else None
+            for name in ("cluster_listen", "admin_listen")
+        ]
         metrics = await to_thread.run_sync(Metrics) if admin else None  # it reads /proc
         url = settings.public_url or url_of(listener)
         limits = CallerLimits(
@@ -114,13 +118,18 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             app.drain()  # so that polls which wait are answered before their connections end
 
 
-def _listen(stack: AsyncExitStack, address: str) -> socket.socket:
+def _listen(stack: AsyncExitStack, address: str, setting: str) -> socket.socket:
     try:
-        return stack.enter_context(open_listener(*split_address(address)))
+        return stack.enter_context(open_listener(*split_address(address, setting)))
     except OSError as exc:
         raise ConfigurationError(
-            f"the server cannot listen on {address}: {exc.strerror}", help=_LISTEN_HELP
+            f"the server cannot listen on {address}: {exc.strerror}", help=_listen_help(setting)
         ) from None
+
+
+def _listen_help(setting: str) -> str:
+    name, port = _LISTENS[setting]
+    return f"Set {name} to an address of this machine and a free port, such as 127.0.0.1:{port}."
 
 
 def _require_folders(settings: Settings) -> None:
@@ -164,8 +173,11 @@ def read_configured_callers(settings: Settings) -> Callers | None:
     return None
 
 
-def split_address(address: str) -> tuple[str, int]:
+def split_address(address: str, setting: str = "listen") -> tuple[str, int]:
     """Host and port of `HOST:PORT` or `[IPV6]:PORT`.
+
+    Args:
+        setting: Whose value it is; the error names it.
 
     Raises:
         ConfigurationError: It is neither.
@@ -173,5 +185,7 @@ def split_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
-        raise ConfigurationError(f"{address!r} is no address to listen on", help=_LISTEN_HELP)
+        raise ConfigurationError(
+            f"{address!r} is no address to listen on", help=_listen_help(setting)
+        )
     return host, int(port)

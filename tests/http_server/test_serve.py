@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -435,6 +436,21 @@ async def test_it_refuses_to_start_and_says_why(
         async with open_team_server(settings.model_copy(update=changed)):
             pass
     assert refused.value.help
+
+
+@pytest.mark.parametrize("name", ["listen", "cluster_listen", "admin_listen"])
+async def test_an_address_that_cannot_be_listened_on_is_told_with_its_setting(
+    settings: Settings, name: str
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        for address, text in ((taken, "cannot listen on"), ("x", "no address to listen on")):
+            with pytest.raises(ConfigurationError, match=text) as refused:
+                async with open_team_server(settings.model_copy(update={name: address})):
+                    pass
+            assert f"Set IH_MCP_{name.upper()} " in refused.value.help
 
 
 async def test_a_tenant_without_its_key_is_told_and_others_are_served(

@@ -533,6 +533,26 @@ def test_a_server_that_could_lose_or_show_what_is_kept_is_refused() -> None:
         schema._require_safe(cast("Any", a_server("127.0.0.1", fsync="off")))
 
 
+async def test_a_database_of_another_program_is_refused_with_what_helps(
+    database: str, db: Any
+) -> None:
+    """Tables of the same names, without our columns; and a user that may not create any."""
+    refused = []
+    for statement in (
+        "CREATE TABLE streams(a int)",
+        "DROP TABLE streams; REVOKE CREATE ON SCHEMA {} FROM CURRENT_USER",
+    ):
+        (schema_name,) = db.execute("SELECT current_schema()").fetchone()
+        db.execute(statement.format(schema_name))
+        with pytest.raises(ConfigurationError) as told:
+            async with open_engine(database):
+                pass
+        refused.append(told.value)
+    assert ["does not exist" in refused[0].what, "denied" in refused[1].what] == [True, True]
+    assert all("a database of its own, and a user that owns it" in each.help for each in refused)
+    assert all("LINE" not in each.what for each in refused)
+
+
 @pytest.mark.parametrize(
     ("server", "said"),
     [

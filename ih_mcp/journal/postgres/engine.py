@@ -26,6 +26,16 @@ _HELP = (
     "IH_MCP_JOURNAL is an address such as postgresql://user@host/database?sslmode=verify-full; "
     "look whether the server runs and lets this user in."
 )
+_OWN_HELP = (
+    "Give ih-mcp a database of its own, and a user that owns it: it creates its tables with the "
+    "first start."
+)
+_NOT_OURS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
+"""The user may not create tables; or there are some of these names that ih-mcp did not create."""
 
 
 class PostgresEngine:
@@ -129,7 +139,8 @@ def _prepare(connections: Connections) -> None:
         with connections.borrow() as connection:
             prepare_database(connection)
     except (EngineAwayError, psycopg.Error) as exc:
-        reason = " ".join(str(exc).split())  # of several lines
+        reason = " ".join(str(exc).partition("\nLINE ")[0].split())  # of several lines
         raise ConfigurationError(
-            redact(f"the database of the journal cannot be used: {reason}"), help=_HELP
+            redact(f"the database of the journal cannot be used: {reason}"),
+            help=_OWN_HELP if isinstance(exc, _NOT_OURS) else _HELP,
         ) from exc

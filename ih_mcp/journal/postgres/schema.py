@@ -102,6 +102,14 @@ STEPS: Sequence[tuple[LiteralString, LiteralString]] = [
 
 A step only adds, with a default, so that a replica of that version goes on working.
 """
+_COLUMNS: Sequence[LiteralString] = (
+    "name, address, version, takes_streams, since, until FROM owners",
+    "no, id, tenant, owner, created_at, ended_at, last, oldest, size, record FROM streams",
+    "place, leg, received_at, is_text, body, checksum FROM entries",
+    "stream_id, tenant, day, reserved, delivered, analysed, dropped, bytes FROM usage",
+    "digest, tenant, subject, until FROM tickets",
+)
+"""What is asked for; tables of these names may be of another program, which the start finds out."""
 
 
 def prepare_database(connection: psycopg.Connection) -> None:
@@ -119,6 +127,8 @@ def prepare_database(connection: psycopg.Connection) -> None:
         for is_needed, step in STEPS:
             if connection.execute(is_needed).fetchone():
                 connection.execute(step)
+        for columns in _COLUMNS:
+            connection.execute(f"SELECT {columns} LIMIT 0")
 
 
 def _require_safe(connection: psycopg.Connection) -> None:
