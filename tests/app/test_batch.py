@@ -19,13 +19,19 @@ from urllib.request import Request, urlopen
 import anyio
 import pytest
 
-from ih_mcp.app.batch import BatchItem, FolderBatch, ItemState, find_files
+from ih_mcp.app.batch import (
+    BatchItem,
+    FolderBatch,
+    ItemState,
+    _in_order_by_fingerprint,
+    find_files,
+)
 from ih_mcp.app.batch_report import make_csv, make_html, write_report
 from ih_mcp.app.minutes import SilentChannel
 from ih_mcp.app.runtime import StreamOptions, open_runtime
 from ih_mcp.cli import main
 from ih_mcp.cli.batch import describe_labels
-from ih_mcp.journal import open_journal
+from ih_mcp.journal import StreamRow, open_journal
 from ih_mcp.media.ffmpeg.facts import NO_SOUND
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
@@ -323,3 +329,23 @@ def test_a_stop_ends_the_streams_that_live_and_tells_the_first_time_alone() -> N
     assert batch.is_stopping
     assert ended == ["live"]
     assert not FolderBatch.stop(batch)
+
+
+def test_a_file_is_done_where_a_stream_of_it_ended_in_order() -> None:
+    done = {"state": "ended", "reason": "end_of_file"}
+    records = [
+        ("st_a", done | {"fingerprint": "a"}),
+        ("st_b", done | {"fingerprint": "b", "state": "failed"}),
+        ("st_c", done | {"fingerprint": "c", "reason": "stopped"}),
+        ("st_d", done | {"fingerprint": "d", "lost": {"let_go_s": 1.0}}),
+        ("st_e", done),
+        ("an_f", done | {"fingerprint": "f"}),
+    ]
+    rows = [
+        StreamRow(
+            no=number, id=name, owner="a", created_at=1.0, ended_at=2.0, last=1, oldest=1, size=9,
+            record=json.dumps(record),
+        )
+        for number, (name, record) in enumerate(records)
+    ]  # fmt: skip
+    assert _in_order_by_fingerprint(rows) == {"a": "st_a"}

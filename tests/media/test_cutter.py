@@ -8,6 +8,7 @@ import av
 import pytest
 from anyio import run_process
 
+from ih_mcp.media.cutter import Draft
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.wire.dialects import V0, V1, V2, Framing
 from tests.reliability.budget import often
@@ -143,3 +144,18 @@ async def test_what_stands_alone_begins_anew_by_itself(
     segments = (await cut(sample("base"), ffmpeg, V0)).segments
     assert all(segment.is_key for segment in segments)
     assert segments[1].rebased(segments[1].first_seconds, headed=True) is segments[1].data
+
+
+def test_what_is_joined_brings_its_key_frame_to_where_it_stands_then() -> None:
+    draft, rest = (Draft(head, 0.0, 0.0, 0.0, 0.0, 0.0, 4) for head in (b"HEAD", b"HEAD"))
+    draft.media, draft.size = [memoryview(b"pictures")], 12
+    rest.media, rest.size = [memoryview(b"xxkey")], 9
+    rest.key_offset, rest.before_key, rest.key_seconds = 6, ((4, b"--"),), 2.0
+    draft.join(rest)
+    whole = draft.written()
+    assert draft.key_offset is not None
+    assert whole[draft.key_offset :] == b"key"
+    assert [(whole[at : at + len(nothing)], nothing) for at, nothing in draft.before_key] == [
+        (b"xx", b"--")
+    ]
+    assert draft.key_seconds == 2.0

@@ -73,6 +73,9 @@ def test_a_fragment_tells_when_its_samples_are_shown() -> None:
     assert picture.end_seconds == pytest.approx(picture.start_seconds + 0.12)  # as its neighbours
     assert picture.stays_seconds == pytest.approx(0.04)
     assert (sound.start_seconds, sound.end_seconds) == pytest.approx((5.0, 5.06))
+    assert picture.last_length
+    place, width, usual = picture.last_length
+    assert (int.from_bytes(moof[place : place + width], "big"), usual) == (8, 4)
     assert unit.has_leading  # the third is shown before the first
     assert unit.h264_offset == 700
     fields = {each.track: each for each in unit.timestamps}

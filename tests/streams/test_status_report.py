@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import anyio
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueuedSegment
+from ih_mcp.streams.status_report import _analyst
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1
 from ih_mcp.wire.messages import Config, Error, Reading, Updated
@@ -100,3 +103,15 @@ async def test_what_the_service_left_out_of_the_options_is_noted(journal: Journa
             "them."
         )
         assert said in stream.status().notes
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_stand_in", "analyst"),
+    [("local", True, "cues"), ("production", False, "cues"), ("http://127.0.0.1:9", True, "")],
+)
+def test_the_analyst_is_told_unless_another_stand_in_answers(
+    endpoint: str, is_stand_in: bool, analyst: str
+) -> None:
+    plan = SimpleNamespace(endpoint=endpoint, analyst="cues")
+    stream = SimpleNamespace(plan=plan, is_stand_in=is_stand_in)
+    assert _analyst(cast(Stream, stream)) == analyst
