@@ -21,6 +21,8 @@ from statistics import median
 
 import anyio
 
+from ih_mcp.mcp_server.message_reader import GATHER_SECONDS
+
 from . import bench_load_rows as inside
 from . import bench_load_stdio as outside
 from .bench_load_push import call_under_pushes, pushed_memory
@@ -84,12 +86,16 @@ def latency(scale: Scale, *, name: str, what: str, strict: bool, most: float) ->
 
 
 def l5(scale: Scale) -> Row:
-    ours, noop = outside.long_poll_ms(scale.times(quick=15, full=60)), outside.noop_ms(200)
-    floor = noop + 0.3
-    ratio = median(ours) / floor
+    """A poll waits on purpose for the rest of a burst; what it takes beside that is measured."""
+    whole, noop = outside.long_poll_ms(scale.times(quick=15, full=60), rest_seconds=GATHER_SECONDS)
+    gathering = 1000 * GATHER_SECONDS
+    ours, floor = whole - gathering, noop + 0.3
     return Row(
-        name="L5", what="event until a waiting poll answers", figure=f"{median(ours):.1f} ms",
-        floor=f"no-op {noop:.2f} ms", ratio=ratio, bound="<= 2.0 x", ok=ratio <= 2.0,
+        name="L5", what="event until a waiting poll answers",
+        figure=f"{gathering:.0f} ms for the rest of a burst, and {ours:.1f} ms",
+        floor=f"no-op after as long {noop:.2f} ms", ratio=ours / floor,
+        bound="<= 2.0 x, gathering left out",
+        ok=ours / floor <= 2.0,
     )  # fmt: skip
 
 

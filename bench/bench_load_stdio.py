@@ -73,15 +73,17 @@ def status(result: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def noop_ms(times: int) -> float:
-    with tempfile.TemporaryDirectory() as folder, server(NOOP, folder) as floor:
-        return median(timed(lambda: floor.call("noop", {"stream_id": "x"}), times))
+def long_poll_ms(times: int, *, rest_seconds: float) -> tuple[float, float]:
+    """Ms from an event leaving the service to the answer of a poll that waited for it.
 
-
-def long_poll_ms(times: int) -> list[float]:
-    """From an event leaving the service to the answer of a poll that waited for it."""
-    found: list[float] = []
-    with serving(0, 2.0) as ours:
+    By turns with a call that does nothing, after a rest: a process that slept is slower.
+    """
+    found, noop = list[float](), list[float]()
+    with (
+        serving(0, 2.0) as ours,
+        tempfile.TemporaryDirectory() as folder,
+        server(NOOP, folder) as floor,
+    ):
         stream_id = status(ours.call("start_stream", {}))["stream_id"]
         cursor = 0
         while len(found) < times:
@@ -90,11 +92,12 @@ def long_poll_ms(times: int) -> list[float]:
             result = ours.call("poll_events", poll)
             now = time.monotonic_ns()
             cursor = status(result)["next_cursor"]
-            for block in result["content"][1:2]:
-                left = _NUMBER.search(block["text"])
-                if left and int(left[2]) > asked:  # it waited for this one
-                    found.append((now - int(left[2])) / 1e6)
-    return found
+            left = [_NUMBER.search(block["text"]) for block in result["content"][1:2]]
+            if left and left[0] and int(left[0][2]) > asked:  # it waited for this one
+                found.append((now - int(left[0][2])) / 1e6)
+                time.sleep(rest_seconds)
+                noop += timed(lambda: floor.call("noop", {"stream_id": "x"}), 1)
+    return median(found), median(noop)
 
 
 def fill(folder: Path, streams: int, each: int) -> list[str]:

@@ -16,7 +16,7 @@ from ih_mcp.timeline.model import dialect_of
 from ih_mcp.wire.dialects import Dialect
 from ih_mcp.wire.message_names import known_names, read_names
 
-_GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
+GATHER_SECONDS = 0.15  # messages come in bursts: wait for the rest of one
 _STATES = frozenset({"engagement.updated"})  # docs: when first established, then at each change
 _LOOK_BACK = 100  # chosen: a session says its first state within its first seconds
 _LOOK_BACK_CHARS = 200_000
@@ -112,7 +112,7 @@ class MessageReader:
         """
         while not self.is_enough and await self._wait_for_news() and self._until:
             await self.read()
-        await anyio.sleep(_GATHER_SECONDS)
+        await anyio.sleep(GATHER_SECONDS)
 
     async def unknown_names(self) -> list[str]:
         """The names to wait for that no message of this version is known to have."""
