@@ -62,6 +62,7 @@ _CLOSE_SECONDS = 2.0
 _GOODBYE_SECONDS = 0.5  # for a socket that is left open; a host gives us 2 s in all
 _MIN_SEND_SECONDS = 30.0
 _PROGRESS_SECONDS = 20.0
+_SPARE_SHARE = 0.05  # chosen: deadlines are set anew so seldom, and are longer by as much
 _SLOWEST_BYTES_PER_SECOND = 128 * 2**10
 _MIN_PARSED_BYTES = 2**10  # at once; 512 frames at most
 _MAX_PARSED_BYTES = 2**12  # while that is quick, as it is with frames that are not tiny
@@ -421,13 +422,17 @@ async def _fragments(
     data: bytes, scope: anyio.CancelScope, before_piece: BeforePiece | None
 ) -> AsyncIterator[memoryview]:
     """Pieces to send; `scope` ends when one of them makes no way, or all take too long."""
-    view, last = memoryview(data), scope.deadline
+    view, last, set_at = memoryview(data), scope.deadline, -math.inf
     for start in range(0, len(view), FRAGMENT_BYTES):
+        now = anyio.current_time()
         if before_piece:
-            asked_at, scope.deadline = anyio.current_time(), math.inf
+            scope.deadline = math.inf
             await before_piece()
-            last += anyio.current_time() - asked_at
-        scope.deadline = min(last, anyio.current_time() + _PROGRESS_SECONDS)
+            asked_at, now = now, anyio.current_time()
+            last += now - asked_at
+        if before_piece or now - set_at > _SPARE_SHARE * _PROGRESS_SECONDS:  # setting one costs
+            scope.deadline = min(last, now + (1 + _SPARE_SHARE) * _PROGRESS_SECONDS)
+            set_at = now
         yield view[start : start + FRAGMENT_BYTES]
         await anyio.lowlevel.checkpoint()  # sending does not yield while the buffer has room
 

@@ -5,6 +5,8 @@ import socket as system
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
@@ -324,6 +326,28 @@ async def test_a_segment_waits_before_each_piece_while_no_media_may_be_sent() ->
     assert len(pieces) == 2
     assert deadlines == [math.inf, math.inf]
     assert scope.deadline < until + 1000
+
+
+async def test_each_piece_has_its_time_though_deadlines_are_set_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Scope:
+        def __init__(self) -> None:
+            self.set = [2_000.0]
+
+        deadline = property(lambda self: self.set[-1], lambda self, at: self.set.append(at))
+
+    now = 1_000.0
+    clock = SimpleNamespace(current_time=lambda: now, lowlevel=anyio.lowlevel)
+    monkeypatch.setattr(opener, "anyio", clock)
+    scope: Any = Scope()
+    async for _ in opener._fragments(bytes(100 * FRAGMENT_BYTES), scope, None):
+        assert now + 20 <= scope.deadline <= now + 21
+        now += 0.1
+    assert len(scope.set) < 15
+    now, scope.set = 1_990.0, [2_000.0]
+    async for _ in opener._fragments(bytes(FRAGMENT_BYTES), scope, None):
+        assert scope.set == [2_000.0, 2_000.0]  # none is later than that of the whole
 
 
 async def test_a_small_segment_waits_too() -> None:
