@@ -35,12 +35,7 @@ from .traces import traced
 from .upload_tickets import UploadTickets
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - refused without callers
-_LISTENS = {
-    "listen": ("IH_MCP_LISTEN (or --listen)", 8765),
-    "cluster_listen": ("IH_MCP_CLUSTER_LISTEN", 8766),
-    "admin_listen": ("IH_MCP_ADMIN_LISTEN", 9464),
-}
-"""How the setting of each address is called, and a port that is often free."""
+_LISTEN_HELP = "Set it to an address of this machine and a free port, such as 127.0.0.1:8765."
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +118,9 @@ def _listen(stack: AsyncExitStack, address: str, setting: str) -> socket.socket:
         return stack.enter_context(open_listener(*split_address(address, setting)))
     except OSError as exc:
         raise ConfigurationError(
-            f"the server cannot listen on {address}: {exc.strerror}", help=_listen_help(setting)
+            f"the server cannot listen on {address} (IH_MCP_{setting.upper()}): {exc.strerror}",
+            help=_LISTEN_HELP,
         ) from None
-
-
-def _listen_help(setting: str) -> str:
-    name, port = _LISTENS[setting]
-    return f"Set {name} to an address of this machine and a free port, such as 127.0.0.1:{port}."
 
 
 def _require_folders(settings: Settings) -> None:
@@ -186,6 +177,6 @@ def split_address(address: str, setting: str = "listen") -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
         raise ConfigurationError(
-            f"{address!r} is no address to listen on", help=_listen_help(setting)
+            f"{address!r} is no address to listen on (IH_MCP_{setting.upper()})", help=_LISTEN_HELP
         )
     return host, int(port)

@@ -450,7 +450,7 @@ async def test_an_address_that_cannot_be_listened_on_is_told_with_its_setting(
             with pytest.raises(ConfigurationError, match=text) as refused:
                 async with open_team_server(settings.model_copy(update={name: address})):
                     pass
-            assert f"Set IH_MCP_{name.upper()} " in refused.value.help
+            assert f"(IH_MCP_{name.upper()})" in refused.value.what
 
 
 async def test_a_tenant_without_its_key_is_told_and_others_are_served(

@@ -26,10 +26,6 @@ _HELP = (
     "IH_MCP_JOURNAL is an address such as postgresql://user@host/database?sslmode=verify-full; "
     "look whether the server runs and lets this user in."
 )
-_OWN_HELP = (
-    "Give ih-mcp a database of its own, and a user that owns it: it creates its tables with the "
-    "first start."
-)
 _NOT_OURS = (
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.UndefinedTable,
@@ -138,9 +134,18 @@ def _prepare(connections: Connections) -> None:
     try:
         with connections.borrow() as connection:
             prepare_database(connection)
-    except (EngineAwayError, psycopg.Error) as exc:
-        reason = " ".join(str(exc).partition("\nLINE ")[0].split())  # of several lines
+    except _NOT_OURS as exc:
         raise ConfigurationError(
-            redact(f"the database of the journal cannot be used: {reason}"),
-            help=_OWN_HELP if isinstance(exc, _NOT_OURS) else _HELP,
+            f"the tables of the journal cannot be used: {_first_line(exc)}",
+            help="Give ih-mcp a database of its own, and a user that owns it: it creates its "
+            "tables with the first start.",
         ) from exc
+    except (EngineAwayError, psycopg.Error) as exc:
+        reason = " ".join(str(exc).split())  # of several lines
+        raise ConfigurationError(
+            redact(f"the database of the journal cannot be used: {reason}"), help=_HELP
+        ) from exc
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return redact(str(error).partition("\n")[0])
