@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ih_mcp.settings import read_settings
 from tests.road.host import REPOSITORY
 
 from . import needs_packages, run_tool
 
+yaml = pytest.importorskip("yaml")
 pytestmark = [pytest.mark.timeout(300), needs_packages]
 WORKFLOWS = REPOSITORY / ".github" / "workflows"
 ACTIONLINT = (
@@ -36,6 +38,46 @@ def test_the_services_are_what_docker_compose_reads(name: str) -> None:
         "check-jsonschema==0.39.0", "check-jsonschema", *schema, TEAM / name / "compose.yaml"
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+_GIVEN = {
+    "": ("INTERHUMAN_API_KEY", "TEAM_HOST"),
+    "postgres": ("INTERHUMAN_API_KEY", "CLUSTER_SECRET", "TEAM_HOST", "POSTGRES_PASSWORD"),
+}
+"""What who deploys it sets."""
+
+
+@pytest.mark.parametrize("name", list(_GIVEN))
+def test_what_compose_makes_of_the_services_has_every_variable_and_settings_of_ours(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No engine for containers is needed to read the file, fill it in and merge it."""
+    config = (
+        "podman-compose==1.6.0",
+        "podman-compose",
+        "-f",
+        TEAM / name / "compose.yaml",
+        "config",
+    )
+    for variable in _GIVEN[name]:
+        monkeypatch.setenv(variable, f"given-{variable}-{'0' * 32}")
+    for variable in _GIVEN[name]:
+        with monkeypatch.context() as without:
+            without.delenv(variable)
+            assert f"{variable} is missing a value" in run_tool(*config).stderr
+    done = run_tool(*config)
+    assert done.returncode == 0, done.stderr
+    assert "${" not in done.stdout
+    services = yaml.safe_load(done.stdout)["services"]
+    ours = [each for key, each in services.items() if key.startswith("ih-mcp")]
+    assert len(ours) == (2 if name else 1)
+    for service in ours:
+        assert Path(service["build"]["context"], "Dockerfile").is_file()
+        for variable, value in service["environment"].items():
+            monkeypatch.setenv(variable, value)
+        settings = read_settings()
+        assert settings.public_url == f"https://given-TEAM_HOST-{'0' * 32}"
+        assert settings.cluster_listen == ("0.0.0.0:8766" if name else None)
 
 
 def test_the_workflows_are_what_github_runs() -> None:
