@@ -255,10 +255,17 @@ def describe_labels(label: str, items: Sequence[BatchItem]) -> list[str]:
     """Which label the skipped streams keep where another was asked for, as sentences."""
     kept = [item.label for item in items if item.state is ItemState.SKIPPED and item.stream_id]
     others = Counter(each for each in kept if label and each != label)
-    return [
+    notes = [
         f"{number:,} skipped; {'its' if number == 1 else 'their'} label stays {each!r}."
         for each, number in others.items()
     ]
+    return [*notes, _HOW_LABELLED] if notes else []
+
+
+_HOW_LABELLED = (
+    "A label is given when a file is sent. `ih-mcp forget` with the stream's id removes what was "
+    "kept; then the file is sent once more, under the new one, and its minutes count again."
+)
 
 
 def _keep(path: Path, data: bytes) -> None:

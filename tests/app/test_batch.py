@@ -310,9 +310,9 @@ def test_skipped_streams_whose_label_is_another_are_counted_by_their_label() -> 
         return BatchItem("a", Path("a"), state=ItemState.SKIPPED, stream_id="st_1", label=label)
 
     items = [*map(skipped, ("", "P1", "", "P7")), BatchItem("a", Path("a"), label="P1")]
-    assert describe_labels("P7", items) == [
-        "2 skipped; their label stays ''.", "1 skipped; its label stays 'P1'."
-    ]  # fmt: skip
+    *kept, advice = describe_labels("P7", items)
+    assert kept == ["2 skipped; their label stays ''.", "1 skipped; its label stays 'P1'."]
+    assert advice.startswith("A label is given when a file is sent. `ih-mcp forget` with")
     assert describe_labels("", items) == []
 
 
