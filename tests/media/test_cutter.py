@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -33,6 +34,8 @@ async def test_a_stream_that_begins_anew_shows_each_picture_when_the_other_does(
     """Also where pictures are decoded long before they are shown: the clock jumps, or one stays."""
     segments = (await cut(sample(name), ffmpeg, V2, target_seconds=1.0)).segments
     times = [item.time for item in oracle.read(joined(segments)).pictures]
+    steps = [after - before for before, after in pairwise(times)]
+    assert 0 < min(steps) <= max(steps) < (41 if name.startswith("stays") else 0.5)
     begins = [index for index, segment in enumerate(segments) if segment.key_offset is not None]
     for index in often(begins[1:4], nightly=begins[:6]):
         later = oracle.read(begun_anew(segments[index:]))
