@@ -72,7 +72,7 @@ def refusal_error(
         advice = f"{advice} The service asks to wait {math.ceil(wait)} s."
     words = " ".join(word for word in (error_id, message) if word)
     if close_code:
-        words = f"{words.rstrip('.') or said.meaning} (close code {close_code})"
+        words = f"{words or said.meaning} (close code {close_code})"
     return ServiceError(
         f"{what}: {words}" if words else what,
         code=code,

@@ -72,7 +72,7 @@ def test_raw_sound_is_declared_as_the_service_takes_it(rate: int) -> None:
 def test_a_close_code_is_said_in_words_first() -> None:
     ended = "the service ended the session"
     said = refusal_error(ended, error_id="ih3003", message="The quota is used up.", close_code=4029)
-    assert said.what == f"{ended}: ih3003 The quota is used up (close code 4029)"
+    assert said.what == f"{ended}: ih3003 The quota is used up. (close code 4029)"
     unsaid = refusal_error(ended, close_code=4029)
     assert unsaid.what == f"{ended}: a rate or a quota is used up (close code 4029)"
     assert refusal_error(ended).what == ended
