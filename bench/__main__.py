@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from . import bench_cues, first_segment, poll, relay, start
+from . import bench_cues, first_segment, poll, relay, split, start
 
 BENCHES = {
     "start": start,
     "poll": poll,
     "relay": relay,
     "first_segment": first_segment,
+    "split": split,
     "cues": bench_cues,
 }
 

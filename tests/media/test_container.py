@@ -256,7 +256,7 @@ def test_an_element_that_comes_byte_by_byte_is_not_copied_with_each(
     copies = list[int]()
     waiting = IncrementalReader.waiting
 
-    def counted(pieces: IncrementalReader) -> bytes:
+    def counted(pieces: IncrementalReader) -> tuple[bytes, int]:
         copies.append(1)
         return waiting(pieces)
 

@@ -17,6 +17,7 @@ from ih_mcp.media.containers.parameter_changes import (
     _header,
     _listed,
     _parameters,
+    _transport,
     _transport_times,
     find_changes,
 )
@@ -251,6 +252,22 @@ def test_packets_that_follow_each_other_are_all_looked_at_and_nothing_within_the
         assert find_changes(io.BytesIO(written), "mpegts") == Changes(tracks=sound)
     torn = written[:40_000] + written[40_077:]  # some bytes are lost: sought anew from there on
     assert sound <= find_changes(io.BytesIO(torn), "mpegts").tracks
+
+
+@pytest.mark.parametrize("size", [188, 192, 204])
+def test_each_unit_counts_once_however_the_file_is_read(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of a piece is read again with the next one."""
+    units = [unit(0x101, SOUND, float(second), AAC) for second in range(60)]
+    tail = 4 * [struct.pack(">BHB", 0x47, 0x1FFF, 0x10).ljust(188, b"\xff")]
+    written = b"".join(bytes(size - 188) + each for each in units + tail)
+    for read_bytes in (1, 187, 188, 1_000, 2_345, 1 << 18):
+        monkeypatch.setattr(parameter_changes, "_READ_BYTES", read_bytes)
+        seen = list(_transport(io.BytesIO(written)))
+        assert [time for each in seen for time in each.times] == [float(n) for n in range(60)]
+        places = [each.begins for each in seen] + [seen[-1].ends]
+        assert places == sorted(set(places)), read_bytes
 
 
 @pytest.mark.parametrize("read_bytes", [5, 1 << 18])

@@ -159,7 +159,8 @@ class Elements:
 
     def _read(self, found: list[Element]) -> None:
         """Add the elements that begin in what waits, and pass them."""
-        waiting, at, begins = self._pieces.waiting(), 0, self.position
+        waiting, first = self._pieces.waiting()
+        at, begins = first, self.position - first
         self._needed_bytes = 1
         while at < len(waiting):
             if waiting[at] == _SIMPLE_BLOCK and self._gathers_blocks:
@@ -183,7 +184,7 @@ class Elements:
                 at += len(element.header)
             else:
                 at = element.end - begins
-        self._pieces.skip(at)
+        self._pieces.skip(at - first)
 
     def _next(self, waiting: bytes, at: int, offset: int) -> Element | None:
         """The element that begins there, `offset` of the stream; None until enough came."""

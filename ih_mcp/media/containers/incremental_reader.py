@@ -53,9 +53,14 @@ class IncrementalReader:
             del self._waiting[:passed]
         self._waiting += piece
 
-    def waiting(self) -> bytes:
-        """All that was fed and not yet read, without passing it."""
-        return bytes(self._waiting[self._at :])
+    def waiting(self) -> tuple[bytes, int]:
+        """What was fed and not yet read, without passing it, and where in these bytes it begins.
+
+        That is at their end where nothing waits, or behind.
+        """
+        if isinstance(self._waiting, bytes):
+            return self._waiting, self._at
+        return bytes(self._waiting[self._at :]), max(0, self._at - len(self._waiting))
 
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, without passing them; fewer where they lack."""

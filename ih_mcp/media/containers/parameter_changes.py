@@ -25,6 +25,7 @@ from .clock_set_backs import SetBack, TrackClock, cluster_times, fragment_times
 _READ_BYTES = 1 << 18
 _PACKET_BYTES = 188  # of MPEG-TS
 _PACKETS_BYTES = (188, 192, 204)  # with the time of cameras, with what corrects errors
+_KEPT_BYTES = 1_024  # more than is left of a piece until the next one is there
 _BEHIND_BYTES = 384  # what is read of a unit ends within so many behind its beginning
 _LEAST_PACKETS = 8  # chosen: fewer may stand so by chance
 _CALLED_EACH = 1_000
@@ -147,11 +148,11 @@ class _Tracks:
 
 def _transport(file: BinaryIO) -> Iterator[Sighting]:
     """The packetized units that begin in each piece of the file, by their PID."""
-    waiting, offset = b"", 0
-    while data := file.read(_READ_BYTES):
-        waiting += data
+    offset = seen = 0
+    while offset + len(data := _at(file, offset, _READ_BYTES + _KEPT_BYTES)) > seen:
+        seen = offset + len(data)
         units, tables = defaultdict[tuple[bytes, bool], list[int]](list), Counter[bytes]()
-        begun, searched = _begun(waiting)
+        begun, searched = _begun(data)
         for found in begun:
             number, kind, table = found.groups()
             if table:
@@ -164,12 +165,12 @@ def _transport(file: BinaryIO) -> Iterator[Sighting]:
             yield Sighting(
                 "video" if is_picture else "audio",
                 int.from_bytes(number, "big") & 0x1FFF,
-                () if is_picture else [_unit_header(waiting, at) for at in places],
-                _transport_times(waiting, places),
+                () if is_picture else [_unit_header(data, at) for at in places],
+                _transport_times(data, places),
                 offset + places[0],
                 offset + places[-1],
             )
-        waiting, offset = waiting[searched:], offset + searched
+        offset += searched  # what is left is read once more: to keep and to join it costs more
 
 
 def _begun(data: bytes) -> tuple[list[re.Match[bytes]], int]:
@@ -286,9 +287,9 @@ def _flash(file: BinaryIO) -> Iterator[Sighting]:
         if kind:
             yield Sighting(kind, 0, (), (milliseconds / 1_000,))
         if kind == "audio" and codec >> 4 == _FLASH_AAC and is_header:
-            yield Sighting(kind, 0, 2 * [_at(file, at + 13, size - 2)])
+            yield Sighting(kind, 0, 2 * [_header_at(file, at + 13, size - 2)])
         elif kind == "video" and codec & 0xF in _FLASH_PICTURES and is_header:
-            yield Sighting(kind, 0, 2 * [_at(file, at + 16, size - 5)])
+            yield Sighting(kind, 0, 2 * [_header_at(file, at + 16, size - 5)])
         at += 11 + size + 4
 
 
@@ -303,7 +304,11 @@ def _ends_with_tag(file: BinaryIO) -> bool:
 
 def _at(file: BinaryIO, at: int, size: int) -> bytes:
     file.seek(at)
-    return file.read(max(0, min(size, _MAX_HEADER_BYTES)))
+    return file.read(size)
+
+
+def _header_at(file: BinaryIO, at: int, size: int) -> bytes:
+    return _at(file, at, max(0, min(size, _MAX_HEADER_BYTES)))
 
 
 def _fragments(file: BinaryIO) -> Iterator[Sighting]:
