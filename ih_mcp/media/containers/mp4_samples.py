@@ -17,7 +17,7 @@ from .mp4_boxes import Movie, Mp4Track, children
 _NOT_KEY = 0x10000  # sample_is_non_sync_sample
 _H264 = frozenset({b"avc1", b"avc3"})
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
-_AHEAD_SECONDS = 5.0  # chosen: less than any clock jumps; pictures are reordered over less
+_FAR_AHEAD_SECONDS = 5.0  # chosen: less than any clock jumps; pictures are reordered over less
 _KEY_AHEAD_SECONDS = 0.3  # chosen: a picture stays for longer than a slow rate tells
 _NUMBER, _SIGNED, _TWO_NUMBERS = struct.Struct(">I"), struct.Struct(">i"), struct.Struct(">II")
 _NO_TRACK = Mp4Track()
@@ -161,7 +161,7 @@ class Samples:
         """Those that are shown long after they are decoded, see `SampleRun`."""
         lag, second = track.lag or 0, track.timescale
         begins_ahead = self.is_key and self.offsets[0] - lag >= _KEY_AHEAD_SECONDS * second
-        least = float("-inf") if begins_ahead else lag + _AHEAD_SECONDS * second
+        least = float("-inf") if begins_ahead else lag + _FAR_AHEAD_SECONDS * second
         if max(self.offsets) < least:
             return ()
         times = accumulate(self.durations, initial=decoded)
