@@ -57,8 +57,7 @@ PARTS = (
         ("-m", "bench.bench_load", "--soak", "10", "--report", str(REPORT)),
         quick=("-m", "bench.bench_load", "--soak", "0.2", "--report", str(REPORT)),
     ),
-    # Each survivor of these has its reason in tests/mutation/known.json, so a new one is of what was
-    # changed since, and fails.
+    # Each survivor of these has its reason in tests/mutation/known.json: a new one fails.
     *(
         Part(
             f"mutants {seed}",
