@@ -57,8 +57,8 @@ PARTS = (
         ("-m", "bench.bench_load", "--soak", "10", "--report", str(REPORT)),
         quick=("-m", "bench.bench_load", "--soak", "0.2", "--report", str(REPORT)),
     ),
-    # Survivors have their reasons in tests/mutation/known.json, so a new one fails; of the last 40 of
-    # 101 and 103 a few are still to be judged.
+    # Survivors have their reasons in tests/mutation/known.json, so a new one fails; of the last 40
+    # of 101 and 103 a few are still to be judged.
     *(
         Part(
             f"mutants {seed}",
