@@ -90,10 +90,9 @@ async def declare_dead(db: Any, stopped: str, living: PostgresEngine) -> None:
 async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
     service: RunningStandin, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not IS_LONG:
-        monkeypatch.setattr(
-            leases, "RENEW_SECONDS", 10**6
-        )  # of the one that lives, in this process
+    if not IS_LONG:  # of the one that lives, in this process: it renews when it is told to alone
+        monkeypatch.setattr(leases, "RENEW_SECONDS", 10**6)
+        monkeypatch.setattr(leases, "LEASE_SECONDS", 1000)
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(open_proxy(service.url))
         engine = await stack.enter_async_context(open_engine(database))

@@ -23,7 +23,7 @@ __all__ = ["pytest_runtest_makereport"]
 def _nothing_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test renews leases when it wants to: replicas learn of each other then alone."""
     pytest.importorskip("psycopg", reason="the extra `team` is not installed")
-    for name in ("RENEW_SECONDS", "HOLD_SECONDS"):
+    for name in ("RENEW_SECONDS", "HOLD_SECONDS", "LEASE_SECONDS"):
         monkeypatch.setattr(f"ih_mcp.journal.postgres.leases.{name}", 10**6)
 
 
