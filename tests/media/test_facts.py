@@ -176,5 +176,6 @@ def test_a_track_is_no_longer_than_the_file() -> None:
         lengths={"audio": 106.0},
     )
     assert facts.sent_seconds == 72.0
+    assert (facts.is_estimated, facts.is_open_ended) == (False, False)
     assert replace(facts, duration_seconds=80.0, start_seconds=5.0).sent_seconds == 75.0
     assert replace(facts, duration_seconds=None).sent_seconds == 106.0

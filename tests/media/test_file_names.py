@@ -135,6 +135,8 @@ def test_near_names_are_found_in_upper_and_lower_case_and_without_quotes() -> No
 def test_a_difference_that_nobody_sees_is_shown_as_escapes() -> None:
     assert shown("a\u202fb.mp4", "a b.mp4") == "'a\\u202fb.mp4'"
     assert shown("Jörg.mp4", "Jorg.mp4") == "Jörg.mp4"
+    assert shown("Jo\u0308rg.mp4", "Jörg.mp4") == "'Jo\\u0308rg.mp4'"  # each can be printed
+    assert shown("a\u200bb.mp4", "other.mp4") == "'a\\u200bb.mp4'"
 
 
 def test_a_path_is_read_as_this_system_writes_them() -> None:
