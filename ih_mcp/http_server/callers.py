@@ -139,6 +139,12 @@ def read_callers(path: Path, *, needs_caller: bool = True) -> Callers:
     """
     try:
         entries = _File.model_validate(tomllib.loads(path.read_text("utf-8"))).tenants
+    except PermissionError as exc:
+        raise ConfigurationError(
+            f"the callers file {path} cannot be read: {exc.strerror}",
+            help="Let the user that this server runs as read it, as by `chmod a+r`: it has hashes "
+            "of keys alone.",
+        ) from None
     except OSError as exc:
         raise ConfigurationError(
             f"the callers file {path} cannot be read: {exc.strerror}", help=_HELP

@@ -105,3 +105,17 @@ def test_a_wrong_caller_changes_nothing(
     assert main(["caller", "add", *arguments, "--callers", str(path)]) == 2
     assert path.read_text() == GOOD
     assert capsys.readouterr().out == ""
+
+
+def test_a_file_that_this_user_may_not_read_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose user is another one than who made the file."""
+
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ConfigurationError, match="cannot be read: Permission denied") as told:
+        read_callers(tmp_path / "callers.toml")
+    assert "chmod a+r" in told.value.help
