@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import av
 import pytest
 from anyio import run_process
 
-from ih_mcp.media.cutter import Draft
+from ih_mcp.media.containers.container_types import MediaUnit, Reader, TrackSpan
+from ih_mcp.media.cutter import Cutter, Draft
 from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.media.segment_bounds import bounds
 from ih_mcp.wire.dialects import V0, V1, V2, Framing
 from tests.reliability.budget import often
 
@@ -162,3 +166,25 @@ def test_what_is_joined_brings_its_key_frame_to_where_it_stands_then() -> None:
         (b"xx", b"--")
     ]
     assert draft.key_seconds == 2.0
+
+
+def test_a_file_begins_with_its_sound_where_that_comes_long_before_the_picture() -> None:
+    def unit(number: int, sound: float) -> MediaUnit:
+        picture = TrackSpan(1, sound + 2.0, sound + 2.0, sound + 4.0)
+        return MediaUnit(
+            offset=4 * number,
+            size=4,
+            spans=(picture, TrackSpan(2, sound, sound, sound + 4.0)),
+            is_key=True,
+            has_picture=True,
+            has_leading=False,
+            timestamps=(),
+        )
+
+    units = iter([unit(0, 0.0), unit(1, 4.0)])
+    reader = SimpleNamespace(header=b"", head=lambda: SimpleNamespace(size=0), finish=list)
+    reader.feed = lambda data: [next(units) for _ in range(len(data) // 4)]
+    limits = bounds(V1.limits, Framing.CONTINUED, target_seconds=3.0)
+    cutter = Cutter(cast(Reader, reader), limits, Framing.CONTINUED)
+    segments = [*cutter.feed(bytes(8)), *cutter.finish()]
+    assert [segment.start_seconds for segment in segments] == [0.0]

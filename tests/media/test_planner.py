@@ -410,3 +410,10 @@ def test_a_rest_of_the_minimum_with_too_few_bytes_is_too_small_not_too_short() -
     least = replace(BOUNDS, min_seconds=3.0, min_bytes=10)
     assert _too_little(Extent(1.0, 4.0, 5), least).code == "too_small"
     assert _too_little(Extent(1.0, 3.9, 5), least).code == "too_short"
+
+
+def test_bytes_that_are_left_say_how_long_a_segment_may_be() -> None:
+    limits = replace(BOUNDS, total_bytes=1_000, min_bytes=400, max_bytes=500, min_seconds=1.0)
+    assert Packer(limits)._lengths(10.0, 1.0) == (4.0, 5.0)
+    assert Packer(limits)._lengths(10.0, 0.5) == (8.0, 2.5)
+    assert Packer(replace(limits, total_bytes=0))._lengths(10.0, 1.0) == (1.0, 30.0)

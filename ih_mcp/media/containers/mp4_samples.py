@@ -145,10 +145,11 @@ class Samples:
             self.last_length = at + 4 * width * (count - 1)
         self.durations += columns.get(_DURATIONS) or [duration] * count
         self.offsets += columns.get(_OFFSETS) or [0] * count
-        first = at + 4 * fields.index(_OFFSETS) if _OFFSETS in fields else 0
-        self._places.append(
-            range(first, first + 4 * width * count, 4 * width or 1) if first else repeat(0, count)
-        )
+        places: Iterable[int] = repeat(0, count)
+        if _OFFSETS in fields:
+            first = at + 4 * fields.index(_OFFSETS)
+            places = range(first, first + 4 * width * count, 4 * width)
+        self._places.append(places)
 
     def usual_duration(self, track: Mp4Track) -> int:
         """What a sample lasts: as the others here, else as those before, else a second at most."""
