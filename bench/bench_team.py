@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -270,6 +271,7 @@ def rows(database: str, folder: Path) -> Iterator[tuple[str, bool]]:
 
 def main() -> int:
     is_good = True
+    logging.getLogger("ih_mcp.journal").setLevel(logging.ERROR)  # it has no copy, as is known here
     with (
         running_server() as server,
         own_schema(server) as database,
