@@ -68,7 +68,7 @@ PARTS = (
         for seed, more in (
             ("101", ["--map"]),
             ("102", []),
-            ("103", ["--may-survive", "3"]),
+            ("103", ["--may-survive", "6"]),
         )
     ),
     # Those of a seed by chance are news: they are to be read, and fail only where they are many.
