@@ -119,6 +119,6 @@ def even_length(
 def _count(seconds: float, shortest: float, longest: float) -> int:
     """How many segments cover it, with as much room to both limits as can be; 0 where none do."""
     least = ceil(seconds / longest - EPSILON_SECONDS)
-    most = floor(seconds / shortest + EPSILON_SECONDS) if shortest else least
     wished = round(2 * seconds / (shortest + longest))
+    most = floor(seconds / shortest + EPSILON_SECONDS) if shortest else max(least, wished)
     return max(least, min(wished, most)) if least <= most else 0

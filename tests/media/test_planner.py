@@ -311,6 +311,29 @@ def test_where_even_pieces_can_be_cut_within_the_limits_they_are(
     assert (packed.error is None) == can_be_cut
 
 
+@pytest.mark.parametrize("dialect", [V0, V1, V2], ids=lambda d: d.name)
+@given(
+    count=st.integers(1, 1_000),
+    seconds=st.floats(0.1, 2.0),
+    share=st.floats(0.001, 0.3),
+    minutes=st.floats(1.0, 600.0),
+)
+def test_where_the_limits_are_far_away_segments_are_as_long_as_is_wished(
+    dialect: Dialect, count: int, seconds: float, share: float, minutes: float
+) -> None:
+    """However long the rest of the file is, and however much of a segment's bytes that takes."""
+    made = bounds(dialect.limits, dialect.framing, target_seconds=dialect.target_segment_seconds)
+    longest = made.target_seconds + seconds
+    size = int(made.max_bytes * share * seconds / longest)
+    left = count * seconds + 60 * minutes
+    pieces = row(*(seconds * n for n in range(count)), end=count * seconds, size=size)
+    packed = pack(pieces, made.of_stream(left, int(left / seconds) * size))
+    if packed.error is None:  # the few of them may be less than a segment
+        *lengthy, last = lengths(packed)
+        assert max(lengthy, default=0.0) <= longest + 1e-3
+        assert last <= longest + made.joined_below_seconds
+
+
 def test_small_maxima_keep_a_smaller_margin() -> None:
     made = bounds(
         replace(V2.limits, max_segment_bytes=80_000), Framing.CONTINUED, target_seconds=1.0
