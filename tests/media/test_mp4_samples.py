@@ -118,6 +118,23 @@ def test_a_fragment_tells_what_is_decoded_long_before_it_is_shown(
     assert fields == {1: ((), None), 2: (span.ahead, span.last_length) if begins else ((), None)}
 
 
+def test_a_picture_without_a_field_of_its_own_stays_when_the_others_are_shown_sooner() -> None:
+    """A table of a fragment may say when each picture is shown, and the next one nothing of it."""
+    movie = movie_of()
+    runs_of(box(b"moof", fragment(2, 0, [(4, KEY, 20)])), movie)  # the usual lag
+    pictures = fragment(2, 900, [(4, KEY, 50), (4, OTHER, 20)])
+    lengths_alone = box(b"trun", struct.pack(">IIiII", 0x101, 2, 700, 4, 4))
+    moof = box(b"moof", box(b"traf", pictures[8:] + lengths_alone))
+    unit = media_unit_of(0, runs_of(moof, movie), movie)
+    written = [int.from_bytes(moof[each.offset :][:4], "big") for each in unit.spans[0].ahead]
+    assert written == [50, 20]
+    (field,) = unit.timestamps
+    assert {place for place, _ in field.moves(field.offset, 100.0)} == {
+        field.offset, moof.index(struct.pack(">i", 50)), moof.index(struct.pack(">i", 20)),
+        len(moof) - 4,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("codec", [b"hvc1", b"avc3"])
 @pytest.mark.parametrize("flags", [0, 1])
 def test_a_fragment_that_names_its_place_does_not_say_where_its_picture_stands(

@@ -116,7 +116,7 @@ class Samples:
         self.durations: list[int] = []
         self.offsets: list[int] = []
         self._places: list[Iterable[int]] = []
-        """Where the offsets stand in the `moof`, for each `trun`."""
+        """Where the offsets stand in the `moof`, for each `trun`; 0 where it has none."""
         self.is_key = False
         self.data_offset: int | None = None
         self.last_length: int | None = None
@@ -167,7 +167,9 @@ class Samples:
             return ()
         times = accumulate(self.durations, initial=decoded)
         found = zip(chain.from_iterable(self._places), self.offsets, times, strict=False)
-        return tuple((at, offset, time + offset) for at, offset, time in found if offset >= least)
+        return tuple(
+            (at, offset, time + offset) for at, offset, time in found if at and offset >= least
+        )
 
     def run(
         self,
