@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,45 @@ def test_lost_pictures_are_wrong(
 def test_one_that_takes_too_long_is_ended(sample: SampleFolder) -> None:
     word, text = verdict(sample("base"), seconds=0.01, with_cli=False)
     assert (word, text) == ("unsure", "the judge took longer than 0.01 s")
+
+
+TOO_SHORT = '["refused", "v1: too_short"]'
+TRACE = "Traceback (most recent call last):\n  ...\nKeyError: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("judge", "check", "stream", "word", "says"),
+    [
+        ((0, '["right", ""]', ""), (0, "", ""), (0, "", ""), "right", ""),
+        ((0, '["refused", "no"]', ""), (1, "", "no"), (1, "", "no"), "refused", "no"),
+        ((0, TOO_SHORT, ""), (0, "", ""), (0, "", ""), "refused", "v1: too_short"),
+        ((0, '["refused", "no"]', ""), (1, "", ""), (0, "", ""), "wrong", "stream succeeds with"),
+        ((0, '["right", ""]', ""), (1, "", TRACE), (0, "", ""), "wrong", "check: status 1, ['KeyE"),
+        ((0, '["right", ""]', ""), (0, "", ""), (1, "", TRACE), "wrong", "stream: status 1, ['Key"),
+        ((0, '["right", ""]', ""), (3, "", ""), (0, "", ""), "wrong", "ih-mcp check: status 3, []"),
+        ((0, '["right", ""]', ""), (0, "", ""), (None, "", ""), "wrong", "stream took longer than"),
+        ((0, '["unsure", "odd"]', ""), (-11, "", ""), (0, "", ""), "wrong", "check: status -11"),
+        ((1, "", TRACE), (0, "", ""), (0, "", ""), "wrong", "not a foreseen error: ['KeyError"),
+        ((-11, "", ""), (0, "", ""), (0, "", ""), "unsure", "the judge crashed"),
+    ],
+)  # fmt: skip
+def test_what_a_command_does_wrong_is_wrong_whatever_the_judge_says(
+    judge: tuple[int, str, str],
+    check: tuple[int, str, str],
+    stream: tuple[int | None, str, str],
+    word: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcomes = {"bench.field": judge, "check": check, "stream": stream}
+
+    def run(command: Sequence[str], _: float) -> tuple[int | None, str, str]:
+        return next(outcome for name, outcome in outcomes.items() if name in command)
+
+    monkeypatch.setattr(field, "_run", run)
+    found, text = verdict(Path("a.mp4"))
+    assert found == word
+    assert says in text
 
 
 def test_the_command_judges_a_folder_and_its_status_tells(
