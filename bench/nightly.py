@@ -57,19 +57,14 @@ PARTS = (
         ("-m", "bench.bench_load", "--soak", "10", "--report", str(REPORT)),
         quick=("-m", "bench.bench_load", "--soak", "0.2", "--report", str(REPORT)),
     ),
-    # Survivors have their reasons in tests/mutation/known.json, so a new one fails; of the last 40
-    # of 103 a few are still to be judged.
+    # Survivors have their reasons in tests/mutation/known.json, so a new one fails.
     *(
         Part(
             f"mutants {seed}",
             (*MUTANTS, *more, "--seed", seed, "--count", "200"),
             quick=(*MUTANTS, "--seed", seed, "--count", "4", "wire"),
         )
-        for seed, more in (
-            ("101", ["--map"]),
-            ("102", []),
-            ("103", ["--may-survive", "6"]),
-        )
+        for seed, more in (("101", ["--map"]), ("102", []), ("103", []))
     ),
     # Those of a seed by chance are news: they are to be read, and fail only where they are many.
     Part(

@@ -553,6 +553,13 @@ async def test_a_database_of_another_program_is_refused_with_what_helps(
     assert all("LINE" not in each.what for each in refused)
 
 
+def test_a_table_without_a_column_of_ours_is_found_out_at_the_start(db: Any) -> None:
+    schema.prepare_database(db)
+    db.execute("ALTER TABLE entries DROP COLUMN checksum")
+    with pytest.raises(psycopg.errors.UndefinedColumn, match="checksum"):
+        schema.prepare_database(db)
+
+
 @pytest.mark.parametrize(
     ("server", "said"),
     [

@@ -84,6 +84,15 @@ def test_what_was_removed_or_belongs_to_a_log_that_failed_is_asked_of_the_file()
         newest(log, 3)
 
 
+def test_bytes_wait_until_a_writer_takes_them_or_they_cannot_be_written() -> None:
+    log = log_of(["a", "\u00e9"], ["b"])
+    assert (log.size, log.waiting_bytes) == (4, 0)
+    log.append("cc", leg=0)
+    assert log.waiting_bytes == 2
+    log.fail(JournalError("the disk is full"))
+    assert (log.size, log.waiting_bytes, log.take_batch()) == (4, 0, None)
+
+
 async def test_a_log_that_ends_keeps_nothing_so_that_a_page_says_the_end() -> None:
     log = log_of(["a", "b"])
     await log.write_record({}, ended=False)

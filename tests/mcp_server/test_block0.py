@@ -200,6 +200,7 @@ async def test_an_upload_says_how_long_its_file_is_and_when_it_began(
     assert started.status["duration_s"] == pytest.approx(6, abs=0.2)
     done = await host.call("get_analysis", analysis_id=started.status["analysis_id"], wait_s=25)
     assert done.status["duration_s"] == started.status["duration_s"]
+    assert len(done.messages) == 1
     (row,) = (await host.call("list_streams")).status["analyses"]
     assert row["started_at"] == started.status["started_at"]
     assert row["source"] == "talk.mp4"

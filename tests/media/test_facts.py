@@ -117,6 +117,12 @@ def test_texts_in_a_file_do_not_pass_for_facts() -> None:
     )
 
 
+def test_a_thousand_pictures_a_second_are_written_with_a_k() -> None:
+    facts = parse(PACKETS, WORDS.replace(" 30 fps", " 1k fps"), MARK)
+    assert facts.video is not None
+    assert facts.video.frames_per_second == 1_000.0
+
+
 def test_nothing_that_can_be_sent_is_an_error() -> None:
     with pytest.raises(MediaError) as caught:
         parse("", WORDS, MARK)

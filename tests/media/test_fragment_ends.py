@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ih_mcp.media.containers.header_facts import read_header_facts
+from ih_mcp.errors import MediaError
+from ih_mcp.media.containers.header_facts import _entry_number, read_header_facts
 from ih_mcp.media.ffmpeg.early_end import describe_end, require_end
 from ih_mcp.media.ffmpeg.facts import Facts
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -54,6 +56,14 @@ def test_fragments_tell_where_they_end_or_do_not(
     assert (found.is_open_ended, found.fragments_seconds) == (is_open_ended, seconds)
 
 
+@pytest.mark.parametrize(("flags", "number"), [(0, 1), (1, 1), (2, 7), (3, 7), (8, 1), (9, 1)])
+def test_a_fragment_names_its_sample_entry_or_has_the_first(flags: int, number: int) -> None:
+    """Behind its track stands where its media begins, then the entry, each where a bit says so."""
+    place, entry = bytes(8) if flags & 1 else b"", b"\0\0\0\7" if flags & 2 else b""
+    named = struct.pack(">II", flags, 1) + place + entry
+    assert _entry_number(named + b"\0\0\0\5") == number  # the usual length of a sample
+
+
 def test_boxes_that_are_cut_in_the_middle_tell_nothing() -> None:
     data = _fragmented(mehd=20_000, sidx_of=4, ends_in_index=True)
     for size in range(len(data)):
@@ -87,3 +97,13 @@ async def test_no_file_is_looked_at_for_an_end_that_it_does_not_tell(
 ) -> None:
     facts = replace(Facts(container="mov", duration_seconds=9.0, video=None, audio=None), **told)
     await require_end(ffmpeg, Path("there-is-none.mp4"), facts)
+
+
+@pytest.mark.parametrize(("declared_seconds", "is_whole"), [(12.6, True), (13.5, False)])
+async def test_a_packet_behind_where_the_last_second_begins_is_enough(
+    declared_seconds: float, is_whole: bool, base: Path, ffmpeg: Ffmpeg
+) -> None:
+    """The file has 12 s."""
+    facts = Facts(container="mov", duration_seconds=declared_seconds, video=None, audio=None)
+    with nullcontext() if is_whole else pytest.raises(MediaError, match="its last part is missing"):
+        await require_end(ffmpeg, base, facts)

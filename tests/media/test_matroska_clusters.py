@@ -9,7 +9,7 @@ import pytest
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
-from ih_mcp.media.containers.container_types import MediaUnit
+from ih_mcp.media.containers.container_types import MAX_TRACKS, MediaUnit
 from ih_mcp.media.containers.ebml import Id
 from ih_mcp.media.containers.matroska_clusters import MatroskaReader, _payload, block_of
 from ih_mcp.media.cutter import Cutter, Segment
@@ -176,6 +176,19 @@ def test_the_payload_of_an_element_is_without_its_header() -> None:
     assert _payload(ebml.element(Id.INFO, b"abc")) == b"abc"
     assert _payload(b"\xae\x82ab") == b"ab"
     assert _payload(b"") == b""
+
+
+def test_a_cluster_has_at_most_so_many_tracks_also_such_as_no_header_told_of() -> None:
+    told = header(track(VIDEO, 1))
+
+    def of(tracks: int) -> bytes:
+        return told + cluster(
+            0, *[block(number, 0, is_key=True) for number in range(1, tracks + 1)]
+        )
+
+    assert len(unit(of(MAX_TRACKS)).spans) == MAX_TRACKS
+    with pytest.raises(MediaError, match=f"has {MAX_TRACKS + 1} tracks"):
+        unit(of(MAX_TRACKS + 1))
 
 
 def test_media_before_its_header_is_refused() -> None:
