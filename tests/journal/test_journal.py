@@ -36,6 +36,7 @@ from ih_mcp.journal.checks import compute_checksums
 from ih_mcp.journal.journal import SYNC_SECONDS
 from ih_mcp.journal.store import Batch, EntryRow, Store
 from ih_mcp.notifier import Notifier
+from tests.blocked import wait_all_blocked
 from tests.forked import forked_python
 from tests.reliability.budget import often
 from tests.sqlite_journal import db_of, release_lock
@@ -152,7 +153,7 @@ async def test_a_reader_waits_for_the_next_commit(place: Path | str) -> None:
             woke.set()
 
         tasks.start_soon(wait)
-        await anyio.wait_all_tasks_blocked()
+        await wait_all_blocked()
         assert not woke.is_set()
         log.append("a", leg=0)
         with anyio.fail_after(5):
@@ -829,7 +830,7 @@ async def test_what_was_taken_is_written_though_the_journal_is_cancelled(place: 
             async def hold(journal: Journal) -> None:
                 try:
                     await cancelled.wait()
-                    await anyio.wait_all_tasks_blocked()  # whoever ends at once has ended
+                    await wait_all_blocked()  # whoever ends at once has ended
                 finally:
                     journal._writing.release_on_behalf_of(tasks)
 

@@ -20,6 +20,7 @@ from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.redaction import redact
 from ih_mcp.settings import read_settings
 from ih_mcp.wire.minutes import MediaUse, MinutesBudget
+from tests.blocked import wait_all_blocked
 from tests.postgres_proxy import DatabaseProxy, open_proxy
 
 from .test_journal import ALL, bodies_of, keep
@@ -27,6 +28,7 @@ from .test_journal import ALL, bodies_of, keep
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
 from ih_mcp.journal.postgres import PostgresEngine, leases, open_engine, schema, wakeups  # noqa: E402
+from ih_mcp.journal.postgres.connections import with_timeouts  # noqa: E402
 
 ORPHANED = Retention(orphaned={"state": "failed", "reason": "host_stopped"})
 NEVER = 10**6
@@ -70,7 +72,9 @@ def run_out(db: Any, engine: PostgresEngine) -> None:
 
 def held_for_long(db: Any, engine: PostgresEngine) -> None:
     db.execute(
-        "UPDATE owners SET since = since - interval '1 h' WHERE name = %s", (engine.lease.name,)
+        "UPDATE owners SET since = since - interval '1 h', until = until + interval '1 h' "
+        "WHERE name = %s",
+        (engine.lease.name,),
     )
 
 
@@ -131,7 +135,7 @@ async def wait_until_renewed(lease: leases.Lease, monkeypatch: pytest.MonkeyPatc
     """Let a lease under which nothing may be sent be renewed, while somebody waits to send."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lease.wait_until_sendable, lease.name)
-        await anyio.wait_all_tasks_blocked()
+        await wait_all_blocked()
         monkeypatch.setattr(leases, "HOLD_SECONDS", NEVER)
         lease.stop_taking_streams()  # which renews it at once
 
@@ -158,7 +162,7 @@ async def test_streams_of_a_process_that_lost_its_lease_fail_there_too(
     async with replica(database) as (engine, journal):
         log = await keep(journal, "a")
         db.execute("DELETE FROM owners")
-        await anyio.wait_all_tasks_blocked()
+        await wait_all_blocked()
         engine.lease.stop_taking_streams()  # which renews it at once
         with anyio.fail_after(20):
             await log.wait_for_failure()
@@ -183,6 +187,22 @@ async def test_after_an_outage_everybody_renews_late_and_nobody_is_declared_dead
         assert await bodies_of(reader) == ["a", "b"]
 
 
+async def test_who_missed_a_renewal_itself_declares_nobody_dead(database: str, db: Any) -> None:
+    """In an outage of eight seconds one lease runs out, and another has two seconds left."""
+    async with replica(database) as (one, writer), replica(database) as (other, _):
+        log = await keep(writer, "a")
+        run_out(db, one)
+        held_for_long(db, other)
+        db.execute(
+            "UPDATE owners SET until = clock_timestamp() + interval '2 s' WHERE name = %s",
+            (other.lease.name,),
+        )
+        assert not await renew(other)
+        assert not await renew(one)
+        log.append("b", leg=0)
+        await log.flush()
+
+
 async def test_a_process_that_has_just_begun_removes_only_who_is_long_dead(
     database: str, db: Any
 ) -> None:
@@ -204,7 +224,7 @@ async def test_two_replicas_of_one_address_are_refused(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with replica(database, address="http://10.0.0.1:9") as (engine, _):
-        await anyio.wait_all_tasks_blocked()  # it renews in its own time, and not in this one
+        await wait_all_blocked()  # it renews in its own time, and not in this one
         monkeypatch.setattr(leases, "RENEW_SECONDS", 0.01)
         monkeypatch.setattr(leases, "LEASE_SECONDS", 0.02)
         with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1:9 and lives"):
@@ -241,7 +261,7 @@ async def test_a_lease_that_could_not_be_renewed_is_renewed_once_the_server_is_b
     monkeypatch.setattr(leases._LOG, "warning", lambda *_: warned.set())
     async with open_proxy(database) as proxy, replica(proxy.address) as (engine, _):
         lease = engine.lease
-        await anyio.wait_all_tasks_blocked()
+        await wait_all_blocked()
         await proxy.cut()
         lease.stop_taking_streams()  # which renews it at once
         await warned.wait()
@@ -314,6 +334,60 @@ async def test_a_transaction_whose_commit_never_arrived_is_made_again(
         assert await journal.count_streams() == 1
 
 
+async def test_a_number_that_a_copy_gave_again_makes_no_lost_transaction_a_kept_one(
+    database: str, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node died before its copy had a commit, whose number another transaction then got."""
+    async with replica(database) as (engine, journal):
+        log = await keep(journal, "a")
+        await journal.account("st_1").take(1, MediaUse())
+        connections = engine.lease._connections
+        commit, ask = connections._commit, connections._is_committed
+        (number,) = db.execute("SELECT pg_current_xact_id()::text").fetchone()
+        lost = list[bool]()
+
+        def lose_first(connection: Any) -> bool:
+            if lost:
+                return commit(connection)
+            connection.execute("ROLLBACK")
+            return False
+
+        def ask_for_the_number(_: str, process: int, *more: Any) -> bool:
+            lost.append(ask(number, process, *more))
+            return lost[-1]
+
+        monkeypatch.setattr(connections, "_commit", lose_first)
+        monkeypatch.setattr(connections, "_is_committed", ask_for_the_number)
+        log.append("b", leg=0)
+        await log.flush()
+        assert (lost, await bodies_of(journal)) == ([False], ["a", "b"])
+        lost.clear()
+        await journal.account("st_1").take(2, MediaUse(delivered_seconds=1.0))
+        use = await journal.read_usage(lambda table: table.find_use("st_1"))
+        assert (lost, use and use.delivered_seconds) == ([False], 3)
+
+
+async def test_a_connection_to_a_server_that_has_become_a_copy_is_used_no_more(
+    database: str,
+) -> None:
+    async with replica(database) as (engine, journal):
+        connections = engine.lease._connections
+        with connections.borrow() as connection:
+            connection.execute("SET default_transaction_read_only = on")
+        log = await keep(journal, "a")
+        assert (connection.closed, log.last) == (True, 1)
+
+
+def test_of_several_servers_the_one_that_takes_writes_is_used() -> None:
+    """Of an address of two nodes; which one it is, changes."""
+    two = "postgresql://ih@/ih?host=db1,db2&port=5432,5433"
+    asked = psycopg.conninfo.conninfo_to_dict(with_timeouts(two))
+    assert (asked["host"], asked["port"]) == ("db1,db2", "5432,5433")
+    assert asked["target_session_attrs"] == "read-write"
+    any_of_them = with_timeouts(two + "&target_session_attrs=any")
+    assert psycopg.conninfo.conninfo_to_dict(any_of_them)["target_session_attrs"] == "any"
+
+
 async def test_lost_notifications_are_found_also_after_the_server_was_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -360,7 +434,7 @@ async def test_while_the_server_is_away_nothing_is_shown_and_then_all_of_it(
         await proxy.cut()
         for body in "bcd":
             log.append(body, leg=0)
-        await anyio.wait_all_tasks_blocked()
+        await wait_all_blocked()
         assert (log.last, await bodies_of(reader)) == (1, ["a"])
         proxy.restore()
         with anyio.fail_after(30):
@@ -427,7 +501,7 @@ async def test_a_change_after_a_pause_is_announced_at_once_and_those_that_follow
             await is_sent.wait()
         for stream_id in ("st_1", "st_2", "st_1"):
             notifications.announce(stream_id)
-            await anyio.wait_all_tasks_blocked()
+            await wait_all_blocked()
         assert sent == [["st_1"]]
         assert list(notifications._changed) == ["st_1", "st_2"]  # of the next one
         tasks.cancel_scope.cancel()
@@ -574,6 +648,16 @@ def test_what_a_server_does_not_promise_is_logged(
     caplog.set_level(read_settings().log_level.upper(), schema._LOG.name)  # as it is by default
     schema._require_safe(server)
     assert (said in caplog.text) if said else not caplog.records
+
+
+async def test_a_start_without_a_synchronous_copy_says_so(
+    database: str, db: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With one it does not: see tests/reliability/test_team_takeover.py."""
+    caplog.set_level(read_settings().log_level.upper(), schema._LOG.name)
+    (standbys,) = db.execute("SHOW synchronous_standby_names").fetchone()
+    async with open_engine(database):
+        assert ("the database has no synchronous copy" in caplog.text) is not bool(standbys)
 
 
 _OPENS_A_FILE = """

@@ -15,6 +15,7 @@ from anyio import to_thread
 from ih_mcp.errors import JournalError, MinutesUsedUpError, UnknownStreamError
 from ih_mcp.journal import Journal, Retention, StreamAccount, open_journal
 from ih_mcp.wire.minutes import PER_DAY, MediaUse, MinuteLimit, MinutesBudget, Per
+from tests.blocked import wait_all_blocked
 
 from .budget import IS_LONG, dice, often, report
 from .checker import History, Poll, Session, check
@@ -67,7 +68,7 @@ def test_t1_t2_what_was_shown_survives_killed_processes_and_is_the_same_everywhe
         shown = kill_after_answers(database, random.randint(5, 200))
         db.execute("DELETE FROM owners")  # as a replica does when the lease has run out
         for stream_id, polls in shown.items():
-            kept, again = anyio.run(_read_twice, database, stream_id)
+            kept, again = anyio.run(read_twice, database, stream_id)
             assert kept == again
             sent = [message(stream_id, number) for number in range(1, len(kept) + 1)]
             history = History(
@@ -80,7 +81,7 @@ def test_t1_t2_what_was_shown_survives_killed_processes_and_is_the_same_everywhe
     report("T2", FILE, "each stream read by two other processes: the same bytes")
 
 
-async def _read_twice(database: str, stream_id: str) -> tuple[Any, Any]:
+async def read_twice(database: str, stream_id: str) -> tuple[Any, Any]:
     """What two other processes have of a stream, which is over for both."""
     whole = {"limit": 10**6, "max_chars": 10**12}
     async with open_journal(database, ORPHANED) as one, open_journal(database, ORPHANED) as other:
@@ -240,7 +241,7 @@ async def test_t12_a_notification_that_is_lost_is_made_up_for_by_a_look(
         for number in range(1, often(2, nightly=50) + 1):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(reader.wait, "st_1", number)
-                await anyio.wait_all_tasks_blocked()
+                await wait_all_blocked()
                 log.append(str(number), leg=0)
                 await log.flush()
                 committed_at = anyio.current_time()

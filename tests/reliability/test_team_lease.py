@@ -23,6 +23,7 @@ from ih_mcp.net.opener import FRAGMENT_BYTES
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.blocked import wait_all_blocked
 from tests.http_server.conftest import Team, make_settings, said
 from tests.leaks import KEY as SERVICE_KEY
 
@@ -156,7 +157,7 @@ async def bytes_until_all_passed(proxy: Proxy, service: RunningStandin) -> int:
     while passed != proxy.links[0].bytes_up:
         passed = proxy.links[0].bytes_up
         await until(lambda: not any(unsent_bytes(port) for port in ports))
-        await anyio.wait_all_tasks_blocked()
+        await wait_all_blocked()
     return passed
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Event
-from typing import TypeVar
+from typing import LiteralString, TypeVar
 
 import psycopg
 from psycopg import Connection
@@ -36,11 +36,20 @@ _OPTIONS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    # Of several servers the one that takes writes; also LISTEN needs it.
+    "target_session_attrs": "read-write",
 }
 _AWAY_CLASSES = ("08", "40", "53", "57")
 """Of SQLSTATE: connection, rolled back by the server, out of a resource, ended by an operator."""
 _OPEN = {TransactionStatus.INTRANS, TransactionStatus.INERROR}
 _READ_ONLY = "25006"  # it has become a copy, and another server takes over
+_TERMINATE: LiteralString = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = %s AND usename = current_user AND wait_event IS DISTINCT FROM 'SyncRep'
+"""
+"""Not one that waits for the copy: its transaction would be seen before the copy has it."""
+IsKept = Callable[[Connection, str], bool]
+"""Whether the rows are there that the transaction of a number has written."""
 
 
 class EngineAwayError(Exception):
@@ -76,6 +85,8 @@ class Connections:
                 yield connection
             except psycopg.Error as exc:
                 if is_away(exc, connection):
+                    if connection is not None:
+                        connection.close()  # another server may do it
                     raise EngineAwayError(str(exc)) from exc
                 raise
             finally:
@@ -93,11 +104,14 @@ class Connections:
             connection.close()
 
     @contextmanager
-    def transaction(self, begin: Composed) -> Iterator[tuple[Connection, bool]]:
+    def transaction(
+        self, begin: Composed, is_kept: IsKept | None = None
+    ) -> Iterator[tuple[Connection, bool]]:
         """A transaction that writes, and whether the last statement of its beginning gave a row.
 
         Args:
             begin: Statements that begin it; the last one gives its number, and its process.
+            is_kept: See `_is_committed`.
 
         Raises:
             EngineAwayError: It is not committed.
@@ -109,7 +123,8 @@ class Connections:
             row = cursor.fetchone()
             yield connection, row is not None
             is_answered = self._commit(connection)
-        if not is_answered and not self._is_committed(*(row or ("", 0))):
+        number, process = row or ("", 0)
+        if not is_answered and not self._is_committed(number, process, is_kept):
             raise EngineAwayError("the transaction was not committed")
 
     def _commit(self, connection: Connection) -> bool:
@@ -122,8 +137,13 @@ class Connections:
             raise
         return True
 
-    def _is_committed(self, number: str, process: int) -> bool:
-        """What became of a transaction whose commit was not answered."""
+    def _is_committed(self, number: str, process: int, is_kept: IsKept | None = None) -> bool:
+        """What became of a transaction whose commit was not answered.
+
+        Args:
+            is_kept: Asked where one of this number is committed: what a server had not written
+                when it died, its copy or itself gives another transaction the number of.
+        """
 
         def ask() -> bool:
             with self.borrow() as connection:
@@ -133,9 +153,9 @@ class Connections:
                     return False
                 (status,) = found.fetchone() or (None,)
                 if status == "in progress":  # the server does not know that we are gone
-                    connection.execute("SELECT pg_terminate_backend(%s)", (process,))
+                    connection.execute(_TERMINATE, (process,))
                     raise EngineAwayError("a transaction is still under way")
-            return bool(status == "committed")
+                return status == "committed" and (is_kept is None or is_kept(connection, number))
 
         return self.keep_trying(ask, WRITE_SECONDS)
 

@@ -2,8 +2,8 @@
 
 A row's name is made by chance and never used again. A lease that ran out is renewed late as long as
 nobody removed its row; from then on the process that had it is dead for everybody, and owns nothing
-any more: every write of a stream needs that row. After an outage of the server all leases have run
-out, so only who has held one without a gap may remove that of another.
+any more: every write of a stream needs that row. In an outage of the server leases run out, of some
+sooner than of others, so only who has renewed its own each time may remove that of another.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .connections import READ_SECONDS, Connections, EngineAwayError
 
 LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
+_MISSED_SHARE = 0.4
+"""A lease of which so little was left when it was renewed: a renewal before that one failed."""
 HOLD_SECONDS = 7.0
 """After so long without a renewal no media is sent: another process may soon end our streams."""
 _LONG_DEAD_SECONDS = 60.0
@@ -34,7 +36,8 @@ _LONG_DEAD_SECONDS = 60.0
 _LOG = logging.getLogger("ih_mcp.journal")
 _RENEW: LiteralString = """
 UPDATE owners SET until = clock_timestamp() + make_interval(secs => %s), takes_streams = %s,
-    since = CASE WHEN until < clock_timestamp() THEN clock_timestamp() ELSE since END
+    since = CASE WHEN until < clock_timestamp() + make_interval(secs => %s)
+        THEN clock_timestamp() ELSE since END
 WHERE name = %s
 """
 _REMOVE: LiteralString = """
@@ -119,7 +122,8 @@ class Lease:
         """
         asked_at = time.monotonic()  # the lease holds from a little later on, in the server
         with self._connections.borrow() as db:
-            renewed = db.execute(_RENEW, (LEASE_SECONDS, self.takes_streams, self.name))
+            missed = LEASE_SECONDS * _MISSED_SHARE
+            renewed = db.execute(_RENEW, (LEASE_SECONDS, self.takes_streams, missed, self.name))
             is_lost = not renewed.rowcount
         if is_lost:
             _LOG.error("the lease of this process ran out, so its streams were ended")

@@ -27,7 +27,7 @@ from ih_mcp.journal.store import Batch, Entry, StreamRow
 from ih_mcp.journal.usage import UsageTable
 from ih_mcp.wire.minutes import MinutesBudget
 
-from .connections import READ_SECONDS, WRITE_SECONDS, Connections
+from .connections import READ_SECONDS, WRITE_SECONDS, Connections, IsKept
 from .leases import Lease
 
 T = TypeVar("T")
@@ -60,6 +60,17 @@ _INSERT: LiteralString = """
 INSERT INTO entries SELECT * FROM unnest(
     %b::bigint[], %b::integer[], %b::bigint[], %b::boolean[], %b::bytea[], %b::bigint[])
 """
+_LOCK_OWNER: LiteralString = """
+SELECT pg_current_xact_id()::text, pg_backend_pid() FROM owners WHERE name = {} FOR KEY SHARE
+"""
+_IS_KEPT: LiteralString = """
+SELECT EXISTS (SELECT FROM streams WHERE tenant = %(tenant)s AND owner = %(owner)s
+        AND xmin = %(number)s::xid8::xid)
+    OR EXISTS (SELECT FROM usage u LEFT JOIN streams s ON s.id = u.stream_id
+        WHERE u.tenant = %(tenant)s AND coalesce(s.owner, %(owner)s) = %(owner)s
+        AND u.xmin = %(number)s::xid8::xid)
+"""
+"""Whatever a transaction of an owner writes, it also writes a row of its streams or their usage."""
 
 
 class PostgresStore:
@@ -138,20 +149,29 @@ class PostgresStore:
         Raises:
             JournalError: It is; another process has ended its streams.
         """
-        lock: LiteralString = (
-            "SELECT pg_current_xact_id()::text, pg_backend_pid() FROM owners WHERE name = {} "
-            "FOR KEY SHARE"
-        )
-        with self._transaction(lock) as connection:
+        with self._transaction(_LOCK_OWNER, self._is_kept) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, last: LiteralString) -> Iterator[Connection]:
-        begin = self._begin(last)
-        with self._connections.transaction(begin) as (db, is_begun), self._as_current(db):
+    def _transaction(
+        self, last: LiteralString, is_kept: IsKept | None = None
+    ) -> Iterator[Connection]:
+        opening = self._connections.transaction(self._begin(last), is_kept)
+        with opening as (db, is_begun), self._as_current(db):
             if not is_begun:
                 raise lost_lease_error()
             yield db
+
+    def _is_kept(self, db: Connection, number: str) -> bool:
+        """Whether the rows of a transaction of `_owning` are there, and where the copy is too.
+
+        No other of this store was begun meanwhile, so that only that one can have written them.
+        """
+        db.execute(self._begin(_LOCK_OWNER), prepare=False)
+        asked = {"tenant": self._tenant, "owner": self._lease.name, "number": number}
+        row = db.execute(_IS_KEPT, asked).fetchone()
+        db.execute("COMMIT")  # answered when the copy has this lock, and all that is older
+        return bool(row and row[0])
 
     @contextmanager
     def _counting(self) -> Iterator[Connection]:

@@ -1,0 +1,125 @@
+"""T1: the database's node dies while its copy is behind, and the copy takes over; a night test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from ih_mcp.errors import JournalError
+from ih_mcp.journal import Journal, open_journal
+
+from .budget import IS_LONG, report
+from .checker import History, Poll, Session, check
+from .test_crash import writing
+from .writer import message
+
+psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+
+from .postgres_pair import open_pair  # noqa: E402 - it needs the driver
+from .test_team import ORPHANED, read_twice  # noqa: E402 - as above
+
+pytestmark = [
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(not IS_LONG, reason="two servers take over from each other: make nightly"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads the signals of a process in /proc"),
+]
+WRITERS, STREAMS_OF_EACH, TAKEOVERS, PAUSE_SECONDS = 2, 2, 4, 1.0
+Shown = dict[str, list[Poll]]
+
+
+def note(process: subprocess.Popen[bytes], reader: str, shown: Shown) -> None:
+    """Note what the readers of a process were shown, until it is killed."""
+    assert process.stdout
+    with os.fdopen(os.dup(process.stdout.fileno()), "rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):  # the last one may be torn
+                said = json.loads(line)
+                add(shown, reader, said["stream"], said["cursor"], said["bodies"])
+
+
+def add(shown: Shown, reader: str, stream_id: str, after: int, bodies: list[str]) -> None:
+    poll = Poll(reader=reader, cursor=after, bodies=bodies, next_cursor=after + len(bodies))
+    shown.setdefault(stream_id, []).append(poll)
+
+
+async def follow(journal: Journal, stream_id: str, shown: Shown) -> None:
+    """Read what another process writes; an answer that the database is away is no end."""
+    cursor = 0
+    while True:
+        try:
+            await journal.wait(stream_id, cursor)
+            page = await journal.read_page(stream_id, cursor, limit=500, max_chars=10**7)
+        except JournalError as exc:
+            assert exc.retry, exc  # noqa: PT017 - any other is a failure
+            continue
+        add(shown, "elsewhere", stream_id, cursor, [str(entry.body) for entry in page.entries])
+        cursor += len(page.entries)
+
+
+async def see_more(shown: Shown) -> None:
+    """Wait until each stream has shown more than now."""
+    before = {stream_id: polls[-1].next_cursor for stream_id, polls in shown.items()}
+    with anyio.fail_after(120):
+        while len(shown) < WRITERS * STREAMS_OF_EACH or any(  # noqa: ASYNC110 - as below
+            polls[-1].next_cursor <= before.get(stream_id, 0) for stream_id, polls in shown.items()
+        ):
+            await anyio.sleep(0.02)  # what a thread notes tells nobody
+
+
+async def test_t1_what_was_shown_survives_the_death_of_the_node_of_the_database(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written, read, waited = Shown(), Shown(), 0
+    with ExitStack() as stack:
+        pair = await to_thread.run_sync(stack.enter_context, open_pair())
+        with ThreadPoolExecutor(WRITERS) as threads, ExitStack() as killed:
+            for number in range(WRITERS):
+                process = killed.enter_context(writing(pair.address, "steady"))
+                threads.submit(note, process, f"writer {number}", written)
+            async with open_journal(pair.address, ORPHANED) as journal:
+                assert "no synchronous copy" not in caplog.text
+                await see_more(written)
+                async with anyio.create_task_group() as tasks:
+                    for stream_id in list(written):
+                        tasks.start_soon(follow, journal, stream_id, read)
+                    for _ in range(TAKEOVERS):
+                        await see_more(written)
+                        await see_more(read)
+                        waiting = await to_thread.run_sync(pair.take_over, PAUSE_SECONDS)
+                        assert waiting  # something was under way that died with the node
+                        waited += waiting
+                        await to_thread.run_sync(pair.make_copy)
+                    await see_more(written)
+                    await see_more(read)
+                    tasks.cancel_scope.cancel()
+            killed.close()
+        with psycopg.connect(pair.address, autocommit=True) as db:
+            db.execute("DELETE FROM owners")  # as a replica does when the lease has run out
+        shown = await compare(pair.address, written, read)
+    figure = f"{TAKEOVERS} takeovers from a node that was killed, its copy held for "
+    figure += f"{PAUSE_SECONDS:g} s: {waited} commits died with it, {shown} messages shown, 0 lost"
+    report("T1", "test_team_takeover.py", figure)
+
+
+async def compare(address: str, *sides: Shown) -> int:
+    """Hold what is kept against what was written, and shown anywhere; gives how much was shown."""
+    count = 0
+    for stream_id in sides[0]:
+        kept, again = await read_twice(address, stream_id)
+        assert kept == again
+        sent = [message(stream_id, number) for number in range(1, len(kept) + 1)]
+        for polls in (shown[stream_id] for shown in sides):
+            history = History(
+                sessions=[Session(sent=sent, is_lost=True)], kept=kept, polls=polls, told={0}
+            )
+            assert check(history) == []
+            count += sum(len(poll.bodies) for poll in polls)
+    return count
