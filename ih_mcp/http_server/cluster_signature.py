@@ -65,5 +65,7 @@ class SignatureCheck:
 
 def _digest(secret: bytes, headers: Mapping[str, str], path: str, body: bytes) -> str:
     fields = [headers.get(_PREFIX + name, "") for name in _FIELDS]
-    message = "\n".join([*fields, path, ""]).encode("utf-8", "surrogateescape") + body
-    return hmac.new(secret, message, hashlib.sha256).hexdigest()
+    head = "\n".join([*fields, path, ""]).encode("utf-8", "surrogateescape")
+    signature = hmac.new(secret, head, hashlib.sha256)
+    signature.update(body)  # not copied: it may be a segment
+    return signature.hexdigest()

@@ -7,6 +7,7 @@ fourteen times the CPU.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 
 from mcp_types import TextContent
 from starlette.requests import Request
@@ -78,13 +79,13 @@ async def read_body(request: Request, most: int) -> bytes:
     Raises:
         MediaError: It has more; the rest is not read.
     """
-    data = bytearray()
+    body = BytesIO()  # gives what it has without a copy, and holds many small pieces as one
     async for piece in request.stream():
-        data += piece
-        if len(data) > most:
+        body.write(piece)
+        if body.tell() > most:
             raise MediaError(
                 f"the segment has more than {most:_} bytes",
                 code="segment_too_large",
                 help="Send smaller segments; IH_MCP_MAX_SEGMENT_BYTES is the bound.",
             )
-    return bytes(data)
+    return body.getvalue()
