@@ -127,9 +127,12 @@ def _capturing(folder: str) -> Iterator[str]:
         with subprocess.Popen([*command, "capture"], env=env, stdout=subprocess.DEVNULL, text=True,
                               stderr=subprocess.PIPE) as capture:  # fmt: skip
             assert capture.stderr
-            yield capture.stderr.readline().partition("once): ")[2].strip()
-            capture.terminate()
-        standin.terminate()
+            try:
+                lines = (line.partition("once): ")[2].strip() for line in capture.stderr)
+                yield next(filter(None, lines))
+            finally:
+                capture.terminate()
+                standin.terminate()
 
 
 def _camera(folder: Path) -> Sequence[str]:
