@@ -68,7 +68,8 @@ class Journal:
         self._dead: set[str] = set()
         """Owners whose process is dead; `clean_up` ends their streams in the database."""
         self._appended = Notifier()
-        self._has_work = False
+        self._waiting: list[StreamLog] = []
+        """Those with entries that wait for a commit; of 1,000 streams few have any."""
         self._committing = Lock()
         self._committed = Notifier()
         self._has_unsynced = False
@@ -158,9 +159,9 @@ class Journal:
             raise
         self._wakeups.announce(log.stream_id)
 
-    def wake(self) -> None:
-        """For a log: an entry waits for a commit."""
-        self._has_work = True
+    def wake(self, log: StreamLog) -> None:
+        """For a log: its first entry waits for a commit."""
+        self._waiting.append(log)
         self._appended.notify()
 
     # --- reading -------------------------------------------------------------------------------
@@ -267,9 +268,8 @@ class Journal:
 
     async def write_forever(self) -> None:
         while True:
-            while not self._has_work:
+            while not self._waiting:
                 await self._appended.wait()
-            self._has_work = False
             with anyio.CancelScope(shield=True):  # what was appended is committed
                 await self.commit()
 
@@ -279,7 +279,8 @@ class Journal:
             await self._commit()
 
     async def _commit(self) -> None:
-        taken = [(log, batch) for log in list(self._logs.values()) if (batch := log.take_batch())]
+        waiting, self._waiting = self._waiting, []
+        taken = [(log, batch) for log in waiting if (batch := log.take_batch())]
         if not taken:
             return
         try:

@@ -24,7 +24,7 @@ _KEPT_ROWS = 256
 class LogWriter(Protocol):
     """What commits the entries of all logs."""
 
-    def wake(self) -> None:
+    def wake(self, log: StreamLog) -> None:
         """An entry waits for a commit."""
 
     async def write_record(
@@ -84,7 +84,7 @@ class StreamLog:
             raise self.failure
         self._given = cursor = self._given + 1
         if not self._pending:  # else the writer is awake, and takes this entry with the others
-            self._journal.wake()
+            self._journal.wake(self)
         self._pending.append((self._base | cursor, leg, time.time_ns() // 1000, body))
         self._pending_size += len(body) if body.isascii() else count_body_bytes(body)
         return cursor

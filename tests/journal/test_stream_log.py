@@ -13,7 +13,7 @@ from ih_mcp.journal.stream_log import StreamLog
 class NoWriter:
     """Commits nothing: the tests do."""
 
-    def wake(self) -> None:
+    def wake(self, log: StreamLog) -> None:
         pass
 
     async def write_record(
