@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,10 @@ from .writer import message
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
-from .postgres_pair import open_pair  # noqa: E402 - it needs the driver
+from tests.journal.test_journal import bodies_of, keep  # noqa: E402 - they need the driver
+from tests.postgres_proxy import open_proxy  # noqa: E402 - as above
+
+from .postgres_pair import open_pair, until  # noqa: E402 - it needs the driver
 from .test_team import ORPHANED, read_twice  # noqa: E402 - as above
 
 pytestmark = [
@@ -107,6 +111,35 @@ async def test_t1_what_was_shown_survives_the_death_of_the_node_of_the_database(
     figure = f"{TAKEOVERS} takeovers from a node that was killed, its copy held for "
     figure += f"{PAUSE_SECONDS:g} s: {waited} commits died with it, {shown} messages shown, 0 lost"
     report("T1", "test_team_takeover.py", figure)
+
+
+async def test_t1_a_commit_that_waits_for_the_copy_is_not_shown_for_a_lost_connection() -> None:
+    """Who asks what became of it does not end it: it would be seen at once, by everybody."""
+    waits = "SELECT bool_or(query = 'COMMIT' AND wait_event = 'SyncRep') FROM pg_stat_activity"
+    with ExitStack() as stack:
+        pair = await to_thread.run_sync(stack.enter_context, open_pair())
+        primary = f"postgresql://ih@127.0.0.1:{pair.primary.port}/ih"
+        async with (
+            open_proxy(primary) as proxy,
+            open_journal(proxy.address) as journal,
+            open_journal(primary) as reader,
+        ):
+            log = await keep(journal, "a")
+            receiver = pair.copy.ask("SELECT pid FROM pg_stat_wal_receiver")
+            os.kill(receiver, signal.SIGSTOP)
+            try:
+                log.append("b", leg=0)
+                await to_thread.run_sync(until, lambda: bool(pair.primary.ask(waits)))
+                await proxy.cut()
+                proxy.restore()
+                await anyio.sleep(2)  # it asks four times a second
+                assert (log.last, await bodies_of(reader)) == (1, ["a"])
+            finally:
+                os.kill(receiver, signal.SIGCONT)
+            with anyio.fail_after(60):
+                await log.flush()
+            assert await bodies_of(reader) == ["a", "b"]
+    report("T1", "test_team_takeover.py", "a commit that waits for the copy is not shown before")
 
 
 async def compare(address: str, *sides: Shown) -> int:
