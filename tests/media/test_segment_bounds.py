@@ -33,7 +33,7 @@ def test_a_period_leaves_no_rest_that_is_too_short(
         (20.0, 4.0, 12.0, 2),
         (24.0, 4.0, 12.0, 3),  # with room to both
         (12.0, 4.0, 4.0, 3),
-        (12.0, 0.0, 5.0, 3),
+        (12.0, 0.0, 5.0, 5),  # as many as keep the middle of the limits
         (7.0, 4.0, 5.0, 0),  # one is too long, two are too short
         (9.0, 5.0, 9.0, 1),
     ],
