@@ -8,6 +8,7 @@ stream that would be too short joins the segment before it.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
@@ -17,6 +18,7 @@ from ih_mcp.errors import MediaError
 from .segment_bounds import EPSILON_SECONDS, Bounds, even_length
 
 _STAYS_SECONDS = 1.0  # chosen: a picture that lasts longer than its neighbours by so much stays
+_STEPS = 8  # chosen: a place that is far from the last one, as behind a still picture, is forgotten
 SPARE_SHARE = 0.95  # chosen: bit rates vary, so segments should not be full to the last byte
 
 
@@ -105,8 +107,8 @@ class Packer:
         self._packed_bytes = 0
         """What came before the open segment."""
         self._last_place_seconds = 0.0
-        self._step_seconds = 0.0
-        """How far apart the places to cut are, at most."""
+        self._steps = deque([0.0], maxlen=_STEPS)
+        """How far apart the last places to cut are, in seconds."""
 
     def add(self, piece: PackedUnit) -> PackerStep:
         """Take the next unit.
@@ -137,8 +139,7 @@ class Packer:
         if self._origin_seconds is None:
             self._origin_seconds = self._last_place_seconds = piece.start_seconds
         if not self._bounds.needs_key or _stands_alone(piece):
-            step = piece.start_seconds - self._last_place_seconds
-            self._step_seconds = max(self._step_seconds, step)
+            self._steps.append(piece.start_seconds - self._last_place_seconds)
             self._last_place_seconds = piece.start_seconds
 
     def _until(self, extent: Extent, seconds: float) -> Extent:
@@ -186,7 +187,7 @@ class Packer:
             return True
         if self._reaches_minimum(self._open.seconds, self._open.size):
             return False
-        raise _too_little(self._open, self._bounds)
+        raise too_little(self._open, self._bounds)
 
     def _cuts(self, extent: Extent, piece: PackedUnit) -> bool:
         seconds = max(0.0, piece.start_seconds - extent.start_seconds)
@@ -220,11 +221,10 @@ class Packer:
         seconds = limits.total_seconds - (extent.start_seconds - (self._origin_seconds or 0.0))
         if seconds <= 0:
             return limits.target_seconds
+        step = max(self._steps)
         for share in (SPARE_SHARE, 1.0):
             shortest, longest = self._lengths(seconds, share)
-            made = even_length(
-                limits.target_seconds, seconds, shortest, longest, self._step_seconds
-            )
+            made = even_length(limits.target_seconds, seconds, shortest, longest, step)
             if made is not None:
                 return made
         return limits.target_seconds
@@ -294,7 +294,8 @@ class OversizeError(MediaError):
         )
 
 
-def _too_little(extent: Extent, limits: Bounds) -> MediaError:
+def too_little(extent: Extent, limits: Bounds) -> MediaError:
+    """The error for what is left of a stream and is no segment."""
     is_short = extent.seconds < limits.min_seconds - EPSILON_SECONDS
     needed = f"{limits.min_seconds:g} s" if is_short else f"{limits.min_bytes} bytes"
     return MediaError(

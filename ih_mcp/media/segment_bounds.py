@@ -103,17 +103,23 @@ def even_length(
     """
     if left <= longest:  # a rest that is too short joins
         return target
+    wished = max(target, shortest)
+    if wished + step <= longest and _has_room(left - wished, shortest, longest, step):
+        return target
     if step:  # no segment can be longer or shorter than its places allow
         longest = floor(longest / step + EPSILON_SECONDS) * step or longest
         shortest = ceil(shortest / step - EPSILON_SECONDS) * step
-    after = left - target
-    share = after / (_count(after, shortest, longest) or 1)
-    if max(target, share) + step <= longest and shortest + step <= share:
-        return target
     count = _count(left, shortest, longest)
     if not count:
         return None
     return max(shortest, left - (count - 1) * longest, left / count - step / 2)
+
+
+def _has_room(after: float, shortest: float, longest: float, step: float) -> bool:
+    """Whether segments can cover what is left wherever, within a step, each of them ends."""
+    if longest <= step:
+        return False
+    return ceil(after / (longest - step)) * (shortest + step) <= after
 
 
 def _count(seconds: float, shortest: float, longest: float) -> int:

@@ -8,11 +8,11 @@ from itertools import accumulate, pairwise
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.planner import Cut, Extent, OversizeError, Packer, _too_little
+from ih_mcp.media.planner import Cut, Extent, OversizeError, Packer, too_little
 from ih_mcp.media.segment_bounds import MARGIN_BYTES, MAX_WHOLE_SECONDS, Bounds, bounds
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
@@ -314,10 +314,12 @@ def test_where_even_pieces_can_be_cut_within_the_limits_they_are(
 @pytest.mark.parametrize("dialect", [V0, V1, V2], ids=lambda d: d.name)
 @given(
     count=st.integers(1, 1_000),
-    seconds=st.floats(0.1, 2.0),
-    share=st.floats(0.001, 0.3),
-    minutes=st.floats(1.0, 600.0),
+    seconds=st.floats(0.1, 12.0),
+    share=st.floats(0.005, 0.3),
+    minutes=st.floats(3.0, 600.0),
 )
+@example(count=60, seconds=8.333, share=0.01, minutes=10.0)  # as x264 puts key frames
+@example(count=60, seconds=10.0, share=0.01, minutes=10.0)
 def test_where_the_limits_are_far_away_segments_are_as_long_as_is_wished(
     dialect: Dialect, count: int, seconds: float, share: float, minutes: float
 ) -> None:
@@ -332,6 +334,24 @@ def test_where_the_limits_are_far_away_segments_are_as_long_as_is_wished(
         *lengthy, last = lengths(packed)
         assert max(lengthy, default=0.0) <= longest + 1e-3
         assert last <= longest + made.joined_below_seconds
+
+
+@pytest.mark.parametrize("dialect", [V1, V2], ids=lambda d: d.name)
+@given(stays=st.floats(4.0, 600.0), rate=st.integers(1_000, 3_000_000), at=st.integers(0, 30))
+@example(stays=300.0, rate=50_000, at=10)
+def test_a_picture_that_stayed_does_not_lengthen_what_follows(
+    dialect: Dialect, stays: float, rate: int, at: int
+) -> None:
+    made = bounds(dialect.limits, dialect.framing, target_seconds=dialect.target_segment_seconds)
+    pauses = [0.5] * at + [stays] + [0.5] * 200
+    edges = [0.0, *accumulate(pauses)]
+    pieces = row(*edges[:-1], end=edges[-1], size=rate // 2)
+    packed = pack(pieces, made.of_stream(edges[-1] + 1_800, (len(pieces) + 3_600) * rate // 2))
+    assert packed.error is None
+    pairs = zip(packed.segments, lengths(packed), strict=True)
+    moving = [seconds for segment, seconds in pairs if pieces[at] not in segment]
+    assert max(moving) <= made.target_seconds + 2.0
+    assert sum(moving) / len(moving) >= made.target_seconds - 0.6
 
 
 def test_small_maxima_keep_a_smaller_margin() -> None:
@@ -431,8 +451,8 @@ def test_every_dialect_gives_bounds_that_can_be_kept(dialect: Dialect) -> None:
 
 def test_a_rest_of_the_minimum_with_too_few_bytes_is_too_small_not_too_short() -> None:
     least = replace(BOUNDS, min_seconds=3.0, min_bytes=10)
-    assert _too_little(Extent(1.0, 4.0, 5), least).code == "too_small"
-    assert _too_little(Extent(1.0, 3.9, 5), least).code == "too_short"
+    assert too_little(Extent(1.0, 4.0, 5), least).code == "too_small"
+    assert too_little(Extent(1.0, 3.9, 5), least).code == "too_short"
 
 
 def test_bytes_that_are_left_say_how_long_a_segment_may_be() -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.ffmpeg.decode import Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.media.ffmpeg.sound import sound
+from ih_mcp.media.ffmpeg.sound import SoundPieces, sound
+from ih_mcp.media.segment_bounds import Bounds, bounds
+from ih_mcp.wire.dialects import V2
 
 from .sample_files import SampleFolder
 
@@ -97,3 +102,66 @@ async def test_sound_that_ends_early_is_told(
         await listen()
     assert caught.value.code == "ends_early"
     assert pieces[-1].end_seconds == pytest.approx(8.3, abs=0.3)
+
+
+def cut(size: int, limits: Bounds, *, hertz: int = 1_000) -> tuple[list[Sound], str]:
+    """The pieces of so many bytes, and the code of the error that followed."""
+    pieces, made = SoundPieces(hertz, limits, []), list[Sound]()
+    for at in range(0, size, 1_000):
+        made += pieces.feed(bytes(min(1_000, size - at)))
+    try:
+        for piece in pieces.finish():
+            made.append(piece)
+    except MediaError as error:
+        return made, error.code
+    return made, ""
+
+
+@given(
+    samples=st.integers(1, 20_000),
+    target=st.floats(0.5, 5.0),
+    shortest=st.none() | st.floats(0.5, 1.7),
+    longest=st.none() | st.floats(4.0, 8.0),
+    least=st.integers(1, 3_400),
+    most=st.none() | st.integers(8_000, 20_000),
+)
+def test_pieces_are_within_what_the_session_takes(
+    samples: int,
+    target: float,
+    shortest: float | None,
+    longest: float | None,
+    least: int,
+    most: int | None,
+) -> None:
+    limits = replace(
+        V2.limits,
+        min_segment_seconds=shortest,
+        max_segment_seconds=longest,
+        min_segment_bytes=least,
+        max_segment_bytes=most or V2.limits.max_segment_bytes,
+    )
+    limited = bounds(limits, V2.framing, target_seconds=target)
+    pieces, code = cut(2 * samples, limited)
+    total = sum(len(piece.samples) for piece in pieces)
+    for piece in pieces:
+        seconds = piece.end_seconds - piece.start_seconds
+        assert least <= len(piece.samples) <= limits.max_segment_bytes
+        assert (shortest or 0.0) - 1e-9 <= seconds <= (longest or 1e9) + 1e-9
+    can_be_cut = 2 * samples >= least and samples / 1_000 >= (shortest or 0.0)
+    assert (code == "") == can_be_cut
+    assert total == 2 * samples or (not can_be_cut and not pieces)
+
+
+async def test_sound_that_is_too_short_for_a_session_is_told(base: Path, ffmpeg: Ffmpeg) -> None:
+    limits = replace(V2.limits, min_segment_seconds=20.0)
+    with pytest.raises(MediaError) as caught:
+        async with aclosing(sound(base, ffmpeg=ffmpeg, limits=limits)) as pieces:
+            [_ async for _ in pieces]
+    assert caught.value.code == "too_short"
+
+
+def test_what_is_left_and_fits_nowhere_is_told() -> None:
+    limits = replace(V2.limits, min_segment_seconds=4.0, max_segment_seconds=4.5)
+    pieces, code = cut(2 * 5_000, bounds(limits, V2.framing, target_seconds=3.0))
+    assert [piece.end_seconds for piece in pieces] == [4.5]
+    assert code == "too_short"

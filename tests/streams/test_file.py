@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.sources.file import RAW_HERTZ, FileSource, queued_segment, send_file
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.dialects import V1, V2
-from ih_mcp.wire.messages import Config, Reading, pcm_format
+from ih_mcp.wire.messages import Config, Reading, Ready, pcm_format
 from tests.media.sample_files import SampleFolder
 
 from .test_legs import Services
@@ -126,6 +127,21 @@ async def test_its_sound_alone_is_sent_where_samples_are_wanted(
         await stream.until(lambda: False)
     samples = b"".join(data for data in first.heard if isinstance(data, bytes))
     assert len(samples) / 2 / RAW_HERTZ == pytest.approx(24.7, abs=0.1)
+
+
+async def test_samples_are_cut_as_the_session_declares(
+    journal: Journal, source: FileSource
+) -> None:
+    services = Services(V2)
+    raw = FileSource(source.path, source.facts, source.ffmpeg, is_raw=True)
+    async with feeding(journal, services, raw) as stream:
+        first = await services.session(0, greets=False)
+        await first.say(Ready(limits=replace(V2.limits, max_segment_bytes=65_536)))
+        await first.drain()
+        await stream.until(lambda: False)
+    pieces = [data for data in first.heard if isinstance(data, bytes)]
+    assert max(map(len, pieces)) <= 65_536
+    assert sum(map(len, pieces)) / 2 / RAW_HERTZ == pytest.approx(24.7, abs=0.1)
 
 
 async def test_a_file_that_cannot_be_read_to_its_end_is_told_and_the_rest_is_drained(

@@ -109,7 +109,8 @@ async def _samples(stream: Stream, source: FileSource) -> AsyncGenerator[QueuedS
         source.path,
         ffmpeg=source.ffmpeg,
         hertz=RAW_HERTZ,
-        piece_seconds=stream.dialect.target_segment_seconds,
+        limits=stream.limits,
+        target_seconds=stream.dialect.target_segment_seconds,
     )
     async with aclosing(heard) as pieces:
         async for piece in pieces:
