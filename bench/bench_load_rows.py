@@ -25,7 +25,7 @@ import anyio.to_thread
 from websockets.asyncio.client import connect
 
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
-from ih_mcp.media.file_admission import read
+from ih_mcp.media.file_admission import read_admitted
 from ih_mcp.net.opener import open_socket
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueuedSegment
@@ -286,7 +286,7 @@ async def quiet_cpu(url: str, count: int, seconds: float, *, is_bare: bool) -> f
 
 async def segment_of(file: Path) -> bytes:
     """What a push of a path reads, as it reads it."""
-    return await anyio.to_thread.run_sync(partial(read, file, max_bytes=2**25))
+    return await anyio.to_thread.run_sync(partial(read_admitted, file, max_bytes=2**25))
 
 
 async def push_rates(

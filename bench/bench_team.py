@@ -77,7 +77,7 @@ async def measure_visible(database: str, round_: int) -> tuple[list[float], list
             now = time.perf_counter()
             committed.extend((now - sent[each]) * 1e3 for each in range(last + 1, log.last + 1))
 
-    async def read(journal: Journal) -> None:
+    async def read_pages(journal: Journal) -> None:
         while (cursor := len(delays)) < SHOWN:
             await journal.wait(stream_id, cursor)
             page = await journal.read_page(stream_id, cursor, limit=100, max_chars=10**7)
@@ -88,7 +88,7 @@ async def measure_visible(database: str, round_: int) -> tuple[list[float], list
         log = await writer.begin(stream_id, {})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow, log)
-            tasks.start_soon(read, reader)
+            tasks.start_soon(read_pages, reader)
             for _ in range(SHOWN):
                 sent[log.append(BODY, leg=0)] = time.perf_counter()
                 await anyio.sleep(1 / PACE)
@@ -107,7 +107,7 @@ async def measure_visible_floor(database: str) -> list[float]:
         await writer.execute("CREATE TABLE floor(no int PRIMARY KEY, body text)")
         await listener.execute("LISTEN floor")
 
-        async def read() -> None:
+        async def read_rows() -> None:
             async for _ in listener.notifies():
                 found = await reader.execute(
                     "SELECT no, body FROM floor WHERE no >= %s ORDER BY no", (len(delays),)
@@ -119,7 +119,7 @@ async def measure_visible_floor(database: str) -> list[float]:
                     return
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read)
+            tasks.start_soon(read_rows)
             begun = time.perf_counter()
             for number in range(SHOWN):
                 due = begun + number / PACE

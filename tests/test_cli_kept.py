@@ -58,7 +58,7 @@ async def _fill(place: Path | tuple[str, str], *, live: bool, use: MediaUse) -> 
             log = await journal.begin(each, {}, budget=budget)
             log.append('{"type":"x"}', leg=0)
             account = journal.account(each, budget)
-            await account.take(use.delivered_seconds, MediaUse())
+            await account.spend(use.delivered_seconds, MediaUse())
             await account.settle(use, ended=True)
             record = {
                 "state": "ended",

@@ -188,7 +188,7 @@ class MinutesAdviser:
             raise _token_uncapped("bytes", "max_bytes: so many count as sent")
         budget = await self.permit(MinutesPlan(name="a token", seconds=seconds), channel)
         account = self._journal.account(f"tk_{secrets.token_hex(16)}", budget)
-        await account.take(seconds or 0.0, MediaUse(), size=size or 0)
+        await account.spend(seconds or 0.0, MediaUse(), size=size or 0)
         return account
 
     async def facts(self, seconds: float | None) -> dict[str, object]:

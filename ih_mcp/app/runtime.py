@@ -277,11 +277,11 @@ class Runtime:
             PathError: As `find_file`.
             MediaError: It is larger than a segment may be, or a text.
         """
-        from ih_mcp.media.file_admission import read, require_no_text  # noqa: PLC0415
+        from ih_mcp.media.file_admission import read_admitted, require_no_text  # noqa: PLC0415
 
         found = await self.find_file(path)
         most = self.settings.max_segment_bytes
-        data = await self._disk_calls.call(partial(read, found.path, max_bytes=most))
+        data = await self._disk_calls.call(partial(read_admitted, found.path, max_bytes=most))
         require_no_text(found.path.name, data)
         return data, found.notes
 

@@ -100,7 +100,7 @@ async def _run(
     options: Namespace, form: ExportFormat, settings: Settings, console: Console
 ) -> list[StreamReadings]:
     """Read the chosen streams, and write them; gives what was written."""
-    readings = await _read(options, settings, console)
+    readings = await _read_streams(options, settings, console)
     name = _TABLE if options.streams_table else None
     outputs = await to_thread.run_sync(_outputs, options.output, options.kind, readings, name)
     for number, (path, chosen) in enumerate(outputs):
@@ -110,7 +110,9 @@ async def _run(
     return readings
 
 
-async def _read(options: Namespace, settings: Settings, console: Console) -> list[StreamReadings]:
+async def _read_streams(
+    options: Namespace, settings: Settings, console: Console
+) -> list[StreamReadings]:
     wants_entries = EXPORTS[options.kind].wants_entries
     readings: list[StreamReadings] = []
     async with open_journal(settings.journal_place, retention_of(settings)) as journal:

@@ -73,7 +73,7 @@ def refusal(name: str, why: str) -> ConfigurationError:
     )
 
 
-def read(path: Path) -> HostFile:
+def read_host_file(path: Path) -> HostFile:
     """The file at a path that has no links in it.
 
     Raises:
@@ -142,7 +142,7 @@ def backups(path: Path) -> list[Path]:
 
 
 def _compare(old: HostFile) -> None:
-    now = read(old.path)
+    now = read_host_file(old.path)
     if now.data != old.data:
         raise ConfigurationError(
             f"{old.path.name} was not touched: another program changed it at the same time",

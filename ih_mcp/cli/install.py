@@ -32,7 +32,7 @@ from ih_mcp.settings import Settings
 
 from .host_config import expanded, find, shown, write
 from .host_entry import changed, entry_of, holds_key, is_secret, parsed
-from .host_file import HostFile, read
+from .host_file import HostFile, read_host_file
 from .options import add_local
 
 _KEPT = "(as it was)"
@@ -80,7 +80,7 @@ def run(options: Namespace, _: Settings) -> int:
     if options.print:
         print(host.snippet(launch, options.name), end="")
         return 0
-    file = read(find(host))
+    file = read_host_file(find(host))
     old, name = file.text, file.path.name
     new = changed(old, host, launch, options.name, file=name)
     if new == old:

@@ -17,7 +17,7 @@ from ih_mcp.settings import Settings
 
 from .host_config import find, shown, write
 from .host_entry import could_be, entry_of, holds_key, parsed, without
-from .host_file import HostFile, backups, delete, read
+from .host_file import HostFile, backups, delete, read_host_file
 from .options import add_local
 
 
@@ -39,7 +39,7 @@ def run(options: Namespace, _: Settings) -> int:
         ConfigurationError: The host's file is not understood; it was not touched.
     """
     host = HOSTS[options.host]
-    file = read(find(host))
+    file = read_host_file(find(host))
     old, name = file.text, file.path.name
     entry = entry_of(parsed(old, host, name), host, options.name, name)
     if entry is None:
@@ -69,7 +69,7 @@ def _before_install(text: str, kept: Sequence[Path], host: Host, name: str) -> s
     """What a kept copy has, if the file differs from it by our entry alone."""
     for copy in kept:
         with suppress(ConfigurationError, ValueError):
-            before = read(copy).text
+            before = read_host_file(copy).text
             if could_be(text, before, host, name):
                 return before
     return None

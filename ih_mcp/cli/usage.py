@@ -60,7 +60,7 @@ async def _run(options: Namespace, settings: Settings) -> str:
         open_journal(settings.journal_place) as journal,
     ):
         since = options.since.isoformat() if options.since else ""
-        rows = await journal.read_usage(lambda table: table.read(since))
+        rows = await journal.read_usage(lambda table: table.read_days(since))
         left = await MinutesAdviser(settings, journal).left()
     if not options.by_day:
         rows = _without_days(rows)

@@ -47,7 +47,7 @@ async def keep_file(request: Request, tenant: Tenant, name: str) -> Response:
     part = tenant.files / f"{PART[0]}{secrets.token_hex(4)}{PART[1]}"
     async with tenant.room.upload() as upload:
         try:
-            await _write_body(request, part, partial(tenant.room.take, upload))
+            await _write_body(request, part, partial(tenant.room.add_bytes, upload))
             await tenant.room.finish(upload, part, path)
         finally:
             with suppress(FileNotFoundError):
@@ -71,13 +71,13 @@ async def remove_file(request: Request, tenant: Tenant) -> Response:
     return JSONResponse({"ih_mcp": {"path": path.name, "removed": True}})
 
 
-async def _write_body(request: Request, part: Path, take: Callable[[int], None]) -> None:
+async def _write_body(request: Request, part: Path, add_bytes: Callable[[int], None]) -> None:
     size = 0
     file = await to_thread.run_sync(_create, part)
     with file:
         async for piece in request.stream():
             size += len(piece)
-            take(len(piece))
+            add_bytes(len(piece))
             await to_thread.run_sync(file.write, piece)
     if not size:
         raise MediaError("the file is empty", code="empty_file", help="Send its bytes as the body.")

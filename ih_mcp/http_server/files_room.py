@@ -52,8 +52,8 @@ class FilesRoom:
         finally:
             self._uploads.discard(upload)
 
-    def take(self, upload: Upload, size: int) -> None:
-        """Take so many bytes more for an upload.
+    def add_bytes(self, upload: Upload, size: int) -> None:
+        """Add so many bytes to an upload.
 
         Raises:
             MediaError: The files would be larger than they may be, with all that is on its way.

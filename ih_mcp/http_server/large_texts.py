@@ -92,7 +92,7 @@ class LargeTexts:
         """
 
         async def run(scope: Scope, receive: Receive, send: Send) -> None:
-            messages = await _read(receive, max_body_bytes)
+            messages = await _read_body(receive, max_body_bytes)
             if sum(count_values(each.get("body", b"")) for each in messages) > MAX_VALUES:
                 answer = JSONResponse(_TOO_MANY_VALUES, status_code=400)
                 await answer(scope, receive, send)
@@ -158,7 +158,7 @@ def _blocks_of(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from (block for block in blocks or () if isinstance(block, dict))
 
 
-async def _read(receive: Receive, most: int) -> list[Message]:
+async def _read_body(receive: Receive, most: int) -> list[Message]:
     """The body as it comes, at most so many bytes and a piece; the SDK refuses a larger one."""
     messages, size, more = list[Message](), 0, True
     while more and size <= most:

@@ -90,7 +90,7 @@ class PagesElsewhere:
             await (await self._ask(address, Request(scope, receive)))(scope, receive, send)
 
     async def _ask(self, address: str, request: Request) -> Response:
-        body = await _read(request)
+        body = await _read_body(request)
         if body is None:
             return PlainTextResponse("too long\n", status_code=413)
         path = PAGE_PATH + request.scope["path"]
@@ -170,7 +170,7 @@ def answer_pages(check: SignatureCheck, pages: ASGIApp) -> ASGIApp:
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         headers, body = Headers(scope=scope), b""
         if scope["type"] == "http":
-            body = await _read(Request(scope, receive)) or b""
+            body = await _read_body(Request(scope, receive)) or b""
         told = {name: value for name, value in headers.items() if name.startswith("x-ih-page-")}
         signed = _signed(told, scope.get("method", "GET"), body)
         if check.find_caller(headers, scope["path"], signed, now=time.time()) is None:
@@ -211,7 +211,7 @@ def _giving(body: bytes, receive: Receive) -> Receive:
     return give
 
 
-async def _read(request: Request) -> bytes | None:
+async def _read_body(request: Request) -> bytes | None:
     """The body; None where it is too long."""
     body = b""
     async for data in request.stream():

@@ -34,11 +34,11 @@ async def put_segment(request: Request, tenant: Tenant) -> Response:
         )
     most = tenant.runtime.settings.max_segment_bytes
 
-    async def read() -> bytes:
+    async def read_request() -> bytes:
         return await read_body(request, most)
 
     try:
-        return await _push(tenant, stream_id, int(number), read)
+        return await _push(tenant, stream_id, int(number), read_request)
     except CallerError as exc:  # before the body is read, where it is of another replica
         forwarder = tenant.forwarder
         address = forwarder and await forwarder.find_address(tenant.runtime, exc, stream_id)
@@ -55,19 +55,19 @@ async def push_body(tenant: Tenant, stream_id: str, number: int, data: bytes) ->
         IhMcpError: As `put_segment`.
     """
 
-    async def read() -> bytes:
+    async def give_data() -> bytes:
         return data
 
-    return await _push(tenant, stream_id, number, read)
+    return await _push(tenant, stream_id, number, give_data)
 
 
 async def _push(
-    tenant: Tenant, stream_id: str, number: int, read: Callable[[], Awaitable[bytes]]
+    tenant: Tenant, stream_id: str, number: int, read_data: Callable[[], Awaitable[bytes]]
 ) -> Response:
-    async def read_with_notes() -> tuple[bytes, tuple[str, ...]]:
-        return await read(), ()
+    async def read_segment() -> tuple[bytes, tuple[str, ...]]:
+        return await read_data(), ()
 
-    answer = await push(tenant.runtime, stream_id, number, read_with_notes)
+    answer = await push(tenant.runtime, stream_id, number, read_segment)
     status = answer.content[0]
     assert isinstance(status, TextContent)
     return Response(status.text, media_type="application/json")

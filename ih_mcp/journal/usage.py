@@ -121,7 +121,7 @@ class UsageTable:
         self._require(budget, seconds)
         self._add(stream_id, budget, _today(), reserved=seconds)
 
-    def take(
+    def spend(
         self,
         stream_id: str,
         budget: MinutesBudget,
@@ -219,7 +219,7 @@ class UsageTable:
             found |= {stream_id: _to_use(sums) for stream_id, *sums in rows}
         return found
 
-    def read(self, since: str = "") -> list[UsageRow]:
+    def read_days(self, since: str = "") -> list[UsageRow]:
         """What was used since a day, by day and endpoint, the oldest first."""
         with self._translating("read"):
             found = self._execute(
@@ -368,19 +368,19 @@ class StreamAccount:
         self._write = write
         self._clean_up = clean_up
 
-    async def take(self, seconds: float, use: MediaUse, *, size: int = 0) -> None:
-        """Count seconds that are about to be sent; see `UsageTable.take`.
+    async def spend(self, seconds: float, use: MediaUse, *, size: int = 0) -> None:
+        """Count seconds that are about to be sent; see `UsageTable.spend`.
 
         Raises:
             UsedUpError: A limit would be exceeded, also without what dead processes hold.
             JournalError: The disk refuses it.
         """
-        take = partial(self._table.take, self._stream_id, self._budget, seconds, use, size=size)
+        spend = partial(self._table.spend, self._stream_id, self._budget, seconds, use, size=size)
         try:
-            await self._write(take)
+            await self._write(spend)
         except UsedUpError:
             await self._clean_up()
-            await self._write(take)
+            await self._write(spend)
 
     async def settle(self, use: MediaUse, *, ended: bool) -> None:
         """Write what the stream used; see `UsageTable.settle`.

@@ -70,7 +70,7 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
         max_chars=asked.max_chars,
         until=asked.until,
     )
-    await reader.read()
+    await reader.read_page()
     unknown = await reader.unknown_names()
     if asked.wait_s and not unknown and not reader.is_enough:
         with anyio.move_on_after(asked.wait_s):
@@ -79,7 +79,7 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
                     tasks.start_soon(_report_progress, call)
                 await reader.wait()
                 tasks.cancel_scope.cancel()
-        await reader.read()
+        await reader.read_page()
     status = await runtime.registry.status(asked.stream_id)
     notes = await _notes(asked, reader, unknown)
     told = _page_status(asked, reader, status)

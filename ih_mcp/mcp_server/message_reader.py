@@ -35,7 +35,7 @@ class MessageReader:
         max_chars: int,
         until: Collection[str] = (),
     ) -> None:
-        """Prepare; `read` first.
+        """Prepare; `read_page` first.
 
         Args:
             until: The names of messages to wait for, as `read_names` gives them; any message where
@@ -44,7 +44,7 @@ class MessageReader:
         self._runtime = runtime
         self._stream_id = stream_id
         self._cursor = cursor
-        self._read = partial(
+        self._read_now = partial(
             runtime.journal.read_page, stream_id, cursor, limit=limit, max_chars=max_chars
         )
         self._until = frozenset(until)
@@ -55,14 +55,14 @@ class MessageReader:
         self._has_any = False
         self.page: Page
 
-    async def read(self) -> None:
+    async def read_page(self) -> None:
         """Read the page as it is now.
 
         Raises:
             UnknownStreamError: There is no such stream; names those that there are.
         """
         try:
-            self.page = await self._read()
+            self.page = await self._read_now()
         except UnknownStreamError:
             await self._runtime.registry.status(self._stream_id)  # its error names them
             raise
@@ -111,7 +111,7 @@ class MessageReader:
         Without names to wait for, a move of the stream's state is enough too.
         """
         while not self.is_enough and await self._wait_for_news() and self._until:
-            await self.read()
+            await self.read_page()
         await anyio.sleep(GATHER_SECONDS)
 
     async def unknown_names(self) -> list[str]:

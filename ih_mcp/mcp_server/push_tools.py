@@ -70,19 +70,19 @@ async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     """
     arguments = call.arguments
 
-    async def read() -> tuple[bytes, tuple[str, ...]]:
+    async def read_segment() -> tuple[bytes, tuple[str, ...]]:
         return await _decode_or_read(call.runtime, arguments)
 
-    return await push(call.runtime, arguments.stream_id, arguments.seq, read)
+    return await push(call.runtime, arguments.stream_id, arguments.seq, read_segment)
 
 
 async def push(
-    runtime: Runtime, stream_id: str, seq: int | None, read: ReadSegment
+    runtime: Runtime, stream_id: str, seq: int | None, read_segment: ReadSegment
 ) -> CallToolResult:
-    """Push what `read` gives, and say what was kept.
+    """Push what `read_segment` gives, and say what was kept.
 
     Args:
-        read: Gives the bytes of the segment, and notes about where they came from.
+        read_segment: Gives the bytes of the segment, and notes about where they came from.
     """
     with _errors_say_what_is_kept(stream_id):
         stream = await runtime.registry.require_live(stream_id)
@@ -92,7 +92,7 @@ async def push(
         if seq is not None:
             await source.await_number(seq, _ORDER_SECONDS)
         async with source.turn(until):  # before all that takes a while: calls keep their order
-            data, notes = await _read_segment(source, read, until)
+            data, notes = await _read_in_time(source, read_segment, until)
             status = _pushed_status(await source.push_numbered(data, seq, until=until))
     next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
@@ -144,13 +144,13 @@ def _pushed_status(pushed: PushResult) -> dict[str, object]:
     return add_notes(status, notes)
 
 
-async def _read_segment(
-    source: PushedSource, read: ReadSegment, until: float
+async def _read_in_time(
+    source: PushedSource, read_segment: ReadSegment, until: float
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of the segment, and notes about the file they came from."""
     try:
         with anyio.fail_after(until - anyio.current_time()):
-            data, notes = await read()
+            data, notes = await read_segment()
     except TimeoutError:
         raise CallerError(
             "there was no time left to read the segment",

@@ -56,7 +56,7 @@ class StdinLines:
         """The next line with its line break; nothing at the end."""
         while not self._waiting:
             await self._arrived.wait()
-        line = self._take()
+        line = self._pop_line()
         self._exit_timer.postpone()
         if not line:
             self.ended.set()
@@ -71,9 +71,9 @@ class StdinLines:
                 line = b""
             if not line:
                 self._exit_timer.start()
-            self._put(line)
+            self._put_line(line)
 
-    def _put(self, line: Line) -> None:
+    def _put_line(self, line: Line) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._has_room_for(line))
             self._waiting.append(line)
@@ -81,7 +81,7 @@ class StdinLines:
         with suppress(RuntimeError):  # the loop is closed: the process ends
             self._loop.call_soon_threadsafe(self._arrived.notify)
 
-    def _take(self) -> Line:
+    def _pop_line(self) -> Line:
         with self._changed:
             line = self._waiting.popleft()
             self._waiting_bytes -= _size(line)

@@ -68,14 +68,14 @@ async def serve_stdio(server: MCPServer[Runtime], lines: StdinLines, output: Bin
     valid, messages = anyio.create_memory_object_stream[Incoming]()
     answers, written = anyio.create_memory_object_stream[SessionMessage]()
     async with anyio.create_task_group() as writing, answers:
-        writing.start_soon(_write, written, output, under_way)
+        writing.start_soon(_write_answers, written, output, under_way)
         async with anyio.create_task_group() as reading:
-            reading.start_soon(_read, lines, valid, answers.clone(), under_way)
+            reading.start_soon(_read_messages, lines, valid, answers.clone(), under_way)
             await low.run(messages, answers, low.create_initialization_options())
             reading.cancel_scope.cancel()
 
 
-async def _read(
+async def _read_messages(
     lines: StdinLines,
     valid: MemoryObjectSendStream[Incoming],
     answers: MemoryObjectSendStream[SessionMessage],
@@ -122,7 +122,7 @@ class _UnderWay:
             await self._changed.wait()
 
 
-async def _write(
+async def _write_answers(
     answers: MemoryObjectReceiveStream[SessionMessage], output: BinaryIO, under_way: _UnderWay
 ) -> None:
     async with answers:

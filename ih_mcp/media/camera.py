@@ -50,7 +50,7 @@ async def record(
     least = limits if is_whole else replace(limits, min_segment_seconds=None)  # a rest continues
     limited = bounds(least, framing, target_seconds=target_seconds)
     cutter = Cutter(READERS["mp4"](), limited, framing, is_live=True)
-    async with aclosing(_read(inputs, ffmpeg, max_seconds)) as recorded:
+    async with aclosing(_read_devices(inputs, ffmpeg, max_seconds)) as recorded:
         async for data in recorded:
             for segment in cutter.feed(data):
                 yield segment
@@ -68,12 +68,12 @@ async def require_openable(inputs: Sequence[Input], ffmpeg: Ffmpeg) -> None:
     Raises:
         MediaError: A device cannot be opened.
     """
-    async with aclosing(_read(inputs, ffmpeg, _LOOK_SECONDS)) as recorded:
+    async with aclosing(_read_devices(inputs, ffmpeg, _LOOK_SECONDS)) as recorded:
         async for _ in recorded:
             pass
 
 
-async def _read(
+async def _read_devices(
     inputs: Sequence[Input], ffmpeg: Ffmpeg, max_seconds: float | None
 ) -> AsyncGenerator[bytes, None]:
     command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)

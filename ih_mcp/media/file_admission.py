@@ -29,7 +29,7 @@ __all__ = [
     "beneath",
     "find",
     "opened",
-    "read",
+    "read_admitted",
     "require_no_text",
 ]
 
@@ -70,7 +70,7 @@ async def opened(path: Path) -> AsyncIterator[OpenedFile]:
         os.close(descriptor)
 
 
-def read(path: Path, *, max_bytes: int) -> bytes:
+def read_admitted(path: Path, *, max_bytes: int) -> bytes:
     """All bytes of an admitted file, as `opened` finds it; touches the disk.
 
     Raises:

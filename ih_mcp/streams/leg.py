@@ -44,7 +44,7 @@ _SHORT_CHARS = 4_000
 _SHORT_MESSAGES = 16  # chosen: so many take less than a turn, so the clock is asked once
 
 
-Take = Callable[[float, int], Awaitable[None]]
+Spend = Callable[[float, int], Awaitable[None]]
 """Counts seconds and bytes of media that are about to be sent."""
 
 
@@ -79,7 +79,7 @@ class Leg:
         begins_after: int = 0,
         config: Config | None = None,
         may_rotate: Callable[[], bool] | None = None,
-        take: Take | None = None,
+        spend: Spend | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `run` does it.
@@ -91,7 +91,7 @@ class Leg:
             config: What held in the leg before; it is asked for again.
             may_rotate: Whether to end in order before the session grows too old for the service,
                 where another one can begin. Then `is_rotated` is true. Asked at that time.
-            take: Counts the seconds of a segment before it is sent; raises `UsedUpError`
+            spend: Counts the seconds of a segment before it is sent; raises `UsedUpError`
                 where it may not be sent. None counts nothing.
             on_change: Called after every message and segment; must not wait.
         """
@@ -119,7 +119,7 @@ class Leg:
         """The last configuration that was not refused; the next leg begins with it."""
         self._config_before = config
         self._may_rotate = may_rotate
-        self._take = take
+        self._spend = spend
         self.limit_reached: UsedUpError | None = None
         """Set when the next segment would exceed a limit; the session then ends."""
         self.messages = 0
@@ -281,8 +281,8 @@ class Leg:
         """Count a segment, then send it; at a limit, give up all that wait."""
         seconds = self._counted_seconds(item)
         try:
-            if self._take is not None:
-                await self._take(seconds, len(item.data))
+            if self._spend is not None:
+                await self._spend(seconds, len(item.data))
         except UsedUpError as exc:
             self.limit_reached = exc
             self._on_change()  # the stream asks for its end, so that no segment follows

@@ -181,7 +181,7 @@ class UploadRegistry:
 
         async def work(rest: Rest) -> None:
             bearer = await credential.bearer()
-            await account.take(request.seconds, MediaUse(), size=request.size)
+            await account.spend(request.seconds, MediaUse(), size=request.size)
             analysis.use = MediaUse(delivered_seconds=request.seconds)
             try:
                 reply = await rest.upload(
@@ -194,7 +194,9 @@ class UploadRegistry:
             except (ServiceError, PathError):  # docs: failed work is free
                 analysis.note_dropped()
                 raise
-            await self._take(analysis, reply, rest, credential, makes_job=request.upload.makes_job)
+            await self._handle_reply(
+                analysis, reply, rest, credential, makes_job=request.upload.makes_job
+            )
 
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis
@@ -312,7 +314,7 @@ class UploadRegistry:
         self._journal.release(analysis.log)
         analysis.changed.notify()
 
-    async def _take(
+    async def _handle_reply(
         self,
         analysis: UploadAnalysis,
         reply: Reply,

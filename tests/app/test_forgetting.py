@@ -275,8 +275,8 @@ async def test_the_minutes_stay_counted_without_the_id(
     journal: Journal, settings: Settings
 ) -> None:
     await fill(journal, "st_a")
-    await journal.account("st_a").take(60, MediaUse())
+    await journal.account("st_a").spend(60, MediaUse())
     await forget_ids(journal, settings, "st_a")
-    (row,) = await journal.read_usage(UsageTable.read)
+    (row,) = await journal.read_usage(UsageTable.read_days)
     assert row.use == MediaUse(delivered_seconds=60)
     assert await found_in(settings.data_dir, "st_a") == []

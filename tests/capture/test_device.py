@@ -139,7 +139,7 @@ def test_the_newest_is_kept_and_the_header_with_it() -> None:
     waiting = NewestSegments(max_seconds=9)
     gone = [waiting.put(segment(at, headed=at == 0)) for at in (0, 3, 6, 9, 12)]
     assert gone == [0, 0, 0, 3, 3]
-    assert [waiting.take().start_seconds for _ in range(3)] == [0, 9, 12]
+    assert [waiting.pop_oldest().start_seconds for _ in range(3)] == [0, 9, 12]
 
 
 @pytest.mark.usefixtures("stalled")

@@ -82,16 +82,16 @@ async def test_a_database_of_an_earlier_version_gets_what_is_new(database: str, 
     budget = MinutesBudget(max_bytes_per_day=10)
     async with replica(database) as (_, journal):
         await journal.begin("st_1", {}, budget=budget)
-        await journal.account("st_1", budget).take(1.0, MediaUse(), size=10)
+        await journal.account("st_1", budget).spend(1.0, MediaUse(), size=10)
     db.execute("ALTER TABLE usage DROP COLUMN bytes")
     for name in ("st_2", "st_3"):  # the second start changes nothing
         async with replica(database) as (_, journal):
             await journal.begin(name, {}, budget=budget)
             account = journal.account(name, budget)
-            await account.take(1.0, MediaUse(), size=5)
+            await account.spend(1.0, MediaUse(), size=5)
     async with replica(database) as (_, journal):
         with pytest.raises(UsedUpError):
-            await journal.account("st_3", budget).take(1.0, MediaUse(), size=1)
+            await journal.account("st_3", budget).spend(1.0, MediaUse(), size=1)
 
 
 # --- leases --------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ async def test_who_lost_its_lease_writes_nothing_and_its_streams_are_over_for_al
         with pytest.raises(JournalError, match="lease"):
             await log.flush()
         with pytest.raises(JournalError, match="lease"):
-            await writer.account("st_1").take(1, use=await _no_use())
+            await writer.account("st_1").spend(1, use=await _no_use())
         page = await reader.read_page("st_1", 0, **ALL)
         assert ([entry.body for entry in page.entries], page.is_final) == (["a"], True)
         await reader.clean_up()
@@ -340,7 +340,7 @@ async def test_a_number_that_a_copy_gave_again_makes_no_lost_transaction_a_kept_
     """A node died before its copy had a commit, whose number another transaction then got."""
     async with replica(database) as (engine, journal):
         log = await keep(journal, "a")
-        await journal.account("st_1").take(1, MediaUse())
+        await journal.account("st_1").spend(1, MediaUse())
         connections = engine.lease._connections
         commit, ask = connections._commit, connections._is_committed
         (number,) = db.execute("SELECT pg_current_xact_id()::text").fetchone()
@@ -362,7 +362,7 @@ async def test_a_number_that_a_copy_gave_again_makes_no_lost_transaction_a_kept_
         await log.flush()
         assert (lost, await bodies_of(journal)) == ([False], ["a", "b"])
         lost.clear()
-        await journal.account("st_1").take(2, MediaUse(delivered_seconds=1.0))
+        await journal.account("st_1").spend(2, MediaUse(delivered_seconds=1.0))
         use = await journal.read_usage(lambda table: table.find_use("st_1"))
         assert (lost, use and use.delivered_seconds) == ([False], 3)
 

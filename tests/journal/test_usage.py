@@ -61,7 +61,7 @@ async def test_two_processes_cannot_both_use_the_last_minutes(place: Path | str)
         use = NOTHING
         try:
             while True:
-                await account.take(1.0, use)
+                await account.spend(1.0, use)
                 use += MediaUse(delivered_seconds=1.0)
                 granted += 1
         except MinutesUsedUpError:
@@ -87,10 +87,10 @@ async def test_what_a_file_needs_is_promised_to_it_when_it_begins(place: Path | 
             await begun(two, "st_2", budget, 21)
         assert [row.id for row in await two.list_streams()] == ["st_1"]
         other = await begun(two, "st_3", budget, 20)
-        await account.take(40, NOTHING)
-        await other.take(20, NOTHING)
+        await account.spend(40, NOTHING)
+        await other.spend(20, NOTHING)
         with pytest.raises(MinutesUsedUpError):  # it is longer than it said
-            await account.take(0.1, MediaUse(delivered_seconds=40))
+            await account.spend(0.1, MediaUse(delivered_seconds=40))
         assert await counted(one, budget) == 60
 
 
@@ -98,7 +98,7 @@ async def test_a_promise_is_free_again_when_the_stream_is_over(place: Path | str
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget, 50)
-        await account.take(3, NOTHING)
+        await account.spend(3, NOTHING)
         await account.settle(MediaUse(delivered_seconds=3, analysed_seconds=3), ended=True)
         assert await counted(journal, budget) == 3
         assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=3, analysed_seconds=3)
@@ -110,7 +110,7 @@ async def test_a_killed_process_has_counted_all_it_sent_and_holds_no_promise(
     budget = a_day_of(60)
     async with open_journal(tmp_path) as killed, open_journal(tmp_path) as journal:
         account = await begun(killed, "st_1", budget, 50)
-        await account.take(3, NOTHING)
+        await account.spend(3, NOTHING)
         release_lock(killed)
         await begun(journal, "st_2", budget, 57)
         assert await counted(journal, budget) == 60
@@ -123,11 +123,11 @@ async def test_dropped_media_may_be_sent_again_and_what_is_unknown_may_not(
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget)
-        await account.take(60, NOTHING)
+        await account.spend(60, NOTHING)
         use = MediaUse(delivered_seconds=60, analysed_seconds=30, dropped_seconds=10)
-        await account.take(10, use)
+        await account.spend(10, use)
         with pytest.raises(MinutesUsedUpError):
-            await account.take(1, use + MediaUse(delivered_seconds=10))
+            await account.spend(1, use + MediaUse(delivered_seconds=10))
 
 
 async def test_what_is_counted_does_not_shrink_before_the_end(place: Path | str) -> None:
@@ -135,7 +135,7 @@ async def test_what_is_counted_does_not_shrink_before_the_end(place: Path | str)
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget)
-        await account.take(3, NOTHING)
+        await account.spend(3, NOTHING)
         await account.settle(NOTHING, ended=False)
         assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=3)
         await account.settle(MediaUse(delivered_seconds=30, analysed_seconds=30), ended=False)
@@ -150,19 +150,19 @@ async def test_a_day_is_one_of_utc_and_its_limit_holds_for_itself(
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget, 50)
-        await account.take(40, NOTHING)
+        await account.spend(40, NOTHING)
         today[0] = "2026-12-01"
         sent = MediaUse(delivered_seconds=40, analysed_seconds=35)
-        await account.take(60, sent)  # a promise ends with its day
+        await account.spend(60, sent)  # a promise ends with its day
         with pytest.raises(MinutesUsedUpError):
-            await account.take(1, sent + MediaUse(delivered_seconds=60))
+            await account.spend(1, sent + MediaUse(delivered_seconds=60))
         await account.settle(MediaUse(delivered_seconds=100, analysed_seconds=100), ended=True)
-        rows = await journal.read_usage(UsageTable.read)
+        rows = await journal.read_usage(UsageTable.read_days)
         assert [(row.day, row.use.delivered_seconds, row.use.analysed_seconds) for row in rows] == [
             (DAY, 40, 35),
             ("2026-12-01", 60, 65),
         ]
-        since = await journal.read_usage(lambda table: table.read("2026-12-01"))
+        since = await journal.read_usage(lambda table: table.read_days("2026-12-01"))
         assert since == rows[1:]
         today[0] = DAY  # the clock was set back
         with pytest.raises(MinutesUsedUpError):
@@ -175,7 +175,7 @@ async def test_a_month_is_the_sum_of_its_days(place: Path | str, today: list[str
     async with open_journal(place) as journal:
         for today[0] in ("2026-10-31", "2026-11-01", "2026-11-30"):
             account = await begun(journal, f"st_{today[0]}", budget, 25)
-            await account.take(25, NOTHING)
+            await account.spend(25, NOTHING)
             sent = MediaUse(delivered_seconds=25, analysed_seconds=25)
             await account.settle(sent, ended=True)
         with pytest.raises(MinutesUsedUpError, match=r"a month; 0\.16 are left") as error:
@@ -192,14 +192,14 @@ async def test_bytes_are_counted_before_they_are_sent_for_all_processes(
     budget = MinutesBudget(max_bytes_per_day=1_000)
     async with open_journal(place) as one, open_journal(place) as two:
         first, second = await begun(one, "st_1", budget), await begun(two, "st_2", budget)
-        await first.take(1.0, NOTHING, size=600)
+        await first.spend(1.0, NOTHING, size=600)
         with pytest.raises(UsedUpError, match="401 bytes of media would exceed") as error:
-            await second.take(1.0, NOTHING, size=401)
+            await second.spend(1.0, NOTHING, size=401)
         assert error.value.facts["left_bytes"] == 400
         assert await use_of(two, "st_2") == NOTHING  # the refused one counts nothing
-        await second.take(1.0, NOTHING, size=400)
+        await second.spend(1.0, NOTHING, size=400)
         today[0] = "2026-12-01"
-        await second.take(1.0, MediaUse(delivered_seconds=1.0), size=1_000)
+        await second.spend(1.0, MediaUse(delivered_seconds=1.0), size=1_000)
 
 
 async def test_live_streams_of_all_processes_are_bounded_together(place: Path | str) -> None:
@@ -265,7 +265,7 @@ async def test_what_many_streams_used_is_read_by_few_statements(
     async with open_journal(place) as journal:
         for number, name in enumerate(names):
             account = await begun(journal, name, a_day_of(600))
-            await account.take(number + 1, NOTHING)
+            await account.spend(number + 1, NOTHING)
         found = await journal.read_usage(read)
     assert {name: use.delivered_seconds for name, use in found.items()} == {
         name: number + 1 for number, name in enumerate(names)
@@ -277,7 +277,7 @@ async def test_a_stream_that_is_removed_leaves_its_seconds_and_no_id(place: Path
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         await begun(journal, "st_1", budget)
-        await journal.account("st_1", budget).take(30, NOTHING)
+        await journal.account("st_1", budget).spend(30, NOTHING)
         no = (await journal.find_stream("st_1")).no
         await journal._run_write(partial(journal._store.remove_streams, [no]))
         assert await use_of(journal, "st_1") is None
@@ -305,7 +305,7 @@ async def test_a_journal_of_an_earlier_version_that_is_read_only_has_counted_not
     async with open_journal(tmp_path) as journal:
         assert journal.is_read_only
         assert await bodies_of(journal) == ["a"]
-        assert await journal.read_usage(UsageTable.read) == []
+        assert await journal.read_usage(UsageTable.read_days) == []
         assert await use_of(journal, "st_1") is None
 
 
@@ -315,13 +315,13 @@ async def test_a_journal_of_a_version_that_counted_no_bytes_counts_them_from_now
     budget = MinutesBudget(max_bytes_per_day=10)
     async with open_journal(tmp_path) as journal:
         account = await begun(journal, "st_1", budget)
-        await account.take(1.0, NOTHING, size=10)
+        await account.spend(1.0, NOTHING, size=10)
         db_of(journal).execute("ALTER TABLE usage DROP COLUMN bytes")
     async with open_journal(tmp_path) as journal:
         other = await begun(journal, "st_2", budget)
-        await other.take(1.0, NOTHING, size=10)
+        await other.spend(1.0, NOTHING, size=10)
         with pytest.raises(UsedUpError):
-            await other.take(1.0, NOTHING, size=1)
+            await other.spend(1.0, NOTHING, size=1)
         assert await use_of(journal, "st_1") == MediaUse(delivered_seconds=1.0)
 
 
@@ -356,7 +356,7 @@ async def test_what_is_promised_and_what_may_begin_is_read_without_a_stream(
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         account = await begun(journal, "st_1", budget, 40)
-        await account.take(10.0, NOTHING)
+        await account.spend(10.0, NOTHING)
         assert await journal.read_usage(lambda table: table.count_promised(budget)) == 30.0
         await journal.read_usage(lambda table: table.check(budget, 20.0))
         with pytest.raises(MinutesUsedUpError):
@@ -369,11 +369,11 @@ async def test_what_was_used_today_is_of_all_streams_and_of_no_other_day(
     budget = a_day_of(60)
     async with open_journal(place) as journal:
         today[0] = "2026-11-29"
-        await (await begun(journal, "st_1", budget)).take(20.0, NOTHING)
+        await (await begun(journal, "st_1", budget)).spend(20.0, NOTHING)
         today[0] = DAY
         used = await journal.read_usage(lambda table: table.use_of_day(budget))
         assert used == NOTHING
         for name in ("st_2", "st_3"):
-            await (await begun(journal, name, budget)).take(5.0, NOTHING)
+            await (await begun(journal, name, budget)).spend(5.0, NOTHING)
         used = await journal.read_usage(lambda table: table.use_of_day(budget))
     assert used == MediaUse(delivered_seconds=10.0)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from ih_mcp.errors import MediaError, PathError
-from ih_mcp.media.file_admission import admit, beneath, find, opened, read, require_no_text
+from ih_mcp.media.file_admission import admit, beneath, find, opened, read_admitted, require_no_text
 from tests.descriptors import opened_within
 
 
@@ -432,7 +432,7 @@ async def test_a_file_removed_after_the_check_is_told(folder: Path) -> None:
 
 
 def test_a_segments_file_is_read_whole_up_to_the_bound(folder: Path) -> None:
-    assert read(folder / "call.mp4", max_bytes=5) == b"media"
+    assert read_admitted(folder / "call.mp4", max_bytes=5) == b"media"
 
 
 @pytest.fixture
@@ -450,17 +450,17 @@ def growing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_file_that_grows_is_read_as_it_is_then(growing: Path) -> None:
-    assert read(growing, max_bytes=10) == b"media+more"
+    assert read_admitted(growing, max_bytes=10) == b"media+more"
 
 
 def test_a_file_that_grows_too_large_for_a_segment_is_refused(growing: Path) -> None:
     with pytest.raises(MediaError, match="has 6 bytes; a segment may have 5"):
-        read(growing, max_bytes=5)
+        read_admitted(growing, max_bytes=5)
 
 
 def test_a_file_that_is_too_large_for_a_segment_is_refused_with_its_size(folder: Path) -> None:
     with pytest.raises(MediaError) as caught:
-        read(folder / "call.mp4", max_bytes=4)
+        read_admitted(folder / "call.mp4", max_bytes=4)
     error = caught.value
     assert error.code == "segment_too_large"
     assert str(error).startswith("'call.mp4' has 5 bytes; a segment may have 4")
@@ -475,7 +475,7 @@ def test_another_file_in_its_place_is_not_read(folder: Path) -> None:
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(PathError, match="cannot be opened"):
-        read(path, max_bytes=100)
+        read_admitted(path, max_bytes=100)
 
 
 def test_a_text_is_no_segment() -> None:

@@ -26,7 +26,7 @@ from anyio import to_thread
 from ih_mcp.errors import ConfigurationError, IhMcpError, MediaError, PathError
 from ih_mcp.mcp_server.server import make_tools
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.media.file_admission import admit, opened, read
+from ih_mcp.media.file_admission import admit, opened, read_admitted
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
@@ -102,7 +102,7 @@ def test_s6_no_path_leads_outside(path: str, folders: tuple[Path, Path]) -> None
     allowed, outside = folders
     named = path.format(allowed=allowed, outside=outside)
     with pytest.raises(PathError) as refused:
-        read(admit(named, allowed=[allowed]), max_bytes=100)
+        read_admitted(admit(named, allowed=[allowed]), max_bytes=100)
     told = f"{refused.value.what} {refused.value.help}"
     assert "SECRET" not in told
     missing = path.replace("secret", "absent").format(allowed=allowed, outside=outside)
@@ -168,7 +168,11 @@ def test_s6_a_path_that_is_swapped_meanwhile_reads_nothing_outside(
             tries += 1
             try:
                 path = admit(name, allowed=[allowed])
-                data = anyio.run(_upload, path) if tries % 10 == 0 else read(path, max_bytes=100)
+                data = (
+                    anyio.run(_upload, path)
+                    if tries % 10 == 0
+                    else read_admitted(path, max_bytes=100)
+                )
             except PathError:
                 continue
             assert data in {b"inside", b""}
@@ -214,7 +218,7 @@ def test_s6_a_segment_file_is_never_read_beyond_its_bound(folders: tuple[Path, P
     with huge.open("wb") as file:
         file.truncate(100 << 30)  # sparse
     with pytest.raises(MediaError, match="a segment may have 100") as refused:
-        read(admit("huge.webm", allowed=[allowed]), max_bytes=100)
+        read_admitted(admit("huge.webm", allowed=[allowed]), max_bytes=100)
     assert refused.value.code == "segment_too_large"
 
 

@@ -24,7 +24,7 @@ from ih_mcp.files import list_candidates, open_file
 from ih_mcp.journal import Retention, open_journal
 from ih_mcp.media.containers.container import is_text
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.media.file_admission import admit, beneath, find, read
+from ih_mcp.media.file_admission import admit, beneath, find, read_admitted
 from ih_mcp.net.rest import open_rest
 from ih_mcp.settings import read_settings
 from ih_mcp.standin.server.serve import serve
@@ -94,7 +94,7 @@ def test_s33_a_folder_that_is_swapped_is_never_read_outside(race: Path) -> None:
         while tries < most or inside < 3:
             tries += 1
             try:
-                assert read(path, max_bytes=100) == b"inside"
+                assert read_admitted(path, max_bytes=100) == b"inside"
             except PathError:  # and no other error
                 continue
             inside += 1
@@ -318,7 +318,7 @@ def test_s47_a_tool_never_takes_one_of_two(tmp_path: Path) -> None:
             admit("talk.mp4", allowed=order)
         assert refused.value.code == "ambiguous_path"
     (folders[0] / "talk.mp4").unlink()
-    assert read(admit("talk.mp4", allowed=folders), max_bytes=9) == b"b"
+    assert read_admitted(admit("talk.mp4", allowed=folders), max_bytes=9) == b"b"
 
 
 def test_s47_a_person_names_a_file_as_in_a_shell(
@@ -331,4 +331,4 @@ def test_s47_a_person_names_a_file_as_in_a_shell(
     monkeypatch.chdir(tmp_path / "here")
     for name in ("talk.mp4", "./talk.mp4", "../talk.mp4", "link/talk.mp4", "link/../talk.mp4"):
         shell = subprocess.run(["cat", name], check=True, capture_output=True).stdout  # noqa: S607
-        assert read(admit(name, allowed=None), max_bytes=99) == shell
+        assert read_admitted(admit(name, allowed=None), max_bytes=99) == shell

@@ -127,7 +127,7 @@ async def test_t9_processes_that_race_for_the_last_minutes_use_no_second_more(
         use = MediaUse()
         try:
             while True:
-                await account.take(1.0, use)
+                await account.spend(1.0, use)
                 use += MediaUse(delivered_seconds=1.0)
                 granted += 1
         except MinutesUsedUpError:
@@ -166,7 +166,7 @@ async def test_t10_a_database_that_is_away_is_waited_for(seconds: float, databas
         proxy.restore()
         with anyio.fail_after(60):
             await log.flush()
-            await journal.account("st_1").take(3, MediaUse())
+            await journal.account("st_1").spend(3, MediaUse())
         page = await journal.read_page("st_1", 0, limit=9, max_chars=99)
         assert [entry.body for entry in page.entries] == ["a", "b"]
     report("T10", FILE, f"away for {seconds:g} s: nothing shown meanwhile, nothing lost")
@@ -221,7 +221,7 @@ async def test_t11_minutes_whose_answer_was_lost_are_counted_once(database: str)
         await keep(journal, "a")
         proxy.lose_answer(lambda request: b"COMMIT" in request)
         with anyio.fail_after(60):
-            await journal.account("st_1").take(30, MediaUse())
+            await journal.account("st_1").spend(30, MediaUse())
             await proxy.lost.wait()
         use = await journal.read_usage(lambda table: table.find_use("st_1"))
         assert use
@@ -265,7 +265,7 @@ async def test_t7_another_tenant_s_rows_are_hidden_from_a_statement_without_a_co
             open_journal(engine.journal_of("beta")) as beta,
         ):
             await keep(acme, "secret")
-            await acme.account("st_1").take(30, MediaUse())
+            await acme.account("st_1").spend(30, MediaUse())
             with pytest.raises(UnknownStreamError):
                 await bodies_of(beta)
             assert await beta.list_streams() == []

@@ -34,14 +34,14 @@ def segment(number: int, *, headed: bool = False) -> Segment:
 def test_the_oldest_goes_for_the_newest_and_how_much_is_told() -> None:
     waiting = NewestSegments(max_seconds=6)
     assert [waiting.put(segment(n)) for n in range(4)] == [0, 0, 3, 3]
-    assert [waiting.take().start_seconds, waiting.take().start_seconds] == [6, 9]
+    assert [waiting.pop_oldest().start_seconds, waiting.pop_oldest().start_seconds] == [6, 9]
 
 
 def test_the_one_with_the_header_stays() -> None:
     waiting = NewestSegments(max_seconds=6)
     gone = [waiting.put(segment(n, headed=n == 0)) for n in range(4)]
     assert gone == [0, 0, 3, 3]
-    assert [waiting.take().start_seconds, waiting.take().start_seconds] == [0, 9]
+    assert [waiting.pop_oldest().start_seconds, waiting.pop_oldest().start_seconds] == [0, 9]
 
 
 def test_one_segment_may_wait_however_long_it_is() -> None:

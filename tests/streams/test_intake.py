@@ -34,7 +34,7 @@ RECORDINGS = [
 def test_a_browsers_chunks_go_out_byte_for_byte(name: str, shared_media: Path) -> None:
     intake = SegmentIntake(Framing.CONTINUED)
     came = chunks(shared_media, name)
-    sent = [taken for chunk in came if (taken := intake.take(chunk))]
+    sent = [taken for chunk in came if (taken := intake.prepare(chunk))]
     if rest := intake.finish():
         sent.append(rest)
     assert b"".join(segment.data for segment in sent) == b"".join(came)
@@ -46,33 +46,33 @@ def test_a_browsers_chunks_go_out_byte_for_byte(name: str, shared_media: Path) -
 
 def test_raw_samples_may_be_cut_anywhere() -> None:
     intake = SegmentIntake(Framing.CONTINUED, raw_hertz=16_000)
-    taken = intake.take(b"\x01")
+    taken = intake.prepare(b"\x01")
     assert taken is not None
     assert taken.data == b"\x01"
-    assert intake.take(b"") is None
+    assert intake.prepare(b"") is None
     assert intake.finish() is None
 
 
 def test_a_recording_without_its_header_is_refused() -> None:
     with pytest.raises(MediaError, match="begins without a container header") as refused:
-        SegmentIntake(Framing.CONTINUED).take(b"\x00" * 100)
+        SegmentIntake(Framing.CONTINUED).prepare(b"\x00" * 100)
     assert refused.value.code == "no_header"
 
 
 def test_too_little_to_tell_what_it_is_is_let_go() -> None:
     intake = SegmentIntake(Framing.CONTINUED)
-    assert intake.take(b"\x1a") is None
+    assert intake.prepare(b"\x1a") is None
     assert intake.finish() is None
 
 
 def test_where_segments_stand_alone_a_chunk_that_cannot_is_refused(shared_media: Path) -> None:
     intake = SegmentIntake(Framing.WHOLE)
     first, second = chunks(shared_media, "chromium-vp8-3s")[:2]
-    taken = intake.take(first)
+    taken = intake.prepare(first)
     assert taken is not None
     assert taken.data == first
     with pytest.raises(MediaError, match="cannot be decoded alone") as refused:
-        intake.take(second)
+        intake.prepare(second)
     assert refused.value.code == "not_decodable"
 
 
@@ -81,9 +81,9 @@ def test_where_segments_stand_alone_the_header_is_put_before_a_fragment(
 ) -> None:
     intake = SegmentIntake(Framing.WHOLE)
     header, fragment, *_ = chunks(shared_media, "chromium-mp4-3s")
-    assert intake.take(header) is None
-    first = intake.take(fragment)
-    second = intake.take(chunks(shared_media, "chromium-mp4-3s")[2])
+    assert intake.prepare(header) is None
+    first = intake.prepare(fragment)
+    second = intake.prepare(chunks(shared_media, "chromium-mp4-3s")[2])
     assert first is not None
     assert second is not None
     assert second.data.startswith(header[:40])
@@ -113,7 +113,7 @@ def test_what_is_recorded_goes_out_byte_for_byte_and_tells_where_another_session
     whole = b"".join(parts)
     intake = SegmentIntake(Framing.CONTINUED)
     sent = [
-        taken for at in range(0, len(whole), 999) if (taken := intake.take(whole[at : at + 999]))
+        taken for at in range(0, len(whole), 999) if (taken := intake.prepare(whole[at : at + 999]))
     ]
     if rest := intake.finish():
         sent.append(rest)
@@ -133,9 +133,9 @@ def test_where_segments_stand_alone_each_part_gets_the_header(
 ) -> None:
     _, (header, first, second, *_) = made
     intake = SegmentIntake(Framing.WHOLE)
-    assert intake.take(header) is None
+    assert intake.prepare(header) is None
     for number, part in enumerate((first, second)):
-        taken = intake.take(part)
+        taken = intake.prepare(part)
         assert taken is not None
         assert taken.data == header + part
         assert taken.start_seconds == pytest.approx(number, abs=0.1)
@@ -145,7 +145,7 @@ def test_where_segments_stand_alone_each_part_gets_the_header(
 def test_where_segments_stand_alone_a_torn_part_is_refused(made: tuple[str, list[bytes]]) -> None:
     _, (header, first, second, *_) = made
     intake = SegmentIntake(Framing.WHOLE)
-    assert intake.take(header + first) is not None
+    assert intake.prepare(header + first) is not None
     with pytest.raises(MediaError, match="cannot be decoded alone") as refused:
-        intake.take(second[:-20])
+        intake.prepare(second[:-20])
     assert refused.value.code == "not_decodable"

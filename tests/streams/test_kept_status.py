@@ -31,7 +31,7 @@ def test_what_was_sent_without_an_answer_is_lost() -> None:
 async def test_pictures_and_exports_of_a_killed_stream_have_its_gaps(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})
-        await journal.account("st_1").take(7.833, MediaUse())
+        await journal.account("st_1").spend(7.833, MediaUse())
         await log.write_record(status(**KILLED).to_json(), ended=True)
         drawing = await read_timeline(journal, "st_1")
         rows = (await read_stream(journal, "st_1")).rows
@@ -48,7 +48,7 @@ async def test_what_is_kept_of_a_stream_that_was_not_killed_is_its_status(tmp_pa
     ended = status(state="ended", reason="by_request")
     async with open_journal(tmp_path) as journal:
         log = await journal.begin("st_1", {})
-        await journal.account("st_1").take(7.833, MediaUse())
+        await journal.account("st_1").spend(7.833, MediaUse())
         await log.write_record(ended.to_json(), ended=True)
         assert await read_status(journal, "st_1") == ended
 
@@ -59,7 +59,7 @@ async def test_every_reader_has_the_same_status_of_a_killed_stream(tmp_path: Pat
         open_registry(journal, max_streams=1, close_seconds=0.1) as registry,
     ):
         log = await journal.begin("st_1", {})
-        await journal.account("st_1").take(7.833, MediaUse())
+        await journal.account("st_1").spend(7.833, MediaUse())
         await log.write_record(status(**KILLED).to_json(), ended=True)
         found = await read_status(journal, "st_1")
         listed = (await registry.statuses(newest=9))["st_1"]

@@ -168,7 +168,7 @@ async def test_a_journal_that_cannot_count_lets_nothing_be_sent(
     def refuse(*_: object, **_named: object) -> None:
         raise JournalError("the journal cannot write: disk full")
 
-    monkeypatch.setattr(UsageTable, "take", refuse)
+    monkeypatch.setattr(UsageTable, "spend", refuse)
     services = Services()
     async with limited(journal, services, 60) as stream:
         service = await services.session(0)
@@ -182,9 +182,9 @@ async def test_media_whose_length_cannot_be_read_counts_by_the_clock(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds: list[float] = []
-    real: Callable[..., None] = UsageTable.take
+    real: Callable[..., None] = UsageTable.spend
 
-    def take(
+    def spend(
         table: UsageTable,
         name: str,
         budget: MinutesBudget,
@@ -197,7 +197,7 @@ async def test_media_whose_length_cannot_be_read_counts_by_the_clock(
         assert size == 1
         real(table, name, budget, length, use, size=size)
 
-    monkeypatch.setattr(UsageTable, "take", take)
+    monkeypatch.setattr(UsageTable, "spend", spend)
     services = Services()
     async with limited(journal, services, 60) as stream:
         service = await services.session(0)

@@ -153,11 +153,11 @@ class Elements:
         found: list[Element] = []
         for _ in self._pieces.feed(data):
             if self._pieces.has(self._needed_bytes):
-                self._read(found)
+                self._read_elements(found)
         self._is_damaged = False
         return found
 
-    def _read(self, found: list[Element]) -> None:
+    def _read_elements(self, found: list[Element]) -> None:
         """Add the elements that begin in what waits, and pass them."""
         waiting, first = self._pieces.waiting()
         at, begins = first, self.position - first

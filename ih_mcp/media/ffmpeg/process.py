@@ -95,7 +95,7 @@ class Child:
             await anyio.sleep(_GATHER_SECONDS)
         began = anyio.current_time()
         with anyio.move_on_after(min(self._silence, self._patience)):
-            data = await _read(self._stdout)
+            data = await _read_pipe(self._stdout)
             self._patience -= anyio.current_time() - began
             self._came_bytes += len(data)
             is_long = self._is_wide and self._came_bytes > _PIPE_BYTES
@@ -110,7 +110,7 @@ class Child:
 
     async def read_patiently(self) -> bytes:
         """Like `read`, and it may take any time, as while the input comes slowly."""
-        return await _read(self._stdout)
+        return await _read_pipe(self._stdout)
 
     async def write(self, data: bytes) -> None:
         """Hand it bytes; waits while it has enough.
@@ -259,7 +259,7 @@ if sys.platform == "win32":
     def _bound(_pid: int, _means: ProcessLimits) -> None:
         """No bounds here."""
 
-    async def _read(descriptor: int) -> bytes:
+    async def _read_pipe(descriptor: int) -> bytes:
         return await anyio.to_thread.run_sync(
             os.read, descriptor, _READ_BYTES, abandon_on_cancel=True
         )
@@ -302,7 +302,7 @@ else:
                 with suppress(ProcessLookupError, PermissionError, ValueError):
                     resource.prlimit(pid, what, (bound, bound))
 
-    async def _read(descriptor: int) -> bytes:
+    async def _read_pipe(descriptor: int) -> bytes:
         while True:
             try:
                 data = os.read(descriptor, _READ_BYTES)

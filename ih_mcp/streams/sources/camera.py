@@ -85,7 +85,7 @@ class NewestSegments:
             await self._changed.wait()
         return self._segments[0]
 
-    def take(self) -> Segment:
+    def pop_oldest(self) -> Segment:
         """Remove and give the oldest segment."""
         return self._segments.popleft()
 
@@ -124,5 +124,5 @@ async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments)
 async def _send(stream: Stream, waiting: NewestSegments) -> None:
     while await waiting.head() is not None:
         await stream.until(lambda: stream.waiting_segments < _IN_OUTBOX)
-        segment = waiting.take()  # the oldest by now
+        segment = waiting.pop_oldest()  # the oldest by now
         await stream.put(queued_segment(segment))

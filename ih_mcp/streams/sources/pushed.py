@@ -157,7 +157,7 @@ class PushedSource:
         stream.require_live()
         self._require_small(len(data))
         intake = self._intake.copy()
-        segment = intake.take(data)
+        segment = intake.prepare(data)
         if segment:
             self._require_small(len(segment.data))  # with the header before it, it is larger
             self._require_large(len(segment.data))
@@ -276,7 +276,7 @@ class SegmentIntake:
         self._recording = Recording()
 
     def copy(self) -> SegmentIntake:
-        """Another one that goes on from here; what it takes, this one has not seen.
+        """Another one that goes on from here; what it prepares, this one has not seen.
 
         So a segment is looked at by a copy, which takes the place of the original once the
         segment is in the stream: of one that is refused, nothing is left.
@@ -296,7 +296,7 @@ class SegmentIntake:
         is_alone = self._raw_hertz is not None or self._framing is Framing.WHOLE
         return is_alone or self._recording.header is not None
 
-    def take(self, data: bytes) -> QueuedSegment | None:
+    def prepare(self, data: bytes) -> QueuedSegment | None:
         """The segment to send; None while there is nothing to send yet: header alone, or empty.
 
         Raises:
