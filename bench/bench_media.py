@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -25,8 +24,9 @@ from statistics import median
 import anyio
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
-from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import DIALECTS
+
+from .segments import segments_of
 
 CLIP = Path(__file__).parents[1] / "examples" / "media" / "dialogue.mp4"
 LENGTHS = {"10s": 10, "10min": 600, "1h": 3_600, "4h": 14_400}
@@ -67,17 +67,9 @@ def remux_seconds(ffmpeg: Ffmpeg, source: Path, folder: Path) -> float:
 
 
 async def measure(source: Path, version: str, ffmpeg: Ffmpeg) -> Run:
-    dialect = DIALECTS[version]
     baseline = peak(resource.RUSAGE_SELF)
     began, first, largest = time.perf_counter(), 0.0, 0
-    segments = split(
-        source,
-        ffmpeg=ffmpeg,
-        limits=dialect.limits,
-        framing=dialect.framing,
-        target_seconds=dialect.target_segment_seconds,
-    )
-    async with aclosing(segments):
+    async with segments_of(source, DIALECTS[version], ffmpeg) as segments:
         async for segment in segments:
             first = first or time.perf_counter() - began
             largest = max(largest, len(segment.data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +17,12 @@ import numpy as np
 from ih_mcp.errors import MediaError, PathError
 from ih_mcp.media.ffmpeg.probe import Facts, probe, require_tracks
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
-from ih_mcp.media.splitter import Segment, split
+from ih_mcp.media.splitter import Segment
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 from tests.media import oracle
 from tests.media.oracle import Item, Media, digests
+
+from .segments import segments_of
 
 _TIMES_SECONDS = 0.05
 _SOUND_SECONDS = 0.3
@@ -86,15 +88,7 @@ async def _outcome(ffmpeg: Ffmpeg, path: Path, facts: Facts, dialect: Dialect) -
     outcome = Outcome(dialect, [])
     try:
         require_tracks(facts, video=dialect.needs_video, audio=dialect.needs_audio)
-        segments = split(
-            path,
-            ffmpeg=ffmpeg,
-            limits=dialect.limits,
-            framing=dialect.framing,
-            target_seconds=dialect.target_segment_seconds,
-            facts=facts,
-        )
-        async with aclosing(segments):
+        async with segments_of(path, dialect, ffmpeg, facts=facts) as segments:
             async for segment in segments:
                 outcome.segments.append(segment)
     except MediaError as refusal:

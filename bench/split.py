@@ -9,17 +9,16 @@ import os
 import resource
 import subprocess
 import tempfile
-from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 import anyio
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
-from ih_mcp.media.splitter import split
 from ih_mcp.wire.dialects import V2
 
 from .bench_media import CLIP
+from .segments import segments_of
 from .table import rounds, show
 
 _SECONDS = 3_600
@@ -70,14 +69,7 @@ def _copy(ffmpeg: Ffmpeg, source: Path) -> float:
 
 def _split(ffmpeg: Ffmpeg, source: Path) -> float:
     async def work() -> None:
-        segments = split(
-            source,
-            ffmpeg=ffmpeg,
-            limits=V2.limits,
-            framing=V2.framing,
-            target_seconds=V2.target_segment_seconds,
-        )
-        async with aclosing(segments):
+        async with segments_of(source, V2, ffmpeg) as segments:
             async for _ in segments:
                 pass
 

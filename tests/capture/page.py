@@ -17,8 +17,9 @@ from tests.plain_http import plain_http
 class Page:
     """An open page."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, key: str) -> None:
         self.socket = socket
+        self.key = key
         self.heard: list[dict[str, Any]] = []
 
     async def say(self, kind: str, **values: object) -> None:
@@ -98,9 +99,19 @@ async def open_page(
 ) -> AsyncIterator[Page]:
     url = server.origin.replace("http", "ws", 1) + "/live"
     async with connect(url, origin=server.origin, compression=None, max_size=None) as socket:  # type: ignore[arg-type]  # a plain string
-        opened = Page(socket)
+        opened = Page(socket, key)
         await opened.say("hello", key=key, page=page, cursor=cursor)
         yield opened
+
+
+@asynccontextmanager
+async def open_recorder(server: PageServer, stream_id: str) -> AsyncIterator[Page]:
+    """Open the page of a stream by its link, as the one that records."""
+    key = await redeem(server, server.link(stream_id))
+    async with open_page(server, key) as page:
+        await page.hear("welcome")
+        await page.claim()
+        yield page
 
 
 def joined(chunks: Iterable[bytes]) -> bytes:

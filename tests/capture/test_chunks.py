@@ -13,7 +13,7 @@ from ih_mcp.streams.sources.pushed import pushed_source
 from ih_mcp.streams.stream import Stream
 from tests.reliability.budget import IS_LONG
 
-from .page import open_page, redeem
+from .page import open_page, open_recorder, redeem
 from .room import OpenRoom, Room
 
 RECORDINGS = [
@@ -28,10 +28,7 @@ def chunks(shared_media: Path, name: str) -> list[bytes]:
 
 
 async def by_page(room: Room, stream: Stream, given: list[bytes]) -> None:
-    key = await redeem(room.server, room.server.link(stream.id))
-    async with open_page(room.server, key) as page:
-        await page.hear("welcome")
-        await page.claim()
+    async with open_recorder(room.server, stream.id) as page:
         for seq, data in enumerate(given):
             answer = await page.chunk(data, seq=seq)
             assert answer["type"] == "taken", answer
@@ -100,10 +97,7 @@ async def test_a_recording_without_its_beginning_is_refused(
     given = chunks(shared_media, "chromium-vp8-3s")
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             answer = await page.chunk(given[1], seq=0)
             assert (answer["type"], answer["code"]) == ("refused", "no_header")
             assert "Send every chunk from the first on" in answer["help"]
@@ -115,10 +109,7 @@ async def test_of_a_refused_chunk_of_the_page_nothing_is_sent_and_the_right_one_
     given = chunks(shared_media, "chromium-vp8-250ms")[:4]
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             assert (await page.chunk(given[1], seq=0))["type"] == "refused"
             assert (await page.chunk(b"\0\0\0", seq=0))["code"] == "no_header"
             for seq, data in enumerate(given):

@@ -17,7 +17,7 @@ from ih_mcp.journal import Retention, open_journal
 from ih_mcp.streams.pacing import PaceName
 from ih_mcp.streams.sources.pushed import pushed_source
 
-from .page import Page, open_page, redeem
+from .page import Page, open_page, open_recorder, redeem
 from .room import OpenRoom
 
 
@@ -32,14 +32,11 @@ async def test_a_page_that_lost_its_connection_goes_on_where_it_was(
 ) -> None:
     async with open_room(decodes=False) as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             for seq in (0, 1):
                 await page.chunk(given[seq], seq=seq)
             cursor = page.heard[-1].get("cursor", 0)
-        async with open_page(room.server, key, cursor=cursor) as page:
+        async with open_page(room.server, page.key, cursor=cursor) as page:
             await page.hear("welcome")
             assert await page.claim() == {"type": "seated", "recording": "r1", "next_seq": 2}
             again = await page.chunk(given[1], seq=1)  # it could not know that it had arrived
@@ -57,10 +54,7 @@ async def test_a_chunk_out_of_order_is_refused_and_not_sent(
 ) -> None:
     async with open_room(decodes=False) as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             await page.chunk(given[0], seq=0)
             answer = await page.chunk(given[2], seq=2)
             assert (answer["code"], answer["what"]) == ("seq_gap", "chunk 2 came, but 1 is next")
@@ -140,10 +134,7 @@ async def test_a_full_outbox_is_told_and_nothing_is_lost(
 ) -> None:
     async with open_room(max_outbox_bytes=2**20) as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             await stuff(page, given, lambda: page.heard[-1]["type"] == "full")
             assert page.heard[-1]["waiting_bytes"] == stream.outbox.bytes > 0
             assert stream.outbox.bytes <= 2**20
@@ -154,10 +145,7 @@ async def test_what_a_page_let_go_of_is_shown_to_all(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             await page.say("dropped", seconds=2.5)
             await page.chunk(given[0], seq=0)
             while page.drawing().get("lost") != {"let_go_s": 2.5}:
@@ -185,17 +173,14 @@ async def test_what_is_let_go_of_while_a_chunk_waits_is_told_at_once(
 ) -> None:
     async with open_room(max_outbox_bytes=2**20) as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             await stuff(page, given, lambda: page.heard[-1]["type"] == "full")
             for _ in range(10):  # and none of them keeps the server from hearing that it leaves
                 await page.say("dropped", seconds=1.5)
             while page.drawing().get("lost") != {"let_go_s": 15.0}:
                 await page.hear("news")
             assert words_of(page, "full", "taken")[-1] == "full"
-        async with open_page(room.server, key, page="p2") as again:
+        async with open_page(room.server, page.key, page="p2") as again:
             await again.hear("welcome")
             await again.claim()
 
@@ -206,10 +191,7 @@ async def test_a_chunk_waits_for_what_other_streams_hold_and_for_others_to_push(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             seq = await stuff(page, given, lambda: stream.outbox.bytes > 0)
             held = 10**12
             stream.outbox.queued.add(held)
@@ -229,10 +211,7 @@ async def test_a_page_is_told_also_where_the_room_is_taken_before_its_turn(
 ) -> None:
     async with open_room() as room:
         stream = await room.start()
-        key = await redeem(room.server, room.server.link(stream.id))
-        async with open_page(room.server, key) as page:
-            await page.hear("welcome")
-            await page.claim()
+        async with open_recorder(room.server, stream.id) as page:
             seq = await stuff(page, given, lambda: stream.outbox.bytes > 0)
             source = pushed_source(stream)
             async with source.turn(math.inf):
