@@ -32,6 +32,7 @@ from mcp_types import (
 
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import UnknownStreamError, unwrap_single_error
+from ih_mcp.journal import Journal
 from ih_mcp.streams.ids import IdKind
 
 from .resources import MAX_STREAMS
@@ -69,7 +70,7 @@ class _Watches:
 
     def __init__(self) -> None:
         self._watches = 0
-        self._listed = _ListedStreams()
+        self._listed: _ListedStreams | None = None
 
     async def listen(
         self, ctx: _Request, params: SubscriptionsListenRequestParams
@@ -120,7 +121,8 @@ class _Watches:
         self._watches += 1
         try:
             with anyio.CancelScope() as scope:
-                wait = await _make_waiter(runtime, uri, self._listed)
+                self._listed = self._listed or _ListedStreams(runtime.journal)
+                wait = await _make_waiter(runtime.journal, uri, self._listed)
                 task_status.started(scope)
                 while await wait():
                     await notify()
@@ -139,35 +141,36 @@ async def _close_when_leaving(runtime: Runtime, handler: ListenHandler) -> None:
 class _ListedStreams:
     """The streams that can be listed, read once for all who watch them."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._reading = anyio.Lock()
         self._reads = 0
         self._records: list[tuple[str, str]] = []
 
-    async def read(self, runtime: Runtime, *, seen: int) -> tuple[int, list[tuple[str, str]]]:
+    async def read_newer(self, *, seen: int) -> tuple[int, list[tuple[str, str]]]:
         """What was read last, and its number; read anew where the caller has seen that already.
 
         Gives ids and records; a record changes with the state.
         """
         async with self._reading:
             if self._reads == seen:
-                rows = await runtime.journal.list_streams(IdKind.STREAM, newest=MAX_STREAMS)
+                rows = await self._journal.list_streams(IdKind.STREAM, newest=MAX_STREAMS)
                 self._records = [(row.id, row.record) for row in rows]
                 self._reads += 1
             return self._reads, self._records
 
-    async def read_now(self, runtime: Runtime) -> tuple[int, list[tuple[str, str]]]:
+    async def read_now(self) -> tuple[int, list[tuple[str, str]]]:
         """What is there now, and its number."""
-        return await self.read(runtime, seen=self._reads)
+        return await self.read_newer(seen=self._reads)
 
 
-async def _make_waiter(runtime: Runtime, uri: str, listed: _ListedStreams) -> WaitForChange:
+async def _make_waiter(journal: Journal, uri: str, listed: _ListedStreams) -> WaitForChange:
     """A waiter for changes of a resource: True on a change, False when none can follow."""
     if found := _MESSAGES.fullmatch(uri):
         with suppress(UnknownStreamError):
-            return await _message_waiter(runtime, found[1])
+            return await _message_waiter(journal, found[1])
     if _STREAMS.fullmatch(uri):
-        return await _list_waiter(runtime, listed)
+        return await _list_waiter(listed)
     return _no_change  # a resource that never changes, or does not exist
 
 
@@ -175,8 +178,7 @@ async def _no_change() -> bool:
     return False
 
 
-async def _message_waiter(runtime: Runtime, stream_id: str) -> WaitForChange:
-    journal = runtime.journal
+async def _message_waiter(journal: Journal, stream_id: str) -> WaitForChange:
     row = await journal.find_stream(stream_id)
 
     async def wait() -> bool:
@@ -193,15 +195,15 @@ async def _message_waiter(runtime: Runtime, stream_id: str) -> WaitForChange:
     return wait
 
 
-async def _list_waiter(runtime: Runtime, listed: _ListedStreams) -> WaitForChange:
-    number, records = await listed.read_now(runtime)
+async def _list_waiter(listed: _ListedStreams) -> WaitForChange:
+    number, records = await listed.read_now()
 
     async def wait() -> bool:
         nonlocal number, records
         seen = records
         while records == seen:
             await anyio.sleep(_LIST_SECONDS)
-            number, records = await listed.read(runtime, seen=number)
+            number, records = await listed.read_newer(seen=number)
         return True
 
     return wait

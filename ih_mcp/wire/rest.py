@@ -60,9 +60,7 @@ class KeyPair:
             RemoteProtocolError: `code` is the id that answers it: `ih4006` no JSON, `ih2005` no
                 secret, `ih4005` another shape.
         """
-        frame = _request(body)
-        if not frame.get("key_secret"):
-            raise RemoteProtocolError("the request has no key_secret", code="ih2005")
+        frame = _request(body, needs="key_secret", refusal="ih2005")
         scopes = _texts(frame, "scopes")
         if not scopes:
             raise RemoteProtocolError("the request names no scopes", code="ih4005")
@@ -95,9 +93,7 @@ class ClientTokenRequest:
         Raises:
             RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
         """
-        frame = _request(body)
-        if not frame.get("api_key"):
-            raise RemoteProtocolError("the request has no api_key", code="ih2002")
+        frame = _request(body, needs="api_key", refusal="ih2002")
         return cls(
             api_key=_text(frame, "api_key"),
             scopes=_texts(frame, "scopes"),
@@ -127,9 +123,7 @@ class Revocation:
         Raises:
             RemoteProtocolError: `ih4006` no JSON, `ih2002` no key, `ih4005` another shape.
         """
-        frame = _request(body)
-        if not frame.get("api_key"):
-            raise RemoteProtocolError("the request has no api_key", code="ih2002")
+        frame = _request(body, needs="api_key", refusal="ih2002")
         return cls(api_key=_text(frame, "api_key"), token=_text(frame, "token"))
 
 
@@ -355,8 +349,16 @@ class ErrorBody:
 # --- JSON is `object` until looked at ------------------------------------------------------------
 
 
-def _request(body: bytes) -> Fields:
-    return _object(body, no_json="ih4006", no_object="ih4005")
+def _request(body: bytes, *, needs: str, refusal: str) -> Fields:
+    """The members of a request, which `needs` one of them.
+
+    Raises:
+        RemoteProtocolError: `ih4006` no JSON, `ih4005` another shape; `refusal` without that one.
+    """
+    frame = _object(body, no_json="ih4006", no_object="ih4005")
+    if not frame.get(needs):
+        raise RemoteProtocolError(f"the request has no {needs}", code=refusal)
+    return frame
 
 
 def _members(body: bytes) -> Fields:

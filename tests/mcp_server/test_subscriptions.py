@@ -21,7 +21,7 @@ from mcp_types import ResourceUpdatedNotification, TextResourceContents
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.errors import unwrap_single_error
 from ih_mcp.journal import Journal, StreamRow
-from ih_mcp.mcp_server import subscriptions as news
+from ih_mcp.mcp_server import subscriptions
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.settings import read_settings
 from tests.conformance.raw import MODERN, Raw
@@ -125,7 +125,7 @@ async def test_a_burst_is_one_event_named_as_it_was_subscribed_to(era: Era, tmp_
         for number in range(50):
             log.append(json.dumps(number), leg=0)
         await one.hears(1)
-        await anyio.sleep(3 * news._GATHER_SECONDS)
+        await anyio.sleep(3 * subscriptions._GATHER_SECONDS)
     assert one.heard == [uri]
 
 
@@ -148,12 +148,12 @@ async def test_the_list_is_looked_at_now_and_then(
         raise AsleepError(seconds)
 
     async with open_runtime(read_settings(data_dir=tmp_path)) as runtime:
-        wait = await news._list_waiter(runtime, news._ListedStreams())
+        wait = await subscriptions._list_waiter(subscriptions._ListedStreams(runtime.journal))
         monkeypatch.setattr("anyio.sleep", sleep)  # before another task can run
         with pytest.raises(AsleepError) as asleep:
             await wait()
         monkeypatch.undo()
-    assert asleep.value.args == (news._LIST_SECONDS,)
+    assert asleep.value.args == (subscriptions._LIST_SECONDS,)
 
 
 async def test_who_unsubscribed_hears_nothing_more(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_who_unsubscribed_hears_nothing_more(tmp_path: Path) -> None:
         await one.unsubscribe(MESSAGES)
         await one.unsubscribe("ih://streams")  # which it never subscribed to
         one.journal._logs["st_a"].append('{"n":1}', leg=0)
-        await anyio.sleep(3 * news._GATHER_SECONDS)
+        await anyio.sleep(3 * subscriptions._GATHER_SECONDS)
     assert one.heard == []
 
 
@@ -169,7 +169,7 @@ async def test_who_unsubscribed_hears_nothing_more(tmp_path: Path) -> None:
 async def test_more_watches_than_a_server_keeps_are_refused(
     era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(news, "_MAX_WATCHES", 1)
+    monkeypatch.setattr(subscriptions, "_MAX_WATCHES", 1)
     with pytest.raises(MCPError, match="no more can be"), unwrap_single_error():
         async with subscriber(tmp_path, era, MESSAGES, "ih://streams"):
             raise AssertionError
@@ -218,12 +218,12 @@ async def test_all_who_watch_the_list_of_streams_have_it_read_once(
             return await list_streams(*given, **more)
 
         monkeypatch.setattr(runtime.journal, "list_streams", count)
-        listed = news._ListedStreams()
-        one, none = await listed.read_now(runtime)
-        other, _ = await listed.read_now(runtime)  # each begins with what is there now
+        listed = subscriptions._ListedStreams(runtime.journal)
+        one, none = await listed.read_now()
+        other, _ = await listed.read_now()  # each begins with what is there now
         assert (reads, none) == (2, [])
         await runtime.journal.begin("st_b", {"state": "connecting"})
-        looks = [await listed.read(runtime, seen=number) for number in (other, one, other)]
+        looks = [await listed.read_newer(seen=number) for number in (other, one, other)]
         assert reads == 3
         assert [[name for name, _ in records] for _, records in looks] == [
             ["st_b"],

@@ -26,6 +26,9 @@ _MAX_HEAD_POINTS = 14
 _CLOSE_POINTS = 0.6  # a rest so small is told right at once
 _WHOLE_LOOKS = 4  # every so many face_checks go over the whole picture, for another face
 _AROUND = 0.8  # face sizes on each side of a known one that are looked over
+_UPPER = (-0.05, -0.05, 1.1, 0.7)  # brows to nose, a little wider than the face; see `_part_of`
+_EYES = (0.05, 0.08, 0.9, 0.3)
+_NOSE = (0.28, 0.42, 0.44, 0.32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +184,14 @@ class Sight:
 
     def _follow(self, head: _FollowedHead, before: Gray, image: Gray, now: float) -> None:
         face = head.face
-        shift = _shift_of(_within(_upper(face), self._content), before, image)
+        shift = _shift_of(_within(_part_of(face, _UPPER), self._content), before, image)
         if shift is None:
             self._head = None
             return
         right, down = shift
         ground = _ground_shift(_beside(face, self._content), before, image)
-        eyes = _part_shift(_eyes(face), before, image, shift)
-        nose = _part_shift(_nose(face), before, image, shift)
+        eyes = _part_shift(_part_of(face, _EYES), before, image, shift)
+        nose = _part_shift(_part_of(face, _NOSE), before, image, shift)
         beyond = (0.0, 0.0)
         if eyes is not None and nose is not None:
             beyond = (nose[0] - eyes[0], nose[1] - eyes[1])
@@ -266,31 +269,14 @@ def _region(left: float, top: float, width: float, height: float, points: int = 
     return Region(round(left), round(top), columns, rows, factor)
 
 
-def _upper(face: Face) -> Region:
-    """Brows to nose, a little wider than the face."""
+def _part_of(face: Face, part: tuple[float, float, float, float]) -> Region:
+    """A part of a face, given by left, top, width and height as shares of the face's own."""
+    left, top, width, height = part
     return _region(
-        face.left - 0.05 * face.width,
-        face.top - 0.05 * face.height,
-        1.1 * face.width,
-        0.7 * face.height,
-    )
-
-
-def _eyes(face: Face) -> Region:
-    return _region(
-        face.left + 0.05 * face.width,
-        face.top + 0.08 * face.height,
-        0.9 * face.width,
-        0.3 * face.height,
-    )
-
-
-def _nose(face: Face) -> Region:
-    return _region(
-        face.left + 0.28 * face.width,
-        face.top + 0.42 * face.height,
-        0.44 * face.width,
-        0.32 * face.height,
+        face.left + left * face.width,
+        face.top + top * face.height,
+        width * face.width,
+        height * face.height,
     )
 
 
