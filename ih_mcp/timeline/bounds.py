@@ -11,7 +11,7 @@ from typing import Any
 
 from ih_mcp.wire.spans import MAX_LAYERS
 
-from .model import Drawing
+from .model import Drawing, items_of
 
 MAX_SIGNALS = 40
 """Names of signals; the API knows about a dozen."""
@@ -26,13 +26,13 @@ def bounded(drawing: Drawing) -> Drawing:
     That is the signals whose names came first, of each lane the newest entries, and of spans that
     overlap as many as have a layer. `left_out` counts the rest.
     """
-    phases = _items(drawing["phases"])
+    phases = items_of(drawing["phases"])
     names = dict.fromkeys(phase["signal"] for phase in phases)
     shown = set(list(names)[:MAX_SIGNALS])
     named = [phase for phase in phases if phase["signal"] in shown]
     kept = [phase for phase in named if phase["layer"] < MAX_LAYERS]
     lengths = Counter(phase["signal"] for phase in kept)
-    lanes = {name: _items(drawing[name]) for name in _LANES}
+    lanes = {name: items_of(drawing[name]) for name in _LANES}
     entries = len(named) + sum(map(len, lanes.values()))
     if len(kept) == len(phases) and entries <= MAX_MARKS:
         return drawing
@@ -87,8 +87,3 @@ def _newest(phases: Sequence[Any], most: int) -> list[Any]:
         if seen[phase["signal"]] <= most:
             found.append(phase)
     return found[::-1]
-
-
-def _items(value: object) -> list[Any]:
-    assert isinstance(value, list)
-    return value

@@ -223,7 +223,7 @@ def changes(before: Drawing, after: Drawing) -> Drawing:
     }
     lists: dict[str, object] = {}
     for name in LISTS:
-        old, new = _items(before.get(name)), _items(after[name])
+        old, new = items_of(before.get(name, [])), items_of(after[name])
         differing = (
             [index, item]
             for index, item in enumerate(new)
@@ -253,7 +253,7 @@ def in_parts(before: Drawing, changed: Mapping[str, Any]) -> Iterator[Drawing]:
         return
     values = dict(changed.get("set", {}))
     last = {"ended": values.pop("ended")} if "ended" in values else {}
-    lengths = {name: len(_items(before.get(name))) for name in large}
+    lengths = {name: len(items_of(before.get(name, []))) for name in large}
     begun = {name: {"length": length, "items": []} for name, length in lengths.items()}
     yield {"set": values, "lists": {**lists, **begun}}
     for name, change in large.items():
@@ -280,12 +280,21 @@ def as_text_once(drawing: Drawing) -> str:
     return text
 
 
+def items_of(value: object) -> list[Any]:
+    """The items of a list in a drawing."""
+    assert isinstance(value, list)
+    return value
+
+
+def ranges_of(value: object) -> list[tuple[float, float]]:
+    """Where and until when, in seconds, for each range in a list of a drawing."""
+    return [(start, end) for start, end in items_of(value)]
+
+
 def free_lists(drawing: Drawing) -> None:
     """Free what is long in a drawing; blocks, but never keeps the interpreter for long."""
     for name in LISTS:
-        items = drawing.get(name, [])
-        assert isinstance(items, list)
-        free_items(items)
+        free_items(items_of(drawing.get(name, [])))
 
 
 def free_items(items: list[Any]) -> None:
@@ -445,7 +454,3 @@ def _label(probability: object) -> object:
 def _short(text: str, most: int = _MAX_TEXT_CHARS) -> str:
     """A text of the service as a picture holds it; the message has all of it."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _items(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else []

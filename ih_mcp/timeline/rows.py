@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from ih_mcp.printable import escape_unprintable
 
 from .bounds import bounded
-from .model import Drawing
+from .model import Drawing, items_of, ranges_of
 
 LEGEND = (
     ("high", "high"), ("medium", "medium"), ("low", "low probability"),
@@ -86,13 +86,13 @@ def make_rows(drawing: Drawing) -> list[TimelineRow]:
     drawing = bounded(drawing)
     now = _number(drawing["seconds"])
     signals: dict[str, list[Mark]] = {}
-    for phase in _items(drawing["phases"]):
+    for phase in items_of(drawing["phases"]):
         signals.setdefault(str(phase["signal"]), []).append(_phase(phase, now))
     found = [
         TimelineRow(escape_unprintable(name), "signal", marks) for name, marks in signals.items()
     ]
-    states = [_state(item, now) for item in _items(drawing["engagement"])]
-    periods = [_period(item) for item in _items(drawing["quality"])]
+    states = [_state(item, now) for item in items_of(drawing["engagement"])]
+    periods = [_period(item) for item in items_of(drawing["quality"])]
     found.append(TimelineRow("engagement", "engagement", states))
     found.append(TimelineRow("conversation quality", "quality", periods))
     for name, look, ranges in (
@@ -101,9 +101,9 @@ def make_rows(drawing: Drawing) -> list[TimelineRow]:
         ("degraded", "degraded", drawing["degraded"]),
         ("not sent", "not_sent", drawing["not_sent"]),
     ):
-        gaps = [Mark(start, end, look, text=name) for start, end in _pairs(ranges)]
+        gaps = [Mark(start, end, look, text=name) for start, end in ranges_of(ranges)]
         found.append(TimelineRow(name, look, gaps))
-    segments = [item for item in _items(drawing["segments"]) if item["end"] is not None]
+    segments = [item for item in items_of(drawing["segments"]) if item["end"] is not None]
     found.append(TimelineRow("sent", "segment", [_segment(item) for item in segments]))
     if drawing.get("part"):
         start, end = shown_part(drawing)
@@ -120,7 +120,7 @@ def shown_part(drawing: Drawing) -> tuple[float, float]:
     """From when to when a picture shows a drawing: its whole axis, or the part."""
     if not (part := drawing.get("part")):
         return 0.0, axis_seconds(drawing)
-    (shown,) = _pairs([part])
+    (shown,) = ranges_of([part])
     return shown
 
 
@@ -247,16 +247,6 @@ def _period(item: Mapping[str, Any]) -> Mark:
 def _segment(item: Mapping[str, Any]) -> Mark:
     look = "dropped" if item["receipt"] in {"dropped", "refused"} else "segment"
     return Mark(item["start"], item["end"], look, text=item["receipt"])
-
-
-def _items(value: object) -> Iterable[Mapping[str, Any]]:
-    assert isinstance(value, list)
-    return value
-
-
-def _pairs(value: object) -> Iterable[tuple[float, float]]:
-    assert isinstance(value, list)
-    return [(start, end) for start, end in value]
 
 
 def _is_number(value: object) -> TypeGuard[float]:

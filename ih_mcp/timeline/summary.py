@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from ih_mcp.printable import escape_unprintable
 from ih_mcp.streams.status import shown_state
@@ -12,7 +11,7 @@ from ih_mcp.wire.endings import EndReason
 from ih_mcp.wire.minutes import to_minutes
 
 from .bounds import left_out
-from .model import Drawing
+from .model import Drawing, items_of, ranges_of
 from .rows import clock, lost_ranges
 
 _MAX_STATES = 3
@@ -42,7 +41,7 @@ def lines(drawing: Drawing) -> list[str]:
 
 def describe_extent(drawing: Drawing) -> str:
     """How much media there was; of a file that was not sent whole, where its stream ended."""
-    unsent = _pairs(drawing["not_sent"])
+    unsent = ranges_of(drawing["not_sent"])
     if not unsent:
         return f"{clock(float(str(drawing['seconds'])))} of media"
     how = "stopped" if drawing["reason"] == EndReason.STOPPED else "ended"
@@ -51,7 +50,7 @@ def describe_extent(drawing: Drawing) -> str:
 
 def describe_stop(drawing: Drawing) -> str:
     """Where the person who reads this stopped the stream of a file, and what was not sent."""
-    unsent = _pairs(drawing["not_sent"])
+    unsent = ranges_of(drawing["not_sent"])
     if not unsent:
         return "stopped by you at the end of the file"
     missing = _digits(covered_seconds(unsent))
@@ -64,16 +63,16 @@ def summarise(drawing: Drawing) -> str:
 
     Of a file that was not sent whole, how much was not sent comes last.
     """
-    spans = _items(drawing["spans"])
+    spans = items_of(drawing["spans"])
     names = list(dict.fromkeys(str(span["signal"]) for span in spans))
     found = f"{len(names)} {'signal' if len(names) == 1 else 'signals'}{_named(names)}"
     if len(spans) != len(names):
         found += f" in {len(spans)} spans"
     parts = [found, _engagement(drawing)]
-    missing, unsent = _missing_seconds(drawing), covered_seconds(_pairs(drawing["not_sent"]))
+    missing, unsent = _missing_seconds(drawing), covered_seconds(ranges_of(drawing["not_sent"]))
     if missing or not unsent:  # 0 s would be read as if it were of the whole file
         parts.append(f"{_digits(missing)} s not analysed")
-    if in_part := covered_seconds(_pairs(drawing["degraded"])):
+    if in_part := covered_seconds(ranges_of(drawing["degraded"])):
         parts.append(f"{_digits(in_part)} s analysed in part")
     if unsent:
         parts.append(f"{_digits(unsent)} s not sent")
@@ -97,12 +96,12 @@ def _named(names: Sequence[str]) -> str:
 
 def not_analysed_seconds(drawing: Drawing) -> float:
     """How much of the media has no results, also as it was not sent; overlaps count once."""
-    return _missing_seconds(drawing) + covered_seconds(_pairs(drawing["not_sent"]))
+    return _missing_seconds(drawing) + covered_seconds(ranges_of(drawing["not_sent"]))
 
 
 def _missing_seconds(drawing: Drawing) -> float:
     """How much of what was sent nobody analysed, or whose results were lost."""
-    gaps = [*_pairs(drawing["dropped"]), *_pairs(lost_ranges(drawing))]
+    gaps = [*ranges_of(drawing["dropped"]), *ranges_of(lost_ranges(drawing))]
     return covered_seconds(gaps) + _let_go_seconds(drawing)
 
 
@@ -118,10 +117,10 @@ def totals(drawing: Drawing) -> dict[str, object]:
     `dropped_s` is what the service reports as not analysed or refused, `lost_s` what may have no
     results because a connection was lost, `not_sent_s` what of its file was not sent.
     """
-    signals = Counter(str(span["signal"]) for span in _items(drawing["spans"]))
-    states = dict.fromkeys(str(item["state"]) for item in _items(drawing["engagement"]))
-    dropped, missing = _pairs(drawing["dropped"]), _pairs(lost_ranges(drawing))
-    unsent = _pairs(drawing["not_sent"])
+    signals = Counter(str(span["signal"]) for span in items_of(drawing["spans"]))
+    states = dict.fromkeys(str(item["state"]) for item in items_of(drawing["engagement"]))
+    dropped, missing = ranges_of(drawing["dropped"]), ranges_of(lost_ranges(drawing))
+    unsent = ranges_of(drawing["not_sent"])
     analysed_seconds = max(
         0.0, float(str(drawing["seconds"])) - covered_seconds([*dropped, *missing, *unsent])
     )
@@ -148,7 +147,7 @@ def _digits(seconds: float) -> str:
 
 
 def _engagement(drawing: Drawing) -> str:
-    states = [str(item["state"]) for item in _items(drawing["engagement"])]
+    states = [str(item["state"]) for item in items_of(drawing["engagement"])]
     if not states:
         return "no engagement told"
     if len(states) == 1:
@@ -165,13 +164,3 @@ def covered_seconds(ranges: Iterable[tuple[float, float]]) -> float:
         total += max(0.0, end - max(start, until))
         until = max(until, end)
     return total
-
-
-def _items(value: object) -> list[Mapping[str, Any]]:
-    assert isinstance(value, list)
-    return value
-
-
-def _pairs(value: object) -> list[tuple[float, float]]:
-    assert isinstance(value, list)
-    return [(start, end) for start, end in value]
