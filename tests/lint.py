@@ -10,7 +10,7 @@ import ast
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,11 @@ NAMES = (
     "mend", "keeping", "allowance", "patience", "trouble", "vault", "linger", "thirds",
 )  # fmt: skip
 """Words that a name may not have: each says nothing to a reader of the field."""
+PLAIN_VALUES = frozenset({"words", "older", "peer"})
+"""Those of them that a variable may have: there are words of a sentence, and peers of a socket."""
+BARE_VERBS, MAX_BARE = ("take", "read"), 6
+"""Names that say nothing without what is taken or read, as `read_body` does. So many functions may
+have one all the same: a protocol gives it to them, as a file has `read(size)`."""
 PROSE = (
     r"\btold\b", r"\bis so\b", r"\blets? go\b", r"\blet go\b", r"\bmends?\b", r"\bwhose end\b",
     r"\bnobody waits\b", r"\bin vain\b", r"\btaken in\b", r"\bwhat was said\b",
@@ -51,6 +56,7 @@ def check(package: Path = PACKAGE) -> list[Finding]:
     """Every finding, by path."""
     found: list[Finding] = []
     classes: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    bare: list[tuple[str, int]] = []
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         source = path.read_text(encoding="utf-8")
@@ -58,10 +64,18 @@ def check(package: Path = PACKAGE) -> list[Finding]:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ClassDef):
                 classes[node.name.lstrip("_")].append((name, node.lineno))
+            if isinstance(node, _FUNCTION) and node.name.lstrip("_") in BARE_VERBS:
+                bare.append((name, node.lineno))
     for name, places in classes.items():
         if len(places) > 1 and name not in SHARED_NAMES:
             found += [Finding(*place, f"class {name} has the name of another") for place in places]
+    if len(bare) > MAX_BARE:
+        what = f"a name that does not say what; {len(bare)} functions have one, {MAX_BARE} may"
+        found += [Finding(*place, what) for place in bare]
     return sorted(found, key=str)
+
+
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _module(name: str, source: str) -> Iterator[Finding]:
@@ -71,16 +85,29 @@ def _module(name: str, source: str) -> Iterator[Finding]:
     yield from _name(name, 1, Path(name).stem)
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.ClassDef | _FUNCTION):
             yield from _name(name, node.lineno, node.name)
+        if (variable := _variable_of(node)) is not None:
+            yield from _name(name, node.lineno, variable, allowed=PLAIN_VALUES)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield from _prose(name, node.lineno, node.value.value)
 
 
-def _name(path: str, line: int, name: str) -> Iterator[Finding]:
-    parts = re.findall(r"[A-Z]?[a-z]+", name)
+def _variable_of(node: ast.AST) -> str | None:
+    """The name of a variable, an attribute or an argument, where it gets one."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+            return name
+        case ast.arg(arg=name):
+            return name
+        case _:
+            return None
+
+
+def _name(path: str, line: int, name: str, *, allowed: Collection[str] = ()) -> Iterator[Finding]:
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     for part in parts:
-        if part.lower() in NAMES:
+        if part.lower() in NAMES and part.lower() not in allowed:
             yield Finding(path, line, f"the name {name} has the word {part.lower()!r}")
 
 

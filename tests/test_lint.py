@@ -24,6 +24,14 @@ def test_names_and_prose_are_plain() -> None:
         ("a.py", 'def f():\n    """Let go of it."""\n', "the docstring has 'Let go'"),
         ("a.py", "class A: ...\nclass A: ...\n", "class A has the name of another"),
         ("a.py", "x = 1\n" * 501, "501 lines; 500 are the most"),
+        ("a.py", "told = 1\n", "the name told has the word 'told'"),
+        ("a.py", "self.linger = 1\n", "the name linger has the word 'linger'"),
+        ("a.py", "def f(*, gate: int) -> None: ...\n", "the name gate has the word 'gate'"),
+        (
+            "a.py",
+            "def read(): ...\nasync def _take(): ...\n" * 4,
+            "a name that does not say what; 8 functions have one, 6 may",
+        ),
     ],
 )
 def test_each_kind_of_fault_is_found(name: str, source: str, what: str, tmp_path: Path) -> None:
@@ -36,7 +44,8 @@ def test_each_kind_of_fault_is_found(name: str, source: str, what: str, tmp_path
     [
         '"""The list `mend` stays a key."""\n',
         "class Household:\n    pass\n",
-        "told = 1\n",
+        "words, older, peer = told()\n",
+        "def read(): ...\n" * 6,
         "class Timeline:\n    pass\n",
     ],
 )

@@ -26,15 +26,15 @@ def advise(settings: Settings, client: str) -> dict[str, object]:
     row = host or _UNKNOWN_HOST
     names_key = row.reference or "env_vars" in row.more or settings.is_local
     key = {} if names_key else {KEY: "YOUR_API_KEY"}
-    told: dict[str, object] = {
+    advice: dict[str, object] = {
         "host": host.title if host else client or "unknown",
         "server_name": NAME,
         "folder_separator": os.pathsep,
         "entry": row.snippet(Launch(command=command, env={**key, DIRS: folders})),
     }
     if host is None:
-        return told
+        return advice
     line = [*launch_command(), "install", host.name, "--media-dir", folders.split(os.pathsep)[0]]
     if settings.is_local:
         line.append("--local")
-    return told | {"file": host.shown, "command": shell_line(line), "then": host.after}
+    return advice | {"file": host.shown, "command": shell_line(line), "then": host.after}

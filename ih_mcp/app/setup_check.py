@@ -49,8 +49,8 @@ async def check(runtime: Runtime) -> dict[str, object]:
         except IhMcpError as exc:
             found[name] = f"problem: {exc.what}"
             fixes.append(exc.help or exc.what)
-    told = {"ok": not fixes, **found, "fixes": fixes, "mend": fixes}
-    return told | {"real_service": _REAL_SERVICE} if runtime.settings.is_local else told
+    report = {"ok": not fixes, **found, "fixes": fixes, "mend": fixes}
+    return report | {"real_service": _REAL_SERVICE} if runtime.settings.is_local else report
 
 
 async def _key(runtime: Runtime) -> str:
@@ -72,8 +72,8 @@ async def _api(runtime: Runtime) -> str:
 async def _endpoint(runtime: Runtime) -> str:
     url = runtime.settings.base_url
     if url is None:
-        told = (await runtime.analyst()).description
-        return f"{LOCAL}. {STAND_IN} {told}"
+        analyst = (await runtime.analyst()).description
+        return f"{LOCAL}. {STAND_IN} {analyst}"
     return f"{url} ({await _describe_reach(url, runtime.settings.api)})"
 
 

@@ -72,16 +72,16 @@ async def _run(
         write_output(body + b"\n", is_raw=is_raw)
     if said := analysis.facts.get("stand_in"):
         print_line(console, str(said))
-    if trouble := _describe_error(analysis):
-        print_line(console, trouble)
+    if problem := _describe_error(analysis):
+        print_line(console, problem)
     print_line(console, f"{describe_use(analysis.use)} Analysis {analysis.id}")
     return 0 if analysis.facts["state"] == "ended" else 1
 
 
 def _step(analysis: UploadAnalysis) -> ProgressStep:
     """How much of the file was sent; from then on nobody says how far the service is."""
-    if trouble := _describe_error(analysis):
-        return ProgressStep(trouble)
+    if problem := _describe_error(analysis):
+        return ProgressStep(problem)
     if analysis.sent_bytes < analysis.size:
         return ProgressStep("sending the file", analysis.sent_bytes / analysis.size)
     return ProgressStep("the file is sent; the service is at work")

@@ -48,10 +48,10 @@ def describe_step(step: ProgressStep, *, elapsed_seconds: float) -> str:
     if step.share is None:
         return step.text
     share = min(1.0, step.share)
-    told = f"{step.text}: {int(100 * share)} %"
+    line = f"{step.text}: {int(100 * share)} %"
     if _MIN_SHARE <= share < 1.0:
-        told += f", about {clock(elapsed_seconds * (1 - share) / share)} left"
-    return told
+        line += f", about {clock(elapsed_seconds * (1 - share) / share)} left"
+    return line
 
 
 def clock(seconds: float) -> str:

@@ -36,7 +36,7 @@ from .usage import describe_use
 
 _PAGE = 200
 _PAGE_CHARS = 1_000_000
-_MAX_TOLD = 10  # chosen: of gaps, and of stretches that were lost
+_MAX_SHOWN = 10  # chosen: of gaps, and of stretches that were lost
 _NOTES = """\
 Each message is one line on stdout, exactly as it came; on a terminal, characters that steer it are
 shown as escapes (--raw prints them). A message that contains a line break
@@ -182,13 +182,13 @@ async def _print_messages(runtime: Runtime, stream: Stream, *, is_raw: bool) -> 
 async def print_held_segments(stream: Stream, console: Console) -> None:
     """Print a line for each segment that is held for longer than usual, and until when."""
     seen: HeldSegment | None = None
-    told_seconds: float | None = None
+    shown_seconds: float | None = None
     while not stream.is_over:
         await stream.until(lambda seen=seen: stream.held != seen)  # type: ignore[misc]
         seen = stream.held
         held = stream.status().held
-        if seen and held and seen.start_seconds != told_seconds:
-            told_seconds = seen.start_seconds
+        if seen and held and seen.start_seconds != shown_seconds:
+            shown_seconds = seen.start_seconds
             print_line(
                 console,
                 f"The segment at {held.from_s:.1f} s waits for {held.for_s:.0f} s, until "
@@ -213,13 +213,13 @@ def _step(stream: Stream) -> ProgressStep:
 
 def describe_losses(status: StreamStatus) -> Iterator[str]:
     """Where other API sessions went on, and what may have no results, as sentences."""
-    for gap in status.gaps[:_MAX_TOLD]:
+    for gap in status.gaps[:_MAX_SHOWN]:
         at = "" if gap.media_offset_s is None else f" at {clock(gap.media_offset_s)}"
         yield f"Another API session went on{at}: {gap.reason.replace('_', ' ')}."
     lost = status.lost or LossStatus()
-    for start, end in lost.media_s[:_MAX_TOLD]:
+    for start, end in lost.media_s[:_MAX_SHOWN]:
         yield f"Results of {clock(start)} to {clock(end)} may be missing."
-    if max(len(status.gaps), len(lost.media_s)) > _MAX_TOLD:
+    if max(len(status.gaps), len(lost.media_s)) > _MAX_SHOWN:
         yield "There are more of them; `ih-mcp timeline` shows all."
     if lost.segments_unknown or lost.segments_not_sent:
         yield (

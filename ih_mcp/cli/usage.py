@@ -100,12 +100,12 @@ def _without_days(rows: Sequence[UsageRow]) -> list[UsageRow]:
 
 
 def _to_json(rows: Sequence[UsageRow], left: float | None) -> str:
-    told = [
+    days = [
         ({"day": row.day} if row.day else {})
         | {"endpoint": row.endpoint, "streams": row.streams, **row.use.to_json()}
         for row in rows
     ]
-    return json.dumps({"usage": told, "left_today_s": None if left is None else round(left, 3)})
+    return json.dumps({"usage": days, "left_today_s": None if left is None else round(left, 3)})
 
 
 def _to_text(rows: Sequence[UsageRow], left: float | None, *, by_day: bool) -> str:

@@ -26,7 +26,7 @@ from ih_mcp.mcp_server.answers import failure
 from .callers import Caller
 from .forward import CALLER
 
-_MAX_ALLOWANCES = 10_000  # of callers that are remembered; a token may name any
+_MAX_BUCKETS = 10_000  # of callers that are remembered; a token may name any
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class CallerLimits:
         filled = bucket.calls + (now - bucket.filled_at) * self._max_calls / 60
         bucket.calls, bucket.filled_at = min(self._max_calls, filled), now
         self._buckets[key] = bucket  # the newest last
-        if len(self._buckets) > _MAX_ALLOWANCES:
+        if len(self._buckets) > _MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
         return bucket
 

@@ -107,8 +107,8 @@ class PagesElsewhere:
         return answer
 
     def _sign(self, browser: Headers, path: str, method: str, body: bytes) -> dict[str, str]:
-        told = {f"x-ih-page-{name}": browser.get(name, "") for name in _PASSED_ON}
-        return told | sign(self._secret, _BROWSER, path, _signed(told, method, body))
+        passed_on = {f"x-ih-page-{name}": browser.get(name, "") for name in _PASSED_ON}
+        return passed_on | sign(self._secret, _BROWSER, path, _signed(passed_on, method, body))
 
     async def _join(self, address: str, browser: WebSocket) -> None:
         """Join the WebSocket of a page to one of that replica."""
@@ -171,8 +171,10 @@ def answer_pages(check: SignatureCheck, pages: ASGIApp) -> ASGIApp:
         headers, body = Headers(scope=scope), b""
         if scope["type"] == "http":
             body = await _read_body(Request(scope, receive)) or b""
-        told = {name: value for name, value in headers.items() if name.startswith("x-ih-page-")}
-        signed = _signed(told, scope.get("method", "GET"), body)
+        passed_on = {
+            name: value for name, value in headers.items() if name.startswith("x-ih-page-")
+        }
+        signed = _signed(passed_on, scope.get("method", "GET"), body)
         if check.find_caller(headers, scope["path"], signed, now=time.time()) is None:
             answer = Response(status_code=401)
             if scope["type"] == "websocket":
@@ -182,19 +184,19 @@ def answer_pages(check: SignatureCheck, pages: ASGIApp) -> ASGIApp:
             return
         if scope["type"] == "http":
             receive = _giving(body, receive)
-        await pages(_as_it_came(scope, told), receive, send)
+        await pages(_as_it_came(scope, passed_on), receive, send)
 
     return run
 
 
-def _as_it_came(scope: Scope, told: dict[str, str]) -> Scope:
+def _as_it_came(scope: Scope, passed_on: dict[str, str]) -> Scope:
     """The request as the browser made it at the other replica."""
     path = scope["path"].removeprefix(PAGE_PATH)
     changed = {**scope, "path": path, "raw_path": path.encode(), "root_path": ""}
     changed["headers"] = list(scope["headers"])
     headers = MutableHeaders(scope=changed)
     for name in _PASSED_ON:
-        if given := told.get(f"x-ih-page-{name}"):
+        if given := passed_on.get(f"x-ih-page-{name}"):
             headers[name] = given
         elif name in headers:
             del headers[name]
@@ -221,8 +223,8 @@ async def _read_body(request: Request) -> bytes | None:
     return body
 
 
-def _signed(told: dict[str, str], method: str, body: bytes) -> bytes:
-    lines = [method, *(told.get(f"x-ih-page-{name}", "") for name in _PASSED_ON), ""]
+def _signed(passed_on: dict[str, str], method: str, body: bytes) -> bytes:
+    lines = [method, *(passed_on.get(f"x-ih-page-{name}", "") for name in _PASSED_ON), ""]
     return "\n".join(lines).encode("utf-8", "surrogateescape") + body
 
 

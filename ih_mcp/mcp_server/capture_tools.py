@@ -45,13 +45,13 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
             await stream.wait_until_open()
         if stream.failure:
             raise stream.failure
-    told = {
+    link = {
         "link": server.link(stream.id),
         "link_uses": 1,
         "link_valid_s": TICKET_SECONDS,
         "next": "give them the link, then poll_events",
     }
-    return answer(add_notes(short_status(stream), [_LINK_NOTES[server.is_for_others]]) | told)
+    return answer(add_notes(short_status(stream), [_LINK_NOTES[server.is_for_others]]) | link)
 
 
 async def _recordable(runtime: Runtime, stream_id: str) -> Stream:

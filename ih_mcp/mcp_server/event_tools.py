@@ -82,13 +82,13 @@ async def poll_events(call: ToolCall[PollEvents]) -> CallToolResult:
         await reader.read_page()
     status = await runtime.registry.status(asked.stream_id)
     notes = await _notes(asked, reader, unknown)
-    told = _page_status(asked, reader, status)
-    if status.is_over and not told["ended"]:
+    page_status = _page_status(asked, reader, status)
+    if status.is_over and not page_status["ended"]:
         notes.append(_MORE_TO_READ_NOTE)
-    if told["ended"]:  # that is all of it, so what it adds up to can be said
+    if page_status["ended"]:  # that is all of it, so what it adds up to can be said
         notes += status.notes
-        told["summary"] = await runtime.summaries.find(asked.stream_id)
-    return answer(add_notes(told, notes), reader.page.entries)
+        page_status["summary"] = await runtime.summaries.find(asked.stream_id)
+    return answer(add_notes(page_status, notes), reader.page.entries)
 
 
 def _page_status(
@@ -162,7 +162,7 @@ class ListStreams(Arguments):
 
 async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
     """List streams and analyses, newest first: state, minutes, last error, how to delete."""
-    registry, told = call.runtime.registry, call.runtime.mirror.status_of
+    registry, mirror_status = call.runtime.registry, call.runtime.mirror.status_of
     if (stream_id := call.arguments.stream_id) is not None:
         known = await registry.status(stream_id)
         try:
@@ -170,7 +170,10 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
         except UnknownStreamError:
             status = {"stream_id": stream_id, **known.to_json()}
         more = (
-            minutes_of(known.usage) | BILLING | told(stream_id) | await _to_delete(call, stream_id)
+            minutes_of(known.usage)
+            | BILLING
+            | mirror_status(stream_id)
+            | await _to_delete(call, stream_id)
         )
         return answer(status | more | {"next": next_call(known, cursor=0)})
     shown: list[dict[str, object]] = [
@@ -178,7 +181,7 @@ async def list_streams(call: ToolCall[ListStreams]) -> CallToolResult:
             "stream_id": stream_id,
             **with_few_gaps(each, _ROW),
             **minutes_of(each.usage),
-            **told(stream_id),
+            **mirror_status(stream_id),
         }
         for stream_id, each in (await registry.statuses(newest=call.arguments.limit)).items()
     ]

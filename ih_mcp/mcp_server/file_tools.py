@@ -94,5 +94,5 @@ async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
     done = facts["state"] in {"ended", "failed"}
     then = _DONE if done else "get_analysis"
     minutes = minutes_of(facts.get("usage"))
-    told = {"analysis_id": analysis_id, **facts, **minutes, "done": done, "next": then}
-    return answer(told, page.entries)
+    status = {"analysis_id": analysis_id, **facts, **minutes, "done": done, "next": then}
+    return answer(status, page.entries)

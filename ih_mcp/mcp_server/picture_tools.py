@@ -56,11 +56,17 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     drawing = await _read_drawing(runtime, arguments.stream_id)
     draw = partial(picture, drawing, cast("FileKind", arguments.format))  # the rest of the values
     path, data = await _write(runtime, arguments.stream_id, arguments.format, draw)
-    told = {"path": str(path), "bytes": len(data), "wrote": CONTENTS[arguments.format]}
+    written = {"path": str(path), "bytes": len(data), "wrote": CONTENTS[arguments.format]}
     source = {name: drawing[name] for name in ("endpoint", "stand_in") if drawing[name]}
     summary, lines = await to_thread.run_sync(_add_up_once, drawing)
     not_shown = {"not_shown": "; ".join(lines)} if lines else {}
-    status = {"stream_id": arguments.stream_id, **source, **told, "summary": summary, **not_shown}
+    status = {
+        "stream_id": arguments.stream_id,
+        **source,
+        **written,
+        "summary": summary,
+        **not_shown,
+    }
     result = answer(status | {"next": _GIVE})
     if arguments.format == "png":
         image = base64.b64encode(data).decode()
@@ -88,14 +94,14 @@ async def _export(call: ToolCall[RenderTimeline], kind: ExportKind) -> CallToolR
     formulas = await to_thread.run_sync(form.count_formulas, [reading])
     status = reading.status
     source = {"endpoint": status.endpoint, "stand_in": status.stand_in}
-    told: dict[str, object] = {"path": str(path), "bytes": len(data), **form.count(reading)}
+    written: dict[str, object] = {"path": str(path), "bytes": len(data), **form.count(reading)}
     await to_thread.run_sync(reading.free)
     known = {name: value for name, value in source.items() if value}
-    told |= {"wrote": CONTENTS[kind], "summary": await runtime.summaries.find(stream_id)}
+    written |= {"wrote": CONTENTS[kind], "summary": await runtime.summaries.find(stream_id)}
     if form.holds_many and not call.is_remote:
         line = partial(terminal_line, runtime.settings, "export", "--all", "--as", kind)
-        told["several"] = _SEVERAL.format(await to_thread.run_sync(line))
-    answered = {"stream_id": stream_id, **known, **told, "next": _GIVE}
+        written["several"] = _SEVERAL.format(await to_thread.run_sync(line))
+    answered = {"stream_id": stream_id, **known, **written, "next": _GIVE}
     return answer(add_notes(answered, describe_formulas(formulas)))
 
 

@@ -97,12 +97,12 @@ async def push(
     next_seq = source.next_seq
     facts = {"kept": True, "accepted": True, "next_seq": next_seq, "bytes": len(data)}
     then = f"push_segment(seq={next_seq}) or end_stream; poll_events for results"
-    told = short_status(stream) | facts | status | count_segments(stream)
-    if "duplicate" in status and told.get("what_now") == FALLING_BEHIND:
-        told.pop("what_now")  # nothing was sent for this call
+    report = short_status(stream) | facts | status | count_segments(stream)
+    if "duplicate" in status and report.get("what_now") == FALLING_BEHIND:
+        report.pop("what_now")  # nothing was sent for this call
     for name in _NOT_IN_EACH_PUSH:
-        told.pop(name, None)
-    return answer(add_notes(told, notes) | {"next": then})
+        report.pop(name, None)
+    return answer(add_notes(report, notes) | {"next": then})
 
 
 def _require_one_source(arguments: PushSegment) -> None:

@@ -48,11 +48,11 @@ async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:
         names = file.get("files")
         if isinstance(names, list):
             found |= await _check_folder(call, path, names)
-            told = _SEND
+            next_step = _SEND
         else:
             found["file"] = file
-            told = _next_for(file)
-        then = told if is_set_up else then
+            next_step = _next_for(file)
+        then = next_step if is_set_up else then
     return answer(found | {"next": then})
 
 

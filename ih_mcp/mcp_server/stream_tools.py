@@ -122,13 +122,13 @@ async def configure_stream(call: ToolCall[ConfigureStream]) -> CallToolResult:
     asked, from_seconds = call.arguments.config(), stream.media_seconds
     stream.configure(asked)
     answered = await stream.wait_for_confirmation(_CONFIRM_SECONDS)
-    told = short_status(stream) | {"confirmed": isinstance(answered, Config)}
+    status = short_status(stream) | {"confirmed": isinstance(answered, Config)}
     if isinstance(answered, Config):
         options = _in_force(answered, asked, stream.dialect)
-        told |= {"options": options, "from_s": round(from_seconds, 3)}
+        status |= {"options": options, "from_s": round(from_seconds, 3)}
     if notes := _notes_on(answered, asked):
-        told = add_notes(told, notes)
-    return answer(told | {"next": next_call(live_status(stream))})
+        status = add_notes(status, notes)
+    return answer(status | {"next": next_call(live_status(stream))})
 
 
 def _in_force(confirmed: Config, asked: Config, dialect: Dialect) -> dict[str, object]:

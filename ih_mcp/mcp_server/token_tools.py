@@ -70,7 +70,7 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
     asked_at = datetime.now(UTC)
     minted = await mint_token(runtime, arguments, call.channel)
     lifetime = Token.from_body(minted.body.encode()).expires_in
-    told: dict[str, object] = {
+    status: dict[str, object] = {
         "kind": arguments.kind,
         "endpoint": runtime.settings.endpoint,
         "expires_at": (asked_at + timedelta(seconds=lifetime)).isoformat(timespec="seconds"),
@@ -80,7 +80,7 @@ async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
         **({"stand_in": STAND_IN} if minted.is_stand_in else {}),
         "next": "done: hand it over",
     }
-    result = answer(add_notes(told, _notes(arguments, minted.body, lifetime)))
+    result = answer(add_notes(status, _notes(arguments, minted.body, lifetime)))
     result.content.append(TextContent(type="text", text=minted.body))
     return result
 

@@ -180,4 +180,4 @@ class PacketClock:
         self._reached = max(reached, time + min(length, _MAX_PACKET_SECONDS))
 
 
-_MAX_PACKET_SECONDS = 0.1  # chosen: what is told of a picture that stays is not believed
+_MAX_PACKET_SECONDS = 0.1  # chosen: of a picture that stays, a longer one is not believed

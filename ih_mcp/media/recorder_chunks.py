@@ -23,7 +23,7 @@ from .containers.container import (
 )
 
 _EBML = b"\x1aE\xdf\xa3"
-_TELLING_BYTES = 12  # enough of a beginning to tell which container it is
+_SIGNATURE_BYTES = 12  # enough of a beginning to tell which container it is
 _MAX_WAITING_BYTES = 1 << 24  # chosen: a browser's header has some hundred bytes
 _READER_OF = {"matroska": "webm", "mp4": "mp4"}
 
@@ -169,7 +169,7 @@ class _RecorderStream:
         if container_of(data) not in _READER_OF:
             return False
         if self.container is None:
-            beginning = self._waiting + data[:_TELLING_BYTES]
+            beginning = self._waiting + data[:_SIGNATURE_BYTES]
             return bool(self._waiting) and container_of(beginning) is None
         is_headed = self.reader is not None and self.reader.header is not None
         return self.is_sent or is_headed or data[:4] == _EBML
@@ -198,8 +198,8 @@ class _RecorderStream:
     def _begins(self) -> bool:
         """Whether there is enough to tell the container, and so where to look for times."""
         self.container = container_of(self._waiting)
-        is_told = len(self._waiting) >= _TELLING_BYTES or not may_begin(self._waiting)
-        if self.container is None and is_told:
+        is_enough = len(self._waiting) >= _SIGNATURE_BYTES or not may_begin(self._waiting)
+        if self.container is None and is_enough:
             raise _no_header(self._waiting)
         if self.container in _READER_OF:
             self.reader = READERS[_READER_OF[self.container]]()

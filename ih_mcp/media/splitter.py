@@ -289,5 +289,5 @@ def _unfit(
     if job.framing is Framing.WHOLE:
         start, skipped = cutter.reached(failure)
         return _UnfitError(replace(again, start_seconds=start, skipped_seconds=skipped))
-    # The codecs of one container stream are told by its header: too late once that is out.
+    # The header names the codecs of a container stream: too late once that is out.
     return None if cutter.is_begun else _UnfitError(again)

@@ -24,7 +24,7 @@ _PING_SECONDS = 20.0  # chosen: the service's policy is not published
 _CHECK_SECONDS = 15.0  # chosen: without progress between two looks; uvicorn waits for ever
 _MIN_BYTES = 1 << 14  # chosen: of a body, between two looks
 _MAX_CONNECTIONS = 512  # chosen: WebSockets are counted
-_REFUSED_CONNECTIONS = 32  # chosen: beyond those, they are told so
+_REFUSED_CONNECTIONS = 32  # chosen: those beyond the bound that get an answer
 
 
 @contextmanager

@@ -111,7 +111,7 @@ class _Connection(ClientConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         if not hasattr(self, "recv_messages"):
             return  # TLS failed behind a proxy: `connection_made` was never called
-        self._is_lost, self._lost_by = True, exc  # told once all that came before is parsed
+        self._is_lost, self._lost_by = True, exc  # reported once all that came before is parsed
         self._parse()
 
     def _fill(self) -> None:

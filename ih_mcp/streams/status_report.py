@@ -26,7 +26,7 @@ FALLING_BEHIND = "Falling behind: the uplink is slower than the video. Lower its
 """What is said after a segment that took longer to send than it lasts."""
 _MOST_JUMPS = 10  # chosen: the newest; a damaged file may have thousands
 _UNSEEN_SECONDS = 0.1  # chosen: of media that lengths are not precise about
-_IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on it is told
+_IDLE_SHARE, _AGE_SHARE = 0.8, 0.9  # of a limit, from when on the status warns
 
 
 def report_status(stream: StreamFacts, *, now: float) -> StreamStatus:
@@ -83,8 +83,8 @@ def _reason_by_id(error_id: object) -> str:
 
 def _analyst(stream: StreamFacts) -> str:
     """Who reads the media; not known where the stand-in has turned out to be the service."""
-    is_told = stream.plan.endpoint == LOCAL or not stream.is_stand_in
-    return stream.plan.analyst if is_told else ""
+    is_known = stream.plan.endpoint == LOCAL or not stream.is_stand_in
+    return stream.plan.analyst if is_known else ""
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -269,8 +269,8 @@ def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
 
 def _what_now(stream: StreamFacts, now: float) -> str:
     """One sentence on what to do now; empty while all goes well."""
-    if trouble := stream.pending_reconnect:
-        again = trouble.again
+    if pending := stream.pending_reconnect:
+        again = pending.again
         if again.waits_for_media:
             return "Push the next segment: a new session opens with it; or end the stream."
         return f"Nothing to do: reconnecting, try {again.number} of {again.max_attempts}."

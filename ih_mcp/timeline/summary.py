@@ -16,7 +16,7 @@ from .rows import clock, lost_ranges
 
 _MAX_STATES = 3
 _LITTLE_SECONDS = 60.0  # chosen: in a minute there are 12 s of speech, if there is a talk
-_MAX_TOLD = 3  # chosen: names of signals that a sentence can hold
+_MAX_NAMED = 3  # chosen: names of signals that a sentence can hold
 _MAX_NAMES = 50  # chosen: the API has some twenty; a peer may send any number
 _IMPRECISE_SECONDS = 0.1  # chosen: of media that lengths are not precise about
 
@@ -89,8 +89,8 @@ def _named(names: Sequence[str]) -> str:
     """The first few names in brackets, and how many more there are; empty where there are none."""
     if not names:
         return ""
-    shown = ", ".join(names[:_MAX_TOLD])
-    more = len(names) - _MAX_TOLD
+    shown = ", ".join(names[:_MAX_NAMED])
+    more = len(names) - _MAX_NAMED
     return escape_unprintable(f" ({shown} and {more} more)" if more > 0 else f" ({shown})")
 
 

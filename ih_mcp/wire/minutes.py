@@ -65,13 +65,13 @@ class MediaUse:
 
     def to_json(self) -> dict[str, float]:
         """The seconds by name; `unknown_s` only where there are any."""
-        told = {
+        seconds = {
             "delivered_s": round(self.delivered_seconds, 3),
             "analysed_s": round(self.analysed_seconds, 3),
             "dropped_s": round(self.dropped_seconds, 3),
         }
         unknown = round(self.unknown_seconds, 3)
-        return told | ({"unknown_s": unknown} if unknown else {})
+        return seconds | ({"unknown_s": unknown} if unknown else {})
 
 
 class SessionMeter:
@@ -262,11 +262,11 @@ def minutes_error(
     """The refusal of media that exceeds a limit."""
     after = limit.per.seconds_left(now)
     need = f"{_count(to_minutes(seconds, up=True))} of media" if seconds else "more media"
-    told = f"; {to_minutes(left, up=False):g} are left"
+    rest = f"; {to_minutes(left, up=False):g} are left"
     if limit.per is Per.STREAM and left == limit.seconds:
-        told = ", which each stream and each upload has for itself: nothing of it was used"
+        rest = ", which each stream and each upload has for itself: nothing of it was used"
     return MinutesUsedUpError(
-        f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}{told}",
+        f"{need} would exceed the limit of {_count(limit.seconds / 60)} a {limit.per.value}{rest}",
         help=f"{_HELP[limit.setting]}, or ask the person who runs ih-mcp to raise {limit.setting}.",
         facts={
             "setting": limit.setting,

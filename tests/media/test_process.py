@@ -199,7 +199,7 @@ async def test_one_that_stays_silent_is_given_up() -> None:
 
 async def test_patience_counts_only_while_we_wait() -> None:
     script = "import sys, time; print(1, flush=True); sys.stdin.read(); time.sleep(600)"
-    means = ProcessLimits(patience_seconds=5.0)
+    means = ProcessLimits(waiting_seconds=5.0)
     async with running(python(script), takes_input=True, means=means) as child:
         await child.read()
         child._patience = 0.1

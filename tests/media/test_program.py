@@ -114,9 +114,9 @@ def test_what_a_run_may_take_follows_from_its_file() -> None:
         limits.to_encode(100.0),
         limits.to_look(80),
     )
-    assert (copied.processor_seconds, copied.patience_seconds) == (260.0, 460.0)
-    assert (encoded.processor_seconds, encoded.patience_seconds) == (1_660.0, 3_260.0)
-    assert (looked.processor_seconds, looked.patience_seconds) == (70.0, 80.0)
+    assert (copied.processor_seconds, copied.waiting_seconds) == (260.0, 460.0)
+    assert (encoded.processor_seconds, encoded.waiting_seconds) == (1_660.0, 3_260.0)
+    assert (looked.processor_seconds, looked.waiting_seconds) == (70.0, 80.0)
     assert copied.memory_bytes - looked.memory_bytes == 990  # for the index of a file
     assert (encoded.memory_bytes, limits.to_copy(1 << 40, 1.0).memory_bytes) == (1 << 30, 1 << 30)
     assert {each.silent_seconds for each in (copied, encoded, looked, limits.to_decode())} == {7.0}

@@ -24,7 +24,7 @@ _ENTERED = {
     b"mdia": {b"minf"},
     b"minf": {b"stbl"},
 }
-_TELLING = {
+_WANTED = {
     b"": {b"ftyp", b"moov", b"sidx", b"moof"},
     b"meta": {b"hdlr"},
     b"moov": {b"mvhd"},
@@ -78,7 +78,7 @@ def read_header_facts(file: BinaryIO) -> HeaderFacts:
     handler = b""
     numbers = {1}
     try:
-        for name, box in boxes(file, size, entered=_ENTERED, telling=_TELLING):
+        for name, box in boxes(file, size, entered=_ENTERED, wanted=_WANTED):
             first.setdefault(name, box)
             if name == b"trak":
                 kind = ""

@@ -432,10 +432,10 @@ def block_of(payload: bytes) -> Block | None:
 
 
 def _track(entry: bytes) -> tuple[int, MatroskaTrack]:
-    told = dict(ebml.children(entry))
-    number = int.from_bytes(told.get(Id.TRACK_NUMBER, b""), "big")
-    is_video = told.get(Id.TRACK_TYPE) == bytes([_VIDEO])
-    nanoseconds = int.from_bytes(told.get(Id.DEFAULT_DURATION, b""), "big")
+    fields = dict(ebml.children(entry))
+    number = int.from_bytes(fields.get(Id.TRACK_NUMBER, b""), "big")
+    is_video = fields.get(Id.TRACK_TYPE) == bytes([_VIDEO])
+    nanoseconds = int.from_bytes(fields.get(Id.DEFAULT_DURATION, b""), "big")
     return number, MatroskaTrack(is_video, nanoseconds / 1e9)
 
 

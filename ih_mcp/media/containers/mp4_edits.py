@@ -14,7 +14,7 @@ from typing import BinaryIO
 from .mp4_fields import LONG_HEADER_BYTES, read_box_header, read_clock, read_edit_entries
 
 _ENTERED = {b"": {b"moov"}, b"moov": {b"trak"}, b"trak": {b"mdia", b"edts"}}
-_TELLING = {b"moov": {b"mvhd", b"mvex"}, b"mdia": {b"mdhd", b"hdlr"}, b"edts": {b"elst"}}
+_WANTED = {b"moov": {b"mvhd", b"mvex"}, b"mdia": {b"mdhd", b"hdlr"}, b"edts": {b"elst"}}
 _KINDS = {b"vide": "video", b"soun": "audio"}
 _VERSION_BYTES = {b"meta": 4}  # a full box; QuickTime's, which is none, is inside `moov` or `trak`
 _MAX_BOXES, _MAX_BYTES = 10_000, 1 << 16
@@ -111,7 +111,7 @@ def boxes(
     size: int,
     *,
     entered: Mapping[bytes, Collection[bytes]] = _ENTERED,
-    telling: Mapping[bytes, Collection[bytes]] = _TELLING,
+    wanted: Mapping[bytes, Collection[bytes]] = _WANTED,
 ) -> Iterator[tuple[bytes, bytes]]:
     """Reads the boxes of some kinds, and reports each `trak` as it begins.
 
@@ -119,7 +119,7 @@ def boxes(
         file: Read in small steps.
         size: In bytes.
         entered: By the kind of a box (nothing: the file), the kinds in it that hold others.
-        telling: Likewise, the kinds to read, each with at most 64 KiB of its content.
+        wanted: Likewise, the kinds to read, each with at most 64 KiB of its content.
     """
     inside = [(b"", 0, size)]
     for _ in range(_MAX_BOXES):
@@ -135,7 +135,7 @@ def boxes(
         kind, content = header.kind, at + header.header_bytes
         over = end if header.size is None else max(content, min(at + header.size, end))
         inside.append((parent, over, end))
-        if kind in telling.get(parent, ()):
+        if kind in wanted.get(parent, ()):
             file.seek(content)
             yield kind, file.read(min(over - content, _MAX_BYTES))
         if kind in entered.get(parent, ()):

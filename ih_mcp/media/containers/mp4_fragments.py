@@ -106,10 +106,10 @@ class Mp4Reader:
 
     def _take_box(self) -> bool:
         """Read the next box, or pass over it; False until enough of it came."""
-        told = self._box_header()
-        if told is None:
+        header = self._box_header()
+        if header is None:
             return False
-        kind, size = told
+        kind, size = header
         start = self._pieces.position
         self.has_media = self.has_media or kind in {b"moof", b"mdat"}
         if kind not in _KEPT:
@@ -180,7 +180,7 @@ class Mp4Head:
         return len(self._header)
 
     def filled(self, start_seconds: float, seconds: float | None, payload_bytes: int) -> bytes:
-        del payload_bytes  # told by the boxes behind
+        del payload_bytes  # the boxes behind say it
         for at, width, timescale in self._movie.lengths:
             self._write(at, width, round((seconds or 0.0) * timescale))
         for edit in self._movie.edits:

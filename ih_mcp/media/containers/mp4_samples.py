@@ -139,8 +139,8 @@ class Samples:
             raise bad_container("a fragment of the MP4 stream claims more samples than it has")
         columns = _columns(moof, at, count, fields)
         if not self.durations and count:
-            told = columns.get(_FLAGS)
-            self.is_key = not (told[0] if told and not present & 4 else flags) & _NOT_KEY
+            own = None if present & 4 else columns.get(_FLAGS)
+            self.is_key = not (own[0] if own else flags) & _NOT_KEY
         if _DURATIONS in columns and count:
             self.last_length = at + 4 * width * (count - 1)
         self.durations += columns.get(_DURATIONS) or [duration] * count

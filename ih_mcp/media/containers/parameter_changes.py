@@ -224,10 +224,10 @@ def _transport_times(data: bytes, places: Sequence[int]) -> list[float]:
     """When units are decoded, by the PES headers whose length fields stand there, in seconds."""
     times = []
     for at in places:
-        told = data[at + 3] >> 6
-        if told == 2:
+        present = data[at + 3] >> 6
+        if present == 2:
             read = int.from_bytes(data[at + 5 : at + 10], "big")
-        elif told == 3:  # of the two the second
+        elif present == 3:  # of the two the second
             read = int.from_bytes(data[at + 10 : at + 15], "big")
         else:
             continue

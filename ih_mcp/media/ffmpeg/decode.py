@@ -182,7 +182,7 @@ class Decoder:
 def _video_track(tracks: bytes) -> int | None:
     """The number of the picture's track, if there is one."""
     for number, entry in ebml.children(tracks):
-        told = dict(ebml.children(entry)) if number == Id.TRACK_ENTRY else {}
-        if told.get(Id.TRACK_TYPE) == _VIDEO:
-            return int.from_bytes(told[Id.TRACK_NUMBER], "big")
+        fields = dict(ebml.children(entry)) if number == Id.TRACK_ENTRY else {}
+        if fields.get(Id.TRACK_TYPE) == _VIDEO:
+            return int.from_bytes(fields[Id.TRACK_NUMBER], "big")
     return None

@@ -91,10 +91,10 @@ class Facts:
         A clock may start late, as in what is saved of a broadcast; other tracks may last longer.
         """
         if self.present and self.lengths.keys() >= self.present:
-            told = max(self.lengths[name] for name in self.present)
+            track_seconds = max(self.lengths[name] for name in self.present)
             # ffmpeg writes into MOV how long a track is by when a picture before a jump is shown.
-            longest = told if self.duration_seconds is None else self.duration_seconds
-            return min(told, longest) - self._begins_seconds
+            longest = track_seconds if self.duration_seconds is None else self.duration_seconds
+            return min(track_seconds, longest) - self._begins_seconds
         if self.duration_seconds is None:
             return None
         return self.duration_seconds - self._begins_seconds
@@ -102,8 +102,8 @@ class Facts:
     @property
     def sound_seconds(self) -> float | None:
         """Likewise of the sound alone; None where the file does not tell."""
-        told = self.lengths.get("audio")
-        return told - self._begins_seconds if told else None
+        seconds = self.lengths.get("audio")
+        return seconds - self._begins_seconds if seconds else None
 
     @property
     def _begins_seconds(self) -> float:
@@ -314,8 +314,8 @@ def _audio(track: dict[str, str]) -> AudioTrack:
     )
 
 
-def _times(told: str) -> tuple[float | None, float | None]:
-    match = _once(_DURATION, told)
+def _times(log: str) -> tuple[float | None, float | None]:
+    match = _once(_DURATION, log)
     if match is None:
         return None, None
     hours, minutes, seconds, start = match.groups()

@@ -49,7 +49,7 @@ class ProcessLimits:
     processor_seconds: float | None = None
     silent_seconds: float = 30.0
     """How long it may keep us waiting at once; no local file keeps ffmpeg silent for so long."""
-    patience_seconds: float = float("inf")
+    waiting_seconds: float = float("inf")
     """How long it may keep us waiting, all in all."""
     file_bytes: int = 0
     """Of a file it writes; memory shared with a sound server counts as one."""
@@ -73,7 +73,7 @@ class Child:
         self._gathers = False
         """Whether to let the pipe fill before the next piece: the last one was small."""
         self._silence = means.silent_seconds
-        self._patience = means.patience_seconds
+        self._seconds_left = means.waiting_seconds
 
     @property
     def pid(self) -> int:
@@ -94,9 +94,9 @@ class Child:
         if self._gathers:
             await anyio.sleep(_GATHER_SECONDS)
         began = anyio.current_time()
-        with anyio.move_on_after(min(self._silence, self._patience)):
+        with anyio.move_on_after(min(self._silence, self._seconds_left)):
             data = await _read_pipe(self._stdout)
-            self._patience -= anyio.current_time() - began
+            self._seconds_left -= anyio.current_time() - began
             self._came_bytes += len(data)
             is_long = self._is_wide and self._came_bytes > _PIPE_BYTES
             self._gathers = is_long and 0 < len(data) < _READ_BYTES

@@ -71,7 +71,7 @@ class FfmpegLimits:
             memory_bytes=memory_bytes,
             processor_seconds=_LEAST_SECONDS + seconds,
             silent_seconds=self.max_silent_seconds,
-            patience_seconds=_LEAST_SECONDS + 2 * seconds,
+            waiting_seconds=_LEAST_SECONDS + 2 * seconds,
         )
 
 

@@ -55,7 +55,7 @@ class BlockCutter:
         gap = start - self._next
         if gap > _JOIN_SECONDS * HERTZ:
             yield from self._skip(gap)
-        elif gap < -_JOIN_SECONDS * HERTZ:  # told twice; the first stands
+        elif gap < -_JOIN_SECONDS * HERTZ:  # came twice; the first stands
             samples = samples[-gap:]
         self._append(samples, is_present=True)
         yield from self._whole()

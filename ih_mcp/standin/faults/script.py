@@ -325,8 +325,11 @@ def _require_effect(step: ScriptStep) -> None:
         raise TypeError(
             f"{_NAMES[type(step.action)]} does nothing at {step.at}; known there: {known}"
         )
-    for name, value, is_told in (("n", step.n, counts), ("session", step.session, is_of_session)):
-        if value is not None and not is_told:
+    for name, value, counts_here in (
+        ("n", step.n, counts),
+        ("session", step.session, is_of_session),
+    ):
+        if value is not None and not counts_here:
             raise ValueError(f"{name} tells nothing at {step.at}")
 
 

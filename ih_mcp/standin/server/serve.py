@@ -121,6 +121,6 @@ class _StandinWebSocket(BoundedWebSocket):
 
     def _reset(self) -> None:
         connection = self.transport.get_extra_info("socket")
-        linger = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        option = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
         self.transport.abort()

@@ -266,6 +266,6 @@ def _finite(value: object) -> float | None:
 def table_rows(readings: Iterable[StreamReadings]) -> Iterator[tuple[object, ...]]:
     """The rows of all streams; each value belongs to the name at its place in `COLUMNS`."""
     for reading in readings:
-        told = reading.stream_values
+        stream_values = reading.stream_values
         for row in reading.rows:
-            yield (*told, *(getattr(row, name) for name in _ROW_COLUMNS))
+            yield (*stream_values, *(getattr(row, name) for name in _ROW_COLUMNS))
