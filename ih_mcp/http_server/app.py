@@ -115,17 +115,10 @@ class TeamApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as a part of the caller's trace, and note how long that took."""
-        status, started_at = 500, time.perf_counter()
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        sending, started_at = _NotedStatus(send), time.perf_counter()
         try:
             with within_trace(Headers(scope=scope)):
-                await self._answer(scope, receive, send_noting_status)
+                await self._answer(scope, receive, sending.send)
         finally:
             if scope["type"] == "http":
                 observer.note(
@@ -133,7 +126,7 @@ class TeamApp:
                     time.perf_counter() - started_at,
                     scope["method"] if scope["method"] in _METHODS else OTHER,
                     _route_of(scope["path"]),
-                    str(status),
+                    str(sending.status),
                 )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,28 +182,21 @@ class TeamApp:
 
     async def _serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a known caller, and write down that it called."""
-        status = 500
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        sending = _NotedStatus(send)
         self._calls[caller] += 1
         try:
             with self._bodies.holding(caller.tenant, declared_bytes(scope)):
                 answer = await self._route(caller, scope)
-                await answer(scope, receive, send_noting_status)
+                await answer(scope, receive, sending.send)
         except CallerError as exc:  # of `holding`; a path's own became an answer already
-            await error_response(exc)(scope, receive, send_noting_status)
+            await error_response(exc)(scope, receive, sending.send)
         finally:
             self._calls[caller] -= 1
             _AUDIT.info(
                 "http tenant=%s caller=%s method=%s path=%s status=%d",
                 *(ascii(word) for word in (caller.tenant, caller.name, scope["method"])),
                 ascii(scope["path"])[:200],
-                status,
+                sending.status,
             )
 
     async def _route(self, caller: Caller, scope: Scope) -> ASGIApp:
@@ -274,6 +260,19 @@ class TeamApp:
             response.status_code,
         )
         return response
+
+
+class _NotedStatus:
+    """Sends an answer on, and notes its status; 500 where none is sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 500
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 def _route_of(path: str) -> str:

@@ -64,10 +64,10 @@ class CapturePages:
         return self.find_here(path) or self._pass_on
 
     def find_here(self, path: str) -> ASGIApp | None:
-        """The same of the pages of this replica alone."""
+        """The application of a page that this replica has; None where it has none of that path."""
         root = "/".join(path.split("/")[:3])
         app = self._apps.get(root)
-        return _at(root, app) if app else None
+        return _mounted_at(root, app) if app else None
 
     async def answer_passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What a browser asked at another replica."""
@@ -82,7 +82,7 @@ class CapturePages:
             await _refuse_unknown(scope, receive, send)
 
 
-def _at(root: str, app: ASGIApp) -> ASGIApp:
+def _mounted_at(root: str, app: ASGIApp) -> ASGIApp:
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "root_path": root}, receive, send)
 

@@ -24,7 +24,7 @@ _TIDY_SECONDS = 3600.0
 
 @dataclass(eq=False)
 class Upload:
-    """One that runs."""
+    """An upload that runs."""
 
     size: int = 0
 

@@ -54,7 +54,7 @@ class IssuerKeys:
     """The keys of one issuer."""
 
     def __init__(self, issuer: str, tasks: TaskGroup) -> None:
-        """Know no key yet.
+        """Begin without a key.
 
         Args:
             tasks: In which keys are fetched again while known ones still answer.

@@ -54,7 +54,7 @@ class CallerLimits:
 
     @property
     def waiting_polls(self) -> int:
-        """Of all callers."""
+        """How many polls of all callers wait."""
         return self._polls.total()
 
     def count_call(self, caller: Caller, *, now: float) -> None:

@@ -98,7 +98,7 @@ class Metrics:
     """Counts what is noted. Nothing here is a global, so that tests do not meet."""
 
     def __init__(self) -> None:
-        """Have all metrics at nothing.
+        """Begin all metrics at zero.
 
         Raises:
             ConfigurationError: The library is not installed.

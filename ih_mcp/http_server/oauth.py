@@ -39,7 +39,7 @@ _WHY: Mapping[type[Exception], str] = {
 
 
 class RefusedBearerError(Exception):
-    """Whoever asks is not let in. Its texts say nothing of what was shown."""
+    """A request without a good bearer. Its texts hold nothing of the bearer."""
 
     def __init__(self, why: str = "", *, missing_scope: str = "", no_tenant: bool = False) -> None:
         """Refuse.
@@ -57,7 +57,7 @@ class RefusedBearerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
-    """What of tokens is asked. Use `open_oauth`."""
+    """Checks the tokens of one issuer. Use `open_oauth`."""
 
     issuer: str
     audience: str
@@ -134,7 +134,7 @@ def _scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
 
 @asynccontextmanager
 async def open_oauth(settings: Settings, url: str) -> AsyncIterator[OAuth | None]:
-    """What of tokens is asked; None where no issuer is set.
+    """What checks tokens; None where no issuer is set.
 
     Args:
         url: Where callers reach this server.

@@ -100,7 +100,7 @@ class PagesElsewhere:
                 request.method, address + path, content=body, headers=headers
             )
         except httpx2.HTTPError:
-            return _away()
+            return _no_answer()
         answer = Response(found.content, found.status_code)
         kept = [pair for pair in found.headers.raw if pair[0].lower() not in _OWN_HEADERS]
         answer.raw_headers = [*answer.raw_headers, *kept]
@@ -128,7 +128,7 @@ class PagesElsewhere:
                 )
                 owner = await stack.enter_async_context(opening)
             except (OSError, TimeoutError, WebSocketException):
-                await browser.send_denial_response(_away())
+                await browser.send_denial_response(_no_answer())
                 return
             await browser.accept()
             await _carry(browser, owner)
@@ -183,13 +183,13 @@ def answer_pages(check: SignatureCheck, pages: ASGIApp) -> ASGIApp:
                 await answer(scope, receive, send)
             return
         if scope["type"] == "http":
-            receive = _giving(body, receive)
-        await pages(_as_it_came(scope, passed_on), receive, send)
+            receive = _replay(body, receive)
+        await pages(_restored(scope, passed_on), receive, send)
 
     return run
 
 
-def _as_it_came(scope: Scope, passed_on: dict[str, str]) -> Scope:
+def _restored(scope: Scope, passed_on: dict[str, str]) -> Scope:
     """The request as the browser made it at the other replica."""
     path = scope["path"].removeprefix(PAGE_PATH)
     changed = {**scope, "path": path, "raw_path": path.encode(), "root_path": ""}
@@ -203,8 +203,8 @@ def _as_it_came(scope: Scope, passed_on: dict[str, str]) -> Scope:
     return changed
 
 
-def _giving(body: bytes, receive: Receive) -> Receive:
-    """What is left of a request whose body was read."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """`receive` of a request whose body was read: that body, then what comes after it."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def give() -> Message:
@@ -237,6 +237,6 @@ _OWN_HEADERS = {
 }
 
 
-def _away() -> Response:
+def _no_answer() -> Response:
     text = "The server that has this page does not answer. Try again in a few seconds.\n"
     return PlainTextResponse(text, status_code=503, headers={"Retry-After": "3"})

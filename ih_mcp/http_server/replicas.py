@@ -39,7 +39,7 @@ class Replicas:
     forwarder: Forwarder | None = None
     """Passes calls on; None where this server is alone."""
     pages: PagesElsewhere | None = None
-    """Passes on what browsers ask of the pages of others; None likewise."""
+    """Passes on what browsers ask of the pages of others; None where this server is alone."""
 
 
 @asynccontextmanager

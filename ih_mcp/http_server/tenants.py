@@ -268,7 +268,7 @@ async def _open_app(server: MCPServer[Runtime], max_call_bytes: int) -> AsyncIte
     app = server.streamable_http_app(
         stateless_http=True,
         max_request_body_size=max_bytes,
-        # `guard` looks at Host and Origin, on all paths.
+        # `OriginGuard` looks at Host and Origin, on all paths.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     async with app.router.lifespan_context(app):

@@ -67,10 +67,8 @@ def describe_end(facts: Facts, seconds: float) -> list[str]:
     """
     declared = facts.fragments_seconds
     if declared is not None and declared - seconds > _spare_seconds(declared):
-        return [
-            f"Its header tells of {declared:.1f} s and {seconds:.1f} s are there: "
-            "it may be cut off."
-        ]
+        found = f"{seconds:.1f} s are there: it may be cut off."
+        return [f"Its header tells of {declared:.1f} s and {found}"]
     is_counted = facts.container_name in _COUNTED or facts.duration_seconds is None
     if is_counted or (facts.is_open_ended and declared is None):
         return [_OPEN_END.format(seconds)]
