@@ -346,10 +346,10 @@ class Runtime:
     async def analysis(self, analysis_id: str) -> dict[str, object]:
         """The status of an upload; see `UploadRegistry.resume`."""
 
-        async def reach() -> tuple[str, Credential]:
+        async def find_service() -> tuple[str, Credential]:
             return await self.base_url(), await self.credentials.get_credential(self.settings.api)
 
-        return await self.analyses.resume(analysis_id, reach)
+        return await self.analyses.resume(analysis_id, find_service)
 
     @property
     def auth_path(self) -> str:

@@ -63,7 +63,7 @@ class PendingReconnect:
     """Why the stream is disconnected and when it retries."""
 
     failure: IhMcpError
-    again: RetryAttempt
+    attempt: RetryAttempt
     until: float
     """When the next try begins; monotonic."""
 
@@ -158,8 +158,8 @@ class StreamFacts:
         if self.is_over:
             return StreamState.FAILED if self.failure else StreamState.ENDED
         if self.pending_reconnect:
-            again = self.pending_reconnect.again
-            if again.waits_for_media or self.pending_reconnect.failure.code == "rate_limited":
+            attempt = self.pending_reconnect.attempt
+            if attempt.waits_for_media or self.pending_reconnect.failure.code == "rate_limited":
                 return StreamState.WAITING
             return StreamState.RECONNECTING if self.was_open else StreamState.CONNECTING
         if not self.is_open:

@@ -173,22 +173,22 @@ class Leg:
         if self.session.state is State.OPEN:  # a dialect without a greeting
             self._open()
         async with anyio.create_task_group() as tasks:
-            for work in (self._send, self._confirm, self._watch, self._mind_the_log):
+            for work in (self._send, self._confirm, self._watch, self._watch_log):
                 tasks.start_soon(work, socket)
             try:
                 ended = await self._receive(socket)
             except anyio.get_cancelled_exc_class():
                 self.end = LegEnd(reason=EndReason.HOST_STOPPED)
-                self.receipts.lost()
+                self.receipts.note_lost()
                 raise
             tasks.cancel_scope.cancel()
         ended = self._log.failure or ended
         if isinstance(ended, JournalError):
-            self.receipts.lost()
+            self.receipts.note_lost()
             raise ended
         self.end = self._explain(ended)
         if not self.end.in_order:
-            self.receipts.lost()
+            self.receipts.note_lost()
         return self.end
 
     # --- the tasks -----------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class Leg:
                 self.messages += 1
                 looks = len(body) > _SHORT_CHARS or self.messages % _SHORT_MESSAGES == 0
                 if isinstance(body, str):
-                    self._learn(body)
+                    self._handle_message(body)
                 else:
                     self.irregular += 1  # docs: the server never sends binary
                 if self.close_sent:  # only then is quiet measured, and the clock asked
@@ -216,7 +216,7 @@ class Leg:
         except (SocketClosed, JournalError) as exc:
             return exc
 
-    def _learn(self, text: str) -> None:
+    def _handle_message(self, text: str) -> None:
         try:
             message = self.session.receive(text)
         except RemoteProtocolError:
@@ -257,7 +257,7 @@ class Leg:
             while True:
                 item = await self._outbox.head()
                 if isinstance(item, QueuedSegment):
-                    if self._is_due(item):
+                    if self._is_for_next_session(item):
                         if item.entry and item.entry.offset:
                             self._outbox.split_head()
                             continue
@@ -302,7 +302,7 @@ class Leg:
             return anyio.current_time() - self.sent_at
         return max(0.0, item.end_seconds - item.start_seconds)
 
-    def _is_due(self, item: QueuedSegment) -> bool:
+    def _is_for_next_session(self, item: QueuedSegment) -> bool:
         """Whether this segment is for the next session, as this one grows too old."""
         if item.entry is None or not self.splice.is_begun:
             return False
@@ -337,17 +337,20 @@ class Leg:
         self._outbox.leave_out()
 
     def _note_sent(self, item: QueuedSegment, size: int, seconds: float) -> None:
-        start, end = self._local(item.start_seconds), self._local(item.end_seconds)
+        start, end = (
+            self._in_session(item.start_seconds),
+            self._in_session(item.end_seconds),
+        )
         if start is not None and not len(self.receipts):
-            start = max(start, self._local(self.splice.begins_seconds) or start)
-        self.receipts.sent(size, start_seconds=start, end_seconds=end, counted_seconds=seconds)
+            start = max(start, self._in_session(self.splice.begins_seconds) or start)
+        self.receipts.add_sent(size, start_seconds=start, end_seconds=end, counted_seconds=seconds)
         self.bytes_sent += size
         observer.note("ih_media_seconds_total", seconds)
         self.sent_at = anyio.current_time()
         if item.end_seconds is not None:
             self.sent_seconds = item.end_seconds
 
-    def _local(self, seconds: float | None) -> float | None:
+    def _in_session(self, seconds: float | None) -> float | None:
         """Media time of the stream as this session counts it."""
         return None if seconds is None else seconds - self.shift_seconds
 
@@ -358,7 +361,7 @@ class Leg:
             return
         await socket.send_text(text)
         if isinstance(message, Configure):
-            self._config_before, self.config = self.config, self._holds(message.config)
+            self._config_before, self.config = self.config, self._merge_config(message.config)
             self._configurations += 1
 
     @property
@@ -374,7 +377,7 @@ class Leg:
             return {}
         return self.config.missing_from(self.session.config)
 
-    def _holds(self, asked: Config) -> Config:
+    def _merge_config(self, asked: Config) -> Config:
         held = self.config or Config()  # docs: state of the session, kept where left out
         return replace(
             asked,
@@ -402,7 +405,7 @@ class Leg:
         except SocketClosed:
             return
 
-    async def _mind_the_log(self, socket: Socket) -> None:
+    async def _watch_log(self, socket: Socket) -> None:
         """Give the session up when the journal fails, even if no further message comes."""
         await self._log.wait_for_failure()
         await socket.close()
@@ -430,7 +433,7 @@ class Leg:
 
     # --- the end -------------------------------------------------------------------------------
 
-    def _last_word(self, close_code: int | None) -> Error | None:
+    def _closing_error(self, close_code: int | None) -> Error | None:
         """The error of the service that explains its close.
 
         An error that ends sessions does. Any other does only if no message followed it, and the
@@ -445,7 +448,7 @@ class Leg:
 
     def _explain(self, closed: SocketClosed) -> LegEnd:
         session = self.session
-        reason, error = EndReason.CONNECTION_LOST, self._last_word(closed.code)
+        reason, error = EndReason.CONNECTION_LOST, self._closing_error(closed.code)
         if self._gave_up:
             reason, error = self._gave_up, session.last_error
         elif session.state is State.ENDED or self._is_done():

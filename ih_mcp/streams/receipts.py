@@ -114,7 +114,7 @@ class SegmentLedger:
             _KINDS[self._receipts[place]],
         )
 
-    def sent(
+    def add_sent(
         self,
         size: int,
         *,
@@ -174,7 +174,7 @@ class SegmentLedger:
         if window_seconds > self.window_seconds:  # noqa: PLR1730 - likewise
             self.window_seconds = window_seconds
 
-    def lost(self) -> None:
+    def note_lost(self) -> None:
         """The connection was lost: answered segments are completed, open ones unknown."""
         for place in self._open():
             if self._ends[place] <= self.answered_seconds:

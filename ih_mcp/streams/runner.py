@@ -100,7 +100,7 @@ class StreamRunner:
                 if self._opening.cancelled_caught:
                     return False  # the stream was stopped meanwhile
                 leg = self._leg()
-                failure = self._blame(await leg.run(socket))
+                failure = self._failure_of(await leg.run(socket))
         except (ConfigurationError, RemoteProtocolError, ServiceError, TransportError) as exc:
             failure = exc
         _note_session(leg)
@@ -182,23 +182,23 @@ class StreamRunner:
     async def _goes_on(self, failure: IhMcpError) -> bool:
         """Wait until another session may be opened; False where there will be none."""
         stream = self._stream
-        again = self._retries.next_attempt(failure, now=anyio.current_time())
-        if stream.plan.resends and stream.was_sent and again and not stream.is_stopped:
+        attempt = self._retries.next_attempt(failure, now=anyio.current_time())
+        if stream.plan.resends and stream.was_sent and attempt and not stream.is_stopped:
             self._put_back()
-        if not (again and self._may_go_on()):
+        if not (attempt and self._may_go_on()):
             stream.failure = stream.failure or self._final(failure)
             return False
         stream.outbox.set_away(True)
-        until = anyio.current_time() + again.seconds
-        stream.pending_reconnect = PendingReconnect(failure=failure, again=again, until=until)
+        until = anyio.current_time() + attempt.seconds
+        stream.pending_reconnect = PendingReconnect(failure=failure, attempt=attempt, until=until)
         stream.changed.notify()
-        if again.waits_for_media:
+        if attempt.waits_for_media:
             await stream.until(lambda: bool(stream.outbox.segments) or stream.end_requested)
         with anyio.CancelScope(deadline=until):
             await stream.until(lambda: not self._may_go_on())
         if self._may_go_on():
             return True
-        stream.failure = stream.failure or (None if again.waits_for_media else failure)
+        stream.failure = stream.failure or (None if attempt.waits_for_media else failure)
         return False
 
     def _put_back(self) -> None:
@@ -238,7 +238,7 @@ class StreamRunner:
             )
         return failure
 
-    def _blame(self, end: LegEnd) -> IhMcpError | None:
+    def _failure_of(self, end: LegEnd) -> IhMcpError | None:
         """The error of an end; None where the end is no failure."""
         if not ENDINGS[end.reason].is_failure:
             return None

@@ -270,10 +270,10 @@ def _held(stream: StreamFacts, now: float) -> HeldStatus | None:
 def _what_now(stream: StreamFacts, now: float) -> str:
     """One sentence on what to do now; empty while all goes well."""
     if pending := stream.pending_reconnect:
-        again = pending.again
-        if again.waits_for_media:
+        attempt = pending.attempt
+        if attempt.waits_for_media:
             return "Push the next segment: a new session opens with it; or end the stream."
-        return f"Nothing to do: reconnecting, try {again.number} of {again.max_attempts}."
+        return f"Nothing to do: reconnecting, try {attempt.number} of {attempt.max_attempts}."
     if stream.is_over:
         safe = f" Results up to {stream.answered_seconds:.1f} s are safe."
         return f"{stream.failure.help}{safe}" if stream.failure and stream.legs else ""

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 2.0  # sdk 1.3.4
 _MOST_WAIT_SECONDS = 30.0
 _MOST_ASKED_SECONDS = 600.0  # chosen: a job is kept for an hour
-Reach = Callable[[], Awaitable[tuple[str, Credential]]]
+FindService = Callable[[], Awaitable[tuple[str, Credential]]]
 """Gives the base URL of the service, and what it is asked with."""
 
 _LOG = logging.getLogger("ih_mcp.streams")
@@ -201,11 +201,11 @@ class UploadRegistry:
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis
 
-    async def resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
+    async def resume(self, analysis_id: str, find_service: FindService) -> dict[str, object]:
         """The status of an upload; one whose job was left behind by a dead process goes on.
 
         Args:
-            reach: Asked only where a job goes on: what is kept is read without a credential.
+            find_service: Asked only where a job goes on: what is kept is read without a credential.
 
         Raises:
             UnknownStreamError: There is no such upload.
@@ -213,9 +213,9 @@ class UploadRegistry:
         async with self._resuming:  # two callers at once: one of them takes the job up
             if analysis := self._live.get(analysis_id):
                 return analysis.facts
-            return self._unkept.get(analysis_id) or await self._resume(analysis_id, reach)
+            return self._unkept.get(analysis_id) or await self._resume(analysis_id, find_service)
 
-    async def _resume(self, analysis_id: str, reach: Reach) -> dict[str, object]:
+    async def _resume(self, analysis_id: str, find_service: FindService) -> dict[str, object]:
         row = await self._row(analysis_id)
         use = await self._journal.read_usage(lambda table: table.find_use(analysis_id))
         facts = _with_use(json.loads(row.record), use)
@@ -224,7 +224,7 @@ class UploadRegistry:
             return facts
         facts |= {"state": "running"}
         facts.pop("reason")
-        base_url, credential = await reach()
+        base_url, credential = await find_service()
         log = await self._journal.adopt(analysis_id)
         analysis = self._live[analysis_id] = UploadAnalysis(analysis_id, log, facts)
         if use is not None:
@@ -232,7 +232,7 @@ class UploadRegistry:
 
         async def work(rest: Rest) -> None:
             require_job_id(job_id)  # it is from the disk, where an older version kept any
-            await self._ask(analysis, job_id, rest, credential)
+            await self._poll_job(analysis, job_id, rest, credential)
 
         self._tasks.start_soon(self._carry, analysis, base_url, work)
         return analysis.facts
@@ -327,16 +327,16 @@ class UploadRegistry:
         if reply.is_stand_in:
             _note_stand_in(analysis.facts)
         if not makes_job:
-            return await self._keep(analysis, reply)
+            return await self._store_answer(analysis, reply)
         job = await to_thread.run_sync(UploadJob.from_body, reply.body)
         if job.is_settled:
-            return await self._keep(analysis, reply, job)
+            return await self._store_answer(analysis, reply, job)
         running = {"state": "running", "job_id": job.job_id}
         await analysis.log.write_record(analysis.facts | running)  # durable before it is shown
         analysis.facts |= running
-        return await self._ask(analysis, job.job_id, rest, credential)
+        return await self._poll_job(analysis, job.job_id, rest, credential)
 
-    async def _ask(
+    async def _poll_job(
         self, analysis: UploadAnalysis, job_id: str, rest: Rest, credential: Credential
     ) -> None:
         """Poll a job until its state is final; a busy service is asked again later."""
@@ -355,9 +355,9 @@ class UploadRegistry:
             analysis.facts.pop("error", None)
             job = await to_thread.run_sync(UploadJob.from_body, reply.body)
             if job.is_settled:
-                return await self._keep(analysis, reply, job)
+                return await self._store_answer(analysis, reply, job)
 
-    async def _keep(
+    async def _store_answer(
         self, analysis: UploadAnalysis, reply: Reply, job: UploadJob | None = None
     ) -> None:
         try:

@@ -60,7 +60,7 @@ async def test_an_upload_that_is_left_is_written_down_as_stopped(
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_completed_segment_without_times_answers_no_second(number: int) -> None:
     receipts = SegmentLedger()
-    receipts.sent(1000)
-    receipts.sent(1000)
+    receipts.add_sent(1000)
+    receipts.add_sent(1000)
     receipts.note(Completed(number))
     assert (receipts.answered_seconds, receipts.window_seconds) == (0.0, 0.0)

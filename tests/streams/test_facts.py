@@ -12,7 +12,7 @@ from ih_mcp.streams.receipts import SegmentLedger
 def leg(count: int, shift_seconds: float) -> SimpleNamespace:
     ledger = SegmentLedger()
     for number in range(count):
-        ledger.sent(9, start_seconds=float(number), end_seconds=number + 1.0)
+        ledger.add_sent(9, start_seconds=float(number), end_seconds=number + 1.0)
     return SimpleNamespace(receipts=ledger, shift_seconds=shift_seconds)
 
 

@@ -543,9 +543,9 @@ async def test_a_session_is_as_old_as_its_greeting(
     now = 100.0
     with monkeypatch.context() as clock:
         clock.setattr(anyio, "current_time", lambda: now)
-        leg._learn('{"type":"session.ready","data":{}}')
+        leg._handle_message('{"type":"session.ready","data":{}}')
         now = 500.0
-        leg._learn('{"type":"session.updated","data":{}}')
+        leg._handle_message('{"type":"session.updated","data":{}}')
     assert leg.is_open
     assert leg.updates == 1
     assert leg.opened_at == 100.0

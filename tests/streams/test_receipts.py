@@ -14,7 +14,7 @@ def sent(*ends: float | None) -> SegmentLedger:
     receipts = SegmentLedger()
     for end in ends:
         start = None if end is None else end - 3
-        receipts.sent(1000, start_seconds=start, end_seconds=end)
+        receipts.add_sent(1000, start_seconds=start, end_seconds=end)
     return receipts
 
 
@@ -94,7 +94,7 @@ def test_an_end_in_order_settles_all_that_is_open() -> None:
 def test_after_a_loss_what_was_answered_is_done_and_the_rest_is_unknown() -> None:
     receipts = sent(3.0, 6.0, None)
     receipts.note_progress(3.0, 0.0)
-    receipts.lost()
+    receipts.note_lost()
     assert told(receipts) == ["completed", "unknown", "unknown"]
     receipts.mark_resent(2)
     assert told(receipts) == ["completed", "resent", "resent"]

@@ -29,7 +29,7 @@ JOB = '{"job_id":"j1", "status" : "%s" ,"x":1.0,"x":2e1}'
 KEY = FixedCredential("ih_test")
 
 
-async def reach() -> tuple[str, FixedCredential]:
+async def find_service() -> tuple[str, FixedCredential]:
     return "http://h", KEY
 
 
@@ -103,7 +103,7 @@ async def result(
     journal: Journal, analyses: UploadRegistry, analysis_id: str
 ) -> tuple[object, ...]:
     await analyses.wait(analysis_id)
-    facts = await analyses.resume(analysis_id, reach)
+    facts = await analyses.resume(analysis_id, find_service)
     page = await journal.read_page(analysis_id, 0, limit=9, max_chars=10**6)
     return facts["state"], facts.get("reason"), [entry.body for entry in page.entries]
 
@@ -154,7 +154,7 @@ async def test_a_failed_job_is_told_and_its_json_kept(tmp_path: Path, service: S
     async with opened(tmp_path) as (journal, analyses):
         analysis_id = await start(analyses, "v2")
         assert await result(journal, analyses, analysis_id) == ("failed", "ih1004", [body])
-        facts = await analyses.resume(analysis_id, reach)
+        facts = await analyses.resume(analysis_id, find_service)
     error = facts["error"]
     assert isinstance(error, dict)
     assert (error["help"], error["retry"]) == ("Submit the file again.", True)
@@ -175,7 +175,7 @@ async def test_a_job_goes_on_in_a_later_process(tmp_path: Path, service: Service
         await service.waits.wait()
     service.answers = [JOB % "completed"]
     async with opened(tmp_path) as (journal, analyses):
-        facts = await analyses.resume(analysis_id, reach)
+        facts = await analyses.resume(analysis_id, find_service)
         assert facts["state"] == "running"
         done = await result(journal, analyses, analysis_id)
     assert done == ("ended", None, [JOB % "completed"])
@@ -191,7 +191,7 @@ async def test_a_job_goes_on_once_however_many_ask_for_it(tmp_path: Path, servic
     async with opened(tmp_path) as (journal, analyses):
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
-                tasks.start_soon(analyses.resume, analysis_id, reach)
+                tasks.start_soon(analyses.resume, analysis_id, find_service)
         done = await result(journal, analyses, analysis_id)
         again = await analyses.resume(analysis_id, unreachable)
     assert done == ("ended", None, [JOB % "completed"])
@@ -213,7 +213,7 @@ async def test_a_service_that_does_not_answer_is_told_while_its_job_is_waited_fo
         assert (error["what"], error["help"]) == ("lost", "Wait.")
     service.answers = [JOB % "completed"]
     async with opened(tmp_path) as (journal, analyses):
-        await analyses.resume(analysis_id, reach)
+        await analyses.resume(analysis_id, find_service)
         done = await result(journal, analyses, analysis_id)
         kept = await analyses.resume(analysis_id, unreachable)
     assert done == ("ended", None, [JOB % "completed"])
@@ -231,7 +231,7 @@ async def test_a_running_job_is_shown_only_once_its_id_is_kept(
         async def watch(
             log: StreamLog, record: Mapping[str, object], *, ended: bool = False
         ) -> None:
-            facts = await analyses.resume(log.stream_id, reach)
+            facts = await analyses.resume(log.stream_id, find_service)
             shown.append((facts["state"], record["state"]))
             await write_record(log, record, ended=ended)
 
@@ -272,7 +272,7 @@ async def test_an_unknown_analysis_is_an_error(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, analyses):
         for unknown in ("an_x", "st_x"):
             with pytest.raises(UnknownStreamError):
-                await analyses.resume(unknown, reach)
+                await analyses.resume(unknown, find_service)
 
 
 async def test_an_answer_that_is_no_text_is_kept_as_bytes(
@@ -327,7 +327,7 @@ async def test_a_kept_job_id_that_is_none_is_asked_for_nowhere(
     async with opened(tmp_path) as (journal, _):
         await journal.begin(analysis_id, left)
     async with opened(tmp_path) as (journal, analyses):
-        assert (await analyses.resume(analysis_id, reach))["state"] == "running"
+        assert (await analyses.resume(analysis_id, find_service))["state"] == "running"
         assert await result(journal, analyses, analysis_id) == ("failed", "remote_protocol", [])
     assert service.asked == []
 

@@ -153,7 +153,7 @@ class PushedSource:
             StreamEndedError: The stream is over or was asked to end.
         """
         stream, until = self._stream, anyio.current_time() + seconds
-        await self._opened(until)
+        await self._wait_until_open(until)
         stream.require_live()
         self._require_small(len(data))
         intake = self._intake.copy()
@@ -161,7 +161,7 @@ class PushedSource:
         if segment:
             self._require_small(len(segment.data))  # with the header before it, it is larger
             self._require_large(len(segment.data))
-            await self._room(len(segment.data), until)
+            await self._wait_for_room(len(segment.data), until)
         stream.require_live()
         if feeder:
             stream.claim(feeder)
@@ -170,7 +170,7 @@ class PushedSource:
             stream.add(segment)
         return segment
 
-    async def _opened(self, until: float) -> None:
+    async def _wait_until_open(self, until: float) -> None:
         stream = self._stream
         if not stream.was_open:
             with anyio.CancelScope(deadline=until):
@@ -203,7 +203,7 @@ class PushedSource:
                 facts={"bytes": size, "min_bytes": least},
             )
 
-    async def _room(self, size: int, until: float) -> None:
+    async def _wait_for_room(self, size: int, until: float) -> None:
         """Wait until the outbox has room for so many bytes."""
         outbox = self._stream.outbox
         if outbox.is_full_of_others(size):
