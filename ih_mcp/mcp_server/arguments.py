@@ -17,10 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 MAX_CHARS = 4_096
 MAX_ITEMS = 100
 MAX_NUMBER = 2**53 - 1  # RFC 8259: beyond it, programs do not agree on what was sent
-_ADDED_BY_HOSTS = {
-    "toolCallId",
-    "sessionId",
-}  # seen: n8n adds them to every call (n8n-io/n8n#37308)
+_ADDED_BY_HOSTS = {"toolCallId", "sessionId"}  # seen: n8n, in every call (n8n-io/n8n#37308)
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "int_type": int,
     "float_type": (int, float),

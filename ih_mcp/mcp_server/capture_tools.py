@@ -1,4 +1,4 @@
-"""Tools for people: a page to record with and to watch, and pictures."""
+"""The tool that gives a person a page, to record with and to watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools that read: messages of a stream, the streams there are, the state of the set-up."""
+"""Tools that read: the messages of a stream, and which streams there are."""
 
 from __future__ import annotations
 

@@ -47,9 +47,7 @@ class RenderTimeline(Arguments):
 async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
     """Draw or export a stream's timeline into a file; png: as an image too."""
     arguments, runtime = call.arguments, call.runtime
-    await runtime.registry.status(
-        arguments.stream_id
-    )  # for an unknown stream, its error names the known ones
+    await runtime.registry.status(arguments.stream_id)  # of an unknown one, its error names others
     for kind in EXPORT_KINDS:
         if arguments.format == kind:
             return await _export(call, kind)

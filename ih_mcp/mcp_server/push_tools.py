@@ -49,9 +49,8 @@ _EMPTY_HELP = (
 
 
 class PushSegment(Arguments):
-    text_bounds: ClassVar[Mapping[str, int]] = {
-        "data_base64": sys.maxsize
-    }  # IH_MCP_MAX_CALL_BYTES bounds it
+    # IH_MCP_MAX_CALL_BYTES bounds it
+    text_bounds: ClassVar[Mapping[str, int]] = {"data_base64": sys.maxsize}
     may_name_segment: ClassVar[bool] = True
 
     stream_id: str

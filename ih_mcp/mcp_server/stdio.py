@@ -1,9 +1,9 @@
 """MCP over stdio; invalid JSON-RPC input gets an error response.
 
-The SDK's stdio transport drops a line it cannot read in silence, takes a request whose id it does
-not like for a notification, reads a line of any length, and encodes a large answer on the event
-loop. JSON-RPC wants an error, with the request's id where it can be read and `null` where not.
-Batches are not part of MCP: each request in one is refused by itself.
+The SDK's stdio transport drops a line it cannot read in silence, takes a request with an invalid id
+for a notification, reads a line of any length, and encodes a large answer on the event loop.
+JSON-RPC wants an error, with the request's id where it can be read and `null` where not. Batches
+are not part of MCP: each request in one is refused by itself.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class ToolCall(Generic[A]):
 
     @property
     def wants_reports(self) -> bool:
-        """Whether the caller asked for progress; within one process nothing tells."""
+        """Whether the caller asked for progress; not known, so true, within one process."""
         meta = self._context.request_context.meta or {}
         return not self.is_remote or meta.get("progress_token") is not None
 
