@@ -10,8 +10,8 @@ _HEADS = {
     "signal": (
         "Signals",
         (
-            "The person in the picture, or who is heard. How likely it is that a signal is there is said by a word, its `probability`: `low`, "
-            "`medium` or `high`. That is ordered, and is no number. Why is said by the `rationale`: one or two sentences on what was seen or "
+            "It is about the person in the picture, or the one who is heard. A word says how likely the signal is, its `probability`: `low`, "
+            "`medium` or `high`; these are ordered and are no numbers. Its `rationale` says why, in one or two sentences on what was seen or "
             "heard. `inter-2-audio` has no confusion, disagreement, skepticism and stress. Versions before v1 have other names."
         ),
     ),
@@ -41,8 +41,8 @@ def codebook_page() -> str:
     intro = """# Codebook
 
 What the values in the columns `kind` and `name` of [an export](exports.md), and in every picture, mean. Signals, states and dimensions are
-Interhuman's; they are told here in short, by its documentation of 7 May 2026 (social signals, conversation quality), which is what counts
-where it says otherwise. A service may send names that are not here: they are drawn and exported like the others. Readings of the
+Interhuman's; they are described here in short, after its documentation of 7 May 2026 (social signals, conversation quality); where that says
+otherwise, it counts. A service may send names that are not here: they are drawn and exported like the others. Readings of the
 stand-in are made up or measured on this machine, whatever their names; `stand_in` and `analyst` say so.
 """
     kinds = groupby(CODEBOOK, key=lambda row: row.kind)

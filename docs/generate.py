@@ -405,7 +405,7 @@ segment too.
 Where each must decode alone (v0), a segment begins with a key frame of a closed GOP, and its clock with 0; if none comes within
 {MAX_WHOLE_SECONDS:g} s, or the maximum of the API, the picture is encoded from there on. A short rest joins the segment before it.
 
-Times in a file are not believed without bounds. A picture that stays ends where its sound or the next segment does; where pictures are
+Times in a file are not trusted without bounds. A picture that stays ends where its sound or the next segment does; where pictures are
 encoded it is repeated each second, so that a segment can begin in it. More than 10 s without picture and sound, or 10 minutes of one
 picture without a track of sound, is a clock that jumps: the gap is left out, and `clock_jumps` in the status names where and how much.
 Where a clock was set back, nothing is left out: times go on from there, and a note in `check` and in the status names the second and by
@@ -417,14 +417,14 @@ are left out; rotation is kept.
 ## What is copied, what is encoded
 
 Copied tracks stay the same, byte for byte. What has no row here becomes H.264 (`{"`, else `".join(ENCODERS)}`) of at most
-{MAX_ENCODED_SIDE} pixels a side, or AAC. Encoded is also what cannot be cut within the limits, what an edit list hides parts of (so that
+{MAX_ENCODED_SIDE} pixels a side, or AAC. What cannot be cut within the limits is encoded too, and so is what an edit list hides parts of (so that
 a trimmed clip stays trimmed), and the picture of files without times ({", ".join(sorted(UNTIMED))}).
 
 A copy has one header for all of it. Where the sound of MPEG-TS, FLV or AAC files changes its rate or, of AAC, its channels in the middle, as around
 an advert, or where MP4 names several sets of parameters, the track is encoded to one. To know it, such files are read once before they
 are sent (MPEG-TS: about a second for an hour). A picture whose pixel format cannot be found out is encoded too.
 
-A file that cannot be sent is refused before a session opens, by its name: protected (`encrypted`), without media (`no_media`), a photo
+A file that cannot be sent is refused before a session opens, with a code that says why: protected (`encrypted`), without media (`no_media`), a photo
 (`is_picture`), a fragment without its header (`no_header`), of a codec nobody can decode (`not_decodable`), incomplete (`incomplete_file`).
 Sound that cannot be decoded, or of which there is nothing, is left out, and a note says so.
 
@@ -449,7 +449,7 @@ _MEDIA_END = f"""## What an ffmpeg may do
 
 It gets a file by an open descriptor (on Windows by its path), no shell, no terminal, no key and none of our other variables; it opens
 files alone, of a fixed list of real containers, so that playlists, scripts, text and pictures are refused, and it decodes a fixed list of
-{len(DECODERS)} codecs (`ih_mcp/media/ffmpeg/decoders.py`). Read are: {CONTAINERS}. As far as is known none of these opens other files by
+{len(DECODERS)} codecs (`ih_mcp/media/ffmpeg/decoders.py`). It reads: {CONTAINERS}. As far as is known none of these opens other files by
 itself but QuickTime, where that is switched off; the list of protocols allows none in any case. What a file says about itself in its tags does not count: a file whose tags imitate what ffmpeg
 says is refused (`imitation`). Pictures have a largest size, and the time between two outputs a longest. On Linux its memory, processor time and open files are bounded and it can write no
 file: 256 MiB and an eighth of the file's size to look at or copy a file, `IH_MCP_FFMPEG_MAX_BYTES` to encode. Elsewhere memory and

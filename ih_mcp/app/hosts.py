@@ -207,8 +207,8 @@ _ROWS = (
         shown="claude_desktop_config.json (Settings, Developer, Edit Config)",
         also="the .mcpb bundle",
         page="https://modelcontextprotocol.io/docs/tools/debugging",
-        after="It knows no references: give the key with --key, or install the .mcpb bundle, "
-        "which keeps it in the system's keychain. Then restart Claude Desktop.",
+        after="Its file cannot name a variable: give the key with --key, or install the .mcpb "
+        "bundle, which keeps it in the system's keychain. Then restart Claude Desktop.",
     ),
     Host(
         name="cursor",
@@ -236,8 +236,8 @@ _ROWS = (
         inputs=_VSCODE_INPUTS,
         link=_vscode_link,
         page="https://code.visualstudio.com/docs/agents/reference/mcp-configuration",
-        after="VS Code asks for the key when the server starts first, and keeps it. It hands "
-        "servers that ask on to no session of Copilot's own harness: give --key for those.",
+        after="VS Code asks for the key when the server starts first, and keeps it. Sessions "
+        "of Copilot's own harness get no server that asks for a key: give --key for those.",
     ),
     Host(
         name="codex",
@@ -291,7 +291,8 @@ _ROWS = (
         shown="settings.json of Zed",
         key="context_servers",
         page="https://zed.dev/docs/environment",
-        after="It knows no references: start Zed where INTERHUMAN_API_KEY is set, or give --key.",
+        after="Its file cannot name a variable: start Zed where INTERHUMAN_API_KEY is set, or "
+        "give --key.",
     ),
 )
 HOSTS: Mapping[str, Host] = MappingProxyType({row.name: row for row in _ROWS})
