@@ -87,19 +87,21 @@ def _module(name: str, source: str) -> Iterator[Finding]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | _FUNCTION):
             yield from _name(name, node.lineno, node.name)
-        if (variable := _variable_of(node)) is not None:
-            yield from _name(name, node.lineno, variable, allowed=PLAIN_VALUES)
+        if variable := _variable_of(node):
+            yield from _name(name, variable[0], variable[1], allowed=PLAIN_VALUES)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield from _prose(name, node.lineno, node.value.value)
 
 
-def _variable_of(node: ast.AST) -> str | None:
-    """The name of a variable, an attribute or an argument, where it gets one."""
+def _variable_of(node: ast.AST) -> tuple[int, str] | None:
+    """Where a variable, an attribute or an argument gets its name, and that name."""
     match node:
-        case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-            return name
-        case ast.arg(arg=name):
-            return name
+        case ast.Name(lineno=line, id=name, ctx=ast.Store()):
+            return line, name
+        case (
+            ast.Attribute(lineno=line, attr=name, ctx=ast.Store()) | ast.arg(lineno=line, arg=name)
+        ):
+            return line, name
         case _:
             return None
 

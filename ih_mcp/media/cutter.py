@@ -158,6 +158,7 @@ class Draft:
             self._set_back(start, unit.timestamps, b"".join(media))
             self.changed += [(start + place, ticks) for place, ticks in unit.moved_ticks]
         for span in unit.spans:
+            self.lengths.pop(span.track, None)  # of the unit before, whose samples are not the last
             if span.last_length:
                 place, width, ticks = span.last_length
                 self.lengths[span.track] = (start + place, width, ticks)

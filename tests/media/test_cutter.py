@@ -168,6 +168,24 @@ def test_what_is_joined_brings_its_key_frame_to_where_it_stands_then() -> None:
     assert draft.key_seconds == 2.0
 
 
+def test_the_last_sample_alone_is_made_shorter_before_a_jump() -> None:
+    draft = Draft(b"", 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+    for number, last_length in enumerate([(12, 4, 40), None]):
+        span = TrackSpan(1, 0.0, 0.0, 1.0, last_length=last_length)
+        unit = MediaUnit(
+            offset=100 * number,
+            size=100,
+            spans=(span,),
+            is_key=True,
+            has_picture=True,
+            has_leading=False,
+            timestamps=(),
+        )
+        draft.add(unit, [memoryview(bytes(100))])
+    draft.shorten([1])
+    assert draft.changed == []  # the second unit has the last one, and no field that is its alone
+
+
 def test_a_file_begins_with_its_sound_where_that_comes_long_before_the_picture() -> None:
     def unit(number: int, sound: float) -> MediaUnit:
         picture = TrackSpan(1, sound + 2.0, sound + 2.0, sound + 4.0)

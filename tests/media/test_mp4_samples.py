@@ -174,6 +174,30 @@ def test_a_run_tells_its_samples_where_their_fields_stand() -> None:
     assert samples.is_key  # the first run tells
 
 
+@pytest.mark.parametrize(
+    ("runs", "place"),
+    [
+        ([("own", 2)], 12),
+        ([("own", 2), ("default", 1)], 777),
+        ([("own", 2), ("default", 2)], None),  # another sample has the same field
+        ([("default", 1), ("own", 1)], 8),
+        ([("default", 1), ("default", 1)], None),
+        ([("default", 1)], 777),
+        ([("default", 1), ("own", 0)], 777),
+    ],
+)
+def test_where_the_last_sample_says_how_long_it_lasts(
+    runs: list[tuple[str, int]], place: int | None
+) -> None:
+    samples = Samples()
+    samples.default_length = 777
+    for kind, count in runs:
+        own = [40] * count if kind == "own" else []
+        run = struct.pack(f">II{len(own)}I", 0x100 if kind == "own" else 0, count, *own)
+        samples.add_run(run, 0, 500, 0)
+    assert samples.last_length == place
+
+
 def test_a_run_that_claims_more_samples_than_it_has_is_damaged() -> None:
     for count, table in ((2, bytes(28)), (100, b"")):  # of four fields each; of none
         run = struct.pack(">IIi", 0xF01 if table else 1, count, 0) + table

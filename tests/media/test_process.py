@@ -202,7 +202,7 @@ async def test_patience_counts_only_while_we_wait() -> None:
     means = ProcessLimits(waiting_seconds=5.0)
     async with running(python(script), takes_input=True, means=means) as child:
         await child.read()
-        child._patience = 0.1
+        child._seconds_left = 0.1
         with pytest.raises(MediaError, match="gave nothing"):
             await child.read()
 

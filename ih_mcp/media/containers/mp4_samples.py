@@ -77,7 +77,7 @@ def _run(moof: bytes, start: int, end: int, movie: Movie) -> SampleRun | None:
     samples = Samples()
     for kind, at, _ in children(moof, start, end):
         if kind == b"tfhd":
-            number, duration, flags, samples.last_length = _fragment_header(moof, at, movie)
+            number, duration, flags, samples.default_length = _fragment_header(moof, at, movie)
             is_placed = bool(moof[at + 3] & _BASE_DATA_OFFSET)
         elif kind == b"tfdt":
             timestamp = (at + 4, 8 if moof[at] else 4)
@@ -110,7 +110,10 @@ def _fragment_header(moof: bytes, at: int, movie: Movie) -> tuple[int, int, int,
 class Samples:
     """The samples of one track in one fragment, as columns of numbers."""
 
-    __slots__ = ("_places", "data_offset", "durations", "is_key", "last_length", "offsets")
+    __slots__ = (
+        "_by_default", "_places", "data_offset", "default_length", "durations", "is_key",
+        "last_length", "offsets",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.durations: list[int] = []
@@ -119,8 +122,13 @@ class Samples:
         """Where the offsets stand in the `moof`, for each `trun`; 0 where it has none."""
         self.is_key = False
         self.data_offset: int | None = None
+        self.default_length: int | None = None
+        """Where the duration of those that have none of their own stands in the `moof`."""
+        self._by_default = 0
+        """How many of them there are."""
         self.last_length: int | None = None
-        """Where the duration of the last one stands in the `moof`."""
+        """Where the duration of the last one stands in the `moof`, and that of no other; None where
+        there is no such place."""
 
     def add_run(self, moof: bytes, at: int, duration: int, flags: int) -> None:
         """Add those of a `trun`."""
@@ -141,8 +149,9 @@ class Samples:
         if not self.durations and count:
             own = None if present & 4 else columns.get(_FLAGS)
             self.is_key = not (own[0] if own else flags) & _NOT_KEY
-        if _DURATIONS in columns and count:
-            self.last_length = at + 4 * width * (count - 1)
+        if count:
+            is_own = _DURATIONS in columns
+            self._note_last_length(at + 4 * width * (count - 1) if is_own else None, count)
         self.durations += columns.get(_DURATIONS) or [duration] * count
         self.offsets += columns.get(_OFFSETS) or [0] * count
         places: Iterable[int] = repeat(0, count)
@@ -150,6 +159,14 @@ class Samples:
             first = at + 4 * fields.index(_OFFSETS)
             places = range(first, first + 4 * width * count, 4 * width)
         self._places.append(places)
+
+    def _note_last_length(self, own: int | None, count: int) -> None:
+        """Note where the last of `count` samples more has its duration: by default without `own`.
+
+        What several have by default cannot be changed for the last of them alone.
+        """
+        self._by_default += 0 if own else count
+        self.last_length = own or (self.default_length if self._by_default == 1 else None)
 
     def usual_duration(self, track: Mp4Track) -> int:
         """What a sample lasts: as the others here, else as those before, else a second at most."""
