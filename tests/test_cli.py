@@ -217,7 +217,9 @@ def test_an_end_out_of_order_and_lost_media_are_exit_code_1(
         done = run(env, "stream", str(dialogue), "--pace", "fast")
     assert done.returncode == 1
     assert last_line in done.stderr
-    assert b"1011" in done.stderr
+    # all may be sent before the close is read, and then nothing is left for another session
+    went_on = reconnects == "true" and b"Another API session went on" in done.stderr
+    assert went_on or b"close code 1011" in done.stderr
 
 
 def test_what_the_service_says_reaches_a_terminal_as_plain_text(
