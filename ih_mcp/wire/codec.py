@@ -56,8 +56,8 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
         RemoteProtocolError: Not a JSON object, without the family's discriminator, or more than
             `MAX_READ_CHARS` or `MAX_READ_CONTAINERS`.
     """
-    kind, frame = _read_kind(text, dialect)
     family = _FORMATS[dialect.message_format]
+    kind, frame = _read_kind(text, family)
     nested = frame.get("data") if family.nests else frame
     payload = nested if isinstance(nested, dict) else frame  # blog: fields beside `type`
     row = family.by_kind.get(kind)
@@ -66,7 +66,7 @@ def decode_server(text: str, dialect: Dialect) -> ServerMessage:
 
 def read_type(text: str, dialect: Dialect) -> str:
     """The type of a text frame of the server; raises as `decode_server`."""
-    return _read_kind(text, dialect)[0]
+    return _read_kind(text, _FORMATS[dialect.message_format])[0]
 
 
 def known_types(dialect: Dialect) -> tuple[str, ...]:
@@ -75,12 +75,11 @@ def known_types(dialect: Dialect) -> tuple[str, ...]:
     return (*_FORMATS[family].by_kind, *_READINGS[family])
 
 
-def _read_kind(text: str, dialect: Dialect) -> tuple[str, Fields]:
+def _read_kind(text: str, family: _FormatRow) -> tuple[str, Fields]:
     """The type of a text frame, and the whole frame; raises as `decode_server`."""
     if len(text) > MAX_READ_CONTAINERS:  # a shorter one cannot hold so many
         _require_short(text)
     frame = _object(text)
-    family = _FORMATS[dialect.message_format]
     kind = frame.get(family.discriminator)
     if not isinstance(kind, str):
         raise RemoteProtocolError(

@@ -7,7 +7,8 @@ hands on the text as it came.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from .dialects import Limits
 
@@ -146,13 +147,12 @@ class Completed:
     segment: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):  # nearly every message is one; cheaper than a dataclass
     """A message that informs: signals, engagement, quality, coverage, and unknown types."""
 
     kind: str
     """The value of the family's discriminator."""
-    fields: Mapping[str, object] = field(default_factory=dict)
+    fields: Mapping[str, object]
     """The payload: `data` of an envelope, or the whole of a status message."""
 
 

@@ -15,6 +15,7 @@ from .messages import Reading
 WINDOW_SECONDS = 8.0  # docs: launch blog, default analysis window
 HOP_SECONDS = 3.0  # docs: launch blog, from one window to the next
 _MOST_SECONDS = 1e9  # thirty years
+_NO_TIME = -math.inf
 _LISTS = ("ranges", "timeline")  # coverage.*, conversation_quality.updated
 MAX_ITEMS = 2000
 """Of a list in one message, only this many of the newest items are read.
@@ -34,14 +35,15 @@ class Progress(NamedTuple):
 
 def read_progress(reading: Reading) -> Progress | None:
     """How far a reading speaks; None where it names no time."""
-    fields = reading.fields  # every message comes through here: no `max`, and rarely a list
-    last, until = _time(fields, "start"), _time(fields, "end")
+    fields = reading.fields  # every message comes through here, nearly all without a list
+    last, until = _time(fields.get("start")), _time(fields.get("end"))
     for key in _LISTS:
         if key in fields:
             for item in newest_items(fields[key]):
-                last, until = max(last, _time(item, "start")), max(until, _time(item, "end"))
-    latest = max(until, last)
-    if latest == -math.inf:
+                last = max(last, _time(item.get("start")))
+                until = max(until, _time(item.get("end")))
+    latest = max(last, until)
+    if latest == _NO_TIME:
         return None
     began = until - WINDOW_SECONDS
     began = max(began, last)
@@ -60,9 +62,8 @@ def newest_items(items: object) -> list[Mapping[str, object]]:
     return [item for item in items[-MAX_ITEMS:] if isinstance(item, dict)]
 
 
-def _time(fields: Mapping[str, object], name: str) -> float:
-    """A time that fields name; before all times where they name none."""
-    value = fields.get(name)
+def _time(value: object) -> float:
+    """A time that a message names; before all times where it is none."""
     if type(value) is float or type(value) is int:  # not bool, which is an int as well
-        return float(value) if -_MOST_SECONDS < value < _MOST_SECONDS else -math.inf
-    return -math.inf
+        return float(value) if -_MOST_SECONDS < value < _MOST_SECONDS else _NO_TIME
+    return _NO_TIME

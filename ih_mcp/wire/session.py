@@ -91,7 +91,7 @@ _TABLE: Mapping[State, Mapping[tuple[Side, type], State]] = {
 }
 
 
-_READS = frozenset(
+_READS = tuple(  # of so few, quicker than a set: it asks no hash
     state for state, row in _TABLE.items() if row.get((Side.SERVER, Reading)) is state
 )
 """Where a reading changes nothing; drawn from the table."""

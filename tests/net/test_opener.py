@@ -20,6 +20,7 @@ from ih_mcp.net.opener import FRAGMENT_BYTES, _Connection, open_socket
 from ih_mcp.net.proxies import Proxy
 from ih_mcp.net.route import Route
 from ih_mcp.net.socket import SocketClosed
+from ih_mcp.wire.endings import EndReason
 from tests.facts import shows
 
 Work = Callable[[ServerConnection], Awaitable[None]]
@@ -61,6 +62,35 @@ async def test_what_came_before_the_connection_was_lost_arrives_whole_and_in_ord
     assert closed.value.code is None
 
 
+def server_frame(first: int, payload: bytes) -> bytes:
+    return bytes([first, len(payload)]) + payload
+
+
+async def test_frames_of_all_kinds_that_wait_arrive_each_as_it_was_sent() -> None:
+    sent = [
+        server_frame(0x81, "é".encode()),
+        server_frame(0x82, b"\xff"),  # binary
+        server_frame(0x01, "a€".encode()[:2]),  # a text in two frames, cut in a character
+        server_frame(0x89, b"ping"),
+        server_frame(0x80, "a€".encode()[2:]),
+        server_frame(0x81, b""),
+        server_frame(0x81, b"last"),
+        server_frame(0x81, b"\xff"),  # no UTF-8
+        server_frame(0x81, b"never"),
+    ]
+
+    async def work(connection: ServerConnection) -> None:
+        connection.transport.write(b"".join(sent))
+        await connection.wait_closed()
+
+    async with peer(work) as url, open_socket(url, bearer="k") as socket:
+        received = [await socket.receive() for _ in range(5)]
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+    assert received == ["é", b"\xff", "a€", "", "last"]
+    assert closed.value.loss is EndReason.BROKEN_FRAMES
+
+
 async def test_no_more_is_read_than_is_received() -> None:
     drained = anyio.Event()
     size = 64 * 2**20
@@ -76,7 +106,7 @@ async def test_no_more_is_read_than_is_received() -> None:
         with anyio.move_on_after(0.5):
             await drained.wait()
         assert not drained.is_set()  # it waits in the kernel, and in the other end
-        assert len(socket._connection._waiting) <= 2**19  # type: ignore[attr-defined]  # ours
+        assert len(socket._connection._waiting) <= 2**19
 
 
 @pytest.mark.parametrize(("size", "most"), [(100, 297), (64 * 2**10, 17)])
