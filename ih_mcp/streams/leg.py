@@ -7,7 +7,7 @@ fourth, the watchdog, ends the leg when the service is silent for longer than it
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import anyio
@@ -20,7 +20,7 @@ from ih_mcp.errors import (
     RemoteProtocolError,
     UsedUpError,
 )
-from ih_mcp.journal import StreamLog
+from ih_mcp.journal import StreamAccount, StreamLog
 from ih_mcp.net.socket import Socket, SocketClosed
 from ih_mcp.notifier import Notifier
 from ih_mcp.stand_in import is_stand_in
@@ -28,6 +28,7 @@ from ih_mcp.wire.dialects import ConfigPlace, Dialect, Drain
 from ih_mcp.wire.endings import ENDINGS, EndReason
 from ih_mcp.wire.error_catalog import find_error
 from ih_mcp.wire.messages import Close, Config, Configure, Error, Reading, Updated
+from ih_mcp.wire.minutes import MediaUse
 from ih_mcp.wire.progress import read_progress
 from ih_mcp.wire.session import Session, Side, State
 
@@ -42,10 +43,6 @@ _LEAST_SESSION_SECONDS = 60.0  # chosen: a session costs money, so none is renew
 _TURN_SECONDS = 0.002  # chosen: other streams wait for so long at most while messages flood in
 _SHORT_CHARS = 4_000
 _SHORT_MESSAGES = 16  # chosen: so many take less than a turn, so the clock is asked once
-
-
-Spend = Callable[[float, int], Awaitable[None]]
-"""Counts seconds and bytes of media that are about to be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +76,8 @@ class Leg:
         begins_after: int = 0,
         config: Config | None = None,
         may_rotate: Callable[[], bool] | None = None,
-        spend: Spend | None = None,
+        account: StreamAccount | None = None,
+        used_before: MediaUse | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `run` does it.
@@ -91,8 +89,8 @@ class Leg:
             config: What held in the leg before; it is asked for again.
             may_rotate: Whether to end in order before the session grows too old for the service,
                 where another one can begin. Then `is_rotated` is true. Asked at that time.
-            spend: Counts the seconds of a segment before it is sent; raises `UsedUpError`
-                where it may not be sent. None counts nothing.
+            account: Where each segment is counted before it is sent; None counts nothing.
+            used_before: What the legs before have used.
             on_change: Called after every message and segment; must not wait.
         """
         self.number = number
@@ -119,7 +117,8 @@ class Leg:
         """The last configuration that was not refused; the next leg begins with it."""
         self._config_before = config
         self._may_rotate = may_rotate
-        self._spend = spend
+        self._account = account
+        self._used_before = used_before or MediaUse()
         self.limit_reached: UsedUpError | None = None
         """Set when the next segment would exceed a limit; the session then ends."""
         self.messages = 0
@@ -281,8 +280,9 @@ class Leg:
         """Count a segment, then send it; at a limit, give up all that wait."""
         seconds = self._counted_seconds(item)
         try:
-            if self._spend is not None:
-                await self._spend(seconds, len(item.data))
+            if self._account:
+                use = self._used_before + self.receipts.use
+                await self._account.spend(seconds, use, size=len(item.data))
         except UsedUpError as exc:
             self.limit_reached = exc
             self._on_change()  # the stream asks for its end, so that no segment follows

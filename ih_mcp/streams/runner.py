@@ -139,7 +139,8 @@ class StreamRunner:
             begins_after=sum(leg.messages for leg in stream.legs),
             config=self._config(),
             may_rotate=self._may_rotate if stream.plan.reconnects else None,
-            spend=self._spend if self._account else None,
+            account=self._account,
+            used_before=stream.use,
             on_change=self._note_change,
         )
         stream.pending_reconnect = None
@@ -166,10 +167,6 @@ class StreamRunner:
         if stream.plan.resends:
             stream.outbox.forget_settled(stream.answered_seconds)
         stream.changed.notify()
-
-    async def _spend(self, seconds: float, size: int) -> None:
-        assert self._account is not None  # else nothing asks for it
-        await self._account.spend(seconds, self._stream.use, size=size)
 
     def _may_rotate(self) -> bool:
         return self._retries.may_renew(now=anyio.current_time())

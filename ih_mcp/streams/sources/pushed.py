@@ -22,7 +22,7 @@ from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.outbox import QueuedSegment, RandomAccessPoint
 from ih_mcp.streams.stream import Stream
-from ih_mcp.wire.dialects import Framing
+from ih_mcp.wire.dialects import Framing, Limits
 
 if TYPE_CHECKING:  # the readers of containers load with the first segment
     from ih_mcp.media.recorder_chunks import Chunk
@@ -155,14 +155,14 @@ class PushedSource:
         stream, until = self._stream, anyio.current_time() + seconds
         await self._wait_until_open(until)
         stream.require_live()
-        self._require_small(len(data))
+        limits = stream.limits
+        _require_small(len(data), limits)
         intake = self._intake.copy()
         segment = intake.prepare(data)
         if segment:
-            self._require_small(len(segment.data))  # with the header before it, it is larger
-            self._require_large(len(segment.data))
+            _require_small(len(segment.data), limits)  # with the header before it, it is larger
+            _require_large(len(segment.data), limits)
             await self._wait_for_room(len(segment.data), until)
-        stream.require_live()
         if feeder:
             stream.claim(feeder)
         self._intake = intake
@@ -172,35 +172,16 @@ class PushedSource:
 
     async def _wait_until_open(self, until: float) -> None:
         stream = self._stream
-        if not stream.was_open:
-            with anyio.CancelScope(deadline=until):
-                await stream.wait_until_open()
+        if stream.was_open:
+            return
+        with anyio.CancelScope(deadline=until):
+            await stream.wait_until_open()
         if not stream.was_open:
             raise stream.failure or CallerError(
                 f"stream {stream.id} is not open yet",
                 code="not_open",
                 retry=True,
                 help="Call again in a moment; the segment was not taken.",
-            )
-
-    def _require_small(self, size: int) -> None:
-        most = self._stream.limits.max_segment_bytes
-        if size > most:
-            raise MediaError(
-                f"the segment has {size:_} bytes; this stream takes {most:_} at most",
-                code="segment_too_large",
-                help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
-                facts={"bytes": size, "max_bytes": most},
-            )
-
-    def _require_large(self, size: int) -> None:
-        least = self._stream.limits.min_segment_bytes
-        if size < least:
-            raise MediaError(
-                f"the segment has {size:_} bytes; this stream takes {least:_} at least",
-                code="segment_too_small",
-                help="Push more media at once. Nothing was sent.",
-                facts={"bytes": size, "min_bytes": least},
             )
 
     async def _wait_for_room(self, size: int, until: float) -> None:
@@ -246,6 +227,28 @@ class PushedSource:
             "waiting_bytes": waiting_bytes,
             NEEDED_BYTES: size,
         }
+
+
+def _require_small(size: int, limits: Limits) -> None:
+    most = limits.max_segment_bytes
+    if size > most:
+        raise MediaError(
+            f"the segment has {size:_} bytes; this stream takes {most:_} at most",
+            code="segment_too_large",
+            help="Cut shorter segments; 1 to 3 s of video each is good. Nothing was sent.",
+            facts={"bytes": size, "max_bytes": most},
+        )
+
+
+def _require_large(size: int, limits: Limits) -> None:
+    least = limits.min_segment_bytes
+    if size < least:
+        raise MediaError(
+            f"the segment has {size:_} bytes; this stream takes {least:_} at least",
+            code="segment_too_small",
+            help="Push more media at once. Nothing was sent.",
+            facts={"bytes": size, "min_bytes": least},
+        )
 
 
 def pushed_source(stream: Stream) -> PushedSource:
