@@ -55,8 +55,8 @@ class TeamSettings(BaseSettings):
     callers: Path | None = Field(
         None,
         validation_alias="IH_MCP_CALLERS",
-        description="File of those who may call `ih-mcp serve`; beyond this machine it must be "
-        "there.",
+        description="File that names who may call `ih-mcp serve`; beyond this machine it or an "
+        "issuer is required.",
     )
     tenant: str = Field(
         "",
@@ -75,12 +75,13 @@ class TeamSettings(BaseSettings):
     issuer: str | None = Field(
         None,
         validation_alias="IH_MCP_ISSUER",
-        description="The OAuth issuer whose tokens `ih-mcp serve` takes, as they have it in `iss`.",
+        description="The OAuth issuer whose tokens `ih-mcp serve` accepts, written as in their "
+        "`iss`.",
     )
     audience: str | None = Field(
         None,
         validation_alias="IH_MCP_AUDIENCE",
-        description="For whom such a token has to be, its `aud`; else the address of /mcp.",
+        description="The audience (`aud`) that such a token must have; else the address of /mcp.",
     )
     tenant_claim: str = Field(
         "tenant",
@@ -131,7 +132,7 @@ class TeamSettings(BaseSettings):
         ge=2**20,
         validation_alias="IH_MCP_MAX_FILES_BYTES",
         description="Disk space of the files that a tenant of `ih-mcp serve` has put there; they "
-        "go after a day.",
+        "are removed after a day.",
     )
 
     @field_validator("journal", "journal_listen")

@@ -65,7 +65,7 @@ class FilesRoom:
                 f"the files would have more than {self._most_bytes:_} bytes together",
                 code="no_space",
                 help="Remove one with DELETE /files/{name}; IH_MCP_MAX_FILES_BYTES is the bound, "
-                "and files go after a day.",
+                "and files are removed after a day.",
             )
 
     async def finish(self, upload: Upload, part: Path, path: Path) -> None:
