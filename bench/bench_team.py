@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +22,12 @@ import anyio
 import psycopg
 from anyio import to_thread
 
-from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
-from ih_mcp.media.ffmpeg.program import find_ffmpeg
-from ih_mcp.standin.options import Options
-from ih_mcp.standin.server.serve import serve
-from tests.http_server.conftest import make_settings
+from tests.forked import REAL
 from tests.plain_http import plain_http
 from tests.postgres import own_schema, running_server
-from tests.reliability.replicas import KEY, call, open_client
+from tests.reliability.replicas import KEY, call, open_client, open_fleet
 from tests.streams.test_all_or_nothing import cluster, webm_header
-from tests.team.rolling import CLUSTER
 
 from . import bench_team_http
 
@@ -169,20 +164,30 @@ async def measure_pages(database: str) -> tuple[float, float]:
         return tail, max([await page(LONG * share // 10) for share in range(10)])
 
 
+@contextmanager
+def _standin() -> Iterator[str]:
+    """The address of a stand-in of its own process."""
+    command = [sys.executable, "-m", "ih_mcp", "standin", "--analyst", "placeholder"]
+    pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=pipe, stderr=quiet, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
 async def measure_puts(database: str) -> tuple[float, float, float]:
-    """Milliseconds of 3 MiB: put at the owner, put at another replica, and in a tool's call."""
-    ffmpeg = await to_thread.run_sync(find_ffmpeg)
+    """Milliseconds of 3 MiB: put at the owner, put at another replica, and in a tool's call.
+
+    Replicas and service are processes of their own, as they are in use: in one they would wait for
+    each other, also where one sends and the other receives.
+    """
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
-            service = await stack.enter_async_context(serve(Options(key="ih_k"), ffmpeg=ffmpeg))
-            owner, other = [
-                await stack.enter_async_context(
-                    open_team_server(
-                        make_settings(service, Path(folder, name), journal=database, **CLUSTER)
-                    )
-                )
-                for name in ("owner", "other")
-            ]
+            service = await to_thread.run_sync(stack.enter_context, _standin())
+            fleet = await stack.enter_async_context(open_fleet(service, database, Path(folder)))
+            owner, other = [await fleet.start(REAL) for _ in range(2)]
             client = await stack.enter_async_context(open_client(owner.url, "auto"))
             http = await stack.enter_async_context(
                 plain_http(headers={"Authorization": f"Bearer {KEY}"})

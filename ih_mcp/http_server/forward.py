@@ -37,6 +37,7 @@ CALLER = "ih_mcp.caller"
 _NEW_STREAM_CODES = ("draining", "too_many_streams")
 _READ_FILES = {"stream_file", "analyze_file"}
 _SECONDS = 40.0  # a push waits 20 s at most, an end 25 s
+_MAX_ADDRESSES = 10_000  # chosen: of streams; what is forgotten is looked up again
 
 
 class Forwarder:
@@ -46,6 +47,20 @@ class Forwarder:
         self._engine = engine
         self._secret = secret
         self._http = http
+        self._addresses: dict[tuple[str, str], str] = {}
+
+    def known_address(self, caller: Caller, stream_id: str) -> str | None:
+        """Where the last segment of a stream was taken; None where none was passed on.
+
+        A stream stays with its replica, so that the database is asked before the first one alone.
+        """
+        return self._addresses.get((caller.tenant, stream_id))
+
+    def remember(self, caller: Caller, stream_id: str, address: str) -> None:
+        """Note that a segment of a stream was taken at this address."""
+        self._addresses[caller.tenant, stream_id] = address  # the newest last
+        if len(self._addresses) > _MAX_ADDRESSES:
+            del self._addresses[next(iter(self._addresses))]
 
     async def find_address(
         self, runtime: Runtime, error: CallerError, stream_id: str | None
@@ -93,7 +108,10 @@ class Forwarder:
             CallerError: That replica does not answer (`owner_unreachable`).
         """
         path = f"{SEGMENT_PATH}{stream_id}/{number}"
+        self._addresses.pop((caller.tenant, stream_id), None)
         answer = await self._send(address, caller, "PUT", path, data)
+        if answer.is_success:
+            self.remember(caller, stream_id, address)
         return Response(answer.content, answer.status_code, media_type="application/json")
 
     async def _send(

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.mcp_server.push_tools import push
 
+from .callers import Caller
 from .forward import CALLER
 from .tenant import Tenant
 
@@ -32,19 +33,23 @@ async def put_segment(request: Request, tenant: Tenant) -> Response:
             f"{number!r} is no number of a segment",
             help="Count the segments of a stream from 1: PUT /streams/{id}/segments/1.",
         )
-    most = tenant.runtime.settings.max_segment_bytes
+    most, forwarder = tenant.runtime.settings.max_segment_bytes, tenant.forwarder
+    caller: Caller = request.scope[CALLER]
 
     async def read_request() -> bytes:
         return await read_body(request, most)
 
-    try:
-        return await _push(tenant, stream_id, int(number), read_request)
-    except CallerError as exc:  # before the body is read, where it is of another replica
-        forwarder = tenant.forwarder
-        address = forwarder and await forwarder.find_address(tenant.runtime, exc, stream_id)
-        if not (forwarder and address):
-            raise
-    caller, data = request.scope[CALLER], await read_body(request, most)
+    address = forwarder.known_address(caller, stream_id) if forwarder else None
+    if address is None:
+        try:
+            return await _push(tenant, stream_id, int(number), read_request)
+        except CallerError as exc:  # before the body is read, where it is of another replica
+            if forwarder:
+                address = await forwarder.find_address(tenant.runtime, exc, stream_id)
+            if address is None:
+                raise
+    assert forwarder
+    data = await read_request()
     return await forwarder.put_segment(address, caller, stream_id, int(number), data)
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
+import anyio
 import pytest
 from anyio import to_thread
 from mcp_types import TextContent
 
+from ih_mcp.app.runtime import Runtime
 from ih_mcp.errors import ConfigurationError
+from ih_mcp.http_server.callers import Caller
 from ih_mcp.http_server.cluster_signature import PassedOnCaller, SignatureCheck, sign
+from ih_mcp.http_server.forward import Forwarder
 from ih_mcp.http_server.serve import open_team_server
+from ih_mcp.journal import StreamRow
 from ih_mcp.standin.server.serve import RunningStandin
-from tests.http_server.conftest import Team, make_settings, said
+from tests.http_server.conftest import KEYS, Team, make_settings, said
 from tests.plain_http import plain_http
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
@@ -89,6 +95,58 @@ async def test_a_call_that_touches_a_live_stream_is_passed_on_to_its_replica(
     assert "it was over before" in over["notes"]
 
 
+async def test_only_the_first_segment_that_is_passed_on_is_looked_up(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stream stays where it is; one that ended is looked up again, and so is another's."""
+    one, other = replicas
+    stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    assert (await put(other, stream_id, 1))["next_seq"] == 2
+    journal, looked_up = runtime_of(other).journal, list[str]()
+    find_stream = journal.find_stream
+
+    async def find_noting(stream_id: str) -> StreamRow:
+        looked_up.append(stream_id)
+        return await find_stream(stream_id)
+
+    monkeypatch.setattr(journal, "find_stream", find_noting)
+    assert (await put(other, stream_id, 2))["next_seq"] == 3
+    assert not looked_up
+    assert await answer_before_the_body(other, "bob", stream_id) == 404
+    await call(one, "end_stream", stream_id=stream_id)
+    told = await put(other, stream_id, 3)  # its replica says it
+    assert (told["error"]["code"], looked_up) == ("stream_ended", [])
+    assert await answer_before_the_body(other, "ann", stream_id) == 409
+    assert looked_up == [stream_id]
+    assert await answer_before_the_body(other, "ann", "st_none") == 404
+
+
+def test_the_addresses_of_a_bounded_number_of_streams_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ih_mcp.http_server.forward._MAX_ADDRESSES", 2)
+    forwarder, ann = (
+        Forwarder(cast("Any", None), b"", cast("Any", None)),
+        Caller("acme", "ann", frozenset()),
+    )
+    for number in range(4):
+        forwarder.remember(ann, f"st_{number}", "http://127.0.0.1:1")
+    known = [number for number in range(4) if forwarder.known_address(ann, f"st_{number}")]
+    assert known == [2, 3]
+
+
+async def answer_before_the_body(team: Team, caller: str, stream_id: str) -> int:
+    """The status that answers the head of a request whose body never comes."""
+    place = urlsplit(team.url)
+    head = (
+        f"PUT /streams/{stream_id}/segments/4 HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: Bearer {KEYS[caller]}\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    async with await anyio.connect_tcp(str(place.hostname), place.port or 0) as stream:
+        await stream.send(head.encode())
+        return int((await stream.receive()).split()[1])
+
+
 async def test_a_replica_that_drains_passes_new_streams_on_and_keeps_its_own(
     replicas: Replicas,
 ) -> None:
@@ -132,8 +190,12 @@ async def test_an_address_of_one_replica_takes_a_file_at_the_other(
         assert (tmp_path / "files" / "acme" / "talk.mp4").read_bytes() == b"video"
 
 
+def runtime_of(team: Team) -> Runtime:
+    return team.app._tenants._open["acme"].runtime
+
+
 def live_ids(team: Team) -> list[str]:
-    return team.app._tenants._open["acme"].runtime.registry.live_ids
+    return runtime_of(team).registry.live_ids
 
 
 async def renew(team: Team) -> None:
