@@ -140,6 +140,12 @@ async def _journal(runtime: Runtime) -> dict[str, object]:
             "can begin",
             help="Set IH_MCP_DATA_DIR to a folder this user can write to.",
         )
+    if outage := runtime.journal.outage:
+        raise ConfigurationError(
+            f"nothing new can be kept: {outage}",
+            help="Whoever runs the database of the journal looks after it; what was shown before "
+            "can be read where it answers.",
+        )
     rows = await runtime.journal.list_streams()
     return {
         "folder": str(runtime.settings.data_dir),

@@ -58,6 +58,7 @@ async def serve_admin(
             "ih_journal_waiting_bytes": waiting_bytes,
             "ih_waiting_polls": limits.waiting_polls,
             "ih_lease_seconds_left": tenants.lease_seconds_left,
+            "ih_journal_copy_away": float(tenants.copy_is_away),
         }
         # it reads the process's own figures from files
         text = await to_thread.run_sync(metrics.render, states, gauges)

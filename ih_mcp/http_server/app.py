@@ -54,6 +54,7 @@ _STATUS_OF_CODE = {
     "segment_too_large": 413,
     "file_too_large": 413,
     "no_space": 507,
+    "journal_failed": 503,
     "no_api_key": 503,
     "owner_unreachable": 503,
     "too_many_calls": 429,
@@ -175,10 +176,13 @@ class TeamApp:
         await self._tenants.wait_until_idle()
 
     def _ready(self) -> Response:
+        """Not less ready while nothing can be written: no replica can then, and all of them read."""
+        outage = self._tenants.journal_outage
+        facts = {"journal": outage} if outage else {}
         if not self.is_draining:
-            return JSONResponse({"ready": True})
+            return JSONResponse({"ready": True, **facts})
         live = self._tenants.live_count
-        return JSONResponse({"ready": False, "live_streams": live}, status_code=503)
+        return JSONResponse({"ready": False, "live_streams": live, **facts}, status_code=503)
 
     async def _serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a known caller, and write down that it called."""

@@ -70,13 +70,13 @@ class Forwarder:
         if error.code == "elsewhere" and stream_id:
             row = await runtime.journal.find_stream(stream_id)
             if row.owner not in lease.replicas:  # it began since the last renewal
-                await to_thread.run_sync(lease.renew)
+                await to_thread.run_sync(lease.refresh)
             owner = lease.replicas.get(row.owner)
             return owner.address if owner and owner.address else None
         if runtime.settings.keys == "caller":  # a caller's key is passed on to nobody
             return None
         if error.code in _NEW_STREAM_CODES and stream_id is None:
-            await to_thread.run_sync(lease.renew)  # replicas come and go during a deploy
+            await to_thread.run_sync(lease.refresh)  # replicas come and go during a deploy
             others = [
                 each.address
                 for each in lease.replicas.values()

@@ -91,6 +91,11 @@ METRICS = (
         "Gauge",
         "Until this replica's lease runs out, unless it is renewed; +Inf where it needs none.",
     ),
+    MetricRow(
+        "ih_journal_copy_away",
+        "Gauge",
+        "1 while commits wait for the synchronous copy of the database, which is away; else 0.",
+    ),
 )
 
 

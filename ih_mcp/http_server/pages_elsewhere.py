@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ih_mcp.capture.serve import MAX_CHUNK_BYTES
+from ih_mcp.errors import JournalError
 from ih_mcp.net.server_websocket import ADMISSION
 
 from .cluster_signature import PassedOnCaller, SignatureCheck, sign
@@ -66,14 +67,14 @@ class PagesElsewhere:
 
     async def find(self, mark: str) -> str | None:
         """The address of the replica whose pages have this mark; None where there is none."""
-        from ih_mcp.journal.postgres.connections import EngineAwayError  # noqa: PLC0415 - see above
-
         address = self._known(mark)
         now = anyio.current_time()
         if address is None and now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
-            with suppress(EngineAwayError):
-                await to_thread.run_sync(self._lease.renew)  # it may have begun since the last one
+            with suppress(JournalError):
+                await to_thread.run_sync(
+                    self._lease.refresh
+                )  # it may have begun since the last one
             address = self._known(mark)
         return address
 

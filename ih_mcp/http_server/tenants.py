@@ -106,6 +106,16 @@ class Tenants:
         return self._engine.lease.seconds_left if self._engine else math.inf
 
     @property
+    def journal_outage(self) -> str:
+        """Why the database of all journals takes nothing new; empty where it does."""
+        return self._engine.lease.outage if self._engine else ""
+
+    @property
+    def copy_is_away(self) -> bool:
+        """Whether its commits wait for its synchronous copy."""
+        return self._engine is not None and self._engine.connections.copy_is_away
+
+    @property
     def live_count(self) -> int:
         """How many streams and analyses go on."""
         return sum(tenant.runtime.draining.live_count for tenant in self._open.values())

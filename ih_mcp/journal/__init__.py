@@ -2,7 +2,8 @@
 
 from .carrier import JournalPlace
 from .follow import follow
-from .journal import FILE_NAME, Journal, load_open_engine, open_journal
+from .journal import Journal
+from .opening import FILE_NAME, load_open_engine, open_journal
 from .owners import Process
 from .page import Page
 from .retention import Retention

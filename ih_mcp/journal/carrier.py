@@ -25,8 +25,8 @@ class JournalStore(Protocol):
     def is_read_only(self) -> bool:
         """Whether it can be read and not written."""
 
-    def attempt(self, call: Callable[[], T]) -> T:
-        """Make a call of this store, as often as it is worth while."""
+    def attempt(self, call: Callable[[], T], seconds: float) -> T:
+        """Make a call of this store, as often as it is worth while, for so long at most."""
 
     def stop_waiting(self) -> None:
         """Let calls that wait for the database fail: the process ends."""
@@ -69,6 +69,10 @@ class StreamOwner(Protocol):
 
 class Ownership(Protocol):
     """Whether this process still owns its streams, so that it may send their media."""
+
+    @property
+    def outage(self) -> str:
+        """Why nothing can be written now; empty where it can."""
 
     def lets_send(self, owner: str) -> bool:
         """Whether media of the streams of this owner may be sent now."""

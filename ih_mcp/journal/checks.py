@@ -63,6 +63,15 @@ def lost_lease_error() -> JournalError:
     )
 
 
+def busy_error() -> JournalError:
+    """The error for what was not written, since what came before it still waits."""
+    return JournalError(
+        "the journal still waits for what was to be written before this",
+        help="Try again in a few seconds.",
+        retry=True,
+    )
+
+
 def record_to_json(record: Mapping[str, object]) -> str:
     """A record for the disk, without secrets: we wrote its texts."""
     return redact(json.dumps(record))

@@ -10,45 +10,34 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import anyio
 from anyio import CapacityLimiter, Lock, to_thread
 
 from ih_mcp import observer
-from ih_mcp.errors import (
-    ConfigurationError,
-    ExpiredCursorError,
-    JournalError,
-    UsedUpError,
-    unwrap_single_error,
-)
+from ih_mcp.errors import ExpiredCursorError, JournalError, UsedUpError
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
-from .carrier import Carrier, JournalPlace
-from .checks import lost_lease_error, record_to_json, unknown_stream_error
-from .owners import Owner, Process, parse_owner
+from .carrier import Carrier
+from .checks import busy_error, lost_lease_error, record_to_json, unknown_stream_error
+from .owners import Process, parse_owner
 from .page import Page
 from .retention import Retention, find_expired
-from .store import Batch, Entry, Store, StreamRow
+from .store import Batch, Entry, StreamRow
 from .stream_log import StreamLog
 from .usage import StreamAccount, UsageTable
-from .wakeups import NoWakeups
-
-if TYPE_CHECKING:  # loads a driver that few need
-    from .postgres import PostgresEngine
 
 T = TypeVar("T")
 
 SYNC_SECONDS = 0.5  # after a commit; with the sync itself well below the promised second
-FILE_NAME = "journal.db"
+BEGIN_SECONDS = 15.0  # chosen: who starts a stream waits for the answer
 _LOG = logging.getLogger("ih_mcp.journal")
 
 
@@ -64,7 +53,8 @@ class Journal:
         self._retention = retention
         self._logs: dict[str, StreamLog] = {}
         self._failed: dict[str, JournalError] = {}
-        """Streams whose final record failed to write; the database still lists them as live."""
+        """Streams that began, or ended, while nothing could be written; the database may list them
+        as live until `clean_up`."""
         self._dead: set[str] = set()
         """Owners whose process is dead; `clean_up` ends their streams in the database."""
         self._appended = Notifier()
@@ -75,6 +65,7 @@ class Journal:
         self._has_unsynced = False
         # one thread at a time on each connection; readers do not wait for the writer
         self._writing = CapacityLimiter(1)
+        self._write_thread = CapacityLimiter(1)
         self._reading = CapacityLimiter(1)
         self._syncing = CapacityLimiter(1)
 
@@ -90,8 +81,9 @@ class Journal:
 
         Raises:
             UsedUpError: A limit would be exceeded.
-            JournalError: The disk refuses it.
+            JournalError: The disk refuses it, or the database does not answer in time.
         """
+        until = anyio.current_time() + BEGIN_SECONDS
         owner = self._owner.name
         begin = partial(
             self._store.begin_stream,
@@ -102,10 +94,16 @@ class Journal:
             planned_seconds=planned_seconds,
         )
         try:
-            no = await self._run_write(begin)
-        except UsedUpError:
-            await self.clean_up()  # a dead process needs what it was promised no more
-            no = await self._run_write(begin)
+            try:
+                no = await self._run_write(begin, until=until)
+            except UsedUpError:
+                await self.clean_up(
+                    until=until
+                )  # a dead process needs what it was promised no more
+                no = await self._run_write(begin, until=until)
+        except JournalError as exc:
+            self._failed[stream_id] = exc  # it may have begun
+            raise
         return self._keep_log(
             StreamLog(self, stream_id, no, owner=owner, ownership=self._ownership)
         )
@@ -343,11 +341,25 @@ class Journal:
                 return
             log.oldest, log.size = oldest, max(0, log.size - freed)
 
-    async def _run_write(self, call: Callable[[], T]) -> T:
-        return await to_thread.run_sync(self._store.attempt, call, limiter=self._writing)
+    async def _run_write(self, call: Callable[[], T], *, until: float = math.inf) -> T:
+        """Make a call that writes.
+
+        Args:
+            until: How long it may wait for others, and for a database that is away; monotonic.
+        """
+        with anyio.CancelScope(deadline=until) as waiting:
+            await self._writing.acquire()
+        if waiting.cancelled_caught:
+            raise busy_error()
+        try:
+            attempt = partial(self._store.attempt, call, until - anyio.current_time())
+            return await to_thread.run_sync(attempt, limiter=self._write_thread)
+        finally:
+            self._writing.release()
 
     async def _run_read(self, call: Callable[[], T]) -> T:
-        return await to_thread.run_sync(self._reader.attempt, call, limiter=self._reading)
+        attempt = partial(self._reader.attempt, call, math.inf)
+        return await to_thread.run_sync(attempt, limiter=self._reading)
 
     async def close_stores(self) -> None:
         """Close both connections, each after the calls that use it: SQLite crashes otherwise."""
@@ -364,6 +376,11 @@ class Journal:
         """Whether kept entries can be read and no stream can begin."""
         return self._store.is_read_only
 
+    @property
+    def outage(self) -> str:
+        """Why nothing can be written now; empty where that is not known, or it can."""
+        return self._ownership.outage if self._ownership else ""
+
     async def forget(self, rows: Sequence[StreamRow]) -> str:
         """Remove streams that are over, and overwrite all that the file had of them.
 
@@ -375,10 +392,11 @@ class Journal:
         """
         return await self._run_write(partial(self._store.forget, rows))
 
-    async def clean_up(self) -> None:
+    async def clean_up(self, *, until: float = math.inf) -> None:
         """End the streams of dead processes, and remove what retention does not keep."""
         if not self.is_read_only:
-            for stream_id in await self._run_write(self._clean_up):
+            for stream_id in await self._run_write(self._clean_up, until=until):
+                self._failed.pop(stream_id, None)
                 self._wakeups.announce(stream_id)
 
     async def watch_deaths(self, wait: Callable[[], Awaitable[None]]) -> None:
@@ -396,7 +414,8 @@ class Journal:
     def _clean_up(self) -> list[str]:
         rows = self._store.list_streams()
         self._dead |= self._owner.find_dead({row.owner for row in rows if row.ended_at is None})
-        orphans = [row for row in rows if row.ended_at is None and row.owner in self._dead]
+        live = [row for row in rows if row.ended_at is None]
+        orphans = [row for row in live if row.owner in self._dead or row.id in self._failed]
         for row in orphans:
             self._store.end_stream(row, self._with_known_end(row).record)
         self._store.release_promises()
@@ -408,93 +427,3 @@ def _as_journal_error(exc: Exception) -> JournalError:
     if isinstance(exc, JournalError):
         return exc
     return JournalError(f"the journal cannot write: {exc}", help="This is a mistake in ih-mcp.")
-
-
-async def _close(opened: Store | Owner) -> None:
-    with anyio.CancelScope(shield=True):
-        await to_thread.run_sync(opened.close)
-
-
-@asynccontextmanager
-async def open_journal(
-    place: Path | str | tuple[str, str] | JournalPlace, retention: Retention | None = None
-) -> AsyncIterator[Journal]:
-    """Open a journal; it commits every appended entry before it closes.
-
-    Args:
-        place: A folder, for a file of SQLite; the address of a database; that with a tenant's name.
-
-    Raises:
-        JournalError: The folder cannot be used.
-        ConfigurationError: The database cannot be used.
-    """
-    retention = retention or Retention()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(unwrap_single_error())
-        carrier = await stack.enter_async_context(_open_carrier(place, retention))
-        journal = Journal(carrier, retention)
-        stack.push_async_callback(journal.close_stores)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(journal.write_forever)
-            if carrier.wait_for_deaths:
-                tasks.start_soon(journal.watch_deaths, carrier.wait_for_deaths)
-            if not (retention.strict or carrier.is_durable):
-                tasks.start_soon(journal.sync_forever)
-            try:
-                yield journal
-            finally:
-                carrier.writer.stop_waiting()
-                with anyio.CancelScope(shield=True):
-                    await journal.commit()
-                tasks.cancel_scope.cancel()  # closing the last connection syncs the rest
-
-
-def _open_carrier(
-    place: Path | str | tuple[str, str] | JournalPlace, retention: Retention
-) -> AbstractAsyncContextManager[Carrier]:
-    if isinstance(place, Path):
-        return _open_file(place, retention)
-    place = (place, "") if isinstance(place, str) else place
-    return _open_database(*place) if isinstance(place, tuple) else place.open()
-
-
-@asynccontextmanager
-async def _open_database(address: str, tenant: str) -> AsyncIterator[Carrier]:
-    """Of a tenant, or of the one user of a machine.
-
-    Raises:
-        ConfigurationError: The driver is not installed; or as `open_engine`.
-    """
-    open_engine = load_open_engine()
-    async with open_engine(address) as engine, engine.journal_of(tenant).open() as carrier:
-        yield carrier
-
-
-def load_open_engine() -> Callable[..., AbstractAsyncContextManager[PostgresEngine]]:
-    """What opens a database, loaded when it is needed.
-
-    Raises:
-        ConfigurationError: Its driver is not installed.
-    """
-    try:
-        from .postgres import open_engine  # noqa: PLC0415 - loads its driver
-    except ModuleNotFoundError as exc:
-        raise ConfigurationError(
-            f"a journal in PostgreSQL needs {exc.name}, which is not installed",
-            help="Install it with `pip install 'ih-mcp[team]'`.",
-        ) from None
-    return open_engine
-
-
-@asynccontextmanager
-async def _open_file(folder: Path, retention: Retention) -> AsyncIterator[Carrier]:
-    async with AsyncExitStack() as stack:
-        open_store = partial(Store, folder / FILE_NAME, strict=retention.strict)
-        store = await to_thread.run_sync(open_store)
-        stack.push_async_callback(_close, store)
-        reader = await to_thread.run_sync(open_store)
-        stack.push_async_callback(_close, reader)
-        open_owner = partial(Owner, folder / "owners", is_read_only=store.is_read_only)
-        owner = await to_thread.run_sync(open_owner)
-        stack.push_async_callback(_close, owner)
-        yield Carrier(writer=store, reader=reader, owner=owner, wakeups=NoWakeups())

@@ -216,7 +216,7 @@ class Store:
         with suppress(sqlite3.Error):
             self._db.close()
 
-    def attempt(self, call: Callable[[], T]) -> T:
+    def attempt(self, call: Callable[[], T], seconds: float) -> T:  # noqa: ARG002 - as a database
         """Make a call of this store, once: SQLite itself waits for other processes."""
         return call()
 

@@ -23,7 +23,7 @@ class Connections:
         self.executed: list[tuple[str, tuple[str, str]]] = []
 
     @contextmanager
-    def borrow(self) -> Iterator[Connections]:
+    def borrow(self, _: float) -> Iterator[Connections]:
         yield self
 
     def execute(self, statement: str, values: tuple[str, str]) -> None:

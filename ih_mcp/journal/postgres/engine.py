@@ -15,7 +15,7 @@ from ih_mcp.errors import ConfigurationError
 from ih_mcp.journal.carrier import Carrier
 from ih_mcp.redaction import redact, register_secret
 
-from .connections import Connections, EngineAwayError
+from .connections import Connections, CopyAwayError, EngineAwayError
 from .leases import Lease
 from .schema import prepare_database
 from .store import PostgresStore
@@ -25,6 +25,10 @@ from .wakeups import Notifications, TenantWakeups
 _HELP = (
     "IH_MCP_JOURNAL is an address such as postgresql://user@host/database?sslmode=verify-full; "
     "look whether the server runs and lets this user in."
+)
+_COPY_HELP = (
+    "Bring the copy back, or take it out of synchronous_standby_names of the database; have two "
+    "copies where the loss of one must stop nothing."
 )
 _NOT_OURS = (
     psycopg.errors.InsufficientPrivilege,
@@ -101,7 +105,11 @@ async def open_engine(
     try:
         await to_thread.run_sync(_prepare, connections)
         lease = Lease(connections, address)
-        await lease.acquire()
+        try:
+            await lease.acquire()
+        except EngineAwayError as exc:
+            reason = await to_thread.run_sync(connections.find_reason, exc)
+            raise _unusable_error(reason) from exc
         notifications = Notifications(connections, listen_dsn or dsn)
         async with anyio.create_task_group() as tasks:
             for work in (
@@ -141,10 +149,15 @@ def _prepare(connections: Connections) -> None:
             "tables with the first start.",
         ) from exc
     except (EngineAwayError, psycopg.Error) as exc:
-        reason = " ".join(str(exc).split())  # of several lines
-        raise ConfigurationError(
-            redact(f"the database of the journal cannot be used: {reason}"), help=_HELP
-        ) from exc
+        raise _unusable_error(exc) from exc
+
+
+def _unusable_error(error: EngineAwayError | psycopg.Error) -> ConfigurationError:
+    reason = " ".join(str(error).split())  # of several lines
+    help_ = _COPY_HELP if isinstance(error, CopyAwayError) else _HELP
+    return ConfigurationError(
+        redact(f"the database of the journal cannot be used: {reason}"), help=help_
+    )
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Lock
 from typing import LiteralString
 
 import anyio
@@ -23,7 +24,14 @@ from ih_mcp.errors import ConfigurationError, JournalError
 from ih_mcp.journal.owners import make_owner_name
 from ih_mcp.notifier import Notifier
 
-from .connections import READ_SECONDS, Connections, EngineAwayError
+from .connections import (
+    ANSWER_SECONDS,
+    READ_SECONDS,
+    Connections,
+    CopyAwayError,
+    EngineAwayError,
+    away_error,
+)
 
 LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
@@ -38,14 +46,24 @@ _RENEW: LiteralString = """
 UPDATE owners SET until = clock_timestamp() + make_interval(secs => %s), takes_streams = %s,
     since = CASE WHEN until < clock_timestamp() + make_interval(secs => %s)
         THEN clock_timestamp() ELSE since END
-WHERE name = %s
+WHERE name = (SELECT name FROM owners WHERE name = %s FOR NO KEY UPDATE NOWAIT)
 """
+"""Not behind another renewal: one that waits for the copy would gather a connection each time."""
 _REMOVE: LiteralString = """
-DELETE FROM owners o WHERE o.until < clock_timestamp() AND (
-    o.until < clock_timestamp() - make_interval(secs => %s)
-        AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %s)
-    OR EXISTS (SELECT FROM owners me WHERE me.name = %s AND me.until > clock_timestamp()
-        AND me.since < clock_timestamp() - make_interval(secs => %s)))
+DELETE FROM owners WHERE name IN (SELECT name FROM owners o WHERE o.until < clock_timestamp() AND (
+    o.until < clock_timestamp() - make_interval(secs => %(long)s)
+        AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(lease)s)
+        AND (o.until - make_interval(secs => %(lease)s) > pg_last_xact_replay_timestamp())
+            IS NOT FALSE
+    OR EXISTS (SELECT FROM owners me WHERE me.name = %(me)s AND me.until > clock_timestamp()
+        AND me.since < clock_timestamp() - make_interval(secs => %(lease)s)))
+    FOR UPDATE SKIP LOCKED)
+"""
+"""Not one whose transaction is under way: it may be stopped, and would stop who waits for it.
+
+Who has just begun cannot know whether the server was away for all. So it removes none soon after
+the server's start; and on a copy that has taken over, which notes the time of the last transaction
+that it got from the former server, none that has not renewed its lease there.
 """
 
 
@@ -74,14 +92,18 @@ class Lease:
         """Those that lived when the lease was renewed last, by name."""
         self.changed = Notifier()
         """Notified when an owner is dead since the last renewal, this one included."""
+        self.outage = ""
+        """Why the lease cannot be renewed, and so nothing can be written; empty while it can."""
         self._renewed_at = -math.inf
         self._renewed = Notifier()
+        self._renewing = Lock()
 
     async def acquire(self) -> None:
         """Acquire the lease; waits for that of a process of the same address to run out.
 
         Raises:
             ConfigurationError: That process lives.
+            EngineAwayError: The server does not answer.
         """
         for _ in range(int(LEASE_SECONDS / RENEW_SECONDS) + 2):
             if not self.address or await to_thread.run_sync(self._is_alone):
@@ -92,6 +114,8 @@ class Lease:
                 f"another replica has the address {self.address} and lives",
                 help="Give each replica an IH_MCP_ADDRESS of its own.",
             )
+        if await to_thread.run_sync(self._connections.waits_for_copy):
+            raise CopyAwayError  # each try to begin would leave another connection that waits
         await to_thread.run_sync(self._insert)
         await to_thread.run_sync(self.renew)
 
@@ -115,13 +139,39 @@ class Lease:
                     self.changed.notify()
 
     def renew(self) -> bool:
-        """Renew once; gives whether an owner is dead since the last time.
+        """Renew once; gives whether something may be cleaned up that could not be before.
+
+        That is: an owner is dead since the last time, or nothing could be written.
 
         Raises:
             EngineAwayError: The server does not answer.
         """
+        with self._renewing:  # a second one would find the row locked
+            try:
+                is_changed = self._renew()
+            except EngineAwayError as exc:
+                reason = self._connections.find_reason(exc)
+                self.outage = str(reason)
+                self._connections.copy_is_away = isinstance(reason, CopyAwayError)
+                raise reason from exc
+            had_outage, self.outage = bool(self.outage), ""
+            self._connections.copy_is_away = False
+            return is_changed or had_outage
+
+    def refresh(self) -> None:
+        """Renew now, so that `replicas` has those too that have just begun.
+
+        Raises:
+            JournalError: The server does not answer.
+        """
+        try:
+            self.renew()
+        except EngineAwayError as exc:
+            raise away_error(exc) from exc
+
+    def _renew(self) -> bool:
         asked_at = time.monotonic()  # the lease holds from a little later on, in the server
-        with self._connections.borrow() as db:
+        with self._connections.borrow(ANSWER_SECONDS) as db:
             missed = LEASE_SECONDS * _MISSED_SHARE
             renewed = db.execute(_RENEW, (LEASE_SECONDS, self.takes_streams, missed, self.name))
             is_lost = not renewed.rowcount
@@ -130,9 +180,9 @@ class Lease:
             self.name = make_owner_name()
             self._insert()
         self._renewed_at = asked_at
-        with self._connections.borrow() as db:
-            long_dead = (_LONG_DEAD_SECONDS, LEASE_SECONDS)
-            db.execute(_REMOVE, (*long_dead, self.name, LEASE_SECONDS))
+        with self._connections.borrow(ANSWER_SECONDS) as db:
+            bounds = {"long": _LONG_DEAD_SECONDS, "lease": LEASE_SECONDS}
+            db.execute(_REMOVE, bounds | {"me": self.name})
             found = db.execute("SELECT name, address, takes_streams FROM owners")
             before, self.replicas = self.replicas, {row[0]: Replica(*row) for row in found}
         return is_lost or not before.keys() <= self.replicas.keys()
@@ -172,7 +222,7 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease up; what this process still owns is dead then."""
-        with self._connections.borrow() as db:
+        with self._connections.borrow(ANSWER_SECONDS) as db:
             db.execute("DELETE FROM owners WHERE name = %s", (self.name,))
 
     def _is_alone(self) -> bool:
@@ -185,7 +235,7 @@ class Lease:
             return found.fetchone() is None
 
     def _insert(self) -> None:
-        with self._connections.borrow() as db:
+        with self._connections.borrow(ANSWER_SECONDS) as db:
             db.execute(
                 "INSERT INTO owners VALUES (%s, %s, %s, %s, clock_timestamp(), "
                 "clock_timestamp() + make_interval(secs => %s))",

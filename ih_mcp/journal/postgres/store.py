@@ -27,7 +27,7 @@ from ih_mcp.journal.store import Batch, Entry, StreamRow
 from ih_mcp.journal.usage import UsageTable
 from ih_mcp.wire.minutes import MinutesBudget
 
-from .connections import READ_SECONDS, WRITE_SECONDS, Connections, IsKept
+from .connections import BEGIN, READ_SECONDS, WRITE_SECONDS, Connections, IsKept
 from .leases import Lease
 
 T = TypeVar("T")
@@ -84,18 +84,20 @@ class PostgresStore:
         self._connections = connections
         self._lease = lease
         self._tenant = tenant
-        self._seconds = WRITE_SECONDS if writes else READ_SECONDS
+        self._writes = writes
+        self._seconds = self._left_seconds = WRITE_SECONDS if writes else READ_SECONDS
         self._db: Connection | None = None
         """The connection of the transaction that is open."""
         self.usage = UsageTable(self._execute, self._counting, _translating, tenant=tenant)
 
-    def attempt(self, call: Callable[[], T]) -> T:
+    def attempt(self, call: Callable[[], T], seconds: float) -> T:
         """Make a call of this store; again, while the server is away.
 
         Raises:
             JournalError: It is away for too long.
         """
-        return self._connections.keep_trying(call, self._seconds)
+        self._left_seconds = min(seconds, self._seconds)
+        return self._connections.keep_trying(call, self._left_seconds, writes=self._writes)
 
     def stop_waiting(self) -> None:
         """Let a call that waits for the server fail."""
@@ -107,9 +109,7 @@ class PostgresStore:
     # --- transactions --------------------------------------------------------------------------
 
     def _begin(self, last: LiteralString) -> sql.Composed:
-        return sql.SQL("BEGIN; SELECT set_config('ih.tenant', {}, true); " + last).format(
-            "=" + self._tenant, self._lease.name
-        )
+        return sql.SQL(BEGIN + last).format("=" + self._tenant, self._lease.name)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -156,7 +156,7 @@ class PostgresStore:
     def _transaction(
         self, last: LiteralString, is_kept: IsKept | None = None
     ) -> Iterator[Connection]:
-        opening = self._connections.transaction(self._begin(last), is_kept)
+        opening = self._connections.transaction(self._begin(last), is_kept, self._left_seconds)
         with opening as (db, is_begun), self._as_current(db):
             if not is_begun:
                 raise lost_lease_error()

@@ -11,12 +11,11 @@ from psycopg import Connection, sql
 
 from ih_mcp.journal.tickets import MAX_OF_TENANT, Ticket
 
-from .connections import READ_SECONDS, Connections
+from .connections import BEGIN, READ_SECONDS, Connections
 
 T = TypeVar("T")
-_BEGIN: LiteralString = """
-BEGIN; SELECT set_config('ih.tenant', {}, true), set_config('ih.ticket', {}, true);
-SELECT pg_current_xact_id()::text, pg_backend_pid()
+_TICKET: LiteralString = """
+SELECT set_config('ih.ticket', {}, true); SELECT pg_current_xact_id()::text, pg_backend_pid()
 """
 _ROOM: LiteralString = """
 DELETE FROM tickets WHERE tenant = %s AND (until <= clock_timestamp() OR digest NOT IN (
@@ -37,6 +36,7 @@ RETURNING tenant, subject, extract(epoch from until)::double precision
 _GIVE_BACK: LiteralString = """
 INSERT INTO tickets(digest, tenant, subject, until) VALUES (%s, %s, %s, to_timestamp(%s))
 """
+_IS_THERE: LiteralString = "SELECT FROM tickets WHERE digest = %s"
 
 
 class PostgresTickets:
@@ -53,13 +53,13 @@ class PostgresTickets:
             db.execute(_ROOM, (tenant, tenant, MAX_OF_TENANT - 1))
             db.execute(_ADD, (digest, tenant, subject, seconds))
 
-        await self._run(digest, tenant, add)
+        await self._run(digest, tenant, add, leaves=True)
 
     async def find(self, digest: bytes) -> Ticket | None:
         return await self._run(digest, None, partial(_one, _FIND, digest))
 
     async def claim(self, digest: bytes) -> Ticket | None:
-        return await self._run(digest, None, partial(_one, _CLAIM, digest))
+        return await self._run(digest, None, partial(_one, _CLAIM, digest), leaves=False)
 
     async def give_back(self, digest: bytes, ticket: Ticket) -> None:
         def give_back(db: Connection) -> None:
@@ -67,16 +67,34 @@ class PostgresTickets:
 
         await self._run(digest, ticket.tenant, give_back)
 
-    async def _run(self, digest: bytes, tenant: str | None, work: Callable[[Connection], T]) -> T:
-        """Do it in a transaction, in a thread; again while the server is away."""
+    async def _run(
+        self,
+        digest: bytes,
+        tenant: str | None,
+        work: Callable[[Connection], T],
+        *,
+        leaves: bool | None = None,
+    ) -> T:
+        """Do it in a transaction, in a thread; again while the server is away.
+
+        Args:
+            leaves: Whether the ticket is there afterwards, by which a lost commit is known; None
+                where that tells nothing: one that was given back may have been used again.
+        """
         seen = "" if tenant is None else f"={tenant}"
-        begin = sql.SQL(_BEGIN).format(seen, digest.hex())
+        begin = sql.SQL(BEGIN + _TICKET).format(seen, digest.hex())
+
+        def is_kept(db: Connection, _: str) -> bool:
+            db.execute(begin, prepare=False)
+            is_there = db.execute(_IS_THERE, (digest,)).fetchone() is not None
+            db.execute("COMMIT")  # answered when the copy has all that is older
+            return leaves is None or is_there is leaves
 
         def run() -> T:
-            with self._connections.transaction(begin) as (db, _):
+            with self._connections.transaction(begin, is_kept, READ_SECONDS) as (db, _):
                 return work(db)
 
-        attempt = partial(self._connections.keep_trying, run, READ_SECONDS)
+        attempt = partial(self._connections.keep_trying, run, READ_SECONDS, writes=True)
         return await to_thread.run_sync(attempt)
 
 

@@ -22,7 +22,7 @@ from anyio import to_thread
 from ih_mcp.errors import JournalError
 from ih_mcp.notifier import Notifier
 
-from .connections import Connections, EngineAwayError, with_timeouts
+from .connections import ANSWER_SECONDS, Connections, EngineAwayError, with_timeouts
 
 _CHANNEL: LiteralString = "ih_mcp"
 _BATCH_SECONDS = 0.01
@@ -90,7 +90,7 @@ class Notifications:
             await anyio.sleep(_BATCH_SECONDS)
 
     def _send(self, ids: list[str]) -> None:
-        with self._connections.borrow() as db:
+        with self._connections.borrow(ANSWER_SECONDS) as db:
             for start in range(0, len(ids), _IDS_OF_PAYLOAD):
                 payload = " ".join(ids[start : start + _IDS_OF_PAYLOAD])
                 db.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
