@@ -176,7 +176,7 @@ class TeamApp:
         await self._tenants.wait_until_idle()
 
     def _ready(self) -> Response:
-        """Not less ready while nothing can be written: no replica can then, and all of them read."""
+        """Also while nothing can be written: no replica can then, and all of them can read."""
         outage = self._tenants.journal_outage
         facts = {"journal": outage} if outage else {}
         if not self.is_draining:
