@@ -125,7 +125,7 @@ class TimelinePublisher:
 
 def _shown_facts(stream: Stream) -> tuple[object, ...]:
     """What a page shows of a stream besides messages."""
-    return stream.state, stream.count_receipts(), stream.waiting_bytes, stream.let_go_seconds
+    return stream.state, stream.count_receipts(), stream.waiting_bytes, stream.skipped_seconds
 
 
 def _has_changed(stream: Stream, shown: tuple[object, ...]) -> bool:

@@ -119,7 +119,7 @@ class StreamFacts:
         """At how many places."""
         self.held: HeldSegment | None = None
         """The segment that waits for its time; None where none waits."""
-        self.let_go_seconds = 0.0
+        self.skipped_seconds = 0.0
         """How much live media was recorded and never sent."""
         self.unsent = 0
         """How many segments were accepted and never sent, once the stream is over."""

@@ -216,7 +216,7 @@ def _lost(stream: StreamFacts) -> LossStatus | None:
     left_out = sum(leg.left_out for leg in stream.legs) + stream.unsent
     lost = LossStatus(
         media_s=tuple(media),
-        let_go_s=round(stream.let_go_seconds, 1),
+        let_go_s=round(stream.skipped_seconds, 1),
         segments_unknown=unknown,
         segments_not_sent=left_out,
     )

@@ -107,7 +107,7 @@ class Stream(StreamFacts):
 
     def note_skipped(self, seconds: float) -> None:
         """Note live media that was recorded and is not sent, as the connection is slower."""
-        self.let_go_seconds += seconds
+        self.skipped_seconds += seconds
         self.changed.notify()
 
     # --- control -------------------------------------------------------------------------------

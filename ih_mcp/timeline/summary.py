@@ -102,10 +102,10 @@ def not_analysed_seconds(drawing: Drawing) -> float:
 def _missing_seconds(drawing: Drawing) -> float:
     """How much of what was sent nobody analysed, or whose results were lost."""
     gaps = [*ranges_of(drawing["dropped"]), *ranges_of(lost_ranges(drawing))]
-    return covered_seconds(gaps) + _let_go_seconds(drawing)
+    return covered_seconds(gaps) + _unsent_live_seconds(drawing)
 
 
-def _let_go_seconds(drawing: Drawing) -> float:
+def _unsent_live_seconds(drawing: Drawing) -> float:
     """How much live media was never sent; it is no part of the stream's seconds."""
     lost = drawing["lost"]
     return float(lost.get("let_go_s", 0.0)) if isinstance(lost, Mapping) else 0.0
@@ -135,7 +135,7 @@ def totals(drawing: Drawing) -> dict[str, object]:
         "signals": dict(signals.most_common(_MAX_NAMES)),
         "engagement": list(states)[:_MAX_NAMES],
         "dropped_s": round(dropped_seconds, 1),
-        "lost_s": round(covered_seconds(missing) + _let_go_seconds(drawing), 1),
+        "lost_s": round(covered_seconds(missing) + _unsent_live_seconds(drawing), 1),
         "not_sent_s": round(covered_seconds(unsent), 1),
         "minutes_analysed": to_minutes(analysed_seconds, up=True),
     }

@@ -140,7 +140,7 @@ async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_ne
     async with recording(tmp_path, ffmpeg, service, camera) as stream:
         await service.greet()
         most = 45 - MAX_WAITING_SECONDS - 3 * V1.target_segment_seconds
-        await stream.until(lambda: stream.let_go_seconds >= most)
+        await stream.until(lambda: stream.skipped_seconds >= most)
         gate.set()
         await service.drain()
         await stream.until(lambda: False)

@@ -514,7 +514,7 @@ async def test_the_bytes_of_a_live_source_that_were_let_go_are_told(journal: Jou
     async with running(journal, services) as stream:
         await services.session(0)
         stream.note_skipped(2.5)
-        assert stream.let_go_seconds == 2.5
+        assert stream.skipped_seconds == 2.5
 
 
 def test_the_wait_for_quiet_begins_with_the_end_that_was_asked_for(

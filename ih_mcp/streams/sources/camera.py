@@ -66,11 +66,11 @@ class NewestSegments:
     def put(self, segment: Segment) -> float:
         """Add the newest segment; gives how many seconds were dropped for it."""
         self._segments.append(segment)
-        gone = 0.0
+        dropped = 0.0
         while len(self._segments) > 1 and self._seconds > self._max_seconds:
-            gone += _seconds(self._let_go())
+            dropped += _seconds(self._drop_oldest())
         self._changed.notify()
-        return gone
+        return dropped
 
     def complete(self) -> None:
         """Note that no segment follows."""
@@ -93,7 +93,7 @@ class NewestSegments:
     def _seconds(self) -> float:
         return sum(map(_seconds, self._segments))
 
-    def _let_go(self) -> Segment:
+    def _drop_oldest(self) -> Segment:
         """Drop the oldest segment but the one with the header: all others need the header."""
         place = 1 if self._segments[0].headed and len(self._segments) > 1 else 0
         segment = self._segments[place]
@@ -116,8 +116,8 @@ async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments)
     )
     async with aclosing(recording) as segments:
         async for segment in segments:
-            if gone := waiting.put(segment):
-                stream.note_skipped(gone)
+            if dropped := waiting.put(segment):
+                stream.note_skipped(dropped)
     waiting.complete()
 
 

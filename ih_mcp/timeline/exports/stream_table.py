@@ -32,8 +32,8 @@ def _seconds(reading: StreamReadings) -> Iterator[float | None]:
     yield _covered(gaps, "not_analysed")
     yield _covered(gaps, "degraded")
     yield _covered(gaps, "lost")
-    let_go = status.lost.let_go_s if status.lost else 0.0
-    yield round(_covered(gaps, "not_sent") + let_go, 3)
+    unsent = status.lost.let_go_s if status.lost else 0.0
+    yield round(_covered(gaps, "not_sent") + unsent, 3)
 
 
 def _covered(gaps: Iterable[ExportRow], name: str) -> float:
