@@ -148,21 +148,7 @@ class UploadRegistry:
         Raises:
             JournalError: The journal cannot store it.
         """
-        facts: dict[str, object] = {
-            "state": "sending",
-            "api": request.upload.name,
-            "endpoint": redact_and_cut(request.endpoint),
-            "source": request.source.name,
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        if request.seconds:
-            facts["duration_s"] = round(request.seconds, 3)
-        if request.analyst:
-            facts["analyst"] = request.analyst
-        if request.notes:
-            facts["notes"] = [*request.notes]
-        if request.endpoint == LOCAL:
-            _note_stand_in(facts)
+        facts = _first_facts(request)
         analysis_id = IdKind.UPLOAD.make_id()
         log = await self._journal.begin(
             analysis_id, facts, budget=request.budget, planned_seconds=request.seconds
@@ -381,6 +367,26 @@ class UploadRegistry:
         )
         reason = failed.facts.get("server_code", "job_failed")
         analysis.facts |= {"state": "failed", "reason": reason, "error": error_to_json(failed)}
+
+
+def _first_facts(request: UploadRequest) -> dict[str, object]:
+    """What the journal stores of an upload before anything of it is sent."""
+    facts: dict[str, object] = {
+        "state": "sending",
+        "api": request.upload.name,
+        "endpoint": redact_and_cut(request.endpoint),
+        "source": request.source.name,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if request.seconds:
+        facts["duration_s"] = round(request.seconds, 3)
+    if request.analyst:
+        facts["analyst"] = request.analyst
+    if request.notes:
+        facts["notes"] = [*request.notes]
+    if request.endpoint == LOCAL:
+        _note_stand_in(facts)
+    return facts
 
 
 def _note_stand_in(facts: dict[str, object]) -> None:
