@@ -73,15 +73,15 @@ def fill(place: Path | tuple[str, str], *, live: bool = False, use: MediaUse = U
     anyio.run(lambda: _fill(place, live=live, use=use))
 
 
-@pytest.mark.parametrize("carrier", ["sqlite", "postgres"])
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
 def test_commands_work_on_the_streams_of_a_tenant(
-    carrier: str,
+    backend: str,
     folder: Path,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    if carrier == "postgres":
+    if backend == "postgres":
         database: str = request.getfixturevalue("database")
         monkeypatch.setenv("IH_MCP_JOURNAL", database)
         fill((database, "acme"))

@@ -1,6 +1,6 @@
 """The journal: messages are durable, in order, before anybody can read them."""
 
-from .carrier import JournalPlace
+from .backend import JournalPlace
 from .follow import follow
 from .journal import Journal
 from .opening import FILE_NAME, load_open_engine, open_journal

@@ -25,7 +25,7 @@ from ih_mcp.errors import ExpiredCursorError, JournalError, UsedUpError
 from ih_mcp.notifier import Notifier
 from ih_mcp.wire.minutes import UNLIMITED, MinutesBudget
 
-from .carrier import Carrier
+from .backend import JournalBackend
 from .checks import busy_error, lost_lease_error, record_to_json, unknown_stream_error
 from .owners import Process, parse_owner
 from .page import Page
@@ -44,12 +44,12 @@ _LOG = logging.getLogger("ih_mcp.journal")
 class Journal:
     """The streams of this and earlier processes. Use `open_journal`."""
 
-    def __init__(self, carrier: Carrier, retention: Retention) -> None:
-        self._store = carrier.writer
-        self._reader = carrier.reader
-        self._owner = carrier.owner
-        self._wakeups = carrier.wakeups
-        self._ownership = carrier.ownership
+    def __init__(self, backend: JournalBackend, retention: Retention) -> None:
+        self._store = backend.writer
+        self._reader = backend.reader
+        self._owner = backend.owner
+        self._wakeups = backend.wakeups
+        self._ownership = backend.ownership
         self._retention = retention
         self._logs: dict[str, StreamLog] = {}
         self._failed: dict[str, JournalError] = {}

@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from ih_mcp.errors import ConfigurationError, unwrap_single_error
 
-from .carrier import Carrier, JournalPlace
+from .backend import JournalBackend, JournalPlace
 from .journal import Journal
 from .owners import Owner
 from .retention import Retention
@@ -42,27 +42,27 @@ async def open_journal(
     retention = retention or Retention()
     async with AsyncExitStack() as stack:
         stack.enter_context(unwrap_single_error())
-        carrier = await stack.enter_async_context(_open_carrier(place, retention))
-        journal = Journal(carrier, retention)
+        backend = await stack.enter_async_context(_open_backend(place, retention))
+        journal = Journal(backend, retention)
         stack.push_async_callback(journal.close_stores)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(journal.write_forever)
-            if carrier.wait_for_deaths:
-                tasks.start_soon(journal.watch_deaths, carrier.wait_for_deaths)
-            if not (retention.strict or carrier.is_durable):
+            if backend.wait_for_deaths:
+                tasks.start_soon(journal.watch_deaths, backend.wait_for_deaths)
+            if not (retention.strict or backend.is_durable):
                 tasks.start_soon(journal.sync_forever)
             try:
                 yield journal
             finally:
-                carrier.writer.stop_waiting()
+                backend.writer.stop_waiting()
                 with anyio.CancelScope(shield=True):
                     await journal.commit()
                 tasks.cancel_scope.cancel()  # closing the last connection syncs the rest
 
 
-def _open_carrier(
+def _open_backend(
     place: Path | str | tuple[str, str] | JournalPlace, retention: Retention
-) -> AbstractAsyncContextManager[Carrier]:
+) -> AbstractAsyncContextManager[JournalBackend]:
     if isinstance(place, Path):
         return _open_file(place, retention)
     place = (place, "") if isinstance(place, str) else place
@@ -70,15 +70,15 @@ def _open_carrier(
 
 
 @asynccontextmanager
-async def _open_database(address: str, tenant: str) -> AsyncIterator[Carrier]:
+async def _open_database(address: str, tenant: str) -> AsyncIterator[JournalBackend]:
     """Of a tenant, or of the one user of a machine.
 
     Raises:
         ConfigurationError: The driver is not installed; or as `open_engine`.
     """
     open_engine = load_open_engine()
-    async with open_engine(address) as engine, engine.journal_of(tenant).open() as carrier:
-        yield carrier
+    async with open_engine(address) as engine, engine.journal_of(tenant).open() as backend:
+        yield backend
 
 
 def load_open_engine() -> Callable[..., AbstractAsyncContextManager[PostgresEngine]]:
@@ -98,7 +98,7 @@ def load_open_engine() -> Callable[..., AbstractAsyncContextManager[PostgresEngi
 
 
 @asynccontextmanager
-async def _open_file(folder: Path, retention: Retention) -> AsyncIterator[Carrier]:
+async def _open_file(folder: Path, retention: Retention) -> AsyncIterator[JournalBackend]:
     async with AsyncExitStack() as stack:
         open_store = partial(Store, folder / FILE_NAME, strict=retention.strict)
         store = await to_thread.run_sync(open_store)
@@ -108,7 +108,7 @@ async def _open_file(folder: Path, retention: Retention) -> AsyncIterator[Carrie
         open_owner = partial(Owner, folder / "owners", is_read_only=store.is_read_only)
         owner = await to_thread.run_sync(open_owner)
         stack.push_async_callback(_close, owner)
-        yield Carrier(writer=store, reader=reader, owner=owner, wakeups=NoWakeups())
+        yield JournalBackend(writer=store, reader=reader, owner=owner, wakeups=NoWakeups())
 
 
 async def _close(opened: Store | Owner) -> None:

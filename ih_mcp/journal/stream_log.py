@@ -11,7 +11,7 @@ from ih_mcp import observer
 from ih_mcp.errors import JournalError
 from ih_mcp.notifier import Notifier
 
-from .carrier import Ownership
+from .backend import Ownership
 from .checks import lost_lease_error
 from .store import Batch, Entry, EntryRow, count_body_bytes, estimate_disk_bytes
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 from psycopg.conninfo import conninfo_to_dict
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.journal.carrier import Carrier
+from ih_mcp.journal.backend import JournalBackend
 from ih_mcp.redaction import redact, register_secret
 
 from .connections import Connections, CopyAwayError, EngineAwayError
@@ -53,12 +53,12 @@ class PostgresEngine:
         """The place of a tenant's journal."""
         return TenantJournal(self, tenant)
 
-    def carry(self, tenant: str) -> tuple[Carrier, TenantWakeups]:
+    def make_backend(self, tenant: str) -> tuple[JournalBackend, TenantWakeups]:
         def store(*, writes: bool) -> PostgresStore:
             return PostgresStore(self.connections, self.lease, tenant, writes=writes)
 
         wakeups = TenantWakeups(self.notifications, store(writes=False).find_lengths)
-        carrier = Carrier(
+        backend = JournalBackend(
             writer=store(writes=True),
             reader=store(writes=False),
             owner=self.lease,
@@ -67,7 +67,7 @@ class PostgresEngine:
             wait_for_deaths=self.lease.changed.wait,
             ownership=self.lease,
         )
-        return carrier, wakeups
+        return backend, wakeups
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class TenantJournal:
     tenant: str
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Carrier]:
-        carrier, wakeups = self.engine.carry(self.tenant)
+    async def open(self) -> AsyncIterator[JournalBackend]:
+        backend, wakeups = self.engine.make_backend(self.tenant)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wakeups.look_forever)
-            yield carrier
+            yield backend
             tasks.cancel_scope.cancel()
 
 

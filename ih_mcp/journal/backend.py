@@ -1,4 +1,4 @@
-"""What carries a journal: its store, its owners, and how readers elsewhere are woken."""
+"""What is below a journal: its store, its owners, and how readers elsewhere are woken."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Ownership(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Carrier:
+class JournalBackend:
     """One of two: a file of SQLite, or a database of PostgreSQL."""
 
     writer: JournalStore
@@ -100,4 +100,4 @@ class Carrier:
 class JournalPlace(Protocol):
     """Where a journal is kept, beside a folder."""
 
-    def open(self) -> AbstractAsyncContextManager[Carrier]: ...
+    def open(self) -> AbstractAsyncContextManager[JournalBackend]: ...
