@@ -75,6 +75,8 @@ class Leaks:
         self._stop = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
         self.found: list[str] = []
+        self._done = set[str]()
+        """Folders that workers looked through, all at the same time."""
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         if not hasattr(session.config, "workerinput"):  # one process of a run sees them all
@@ -99,12 +101,15 @@ class Leaks:
         self.found += dict.fromkeys(_SEEN)
         if (output := getattr(config, "workeroutput", None)) is not None:
             output["leaks"] = self.found
+            output["looked_through"] = factory.getbasetemp().name if factory else ""
         elif self.found:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
-        self.found += getattr(node, "workeroutput", {}).get("leaks", [])
+        output = getattr(node, "workeroutput", {})
+        self.found += output.get("leaks", [])
+        self._done.add(output.get("looked_through", ""))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.found:
@@ -115,12 +120,15 @@ class Leaks:
     # --- where it looks ----------------------------------------------------------------------
 
     def _scan(self, folder: Path) -> None:
-        for path in folder.rglob("*"):
-            with suppress(OSError):
-                is_small = path.is_file() and path.stat().st_size < _MAX_BYTES
-                if is_small and not path.is_symlink() and path.suffix not in _NOT_TEXT:
-                    look(str(path), path.read_bytes())
-                look("the name of a file", path.name)
+        for place, folders, names in os.walk(folder):
+            if place == str(folder):
+                folders[:] = set(folders) - self._done
+            for path in (Path(place, name) for name in [*folders, *names]):
+                with suppress(OSError):
+                    is_small = path.is_file() and path.stat().st_size < _MAX_BYTES
+                    if is_small and not path.is_symlink() and path.suffix not in _NOT_TEXT:
+                        look(str(path), path.read_bytes())
+                    look("the name of a file", path.name)
 
     def _sample(self) -> None:
         if not _PROC.joinpath("self/cmdline").exists():
