@@ -24,6 +24,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import Settings, read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
+from tests.plain_http import plain_http
 from tests.reliability.conftest import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport", "rich"]
@@ -63,7 +64,7 @@ class Team:
 
     def http(self, caller: str | None = "ann") -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {KEYS[caller]}"} if caller else {}
-        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=40, trust_env=False)
+        return plain_http(base_url=self.url, headers=headers)
 
     @asynccontextmanager
     async def client(self, caller: str = "ann", era: Era = "auto") -> AsyncIterator[Client]:

@@ -14,6 +14,7 @@ import pytest
 from ih_mcp.app.runtime import Runtime
 from ih_mcp.http_server.serve import open_team_server
 from ih_mcp.settings import Settings
+from tests.plain_http import plain_http
 
 from .conftest import KEYS, Team, said
 
@@ -83,11 +84,11 @@ async def test_a_call_that_is_under_way_at_the_end_is_answered(
 
     async def put(url: str) -> None:
         bearer = {"Authorization": f"Bearer {KEYS['ann']}"}
-        async with httpx2.AsyncClient(headers=bearer, timeout=60, trust_env=False) as http:
+        async with plain_http(headers=bearer) as http:
             statuses.append((await http.put(f"{url}/files/talk.mp4", content=body())).status_code)
 
     async def wait_until_closed(url: str) -> None:
-        async with httpx2.AsyncClient(timeout=60, trust_env=False) as http:
+        async with plain_http() as http:
             with suppress(httpx2.TransportError):
                 while (await http.get(f"{url}/health", headers={"Connection": "close"})).is_success:
                     pass

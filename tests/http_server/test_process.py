@@ -17,6 +17,7 @@ from ih_mcp.cli.serve import _missing_key
 from ih_mcp.http_server.callers import read_callers
 from ih_mcp.settings import read_settings
 from tests.forked import forked
+from tests.plain_http import plain_http
 from tests.road.host import environment
 
 from .conftest import CALLERS, said
@@ -42,7 +43,10 @@ async def test_sigterm_waits_for_live_streams_and_ends_in_order(
     assert process.stderr
     address = (await to_thread.run_sync(process.stdout.readline)).strip()
     assert "The stand-in answers, not Interhuman" in process.stderr.readline()
-    async with Client(streamable_http_client(address)) as client:
+    async with (
+        plain_http() as http,
+        Client(streamable_http_client(address, http_client=http)) as client,
+    ):
         stream = said(await client.call_tool("start_stream", {}))["stream_id"]
         process.send_signal(signal.SIGTERM)
         while "live ones go on" not in await to_thread.run_sync(process.stderr.readline):

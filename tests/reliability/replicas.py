@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from ih_mcp.http_server.callers import hash_key
 from ih_mcp.net.listen import open_listener, serve_app, url_of
 from tests.forked import forked
+from tests.plain_http import plain_http
 from tests.road.host import environment
 from tests.streams.test_all_or_nothing import cluster, webm_header
 
@@ -42,7 +43,7 @@ def segment(number: int, size: int = 0) -> bytes:
 
 def _client() -> httpx2.AsyncClient:
     headers = {"Authorization": f"Bearer {KEY}"}
-    return httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False)
+    return plain_http(headers=headers)
 
 
 @asynccontextmanager
@@ -167,7 +168,7 @@ class Balancer:
         self.requests += 1
         first = self.requests
         replicas = list(self.replicas)
-        async with httpx2.AsyncClient(timeout=60, trust_env=False) as http:
+        async with plain_http() as http:
             for turn in range(len(replicas)):
                 url = replicas[(first + turn) % len(replicas)]
                 asked = http.build_request(

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.leaks import KEY as SERVICE_KEY
+from tests.plain_http import plain_http
 
 from .budget import IS_LONG, often, report
 from .replicas import (
@@ -93,7 +93,7 @@ async def visit(balancer: Balancer) -> None:
 async def stop(replica: Replica) -> None:
     """SIGTERM, and wait until it drains."""
     replica.process.send_signal(signal.SIGTERM)
-    async with httpx2.AsyncClient(base_url=replica.url, timeout=60, trust_env=False) as http:
+    async with plain_http(base_url=replica.url) as http:
         while (await http.get("/ready")).is_success:
             pass
 

@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import urljoin
 
-import httpx2
 import pytest
 from anyio import open_process, run_process
 from anyio.streams.text import TextReceiveStream
@@ -22,6 +21,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.file_admission import find
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.forked import forked
+from tests.plain_http import plain_http
 
 from .host import Host, environment, open_host
 
@@ -102,7 +102,7 @@ async def test_review_shows_the_video_that_was_named(
     async with await open_process(words, env=env, cwd=places / "here") as process:
         assert process.stdout
         address = (await TextReceiveStream(process.stdout).receive()).strip()
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             video = await client.get(urljoin(address, VIDEO_PATH))
             page = await client.get(address)
         process.terminate()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -19,6 +18,7 @@ from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.dialects import V0, V1
 from ih_mcp.wire.error_catalog import CATALOG
+from tests.plain_http import plain_http
 
 from .test_app import BEARER, opened
 
@@ -100,7 +100,7 @@ async def test_v1_upload_answers_are_those_described(
     includes: Sequence[str], openapi: Json, dialogue: Path, ffmpeg: Ffmpeg
 ) -> None:
     content = await anyio.Path(dialogue).read_bytes()
-    async with serve(ffmpeg=ffmpeg) as standin, httpx2.AsyncClient(timeout=30) as client:
+    async with serve(ffmpeg=ffmpeg) as standin, plain_http() as client:
         answer = await client.post(
             f"{standin.url}/v1/upload/analyze",
             headers=BEARER,
@@ -149,7 +149,7 @@ async def test_every_refusal_of_a_v1_upload_is_one_described(
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     form: Json = {"data": {"x": "y"}} if file is None else {"files": {"file": ("a.mp4", file)}}
     options = Options(max_upload_bytes=200_000)
-    async with serve(options, ffmpeg=ffmpeg) as standin, httpx2.AsyncClient(timeout=30) as client:
+    async with serve(options, ffmpeg=ffmpeg) as standin, plain_http() as client:
         answer = await client.post(f"{standin.url}/v1/upload/analyze", headers=headers, **form)
     body = answer.json()
     assert (answer.status_code, body["error_id"]) == (status, code)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 from anyio.abc import TaskGroup, TaskStatus
 from starlette.types import Message, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from ih_mcp.net.listen import open_listener, serve_app, url_of
 from ih_mcp.settings import Settings
 from ih_mcp.standin.server.serve import RunningStandin
 from tests.http_server.conftest import KEYS, make_settings
+from tests.plain_http import plain_http
 from tests.reliability.replicas import Balancer, call, open_balancer, open_client
 
 CLUSTER = {"cluster_listen": "127.0.0.1:0", "cluster_secret": "s" * 32}
@@ -65,7 +65,7 @@ class RollingReplicas:
     async def put(self, path: str, data: bytes, *, key: bool = True) -> dict[str, Any]:
         await self.replace_one()
         headers = {"Authorization": f"Bearer {KEYS['ann']}"} if key else {}
-        async with httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+        async with plain_http(headers=headers) as http:
             answer = await http.put(self.balancer.url + path, content=data)
         assert answer.is_success, answer.text
         told: dict[str, Any] = answer.json()["ih_mcp"]

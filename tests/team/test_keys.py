@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import httpx2
 import pytest
 from anyio import to_thread
 from mcp import Client
@@ -92,9 +91,7 @@ class Surroundings:
         headers = {"Authorization": f"Bearer {party.bearer}"}
         headers |= {"X-Interhuman-Key": party.key} if self.keys == "caller" else {}
         url = self.replicas[place].url
-        async with httpx2.AsyncClient(
-            base_url=url, headers=headers, timeout=60, trust_env=False
-        ) as http:
+        async with plain_http(base_url=url, headers=headers) as http:
             transport = streamable_http_client(f"{url}/mcp", http_client=http)
             async with Client(transport, mode="auto") as client:
                 yield client, http
