@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import settings
 import ih_mcp.settings  # noqa: F401 - pydantic looks for its plugins, as in each of our processes
 from ih_mcp.media.ffmpeg.program import Ffmpeg, find_ffmpeg
 
-from .forked import share_server
+from .forked import forked_worker, share_server
 from .hung import Hung
 from .leaks import Leaks
 from .postgres import own_schema, running_server
@@ -35,8 +36,9 @@ settings.load_profile("no deadline")
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script's shell
         signal.signal(signal.SIGINT, signal.default_int_handler)  # processes of tests inherit it
-    config.pluginmanager.register(Hung(), "hung")
-    config.pluginmanager.register(Leaks(), "leaks")
+    if not config.option.collectonly:
+        config.pluginmanager.register(Hung(), "hung")
+        config.pluginmanager.register(Leaks(), "leaks")
     config.pluginmanager.register(Products(), "products")
     # No example has a bound by the clock. By day each run has the same ones, so that more of them
     # would show nothing new; by night others each time, and many.
@@ -53,6 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
         share_server()
     else:
         gc.disable()  # until all tests are collected: what that makes stays
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Start workers by a fork of a process that has imported the tests."""
+    places = [str(config.invocation_params.dir / place) for place in config.args]
+    is_traced = config.getoption("cov_source", None)  # from the first import on
+    if not is_traced and (command := forked_worker(places)):
+        for spec in specs:
+            spec.python = command
 
 
 def pytest_collection_finish() -> None:

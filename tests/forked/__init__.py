@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +34,16 @@ def share_server() -> None:
         os.environ[_SOCKET] = _server(os.getpid())
 
 
+def forked_worker(arguments: Sequence[str]) -> str | None:
+    """The command line of a Python that has imported what pytest collects for these arguments.
+
+    None where this is not possible.
+    """
+    if not _is_possible():
+        return None
+    return shlex.join(_launcher(_server(os.getpid(), "workers", *arguments)))
+
+
 def forked() -> list[str]:
     """The command line of `ih-mcp` that starts by a fork; `REAL` where that is not possible."""
     return [*forked_python(), "-m", "ih_mcp"]
@@ -44,10 +56,13 @@ def forked_python() -> list[str]:
     """
     if not _is_possible():
         return [sys.executable]
-    launcher = Path(__file__).with_name("launcher.py")
     with _STARTING:
         server = _SHARED or _server(os.getpid())
-    return [sys.executable, "-I", "-S", str(launcher), server]
+    return _launcher(server)
+
+
+def _launcher(server: str) -> list[str]:
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), server]
 
 
 def _is_possible() -> bool:
@@ -56,12 +71,12 @@ def _is_possible() -> bool:
 
 
 @cache
-def _server(pid: int) -> str:
-    """Start the server of this test process; gives the path of its socket."""
+def _server(pid: int, module: str = "server", *arguments: str) -> str:
+    """Start a server of this test process; gives the path of its socket."""
     folder = tempfile.TemporaryDirectory(prefix="ih-mcp-tests-")
     path = str(Path(folder.name) / f"{pid}.socket")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.forked.server", path],
+        [sys.executable, "-m", f"tests.forked.{module}", path, *arguments],
         stdin=subprocess.PIPE,  # its end is the server's end
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],

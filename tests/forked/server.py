@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -36,8 +37,6 @@ def import_all() -> None:
     for name in _WHEN_USED:
         with suppress(ModuleNotFoundError):  # truststore, where Python has no need of it
             importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # collections of a child leave these pages shared
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,15 @@ class Child:
     """Readable when the launcher was killed."""
 
 
-def main(path: str) -> None:
-    import_all()
+def main(path: str, prepare: Callable[[], None]) -> None:
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
         listener.bind(path)
         listener.listen(64)
-        sys.stdout.write("listening\n")
+        sys.stdout.write("listening\n")  # who connects now waits until all is imported
         sys.stdout.flush()
+        prepare()
+        gc.collect()
+        gc.freeze()  # collections of a child leave these pages shared
         selector.register(sys.stdin, selectors.EVENT_READ)
         selector.register(listener, selectors.EVENT_READ)
         while True:
@@ -132,7 +133,7 @@ def _become(
     sys.stderr = open(  # noqa: SIM115 - likewise
         2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False
     )
-    kind, what, *sys.argv[1:] = arguments
+    kind, what, *sys.argv[1:] = arguments[arguments[0] == "-u" :]  # so says pytest-xdist
     sys.path[0] = folder
     try:
         if kind == "-m":
@@ -159,4 +160,4 @@ def _end(code: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], import_all)
