@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import av.logging
+import numpy as np
 
 av.logging.set_level(av.logging.PANIC)
 
@@ -118,21 +119,19 @@ def _take_picture(packet: av.Packet[Any], media: Media) -> None:
     for frame in frames:
         assert isinstance(frame, av.VideoFrame)
         assert frame.time_base is not None
-        data = b"".join(_rows(plane) for plane in frame.planes)
         time = float((frame.pts or 0) * frame.time_base)
         seconds = float((frame.duration or 0) * frame.time_base)
-        media.pictures.append(Item(_digest(data), time, seconds))
+        digest = _digest(*(_rows(plane) for plane in frame.planes))
+        media.pictures.append(Item(digest, time, seconds))
 
 
-def _rows(plane: av.video.plane.VideoPlane) -> bytes:
+def _rows(plane: av.video.plane.VideoPlane) -> memoryview[int]:
     """Without what stands between the rows, which is no picture."""
-    data, used = bytes(plane), plane.buffer_size // plane.height
+    used = plane.buffer_size // plane.height
     width = plane.width * (2 if used >= 2 * plane.width else 1)  # 10 bit takes two bytes
-    if width == plane.line_size:
-        return data[: plane.height * width]
-    return b"".join(
-        data[at : at + width] for at in range(0, plane.height * plane.line_size, plane.line_size)
-    )
+    size = plane.height * plane.line_size
+    rows = np.frombuffer(memoryview(plane)[:size], np.uint8).reshape(plane.height, plane.line_size)
+    return np.ascontiguousarray(rows[:, :width]).data
 
 
 def _bare(packet: bytes) -> bytes:
@@ -141,8 +140,12 @@ def _bare(packet: bytes) -> bytes:
     return packet[7:] if is_adts else packet
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha1(data, usedforsecurity=False).digest()[:8]  # the fastest on most machines
+def _digest(*parts: bytes | memoryview[int]) -> bytes:
+    """Two checksums, each the fastest there is, that no two pictures of a test share by chance."""
+    first, second = 0, 1
+    for part in parts:
+        first, second = zlib.crc32(part, first), zlib.adler32(part, second)
+    return first.to_bytes(4, "big") + second.to_bytes(4, "big")
 
 
 def digests(items: Sequence[Item]) -> list[bytes]:
