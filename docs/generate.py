@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from ih_mcp.app.hosts import COMMAND, HOSTS, NAME, Host, Launch, json_text
 from ih_mcp.mcp_server.server import INSTRUCTIONS, make_tools
 from ih_mcp.mcp_server.tool import StrictTool
+from ih_mcp.media.clock_jumps import MAX_PAUSE_SECONDS
 from ih_mcp.media.ffmpeg.commands import FORMATS
 from ih_mcp.media.ffmpeg.decoders import DECODERS
 from ih_mcp.media.ffmpeg.recipes import AUDIO, ENCODERS, MAX_ENCODED_SIDE, UNTIMED, VIDEO, CodecRow
@@ -423,6 +424,8 @@ a trimmed clip stays trimmed), and the picture of files without times ({", ".joi
 A copy has one header for all of it. Where the sound of MPEG-TS, FLV or AAC files changes its rate or, of AAC, its channels in the middle, as around
 an advert, or where MP4 names several sets of parameters, the track is encoded to one. To know it, such files are read once before they
 are sent (MPEG-TS: about a second for an hour). A picture whose pixel format cannot be found out is encoded too.
+Where picture or sound begins more than {MAX_PAUSE_SECONDS:g} s after the other, MP4 is written without waiting for it; pictures that are shown in another order than
+they come (B-frames) are encoded then, and the sound of MPEG-TS.
 
 A file that cannot be sent is refused before a session opens, with a code that says why: protected (`encrypted`), without media (`no_media`), a photo
 (`is_picture`), a fragment without its header (`no_header`), of a codec nobody can decode (`not_decodable`), incomplete (`incomplete_file`).

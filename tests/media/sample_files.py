@@ -366,6 +366,22 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "starts_late_fragmented": SampleFile(
         "mp4", "-i {base} -c copy -output_ts_offset 10 -movflags +frag_keyframe+empty_moov"
     ),
+    "late_by_40s_sound": SampleFile(  # as where somebody turns on what records it later
+        "mp4",
+        "-f lavfi -i testsrc2=s=160x90:r=10:d=52 -itsoffset 40 -i {base} -map 0:v -map 1:a "
+        f"{X264} -c:a copy",
+        seconds=52.0,
+    ),
+    "late_by_40s_sound_transport": SampleFile("ts", "-i {late_by_40s_sound} -c copy", seconds=52.0),
+    "late_by_40s_picture": SampleFile(
+        "mp4",
+        f"-itsoffset 40 -i {{base}} -f lavfi -i {LONG_VOICE.format(seconds=52)} -map 0:v -map 1:a "
+        f"-c:v copy {AAC_MONO}",
+        seconds=52.0,
+    ),
+    "late_by_40s_picture_matroska": SampleFile(
+        "mkv", "-i {late_by_40s_picture} -c copy", seconds=52.0
+    ),
     "starts_100_s_late": SampleFile("mp4", "-i {base} -c copy -output_ts_offset 100"),
     "second_sound_outlasts": SampleFile(
         "mp4", "-t 8 -i {base} -i {base} -map 0:v -map 0:a -map 1:a -c copy", seconds=8.0

@@ -13,8 +13,8 @@ from ih_mcp.wire.dialects import Framing
 from .checks import check_begun_anew, check_sample
 from .sample_files import SAMPLE_FILES, SampleFolder
 
-_ELSEWHERE = ("jumps", "stays", "slides", "one_picture", "sparse_sound", "silent_for")
-"""Files whose clock jumps, or in which a picture stays, are judged in `test_times.py`."""
+_ELSEWHERE = ("jumps", "stays", "slides", "one_picture", "sparse_sound", "silent_for", "late_by")
+"""Files whose clock jumps, in which a picture stays or a track begins late: see `test_times.py`."""
 MEDIA = [
     name
     for name, sample_file in SAMPLE_FILES.items()

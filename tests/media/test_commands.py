@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ih_mcp.media.ffmpeg import commands
@@ -14,12 +16,14 @@ FORMATS = (
     "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,mp3,aac,flac,loas,w64,aiff,caf,au,amr,amrnb"
     ",amrwb,ac3,eac3,dts,mxf,dv,dhav,ivf,obu,h264,hevc,vvc,m4v,mpegvideo,h263"
 )
-DECODERS = ["-codec_whitelist", WHITELIST]
+DECODERS = ["-analyzeduration", "120000000", "-codec_whitelist", WHITELIST]
 GUARDS = [
     "-format_whitelist",
     FORMATS,
     "-max_pixels",
     "33177600",
+    "-probesize",
+    "32000000",
     "-protocol_whitelist",
     "file",
 ]
@@ -87,6 +91,34 @@ def test_a_copy_is_this_command() -> None:
         "-dts_delta_threshold",
         "600",
     ]
+
+
+@pytest.mark.parametrize(
+    ("container", "audio", "is_reordered", "encoded"),
+    [
+        ("mov,mp4", "aac", False, ()),
+        ("mov,mp4", "aac", True, ("video",)),
+        ("mpegts", "aac", False, ("audio",)),
+        ("mov,mp4", "ac3", True, ("video", "audio")),
+    ],
+)
+def test_where_a_track_begins_late_the_header_does_not_wait_for_it(
+    container: str, audio: str, is_reordered: bool, encoded: tuple[str, ...]
+) -> None:
+    late = replace(
+        facts(audio=audio, container=container),
+        late=frozenset({"audio"}),
+        is_reordered=is_reordered,
+    )
+    planned = made(late)
+    assert planned.encodes == encoded
+    assert "+empty_moov+frag_discont" in str(planned.options["movflags"])
+    assert planned.options.get("bf", 1) == ("video" not in encoded)
+
+
+def test_webm_never_waits_for_a_track() -> None:
+    web = replace(facts("vp8", "opus", container="matroska"), late=frozenset({"audio"}))
+    assert made(web).options == made(replace(web, late=frozenset())).options
 
 
 def test_packets_wait_to_be_written_where_ffmpeg_can_be_told_how_many_and_none_is_large() -> None:

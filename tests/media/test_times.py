@@ -369,3 +369,32 @@ async def test_a_picture_that_stays_is_no_jump_to_a_look(
         facts = await probe(ffmpeg, sample(name))
         assert facts.jumps_seconds == 0
         assert facts.duration_seconds == pytest.approx(SAMPLE_FILES[name].seconds, abs=1.1)
+
+
+@pytest.mark.one_for_each("name", alike=[("late_by_40s_picture", "late_by_40s_picture_matroska")])
+@dialects
+@pytest.mark.parametrize(
+    "name",
+    [
+        "late_by_40s_sound",
+        "late_by_40s_sound_transport",
+        "late_by_40s_picture",
+        "late_by_40s_picture_matroska",
+    ],
+)
+async def test_a_track_that_begins_late_is_not_waited_for(
+    name: str, dialect: Dialect, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample(name), ffmpeg, dialect)
+    check_joined(outcome, dialect, 52.0, slack=0.3)
+    assert outcome.segments[0].start_seconds == pytest.approx(0.0, abs=0.3)
+    source = oracle.read(sample(name))
+    parts = read_all(outcome.segments, dialect.framing)
+    assert len(pictures(*parts)) == len(source.pictures)
+    assert oracle.shift_seconds(source, parts) <= 0.025
+    if not name.endswith("transport"):  # of which the first sound alone tells what it is
+        check_sound(source, parts)
+    shown, heard = (times(outcome, parts, kind)[0] for kind in ("pictures", "sound"))
+    wanted = source.sound[0].time - source.pictures[0].time
+    assert heard - shown == pytest.approx(wanted, abs=0.05)
+    assert abs(wanted) == pytest.approx(40.0, abs=0.2)

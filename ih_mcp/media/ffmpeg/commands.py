@@ -38,6 +38,11 @@ _STEADY = ("-dts_delta_threshold", f"{MAX_STILL_SECONDS:g}")
 _DEMUXING: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {"mpegts": {"merge_pmt_versions": 1}}
 )
+# How far ffmpeg looks for what a track is, and in which order its pictures are shown. It stops once
+# it knows, so that this counts where one begins late: by 5 s already, if it looked no further.
+_LOOK: Mapping[str, object] = MappingProxyType(
+    {"analyzeduration": 120_000_000, "probesize": 32_000_000}
+)
 _BARE = MappingProxyType({"map_metadata": "-1", "map_chapters": "-1"})  # GPS, names, chapters
 
 
@@ -67,20 +72,21 @@ def probe(
     return _compiled(binary, output, _TALKING)
 
 
-def first_picture(
-    binary: str, url: str, *, decodes: bool, max_pixels: int = MAX_PIXELS
+def first_of(
+    binary: str, url: str, track: str, *, decodes: bool, max_pixels: int = MAX_PIXELS
 ) -> list[str]:
-    """A line for the first picture on standard output, as it is copied or as it is decoded.
+    """A line for the first of a track on standard output, as it is copied or as it is decoded.
 
-    A copy begins with the first key frame that is marked, a decoder with what it can decode.
+    Times are those of the file. A copy of pictures begins with the first key frame that is marked,
+    a decoder with what it can decode.
     """
     more = {"threads": THREADS} if decodes else {}
     source = _input(url, max_pixels, fflags="+genpts", **more)
     how = {} if decodes else {"c": "copy"}
     output = builder.output(
-        source[TRACKS[0]], "pipe:1", format="framecrc", **how, **{"frames:v": 1}
+        source[track], "pipe:1", format="framecrc", **how, **{f"frames:{track[0].lower()}": 1}
     )
-    return _compiled(binary, output, (*_QUIET, *_STEADY))
+    return _compiled(binary, output, (*_QUIET, *_STEADY, "-copyts"))
 
 
 def packets(
@@ -313,7 +319,9 @@ def _segments_of(source: builder.nodes.FilterableStream, recipe: Recipe, *, queu
 
 
 def _input(url: str, max_pixels: int, **options: object) -> builder.nodes.FilterableStream:
-    return builder.input(url, codec_whitelist=WHITELIST, **_guards("file", max_pixels), **options)
+    return builder.input(
+        url, codec_whitelist=WHITELIST, **_LOOK, **_guards("file", max_pixels), **options
+    )
 
 
 def _guards(protocol: str, max_pixels: int) -> dict[str, object]:

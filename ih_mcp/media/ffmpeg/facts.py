@@ -78,6 +78,12 @@ class Facts:
     """How long all fragments are by the header, where it tells."""
     key_frames_seconds: tuple[float, ...] = ()
     """In the part that was looked at, from its first time; empty if none was."""
+    absent: frozenset[str] = frozenset()
+    """Which of `video` and `audio` have nothing in the part that was looked at."""
+    late: frozenset[str] = frozenset()
+    """Which of them begin so much later than the other that it cannot wait."""
+    is_reordered: bool = False
+    """Whether pictures are decoded before they are shown; looked at where a track is late."""
 
     @property
     def container_name(self) -> str:
@@ -258,7 +264,17 @@ def parse(packets: str, log: str, mark: str) -> Facts:
         is_estimated=_ESTIMATED.search(before, 0, container.start()) is not None,
         hidden=_hidden(packets, tracks),
         key_frames_seconds=_key_frames(packets, tracks) if video else (),
+        absent=frozenset(
+            track["media_type"]
+            for index, track in tracks.items()
+            if "media_type" in track and not _first_packet(index, packets)
+        ),
     )
+
+
+def _first_packet(index: str, packets: str) -> re.Match[str] | None:
+    """When the first packet of a track is decoded, and shown, in ticks."""
+    return re.search(rf"^{index},\s*(-?\d+),\s*(-?\d+),", packets, re.MULTILINE)
 
 
 def has_packets(packets: str) -> bool:
@@ -266,13 +282,17 @@ def has_packets(packets: str) -> bool:
     return re.search(r"^\d+,", packets, re.MULTILINE) is not None
 
 
-def first_seconds(packets: str) -> float | None:
-    """When the first picture is shown, in what `commands.first_picture` wrote; None without one."""
-    tracks = {
-        index: {name: value} for name, index, value in _HEADER.findall(packets) if name == "tb"
-    }
-    found = re.search(r"^(\d+),\s*-?\d+,\s*(-?\d+),", packets, re.MULTILINE)
-    return int(found[2]) * _tick_seconds(tracks[found[1]]) if found else None
+def first_times(packets: str) -> tuple[float, float] | None:
+    """When the first of a track is decoded, and shown, in what `commands.first_of` wrote.
+
+    None where it wrote of nothing.
+    """
+    bases = {index: value for name, index, value in _HEADER.findall(packets) if name == "tb"}
+    found = _first_packet("0", packets)
+    if found is None:
+        return None
+    tick_seconds = _tick_seconds({"tb": bases["0"]})
+    return int(found[1]) * tick_seconds, int(found[2]) * tick_seconds
 
 
 def _once(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

@@ -16,7 +16,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.clock_jumps import PacketClock, max_pause_seconds
+from ih_mcp.media.clock_jumps import MAX_PAUSE_SECONDS, PacketClock, max_pause_seconds
 from ih_mcp.media.containers import file_signatures
 from ih_mcp.media.containers.header_facts import HeaderFacts, read_header_facts
 from ih_mcp.media.containers.mp4_edits import hidden_tracks, lengths_of_tracks
@@ -31,7 +31,7 @@ from .facts import (
     AudioTrack,
     Facts,
     VideoTrack,
-    first_seconds,
+    first_times,
     has_packets,
     parse,
     require_tracks,
@@ -207,6 +207,7 @@ async def _seen(ffmpeg: Ffmpeg, source: OpenedFile, packets_seconds: float) -> _
     if not has_packets(packets) and packets_seconds < _LONG_LOOK_SECONDS:
         packets, _, _ = await _run(ffmpeg, source, _LONG_LOOK_SECONDS, tracks)
     facts = await _with_picture(ffmpeg, source, facts)
+    facts = await _with_beginnings(ffmpeg, source, facts)
     if not facts.unmarked and not has_packets(packets):
         raise MediaError(
             "the file has a header and no media",
@@ -228,20 +229,39 @@ async def _with_picture(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Fac
     keys = facts.key_frames_seconds
     if facts.video is None or (keys and keys[0] < _LATE_SECONDS):
         return facts
-    decoded = await _first_seconds(ffmpeg, source, decodes=True)
-    marked = await _first_seconds(ffmpeg, source, decodes=False)
-    if decoded is not None and (marked is None or decoded < marked - _LATE_SECONDS):
+    decoded = await _first_times(ffmpeg, source, decodes=True)
+    marked = await _first_times(ffmpeg, source)
+    if decoded is not None and (marked is None or decoded[1] < marked[1] - _LATE_SECONDS):
         return replace(facts, unmarked=frozenset({"video"}))
     if decoded is marked is None and facts.audio:
         return replace(facts, video=None, unsent=(*facts.unsent, _NO_PICTURE))
     return facts
 
 
-async def _first_seconds(ffmpeg: Ffmpeg, source: OpenedFile, *, decodes: bool) -> float | None:
-    """When the first picture is shown; None where none can be read."""
+async def _with_beginnings(ffmpeg: Ffmpeg, source: OpenedFile, facts: Facts) -> Facts:
+    """The facts, with which track begins late, where one was not seen at the beginning."""
+    if len(facts.present) < len(TRACKS) or len(facts.absent) != 1:
+        return facts
+    [name] = facts.absent
+    first = await _first_times(ffmpeg, source, _TRACK_OF[name])
+    if first is None or first[1] - (facts.start_seconds or 0.0) <= MAX_PAUSE_SECONDS:
+        return facts
+    picture = first if name == "video" else await _first_times(ffmpeg, source)
+    return replace(
+        facts, late=facts.absent, is_reordered=picture is None or picture[0] < picture[1]
+    )
+
+
+_TRACK_OF = dict(zip(("video", "audio"), TRACKS, strict=True))
+
+
+async def _first_times(
+    ffmpeg: Ffmpeg, source: OpenedFile, track: str = TRACKS[0], *, decodes: bool = False
+) -> tuple[float, float] | None:
+    """When the first of a track is decoded and shown; None where none can be read."""
     limits = ffmpeg.limits
-    command = commands.first_picture(
-        ffmpeg.path, source.url, decodes=decodes, max_pixels=limits.max_pixels
+    command = commands.first_of(
+        ffmpeg.path, source.url, track, decodes=decodes, max_pixels=limits.max_pixels
     )
     means = limits.to_encode(_LOOK_SECONDS) if decodes else limits.to_look(source.size)
     lines = bytearray()
@@ -250,7 +270,7 @@ async def _first_seconds(ffmpeg: Ffmpeg, source: OpenedFile, *, decodes: bool) -
             while data := await child.read():
                 lines += data
             await child.finish()
-    return first_seconds(lines.decode(errors="replace"))
+    return first_times(lines.decode(errors="replace"))
 
 
 async def _run(

@@ -108,6 +108,19 @@ _MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
 )
 
 
+_AT_ONCE: Mapping[str, object] = MappingProxyType(
+    {
+        "movflags": "+frag_keyframe+empty_moov+frag_discont+default_base_moof",
+        "use_editlist": 1,
+        "avoid_negative_ts": "make_non_negative",
+    }
+)
+"""MP4 where a track begins late: else ffmpeg writes nothing before it has media of each. There is
+no edit list then, without which pictures that are reordered would be shown late."""
+_HEADED_LATE = frozenset({"mpegts", "aac", "loas"})
+"""Containers of which the first sound alone tells what a header has to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How one file becomes one container stream."""
@@ -149,6 +162,9 @@ def recipe(
     """
     encode = encode | facts.hidden | facts.changing | facts.unmarked | _disordered(facts)
     container = _container(facts, encode)
+    is_at_once = bool(facts.late) and container == "mp4"
+    if is_at_once:
+        encode |= _unfit_at_once(facts)
     copies_video = (
         facts.video is not None
         and "video" not in encode
@@ -179,6 +195,8 @@ def recipe(
         options |= (
             {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _aac(facts)
         )
+    if is_at_once:
+        options |= _AT_ONCE if copies_video else {**_AT_ONCE, "bf": 0}
     if facts.set_backs and facts.container_name != "mpegts":  # of that ffmpeg knows it
         options |= _rising(options)
     if jumps and not copies_video:
@@ -187,6 +205,14 @@ def recipe(
     encodes = tuple(name for name, track, copied in made if track and not copied)
     tracks = tuple(name for name, (_, sent, _) in zip(TRACKS, made, strict=True) if sent)
     return Recipe(container, options, encodes, encoder if "video" in encodes else "", tracks)
+
+
+def _unfit_at_once(facts: Facts) -> frozenset[str]:
+    """Tracks that cannot be copied where the header is written at once."""
+    is_ac3 = facts.audio is not None and facts.audio.codec == "ac3"
+    is_headless = is_ac3 or facts.container_name in _HEADED_LATE
+    unfit = (("audio", is_headless), ("video", facts.is_reordered))
+    return frozenset(name for name, is_so in unfit if is_so)
 
 
 def _disordered(facts: Facts) -> frozenset[str]:
