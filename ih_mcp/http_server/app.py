@@ -362,6 +362,7 @@ def make_app(app: TeamApp, *, own_hosts: frozenset[str], public_url: str | None)
         app,
         allows_host=lambda host: _hostname(f"//{host}") in hosts,
         allows_origin=allows_origin,
+        probe_paths=("/health", "/ready"),
         headers=_SECURITY_HEADERS,
     )
 

@@ -6,7 +6,9 @@ machine (DNS rebinding), and its `Origin` header the page that asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -26,6 +28,7 @@ class OriginGuard:
         allows_origin: Callable[[str], bool],
         origin_paths: str = "/",
         requires_origin: bool = False,
+        probe_paths: Collection[str] = (),
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Guard `app`.
@@ -35,11 +38,14 @@ class OriginGuard:
             allows_origin: Decides by the `Origin` header.
             origin_paths: Where a path begins with this, its origin is checked.
             requires_origin: Whether a WebSocket or a POST without an origin is refused.
+            probe_paths: Answered under any IP address too: what probes a server may know no name
+                of it, and a name that was rebound is none.
             headers: Added to every answer, over those of the application.
         """
         self._app = app
         self._allows_host, self._allows_origin = allows_host, allows_origin
         self._origin_paths, self._requires_origin = origin_paths, requires_origin
+        self._probe_paths = probe_paths
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,8 +57,9 @@ class OriginGuard:
         await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        headers = Headers(scope=scope)
-        if not self._allows_host(headers.get("host", "").lower()):
+        host = Headers(scope=scope).get("host", "").lower()
+        is_probe = scope["path"] in self._probe_paths and _is_address(host)
+        if not (is_probe or self._allows_host(host)):
             return PlainTextResponse("This name is not served here.\n", status_code=421)
         if scope["path"].startswith(self._origin_paths) and not self._is_from_our_page(scope):
             return PlainTextResponse("Another page may not ask this one.\n", status_code=403)
@@ -64,3 +71,11 @@ class OriginGuard:
             return self._allows_origin(origin)
         changes_state = scope["type"] == "websocket" or scope.get("method") == "POST"
         return not (self._requires_origin and changes_state)
+
+
+def _is_address(host: str) -> bool:
+    """Whether a `Host` header is an IP address, with or without a port."""
+    try:
+        return "@" not in host and bool(ip_address(urlsplit(f"//{host}").hostname or ""))
+    except ValueError:
+        return False

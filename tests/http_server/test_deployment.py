@@ -101,6 +101,18 @@ def test_the_database_of_the_containers_listens_on_no_network_and_its_user_is_no
     assert "CREATE ROLE ih LOGIN;" in made
 
 
+def test_a_database_that_is_only_being_made_is_not_healthy() -> None:
+    """Its first start has another process, which answers too."""
+    (_, check) = SHARED["services"]["postgres"]["healthcheck"]["test"]
+    assert check.startswith("[ $$(head -n 1 $$PGDATA/postmaster.pid) = 1 ] && pg_isready")
+
+
+def test_the_balancer_asks_under_the_name_that_is_served() -> None:
+    """By itself it asks under that of the replica, and takes each one for ill."""
+    text = (FOLDER / "postgres" / "Caddyfile").read_text("utf-8")
+    assert re.search(r"health_headers \{\s*Host \{\$TEAM_HOST\}", text)
+
+
 def test_only_replicas_reach_the_port_of_replicas() -> None:
     (policy,) = (each for each in REPLICAS if each["kind"] == "NetworkPolicy")
     others = [rule for rule in policy["spec"]["ingress"] if "from" not in rule]

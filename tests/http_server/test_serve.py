@@ -173,6 +173,20 @@ async def test_pages_of_other_sites_are_refused_on_every_path(
                 assert (await http.put(path, headers=headers)).status_code == status
 
 
+async def test_a_probe_that_knows_an_address_alone_is_answered(team: Team) -> None:
+    async with team.http() as http:
+        for host in ("192.0.2.7:8765", "192.0.2.7", "[2001:db8::7]:8765"):
+            for path, status in (
+                ("/health", 200),
+                ("/ready", 200),
+                ("/mcp", 421),
+                ("/files/x", 421),
+            ):
+                assert (await http.get(path, headers={"Host": host})).status_code == status
+        for host in ("a.example", "192.0.2.7.a.example", "a@192.0.2.7x", "[", ""):
+            assert (await http.get("/ready", headers={"Host": host})).status_code in {400, 421}
+
+
 async def test_callers_are_read_again_and_a_removed_one_is_refused(own_team: Team) -> None:
     callers = own_team.app.bearers.callers
     assert callers is not None
