@@ -14,7 +14,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from ih_mcp.errors import JournalError
+from ih_mcp.errors import ConfigurationError, JournalError
 from ih_mcp.journal import Journal, open_journal
 
 from .budget import IS_LONG, report
@@ -24,7 +24,8 @@ from .writer import message
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
-from tests.journal.test_journal import bodies_of, keep  # noqa: E402 - they need the driver
+from ih_mcp.journal.postgres import leases, open_engine  # noqa: E402 - they need the driver
+from tests.journal.test_journal import bodies_of, keep  # noqa: E402 - as above
 from tests.postgres_proxy import open_proxy  # noqa: E402 - as above
 
 from .postgres_pair import open_pair, until  # noqa: E402 - it needs the driver
@@ -140,6 +141,75 @@ async def test_t1_a_commit_that_waits_for_the_copy_is_not_shown_for_a_lost_conne
                 await log.flush()
             assert await bodies_of(reader) == ["a", "b"]
     report("T1", "test_team_takeover.py", "a commit that waits for the copy is not shown before")
+
+
+async def test_t10_while_the_copy_is_away_calls_end_and_say_so_and_reading_goes_on() -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    with ExitStack() as stack:
+        pair = await to_thread.run_sync(stack.enter_context, open_pair())
+        async with (
+            open_engine(pair.address) as engine,
+            open_journal(engine.journal_of("acme"), ORPHANED) as journal,
+        ):
+            log = await keep(journal, "a")
+            await log.write_record({"state": "ended"}, ended=True)
+            journal.release(log)
+            receiver = pair.copy.ask("SELECT pid FROM pg_stat_wal_receiver")
+            os.kill(receiver, signal.SIGSTOP)
+            try:
+                begun = anyio.current_time()
+                with pytest.raises(JournalError, match="its synchronous copy is away"):
+                    await journal.begin("st_new", {})
+                first = anyio.current_time() - begun
+                await to_thread.run_sync(until, lambda: "copy is away" in engine.lease.outage)
+                for _ in range(5):
+                    with pytest.raises(JournalError, match="its synchronous copy is away"):
+                        await journal.begin("st_other", {})
+                    with pytest.raises(ConfigurationError, match="its synchronous copy is away"):
+                        async with open_journal(pair.address):
+                            raise AssertionError
+                assert await bodies_of(journal) == ["a"]
+                assert pair.primary.ask(waiting) <= 3  # a start, a renewal, a notification
+            finally:
+                os.kill(receiver, signal.SIGCONT)
+            await to_thread.run_sync(until, lambda: not engine.lease.outage)
+            await keep(journal, "b", stream_id="st_2")
+            await journal.clean_up()
+            row = await journal.find_stream("st_new")
+            assert (row.ended_at is None, json.loads(row.record)["state"]) == (False, "failed")
+    report("T10", "test_team_takeover.py", f"the copy away: a start is refused after {first:.0f} s")
+
+
+async def test_t3_who_begins_at_a_copy_that_took_over_removes_no_lease_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After an outage of minutes, in which nobody could renew one."""
+    with ExitStack() as stack:
+        pair = await to_thread.run_sync(stack.enter_context, open_pair())
+        async with (
+            open_engine(pair.address) as engine,
+            open_journal(engine.journal_of("acme"), ORPHANED) as journal,
+        ):
+            log = await keep(journal, "a")
+            monkeypatch.setattr(leases, "RENEW_SECONDS", 10**6)
+            with psycopg.connect(pair.address, autocommit=True) as db:
+                db.execute("UPDATE owners SET until = until - interval '2 min'")
+            await to_thread.run_sync(pair.take_over, 0.0)
+            await to_thread.run_sync(pair.make_copy)
+            with psycopg.connect(pair.address, autocommit=True) as db:
+                ran_out = "SELECT bool_and(until < clock_timestamp()) FROM owners"
+                assert db.execute(ran_out).fetchone() == (True,)
+            monkeypatch.setattr(leases, "LEASE_SECONDS", 0.1)  # so long both servers run
+            async with open_journal((pair.address, "acme"), ORPHANED) as new:
+                assert await bodies_of(new) == ["a"]
+                assert (await new.find_stream("st_1")).ended_at is None
+            name = engine.lease.name
+            monkeypatch.undo()
+            await to_thread.run_sync(engine.lease.renew)
+            assert engine.lease.name == name
+            log.append("b", leg=0)
+            await log.flush()
+    report("T3", "test_team_takeover.py", "a copy that took over: no lease of before is removed")
 
 
 async def compare(address: str, *sides: Shown) -> int:

@@ -27,6 +27,7 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 from .rolling import CLUSTER
 
 Replicas = tuple[Team, Team]
+READ_SECONDS = "ih_mcp.journal.postgres.tickets.READ_SECONDS"
 
 
 async def call(team: Team, tool: str, **arguments: Any) -> tuple[dict[str, Any], list[str]]:
@@ -220,6 +221,27 @@ async def test_an_owner_that_does_not_answer_is_a_failure_to_try_again(
     told = await put(other, stream_id, 1)
     assert told["error"]["code"] == "owner_unreachable"
     await call(one, "end_stream", stream_id=stream_id)
+
+
+async def test_a_replica_says_why_its_database_keeps_nothing_new_and_stays_ready(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All replicas are in that state, and all of them can read."""
+    one, _ = replicas
+    engine = one.app._tenants._engine
+    assert engine
+    why = "its synchronous copy is away, and each commit waits for it"
+    monkeypatch.setattr(engine.lease, "outage", why)
+    async with one.http(None) as http:
+        answer = await http.get("/ready")
+        assert (answer.status_code, answer.json()) == (200, {"ready": True, "journal": why})
+    checked, _ = await call(one, "check_setup")
+    assert checked["journal"] == f"problem: nothing new can be kept: {why}"
+    monkeypatch.setattr(engine.connections, "copy_is_away", True)
+    monkeypatch.setattr(READ_SECONDS, 0)
+    assert one.app._tenants.copy_is_away
+    refused, _ = await call(one, "upload_file", name="talk.mp4")
+    assert (refused["code"], refused["retry"]) == ("journal_failed", True)
 
 
 async def test_another_tenant_s_stream_is_unknown_at_every_replica(replicas: Replicas) -> None:
