@@ -70,14 +70,7 @@ async def exchange_key_pair(request: Request) -> Response:
     if not granted:
         raise RefusedError("ih2003", "The key holds none of these scopes.")
     token = state.credentials.mint_access_token(asked.key_id, granted, now=anyio.current_time())
-    return JSONResponse(
-        {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": ACCESS_TOKEN_SECONDS,
-            "scope": " ".join(granted),
-        }
-    )
+    return JSONResponse(_describe_token(token, ACCESS_TOKEN_SECONDS, granted))
 
 
 async def mint_client_token(request: Request) -> Response:
@@ -97,15 +90,7 @@ async def mint_client_token(request: Request) -> Response:
     token, seconds = state.credentials.mint_client_token(
         asked.api_key, scopes, asked.expires_in, caps, now=anyio.current_time()
     )
-    return JSONResponse(
-        {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": seconds,
-            "scope": " ".join(scopes),
-            **asdict(caps),
-        }
-    )
+    return JSONResponse(_describe_token(token, seconds, scopes) | asdict(caps))
 
 
 async def revoke_client_token(request: Request) -> Response:
@@ -115,6 +100,16 @@ async def revoke_client_token(request: Request) -> Response:
     state.authorize(request, asked.api_key)
     state.credentials.revoke(asked.token, account=asked.api_key)
     return Response(status_code=204)
+
+
+def _describe_token(token: str, seconds: int, scopes: Iterable[str]) -> dict[str, object]:
+    """What the answer to a minting says of the token, as OAuth has it (RFC 6749)."""
+    return {
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "scope": " ".join(scopes),
+    }
 
 
 async def _body(request: Request) -> bytes:
