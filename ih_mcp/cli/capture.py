@@ -47,7 +47,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "IH_MCP_CAPTURE_INPUT names any other input",
     )
     parser.add_argument("--microphone", metavar="NAME", help="with --device; default: the first")
-    parser.add_argument("--seconds", type=float, help="with --device: how long; default: Ctrl+C")
+    parser.add_argument(
+        "--seconds", type=float, help="with --device: how long to record; default: until Ctrl+C"
+    )
     parser.add_argument("--list-devices", action="store_true", help="print cameras and microphones")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_raw(parser)

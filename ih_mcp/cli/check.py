@@ -21,8 +21,17 @@ from .progress import doing
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Check key, endpoint, ffmpeg, folders and journal one by one, and say how to fix what is "
+        "wrong. Nothing is sent to be analysed."
+    )
     add_local(parser)
-    parser.add_argument("file", metavar="FILE", nargs="?", help="a file to check, too")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="a file: would it work, and what is in it?",
+    )
     parser.set_defaults(show_error=_show_error)
 
 

@@ -48,7 +48,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--scenario",
         metavar="FILE",
-        help="what the analyst `replay` plays: JSON lines, or YAML by its name's ending",
+        help="what the analyst `replay` plays: JSON lines, or YAML where its name ends in "
+        ".yaml or .yml",
     )
 
 

@@ -64,8 +64,9 @@ def add_pace(parser: ArgumentParser) -> None:
         "--pace",
         choices=["auto", "realtime", "fast"],
         default="auto",
-        help="auto (default): nothing is dropped; fast: the service may skip windows, so that "
-        "readings of one file differ, and may drop seconds",
+        help="auto (default): as fast as the service analyses, so that nothing is dropped; "
+        "realtime: as fast as it plays; fast: as fast as the connection takes it, so that the "
+        "service may skip windows (readings of one file then differ) and drop seconds",
     )
 
 

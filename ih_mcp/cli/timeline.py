@@ -32,8 +32,8 @@ from .stream_ids import find_stream_id
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Draw a stream's timeline into one file that can be mailed (.html), or into a picture "
-        "(.png, .svg: need ih-mcp[pictures]). A page is zoomed by its reader; of a picture, --from "
-        "and --to choose a part."
+        "(.png, .svg: need ih-mcp[pictures]). Readers can zoom a page; for a picture, --from and "
+        "--to choose a part."
     )
     add_local(parser)
     add_stream_id(parser)

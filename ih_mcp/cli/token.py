@@ -21,7 +21,14 @@ from .console import print_line, write_output
 from .options import add_local, add_raw
 from .progress import doing
 
-_CAPS = ("expires_in", "max_duration_seconds", "max_bytes", "max_concurrent", "max_video_seconds")
+_CAPS = {
+    "expires_in": "seconds until it expires, 60 to 3600; default: 300",
+    "max_duration_seconds": "how long each session may last",
+    "max_bytes": "how many bytes of video may be sent with it",
+    "max_concurrent": "how many sessions may be open at once",
+    "max_video_seconds": "how much media all sessions and uploads together may have",
+}
+"""What a client token may be bounded by, and what that is."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,11 +40,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="client",
         help="client (default): from the API key, capped; access: from a key pair",
     )
-    parser.add_argument("--scope", action="append", dest="scopes", help="may be repeated")
-    for cap in _CAPS:
-        parser.add_argument(f"--{cap.replace('_', '-')}", type=int, dest=cap, help="client only")
     parser.add_argument(
-        "--allowed-origin", action="append", dest="allowed_origins", help="client only"
+        "--scope", action="append", dest="scopes", help="what it allows; may be given several times"
+    )
+    for cap, meaning in _CAPS.items():
+        name, metavar = cap.replace("_", "-"), "BYTES" if cap == "max_bytes" else "N"
+        parser.add_argument(
+            f"--{name}", type=int, dest=cap, metavar=metavar, help=f"client only: {meaning}"
+        )
+    parser.add_argument(
+        "--allowed-origin",
+        action="append",
+        dest="allowed_origins",
+        metavar="ORIGIN",
+        help="client only: a web page's origin that may use it; may be given several times",
     )
     add_raw(parser)
 
