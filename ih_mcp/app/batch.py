@@ -24,6 +24,7 @@ from anyio import to_thread
 from ih_mcp.errors import IhMcpError, join_help
 from ih_mcp.files import open_file
 from ih_mcp.journal import StreamRow, follow
+from ih_mcp.media.file_names import sounds_like_media
 from ih_mcp.streams.ids import IdKind
 from ih_mcp.streams.kept_status import kept_status, read_status
 from ih_mcp.streams.pacing import PaceName
@@ -129,7 +130,7 @@ class FolderBatch:
                 facts = await check_file(self._runtime, str(path))
                 digest = await to_thread.run_sync(_hash_file, path)
             except IhMcpError as exc:
-                if exc.code in _NO_MEDIA and not _sounds_like_media(path):
+                if exc.code in _NO_MEDIA and not sounds_like_media(path.name):
                     self.others += 1
                     continue
                 item.state, item.error = ItemState.FAILED, join_help(exc.what, exc.help)
@@ -313,14 +314,3 @@ def _hash_file(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-_MEDIA_ENDINGS = {
-    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".mxf", ".ts"),
-    *(".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm", ".wmv"),
-}
-
-
-def _sounds_like_media(path: Path) -> bool:
-    """Whether a file that is no media was meant to be some, so that it is a failure."""
-    return path.suffix.lower() in _MEDIA_ENDINGS

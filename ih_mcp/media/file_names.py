@@ -17,6 +17,10 @@ from ih_mcp.errors import PathError
 from ih_mcp.files import show_name
 
 MAX_PATH_BYTES = 4_096  # Linux: PATH_MAX; others take less
+_MEDIA_ENDINGS = {
+    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".mxf", ".ts"),
+    *(".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm", ".wmv"),
+}
 _NEAR_MISSES = 3
 _LIKENESS = 0.6
 _LIVE = "Record it into a file first, or let ih-mcp capture record it (IH_MCP_CAPTURE_INPUT)."
@@ -77,6 +81,11 @@ _WINDOWS: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "Separate folders by /.",
     ),
 )
+
+
+def sounds_like_media(name: str) -> bool:
+    """Whether a file of this name was meant to be media, whatever is in it."""
+    return os.path.splitext(name)[1].lower() in _MEDIA_ENDINGS  # noqa: PTH122 - of a name alone
 
 
 def path_of(written: str, *, is_windows: bool = os.name == "nt") -> str:

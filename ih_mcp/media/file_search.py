@@ -12,7 +12,16 @@ from pathlib import Path, PurePath, PureWindowsPath
 from ih_mcp.errors import PathError
 from ih_mcp.files import normalize_path, require_media, show_name
 
-from .file_names import GIVE_FILE, alike, explained, folded, near_misses, path_of, shown
+from .file_names import (
+    GIVE_FILE,
+    alike,
+    explained,
+    folded,
+    near_misses,
+    path_of,
+    shown,
+    sounds_like_media,
+)
 
 MAX_NAMED = 50
 """Chosen: how many files of a folder are named to who gives the folder."""
@@ -256,7 +265,8 @@ def _first_files(folder: Path) -> list[str]:
     """What a caller who named a folder may have meant."""
     if not folder.is_dir():
         return []
-    names = sorted(name for name in _names_in(folder) if not name.startswith("."))
+    seen = (name for name in _names_in(folder) if not name.startswith("."))
+    names = sorted(seen, key=lambda name: (not sounds_like_media(name), name))
     return list(islice((name for name in names if (folder / name).is_file()), MAX_NAMED))
 
 
