@@ -10,6 +10,7 @@ from .oauth import OAuth, RefusedBearerError, challenge
 from .tenants import ONLY_USER
 
 _NONE = "this request shows no key and no token"
+_NO_BEARER = "the header Authorization has no `Bearer` and a key or token behind it"
 _TOO_LITTLE = "the bearer is good, and allows too little"
 
 
@@ -38,7 +39,7 @@ class Bearers:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         bearer = given.strip()
         if scheme.lower() != "bearer" or not bearer:
-            raise RefusedBearerError
+            raise RefusedBearerError(_NO_BEARER if scheme else "")
         caller = self.callers.find(bearer) if self.callers else None
         if caller is None and self.oauth and not bearer.startswith(KEY_PREFIX):
             caller = await self.oauth.check(bearer)

@@ -7,6 +7,7 @@ carries it; a new stream that this one does not take goes to one that does.
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from ih_mcp.errors import CallerError
 from ih_mcp.mcp_server.tool import ToolCall
 
 from .callers import Caller
-from .cluster_signature import PassedOnCaller, sign
+from .cluster_signature import MAX_AGE_SECONDS, PassedOnCaller, sign
 
 if TYPE_CHECKING:  # loads a driver that few need
     from ih_mcp.journal.postgres import PostgresEngine
@@ -34,6 +35,11 @@ CALL_PATH = "/call"
 SEGMENT_PATH = "/segments/"
 CALLER = "ih_mcp.caller"
 """Where a request's scope has who makes it."""
+NOT_KNOWN = (
+    "Whoever runs these servers gives each of them the same IH_MCP_CLUSTER_SECRET, and clocks that "
+    f"are within {MAX_AGE_SECONDS:g} s of each other."
+)
+_LOG = logging.getLogger("ih_mcp.http_server")
 _NEW_STREAM_CODES = ("draining", "too_many_streams")
 _READ_FILES = {"stream_file", "analyze_file"}
 _SECONDS = 40.0  # a push waits 20 s at most, an end 25 s
@@ -123,7 +129,15 @@ class Forwarder:
         except httpx2.HTTPError as exc:
             observer.note("ih_passed_on_total", 1, "unreachable")
             raise _unreachable(str(exc) or type(exc).__name__) from exc
-        observer.note("ih_passed_on_total", 1, "answered")
+        is_refused = answer.status_code == 401
+        observer.note("ih_passed_on_total", 1, "refused" if is_refused else "answered")
+        if is_refused:
+            _LOG.warning("%s refuses a call that this server has signed. %s", address, NOT_KNOWN)
+            raise CallerError(
+                "the server that this call was passed on to does not know this one",
+                code="owner_unreachable",
+                help=NOT_KNOWN,
+            )
         return answer
 
 

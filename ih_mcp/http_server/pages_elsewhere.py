@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import math
 import time
 from contextlib import AsyncExitStack, suppress
@@ -28,6 +29,7 @@ from ih_mcp.errors import JournalError
 from ih_mcp.net.server_websocket import ADMISSION
 
 from .cluster_signature import PassedOnCaller, SignatureCheck, sign
+from .forward import NOT_KNOWN
 
 if TYPE_CHECKING:  # loads a driver that few need
     from websockets.asyncio.client import ClientConnection
@@ -36,6 +38,7 @@ if TYPE_CHECKING:  # loads a driver that few need
 
 PAGE_PATH = "/page"
 MARK_CHARS = 8
+_LOG = logging.getLogger("ih_mcp.http_server")
 _BROWSER = PassedOnCaller("", "a capture page")
 _PASSED_ON = ("host", "origin", "content-type")
 _MAX_BODY_BYTES = 4096  # of a ticket; the application has a bound of its own
@@ -101,6 +104,11 @@ class PagesElsewhere:
                 request.method, address + path, content=body, headers=headers
             )
         except httpx2.HTTPError:
+            return _no_answer()
+        if found.status_code == 401:  # of the signature; a page gives no such answer
+            _LOG.warning(
+                "%s refuses a page that this server has signed for. %s", address, NOT_KNOWN
+            )
             return _no_answer()
         answer = Response(found.content, found.status_code)
         kept = [pair for pair in found.headers.raw if pair[0].lower() not in _OWN_HEADERS]

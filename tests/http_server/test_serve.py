@@ -146,6 +146,7 @@ async def test_without_the_key_of_a_caller_nothing_is_answered(
             assert error["what"] in {
                 "this request shows no key and no token",
                 "the key is of no caller of this server",
+                "the header Authorization has no `Bearer` and a key or token behind it",
             }
         assert (await http.get("/health")).json()["ok"]
         assert (await http.get("/ready")).json() == {"ready": True}

@@ -244,6 +244,22 @@ async def test_a_replica_says_why_its_database_keeps_nothing_new_and_stays_ready
     assert (refused["code"], refused["retry"]) == ("journal_failed", True)
 
 
+async def test_replicas_that_do_not_know_each_other_say_so_and_what_to_set(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller's key is good, so it is not told that it is not."""
+    one, other = replicas
+    stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    monkeypatch.setattr(other.app._tenants._forwarder, "_secret", b"x" * 32)
+    told = (await put(other, stream_id, 1))["error"]
+    refused, _ = await call(other, "end_stream", stream_id=stream_id)
+    for error in (told, refused):
+        assert (error["code"], error["retry"]) == ("owner_unreachable", False)
+    for text in (told["help"], caplog.text):
+        assert "the same IH_MCP_CLUSTER_SECRET, and clocks that are within 30 s" in text
+    await call(one, "end_stream", stream_id=stream_id)
+
+
 async def test_another_tenant_s_stream_is_unknown_at_every_replica(replicas: Replicas) -> None:
     one, other = replicas
     stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
