@@ -24,6 +24,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from websockets.asyncio.client import connect
 
+from ih_mcp.garbage_collector import leave_out_all
 from ih_mcp.journal import Journal, Retention, StreamLog, open_journal
 from ih_mcp.media.file_admission import read_admitted
 from ih_mcp.net.opener import open_socket
@@ -102,6 +103,7 @@ class Held:
 @asynccontextmanager
 async def held(url: str, count: int, *, strict: bool = False) -> AsyncIterator[Held]:
     """`count` open streams of this process, as the server runs them; ended at the end."""
+    leave_out_all()
     with tempfile.TemporaryDirectory() as folder:
         async with (
             open_journal(Path(folder, "j"), Retention(strict=strict)) as journal,
