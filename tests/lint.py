@@ -1,4 +1,4 @@
-"""What the plain-words rule asks of names and docstrings, checked: `python -m tests.lint`.
+"""What the plain-words rule asks of names and prose, checked: `python -m tests.lint`.
 
 Names are the field's words, one class has one name, and prose is plain English. Each finding is
 one line with its place; `make lint` fails where there is one.
@@ -10,7 +10,7 @@ import ast
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,9 @@ def check(package: Path = PACKAGE) -> list[Finding]:
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         source = path.read_text(encoding="utf-8")
-        found += _module(name, source)
-        for node in ast.walk(ast.parse(source)):
+        nodes = list(ast.walk(ast.parse(source)))
+        found += _module(name, source, nodes)
+        for node in nodes:
             if isinstance(node, ast.ClassDef):
                 classes[node.name.lstrip("_")].append((name, node.lineno))
             if isinstance(node, _FUNCTION) and node.name.lstrip("_") in BARE_VERBS:
@@ -78,19 +79,24 @@ def check(package: Path = PACKAGE) -> list[Finding]:
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def _module(name: str, source: str) -> Iterator[Finding]:
+def _module(name: str, source: str, nodes: Iterable[ast.AST]) -> Iterator[Finding]:
     lines = source.count("\n")
     if lines > MAX_LINES and name not in TABLES:
         yield Finding(name, 1, f"{lines} lines; {MAX_LINES} are the most")
     yield from _name(name, 1, Path(name).stem)
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef | _FUNCTION):
             yield from _name(name, node.lineno, node.name)
         if variable := _variable_of(node):
             yield from _name(name, variable[0], variable[1], allowed=PLAIN_VALUES)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield from _prose(name, node.lineno, node.value.value)
+    for number, line in enumerate(source.splitlines(), 1):
+        if found := _COMMENT.search(line):
+            yield from _prose(name, number, found[1], kind="comment")
+
+
+_COMMENT = re.compile(r"(?:^|  )\s*# (.*)")
 
 
 def _variable_of(node: ast.AST) -> tuple[int, str] | None:
@@ -113,13 +119,13 @@ def _name(path: str, line: int, name: str, *, allowed: Collection[str] = ()) -> 
             yield Finding(path, line, f"the name {name} has the word {part.lower()!r}")
 
 
-def _prose(path: str, line: int, text: object) -> Iterator[Finding]:
+def _prose(path: str, line: int, text: object, *, kind: str = "docstring") -> Iterator[Finding]:
     if not isinstance(text, str):
         return
     prose = re.sub(r"`[^`]*`", "", text)  # names of keys are not prose
     for phrase in PROSE:
         if match := re.search(phrase, prose, re.IGNORECASE):
-            yield Finding(path, line, f"the docstring has {match[0]!r}")
+            yield Finding(path, line, f"the {kind} has {match[0]!r}")
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ def test_names_and_prose_are_plain() -> None:
         ("a.py", "async def _told() -> None: ...\n", "the name _told has the word 'told'"),
         ("a.py", '"""What is so."""\n', "the docstring has 'is so'"),
         ("a.py", 'def f():\n    """Let go of it."""\n', "the docstring has 'Let go'"),
+        ("a.py", "x = 1  # as it was told\n", "the comment has 'told'"),
         ("a.py", "class A: ...\nclass A: ...\n", "class A has the name of another"),
         ("a.py", "x = 1\n" * 501, "501 lines; 500 are the most"),
         ("a.py", "told = 1\n", "the name told has the word 'told'"),
