@@ -19,6 +19,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from mcp_types.methods import SPEC_CLIENT_METHODS
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -259,3 +260,60 @@ async def test_t7_every_path_knows_nothing_of_what_another_tenant_has(foreign: F
             assert answers[0] == answers[1], (method, path, kind)
             assert asked[0] == asked[1], (method, path, kind)
     report("T7", "test_unknown.py", f"{len(paths)} paths: same words, same statements")
+
+
+async def test_t7_every_method_of_the_protocol_knows_nothing_of_what_another_tenant_has(
+    foreign: Foreign,
+) -> None:
+    """Also those that this server does not have, such as completion, with the name wherever."""
+    asked_for = 0
+    async with foreign.team.http("bob") as http:
+        for version in ("2025-11-25", "2026-07-28"):
+            for method in sorted(SPEC_CLIENT_METHODS):
+
+                async def ask(name: str, version: str = version, method: str = method) -> str:
+                    headers, body = naming(name, version, method)
+                    answer = await http.post("/mcp", headers=headers, json=body)
+                    return f"{answer.status_code} {answer.text}"
+
+                for kind in ("live stream", "analysis", "file"):
+                    answers, asked = await foreign.ask_twice(kind, ask)
+                    assert answers[0] == answers[1], (version, method, kind)
+                    assert asked[0] == asked[1], (version, method, kind)
+                    assert not [name for name in foreign.has.values() if name in answers[0]]
+                asked_for += 1
+    report("T7", "test_unknown.py", f"{asked_for} methods in two eras: same words, same statements")
+
+
+def naming(name: str, version: str, method: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """A request of a method that has a name in whatever it may take."""
+    uri = f"ih://streams/{name}/messages"
+    named = "uri" if method.startswith("resources/") else "name"
+    params: dict[str, Any] = {
+        "uri": uri,
+        "uris": [uri],
+        "taskId": name,
+        "cursor": name,
+        "level": "info",
+        "name": name,
+        "arguments": {"stream_id": name, "path": name},
+        "ref": {"type": "ref/resource", "uri": "ih://streams/{stream_id}/messages"},
+        "argument": {"name": "stream_id", "value": name[:6]},
+        "protocolVersion": version,
+        "capabilities": {},
+        "clientInfo": {"name": "x", "version": "1"},
+    }
+    meta = {
+        "protocolVersion": version,
+        "clientCapabilities": {},
+        "clientInfo": params["clientInfo"],
+    }
+    if version == "2026-07-28":
+        params["_meta"] = {f"io.modelcontextprotocol/{key}": value for key, value in meta.items()}
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": version,
+        "mcp-method": method,
+        "mcp-name": params[named],
+    }
+    return headers, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
