@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 REAL = [sys.executable, "-m", "ih_mcp"]
 """The command line of `ih-mcp` as any process starts."""
 
+_LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _SOCKET = "IH_MCP_TESTS_FORK_SERVER"
 _SHARED = os.environ.get(_SOCKET)
 """Of the whole run; read here, since tests take settings out of the environment."""
@@ -61,8 +63,14 @@ def forked_python() -> list[str]:
     return _launcher(server)
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, also one that began by a fork: its launcher then ends after it."""
+    is_forked = isinstance(process.args, list) and _LAUNCHER in process.args
+    process.send_signal(signal.SIGUSR1 if is_forked else signal.SIGKILL)
+
+
 def _launcher(server: str) -> list[str]:
-    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), server]
+    return [sys.executable, "-I", "-S", _LAUNCHER, server]
 
 
 def _is_possible() -> bool:

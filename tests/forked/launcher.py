@@ -10,7 +10,8 @@ import marshal
 import posix
 import sys
 
-PASSED_ON = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP}
+PASSED_ON = {number: number for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)}
+PASSED_ON[_signal.SIGUSR1] = _signal.SIGKILL  # which cannot be passed on; see `kill`
 
 
 def main() -> None:
@@ -33,8 +34,8 @@ def main() -> None:
     for number in (0, 1, 2):
         posix.close(number)
     pid = told(link)
-    for number in PASSED_ON.difference(ignored):
-        _signal.signal(number, lambda number, _: posix.kill(pid, number))
+    for number in set(PASSED_ON).difference(ignored):
+        _signal.signal(number, lambda number, _: posix.kill(pid, PASSED_ON[number]))
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, PASSED_ON)
     code = told(link)
     if code < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from . import forked_python
+from . import forked_python, kill
 
 
 @pytest.mark.parametrize(
@@ -48,11 +49,23 @@ def test_a_launcher_that_was_killed_at_its_start_ends_nothing_else(said: bytes) 
     assert subprocess.run([*command, "-c", "raise SystemExit(3)"], check=False).returncode == 3
 
 
+def test_what_is_killed_is_gone_before_its_launcher() -> None:
+    code = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
+    with subprocess.Popen([*forked_python(), "-c", code], stdout=subprocess.PIPE) as started:
+        assert started.stdout
+        pid = int(started.stdout.readline())
+        kill(started)
+        assert started.wait() == -signal.SIGKILL
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nothing starts by a fork here")
 def test_no_process_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
+    serves = "import sys; from tests.forked.server import main; main(sys.argv[1], lambda: None)"
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.forked.server", path],
+        [sys.executable, "-c", serves, path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],

@@ -20,6 +20,7 @@ from anyio import to_thread
 from ih_mcp.journal import FILE_NAME, Entry, Retention, open_journal
 from ih_mcp.journal.store import StreamRow
 from ih_mcp.standin.server.serve import RunningStandin
+from tests.forked import forked_python, kill
 from tests.road.host import REPOSITORY, Process, environment, open_host
 
 from .budget import dice, often, report
@@ -35,7 +36,7 @@ pytestmark = [
 @contextmanager
 def writing(folder: Path | str, mode: str) -> Iterator[subprocess.Popen[bytes]]:
     """A writer that is about to open its journal; killed at the end."""
-    command = [sys.executable, "-m", "tests.reliability.writer", str(folder), mode]
+    command = [*forked_python(), "-m", "tests.reliability.writer", str(folder), mode]
     # unbuffered: what stands behind the first line is read from the pipe itself
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0, cwd=REPOSITORY) as process:
         assert process.stdout
@@ -43,7 +44,7 @@ def writing(folder: Path | str, mode: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            process.kill()
+            kill(process)
 
 
 def kill_after(folder: Path | str, mode: str, seconds: float) -> dict[str, list[Poll]]:
@@ -57,7 +58,7 @@ def kill_after(folder: Path | str, mode: str, seconds: float) -> dict[str, list[
         while (left := deadline - time.monotonic()) > 0:  # a full pipe would stop the writer
             time.sleep(min(left, 0.01))
             raw += _available(process.stdout.fileno())
-        process.kill()
+        kill(process)
         process.wait()
         raw += _available(process.stdout.fileno())
     for line in raw.decode().splitlines(keepends=True):
@@ -204,7 +205,7 @@ def test_c8_two_processes_on_one_folder_never_mix_their_streams(tmp_path: Path) 
         time.sleep(1.0)
         assert (one.poll(), two.poll()) == (None, None)
         for process in (one, two):
-            process.kill()
+            kill(process)
             process.wait()
     found = anyio.run(left, tmp_path)
     assert len(found) == 4

@@ -16,6 +16,7 @@ from ih_mcp.errors import JournalError, MinutesUsedUpError, UnknownStreamError
 from ih_mcp.journal import Journal, Retention, StreamAccount, open_journal
 from ih_mcp.wire.minutes import PER_DAY, MediaUse, MinuteLimit, MinutesBudget, Per
 from tests.blocked import wait_all_blocked
+from tests.forked import kill
 
 from .budget import IS_LONG, dice, often, report
 from .checker import History, Poll, Session, check
@@ -48,7 +49,7 @@ def kill_after_answers(database: str, answers: int) -> dict[str, list[Poll]]:
     with writing(database, "steady") as process:
         assert process.stdout
         lines = [process.stdout.readline() for _ in range(answers)]
-        process.kill()
+        kill(process)
         process.wait()
         *rest, _ = process.stdout.read().split(b"\n")  # the last one may be torn
     for line in (*lines, *rest):
