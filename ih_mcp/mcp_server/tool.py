@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mcp.server.mcpserver import Context
@@ -196,8 +197,9 @@ def make_tool(
     )
 
 
+@cache
 def _schema(arguments: type[Arguments]) -> dict[str, Any]:
-    """A closed JSON schema without the noise that costs a model tokens."""
+    """A closed JSON schema without the noise that costs a model tokens; not to be changed."""
     schema = _slim(arguments.model_json_schema())
     assert isinstance(schema, dict)
     for name, argument in schema.get("properties", {}).items():

@@ -37,6 +37,7 @@ def import_all() -> None:
     for name in _WHEN_USED:
         with suppress(ModuleNotFoundError):  # truststore, where Python has no need of it
             importlib.import_module(name)
+    sys.modules["ih_mcp.mcp_server.server"].make_tools()  # their schemas are worked out once
 
 
 @dataclass(frozen=True)
