@@ -61,7 +61,7 @@ pytestmark = pytest.mark.timeout(3600 if often(0, nightly=1) else 120)
 
 LONGEST_SECONDS = 0.05
 GROWN_SECONDS = 600
-FLOOD_FRAMES = often(20_000, nightly=50_000)
+FLOOD_FRAMES = often(10_000, nightly=50_000)
 TICKS = often(10, nightly=30)
 SPANS = often(30_000, nightly=100_000)
 

@@ -139,7 +139,7 @@ async def test_t14_many_polls_wait_at_once_and_are_all_answered(
     ffmpeg: Ffmpeg, database: str, tmp_path: Path
 ) -> None:
     """Of many callers, half of them at the replica that carries the stream, half at another one."""
-    polls, at_once = often((300, 300), nightly=(10_000, 1_000))
+    polls, at_once = often((120, 120), nightly=(10_000, 1_000))
     keys = [f"ihc_of_{number}" for number in range(-(-at_once // 30))]
     entries = "".join(
         f'[[tenants.acme.callers]]\nname = "{key}"\nkey_sha256 = "{hash_key(key)}"\n'
