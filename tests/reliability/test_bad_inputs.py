@@ -28,6 +28,7 @@ from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
+from tests.forked import forked
 from tests.road.host import Host, Process, environment, open_host
 
 pytestmark = pytest.mark.timeout(90)
@@ -58,7 +59,7 @@ async def host(ffmpeg: Ffmpeg, media: Path) -> AsyncIterator[Host]:
 @pytest.fixture(scope="module")
 def raw(media: Path) -> Iterator[Process]:
     """For what no client would send."""
-    server = Process(environment(media.parent / "raw", IH_MCP_LOG="debug"))
+    server = Process(environment(media.parent / "raw", IH_MCP_LOG="debug"), forked())
     yield server
     server.close()
 

@@ -20,7 +20,7 @@ from anyio import to_thread
 from ih_mcp.journal import FILE_NAME, Entry, Retention, open_journal
 from ih_mcp.journal.store import StreamRow
 from ih_mcp.standin.server.serve import RunningStandin
-from tests.forked import forked_python, kill
+from tests.forked import REAL, forked, forked_python, kill
 from tests.road.host import REPOSITORY, Process, environment, open_host
 
 from .budget import dice, often, report
@@ -183,7 +183,7 @@ async def test_a_killed_server_loses_nothing_it_had_answered(
 
 
 def _poll_and_kill(env: dict[str, str], polls: int) -> tuple[str, list[Poll]]:
-    server = Process(env)
+    server = Process(env, often(forked(), nightly=REAL))
     try:
         stream_id = server.call("start_stream").status["stream_id"]
         shown: list[Poll] = []
@@ -194,7 +194,7 @@ def _poll_and_kill(env: dict[str, str], polls: int) -> tuple[str, list[Poll]]:
             poll = Poll(cursor=cursor, bodies=answer.messages, next_cursor=next_cursor)
             shown.append(poll)
             cursor = next_cursor
-        os.kill(server.process.pid, signal.SIGKILL)
+        server.kill()
     finally:
         server.close()
     return stream_id, shown

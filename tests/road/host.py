@@ -20,7 +20,7 @@ from mcp_types import CallToolResult, TextContent
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.settings import read_settings
-from tests.forked import REAL, forked
+from tests.forked import REAL, forked, kill
 from tests.leaks import KEY, PLANTED, look
 
 __all__ = [
@@ -172,12 +172,12 @@ async def _end_all(host: Host) -> None:
 class Process:
     """The bare server process, started as hosts do, and a raw JSON-RPC driver on its pipes.
 
-    For ends of every kind.
+    For ends of every kind; `forked()` as its command where how it ends is not measured.
     """
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], command: Sequence[str] = REAL) -> None:
         self.process = subprocess.Popen(
-            REAL,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -213,8 +213,12 @@ class Process:
         self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
         self.process.stdin.flush()
 
+    def kill(self) -> None:
+        """As `kill -9` does."""
+        kill(self.process)
+
     def close(self) -> None:
-        self.process.kill()
+        self.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe:

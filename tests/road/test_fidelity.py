@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -83,7 +81,7 @@ async def test_what_was_polled_survives_a_killed_server_byte_for_byte(
 
 def _kill_midway(env: dict[str, str], clip: Path) -> tuple[str, list[str]]:
     """Stream in real time, read the first messages, then `kill -9`."""
-    server = Process(env)
+    server = Process(env, forked())
     try:
         started = server.call("stream_file", path=str(clip), pace="realtime")
         stream_id = started.status["stream_id"]
@@ -91,7 +89,7 @@ def _kill_midway(env: dict[str, str], clip: Path) -> tuple[str, list[str]]:
         while len(shown) <= len(UNUSUAL):
             answer = server.call("poll_events", stream_id=stream_id, cursor=len(shown))
             shown += answer.messages
-        os.kill(server.process.pid, signal.SIGKILL)
+        server.kill()
     finally:
         server.close()
     return stream_id, shown

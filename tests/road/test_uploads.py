@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import anyio
@@ -86,7 +85,7 @@ async def test_a_job_is_followed_on_after_the_server_was_killed(
 
 
 def _kill_while_it_runs(env: dict[str, str], clip: Path) -> str:
-    server = Process(env)
+    server = Process(env, forked())
     try:
         started = server.call("analyze_file", path=str(clip))
         analysis_id = started.status["analysis_id"]
@@ -95,7 +94,7 @@ def _kill_while_it_runs(env: dict[str, str], clip: Path) -> str:
             answer = server.call("get_analysis", analysis_id=analysis_id, wait_s=0)
             state = answer.status["state"]
             assert state in {"sending", "running"}, answer.text
-        os.kill(server.process.pid, signal.SIGKILL)
+        server.kill()
     finally:
         server.close()
     return str(analysis_id)
