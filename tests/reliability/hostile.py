@@ -162,6 +162,7 @@ def _serve(peer: socket.socket, plan: Plan) -> None:
             peer.sendall(frame(0x8A, data))
         elif first == _TEXT and plan.ends and b"session.close" in data:
             peer.sendall(frame(_TEXT, b'{"type":"session.ended","data":{"reason":"client"}}'))
+            peer.sendall(frame(0x88, (1000).to_bytes(2, "big")))
         elif first & 15 == 8:
             peer.sendall(frame(0x88, data))
             return

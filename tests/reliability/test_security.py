@@ -403,7 +403,14 @@ async def test_s13_what_all_streams_queue_is_bounded(ffmpeg: Ffmpeg, tmp_path: P
 
 async def _push_until_refused(host: Host, path: Path) -> dict[str, Any]:
     model = {"model": "inter-2-audio", "sample_rate": 16_000}
-    ids = [(await host.call("start_stream", **model)).status["stream_id"] for _ in range(2)]
+    ids = list[str]()
+
+    async def start() -> None:  # each waits for a while for a session that does not open
+        ids.append((await host.call("start_stream", **model)).status["stream_id"])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(start)
     for number in range(200):
         answer = await host.call("push_segment", stream_id=ids[number % 2], path=str(path))
         if answer.is_error:
