@@ -4,7 +4,7 @@ COUNT mutants are drawn with SEED over all files of the packages named. Which te
 is measured with `--map`, and kept; a mutant runs those of its line, the quickest first. Where none
 is known, the tests that mirror the file run; with `--wide` also those that start processes. What
 survives is printed, with the reason in `known.json`; the exit code is 1 where more than
-`--may-survive` (by default 0) have none.
+`--may-survive` (by default 0) have none, or a reason is for a line that is gone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,16 @@ class Outcome:
     mutant: Mutant
     killed_by: str
     """What failed on it; empty where it survived."""
+
+
+def find_outdated(known: Iterable[tuple[str, str, str, str]], root: Path) -> list[tuple[str, str]]:
+    """The file and statement of each reason whose line is not there any more."""
+    return [
+        (path, statement)
+        for path, statement, *_ in known
+        if not (root / path).exists()
+        or statement not in map(str.strip, (root / path).read_text("utf-8").splitlines())
+    ]
 
 
 def draw(packages: list[str], count: int, seed: int) -> list[Mutant]:
@@ -140,6 +151,7 @@ def main() -> int:
     print(f"seed {options.seed}, {options.count} mutants of {', '.join(packages)}", flush=True)
     chosen = draw(packages, options.count, options.seed)
     known = {tuple(row["mutant"]): row["reason"] for row in json.loads(KNOWN.read_text("utf-8"))}
+    outdated = find_outdated(known, ROOT)
     trees: SimpleQueue[Path] = SimpleQueue()
     unexplained = 0
     counts: Counter[tuple[str, str]] = Counter()
@@ -166,7 +178,9 @@ def main() -> int:
     for package in packages:
         row = [counts[package, state] for state in ("killed", "known", "SURVIVED")]
         print(f"{package:<12}{row[0]:>8}{row[1]:>8}{row[2]:>10}")
-    return int(unexplained > options.may_survive)
+    for path, statement in outdated:
+        print(f"OUTDATED  a reason for a line that {path} no longer has: {statement}")
+    return int(unexplained > options.may_survive or bool(outdated))
 
 
 if __name__ == "__main__":

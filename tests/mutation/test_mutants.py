@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from coverage import CoverageData
 
-from .__main__ import choose, draw, judge, suites
+from .__main__ import choose, draw, find_outdated, judge, suites
 from .bounds import is_chosen_bound, is_digit, is_met_exactly
 from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
@@ -178,3 +178,16 @@ def test_the_tests_that_mirror_a_file_come_first() -> None:
     first, *_, last = suites("ih_mcp/wire/codec.py")
     assert first == ["tests/wire/test_codec.py"]
     assert last == ["tests/wire"]
+
+
+def test_a_reason_for_a_line_that_is_gone_is_outdated(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(SOURCE, encoding="utf-8")
+    known = [
+        ("a.py", "LIMIT: int = 3", "3", "4"),
+        ("a.py", "LIMIT: int = 5", "5", "6"),
+        ("gone.py", "LIMIT: int = 3", "3", "4"),
+    ]
+    assert find_outdated(known, tmp_path) == [
+        ("a.py", "LIMIT: int = 5"),
+        ("gone.py", "LIMIT: int = 3"),
+    ]
