@@ -172,13 +172,10 @@ class _Connection(ClientConnection):
         """
         queue = self.recv_messages
         waiting = queue.frames.queue
-        if not waiting or queue.get_in_progress:
-            return None
-        frame = waiting[0]
-        if frame.opcode is not Opcode.TEXT or not frame.fin:
+        if not waiting or waiting[0].opcode is not Opcode.TEXT or not waiting[0].fin:
             return None
         try:
-            text = str(frame.data, "utf-8")
+            text = str(waiting[0].data, "utf-8")
         except UnicodeDecodeError:
             return None  # `recv` closes the connection over it
         waiting.popleft()

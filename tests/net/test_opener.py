@@ -69,8 +69,10 @@ def server_frame(first: int, payload: bytes) -> bytes:
 async def test_frames_of_all_kinds_that_wait_arrive_each_as_it_was_sent() -> None:
     sent = [
         server_frame(0x81, "é".encode()),
-        server_frame(0x82, b"\xff"),  # binary
-        server_frame(0x01, "a€".encode()[:2]),  # a text in two frames, cut in a character
+        server_frame(0x82, b"ok"),  # binary
+        server_frame(0x01, b"in "),  # a text in two frames
+        server_frame(0x80, b"two"),
+        server_frame(0x01, "a€".encode()[:2]),  # cut in a character
         server_frame(0x89, b"ping"),
         server_frame(0x80, "a€".encode()[2:]),
         server_frame(0x81, b""),
@@ -84,10 +86,10 @@ async def test_frames_of_all_kinds_that_wait_arrive_each_as_it_was_sent() -> Non
         await connection.wait_closed()
 
     async with peer(work) as url, open_socket(url, bearer="k") as socket:
-        received = [await socket.receive() for _ in range(5)]
+        received = [await socket.receive() for _ in range(6)]
         with pytest.raises(SocketClosed) as closed:
             await socket.receive()
-    assert received == ["é", b"\xff", "a€", "", "last"]
+    assert received == ["é", b"ok", "in two", "a€", "", "last"]
     assert closed.value.loss is EndReason.BROKEN_FRAMES
 
 
