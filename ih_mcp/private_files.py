@@ -37,27 +37,42 @@ def open_private(path: str | Path, flags: int) -> int:
         raise
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes, *, keeps_mode: bool = False) -> None:
     """Write a whole file, or leave what is there as it is; blocks.
 
     The bytes go into a new file beside `path`, which then takes its name. So nobody sees half of a
     file, and nothing is written through a link that somebody sets meanwhile.
 
+    Args:
+        keeps_mode: Whether a file that is there keeps its owner, and who else may read it.
+
     Raises:
         OSError: It cannot be written, or something other than a regular file has this name.
     """
+    before = None
     with suppress(FileNotFoundError):
         _require_regular(path)
+        before = path.stat(follow_symlinks=False)
     start, end = _HALF_WRITTEN
     descriptor, made = tempfile.mkstemp(prefix=start, suffix=end, dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+        if before and keeps_mode:
+            _own_as(made, before)
         Path(made).replace(path)
     except BaseException:
         with suppress(OSError):
             Path(made).unlink()
         raise
+
+
+def _own_as(path: str, before: os.stat_result) -> None:
+    """Give a file the owner of another one, where this user may, and its mode."""
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(path, before.st_uid, before.st_gid)
+    Path(path).chmod(stat.S_IMODE(before.st_mode))
 
 
 def make_private_folder(folder: Path) -> None:

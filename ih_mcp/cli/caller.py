@@ -52,11 +52,12 @@ def run(options: Namespace, settings: Settings) -> int:
     entry = {"name": options.name, "key_sha256": hash_key(key), "scopes": options.scope or [USE]}
     try:
         before = path.read_text("utf-8") if path.exists() else ""
-        write_private(path, _added(before, options.tenant, entry).encode())
+        added = _added(before, options.tenant, entry).encode()
+        write_private(path, added, keeps_mode=True)  # the server's user may be another one
         try:
             read_callers(path)
         except ConfigurationError:
-            write_private(path, before.encode())
+            write_private(path, before.encode(), keeps_mode=True)
             raise
     except (OSError, UnicodeDecodeError, ParseError) as exc:
         raise ConfigurationError(f"the callers file {path} cannot be changed: {exc}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,14 @@ def test_a_file_that_this_user_may_not_read_is_told_with_what_helps(
     with pytest.raises(ConfigurationError, match="cannot be read: Permission denied") as told:
         read_callers(tmp_path / "callers.toml")
     assert "chmod a+r" in told.value.help
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no mode there")
+def test_who_may_read_the_file_stays_when_a_caller_is_added(tmp_path: Path) -> None:
+    """The user of a container is another one, and reads it on SIGHUP."""
+    path = tmp_path / "callers.toml"
+    for name, mode in (("ann", 0o600), ("bob", 0o644), ("eve", 0o640)):
+        if path.exists():
+            path.chmod(mode)
+        assert main(["caller", "add", "acme", name, "--callers", str(path)]) == 0
+        assert stat.S_IMODE(path.stat().st_mode) == mode

@@ -119,6 +119,16 @@ def test_only_replicas_reach_the_port_of_replicas() -> None:
     assert [rule["ports"] for rule in others] == [[{"port": "http"}]]
 
 
+def test_a_container_sees_the_callers_file_that_took_the_place_of_another() -> None:
+    """A file that is mounted alone stays the one it was, and `caller add` writes a new one."""
+    for service in SERVICES:
+        assert "./config:/config:ro" in service["volumes"]
+        assert service["environment"]["IH_MCP_CALLERS"] == "/config/callers.toml"
+    for pod in PODS:
+        (container,) = pod["containers"]
+        assert not [each for each in container["volumeMounts"] if "subPath" in each]
+
+
 def test_nothing_runs_as_root_or_writes_into_the_image() -> None:
     dockerfile = (REPOSITORY / "Dockerfile").read_text("utf-8")
     for pod in PODS:
