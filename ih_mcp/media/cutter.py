@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ih_mcp.errors import MediaError
 from ih_mcp.wire.dialects import Framing
@@ -232,6 +233,17 @@ class Draft:
         return bytes(whole)
 
 
+class Reached(NamedTuple):
+    """Up to where a container stream was cut."""
+
+    start_seconds: float
+    """Where the next segment would begin."""
+    first_seconds: float
+    """Of the earliest track in it."""
+    skipped_seconds: float
+    """How much of the source's clock was left out before."""
+
+
 class Cutter:
     """Cuts one container stream. `feed` it bytes, then `finish`; both tell finished segments.
 
@@ -312,14 +324,17 @@ class Cutter:
             self._open = None
         yield from self._remaining()
 
-    def reached(self, failure: MediaError) -> tuple[float, float]:
-        """Up to where segments are complete after a failure, and what was left out before."""
-        if not self.is_begun and self._held is None:
-            return self._begin, self._skipped  # sound may begin before the first picture
+    def reached(self, failure: MediaError) -> Reached:
+        """Up to where segments are complete after a failure."""
+        if not self.is_begun and self._held is None:  # sound may begin before the first picture
+            return Reached(self._begin, self._begin, self._skipped)
         reached = self._reached_seconds(failure)
         drafts = (draft for draft in (self._held, self._open) if draft)
-        skipped = (d.skipped_seconds for d in drafts if d.start_seconds >= reached)
-        return self._begin + reached, self._skipped + next(skipped, self._skips)
+        following = next((d for d in drafts if d.start_seconds >= reached), None)
+        skips, first = self._skips, reached
+        if following:
+            skips, first = following.skipped_seconds, following.first_seconds
+        return Reached(self._begin + reached, self._begin + first, self._skipped + skips)
 
     def _reached_seconds(self, failure: MediaError) -> float:
         if isinstance(failure, OversizeError):

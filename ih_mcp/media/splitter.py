@@ -103,6 +103,8 @@ class FfmpegRun:
     """Where it begins, in the time of segments."""
     skipped_seconds: float = 0.0
     """How much of the source's clock was left out before that."""
+    sound_seconds: float | None = None
+    """Where its sound begins, by the clock of the run: what comes before was given already."""
     encode: frozenset[str] = frozenset()
     encoder: str = "libx264"
 
@@ -131,6 +133,7 @@ class SplitJob:
             encoder=run.encoder,
             jumps=jumps,
             repeats=repeats,
+            sound_seconds=run.sound_seconds,
         )
 
     @property
@@ -287,7 +290,8 @@ def _unfit(
         return None
     again = replace(run, encode=encode)
     if job.framing is Framing.WHOLE:
-        start, skipped = cutter.reached(failure)
-        return _UnfitError(replace(again, start_seconds=start, skipped_seconds=skipped))
+        start, first, skipped = cutter.reached(failure)
+        begins = run.sound_seconds if start == run.start_seconds else first - start
+        return _UnfitError(FfmpegRun(start, skipped, begins, encode, run.encoder))
     # The header names the codecs of a container stream: too late once that is out.
     return None if cutter.is_begun else _UnfitError(again)

@@ -366,6 +366,14 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "starts_late_fragmented": SampleFile(
         "mp4", "-i {base} -c copy -output_ts_offset 10 -movflags +frag_keyframe+empty_moov"
     ),
+    "gop_of_34s_later": SampleFile(
+        "mkv",
+        f"-f lavfi -i testsrc2=s=160x90:r=10:d=40 -f lavfi -i {LONG_VOICE.format(seconds=40)} "
+        f"{X264} -g 9999 -force_key_frames expr:lt(t,6)*gte(t,n_forced) {AAC_MONO}",
+        seconds=40.0,
+    ),
+    "gop_of_34s_later_mp4": SampleFile("mp4", "-i {gop_of_34s_later} -c copy", seconds=40.0),
+    "gop_of_34s_later_ts": SampleFile("ts", "-i {gop_of_34s_later} -c copy", seconds=40.0),
     "late_by_40s_sound": SampleFile(  # as where somebody turns on what records it later
         "mp4",
         "-f lavfi -i testsrc2=s=160x90:r=10:d=52 -itsoffset 40 -i {base} -map 0:v -map 1:a "

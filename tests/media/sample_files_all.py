@@ -13,8 +13,17 @@ from ih_mcp.wire.dialects import Framing
 from .checks import check_begun_anew, check_sample
 from .sample_files import SAMPLE_FILES, SampleFolder
 
-_ELSEWHERE = ("jumps", "stays", "slides", "one_picture", "sparse_sound", "silent_for", "late_by")
-"""Files whose clock jumps, in which a picture stays or a track begins late: see `test_times.py`."""
+_ELSEWHERE = (
+    "jumps",
+    "stays",
+    "slides",
+    "one_picture",
+    "sparse_sound",
+    "silent_for",
+    "late_by",
+    "gop_of",
+)
+"""Files whose clock jumps, tracks begin apart, or picture stays: see `test_times.py`."""
 MEDIA = [
     name
     for name, sample_file in SAMPLE_FILES.items()

@@ -398,3 +398,17 @@ async def test_a_track_that_begins_late_is_not_waited_for(
     wanted = source.sound[0].time - source.pictures[0].time
     assert heard - shown == pytest.approx(wanted, abs=0.05)
     assert abs(wanted) == pytest.approx(40.0, abs=0.2)
+
+
+@pytest.mark.one_for_each("name")
+@pytest.mark.parametrize(
+    "name", ["gop_of_34s_later", "gop_of_34s_later_mp4", "gop_of_34s_later_ts"]
+)
+async def test_where_encoding_begins_in_the_middle_no_sound_is_twice_or_missing(
+    name: str, sample: SampleFolder, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample(name), ffmpeg, V0)
+    check_joined(outcome, V0, 40.0, slack=0.3)
+    source, parts = oracle.read(sample(name)), read_all(outcome.segments, Framing.WHOLE)
+    assert len(pictures(*parts)) == len(source.pictures)
+    check_sound(source, parts)

@@ -81,6 +81,7 @@ _SOUND_MICROSECONDS = 500_000
 _ENCODED_INTERLEAVE_MICROSECONDS = 60_000_000  # chosen: encoders hold some 20 pictures back
 _HERTZ = 48_000
 _BITS_PER_SECOND = 4_000_000
+_ROUNDED_SECONDS = 0.005  # chosen: packets of sound are longer; clocks of Matroska count 0.001
 
 _MUXING: Mapping[tuple[str, Framing], Mapping[str, object]] = MappingProxyType(
     {
@@ -147,6 +148,7 @@ def recipe(
     encoder: str = "libx264",
     jumps: Sequence[ClockJump] = (),
     repeats: bool = False,
+    sound_seconds: float | None = None,
 ) -> Recipe:
     """Decide per track between copying and encoding.
 
@@ -159,6 +161,7 @@ def recipe(
         encoder: For pictures, of `ENCODERS`.
         jumps: Of the clock, where it begins to run; they are left out where pictures are encoded.
         repeats: Whether a picture that stays is shown again each second, where it is encoded.
+        sound_seconds: Where sound that is copied begins; a reader that seeks can go back further.
     """
     encode = encode | facts.hidden | facts.changing | facts.unmarked | _disordered(facts)
     container = _container(facts, encode)
@@ -193,7 +196,9 @@ def recipe(
         options["cluster_time_limit"] = _SOUND_MICROSECONDS // 1_000
     if facts.audio:
         options |= (
-            {"c:a": "copy", **AUDIO[facts.audio.codec].options} if copies_audio else _aac(facts)
+            {"c:a": "copy", **_begun(AUDIO[facts.audio.codec].options, sound_seconds)}
+            if copies_audio
+            else _aac(facts)
         )
     if is_at_once:
         options |= _AT_ONCE if copies_video else {**_AT_ONCE, "bf": 0}
@@ -264,6 +269,14 @@ def next_encoder(encoder: str) -> str | None:
     """The one to try where an ffmpeg lacks `encoder`."""
     names = list(ENCODERS)
     return next(iter(names[names.index(encoder) + 1 :]), None)
+
+
+def _begun(options: Mapping[str, object], seconds: float | None) -> Mapping[str, object]:
+    """The options of sound that is copied, from there on alone."""
+    if seconds is None:
+        return options
+    earlier = f"noise=drop='lt(pts*tb,{seconds - _ROUNDED_SECONDS:.6f})'"
+    return {**options, "bsf:a": _chained(options, "bsf:a", earlier)}
 
 
 def _rising(options: Mapping[str, object]) -> Mapping[str, object]:
