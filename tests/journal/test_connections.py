@@ -11,7 +11,7 @@ from ih_mcp.errors import JournalError
 
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
-from ih_mcp.journal.postgres.connections import Connections, EngineAwayError, is_away  # noqa: E402
+from ih_mcp.journal.postgres.connections import Connections, NotReachedError, is_away  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from ih_mcp.journal.postgres.connections import Connections, EngineAwayError, is
         ("AdminShutdown", True),
         ("SerializationFailure", True),
         ("DiskFull", True),
+        ("LockNotAvailable", True),  # held by a commit that waits for the copy
         ("ConnectionFailure", True),
         ("ActiveSqlTransaction", False),  # of the same class as the first
         ("UniqueViolation", False),
@@ -43,7 +44,7 @@ def test_a_server_that_cannot_do_it_now_is_away(error: str, may_succeed_later: b
 )
 def test_a_database_that_stays_away_is_told_and_may_be_asked_again(said: str, told: str) -> None:
     def call() -> None:
-        raise EngineAwayError(said)
+        raise NotReachedError(said)
 
     with pytest.raises(JournalError) as caught:
         Connections("host=there.is.none").keep_trying(call, 0.0)

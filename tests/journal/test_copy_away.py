@@ -21,7 +21,7 @@ from ih_mcp.errors import ConfigurationError, JournalError
 psycopg = pytest.importorskip("psycopg", reason="the extra `team` is not installed")
 
 from ih_mcp.journal.postgres import connections, open_engine  # noqa: E402 - it needs the driver
-from ih_mcp.journal.postgres.connections import CopyAwayError  # noqa: E402 - likewise
+from ih_mcp.journal.postgres.connections import CopyAwayError, NotReachedError  # noqa: E402
 
 from .test_journal import bodies_of, keep  # noqa: E402 - likewise
 from .test_postgres import db, nothing_by_the_clock, replica, run_out  # noqa: E402 - likewise
@@ -166,6 +166,23 @@ async def test_a_stopped_process_in_the_middle_of_a_write_holds_no_renewal_up(
             hanging.execute(lock, (stopped.lease.name,))
             assert not await to_thread.run_sync(living.lease.renew)
         assert await to_thread.run_sync(living.lease.renew)
+
+
+def test_a_server_that_cannot_be_reached_is_not_asked_for_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each try to reach it may take its time, and a lease is renewed once it can be."""
+    pool = connections.Connections("postgresql://nobody@127.0.0.1:1/x")
+    tries, connect = list[int](), pool.connect
+
+    def connect_noting() -> Any:
+        tries.append(1)
+        return connect()
+
+    monkeypatch.setattr(pool, "connect", connect_noting)
+    with pytest.raises(NotReachedError) as away, pool.borrow():
+        raise AssertionError
+    assert (pool.find_reason(away.value), len(tries)) == (away.value, 1)
 
 
 async def test_a_ticket_whose_lost_number_another_transaction_has_is_added_and_claimed(

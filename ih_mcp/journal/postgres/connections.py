@@ -77,6 +77,10 @@ class EngineAwayError(Exception):
     """The server did not do it, and may do it later."""
 
 
+class NotReachedError(EngineAwayError):
+    """No connection to the server could be opened."""
+
+
 class CopyAwayError(EngineAwayError):
     """The server has done it, and waits for its synchronous copy before it says so."""
 
@@ -141,9 +145,10 @@ class Connections:
                 connection.answer_seconds = answer_seconds
                 yield connection
             except psycopg.Error as exc:
+                if connection is None:
+                    raise NotReachedError(str(exc)) from exc
                 if is_away(exc, connection):
-                    if connection is not None:
-                        connection.close()  # another server may do it
+                    connection.close()  # another server may do it
                     raise EngineAwayError(str(exc)) from exc
                 raise
             finally:
@@ -241,6 +246,8 @@ class Connections:
 
     def find_reason(self, error: EngineAwayError) -> EngineAwayError:
         """Why the server did not do something, where it says more than the error does."""
+        if isinstance(error, NotReachedError):
+            return error
         with suppress(EngineAwayError):
             return CopyAwayError() if self.waits_for_copy() else error
         return error
