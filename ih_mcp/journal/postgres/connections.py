@@ -219,7 +219,7 @@ class Connections:
         """
 
         def ask() -> bool:
-            with self.borrow() as connection:
+            with self.borrow(ANSWER_SECONDS) as connection:
                 try:
                     found = connection.execute(_BECAME, (number, process))
                 except psycopg.errors.InvalidParameterValue:  # of the future: lost with the server
