@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import pytest
 
 from ih_mcp.errors import JournalError
-from ih_mcp.journal import Journal, open_journal
+from ih_mcp.journal import Journal, Retention, open_journal
 from ih_mcp.journal.store import Batch
 
 
@@ -60,3 +64,41 @@ async def test_nothing_is_kept_behind_what_the_disk_did_not_take(place: Path | s
         assert (row.last, row.size) == (0, 0)
         page = await journal.read_page("st_1", 0, limit=10, max_chars=100)
         assert page.entries == ()
+
+
+@pytest.mark.parametrize("work", ["read", "write", "sync"])
+async def test_a_connection_is_closed_after_the_call_that_uses_it(work: str) -> None:
+    """SQLite crashes otherwise."""
+    done, begun, may_end = list[str](), threading.Event(), threading.Event()
+
+    def use() -> None:
+        begun.set()
+        may_end.wait(5)
+        done.append("used")
+
+    def store(name: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            attempt=lambda call, _: call(), sync=use, close=lambda: done.append(f"{name} closed")
+        )
+
+    backend = SimpleNamespace(
+        writer=store("writer"), reader=store("reader"), owner=None, wakeups=None, ownership=None
+    )
+    journal = Journal(cast("Any", backend), Retention())
+    calls: dict[str, Any] = {
+        "read": partial(journal._run_read, use),
+        "write": partial(journal._run_write, use),
+        "sync": journal.sync,
+    }
+    used = "reader closed" if work == "read" else "writer closed"
+    limits = (journal._reading, journal._writing, journal._syncing)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(calls[work])
+            await anyio.to_thread.run_sync(begun.wait, 5)
+            tasks.start_soon(journal.close_stores)
+            while used not in done and not any(each.statistics().tasks_waiting for each in limits):
+                await anyio.lowlevel.checkpoint()
+            may_end.set()
+    assert done.index("used") < done.index(used)
+    assert sorted(done) == ["reader closed", "used", "writer closed"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.journal.disk import make_private
+from ih_mcp.journal.disk import make_private, sync_file
+from tests.descriptors import opened_within
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other means")
 ANOTHER = 54_321
@@ -64,3 +67,21 @@ def test_no_other_user_may(journal: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ConfigurationError, match="belongs to another user"):
         make_private(journal)
     assert not journal.exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_file_that_was_synced_is_left_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    def sync(_: int) -> None:
+        synced.extend(opened_within(tmp_path))
+        if fails:
+            raise OSError(errno.EIO, "the disk is broken")
+
+    file, synced = tmp_path / "journal.db", list[Path]()
+    file.touch()
+    monkeypatch.setattr("ih_mcp.journal.disk._sync_descriptor", sync)
+    with pytest.raises(OSError, match="is broken") if fails else nullcontext():
+        sync_file(file)
+    assert synced == [file]
+    assert opened_within(tmp_path) == []

@@ -128,6 +128,28 @@ def test_a_jump_is_forward_of_all_there_is_or_back_behind_its_own_track(
     assert stream.reached_seconds == max(end for _, _, end in times)
 
 
+@pytest.mark.parametrize("times", [[1.0], [1.0, 1.5, 1.25], [1.5, 1.2, 1.4], [0.8, 0.6, 0.9]])
+def test_media_of_a_track_that_goes_on_counts_at_once_as_each_of_it(times: list[float]) -> None:
+    at_once, each_alone = StreamTimes(), StreamTimes()
+    for stream in (at_once, each_alone):
+        stream.add(1, 0.0, 1.0)
+        stream.add(2, 0.0, 1.3)
+    assert at_once.goes_on(1, times)
+    at_once.reach(1, times)
+    for time in times:
+        each_alone.add(1, time, time)
+    assert at_once == each_alone
+    assert each_alone.jump is None
+
+
+@pytest.mark.parametrize("times", [[1.6], [1.0, 1.6], [0.4], [1.0, 0.4, 0.9]])
+def test_media_that_jumps_does_not_go_on_nor_does_a_track_that_has_none(times: list[float]) -> None:
+    stream = StreamTimes()
+    stream.add(1, 0.0, 1.0)
+    assert not stream.goes_on(1, times)
+    assert not stream.goes_on(2, [1.0])
+
+
 def test_a_picture_that_stays_lasts_longer_than_its_unit() -> None:
     stays = TrackSpan(1, 0.0, 0.0, 2.0, stays_seconds=1.5)
     media = replace(unit(0.0, 0.0), spans=(stays, TrackSpan(2, 0.0, 0.0, 3.0)))

@@ -123,6 +123,29 @@ def test_a_run_of_blocks_ends_where_its_last_one_does() -> None:
     assert (len(run.blocks), run.offset, run.end) == (3, len(head), len(head) + 3 * len(written))
 
 
+@pytest.mark.parametrize(
+    ("written", "is_gathered"),
+    [
+        (b"\x84\x80\0\0\x80", True),  # no media behind track, time and flags
+        (b"\x84\xfe\0\0\x80", True),
+        (b"\x84\xff\0\0\x80", False),  # no number of a track
+        (b"\x84\x40\x81\0\0", False),  # of two bytes
+        (b"\x83\x81\0\0", False),  # too short
+        (b"\x40\x04\x81\0\0\x80", True),
+        (b"\x40\x03\x81\0\0", False),
+        (sized(5) + b"\x81\0\0\x80a", True),
+    ],
+)
+def test_what_is_no_usual_block_is_left_to_who_reads_each(
+    written: bytes, is_gathered: bool
+) -> None:
+    elements, usual = Elements({}, gathers_blocks=True), element(Id.SIMPLE_BLOCK, b"\x81\0\0\x80")
+    elements.feed(element(Id.CLUSTER, b"")[:4] + UNKNOWN)
+    found = elements.feed(usual + b"\xa3" + written + void(20))
+    gathered = [len(each.blocks) for each in found]
+    assert gathered == ([2, 0] if is_gathered else [1, 0, 0])
+
+
 def test_children_fill_their_parent() -> None:
     inner = element(Id.TRACK_NUMBER, b"\x01") + element(Id.TRACK_TYPE, b"")
     assert list(children(inner)) == [(Id.TRACK_NUMBER, b"\x01"), (Id.TRACK_TYPE, b"")]

@@ -6,6 +6,7 @@ import os
 import signal
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import imageio_ffmpeg
@@ -13,8 +14,10 @@ import pytest
 from blockbuster import BlockBuster
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.ffmpeg.facts import Facts
 from ih_mcp.media.ffmpeg.program import Ffmpeg
-from ih_mcp.media.splitter import split
+from ih_mcp.media.segment_bounds import bounds
+from ih_mcp.media.splitter import FfmpegRun, SplitJob, split
 from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 
 from . import oracle
@@ -289,3 +292,24 @@ async def test_where_bytes_allow_no_shares_the_picture_is_encoded_from_the_begin
     assert max(len(segment.data) for segment in outcome.segments) <= allowed
     sent = pictures(*read_all(outcome.segments, dialect.framing))
     assert len(sent) == len(oracle.read(path).pictures)
+
+
+@pytest.mark.parametrize(
+    ("duration", "start", "is_copy", "seconds", "size"),
+    [
+        (20.0, 0.0, True, 20.0, 1_000),
+        (20.0, 15.0, True, 5.0, 250),
+        (20.0, 15.0, False, 5.0, 0),  # what is encoded has bytes of its own
+        (20.0, 21.0, True, 0.0, 0),
+        (None, 15.0, True, 0.0, 0),  # not known
+    ],
+)
+def test_what_is_left_of_a_source_counts_with_its_bytes_where_they_are_copied(
+    duration: float | None, start: float, is_copy: bool, seconds: float, size: int
+) -> None:
+    limits = bounds(V1.limits, Framing.WHOLE, target_seconds=5.0)
+    facts = Facts(container="mp4", duration_seconds=duration, video=None, audio=None)
+    ffmpeg = cast("Any", None)  # nothing is started
+    job = SplitJob(Path("a.mp4"), ffmpeg, facts, Framing.WHOLE, limits, 1_000)
+    left = job._bounds(FfmpegRun(start), is_copy=is_copy)
+    assert (left.total_seconds, left.total_bytes) == (seconds, size)

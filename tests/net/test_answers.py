@@ -41,6 +41,7 @@ def test_a_proxy_that_could_not_may_later_and_one_that_refuses_never(status: int
     assert error.retry is may_later
     assert error.facts == {"status": status}
     assert ("wants a name and password" in error.what) is (status == 407)
+    assert error.what.startswith("a proxy in between ")
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,4 @@ def test_a_proxy_that_asks_for_a_name_says_whether_it_had_one(name: str, says: s
     proxy = Proxy(scheme="http", host="p", port=1, variable="https_proxy", username=name)
     error = Route(url="wss://api.example", proxy=proxy, tls=None).refused_by_proxy(407)
     assert says in error.what
+    assert error.what.startswith(f"{proxy} ")

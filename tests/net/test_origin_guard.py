@@ -25,6 +25,7 @@ def guarded(*, origin_paths: str = "/", requires_origin: bool = False) -> TestCl
         allows_origin=lambda origin: origin == "http://ours:1",
         origin_paths=origin_paths,
         requires_origin=requires_origin,
+        probe_paths=("/health",),
         headers=[("X-Frame-Options", "DENY")],
     )
     return TestClient(guard)
@@ -57,3 +58,24 @@ def test_origins_are_checked_below_the_named_paths_alone() -> None:
     assert client.get("/own/data", headers=headers).status_code == 403
     assert client.get("/v1/data", headers=headers).status_code == 200
     assert client.post("/own/data", headers={"host": "ours:1"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "status"),
+    [
+        ("10.1.2.3:80", "/health", 200),
+        ("10.1.2.3", "/health", 200),
+        ("[::1]:80", "/health", 200),
+        ("10.1.2.3:80", "/health/", 421),
+        ("10.1.2.3:80", "/", 421),
+        ("rebound.example", "/health", 421),
+        ("rebound.example:80", "/health", 421),
+        ("a@10.1.2.3", "/health", 421),
+        ("[::1", "/health", 421),  # no address
+        ("ours:1", "/health", 200),
+    ],
+)
+def test_a_probe_is_answered_under_any_address_and_no_other_name(
+    host: str, path: str, status: int
+) -> None:
+    assert guarded().get(path, headers={"host": host}).status_code == status

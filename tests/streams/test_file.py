@@ -90,6 +90,7 @@ async def test_all_of_a_file_is_sent_and_the_stream_ended(
         await stream.until(lambda: False)
     assert stream.state.value == "ended"
     assert stream.status().segments == {"completed": 7}
+    assert stream.is_sent_whole
     assert stream.media_seconds == pytest.approx(24.7, abs=0.1)
 
 
@@ -234,6 +235,7 @@ async def test_a_stream_that_is_ended_meanwhile_is_fed_no_further(
         await first.drain()
         await stream.until(lambda: False)
     assert stream.status().state == "ended"
+    assert not stream.is_sent_whole
 
 
 @pytest.fixture

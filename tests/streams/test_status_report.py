@@ -73,6 +73,14 @@ async def test_a_file_ends_with_its_media_or_is_stopped_and_what_is_pushed_ends_
     assert status.notes == ("No media was sent, so nothing was analysed.",)
 
 
+async def test_an_end_is_asked_for_once(journal: Journal) -> None:
+    service = Service()
+    async with running(journal, service) as stream:
+        assert [stream.request_end() for _ in range(3)] == [True, False, False]
+        await end(stream, service)
+        assert stream.request_end() is False
+
+
 @pytest.mark.parametrize("names_why", [True, False])
 async def test_media_that_was_left_out_altogether_is_noted_with_the_reason_that_was_given(
     journal: Journal, names_why: bool

@@ -37,8 +37,9 @@ def test_an_unknown_model_names_the_known_ones() -> None:
     with pytest.raises(CallerError) as refused:
         V2.model_or_default("inter-3")
     assert "inter-2, inter-2-audio" in refused.value.help
-    with pytest.raises(CallerError):
+    with pytest.raises(CallerError) as refused:
         V1.model_or_default("inter-2")
+    assert refused.value.help == "Models of v1: none can be named."
 
 
 def test_versions_are_found_by_name() -> None:

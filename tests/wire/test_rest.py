@@ -85,6 +85,7 @@ def test_a_wrong_request_names_the_id_that_answers_it(
 def test_a_token_answer_is_read_as_far_as_it_steers() -> None:
     body = b'{"access_token":"t","token_type":"Bearer","expires_in":900,"scope":"a b","new":[1]}'
     assert Token.from_body(body) == Token(access_token="t", expires_in=900.0, scope="a b")
+    assert Token.from_body(b'{"access_token":"t","expires_in":0}').expires_in == 0.0
 
 
 @pytest.mark.parametrize(
