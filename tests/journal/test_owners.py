@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -62,3 +63,13 @@ def test_two_that_look_at_once_both_see_that_an_owner_is_dead(tmp_path: Path) ->
     assert other.find_dead([one.name]) == set()
     one.close()
     other.close()
+
+
+def test_a_lock_is_held_and_let_go_by_whichever_thread_has_the_work(tmp_path: Path) -> None:
+    ours = Owner(tmp_path)
+    with ThreadPoolExecutor(1) as thread:
+        other = thread.submit(Owner, tmp_path).result()
+        assert thread.submit(ours.find_dead, {other.name}).result() == set()
+        other.close()
+        assert ours.find_dead({other.name}) == {other.name}
+        thread.submit(ours.close).result()

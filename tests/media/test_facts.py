@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from ih_mcp.errors import MediaError
-from ih_mcp.media.ffmpeg.facts import AudioTrack, Facts, VideoTrack, _times, parse, require_tracks
+from ih_mcp.media.ffmpeg.facts import (
+    AudioTrack,
+    Facts,
+    VideoTrack,
+    _hidden,
+    _times,
+    parse,
+    require_tracks,
+)
 from ih_mcp.media.ffmpeg.probe import probe
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 
@@ -185,3 +193,23 @@ def test_a_track_is_no_longer_than_the_file() -> None:
     assert (facts.is_estimated, facts.is_open_ended) == (False, False)
     assert replace(facts, duration_seconds=80.0, start_seconds=5.0).sent_seconds == 75.0
     assert replace(facts, duration_seconds=None).sent_seconds == 106.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "ticks", "flags", "is_hidden"),
+    [
+        ("video", -1, 5, True),
+        ("video", -1, 4, True),
+        ("video", -1, 1, False),  # it is shown
+        ("video", 0, 5, False),
+        ("audio", -26, 5, True),
+        ("audio", -25, 5, False),  # what a decoder has to pass
+        ("audio", -26, 1, False),
+    ],
+)
+def test_a_track_that_begins_with_what_is_not_shown_is_known(
+    kind: str, ticks: int, flags: int, is_hidden: bool
+) -> None:
+    packets = f"0, {ticks}, {ticks}, 1, 9, 0x1, F=0x{flags:x}\n0, 9, 9, 1, 9, 0x1, F=0x5\n"
+    found = _hidden(packets, {"0": {"media_type": kind, "tb": "1/100"}})
+    assert found == ({kind} if is_hidden else frozenset())
