@@ -119,3 +119,17 @@ def test_the_page_has_the_lanes_and_marks_of_the_other_pictures(tmp_path: Path) 
         ]
         for row in make_rows(changing_drawing())
     ]
+
+
+def test_a_signal_named_like_a_member_of_objects_has_no_meaning(tmp_path: Path) -> None:
+    known: dict[str, Any] = drawing()
+    names = ["constructor", "toString", "__proto__", "agreement"]
+    given = {
+        "meanings": {"agreement": "says yes"},
+        "phases": [{**known["phases"][0], "signal": name} for name in names],
+    }
+    script = f"""
+    const lanes = m.lanes(JSON.parse({json.dumps(json.dumps(given))}));
+    console.log(JSON.stringify(lanes.map(({{name, items}}) => [name, String(items[0].meaning)])))"""
+    told = run(_TIMELINE, script, tmp_path)
+    assert told == [*([name, ""] for name in names[:3]), ["agreement", "says yes"]]

@@ -130,6 +130,7 @@ function gaps(drawing) {
 /** What each lane shows, in order; a lane without items is left out. */
 export function lanes(drawing) {
   const end = drawing.seconds ?? 0;
+  const meanings = new Map(Object.entries(drawing.meanings ?? {})); // an object also has what it inherits, such as "constructor"
   const signals = new Map();
   for (const phase of drawing.phases ?? []) {
     if (!signals.has(phase.signal)) signals.set(phase.signal, []);
@@ -146,7 +147,7 @@ export function lanes(drawing) {
       text: label,
       title: `${phase.signal}${label ? ` · probability ${label}` : ""}`,
       more: phase.rationale ?? "",
-      meaning: drawing.meanings?.[phase.signal] ?? "",
+      meaning: meanings.get(phase.signal) ?? "",
     });
   }
   const found = [...signals].map(([name, items]) => ({ id: `signal ${name}`, name, items, hasGround: true })); // v0: one is "engagement"
