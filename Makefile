@@ -19,7 +19,7 @@ team: $(VENV)/.team ## two replicas with one PostgreSQL behind a balancer, witho
 	@$(BIN)/python examples/team_demo.py
 
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest -n 8 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 lint: $(VENV)/.dev ## format, ruff, mypy, import contracts, plain names and prose
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """The status of a stream as the journal keeps it, completed where its process was killed.
 
-The record is written at times, the table of used minutes before each segment is sent. So a killed
-process may have sent what its record does not know.
+The record is written at times, each message before it is shown, and the table of used minutes
+before each segment is sent. So a record may not know all that its process received and sent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def kept_status(row: StreamRow, use: MediaUse | None = None) -> StreamStatus:
     Args:
         use: What the table of used minutes has of the stream.
     """
-    status = StreamStatus.from_json(json.loads(row.record))
+    status = replace(StreamStatus.from_json(json.loads(row.record)), messages=row.last)
     if use is None:
         return status
     if _was_killed(row, status):

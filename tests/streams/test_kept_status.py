@@ -69,3 +69,13 @@ async def test_every_reader_has_the_same_status_of_a_killed_stream(tmp_path: Pat
             assert each.lost.media_s == ((0.0, 7.833),)
             assert each.usage
             assert each.usage["delivered_s"] == 7.833
+
+
+async def test_a_kept_stream_has_the_messages_that_can_be_read_of_it(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        log = await journal.begin("st_1", {})
+        for text in ("a", "b", "c"):
+            log.append(text, leg=1)
+        await log.flush()
+        await log.write_record({**status(**KILLED).to_json(), "messages": 1}, ended=True)
+        assert (await read_status(journal, "st_1")).messages == 3
