@@ -67,6 +67,7 @@ def raw(media: Path) -> Iterator[Process]:
 @pytest.fixture
 async def live(host: Host) -> AsyncIterator[str]:
     stream_id = (await host.call("start_stream")).status["stream_id"]
+    await host.call("poll_events", stream_id=stream_id, cursor=1, wait_s=25)  # the hello
     yield stream_id
     await host.call("end_stream", stream_id=stream_id)
 
