@@ -59,10 +59,11 @@ def gather(lines: Iterable[str]) -> dict[str, Row]:
             row.setdefault("load", []).append(
                 {key: said[key] for key in ("what", "figure", "floor", "ratio", "bound", "ok")}
             )
-        elif said.get("outcome"):
+            continue
+        if said.get("outcome"):
             outcomes = row["tests"].setdefault(said["test"], {})
             outcomes[said["outcome"]] = outcomes.get(said["outcome"], 0) + 1
-        elif said["figure"] not in row["figures"]:
+        if said["figure"] and said["figure"] not in row["figures"]:
             row["figures"].append(said["figure"])
     measured = datetime.now(UTC).date().isoformat()
     return {name: {**row, "measured": measured} for name, row in rows.items()}
