@@ -234,10 +234,12 @@ class Registry:
 
     async def statuses(self, *, newest: int) -> dict[str, StreamStatus]:
         """The status of the newest streams and of all that run here, by id, the newest first."""
+        live = dict(self._streams)  # what is read of one that ends meanwhile may be older
         rows = await self._journal.list_streams(IdKind.STREAM, newest=newest)
         uses = await self._journal.read_usage(lambda table: table.find_uses(row.id for row in rows))
         known = await to_thread.run_sync(self._kept_statuses, rows[::-1], uses)
-        return known | {stream.id: live_status(stream) for stream in self._streams.values()}
+        live |= self._streams
+        return known | {stream_id: live_status(stream) for stream_id, stream in live.items()}
 
     def _kept_statuses(
         self, rows: Sequence[StreamRow], uses: Mapping[str, MediaUse]

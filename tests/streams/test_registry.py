@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from ih_mcp.errors import CallerError, JournalError, StreamEndedError, UnknownStreamError
-from ih_mcp.journal import Journal, StreamAccount, StreamLog, open_journal
+from ih_mcp.journal import Journal, StreamAccount, StreamLog, StreamRow, open_journal
 from ih_mcp.streams.config import StreamConfig
 from ih_mcp.streams.outbox import QueuedSegment
 from ih_mcp.streams.registry import Registry, open_registry
@@ -200,6 +200,27 @@ async def test_all_streams_are_listed_the_live_ones_as_they_are_now(tmp_path: Pa
         }
         assert (await registry.status(second.id)).to_json()["last_cursor"] == 0
         assert await registry.require_live(second.id) is second
+
+
+async def test_a_stream_that_ends_while_it_is_listed_is_not_listed_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as (journal, registry):
+        service = Service()
+        stream = await registry.start(PLAN, service.opener)
+        await service.greet()
+        list_streams = journal.list_streams
+
+        async def end_behind(prefix: str, *, newest: int) -> list[StreamRow]:
+            rows = await list_streams(prefix, newest=newest)
+            stream.request_end()
+            await service.drain()
+            while stream.id in registry.live_ids:
+                await anyio.lowlevel.checkpoint()
+            return rows
+
+        monkeypatch.setattr(journal, "list_streams", end_behind)
+        assert (await registry.statuses(newest=9))[stream.id].state == "ended"
 
 
 async def test_a_stream_whose_first_status_cannot_be_kept_fails(
