@@ -38,7 +38,8 @@ _SECONDS = 240
 _MOST_SECONDS = 25.0  # of the tests of a line, as they were measured
 FOLDER = ROOT / ".mutation"
 KNOWN = Path(__file__).with_name("known.json")
-
+STATES = ("killed", "time", "known", "SURVIVED", "NO TEST")
+_UNEXPLAINED = ("SURVIVED", "NO TEST")
 
 _TIMES = itertools.count(2**30 * 10**9, 2 * 10**9)
 """Times of change in nanoseconds, each once."""
@@ -47,8 +48,10 @@ _TIMES = itertools.count(2**30 * 10**9, 2 * 10**9)
 @dataclass(frozen=True)
 class Outcome:
     mutant: Mutant
-    killed_by: str
-    """What failed on it; empty where it survived."""
+    state: str
+    """One of `STATES`."""
+    told: str = ""
+    """The test that killed it, or ran when the time was over; the reason why it may survive."""
 
 
 def find_outdated(known: Iterable[tuple[str, str, str, str]], root: Path) -> list[tuple[str, str]]:
@@ -118,9 +121,10 @@ def judge(mutant: Mutant, tree: Path, known: CoverageMap, *, wide: bool = False)
     os.utime(file, ns=(0, next(_TIMES)))  # a time of its own: compiled files are kept by it
     try:
         for suite in [*chosen, *([list(WIDE)] if wide else [])]:
-            if killer := first_failure(suite, tree, _SECONDS):
-                return Outcome(mutant, killer)
-        return Outcome(mutant, "")
+            if failure := first_failure(suite, tree, _SECONDS):
+                return Outcome(mutant, "time" if failure.is_time else "killed", failure.test)
+        runs = bool(of_line) or not known.knows(mutant.path, source)
+        return Outcome(mutant, "SURVIVED" if runs else "NO TEST")
     finally:
         file.write_text(source, encoding="utf-8")
         os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -153,7 +157,6 @@ def main() -> int:
     known = {tuple(row["mutant"]): row["reason"] for row in json.loads(KNOWN.read_text("utf-8"))}
     outdated = find_outdated(known, ROOT)
     trees: SimpleQueue[Path] = SimpleQueue()
-    unexplained = 0
     counts: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         for number in range(options.jobs):
@@ -168,16 +171,16 @@ def main() -> int:
                 trees.put(tree)
 
         for outcome in pool.map(work, chosen):
-            mutant = outcome.mutant
-            reason = known.get(mutant.key) or reason_by_kind(mutant)
-            state = "killed" if outcome.killed_by else "known" if reason else "SURVIVED"
-            unexplained += state == "SURVIVED"
+            mutant, state, told = outcome.mutant, outcome.state, outcome.told
+            if state in _UNEXPLAINED:
+                told = known.get(mutant.key) or reason_by_kind(mutant)
+                state = "known" if told else state
             counts[Path(mutant.path).parts[1], state] += 1
-            print(f"{state:<9} {mutant}  {outcome.killed_by or reason}", flush=True)
-    print(f"\n{'package':<12}{'killed':>8}{'known':>8}{'survived':>10}")
+            print(f"{state:<9} {mutant}  {told}", flush=True)
+    print(f"\n{'package':<12}" + "".join(f"{state.lower():>10}" for state in STATES))
     for package in packages:
-        row = [counts[package, state] for state in ("killed", "known", "SURVIVED")]
-        print(f"{package:<12}{row[0]:>8}{row[1]:>8}{row[2]:>10}")
+        print(f"{package:<12}" + "".join(f"{counts[package, state]:>10}" for state in STATES))
+    unexplained = sum(counts[package, state] for package in packages for state in _UNEXPLAINED)
     for path, statement in outdated:
         print(f"OUTDATED  a reason for a line that {path} no longer has: {statement}")
     return int(unexplained > options.may_survive or bool(outdated))

@@ -47,6 +47,10 @@ class CoverageMap:
     seconds: Sequence[tuple[str, float]]
     """Each test and how long it took."""
 
+    def knows(self, path: str, source: str) -> bool:
+        """Whether a file is as it was measured."""
+        return self.hashes.get(path) == _hash(source)
+
     def tests_of(
         self, path: str, line: int | None, source: str, *, most_seconds: float
     ) -> list[str]:
@@ -55,7 +59,7 @@ class CoverageMap:
         First those that mirror the file, then one of each other file in turn, since the tests of a
         file are alike; the quickest first. Without a line, those that run any of the file.
         """
-        if self.hashes.get(path) != _hash(source):
+        if not self.knows(path, source):
             return []
         found, total = list[str](), 0.0
         name = f"test_{Path(path).stem}.py"

@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,43 +27,67 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(_WARM)
 
 
+_HUNG = 1
+"""The exit code of a process that `tests/hung.py` ends."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first test that failed, or that ran when the time was over."""
+
+    test: str
+    is_time: bool
+
+
 class _First:
     """A plugin of pytest that notes the first test that fails, and keeps the order it was given."""
 
-    def __init__(self, tests: Sequence[str]) -> None:
-        self.failed = ""
+    def __init__(self, told: Connection, tests: Sequence[str]) -> None:
+        self.failed = ("", "")
+        self._told = told
         self._order = {test: place for place, test in enumerate(tests)}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self._order.get(item.nodeid, len(self._order)))
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._told.send(("runs", nodeid))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed = self.failed or report.nodeid
+        self._note(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.failed = self.failed or report.nodeid
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed and not any(self.failed):
+            is_time = "from pytest-timeout" in report.longreprtext
+            self.failed = ("time" if is_time else "failed", report.nodeid)
 
 
-def first_failure(tests: Sequence[str], tree: Path, seconds: float) -> str:
-    """Run tests of a tree; gives the first that fails, "time" where they hang, or nothing."""
+def first_failure(tests: Sequence[str], tree: Path, seconds: float) -> Failure | None:
+    """Run tests of a tree, for so long at most."""
     ours, theirs = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(target=_work, args=(theirs, list(tests), str(tree)))
     process.start()
     theirs.close()
+    running, until = "the run", time.monotonic() + seconds
     try:
-        if not ours.poll(seconds):
-            return "time"
-        try:
-            return str(ours.recv())
-        except EOFError:
-            return "the run"
+        while ours.poll(max(0.0, until - time.monotonic())):
+            state, test = ours.recv()
+            if state != "runs":
+                return Failure(test, is_time=state == "time") if state else None
+            running = test
+        return Failure(running, is_time=True)
+    except EOFError:
+        pass
     finally:
         if process.pid:
             _end(process.pid)
+        process.kill()  # it may not have its group yet
         process.join()
         ours.close()
+    return Failure(running, is_time=process.exitcode == _HUNG)
 
 
 def _end(pid: int) -> None:
@@ -82,8 +108,8 @@ def _work(told: Connection, tests: list[str], tree: str) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
-    first = _First(tests)
+    first = _First(told, tests)
     options = ["-qx", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     options += ["-o", "timeout=60"]  # others use the machine too
     code = pytest.main([*options, *tests], plugins=[first])
-    told.send(first.failed or ("" if code in {0, 5} else "the run"))
+    told.send(first.failed if any(first.failed) or code in {0, 5} else ("failed", "the run"))

@@ -11,6 +11,7 @@ from .__main__ import choose, draw, find_outdated, judge, suites
 from .bounds import is_chosen_bound, is_digit, is_met_exactly
 from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
+from .runner import first_failure
 
 NOTHING = CoverageMap({}, {}, [])
 
@@ -32,6 +33,22 @@ def check(size: int, *, strict: bool = True) -> bool:
         return False
     return size + 1 > 0
 '''
+
+TOY_TESTS = """\
+import os, pytest, threading
+from ih_mcp.wire.toy import ENDS, HANGS, LIMIT
+
+def test_limit():
+    assert LIMIT == 3
+
+@pytest.mark.timeout(0.1 if HANGS else 60)
+def test_hangs():
+    threading.Event().wait(60 if HANGS else 0)
+
+def test_ends():
+    if ENDS:
+        os._exit(1)  # as `tests/hung.py` does
+"""
 
 
 def test_each_mutant_changes_one_thing_and_still_parses() -> None:
@@ -61,16 +78,28 @@ def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_pat
         path.parent.mkdir(parents=True)
     for package in (module.parent, module.parent.parent):
         (package / "__init__.py").touch()
-    source = "LIMIT = 3\nNEVER_READ = 7\n"
+    source = "LIMIT = 3\nNEVER_READ = 7\nHANGS = False\nENDS = False\n"
     module.write_text(source, encoding="utf-8")
-    test.write_text(
-        "from ih_mcp.wire.toy import LIMIT\ndef test_limit():\n    assert LIMIT == 3\n",
-        encoding="utf-8",
-    )
-    limit, never_read = mutants("ih_mcp/wire/toy.py", source)
-    assert judge(limit, tmp_path, NOTHING).killed_by == "tests/wire/test_toy.py::test_limit"
-    assert judge(never_read, tmp_path, NOTHING).killed_by == ""
+    test.write_text(TOY_TESTS, encoding="utf-8")
+    found = mutants("ih_mcp/wire/toy.py", source)
+    name = "tests/wire/test_toy.py::test_"
+    assert [(each.state, each.told) for each in (judge(m, tmp_path, NOTHING) for m in found)] == [
+        ("killed", f"{name}limit"), ("SURVIVED", ""), ("time", f"{name}hangs"),
+        ("time", f"{name}ends"),
+    ]  # fmt: skip
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    unread = CoverageMap({found[1].path: digest}, {found[1].path: {}}, [])
+    assert judge(found[1], tmp_path, unread).state == "NO TEST"
     assert module.read_text(encoding="utf-8") == source
+
+
+@pytest.mark.timeout(60)
+def test_tests_for_which_the_time_is_over_are_said_to_be_late(tmp_path: Path) -> None:
+    source = "import threading\ndef test_waits():\n    threading.Event().wait()\n"
+    (tmp_path / "test_toy.py").write_text(source, encoding="utf-8")
+    failure = first_failure(["test_toy.py"], tmp_path, seconds=0)
+    assert failure is not None
+    assert failure.is_time
 
 
 def test_the_map_knows_what_tests_run_in_their_processes(tmp_path: Path) -> None:
