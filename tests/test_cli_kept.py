@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -18,7 +20,7 @@ from ih_mcp.cli import main
 from ih_mcp.cli.stream import describe_losses
 from ih_mcp.cli.usage import describe_use
 from ih_mcp.errors import CallerError
-from ih_mcp.journal import Journal, open_journal
+from ih_mcp.journal import FILE_NAME, Journal, open_journal
 from ih_mcp.mcp_server.status import minutes_of
 from ih_mcp.streams.status import GapStatus, LossStatus, StreamStatus
 from ih_mcp.timeline.summary import totals
@@ -203,6 +205,27 @@ def test_forget_refuses_a_label_that_nothing_has(
     assert "no stream that is kept has the label 'P01'" in err
     assert "Labels that are kept: 'P0', 'P1', 'P2'." in err
     assert run("list")[1].count("\n") == 4  # all three are there
+
+
+def test_forget_by_age_leaves_and_names_what_ended_while_the_clock_was_wrong(
+    folder: Path, run: Run
+) -> None:
+    fill(folder)
+    with closing(sqlite3.connect(folder / FILE_NAME)) as db:
+        db.execute("UPDATE streams SET ended_at = 60 WHERE id = ?", (IDS[0],))
+        db.commit()
+    stays = (
+        f"{IDS[0]} stays: it ended while this computer's clock was wrong, so its age is not known."
+    )
+    assert run("forget", "--older", "1d")[1].splitlines()[0] == f"{stays} Name it to remove it."
+    code, out, _ = run("forget", "--older", "0m")
+    assert (code, out.splitlines()[1:4]) == (
+        0,
+        [*IDS[1:], "forgotten: 2; pictures, exports and mirror files deleted: 0"],
+    )
+    assert run("list")[1].splitlines()[1].endswith("P0")
+    assert run("forget", "--label", "P0")[0] == 0
+    assert run("list")[1] == "nothing is kept\n"
 
 
 async def _keep_of(folder: Path, sources: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from ih_mcp.app.clean_up import retention_of
 from ih_mcp.app.forgetting import Forgotten, forget
 from ih_mcp.errors import CallerError
-from ih_mcp.journal import Journal, StreamRow, open_journal
+from ih_mcp.journal import Journal, StreamRow, find_end, open_journal
 from ih_mcp.settings import Settings
 from ih_mcp.streams.ids import match_id
 
@@ -29,6 +29,10 @@ _NOT_REACHED = (
     "Not reached: what the service, MCP hosts and their models received; files that you saved "
     "elsewhere; a mirror folder that IH_MCP_MIRROR_DIR does not name now; backups and snapshots "
     "of the disk."
+)
+_AGE_UNKNOWN = (
+    "stays: it ended while this computer's clock was wrong, so its age is not known. "
+    "Name it to remove it."
 )
 _COPY_LEFT = (
     "A copy of the messages may be left in the journal's files: {}. It is gone when all processes "
@@ -70,9 +74,9 @@ def run(options: Namespace, settings: Settings) -> int:
 
 async def _run(options: Namespace, settings: Settings) -> int:
     async with open_journal(settings.journal_place, retention_of(settings)) as journal:
-        rows, live = await _find(options, journal)
-        for row in live:
-            print(shown(f"{row.id} is live and stays"))
+        rows, stay = await _find(options, journal)
+        for line in stay:
+            print(shown(line))
         if options.dry_run:
             print(shown("\n".join([*(row.id for row in rows), f"{len(rows)} would be forgotten"])))
             return 0
@@ -85,10 +89,8 @@ async def _run(options: Namespace, settings: Settings) -> int:
     return 1 if forgotten.copy_left or forgotten.kept_files else 0
 
 
-async def _find(
-    options: Namespace, journal: Journal
-) -> tuple[Sequence[StreamRow], Sequence[StreamRow]]:
-    """What is meant, and what is left out because it is live."""
+async def _find(options: Namespace, journal: Journal) -> tuple[Sequence[StreamRow], Sequence[str]]:
+    """What is meant, and a line for each stream that is left out."""
     known = {row.id: row for row in await journal.list_streams()}
     if options.ids:
         ids = dict.fromkeys(match_id(given, known) for given in options.ids)
@@ -97,8 +99,18 @@ async def _find(
         require_label(options.label, known.values())
     asked = _filter(options.older, options.label)
     found = [row for row in known.values() if asked(row)]
-    live = [row for row in found if row.ended_at is None]
-    return [row for row in found if row.ended_at is not None], live
+    by_age = options.older is not None
+    reasons = {row.id: _why_it_stays(row, by_age=by_age) for row in found}
+    stay = [f"{stream_id} {reason}" for stream_id, reason in reasons.items() if reason]
+    return [row for row in found if not reasons[row.id]], stay
+
+
+def _why_it_stays(row: StreamRow, *, by_age: bool) -> str:
+    if row.ended_at is None:
+        return "is live and stays"
+    if by_age and find_end(row) is None:
+        return _AGE_UNKNOWN
+    return ""
 
 
 def _filter(older: float | None, label: str | None) -> Callable[[StreamRow], bool]:

@@ -6,7 +6,7 @@ from .journal import Journal
 from .opening import FILE_NAME, load_open_engine, open_journal
 from .owners import Process
 from .page import Page
-from .retention import Retention
+from .retention import Retention, find_end
 from .store import Entry, StreamRow
 from .stream_log import StreamLog
 from .usage import StreamAccount, UsageRow, UsageTable
@@ -24,6 +24,7 @@ __all__ = [
     "StreamRow",
     "UsageRow",
     "UsageTable",
+    "find_end",
     "follow",
     "load_open_engine",
     "open_journal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ class JournalBackend:
     reader: JournalStore
     owner: StreamOwner
     wakeups: Wakeups
+    clock: Callable[[], float] = time.time
+    """The one by which ends of streams are noted; called where the writer is."""
     is_durable: bool = False
     """Whether a commit survives a power failure, so that nothing is to be synced."""
     wait_for_deaths: Callable[[], Awaitable[None]] | None = None

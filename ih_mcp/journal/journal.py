@@ -49,6 +49,7 @@ class Journal:
         self._reader = backend.reader
         self._owner = backend.owner
         self._wakeups = backend.wakeups
+        self._clock = backend.clock
         self._ownership = backend.ownership
         self._retention = retention
         self._logs: dict[str, StreamLog] = {}
@@ -419,7 +420,7 @@ class Journal:
         for row in orphans:
             self._store.end_stream(row, self._with_known_end(row).record)
         self._store.release_promises()
-        self._store.remove_streams(find_expired(rows, self._retention, time.time()))
+        self._store.remove_streams(find_expired(rows, self._retention, self._clock()))
         return [row.id for row in orphans]
 
 

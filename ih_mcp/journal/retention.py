@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from .store import StreamRow
+
+_FIRST_END = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+"""MCP is of November 2024: no version of this program ended a stream before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +28,26 @@ class Retention:
     """Written into the record of a stream whose process died."""
 
 
+def find_end(row: StreamRow) -> float | None:
+    """When a stream ended; None while it lives, or where the clock was plainly wrong at its end.
+
+    A machine without a battery for its clock begins with 1970 or 2000, until it has asked for
+    the time: such an end says nothing of the age.
+    """
+    return None if row.ended_at is None or row.ended_at < _FIRST_END else row.ended_at
+
+
 def find_expired(rows: Sequence[StreamRow], retention: Retention, now: float) -> list[int]:
-    """Numbers of the ended streams that are too old, or over the total, oldest first."""
-    ended = [(row, row.ended_at) for row in rows if row.ended_at is not None]
+    """Numbers of the ended streams that are too old, or over the total, oldest first.
+
+    Those whose age is not known go before the others, as they began, but only over the total.
+    """
+    ended = [(find_end(row) or 0.0, row.no, row) for row in rows if row.ended_at is not None]
     kept = sum(row.disk_bytes for row in rows)
     expired = []
-    for row, ended_at in sorted(ended, key=lambda pair: pair[1]):
-        if now - ended_at > retention.max_age_seconds or kept > retention.max_bytes:
+    for ended_at, _, row in sorted(ended):
+        is_too_old = ended_at and now - ended_at > retention.max_age_seconds
+        if is_too_old or kept > retention.max_bytes:
             expired.append(row.no)
             kept -= row.disk_bytes
     return expired

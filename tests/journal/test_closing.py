@@ -16,6 +16,7 @@ import pytest
 
 from ih_mcp.errors import JournalError
 from ih_mcp.journal import Journal, Retention, open_journal
+from ih_mcp.journal.backend import JournalBackend
 from ih_mcp.journal.store import Batch
 
 
@@ -81,10 +82,13 @@ async def test_a_connection_is_closed_after_the_call_that_uses_it(work: str) -> 
             attempt=lambda call, _: call(), sync=use, close=lambda: done.append(f"{name} closed")
         )
 
-    backend = SimpleNamespace(
-        writer=store("writer"), reader=store("reader"), owner=None, wakeups=None, ownership=None
+    backend = JournalBackend(
+        writer=cast("Any", store("writer")),
+        reader=cast("Any", store("reader")),
+        owner=cast("Any", None),
+        wakeups=cast("Any", None),
     )
-    journal = Journal(cast("Any", backend), Retention())
+    journal = Journal(backend, Retention())
     calls: dict[str, Any] = {
         "read": partial(journal._run_read, use),
         "write": partial(journal._run_write, use),

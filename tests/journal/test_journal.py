@@ -377,6 +377,49 @@ async def test_what_is_too_old_or_too_much_goes_oldest_first(place: Path | str) 
         assert [row.id for row in await journal.list_streams()] == ["st_live"]
 
 
+def set_ends(place: Path | str, seconds: float) -> None:
+    """Let all streams have ended then."""
+    if isinstance(place, Path):
+        with closing(sqlite3.connect(place / FILE_NAME)) as db:
+            db.execute("UPDATE streams SET ended_at = ?", (seconds,))
+            db.commit()
+            return
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(place) as db:
+        db.execute("SELECT set_config('ih.tenant', '=', true)")
+        assert db.execute("UPDATE streams SET ended_at = %s", (seconds,)).rowcount
+
+
+@pytest.mark.parametrize(("ended_at", "is_kept"), [(60.0, True), (1_767_225_600.0, False)])
+async def test_what_ended_while_the_clock_was_wrong_is_not_too_old(
+    place: Path | str, ended_at: float, *, is_kept: bool
+) -> None:
+    async with open_journal(place, Retention(max_age_seconds=60)) as journal:
+        log = await keep(journal, "x" * 100)
+        await log.write_record({}, ended=True)
+        journal.release(log)
+        set_ends(place, ended_at)
+        await journal.clean_up()
+        assert [row.id for row in await journal.list_streams()] == ["st_1"] * is_kept
+    async with open_journal(place, Retention(max_bytes=1)) as journal:
+        await journal.clean_up()
+        assert await journal.list_streams() == []
+
+
+async def test_how_old_a_stream_is_goes_by_the_clock_that_noted_its_end(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of this machine, a replica, may be months ahead."""
+    async with open_journal(database, Retention(max_age_seconds=86_400)) as journal:
+        log = await keep(journal, "x")
+        await log.write_record({}, ended=True)
+        journal.release(log)
+        ahead = time.time() + 100 * 86_400
+        monkeypatch.setattr(time, "time", lambda: ahead)
+        await journal.clean_up()
+        assert [row.id for row in await journal.list_streams()] == ["st_1"]
+
+
 async def test_a_cursor_that_fell_off_names_the_oldest_one_left(place: Path | str) -> None:
     async with open_journal(place, Retention(max_stream_bytes=1000)) as journal:
         log = await journal.begin("st_1", {})

@@ -58,11 +58,13 @@ class PostgresEngine:
             return PostgresStore(self.connections, self.lease, tenant, writes=writes)
 
         wakeups = TenantWakeups(self.notifications, store(writes=False).find_lengths)
+        writer = store(writes=True)
         backend = JournalBackend(
-            writer=store(writes=True),
+            writer=writer,
             reader=store(writes=False),
             owner=self.lease,
             wakeups=wakeups,
+            clock=writer.read_clock,
             is_durable=True,
             wait_for_deaths=self.lease.changed.wait,
             ownership=self.lease,

@@ -353,6 +353,13 @@ class PostgresStore:
             ).fetchone()
         return int(row[0]) if row else 0
 
+    def read_clock(self) -> float:
+        """The time of the database, by which ends of streams are noted, in seconds."""
+        with _translating("read"), self._reading() as db:
+            row = db.execute("SELECT extract(epoch from clock_timestamp())::float8").fetchone()
+        assert row
+        return float(row[0])
+
     def find_lengths(self, stream_ids: Iterable[str]) -> dict[str, tuple[int, bool]]:
         """The newest cursor of each of these streams, and whether it is over."""
         with _translating("read"), self._reading() as db:
