@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,6 +69,8 @@ _SECURITY_HEADERS = [
     ("X-Accel-Buffering", "no"),
 ]
 _MARGIN_BYTES = 1 << 16  # of a call beside its segment
+CALLER_LEFT = 499
+"""Noted where a caller leaves within its body, so that nobody is there to answer; nginx's."""
 _METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"}
 _ROUTES = {
     "/mcp": "/mcp",
@@ -120,6 +122,9 @@ class TeamApp:
         try:
             with within_trace(Headers(scope=scope)):
                 await self._answer(scope, receive, sending.send)
+        except ClientDisconnect:
+            sending.status = CALLER_LEFT
+            raise
         finally:
             if scope["type"] == "http":
                 observer.note(
@@ -194,6 +199,9 @@ class TeamApp:
                 await answer(scope, receive, sending.send)
         except CallerError as exc:  # of `holding`; a path's own became an answer already
             await error_response(exc)(scope, receive, sending.send)
+        except ClientDisconnect:
+            sending.status = CALLER_LEFT
+            raise
         finally:
             self._calls[caller] -= 1
             _AUDIT.info(

@@ -21,6 +21,7 @@ from anyio import to_thread
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -159,10 +160,16 @@ def _blocks_of(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def _read_body(receive: Receive, most: int) -> list[Message]:
-    """The body as it comes, at most so many bytes and a piece; the SDK refuses a larger one."""
+    """The body as it comes, at most so many bytes and a piece; the SDK refuses a larger one.
+
+    Raises:
+        ClientDisconnect: Its sender left before its end; the SDK would call that a mistake.
+    """
     messages, size, more = list[Message](), 0, True
     while more and size <= most:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         messages.append(message)
         size += len(message.get("body", b""))
         more = message.get("more_body", False)

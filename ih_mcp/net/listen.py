@@ -5,15 +5,16 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import anyio
 import h11
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _BACKLOG = 1024  # chosen: as many callers may come at once after a replica died
@@ -93,13 +94,23 @@ async def serve_app(
         "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     }
-    server = _Server(uvicorn.Config(app, **(usual | settings)))  # type: ignore[arg-type]  # by name
+    server = _Server(uvicorn.Config(_let_leave(app), **(usual | settings)))  # type: ignore[arg-type]  # by name
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_serve_until_stopped, server, listener)
         try:
             yield
         finally:
             server.stop.set()
+
+
+def _let_leave(app: ASGIApp) -> ASGIApp:
+    """The application, where a client may leave within its body; uvicorn calls that a mistake."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return run
 
 
 async def _serve_until_stopped(server: _Server, listener: socket.socket) -> None:

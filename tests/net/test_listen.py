@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -100,3 +102,23 @@ async def test_who_comes_when_all_connections_are_at_work_is_told_and_the_next_o
             may_answer.set()
     assert answers == ["done", "done"]
     assert len(works) == 2
+
+
+async def test_who_leaves_within_a_body_makes_no_mistake_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - answers nobody
+        try:
+            await Request(scope, receive).body()
+        finally:
+            left.set()
+
+    with listen.open_listener("127.0.0.1", 0) as listener:
+        async with listen.serve_app(app, listener, max_message_bytes=1):
+            async with await anyio.connect_tcp(*listener.getsockname()) as caller:
+                await caller.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody")
+            with anyio.fail_after(10):
+                await left.wait()
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
