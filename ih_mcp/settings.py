@@ -137,8 +137,8 @@ class Settings(TeamSettings):
     resend: bool = Field(
         False,
         validation_alias="IH_MCP_RESEND",
-        description="Whether segments of unknown fate are sent again after a lost connection; "
-        "they may be analysed and billed twice.",
+        description="Whether segments whose outcome is unknown are sent again after a lost "
+        "connection; they may be analysed and billed twice.",
     )
     one_frame: bool = Field(
         False,
@@ -238,7 +238,7 @@ class Settings(TeamSettings):
         allow_inf_nan=False,
         validation_alias="IH_MCP_MAX_MINUTES_PER_DAY",
         description="How many minutes of media all processes of the data folder together may send "
-        "on a day of UTC; the stand-in's are counted apart.",
+        "on a day of UTC; the stand-in's are counted separately.",
     )
     max_minutes_per_month: float | None = Field(
         None,
@@ -267,7 +267,7 @@ class Settings(TeamSettings):
         le=_MOST_MINUTES,
         allow_inf_nan=False,
         validation_alias="IH_MCP_ASK_OVER_MINUTES",
-        description="Above so many minutes the server asks the person before it sends; where the "
+        description="Above this many minutes the server asks the person before it sends; if the "
         "host cannot ask, it refuses.",
     )
     journal_max_bytes: int = Field(

@@ -21,13 +21,13 @@ class TeamSettings(BaseSettings):
     journal_listen: SecretStr | None = Field(
         None,
         validation_alias="IH_MCP_JOURNAL_LISTEN",
-        description="Address of that database for LISTEN, where a pooler stands before it.",
+        description="Address of that database for LISTEN, if there is a pooler in front of it.",
     )
     cluster_listen: str | None = Field(
         None,
         validation_alias="IH_MCP_CLUSTER_LISTEN",
         description="Address on which other replicas of `ih-mcp serve` pass calls on to this one; "
-        "for them alone.",
+        "let nobody else reach it.",
     )
     address: str | None = Field(
         None,
@@ -38,14 +38,14 @@ class TeamSettings(BaseSettings):
     cluster_secret: SecretStr | None = Field(
         None,
         validation_alias="IH_MCP_CLUSTER_SECRET",
-        description="The secret that all replicas share, and sign calls with which they pass on; "
-        "32 characters or more.",
+        description="The secret with which replicas sign the calls that they pass on; the same in "
+        "all of them, 32 characters or more.",
     )
     uploads: Path | None = Field(
         None,
         validation_alias="IH_MCP_UPLOADS",
-        description="Folder of the files that callers of `ih-mcp serve` put there, which all "
-        "replicas share; else a folder in the data folder.",
+        description="Folder for the files that callers of `ih-mcp serve` upload, shared by all "
+        "replicas; else a folder in the data folder.",
     )
     listen: str = Field(
         "127.0.0.1:8765",
@@ -55,8 +55,8 @@ class TeamSettings(BaseSettings):
     callers: Path | None = Field(
         None,
         validation_alias="IH_MCP_CALLERS",
-        description="File that names who may call `ih-mcp serve`; beyond this machine it or an "
-        "issuer is required.",
+        description="File that names who may call `ih-mcp serve`; to serve beyond this machine, it "
+        "or an issuer is required.",
     )
     tenant: str = Field(
         "",
@@ -68,8 +68,8 @@ class TeamSettings(BaseSettings):
     keys: Literal["server", "tenant", "caller"] = Field(
         "server",
         validation_alias="IH_MCP_KEYS",
-        description="Whose Interhuman key `ih-mcp serve` works with: `server`, its own, or that of "
-        "a tenant that has one; `tenant`, that of the tenant alone; `caller`, the header "
+        description="Whose Interhuman key `ih-mcp serve` uses: `server`, its own, or the tenant's "
+        "if it has one; `tenant`, only the tenant's; `caller`, the one in the header "
         "`X-Interhuman-Key` of each call.",
     )
     issuer: str | None = Field(
@@ -91,21 +91,22 @@ class TeamSettings(BaseSettings):
     public_url: str | None = Field(
         None,
         validation_alias="IH_MCP_PUBLIC_URL",
-        description="Where callers reach `ih-mcp serve`, if a proxy stands before it: "
+        description="Where callers reach `ih-mcp serve`, if there is a proxy in front of it: "
         "`https://...`.",
     )
     admin_listen: str | None = Field(
         None,
         validation_alias="IH_MCP_ADMIN_LISTEN",
-        description="Address on which `ih-mcp serve` has `/metrics`, for machines of yours alone.",
+        description="Address on which `ih-mcp serve` has `/metrics`; let only your own machines "
+        "reach it.",
     )
     max_calls_per_minute: int = Field(
         600,
         ge=1,
         le=1_000_000,
         validation_alias="IH_MCP_MAX_CALLS_PER_MINUTE",
-        description="How many calls of tools, and segments and files, one caller of `ih-mcp serve` "
-        "may send a minute.",
+        description="How many tool calls, segments and files one caller of `ih-mcp serve` may send "
+        "a minute.",
     )
     max_waiting_polls: int = Field(
         32,
@@ -131,8 +132,8 @@ class TeamSettings(BaseSettings):
         8 * 2**30,
         ge=2**20,
         validation_alias="IH_MCP_MAX_FILES_BYTES",
-        description="Disk space of the files that a tenant of `ih-mcp serve` has put there; they "
-        "are removed after a day.",
+        description="Disk space for the files that a tenant of `ih-mcp serve` uploads; they are "
+        "removed after a day.",
     )
 
     @field_validator("journal", "journal_listen")
