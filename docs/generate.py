@@ -277,9 +277,9 @@ def tools_page() -> str:
     intro = """# Tools
 
 What an MCP client sees. Answers are text blocks: the first is one JSON object with the key `ih_mcp` (state, cursors, `notes`, and `next`:
-what to call now); every further one is a message of the service, byte for byte. `endpoint` says who answered, and `stand_in`, where it
-is there, that no model of Interhuman did. Once all of a stream was read, `summary` says what it adds up to. A failure is text too: what happened, what helps, and JSON
-with a stable `code`. An argument that is not required may be left out, or be null.
+what to call now); every further block is a message of the service, byte for byte. `endpoint` says who answered; `stand_in`, if it is there,
+says that it was no model of Interhuman. Once all of a stream has been read, `summary` sums it up. A failure is text too: what happened, what helps, and JSON
+with a stable `code`. Arguments that are not required may be left out, or be null.
 
 Hints: **reads** changes nothing; **repeatable** may be called again with the same arguments; **outside** talks to the service.
 """
@@ -400,36 +400,36 @@ one ffmpeg writes the file as fragmented MP4 or WebM to a pipe, and waits while 
 
 ## Segments
 
-Where segments continue each other (v1, v2) the first has the header; joined they are one playable file. They begin with key frames
-as often as they can, since after a lost connection the next session has to begin with one: with the first that there is, within a
-segment too.
-Where each must decode alone (v0), a segment begins with a key frame of a closed GOP, and its clock with 0; if none comes within
-{MAX_WHOLE_SECONDS:g} s, or the maximum of the API, the picture is encoded from there on. A short rest joins the segment before it.
+On v1 and v2, segments continue each other: the first has the header, and joined they are one playable file. They begin with key frames
+wherever possible, because the next session after a lost connection has to begin with one; it takes the first that there is, even within a
+segment.
+On v0, each segment must decode alone: it begins with a key frame of a closed GOP, and its clock at 0. If no key frame comes within
+{MAX_WHOLE_SECONDS:g} s, or within what the API allows, the picture is encoded from there on. A short rest joins the segment before it.
 
-Times in a file are not trusted without bounds. A picture that stays ends where its sound or the next segment does; where pictures are
-encoded it is repeated each second, so that a segment can begin in it. More than 10 s without picture and sound, or 10 minutes of one
-picture without a track of sound, is a clock that jumps: the gap is left out, and `clock_jumps` in the status names where and how much.
-Where a clock was set back, nothing is left out: times go on from there, and a note in `check` and in the status names the second and by
-how much.
+Times in a file are trusted only within bounds. A picture that stays ends with its sound or where the next segment begins; if pictures are
+encoded, it is repeated each second, so that a segment can begin in it. If neither picture nor sound comes for more than 10 s, or one
+picture stays for 10 minutes in a file without sound, the clock has jumped: the gap is left out, and `clock_jumps` in the status says where
+and how much. If a clock was set back, nothing is left out: times go on from there, and a note in `check` and in the status says at which
+second and by how much.
 
-One picture and one sound track are sent, the first of each. Subtitles, chapters, covers and tags such as the place of recording
+One picture track and one sound track are sent, the first of each. Subtitles, chapters, covers and tags such as the place of recording
 are left out; rotation is kept.
 
 ## What is copied, what is encoded
 
-Copied tracks stay the same, byte for byte. What has no row here becomes H.264 (`{"`, else `".join(ENCODERS)}`) of at most
-{MAX_ENCODED_SIDE} pixels a side, or AAC. What cannot be cut within the limits is encoded too, and so is what an edit list hides parts of (so that
-a trimmed clip stays trimmed), and the picture of files without times ({", ".join(sorted(UNTIMED))}).
+Copied tracks stay the same, byte for byte. Codecs without a row below become H.264 (`{"`, else `".join(ENCODERS)}`) of at most
+{MAX_ENCODED_SIDE} pixels a side, or AAC. Also encoded are tracks that cannot be cut within the limits, tracks of which an edit list hides parts (so
+that a trimmed clip stays trimmed), and the picture of files without times ({", ".join(sorted(UNTIMED))}).
 
-A copy has one header for all of it. Where the sound of MPEG-TS, FLV or AAC files changes its rate or, of AAC, its channels in the middle, as around
-an advert, or where MP4 names several sets of parameters, the track is encoded to one. To know it, such files are read once before they
-are sent (MPEG-TS: about a second for an hour). A picture whose pixel format cannot be found out is encoded too.
-Where picture or sound begins more than {MAX_PAUSE_SECONDS:g} s after the other, MP4 is written without waiting for it; pictures that are shown in another order than
-they come (B-frames) are encoded then, and the sound of MPEG-TS.
+A copy has a single header. So a track is encoded if its parameters change in the middle, as around an advert: if the sound of an MPEG-TS, FLV or
+AAC file changes its rate, or AAC its channels, or if MP4 names several sets of parameters. To find out, such files are read once before they
+are sent (MPEG-TS: about a second for an hour). A picture whose pixel format cannot be determined is encoded too.
+If picture or sound begins more than {MAX_PAUSE_SECONDS:g} s after the other, MP4 is written without waiting for it; pictures that are shown in another order
+than they are stored (B-frames) are encoded then, and so is the sound of MPEG-TS.
 
-A file that cannot be sent is refused before a session opens, with a code that says why: protected (`encrypted`), without media (`no_media`), a photo
-(`is_picture`), a fragment without its header (`no_header`), of a codec nobody can decode (`not_decodable`), incomplete (`incomplete_file`).
-Sound that cannot be decoded, or of which there is nothing, is left out, and a note says so.
+A file that cannot be sent is refused before a session opens, with a code that says why: it is protected (`encrypted`), has no media (`no_media`), is
+a photo (`is_picture`), a fragment without its header (`no_header`) or incomplete (`incomplete_file`), or nothing here can decode its codec
+(`not_decodable`). Sound that cannot be decoded, or a sound track without sound, is left out, and a note says so.
 
 | track | codec | copied into | pixel formats |
 |---|---|---|---|"""
@@ -448,18 +448,18 @@ def _codec(track: str, name: str, row: CodecRow) -> str:
 
 
 CONTAINERS = ", ".join(sorted(FORMATS.split(",")))
-_MEDIA_END = f"""## What an ffmpeg may do
+_MEDIA_END = f"""## What ffmpeg may do
 
-It gets a file by an open descriptor (on Windows by its path), no shell, no terminal, no key and none of our other variables; it opens
-files alone, of a fixed list of real containers, so that playlists, scripts, text and pictures are refused, and it decodes a fixed list of
-{len(DECODERS)} codecs (`ih_mcp/media/ffmpeg/decoders.py`). It reads: {CONTAINERS}. As far as is known none of these opens other files by
-itself but QuickTime, where that is switched off; the list of protocols allows none in any case. What a file says about itself in its tags does not count: a file whose tags imitate what ffmpeg
-says is refused (`imitation`). Pictures have a largest size, and the time between two outputs a longest. On Linux its memory, processor time and open files are bounded and it can write no
-file: 256 MiB and an eighth of the file's size to look at or copy a file, `IH_MCP_FFMPEG_MAX_BYTES` to encode. Elsewhere memory and
-processor time are not bounded. When a stream ends, its ffmpeg is gone.
+ffmpeg gets a file as an open descriptor (on Windows by its path), and no shell, no terminal, no key and none of our other variables. It opens
+only files, and only a fixed list of real containers, so playlists, scripts, text and pictures are refused; it decodes a fixed list of
+{len(DECODERS)} codecs (`ih_mcp/media/ffmpeg/decoders.py`). It reads: {CONTAINERS}. As far as is known, none of these opens other files by
+itself except QuickTime, where that is switched off; the list of protocols allows none in any case. A file's tags are not believed: a file whose
+tags imitate ffmpeg's output is refused (`imitation`). The size of a picture and the time between two outputs are limited. On Linux its memory,
+processor time and open files are limited too, and it can write no file: it may use 256 MiB and an eighth of the file's size to inspect or copy
+a file, and `IH_MCP_FFMPEG_MAX_BYTES` to encode one. Elsewhere memory and processor time are not limited. When a stream ends, its ffmpeg ends too.
 
-The one that `IH_MCP_FFMPEG` names is used, else the one on `PATH` if it is 5.1 or newer, else the one that comes with `imageio-ffmpeg`;
-`ih-mcp check` tells which. The tests pass with 5.1.9 and 9.0.
+The ffmpeg of `IH_MCP_FFMPEG` is used, else the one on `PATH` if it is 5.1 or newer, else the one that comes with `imageio-ffmpeg`;
+`ih-mcp check` says which. The tests pass with 5.1.9 and 9.0.
 """
 
 
