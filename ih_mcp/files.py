@@ -73,13 +73,13 @@ def require_media(name: str, status: os.stat_result, *, within: Sequence[str] = 
     Args:
         name: As the caller wrote it.
         status: Of the file, or of the open descriptor.
-        within: Names of files in it, where it is a folder.
+        within: Names of files in it, where it is a folder; the one most like media first.
 
     Raises:
         PathError: `not_a_file` or `empty_file`.
     """
     if stat.S_ISDIR(status.st_mode):
-        example = f", such as {' or '.join(map(show_name, within[:2]))}" if within else ""
+        example = f", such as {show_name(within[0])}" if within else ""
         raise PathError(
             f"{show_name(name)} is a folder, not a file",
             help=f"Give the path of one media file in it{example}.",

@@ -184,6 +184,7 @@ def test_a_folder_is_called_one_and_what_is_in_it_is_named(folder: Path) -> None
     assert error.what == f"{str(folder)!r} is a folder, not a file"
     assert error.help == "Give the path of one media file in it, such as 'call.mp4'."
     (folder / "README.md").write_bytes(b"what is here")
+    assert refused(folder, folder).help == error.help
     assert refused(folder, folder).facts["files"] == ["call.mp4", "README.md"]
 
 
