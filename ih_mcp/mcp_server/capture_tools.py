@@ -29,9 +29,9 @@ class StartCapture(Arguments):
 
 
 async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
-    """Get a link for a person at this machine, to record and to see the timeline.
+    """Get a link for a person at this machine to record and see the timeline.
 
-    Good once, for 10 minutes; opens a stream if none is named.
+    Works once, within 10 minutes; opens a stream if none is named.
     """
     from ih_mcp.capture.serve import page_server_of  # noqa: PLC0415 - with the first link
 

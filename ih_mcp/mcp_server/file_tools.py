@@ -60,7 +60,7 @@ class AnalyzeFile(Arguments):
 async def analyze_file(call: ToolCall[AnalyzeFile]) -> CallToolResult:
     """Upload a file whole for one result; then get_analysis.
 
-    Longer, or results meanwhile: stream_file.
+    For longer files or early results: stream_file.
     """
     arguments = call.arguments
     analysis = await call.runtime.analyze_file(
@@ -84,7 +84,7 @@ class GetAnalysis(Arguments):
 
 
 async def get_analysis(call: ToolCall[GetAnalysis]) -> CallToolResult:
-    """Read the result of analyze_file, as it came; again while done is false."""
+    """Read the result of analyze_file, as it came; repeat while done is false."""
     analysis_id, runtime = call.arguments.analysis_id, call.runtime
     await runtime.analysis(analysis_id)
     with anyio.move_on_after(call.arguments.wait_s):

@@ -57,14 +57,14 @@ class PushSegment(Arguments):
     path: str | None = Field(None, description="In an allowed folder.")
     data_base64: str | None = Field(None, description="Instead of path.")
     seq: int | None = Field(
-        None, ge=1, description="next_seq; without an answer the same again, harmless."
+        None, ge=1, description="next_seq; if no answer came, repeat it: harmless."
     )
 
 
 async def push_segment(call: ToolCall[PushSegment]) -> CallToolResult:
     """Send the next segment of live video into a stream.
 
-    One recording goes in order, unchanged, container header first. An error keeps nothing: go on
+    Push one recording in order, unchanged, container header first. An error keeps nothing: go on
     with its next_seq.
     """
     arguments = call.arguments

@@ -62,11 +62,11 @@ agreement or confusion, engagement and, if include asks, conversation quality; r
 
 The loop:
 1. A file: stream_file(path). Live video: start_stream, then push_segment for each recorder chunk,
-   with seq: only by it a repeat is recognised. Without api: v1 (or IH_MCP_API); analyze_file: v2.
+   with seq, which identifies a repeat. Without api: v1 (or IH_MCP_API); analyze_file: v2.
 2. poll_events(stream_id, cursor=0); repeat with next_cursor until "ended" is true. Each call waits
    for news, or for what until names: do not sleep. At the end a "summary" counts signals, minutes
-   analysed (those are billed), seconds the service dropped (dropped_s), a lost connection cost
-   (lost_s), or not sent.
+   analysed (those are billed), and seconds dropped by the service (dropped_s), lost with a
+   connection (lost_s), or not sent.
 3. Live video: end_stream when the recording is over, then poll to the end.
 
 Answers: the first text block is this server's status, JSON under "ih_mcp"; its "next" says what to

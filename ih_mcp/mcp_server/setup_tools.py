@@ -26,7 +26,7 @@ FOLDER_SECONDS = 20.0
 class CheckSetup(Arguments):
     may_name_segment: ClassVar[bool] = True
 
-    path: str | None = Field(None, description="Would this file, or a folder's, work?")
+    path: str | None = Field(None, description="Would this file (or a folder's) work?")
 
 
 async def check_setup(call: ToolCall[CheckSetup]) -> CallToolResult:

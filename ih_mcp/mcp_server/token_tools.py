@@ -64,7 +64,7 @@ class CreateToken(Arguments):
 
 
 async def create_token(call: ToolCall[CreateToken]) -> CallToolResult:
-    """Mint a token, a secret, for others, who never see the key."""
+    """Mint a token (a secret) for others, who never see the key."""
     arguments, runtime = call.arguments, call.runtime
     address = find_dialect(runtime.settings.api).address(await runtime.base_url())
     asked_at = datetime.now(UTC)
