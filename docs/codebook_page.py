@@ -10,27 +10,27 @@ _HEADS = {
     "signal": (
         "Signals",
         (
-            "It is about the person in the picture, or the one who is heard. A word says how likely the signal is, its `probability`: `low`, "
-            "`medium` or `high`; these are ordered and are no numbers. Its `rationale` says why, in one or two sentences on what was seen or "
-            "heard. `inter-2-audio` has no confusion, disagreement, skepticism and stress. Versions before v1 have other names."
+            "It is about the person in the picture, or the one who is heard. Its `probability` says how likely it is by a word, `low`, "
+            "`medium` or `high` in that order, not a number. Its `rationale` says why, in one or two sentences about what was seen or "
+            "heard. `inter-2-audio` has no confusion, disagreement, skepticism or stress. Versions before v1 have other names."
         ),
     ),
     "engagement": (
         "Engagement",
-        "One state at a time, from its message on until the next one. The column `name` says `engagement`, `state` which. v1 lists `engagement` and `disengagement` as signals too.",
+        "There is one state at a time, from its message until the next one. The column `name` has `engagement`, and `state` has the state. v1 lists `engagement` and `disengagement` as signals too.",
     ),
     "quality": (
         "Conversation quality",
         (
-            "Scores from 0 to 100 over a stretch of time, where `include` asks for them. They come from the balance of signals that help and "
+            "Scores from 0 to 100 over a stretch of time, if `include` asks for them. They come from the balance of signals that help and "
             "signals that do not; the weights are not published."
         ),
     ),
     "gap": (
         "Gaps",
         (
-            "Seconds without readings, or with readings of a part. Where no signal stands in them, that is not silence. These are words of "
-            "ih-mcp, not of the service."
+            "Seconds without readings, or with readings of a part of the media. If they have no signal, that says nothing about the people. "
+            "These are words of ih-mcp, not of the service."
         ),
     ),
 }
@@ -41,9 +41,9 @@ def codebook_page() -> str:
     intro = """# Codebook
 
 What the values in the columns `kind` and `name` of [an export](exports.md), and in every picture, mean. Signals, states and dimensions are
-Interhuman's; they are described here in short, after its documentation of 7 May 2026 (social signals, conversation quality); where that says
-otherwise, it counts. A service may send names that are not here: they are drawn and exported like the others. Readings of the
-stand-in are made up or measured on this machine, whatever their names; `stand_in` and `analyst` say so.
+Interhuman's. They are described briefly here, following its documentation of 7 May 2026 (social signals, conversation quality); if the two
+differ, that documentation counts. A service may send names that are not listed here: they are drawn and exported like the others. Readings of
+the stand-in are made up or measured on this machine, whatever their names; `stand_in` and `analyst` say so.
 """
     kinds = groupby(CODEBOOK, key=lambda row: row.kind)
     return "\n".join([intro, *(_section(kind, list(rows)) for kind, rows in kinds)])

@@ -48,14 +48,14 @@ def hosts_page() -> str:
 order, indentation and spelling stay), leaves the old file beside the new one, and does not touch a file it does not understand.
 `--dry-run` only shows; `--print` prints the entry. `ih-mcp uninstall HOST` takes it out again.
 
-- No key yet: `--local` uses the stand-in.
-- A key is only named, never written, unless you give it: `--key -` reads it from standard input, and then file and backup are
-  private to you. A key in the arguments (`--key VALUE`) can be read by other users of the machine while the command runs.
-- A read-only file is asked about. Owner, mode and hard links of a file stay.
+- Without a key, `--local` uses the stand-in.
+- The entry names the key's variable and does not contain the key, unless you give it: `--key -` reads it from standard input, and then file
+  and backup are private to you. A key in the arguments (`--key VALUE`) can be read by other users of the machine while the command runs.
+- If the file is read-only, the command asks first. Owner, mode and hard links of a file stay.
 - `--media-dir DIR` names a folder whose files may be read; it may be repeated.
-- What is started is pinned: `{" ".join(COMMAND)}`, this version and no other. An installation that does not come from the package index
-  (a clone, a wheel, a repository) is started itself, by its full path, since the index may have something else by its name; `--this` and
-  `--no-this` choose. `--this` is also for hosts that do not find `uvx`.
+- The entry starts `{" ".join(COMMAND)}`, this version and no other. An installation that does not come from the package index
+  (a clone, a wheel, a repository) is started by its full path instead, since the index may have something else under this name; `--this` and
+  `--no-this` choose. Use `--this` also for hosts that do not find `uvx`.
 
 **ih-mcp is not on the package index yet.** Until it is, install it from a clone and use `ih-mcp install`; the entries and links below
 work from the first release on.
@@ -120,8 +120,8 @@ def _over_http() -> str:
     parts = [
         """## Over HTTP
 
-[A team's server](team.md) runs elsewhere: a host gets its address and the key of a caller, and starts nothing. `IH_MCP_CALLER_KEY` stands for an
-environment variable with that key, so that no file has it. Tests start each of these hosts with its entry, through a balancer that gives each
+[A team's server](team.md) runs elsewhere: a host gets its address and the key of a caller, and starts nothing. `IH_MCP_CALLER_KEY` is an
+environment variable with that key, so that no file contains it. Tests start each of these hosts with its entry, through a balancer that sends each
 request to another server while servers are replaced.
 """
     ]
@@ -141,8 +141,8 @@ def _keys() -> str:
     )
     return f"""## Whether the key arrives
 
-For each way `tests/hosts/test_key_arrives.py` starts a server that writes down its environment, and looks whether the key is in it. The
-program itself starts it where it runs without a screen and a login; for the others the test does as their pages say.
+For each way, `tests/hosts/test_key_arrives.py` starts a server that writes its environment down, and checks that the key is in it. If the
+host's program runs without a screen and a login, it starts that server itself; for the other hosts the test does what their pages say.
 
 | host | ways | shown by |
 |---|---|---|
@@ -170,15 +170,15 @@ def _host_calls() -> str:
     )
     return f"""## What hosts do with answers
 
-`make hosts` drives these hosts without a login: their model is a double on this machine that asks for `check_setup`, `stream_file` and
+`make hosts` runs these hosts without a login: a local substitute for their model calls `check_setup`, `stream_file` and
 `poll_events`. Each message that reached the model was compared with the journal, byte for byte.
 
 | host | newest protocol | hands to its model | capabilities that it declares | asks for progress |
 |---|---|---|---|---|
 {rows}
-Codex writes `Wall time` and `Output:` before the blocks. Gemini CLI joins them to one text, each between `<untrusted_context>` marks. `codex
-exec` begins without our tools where the server is not up at once: `required = true` in its entry makes it wait. Claude Code names tools
-only, and loads them when its model searches, unless `ENABLE_TOOL_SEARCH=false` is set.
+Codex writes `Wall time` and `Output:` before the blocks. Gemini CLI joins them into one text, each between `<untrusted_context>` marks. `codex
+exec` begins without our tools if the server is not up at once: `required = true` in its entry makes it wait. Claude Code gives its model only
+the names of tools, and loads them when the model searches, unless `ENABLE_TOOL_SEARCH=false` is set.
 """
 
 
@@ -188,7 +188,7 @@ def _host_persons() -> str:
     shows = {True: "our line under the call", False: "nothing of it"}
     tells = {
         True: "cancels the call at the server",
-        False: "is not told to the server: the call waits to its end, unheard",
+        False: "is not passed on to the server: the call goes on to its end, unheard",
     }
     declines = {
         "cancel": "cancels the question",
@@ -203,8 +203,8 @@ def _host_persons() -> str:
     )
     return f"""## What a person sees
 
-Seen in a terminal with the same double, a file at its own pace, and a call of `poll_events` that waits. Above `IH_MCP_ASK_OVER_MINUTES` the
-server asks the person before it sends; every host asks for progress, and the server reports it every 5 s.
+This was seen in a terminal with the same substitute, a file sent in real time, and a call of `poll_events` that waits. Above
+`IH_MCP_ASK_OVER_MINUTES` the server asks the person before it sends; every host asks for progress, and the server reports it every 5 s.
 
 | host | shows for a question of the server | without a person (`-p`, `exec`) | shows for progress | Esc |
 |---|---|---|---|---|
@@ -212,22 +212,22 @@ server asks the person before it sends; every host asks for progress, and the se
 The stream goes on after Esc, and the next `poll_events` with the same cursor reads all its messages; the test compares them with the journal.
 
 - Claude Code shows "MCP server “interhuman” requests your input", our sentence, a box `Allow` and the buttons Accept and Decline. Accept
-  without the tick is answered with "This field is required". While a call waits: `sending: 12 of 25 s of media, 2 messages from the
+  without the tick is answered with "This field is required". While a call waits, it shows `sending: 12 of 25 s of media, 2 messages from the
   stand-in` under "Calling interhuman…".
 - Codex shows our sentence, and `Allow` with "1. True" and "2. False"; True is marked, Enter sends it, Esc cancels the question. It refuses a
-  form whose schema has more than `type`, `properties` and `required`, and accepts an empty one by itself where it has full access; ours is
+  form whose schema has more than `type`, `properties` and `required`, and accepts an empty one by itself if it has full access; ours is
   neither.
-- The terminal of Codex starts a process that stays when the terminal is closed, and with it the server: a stream goes on there
+- The terminal of Codex starts a process that goes on when the terminal is closed, and so does the server: a stream runs on there
   until `end_stream`, or until that process ends.
-- Gemini CLI declares no elicitation, so a file above `IH_MCP_ASK_OVER_MINUTES` is refused there; the person raises the setting, or sends it
-  with `ih-mcp stream`, which asks on the terminal.
-- A call that takes longer than the host allows (`tool_timeout_sec` of Codex, `timeout` of Gemini CLI) is cancelled at the server by both, and
-  their models read an error; the stream goes on too. Calls of ih-mcp wait at most 25 s, a question for a person at most 2 minutes: then the
-  server takes it back, and the call is refused.
-- Ctrl+C in a turn without a person ends host and server, and with it the stream: it ends in order, and `ih-mcp list` has it. What was
+- Gemini CLI declares no elicitation, so a file above `IH_MCP_ASK_OVER_MINUTES` is refused there; the person can raise the setting, or send the
+  file with `ih-mcp stream`, which asks on the terminal.
+- If a call takes longer than the host allows (`tool_timeout_sec` of Codex, `timeout` of Gemini CLI), both cancel it at the server, and
+  their models read an error; the stream goes on. Calls of ih-mcp wait at most 25 s, and a question for a person at most 2 minutes: then the
+  server withdraws it, and the call is refused.
+- Ctrl+C in a turn without a person ends host and server, and with them the stream: it ends in order, and `ih-mcp list` shows it. What was
   analysed stays.
 
-Not seen: hosts with a window (Claude Desktop, Cursor, VS Code, Windsurf, Zed). They need an account or a screen, so no test drives them.
+Hosts with a window (Claude Desktop, Cursor, VS Code, Windsurf, Zed) were not seen: they need an account or a screen, so no test runs them.
 """
 
 
@@ -240,8 +240,8 @@ def _frameworks() -> str:
     )
     return f"""## Agent frameworks
 
-`make frameworks` lets each do the main job through its own MCP client and compares what the framework hands on with the journal. It
-fails where a result is another than the one recorded here:
+`make frameworks` lets each do the main job through its own MCP client and compares what the framework passes on with the journal. It
+fails if a result differs from the one recorded here:
 
 | framework | its `mcp` | |
 |---|---|---|
@@ -249,8 +249,8 @@ fails where a result is another than the one recorded here:
 The server runs in an environment of its own (`uv tool`, `pipx` or a venv), and the framework starts it by its path. Frameworks that need
 `mcp` 1 (langchain-mcp-adapters, google-adk, smolagents, crewai-tools) cannot share one with ih-mcp.
 
-smolagents hands on the first block of an answer alone, which is the status: an agent in it reads `ih_mcp` and no message. Use the command
-line there, or the files of `IH_MCP_MIRROR_DIR`. The client of llama-index starts a server for each call, so that a stream ends with the
+smolagents passes on only the first block of an answer, which is the status: its agents read `ih_mcp` and no message. Use the command
+line there, or the files of `IH_MCP_MIRROR_DIR`. The client of llama-index starts a server for each call, so a stream ends with the
 call that began it; use the command line there too.
 
 A call of `poll_events`, `end_stream` or `get_analysis` waits 4 s unless `wait_s` says more, at most 25 s. openai-agents gives up after
