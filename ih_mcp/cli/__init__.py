@@ -50,7 +50,7 @@ _COMMANDS = {
 `run(options, settings)`, which gives the exit code."""
 _EXAMPLES = """\
 examples:
-  ih-mcp                                  run the MCP server over stdio; MCP hosts start it so
+  ih-mcp                                  run the MCP server over stdio, as MCP hosts do
   ih-mcp stream talk.mp4                  print the messages about a file, one a line
   ih-mcp stream talk.mp4 --local          the same against the local stand-in: no key, no network
   ih-mcp stream talk.mp4 | jq -r .type    messages are JSON, exactly as they came

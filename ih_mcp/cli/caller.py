@@ -19,7 +19,7 @@ from ih_mcp.settings import Settings
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Write a new caller into the callers file, and print its key once: the file has the "
-        "key's hash alone. A server that runs reads the file again on SIGHUP."
+        "key's hash alone. A running server reads the file again on SIGHUP."
     )
     parser.add_argument("action", choices=["add"])
     parser.add_argument("tenant", help="whose streams and files the caller may see")

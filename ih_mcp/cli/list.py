@@ -29,7 +29,7 @@ _KNOWN = ("state", "reason", "endpoint", "source", "label")
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Show the streams and uploads that are kept, the newest first. Every command takes these "
-        "short ids, or any other beginning that one id alone has."
+        "short ids, or any other beginning that only one id has."
     )
     add_local(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, whole ids")

@@ -23,7 +23,7 @@ from .options import add_local
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        "Take out of an MCP host's configuration what `ih-mcp install` put in. Where nothing else "
+        "Remove from an MCP host's configuration what `ih-mcp install` added. If nothing else has "
         "changed since, the file is as it was before."
     )
     add_local(parser)

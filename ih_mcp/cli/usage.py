@@ -30,8 +30,8 @@ _HEAD = (
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Show how many minutes of media all processes of the data folder sent, and what became of "
-        "them. The service bills what it analysed; what became of unknown minutes is not known, "
-        "and they may be billed. Minutes of the endpoint `local` cost nothing."
+        "them. The service bills what it analysed; `unknown` minutes have no known outcome, and "
+        "may be billed. Minutes of the endpoint `local` cost nothing."
     )
     add_local(parser)
     parser.add_argument(
