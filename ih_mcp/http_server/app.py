@@ -107,10 +107,10 @@ class TeamApp:
             limits: What one caller may ask.
             bodies: What the requests of one tenant may hold.
         """
-        self._limits = limits
+        self.limits = limits
         self._bodies = bodies
         self._pages = pages
-        self._tenants = tenants
+        self.tenants = tenants
         self._tickets = tickets
         self.bearers = bearers
         self.is_draining = False
@@ -167,26 +167,26 @@ class TeamApp:
     def drain(self) -> int:
         """Take nothing new and answer waiting polls; gives how many streams and analyses go on."""
         self.is_draining = True
-        self._tenants.drain()
-        return self._tenants.live_count
+        self.tenants.drain()
+        return self.tenants.live_count
 
     def end_streams_without_caller(self) -> int:
         """After the callers were read again; see `Tenants.end_streams_without_caller`."""
         callers = self.bearers.callers
         if callers is None or self.bearers.oauth:  # a token may name any tenant
             return 0
-        return self._tenants.end_streams_without_caller(callers.names_of_tenants)
+        return self.tenants.end_streams_without_caller(callers.names_of_tenants)
 
     async def wait_until_idle(self) -> None:
-        await self._tenants.wait_until_idle()
+        await self.tenants.wait_until_idle()
 
     def _ready(self) -> Response:
         """Also while nothing can be written: no replica can then, and all of them can read."""
-        outage = self._tenants.journal_outage
+        outage = self.tenants.journal_outage
         facts = {"journal": outage} if outage else {}
         if not self.is_draining:
             return JSONResponse({"ready": True, **facts})
-        live = self._tenants.live_count
+        live = self.tenants.live_count
         return JSONResponse({"ready": False, "live_streams": live, **facts}, status_code=503)
 
     async def _serve(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,19 +215,22 @@ class TeamApp:
         if self._calls[caller] > MAX_CALLS:
             return _refusal("too_many_calls")
         parts = scope["path"].strip("/").split("/")
+        hide = partial(self.tenants.hide_folders, caller.tenant)
         try:
-            move_caller_key(scope, is_taken=self._tenants.takes_caller_keys)
+            move_caller_key(scope, is_taken=self.tenants.takes_caller_keys)
             if parts != ["mcp"]:  # there, calls of tools are counted, each by itself
-                self._limits.count_call(caller, now=anyio.current_time())
+                self.limits.count_call(caller, now=anyio.current_time())
             tenant = await self.tenant_of(caller.tenant)
         except IhMcpError as exc:
-            return error_response(exc)
+            return error_response(exc, hide)
         scope[CALLER] = caller
         if parts == ["mcp"]:
             scope["path"] = "/mcp"  # some clients write a slash behind it
             return tenant.app_for(caller)
         work = _work_for(scope["method"], parts)
-        return _answer_errors(partial(work, tenant=tenant)) if work else _refusal("unknown_path")
+        return (
+            _answer_errors(partial(work, tenant=tenant), hide) if work else _refusal("unknown_path")
+        )
 
     async def tenant_of(self, name: str) -> Tenant:
         """The tenant of this name, opened with its first call.
@@ -237,7 +240,7 @@ class TeamApp:
         """
         callers = self.bearers.callers
         row = callers.tenants.get(name) if callers else None
-        return await self._tenants.of(name, row or TenantRow())
+        return await self.tenants.of(name, row or TenantRow())
 
     def cluster_app(
         self, secret: bytes, *, max_segment_bytes: int, max_queued_bytes: int
@@ -265,7 +268,7 @@ class TeamApp:
                     return _refusal("unknown_ticket")
                 response = await keep_file(request, tenant, ticket.subject)
         except IhMcpError as exc:
-            response = error_response(exc)
+            response = error_response(exc, partial(self.tenants.hide_folders, ticket.tenant))
         _AUDIT.info(
             "http tenant=%s caller='an upload ticket' method=%s file=%s status=%d",
             *(ascii(word) for word in (ticket.tenant, request.method, ticket.subject)),
@@ -304,14 +307,14 @@ def _work_for(method: str, parts: list[str]) -> _Work | None:
             return None
 
 
-def _answer_errors(work: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+def _answer_errors(work: _Work, hide: Callable[[str], str] = str) -> ASGIApp:
     """An application that answers foreseen failures as JSON."""
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await work(Request(scope, receive))
         except IhMcpError as exc:
-            response = error_response(exc)
+            response = error_response(exc, hide)
         await response(scope, receive, send)
 
     return run
@@ -342,14 +345,18 @@ def _refusal(code: str) -> Response:
     return JSONResponse(body, status_code=status, headers=headers)
 
 
-def error_response(error: IhMcpError) -> Response:
-    """A foreseen failure as JSON: what, what helps, and the facts a tool's failure has."""
+def error_response(error: IhMcpError, hide: Callable[[str], str] = str) -> Response:
+    """A foreseen failure as JSON: what, what helps, and the facts a tool's failure has.
+
+    Args:
+        hide: Takes out of a text what its reader need not know.
+    """
     facts = {"what": error.what, "help": error.help, "code": error.code, "retry": error.retry}
     status = _STATUS_OF_CODE.get(error.code, 400)
     after = str(error.facts.get("retry_after_s", 1))
     headers = {"Retry-After": after} if status in {429, 503} else {}
     body = json.dumps({"ih_mcp": {"error": facts | dict(error.facts)}}, default=str)
-    return Response(body, status_code=status, headers=headers, media_type="application/json")
+    return Response(hide(body), status, headers, media_type="application/json")
 
 
 def make_app(app: TeamApp, *, own_hosts: frozenset[str], public_url: str | None) -> ASGIApp:

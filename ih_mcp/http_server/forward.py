@@ -39,6 +39,12 @@ NOT_KNOWN = (
     "Whoever runs these servers gives each of them the same IH_MCP_CLUSTER_SECRET, and clocks that "
     f"are within {MAX_AGE_SECONDS:g} s of each other."
 )
+_OF_ANOTHER_SERVER = (
+    "Another server has it, that keeps its streams in the same place: call that one; poll_events "
+    "and list_streams read it from here. Whoever runs the servers lets them pass calls on to each "
+    "other (IH_MCP_JOURNAL and IH_MCP_CLUSTER_LISTEN), or gives each a folder of its own "
+    "(IH_MCP_DATA_DIR)."
+)
 _LOG = logging.getLogger("ih_mcp.http_server")
 _NEW_STREAM_CODES = ("draining", "too_many_streams")
 _READ_FILES = {"stream_file", "analyze_file"}
@@ -151,10 +157,17 @@ def _unreachable(reason: str) -> CallerError:
     )
 
 
+def say_who_has_it(error: CallerError) -> CallerError:
+    """A refusal that names another process, with what helps callers of a server."""
+    return error.with_help(_OF_ANOTHER_SERVER) if error.code == "elsewhere" else error
+
+
 def passing_on(tool: Tool, forwarder: Forwarder | None) -> Tool:
-    """The tool as it is, but for calls that another replica has to answer."""
-    if forwarder is None:
-        return tool
+    """The tool as it is, but for calls that another replica has to answer.
+
+    Args:
+        forwarder: None where this server is alone; it then says who has a stream.
+    """
     here: Callable[[ToolCall[Any]], Awaitable[CallToolResult]] = tool.fn
 
     async def work(call: ToolCall[Any]) -> CallToolResult:
@@ -166,10 +179,12 @@ def passing_on(tool: Tool, forwarder: Forwarder | None) -> Tool:
                 raise
             arguments = call.arguments.model_dump(mode="json", exclude_unset=True)
             stream_id = arguments.get("stream_id")
+            if forwarder is None:
+                raise say_who_has_it(exc) from None
             address = await forwarder.find_address(call.runtime, exc, stream_id)
             has_file_here = tool.name in _READ_FILES and call.runtime.settings.uploads is None
             if address is None or has_file_here:
-                raise
+                raise say_who_has_it(exc) from None
             return await forwarder.call_tool(address, request.scope[CALLER], tool.name, arguments)
 
     return tool.model_copy(update={"fn": work})

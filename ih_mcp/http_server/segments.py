@@ -17,7 +17,7 @@ from ih_mcp.errors import CallerError, MediaError
 from ih_mcp.mcp_server.push_tools import push
 
 from .callers import Caller
-from .forward import CALLER
+from .forward import CALLER, say_who_has_it
 from .tenant import Tenant
 
 
@@ -47,7 +47,7 @@ async def put_segment(request: Request, tenant: Tenant) -> Response:
             if forwarder:
                 address = await forwarder.find_address(tenant.runtime, exc, stream_id)
             if address is None:
-                raise
+                raise say_who_has_it(exc) from None
     assert forwarder
     data = await read_request()
     return await forwarder.put_segment(address, caller, stream_id, int(number), data)

@@ -28,6 +28,7 @@ from ih_mcp.settings import Settings
 from .callers import MINT_TOKENS, USE, Caller, TenantRow
 from .capture_pages import CapturePages
 from .files_room import FilesRoom
+from .folder_names import FolderNames
 from .forward import Forwarder, passing_on
 from .large_texts import LargeTexts
 from .limits import CallerLimits, LimitingMiddleware
@@ -73,6 +74,7 @@ class Tenants:
         self._tasks = tasks
         self._opening = anyio.Lock()
         self._open: dict[str, Tenant] = {}
+        self._folder_names: dict[str, FolderNames] = {}
         self._is_draining = False
         self._closing = anyio.Event()
         self._closed = Notifier()
@@ -87,8 +89,16 @@ class Tenants:
         async with self._opening:
             if name not in self._open:
                 settings = tenant_settings(self._settings, name, row)
+                if name:
+                    folders = (settings.media_dirs[0], settings.data_dir)
+                    names = await anyio.to_thread.run_sync(FolderNames, *folders)
+                    self._folder_names[name] = names
                 await self._tasks.start(self._keep_open, name, settings)
             return self._open[name]
+
+    def hide_folders(self, name: str, text: str) -> str:
+        """A text for a tenant, without the paths of its folders."""
+        return names.hide(text) if (names := self._folder_names.get(name)) else text
 
     @property
     def takes_caller_keys(self) -> bool:
@@ -157,7 +167,7 @@ class Tenants:
     ) -> None:
         """A runtime is closed by the task that opened it, so each has a task of its own."""
         files = settings.media_dirs[0]
-        room = FilesRoom(files, settings.max_files_bytes)
+        room, hidden = FilesRoom(files, settings.max_files_bytes), self._folder_names.get(name)
         await anyio.to_thread.run_sync(make_private_folder, files)
         place = self._engine.journal_of(name) if self._engine else None
         async with open_runtime(settings, place=place) as runtime, AsyncExitStack() as stack:
@@ -179,6 +189,7 @@ class Tenants:
                     [
                         MeasuringMiddleware(tool.name for tool in tools),
                         LimitingMiddleware(self._limits),
+                        *([hidden.hide_in_answer] if hidden else []),
                     ]
                 )
                 opening = _open_app(servers[mints], settings.max_call_bytes)

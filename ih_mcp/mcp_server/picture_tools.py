@@ -34,6 +34,8 @@ from .tool import ToolCall
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100
 _GIVE = "done: give them the path"
+_GIVE_IMAGE = "done: give them the image"
+_ON_SERVER = "done: the file is on the server's disk; whoever runs the server can give it to them"
 _SEVERAL = "this file holds one stream; all in one file, in a terminal: {}"
 _PICTURES = re.compile(rf"(st|an)_[0-9a-f]{{32}}\.({'|'.join([*FORMATS, *EXPORT_KINDS])})")
 """The names that `render_timeline` gives to files."""
@@ -65,11 +67,17 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
         "summary": summary,
         **not_shown,
     }
-    result = answer(status | {"next": _GIVE})
+    result = answer(status | {"next": _next_for(call)})
     if arguments.format == "png":
         image = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=image, mime_type="image/png"))
     return result
+
+
+def _next_for(call: ToolCall[RenderTimeline]) -> str:
+    if not call.is_remote:
+        return _GIVE
+    return _GIVE_IMAGE if call.arguments.format == "png" else _ON_SERVER
 
 
 def _add_up_once(drawing: Drawing) -> tuple[Mapping[str, object], list[str]]:
@@ -99,7 +107,7 @@ async def _export(call: ToolCall[RenderTimeline], kind: ExportKind) -> CallToolR
     if form.holds_many and not call.is_remote:
         line = partial(terminal_line, runtime.settings, "export", "--all", "--as", kind)
         written["several"] = _SEVERAL.format(await to_thread.run_sync(line))
-    answered = {"stream_id": stream_id, **known, **written, "next": _GIVE}
+    answered = {"stream_id": stream_id, **known, **written, "next": _next_for(call)}
     return answer(add_notes(answered, describe_formulas(formulas)))
 
 

@@ -42,7 +42,7 @@ async def test_what_a_person_records_for_a_tenant_arrives_as_recorded(
                 assert started["link"].startswith(f"{team.url}/live/")
                 tab = await open_tab(context, started["link"], only=VP8)
                 await record(tab, seconds=4)
-                registry = server.app._tenants._open["acme"].runtime.registry
+                registry = server.app.tenants._open["acme"].runtime.registry
                 stream = registry.live(started["stream_id"])
                 await end(tab, stream)
                 (session,) = service.recorder.sessions
@@ -145,7 +145,7 @@ async def test_what_a_person_records_at_another_replica_arrives_as_recorded(
         started = await behind.capture()
         tab = await open_tab(context, started["link"], only=VP8)
         await record(tab, seconds=4)
-        tenant = behind.owner.app._tenants._open["acme"]
+        tenant = behind.owner.app.tenants._open["acme"]
         await end(tab, tenant.runtime.registry.live(started["stream_id"]))
         (session,) = behind.service.recorder.sessions
         hashes, left = await tab.recorded([size for size, _ in session.segments])

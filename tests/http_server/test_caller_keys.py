@@ -104,7 +104,7 @@ async def test_a_caller_s_key_is_in_one_connection_alone_and_gone_with_its_strea
                 answers.append(
                     str(await client.call_tool(tool, stream if tool != "check_setup" else {}))
                 )
-        runtime = team.app._tenants._open["acme"].runtime
+        runtime = team.app.tenants._open["acme"].runtime
         await runtime.registry.wait_until_ended()
         while runtime.registry.live_ids:
             await anyio.lowlevel.checkpoint()

@@ -20,7 +20,7 @@ from .conftest import KEYS, Team, said
 
 
 def runtime_of(team: Team) -> Runtime:
-    return team.app._tenants._open["acme"].runtime
+    return team.app.tenants._open["acme"].runtime
 
 
 async def test_a_subscription_ends_in_order(own_team: Team) -> None:

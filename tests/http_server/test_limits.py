@@ -84,7 +84,7 @@ async def test_more_waiting_polls_than_may_be_are_refused(settings: Settings, er
     changed = settings.model_copy(update={"max_waiting_polls": 1, "max_streams": 1})
     async with open_team_server(changed) as server:
         team = Team(server.url, server.app, changed)
-        limits = server.app._limits
+        limits = server.app.limits
         async with team.client(era=era) as client:
             started = said(await client.call_tool("start_stream", {}))
             ask = {"stream_id": started["stream_id"], "cursor": started["next_cursor"]}

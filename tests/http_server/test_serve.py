@@ -67,7 +67,7 @@ async def test_a_pushed_stream_from_start_to_end(team: Team, era: Era) -> None:
 
 async def kept(team: Team, stream_id: str) -> list[str]:
     """What the tenant's journal has."""
-    journal = team.app._tenants._open["acme"].runtime.journal
+    journal = team.app.tenants._open["acme"].runtime.journal
     page = await journal.read_page(stream_id, 0, limit=200, max_chars=500_000)
     assert page.entries
     return [str(entry.body) for entry in page.entries]
@@ -205,7 +205,7 @@ async def test_streams_of_a_tenant_without_callers_are_ended(own_team: Team) -> 
     stream_id = await start(own_team)
     callers = own_team.app.bearers.callers
     assert callers is not None
-    live = own_team.app._tenants._open["acme"].runtime.registry.live_ids
+    live = own_team.app.tenants._open["acme"].runtime.registry.live_ids
 
     def remove(*names: str) -> int:
         left = {k: each for k, each in callers._by_key_hash.items() if each.name not in names}
@@ -217,7 +217,7 @@ async def test_streams_of_a_tenant_without_callers_are_ended(own_team: Team) -> 
     assert remove("ann", "admin") == 1
     assert remove("ann", "admin") == 0  # asked once
     await own_team.app.wait_until_idle()
-    journal = own_team.app._tenants._open["acme"].runtime.journal
+    journal = own_team.app.tenants._open["acme"].runtime.journal
     while not (row := await journal.find_stream(stream_id)).ended_at:  # its last record
         await anyio.lowlevel.checkpoint()
     assert json.loads(row.record)["state"] == "ended"
@@ -375,9 +375,9 @@ async def test_uploads_at_once_share_the_bound_of_bytes(settings: Settings) -> N
 
 async def room_of(team: Team) -> FilesRoom:
     """Of ann's tenant, once its first call has opened it."""
-    while "acme" not in team.app._tenants._open:
+    while "acme" not in team.app.tenants._open:
         await anyio.lowlevel.checkpoint()
-    return team.app._tenants._open["acme"].room
+    return team.app.tenants._open["acme"].room
 
 
 async def test_an_upload_by_ticket_has_a_line_that_does_not_hold_the_ticket(
@@ -403,7 +403,7 @@ async def test_a_drain_answers_waiting_polls_and_lets_live_streams_go_on(
     own_team: Team, era: Era
 ) -> None:
     stream_id = await start(own_team)
-    runtime = own_team.app._tenants._open["acme"].runtime
+    runtime = own_team.app.tenants._open["acme"].runtime
     async with own_team.client(era=era) as client, own_team.http() as http:
         last = runtime.registry.live(stream_id).log.last
 
@@ -508,3 +508,28 @@ async def test_a_poll_looks_at_its_stream_meanwhile_only_where_its_caller_asked_
         await client.call_tool("poll_events", waiting, progress_callback=on_progress)
         assert len(asked) == 1
         await client.call_tool("end_stream", {"stream_id": stream_id})
+
+
+async def test_a_stream_of_another_server_is_answered_with_what_helps_callers_of_servers(
+    team: Team,
+) -> None:
+    """Two servers of one folder, without a database: only the first one carries the stream."""
+    async with open_team_server(team.settings) as server:
+        other = Team(server.url, server.app, team.settings)
+        stream_id = await start(team)
+        async with other.client() as client:
+            refused = await client.call_tool("end_stream", {"stream_id": stream_id})
+            assert said(refused)["code"] == "elsewhere"
+            text = str(refused.content[0])
+            assert said(
+                await client.call_tool("poll_events", {"stream_id": stream_id, "wait_s": 0})
+            )
+        async with other.http() as http:
+            put = await http.put(f"/streams/{stream_id}/segments/1", content=webm_header())
+        assert (put.status_code, put.json()["ih_mcp"]["error"]["code"]) == (409, "elsewhere")
+        for said_there in (text, put.text):
+            assert "Another server has it" in said_there
+            assert "IH_MCP_CLUSTER_LISTEN" in said_there
+            assert "client that started the stream" not in said_there
+    async with team.client() as client:
+        assert said(await client.call_tool("end_stream", {"stream_id": stream_id}))["ended"]

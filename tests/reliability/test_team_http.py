@@ -72,7 +72,7 @@ async def team(service: RunningStandin, database: str, tmp_path: Path) -> AsyncI
 
 def addresses(team: Team) -> dict[str, str]:
     """A path of each address that it listens on."""
-    engine = team.app._tenants._engine
+    engine = team.app.tenants._engine
     assert engine
     return {
         "public": f"{team.url}/health",

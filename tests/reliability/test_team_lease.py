@@ -197,7 +197,7 @@ async def test_t3_a_replica_that_is_cut_from_the_database_alone_holds_media_back
             await push(team, started["stream_id"], 1)
             (session,) = service.recorder.sessions
             await wait_until_received(service, 1)
-            engine = server.app._tenants._engine
+            engine = server.app.tenants._engine
             assert engine
             await proxy.cut()
             await until(lambda: not engine.lease.lets_send(engine.lease.name))

@@ -152,7 +152,7 @@ async def test_a_page_whose_replica_is_gone_is_told_so(
         async with open_team_server(other) as leaving:
             there = Team(leaving.url, leaving.app, other)
             stream_id, page, _ = await start_capture(there)
-            engine = living.app._tenants._engine
+            engine = living.app.tenants._engine
             assert engine
             await to_thread.run_sync(engine.lease.renew)
             assert (await ask(here, "GET", page)).status_code == 200
@@ -174,7 +174,7 @@ async def test_a_browser_s_leaving_is_told_to_the_replica_that_has_the_page(pair
     key = (await ask(other, "POST", f"{page}ticket", content=ticket)).json()["key"]
     async with page_socket(other, page, key) as socket:
         await hear(socket, "welcome")
-        connections = one.app._tenants._open["acme"].runtime
+        connections = one.app.tenants._open["acme"].runtime
         assert connections.registry.live_ids == [stream_id]
         await socket.send(encode_server_message("claim"))
         await hear(socket, "seated")
@@ -189,7 +189,7 @@ async def test_a_browser_s_leaving_is_told_to_the_replica_that_has_the_page(pair
 async def test_a_page_that_no_replica_signed_is_not_answered(pair: Pair) -> None:
     one, _ = pair
     stream_id, page, _ = await start_capture(one)
-    engine = one.app._tenants._engine
+    engine = one.app.tenants._engine
     assert engine
     address, path = engine.lease.address, f"/page{page}"
     told = {"x-ih-page-host": "team.example", "x-ih-page-origin": ORIGIN}

@@ -192,7 +192,7 @@ async def test_an_address_of_one_replica_takes_a_file_at_the_other(
 
 
 def runtime_of(team: Team) -> Runtime:
-    return team.app._tenants._open["acme"].runtime
+    return team.app.tenants._open["acme"].runtime
 
 
 def live_ids(team: Team) -> list[str]:
@@ -200,7 +200,7 @@ def live_ids(team: Team) -> list[str]:
 
 
 async def renew(team: Team) -> None:
-    engine = team.app._tenants._engine
+    engine = team.app.tenants._engine
     assert engine
     await to_thread.run_sync(engine.lease.renew)
 
@@ -211,7 +211,7 @@ async def test_an_owner_that_does_not_answer_is_a_failure_to_try_again(
     one, other = replicas
     stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
     await renew(other)
-    engine = other.app._tenants._engine
+    engine = other.app.tenants._engine
     assert engine
     owner = next(name for name in engine.lease.replicas if name != engine.lease.name)
     gone = replace(engine.lease.replicas[owner], address="http://127.0.0.1:1")
@@ -228,7 +228,7 @@ async def test_a_replica_says_why_its_database_keeps_nothing_new_and_stays_ready
 ) -> None:
     """All replicas are in that state, and all of them can read."""
     one, _ = replicas
-    engine = one.app._tenants._engine
+    engine = one.app.tenants._engine
     assert engine
     why = "its synchronous copy is away, and each commit waits for it"
     monkeypatch.setattr(engine.lease, "outage", why)
@@ -239,7 +239,7 @@ async def test_a_replica_says_why_its_database_keeps_nothing_new_and_stays_ready
     assert checked["journal"] == f"problem: nothing new can be kept: {why}"
     monkeypatch.setattr(engine.connections, "copy_is_away", True)
     monkeypatch.setattr(READ_SECONDS, 0)
-    assert one.app._tenants.copy_is_away
+    assert one.app.tenants.copy_is_away
     refused, _ = await call(one, "upload_file", name="talk.mp4")
     assert (refused["code"], refused["retry"]) == ("journal_failed", True)
 
@@ -250,7 +250,7 @@ async def test_replicas_that_do_not_know_each_other_say_so_and_what_to_set(
     """The caller's key is good, so it is not told that it is not."""
     one, other = replicas
     stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
-    monkeypatch.setattr(other.app._tenants._forwarder, "_secret", b"x" * 32)
+    monkeypatch.setattr(other.app.tenants._forwarder, "_secret", b"x" * 32)
     told = (await put(other, stream_id, 1))["error"]
     refused, _ = await call(other, "end_stream", stream_id=stream_id)
     for error in (told, refused):
@@ -275,7 +275,7 @@ async def test_another_tenant_s_stream_is_unknown_at_every_replica(replicas: Rep
 
 
 async def test_a_call_that_no_replica_signed_is_not_answered(replicas: Replicas) -> None:
-    engine = replicas[0].app._tenants._engine
+    engine = replicas[0].app.tenants._engine
     assert engine
     address, body = engine.lease.address, b'{"tool":"list_streams","arguments":{}}'
     good = sign(b"s" * 32, PassedOnCaller("acme", "ann"), "/call", body)
