@@ -125,7 +125,7 @@ async def _until(condition: Callable[[], object]) -> None:
 
 
 def _waiting_polls(server: TeamServer) -> int:
-    return server.app._limits.waiting_polls  # noqa: SLF001 - what the metric says
+    return server.app.limits.waiting_polls
 
 
 # --- a call that does nothing --------------------------------------------------------------------

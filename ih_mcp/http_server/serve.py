@@ -29,7 +29,7 @@ from .limits import CallerLimits, HeldBodies
 from .metrics import Metrics
 from .oauth import open_oauth
 from .open_files import allow_connections
-from .replicas import LAST_CALLS_SECONDS, open_replicas, serve_replicas
+from .replicas import LAST_CALLS_SECONDS, Replicas, open_replicas, serve_replicas
 from .tenants import open_tenants
 from .traces import traced
 from .upload_tickets import UploadTickets
@@ -54,7 +54,7 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
     Raises:
         ConfigurationError: It may not, or cannot, listen there; or the callers file is wrong.
     """
-    host, _ = split_address(settings.listen)
+    split_address(settings.listen)
     callers = await to_thread.run_sync(read_configured_callers, settings)
     await to_thread.run_sync(_require_folders, settings)
     async with AsyncExitStack() as stack:
@@ -64,53 +64,74 @@ async def open_team_server(settings: Settings) -> AsyncIterator[TeamServer]:
             for name in ("cluster_listen", "admin_listen")
         ]
         metrics = await to_thread.run_sync(Metrics) if admin else None  # it reads /proc
-        url = settings.public_url or url_of(listener)
-        limits = CallerLimits(
-            max_calls_per_minute=settings.max_calls_per_minute,
-            max_waiting_polls=settings.max_waiting_polls,
-        )
         stack.enter_context(traced())
         replicas = await stack.enter_async_context(open_replicas(settings, cluster))
-        pages = CapturePages(url, replicas.pages)
-        tickets = UploadTickets(replicas.engine.tickets if replicas.engine else MemoryTickets())
-
-        async def issue_ticket(tenant: str, file_name: str) -> str:
-            return f"{url}/uploads/{await tickets.issue(tenant, file_name)}"
-
-        tenants = await stack.enter_async_context(
-            open_tenants(settings, issue_ticket, pages, limits, replicas.engine, replicas.forwarder)
-        )
-        oauth = await stack.enter_async_context(open_oauth(settings, url))
-        bodies = HeldBodies(
-            max_bytes=settings.max_queued_bytes,
-            max_body_bytes=max(settings.max_segment_bytes, 2 * settings.max_call_bytes),
-        )
-        app = TeamApp(tenants, tickets, Bearers(callers, oauth), pages, limits, bodies)
+        url = settings.public_url or url_of(listener)
+        app = await stack.enter_async_context(_open_app(settings, callers, replicas, url))
         await stack.enter_async_context(serve_replicas(app, settings, cluster))
         admin_url = None
         if admin and metrics:
-            admin_url = await stack.enter_async_context(
-                serve_admin(admin, metrics, tenants, limits)
-            )
-        own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
-        guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
-        await stack.enter_async_context(
-            serve_app(
-                guarded,
-                listener,
-                max_message_bytes=MAX_CHUNK_BYTES,
-                max_connections=allow_connections(),
-                ws=KeyedWebSocket,
-                timeout_graceful_shutdown=LAST_CALLS_SECONDS,
-            )
-        )
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(tasks.cancel_scope.cancel)
-        tasks.start_soon(tidy_forever, settings)
+            serving = serve_admin(admin, metrics, app.tenants, app.limits)
+            admin_url = await stack.enter_async_context(serving)
+        await stack.enter_async_context(_serve_callers(app, settings, listener))
         try:
             yield TeamServer(url_of(listener), app, admin_url)
         finally:
             app.drain()  # so that polls which wait are answered before their connections end
+
+
+@asynccontextmanager
+async def _open_app(
+    settings: Settings, callers: Callers | None, replicas: Replicas, url: str
+) -> AsyncIterator[TeamApp]:
+    """The application, with what it needs of others open."""
+    limits = CallerLimits(
+        max_calls_per_minute=settings.max_calls_per_minute,
+        max_waiting_polls=settings.max_waiting_polls,
+    )
+    bodies = HeldBodies(
+        max_bytes=settings.max_queued_bytes,
+        max_body_bytes=max(settings.max_segment_bytes, 2 * settings.max_call_bytes),
+    )
+    pages = CapturePages(url, replicas.pages)
+    tickets = UploadTickets(replicas.engine.tickets if replicas.engine else MemoryTickets())
+
+    async def issue_ticket(tenant: str, file_name: str) -> str:
+        return f"{url}/uploads/{await tickets.issue(tenant, file_name)}"
+
+    async with (
+        open_tenants(
+            settings, issue_ticket, pages, limits, replicas.engine, replicas.forwarder
+        ) as tenants,
+        open_oauth(settings, url) as oauth,
+    ):
+        yield TeamApp(tenants, tickets, Bearers(callers, oauth), pages, limits, bodies)
+
+
+@asynccontextmanager
+async def _serve_callers(
+    app: TeamApp, settings: Settings, listener: socket.socket
+) -> AsyncIterator[None]:
+    """Answer callers, and remove files that are too old, while this is open."""
+    host, _ = split_address(settings.listen)
+    own_hosts = frozenset[str]() if host in _EVERY_ADDRESS else frozenset({host})
+    guarded = make_app(app, own_hosts=own_hosts, public_url=settings.public_url)
+    async with (
+        serve_app(
+            guarded,
+            listener,
+            max_message_bytes=MAX_CHUNK_BYTES,
+            max_connections=allow_connections(),
+            ws=KeyedWebSocket,
+            timeout_graceful_shutdown=LAST_CALLS_SECONDS,
+        ),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(tidy_forever, settings)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
 
 
 def _listen(stack: AsyncExitStack, address: str, setting: str) -> socket.socket:

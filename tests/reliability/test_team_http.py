@@ -216,7 +216,7 @@ async def _poll_in_waves(teams: list[Team], keys: list[str], waves: int, at_once
 
 
 def _waiting(teams: list[Team]) -> int:
-    return sum(team.app._limits.waiting_polls for team in teams)
+    return sum(team.app.limits.waiting_polls for team in teams)
 
 
 def result_of(text: str) -> Any:
