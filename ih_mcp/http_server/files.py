@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from ih_mcp.errors import CallerError, MediaError, PathError
 from ih_mcp.private_files import open_private
 
-from .files_room import KEEP_SECONDS, PART
+from .files_room import KEEP_SECONDS, PART, Upload, translating_disk_errors
 from .tenant import Tenant
 
 _NAME = re.compile(r"\w[\w .()+,-]{0,126}")
@@ -41,20 +41,27 @@ async def keep_file(request: Request, tenant: Tenant, name: str) -> Response:
     """Keep the body as a file of the tenant.
 
     Raises:
-        MediaError: As `put_file`.
+        MediaError: As `put_file`, or the disk is full.
+        JournalError: The disk fails.
     """
     path = tenant.files / name
     part = tenant.files / f"{PART[0]}{secrets.token_hex(4)}{PART[1]}"
-    async with tenant.room.upload() as upload:
-        try:
-            await _write_body(request, part, partial(tenant.room.add_bytes, upload))
-            await tenant.room.finish(upload, part, path)
-        finally:
-            with suppress(FileNotFoundError):
-                await to_thread.run_sync(part.unlink)
+    with translating_disk_errors():
+        async with tenant.room.upload() as upload:
+            await _keep(request, tenant, upload, part, path)
     then = f'stream_file(path="{path.name}") or analyze_file(path="{path.name}")'
     kept = {"path": path.name, "bytes": upload.size, "kept_for_s": KEEP_SECONDS, "next": then}
     return JSONResponse({"ih_mcp": kept}, status_code=201)
+
+
+async def _keep(request: Request, tenant: Tenant, upload: Upload, part: Path, path: Path) -> None:
+    """Write the body to `part`, then give it its name."""
+    try:
+        await _write_body(request, part, partial(tenant.room.add_bytes, upload))
+        await tenant.room.finish(upload, part, path)
+    finally:
+        with suppress(FileNotFoundError):
+            await to_thread.run_sync(part.unlink)
 
 
 async def remove_file(request: Request, tenant: Tenant) -> Response:
@@ -62,12 +69,14 @@ async def remove_file(request: Request, tenant: Tenant) -> Response:
 
     Raises:
         PathError: There is none of this name.
+        JournalError: The disk fails.
     """
     path = tenant.files / _name_of(request)
-    try:
-        await to_thread.run_sync(path.unlink)
-    except FileNotFoundError:
-        raise PathError(f"there is no file {path.name}", code="file_not_found") from None
+    with translating_disk_errors():
+        try:
+            await to_thread.run_sync(path.unlink)
+        except FileNotFoundError:
+            raise PathError(f"there is no file {path.name}", code="file_not_found") from None
     return JSONResponse({"ih_mcp": {"path": path.name, "removed": True}})
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from ih_mcp.errors import MediaError
+from ih_mcp.errors import JournalError, MediaError
 from ih_mcp.private_files import delete_left_behind
 from ih_mcp.settings import Settings
 
@@ -20,6 +21,27 @@ PART = (".ih-mcp-", ".part")
 """How the names of unfinished uploads begin and end."""
 KEEP_SECONDS = 86_400.0
 _TIDY_SECONDS = 3600.0
+_DISK_HELP = "Whoever runs this server looks after its disk; what is kept stays."
+
+
+@contextmanager
+def translating_disk_errors() -> Iterator[None]:
+    """Let the server's disk fail with an answer.
+
+    Raises:
+        MediaError: It is full (`no_space`).
+        JournalError: It fails otherwise.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            what, helps = "the disk of the server is full", f"Try again later. {_DISK_HELP}"
+            raise MediaError(what, code="no_space", retry=True, help=helps) from exc
+        reason = exc.strerror or type(exc).__name__
+        raise JournalError(
+            f"the server cannot use the folder of this tenant: {reason}", help=_DISK_HELP
+        ) from exc
 
 
 @dataclass(eq=False)

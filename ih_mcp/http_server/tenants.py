@@ -27,7 +27,7 @@ from ih_mcp.settings import Settings
 
 from .callers import MINT_TOKENS, USE, Caller, TenantRow
 from .capture_pages import CapturePages
-from .files_room import FilesRoom
+from .files_room import FilesRoom, translating_disk_errors
 from .folder_names import FolderNames
 from .forward import Forwarder, passing_on
 from .large_texts import LargeTexts
@@ -85,6 +85,7 @@ class Tenants:
         Raises:
             ConfigurationError: Its key is missing or wrong.
             JournalError: Its data folder cannot be used.
+            MediaError: The disk is full.
         """
         async with self._opening:
             if name not in self._open:
@@ -93,7 +94,8 @@ class Tenants:
                     folders = (settings.media_dirs[0], settings.data_dir)
                     names = await anyio.to_thread.run_sync(FolderNames, *folders)
                     self._folder_names[name] = names
-                await self._tasks.start(self._keep_open, name, settings)
+                with translating_disk_errors():
+                    await self._tasks.start(self._keep_open, name, settings)
             return self._open[name]
 
     def hide_folders(self, name: str, text: str) -> str:

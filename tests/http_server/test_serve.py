@@ -22,6 +22,7 @@ from tests.streams.test_all_or_nothing import cluster, webm_header
 
 from .conftest import CALLERS, KEYS, Era, Team, said
 
+FULL = Path("/dev/full")
 BOTH_ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 
 
@@ -533,3 +534,42 @@ async def test_a_stream_of_another_server_is_answered_with_what_helps_callers_of
             assert "client that started the stream" not in said_there
     async with team.client() as client:
         assert said(await client.call_tool("end_stream", {"stream_id": stream_id}))["ended"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+async def test_a_full_disk_is_an_answer_to_who_sends_a_file(
+    own_team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with own_team.http() as http:
+        assert (await http.put("/files/kept.mp4", content=b"video")).status_code == 201
+        monkeypatch.setattr("ih_mcp.http_server.files._create", lambda _: FULL.open("wb"))
+        refused = await http.put("/files/talk.mp4", content=b"v" * 100_000)
+        error = refused.json()["ih_mcp"]["error"]
+        assert (refused.status_code, error["code"], error["retry"]) == (507, "no_space", True)
+        assert error["what"] == "the disk of the server is full"
+        monkeypatch.undo()
+        assert (await http.put("/files/talk.mp4", content=b"video")).status_code == 201
+        assert (await http.delete("/files/kept.mp4")).status_code == 200
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+async def test_a_tenant_whose_folder_cannot_be_used_is_told_and_others_are_served(
+    own_team: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = own_team.settings.data_dir / "tenants"
+    folders.mkdir(parents=True)
+    (folders / "acme").write_text("no folder")
+    async with own_team.http() as http, own_team.http("bob") as other:
+        for method, path in (("PUT", "/files/a.mp4"), ("POST", "/mcp"), ("DELETE", "/files/a.mp4")):
+            refused = await http.request(method, path, json={})
+            error = refused.json()["ih_mcp"]["error"]
+            assert (refused.status_code, error["code"]) == (503, "journal_failed")
+            assert error["what"].endswith("the folder of this tenant: Not a directory")
+            assert str(folders) not in refused.text
+        assert (await other.put("/files/a.mp4", content=b"video")).status_code == 201
+        files = folders / "beta" / "files"
+        (files / "a.mp4").unlink()
+        files.rmdir()
+        gone = await other.put("/files/a.mp4", content=b"video")
+        assert (gone.status_code, "No such file" in gone.text) == (503, True)
+    assert not [each for each in caplog.records if each.exc_info]
