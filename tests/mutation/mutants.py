@@ -31,7 +31,7 @@ _OPERATIONS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitOr: ast.BitAnd,
     ast.BitAnd: ast.BitOr,
 }
-_LOGGERS = {"log", "_log", "logger", "_logger", "logging"}
+_LOGGERS = {"log", "logger", "logging"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,6 @@ def _of(node: ast.AST) -> Iterator[str]:
 def _is_logging(node: ast.AST) -> bool:
     match node:
         case ast.Expr(ast.Call(ast.Attribute(ast.Name(name)))):
-            return name in _LOGGERS
+            return name.strip("_").lower() in _LOGGERS
         case _:
             return False

@@ -27,7 +27,7 @@ class Nothing:
 
 def check(size: int, *, strict: bool = True) -> bool:
     """Say "ö" and 5."""
-    _log.info("size %d", size + 1)
+    _LOG.info("size %d", size + 1)
     report(size)
     if not strict and size >= LIMIT:
         return False

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from ih_mcp.errors import ServiceError, TransportError
 from ih_mcp.net import opener
@@ -111,9 +114,9 @@ async def test_no_more_is_read_than_is_received() -> None:
         assert len(socket._connection._waiting) <= 2**19
 
 
-@pytest.mark.parametrize(("size", "most"), [(100, 297), (64 * 2**10, 17)])
+@pytest.mark.parametrize(("size", "bound", "most"), [(100, 256, 297), (64 * 2**10, 16, 17)])
 async def test_few_large_messages_wait_to_be_received_or_more_small_ones(
-    size: int, most: int, monkeypatch: pytest.MonkeyPatch
+    size: int, bound: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled = anyio.Event()
     fill = _Connection._fill
@@ -130,7 +133,7 @@ async def test_few_large_messages_wait_to_be_received_or_more_small_ones(
     async with peer(work) as url, open_socket(url, bearer="k") as socket:
         await filled.wait()
         waiting = len(socket._connection.recv_messages.frames)
-        assert most - 40 < waiting <= most  # a piece of 4 KiB holds 39 small ones
+        assert bound < waiting <= most  # a piece of 4 KiB holds 40 small ones and ends another
         received = [await socket.receive() for _ in range(400)]
     assert received == [str(number).ljust(size) for number in range(400)]
 
@@ -398,3 +401,131 @@ async def test_a_small_segment_waits_too() -> None:
         with pytest.raises(SocketClosed):
             await socket.receive()
     assert heard == ["before", b"media"]
+
+
+class Wire:
+    """A transport in memory, and its loop: each look at the clock takes 1 ms."""
+
+    def __init__(self) -> None:
+        self.reads, self.is_aborted, self.is_ended = True, False, False
+        self.untaken_bytes, self.now = 0, 0.0
+        self.written: list[bytes] = []
+        self.calls: list[Callable[[], object]] = []
+
+    def time(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def call_soon(self, call: Callable[[], object]) -> None:
+        self.calls.append(call)
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def set_write_buffer_limits(self, *_: object) -> None:
+        return
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken_bytes
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_ended = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+async def on(wire: Wire) -> _Connection:
+    """An open connection on a wire."""
+    protocol = ClientProtocol(parse_uri("ws://127.0.0.1/"), state=State.OPEN)
+    connection = _Connection(protocol, max_queue=opener._QUEUED_FRAMES)
+    connection.response = Response(101, "Switching Protocols", Headers())
+    connection.loop = cast(Any, wire)
+    connection.connection_made(cast(Any, wire))
+    return connection
+
+
+def taken(connection: _Connection, wire: Wire) -> list[str]:
+    """All that a connection has to give, in as many turns as it asks for, one at a time."""
+    texts: list[str] = []
+    for _ in range(10_000):
+        while (text := connection.take_waiting_text()) is not None:
+            texts.append(text)
+        assert len(wire.calls) <= 1
+        if not wire.calls:
+            return texts
+        wire.calls.pop()()
+    raise AssertionError("it never comes to rest")
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_arrives_is_parsed_in_turns_and_an_end_is_told_after_it(ends: bool) -> None:
+    wire = Wire()
+    connection = await on(wire)
+    connection.data_received(frames(1_000))
+    assert 0 < len(connection.recv_messages.frames) < 1_000
+    assert not wire.reads
+    if ends:
+        connection.eof_received()  # as TLS tells it though reading is paused
+        connection.connection_lost(None)
+    else:
+        connection.data_received(b"")
+    assert taken(connection, wire) == [str(number) for number in range(1_000)]
+    assert (connection.protocol.state is State.CLOSED) is ends
+    assert wire.reads is not ends
+
+
+async def test_an_end_is_told_once_though_a_turn_was_asked_for_before_it() -> None:
+    wire = Wire()
+    connection = await on(wire)
+    connection.data_received(35 * server_frame(0x81, 100 * b"x"))
+    assert (len(wire.calls), connection.protocol.state) == (1, State.OPEN)
+    assert not wire.reads  # some of it waits, though the queue is not full
+    connection.connection_lost(None)
+    assert connection.protocol.state is State.CLOSED
+    assert taken(connection, wire) == 35 * [100 * "x"]
+
+
+async def test_no_answer_to_pings_is_written_to_a_peer_that_takes_none() -> None:
+    wire = Wire()
+    connection = await on(wire)
+    connection.data_received(server_frame(0x89, b"ping"))
+    assert (len(wire.written), wire.is_aborted) == (1, False)
+    wire.untaken_bytes = opener._MAX_UNTAKEN_BYTES + 1
+    connection.data_received(frames(1_000))
+    assert wire.is_aborted
+    assert not connection._waiting
+
+
+@pytest.mark.parametrize(
+    ("writes", "written", "is_ended"),
+    [
+        ([], [], False),
+        ([b"a"], [b"a"], False),
+        ([b"a", b"b", b"c"], [b"abc"], False),
+        ([b""], [], True),
+        ([b"a", b""], [b"a"], True),
+        ([b"a", b"b", b""], [b"ab"], True),
+    ],
+)
+async def test_what_there_is_to_write_goes_at_once_and_an_end_behind_it(
+    writes: list[bytes], written: list[bytes], is_ended: bool
+) -> None:
+    wire = Wire()
+    connection = await on(wire)
+    connection.protocol.writes = list(writes)
+    connection.send_data()
+    assert (wire.written, wire.is_ended) == (written, is_ended)
+    connection.connection_lost(None)
+    connection.protocol.writes = [b"late"]
+    connection.send_data()
+    assert wire.written == written
