@@ -40,7 +40,7 @@ class Draining:
                 "this server is about to end and takes no new streams or analyses",
                 code="draining",
                 retry=True,
-                help="Call again in a few seconds: another server, or this one anew, will answer.",
+                help="Call again in a few seconds: another server, or this one again, will answer.",
             )
 
     @asynccontextmanager

@@ -30,10 +30,10 @@ def move_caller_key(scope: Scope, *, is_taken: bool) -> None:
     scope["headers"] = [pair for pair in scope["headers"] if pair[0] != _HEADER]
     if not is_taken:
         raise CallerError(
-            "this server works with a key of its own, and takes none of a caller",
+            "this server uses a key of its own, and accepts none from a caller",
             code="key_not_taken",
             help="Leave the header X-Interhuman-Key out. Whoever runs this server sets "
-            "IH_MCP_KEYS=caller if callers shall pay for themselves.",
+            "IH_MCP_KEYS=caller if callers are to pay for themselves.",
         )
     if len(found) > 1:
         raise _bad_key("came twice")

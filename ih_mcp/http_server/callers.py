@@ -142,8 +142,8 @@ def read_callers(path: Path, *, needs_caller: bool = True) -> Callers:
     except PermissionError as exc:
         raise ConfigurationError(
             f"the callers file {path} cannot be read: {exc.strerror}",
-            help="Let the user that this server runs as read it, as by `chmod a+r`: it has hashes "
-            "of keys alone.",
+            help="Let the user that this server runs as read it, such as by `chmod a+r`: it holds "
+            "only hashes of keys.",
         ) from None
     except OSError as exc:
         raise ConfigurationError(

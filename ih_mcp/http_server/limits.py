@@ -67,7 +67,7 @@ class CallerLimits:
         if bucket.calls < 1:
             seconds = math.ceil((1 - bucket.calls) * 60 / self._max_calls)
             raise CallerError(
-                f"this caller may make {self._max_calls} calls a minute, and made them",
+                f"this caller has made the {self._max_calls} calls that it may make a minute",
                 code="too_many_calls",
                 retry=True,
                 help=f"Call again in {seconds} s. Polls that wait need fewer calls; whoever runs "
@@ -90,7 +90,7 @@ class CallerLimits:
         key = (caller.tenant, caller.name)
         if self._polls[key] >= self._max_polls:
             raise CallerError(
-                f"{self._max_polls} calls of poll_events wait for this caller, and no more may",
+                f"{self._max_polls} calls of poll_events wait for this caller, which is the most",
                 code="too_many_polls",
                 retry=True,
                 help="Wait for one of them to end, or poll with wait_s 0. Whoever runs this server "

@@ -271,7 +271,7 @@ def _wrong_key(tenant: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"the tenant {tenant} has no key for the service: {reason}",
         code="no_api_key",
-        help="Whoever runs this server sets that variable, and starts the server anew.",
+        help="Whoever runs this server sets that variable, and restarts the server.",
     )
 
 

@@ -45,7 +45,7 @@ def damaged_error(stream_id: str, cursor: int) -> JournalError:
     return JournalError(
         f"the journal is damaged: message {cursor} of {stream_id} is not as it was written",
         code="journal_damaged",
-        help=f"Messages before it can be read; poll_events(cursor={cursor}) goes on behind it.",
+        help=f"Messages before it can be read; poll_events(cursor={cursor}) continues after it.",
         facts={"stream_id": stream_id, "damaged_cursor": cursor},
     )
 

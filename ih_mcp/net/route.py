@@ -101,7 +101,7 @@ class Route:
     def unusable(self, cause: Exception) -> ConfigurationError:
         """A library takes something of the environment for wrong that was not seen here."""
         return ConfigurationError(
-            f"the environment does not let a connection to {host_of(self.url)} be made "
+            f"settings of the environment prevent a connection to {host_of(self.url)} "
             f"({type(cause).__name__})",
             help="Look at *_PROXY, SSL_CERT_FILE and INTERHUMAN_API_KEY for odd characters.",
         )

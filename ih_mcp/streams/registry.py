@@ -83,7 +83,7 @@ class Registry:
         """
         if len(self._streams) + self._starting >= self._max_streams or self._is_closing:
             raise CallerError(
-                f"{len(self._streams)} streams are open, and no more may be",
+                f"{len(self._streams)} streams are open, which is the most",
                 code="too_many_streams",
                 help="End one with end_stream, or raise IH_MCP_MAX_STREAMS.",
                 facts={"live": self.live_ids},

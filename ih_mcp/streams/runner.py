@@ -78,7 +78,7 @@ class StreamRunner:
             stream.failure = exc
         except Exception:
             stream.failure = IhMcpError(
-                "the stream broke over a mistake of ih-mcp's own",
+                "the stream broke because of a mistake in ih-mcp",
                 code="internal",
                 help="Start a new stream and report it; what was received is kept.",
             )

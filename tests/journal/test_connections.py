@@ -50,7 +50,7 @@ def test_a_database_that_stays_away_is_told_and_may_be_asked_again(said: str, to
     with pytest.raises(JournalError) as caught:
         Connections("host=there.is.none").keep_trying(call, 0.0)
     assert caught.value.what == f"the database of the journal does not answer: {told}"
-    assert caught.value.help.startswith("Look whether it runs and can be reached")
+    assert caught.value.help.startswith("Check whether it runs and can be reached")
     assert caught.value.retry
 
 

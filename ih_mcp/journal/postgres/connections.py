@@ -308,6 +308,6 @@ def away_error(error: EngineAwayError) -> JournalError:
     reason = str(error).splitlines()
     return JournalError(
         f"the database of the journal does not answer: {reason[0] if reason else 'no reason'}",
-        help="Look whether it runs and can be reached; what was shown before is kept there.",
+        help="Check whether it runs and can be reached; what was shown before is kept there.",
         retry=True,
     )

@@ -24,7 +24,7 @@ from .wakeups import Notifications, TenantWakeups
 
 _HELP = (
     "IH_MCP_JOURNAL is an address such as postgresql://user@host/database?sslmode=verify-full; "
-    "look whether the server runs and lets this user in."
+    "check that the server runs and lets this user in."
 )
 _COPY_HELP = (
     "Bring the copy back, or take it out of synchronous_standby_names of the database; have two "

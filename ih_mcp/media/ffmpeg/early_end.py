@@ -51,7 +51,7 @@ async def require_end(ffmpeg: Ffmpeg, path: Path, facts: Facts) -> None:
     is_there = clock.media_seconds > 0.0  # of a later packet; seeking can end at an earlier one
     if (not is_there and _is_declared(facts)) or _TORN in said[0]:
         raise MediaError(
-            f"the file tells of {declared:.1f} s, and its last part is missing",
+            f"the file says that it has {declared:.1f} s, and its last part is missing",
             help="It is incomplete, as after an interrupted download; get the whole file. A stream "
             "of it sends all up to there, and then ends with this error.",
             code="ends_early",

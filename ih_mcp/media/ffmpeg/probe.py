@@ -351,7 +351,7 @@ def _refuse_entries(entries: HeaderFacts) -> None:
 
 def _encrypted() -> MediaError:
     return MediaError(
-        "the file is protected: its media is encrypted and plays with a key alone",
+        "the file is protected: its media is encrypted and plays only with a key",
         help="Give a file without protection; a recording of your own has none.",
         code="encrypted",
     )
