@@ -97,7 +97,8 @@ nightly: $(VENV)/.dev ## much of everything tried by chance, to its end, with on
 	-command -v nginx >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx; }
 	-$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/python -m bench.nightly $(QUICK)
+	-$(MAKE) --no-print-directory $(VENV)/.node
+	env $$(test -e $(VENV)/.node && echo IH_MCP_NODE=$(VENV)/node) $(BIN)/python -m bench.nightly $(QUICK)
 
 # Bytes by chance, led by the code they reach: seconds for each target. The corpus is kept in .fuzz;
 # where Atheris cannot be installed (it is for Linux), says so and goes on.

@@ -47,6 +47,8 @@ from tests.reliability.replicas import (
     put_segment,
 )
 
+from . import SKIPPED
+
 SCRIPT = Path(__file__).with_name("team_load.mjs")
 REPLICAS = 3
 MOST_SECONDS_AFTER_A_DEATH = 1.0
@@ -235,7 +237,7 @@ def main() -> int:
     quick = parser.parse_args().quick
     if "IH_MCP_NODE" not in os.environ:
         print("skipped: it needs Node; set IH_MCP_NODE to what `make hosts` has made, .venv/node")
-        return 0
+        return SKIPPED
     callers, seconds, kill_each = (20, 30.0, 8.0) if quick else (200, 300.0, 60.0)
     return 0 if anyio.run(run, callers, seconds, kill_each) else 1
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench import SKIPPED
 from bench.nightly import PARTS, Outcome, Part, run, table
 
 from .road.host import REPOSITORY
@@ -67,11 +68,19 @@ def test_a_failing_part_of_the_night_is_in_the_table_and_stops_nothing(
     outcomes = [run(part, is_quick=True) for part in parts]
     assert [outcome.code for outcome in outcomes] == [3, 0]
     assert "hi" in capfd.readouterr().out
-    drawn = table([Outcome(part, code, 90.0) for part, code in zip(parts, (3, 0), strict=True)])
+    shown = (*parts, Part("cannot run here", ()))
+    codes = (3, 0, SKIPPED)
+    drawn = table([Outcome(part, code, 90.0) for part, code in zip(shown, codes, strict=True)])
     assert drawn.splitlines()[1:] == [
-        "breaks                   1.5  FAILED (exit code 3)",
-        "works                    1.5  ok",
+        "breaks                     1.5  FAILED (exit code 3)",
+        "works                      1.5  ok",
+        "cannot run here            1.5  skipped, as said above",
     ]
+
+
+def test_the_names_of_parts_fit_into_the_table_of_the_night() -> None:
+    lines = table([Outcome(part, 0, 0.0) for part in PARTS]).splitlines()
+    assert len({len(line) - len("ok") for line in lines[1:]}) == 1
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
