@@ -1,4 +1,4 @@
-"""The only module that knows the WebSocket library.
+"""Opens WebSockets; it and `connection.py` alone know the library.
 
 Habits, each with its reason:
 
@@ -10,13 +10,11 @@ Habits, each with its reason:
   silences the library's keepalive;
 * redirects are refused: video would go to a host nobody named;
 * of several addresses of a host, one that is silent does not hold up the others (RFC 8305);
-* messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one;
-* what arrives is parsed a little at a time: one read of 256 KiB may hold 87,000 frames.
+* messages of up to 8 MiB are taken; the library's 1 MiB would end a session over a long one.
 """
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - what the library tells a connection is asyncio's
 import contextlib
 import logging
 import math
@@ -29,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 import anyio.lowlevel
 from websockets.asyncio import client
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -42,7 +40,6 @@ from websockets.exceptions import (
     ProxyError,
     WebSocketException,
 )
-from websockets.frames import Opcode
 
 from ih_mcp.errors import ConfigurationError, IhMcpError, TransportError
 from ih_mcp.loopback import parse_address
@@ -50,6 +47,7 @@ from ih_mcp.redaction import is_token
 from ih_mcp.wire.endings import EndReason
 
 from .answers import HttpAnswer, error_of_answer, host_of
+from .connection import MAX_QUEUED_FRAMES, QUEUED_FRAMES, Connection
 from .route import Route, find_route
 from .socket import BeforePiece, SocketClosed
 
@@ -65,14 +63,6 @@ _MIN_SEND_SECONDS = 30.0
 _PROGRESS_SECONDS = 20.0
 _SPARE_SHARE = 0.05  # chosen: deadlines are set anew so seldom, and are longer by as much
 _SLOWEST_BYTES_PER_SECOND = 128 * 2**10
-_MIN_PARSED_BYTES = 2**10  # at once; 512 frames at most
-_MAX_PARSED_BYTES = 2**12  # while that is quick, as it is with frames that are not tiny
-_QUICK_SECONDS = 0.0005  # chosen: 2048 tiny frames take ten times as long
-_PARSING_SECONDS = 0.002  # then others have their turn
-_MAX_QUEUED_FRAMES = 256  # small ones: each time that the queue is full takes two turns of the loop
-_QUEUED_FRAMES = 16  # of any size, as is the library's default
-_SMALL_BYTES = 256 * 2**10  # of all frames that are queued beyond that
-_MAX_UNTAKEN_BYTES = 64 * 2**20  # more than a segment in one frame: answers to pings, not read
 
 _LOG = logging.getLogger("ih_mcp.net")
 _LIBRARY_LOG = logging.getLogger("ih_mcp.net.websockets")
@@ -82,121 +72,6 @@ _LIBRARY_LOG.setLevel(logging.WARNING)  # below that it prints headers, and so t
 class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
-
-
-class _Connection(ClientConnection):
-    """Parses what arrives in small pieces, with turns of the loop between, whatever its shape.
-
-    Nothing more is read while some of it waits, or while the library's queue of messages is full.
-    """
-
-    _is_full = _is_scheduled = _is_lost = _is_over = False
-    _queued_bytes = 0
-    """Parsed since the queue of messages was empty last, or no longer full."""
-    _piece_bytes = _MIN_PARSED_BYTES
-    _lost_by: Exception | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._waiting = bytearray()
-        self.recv_messages.pause, self.recv_messages.resume = self._fill, self._drain
-
-    def data_received(self, data: bytes) -> None:
-        self._waiting += data
-        self._parse()
-
-    def eof_received(self) -> None:
-        if not self._waiting:  # else `connection_lost` follows, and says the same
-            super().eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not hasattr(self, "recv_messages"):
-            return  # TLS failed behind a proxy: `connection_made` was never called
-        self._is_lost, self._lost_by = True, exc  # reported once all that came before is parsed
-        self._parse()
-
-    def _fill(self) -> None:
-        self._is_full = True
-
-    def _drain(self) -> None:
-        self._is_full = False
-        self._queued_bytes = 0
-        self._parse_soon()
-
-    def _parse_soon(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self.loop.call_soon(self._parse_now)
-
-    def _parse_now(self) -> None:
-        self._is_scheduled = False
-        self._parse()
-
-    def send_data(self) -> None:
-        """Write what there is at once: from Python 3.12 on, each write looks at all that wait."""
-        if self._is_lost:
-            return
-        writes = self.protocol.writes
-        if len(writes) > 1:
-            ends = writes[-1:] if not writes[-1] else []  # half-closes the connection
-            self.protocol.writes = [b"".join(writes), *ends]
-        super().send_data()
-
-    @property
-    def _may_parse(self) -> bool:
-        return bool(self._waiting) and (self._is_lost or not self._is_full)
-
-    def _parse(self) -> None:
-        now = self.loop.time()
-        until = now + _PARSING_SECONDS
-        while self._may_parse and now < until:
-            piece = bytes(self._waiting[: self._piece_bytes])
-            del self._waiting[: self._piece_bytes]
-            self._set_queue_limit(len(piece))
-            super().data_received(piece)
-            before, now = now, self.loop.time()
-            is_quick = now - before < _QUICK_SECONDS
-            self._piece_bytes = _MAX_PARSED_BYTES if is_quick else _MIN_PARSED_BYTES
-        if self._may_parse:
-            self._parse_soon()
-        if not self._is_lost:
-            self._control_reading()
-        elif not (self._waiting or self._is_over):
-            self._is_over = True
-            super().connection_lost(self._lost_by)
-
-    def take_waiting_text(self) -> str | None:
-        """A whole text that waits to be received; None where something else is next, or nothing.
-
-        Of many at once `recv` spends three times as long on each.
-        """
-        queue = self.recv_messages
-        waiting = queue.frames.queue
-        if not waiting or waiting[0].opcode is not Opcode.TEXT or not waiting[0].fin:
-            return None
-        try:
-            text = str(waiting[0].data, "utf-8")
-        except UnicodeDecodeError:
-            return None  # `recv` closes the connection over it
-        waiting.popleft()
-        queue.maybe_resume()
-        return text
-
-    def _set_queue_limit(self, more_bytes: int) -> None:
-        """Let many frames wait for their reader while they are small."""
-        queue = self.recv_messages
-        self._queued_bytes = (self._queued_bytes if queue.frames else 0) + more_bytes
-        is_small = self._queued_bytes <= _SMALL_BYTES
-        queue.high = _MAX_QUEUED_FRAMES if is_small else _QUEUED_FRAMES
-
-    def _control_reading(self) -> None:
-        if self.transport.get_write_buffer_size() > _MAX_UNTAKEN_BYTES:
-            self._waiting.clear()
-            self.transport.abort()
-        elif self._waiting or self._is_full:
-            self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
 
 
 def _require_token(bearer: str) -> None:
@@ -274,7 +149,7 @@ async def open_socket(
 
 async def _connect(
     url: str, headers: Mapping[str, str], subprotocols: tuple[str, ...], open_seconds: float
-) -> _Connection:
+) -> Connection:
     route = await find_route(url)
     to_proxy: dict[str, Any] = {"proxy_ssl": route.tls} if route.has_tls_to_proxy else {}
     try:
@@ -288,10 +163,10 @@ async def _connect(
             ping_timeout=_KEEPALIVE_SECONDS,
             close_timeout=_CLOSE_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
-            max_queue=(_MAX_QUEUED_FRAMES, _QUEUED_FRAMES),
+            max_queue=(MAX_QUEUED_FRAMES, QUEUED_FRAMES),
             proxy=route.proxy.url if route.proxy else None,
             ssl=route.tls if url.startswith("wss:") else None,
-            create_connection=_Connection,
+            create_connection=Connection,
             happy_eyeballs_delay=None if _has_one_address(route) else _NEXT_ADDRESS_SECONDS,
             logger=_LIBRARY_LOG,
             **to_proxy,
@@ -312,7 +187,7 @@ async def _connect(
         raise route.unreachable(_describe_error(exc)) from None
     except (ImportError, ValueError) as exc:  # texts of these may show the credential
         raise route.unusable(exc) from None
-    assert isinstance(connection, _Connection)  # as it was asked to
+    assert isinstance(connection, Connection)  # as it was asked to
     _limit_kernel_queue(connection)
     return connection
 
@@ -356,7 +231,7 @@ def _describe_error(exc: BaseException) -> str:
 
 
 class _WebSocket:
-    def __init__(self, connection: _Connection, *, in_one_frame: bool) -> None:
+    def __init__(self, connection: Connection, *, in_one_frame: bool) -> None:
         self._connection = connection
         self._in_one_frame = in_one_frame
         self._closed_by_us = False
@@ -458,7 +333,7 @@ async def _fragments(
         await anyio.lowlevel.checkpoint()  # sending does not yield while the buffer has room
 
 
-def _limit_kernel_queue(connection: ClientConnection) -> None:
+def _limit_kernel_queue(connection: Connection) -> None:
     raw = connection.transport.get_extra_info("socket")
     option = getattr(system, "TCP_NOTSENT_LOWAT", None)
     if raw is not None and option is not None:

@@ -2,140 +2,28 @@ from __future__ import annotations
 
 import math
 import socket as system
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.client import ClientProtocol
+from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
-from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.http11 import Response
 
 from ih_mcp.errors import ServiceError, TransportError
 from ih_mcp.net import opener
-from ih_mcp.net.opener import FRAGMENT_BYTES, _Connection, open_socket
+from ih_mcp.net.opener import FRAGMENT_BYTES, open_socket
 from ih_mcp.net.proxies import Proxy
 from ih_mcp.net.route import Route
 from ih_mcp.net.socket import SocketClosed
-from ih_mcp.wire.endings import EndReason
 from tests.facts import shows
-
-Work = Callable[[ServerConnection], Awaitable[None]]
-
-
-@asynccontextmanager
-async def peer(work: Work, answer: Response | None = None) -> AsyncIterator[str]:
-    """A real WebSocket server; `answer` refuses the upgrade."""
-
-    def refuse(_: ServerConnection, __: Request) -> Response | None:
-        return answer
-
-    async with serve(work, "127.0.0.1", 0, process_request=refuse, max_size=2**26) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        yield f"ws://127.0.0.1:{port}/v1/stream/analyze"
+from tests.net.peer import peer
 
 
 async def _nothing(_: ServerConnection) -> None:
     return
-
-
-def frames(count: int) -> bytes:
-    """Text frames of a server with the numbers from 0."""
-    return b"".join(
-        bytes([0x81, len(text)]) + text for text in (b"%d" % number for number in range(count))
-    )
-
-
-async def test_what_came_before_the_connection_was_lost_arrives_whole_and_in_order() -> None:
-    async def work(connection: ServerConnection) -> None:
-        connection.transport.write(frames(30_000))
-        connection.transport.close()  # no close frame: the end of the bytes is all that comes
-
-    async with peer(work) as url, open_socket(url, bearer="k") as socket:
-        for number in range(30_000):
-            assert await socket.receive() == str(number)
-        with pytest.raises(SocketClosed) as closed:
-            await socket.receive()
-    assert closed.value.code is None
-
-
-def server_frame(first: int, payload: bytes) -> bytes:
-    return bytes([first, len(payload)]) + payload
-
-
-async def test_frames_of_all_kinds_that_wait_arrive_each_as_it_was_sent() -> None:
-    sent = [
-        server_frame(0x81, "é".encode()),
-        server_frame(0x82, b"ok"),  # binary
-        server_frame(0x01, b"in "),  # a text in two frames
-        server_frame(0x80, b"two"),
-        server_frame(0x01, "a€".encode()[:2]),  # cut in a character
-        server_frame(0x89, b"ping"),
-        server_frame(0x80, "a€".encode()[2:]),
-        server_frame(0x81, b""),
-        server_frame(0x81, b"last"),
-        server_frame(0x81, b"\xff"),  # no UTF-8
-        server_frame(0x81, b"never"),
-    ]
-
-    async def work(connection: ServerConnection) -> None:
-        connection.transport.write(b"".join(sent))
-        await connection.wait_closed()
-
-    async with peer(work) as url, open_socket(url, bearer="k") as socket:
-        received = [await socket.receive() for _ in range(6)]
-        with pytest.raises(SocketClosed) as closed:
-            await socket.receive()
-    assert received == ["é", b"ok", "in two", "a€", "", "last"]
-    assert closed.value.loss is EndReason.BROKEN_FRAMES
-
-
-async def test_no_more_is_read_than_is_received() -> None:
-    drained = anyio.Event()
-    size = 64 * 2**20
-
-    async def work(connection: ServerConnection) -> None:
-        connection.transport.write(frames(10) * (size // len(frames(10))))
-        await connection.drain()
-        drained.set()
-
-    async with peer(work) as url, open_socket(url, bearer="k") as socket:
-        for _ in range(100):
-            await socket.receive()
-        with anyio.move_on_after(0.5):
-            await drained.wait()
-        assert not drained.is_set()  # it waits in the kernel, and in the other end
-        assert len(socket._connection._waiting) <= 2**19
-
-
-@pytest.mark.parametrize(("size", "bound", "most"), [(100, 256, 297), (64 * 2**10, 16, 17)])
-async def test_few_large_messages_wait_to_be_received_or_more_small_ones(
-    size: int, bound: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filled = anyio.Event()
-    fill = _Connection._fill
-
-    def note(connection: _Connection) -> None:
-        fill(connection)
-        filled.set()
-
-    async def work(connection: ServerConnection) -> None:
-        for number in range(400):
-            await connection.send(str(number).ljust(size))
-
-    monkeypatch.setattr(_Connection, "_fill", note)
-    async with peer(work) as url, open_socket(url, bearer="k") as socket:
-        await filled.wait()
-        waiting = len(socket._connection.recv_messages.frames)
-        assert bound < waiting <= most  # a piece of 4 KiB holds 40 small ones and ends another
-        received = [await socket.receive() for _ in range(400)]
-    assert received == [str(number).ljust(size) for number in range(400)]
 
 
 @pytest.mark.skipif(not hasattr(system, "TCP_NOTSENT_LOWAT"), reason="the system has no such bound")
@@ -401,131 +289,3 @@ async def test_a_small_segment_waits_too() -> None:
         with pytest.raises(SocketClosed):
             await socket.receive()
     assert heard == ["before", b"media"]
-
-
-class Wire:
-    """A transport in memory, and its loop: each look at the clock takes 1 ms."""
-
-    def __init__(self) -> None:
-        self.reads, self.is_aborted, self.is_ended = True, False, False
-        self.untaken_bytes, self.now = 0, 0.0
-        self.written: list[bytes] = []
-        self.calls: list[Callable[[], object]] = []
-
-    def time(self) -> float:
-        self.now += 0.001
-        return self.now
-
-    def call_soon(self, call: Callable[[], object]) -> None:
-        self.calls.append(call)
-
-    def pause_reading(self) -> None:
-        self.reads = False
-
-    def resume_reading(self) -> None:
-        self.reads = True
-
-    def set_write_buffer_limits(self, *_: object) -> None:
-        return
-
-    def get_write_buffer_size(self) -> int:
-        return self.untaken_bytes
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.is_ended = True
-
-    def abort(self) -> None:
-        self.is_aborted = True
-
-
-async def on(wire: Wire) -> _Connection:
-    """An open connection on a wire."""
-    protocol = ClientProtocol(parse_uri("ws://127.0.0.1/"), state=State.OPEN)
-    connection = _Connection(protocol, max_queue=opener._QUEUED_FRAMES)
-    connection.response = Response(101, "Switching Protocols", Headers())
-    connection.loop = cast(Any, wire)
-    connection.connection_made(cast(Any, wire))
-    return connection
-
-
-def taken(connection: _Connection, wire: Wire) -> list[str]:
-    """All that a connection has to give, in as many turns as it asks for, one at a time."""
-    texts: list[str] = []
-    for _ in range(10_000):
-        while (text := connection.take_waiting_text()) is not None:
-            texts.append(text)
-        assert len(wire.calls) <= 1
-        if not wire.calls:
-            return texts
-        wire.calls.pop()()
-    raise AssertionError("it never comes to rest")
-
-
-@pytest.mark.parametrize("ends", [False, True])
-async def test_what_arrives_is_parsed_in_turns_and_an_end_is_told_after_it(ends: bool) -> None:
-    wire = Wire()
-    connection = await on(wire)
-    connection.data_received(frames(1_000))
-    assert 0 < len(connection.recv_messages.frames) < 1_000
-    assert not wire.reads
-    if ends:
-        connection.eof_received()  # as TLS tells it though reading is paused
-        connection.connection_lost(None)
-    else:
-        connection.data_received(b"")
-    assert taken(connection, wire) == [str(number) for number in range(1_000)]
-    assert (connection.protocol.state is State.CLOSED) is ends
-    assert wire.reads is not ends
-
-
-async def test_an_end_is_told_once_though_a_turn_was_asked_for_before_it() -> None:
-    wire = Wire()
-    connection = await on(wire)
-    connection.data_received(35 * server_frame(0x81, 100 * b"x"))
-    assert (len(wire.calls), connection.protocol.state) == (1, State.OPEN)
-    assert not wire.reads  # some of it waits, though the queue is not full
-    connection.connection_lost(None)
-    assert connection.protocol.state is State.CLOSED
-    assert taken(connection, wire) == 35 * [100 * "x"]
-
-
-async def test_no_answer_to_pings_is_written_to_a_peer_that_takes_none() -> None:
-    wire = Wire()
-    connection = await on(wire)
-    connection.data_received(server_frame(0x89, b"ping"))
-    assert (len(wire.written), wire.is_aborted) == (1, False)
-    wire.untaken_bytes = opener._MAX_UNTAKEN_BYTES + 1
-    connection.data_received(frames(1_000))
-    assert wire.is_aborted
-    assert not connection._waiting
-
-
-@pytest.mark.parametrize(
-    ("writes", "written", "is_ended"),
-    [
-        ([], [], False),
-        ([b"a"], [b"a"], False),
-        ([b"a", b"b", b"c"], [b"abc"], False),
-        ([b""], [], True),
-        ([b"a", b""], [b"a"], True),
-        ([b"a", b"b", b""], [b"ab"], True),
-    ],
-)
-async def test_what_there_is_to_write_goes_at_once_and_an_end_behind_it(
-    writes: list[bytes], written: list[bytes], is_ended: bool
-) -> None:
-    wire = Wire()
-    connection = await on(wire)
-    connection.protocol.writes = list(writes)
-    connection.send_data()
-    assert (wire.written, wire.is_ended) == (written, is_ended)
-    connection.connection_lost(None)
-    connection.protocol.writes = [b"late"]
-    connection.send_data()
-    assert wire.written == written

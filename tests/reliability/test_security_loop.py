@@ -356,7 +356,7 @@ async def newest_tick(journal: Journal, stream: Stream) -> int:
 async def test_s26_a_flood_of_pings_holds_nobody_up_and_ends_where_no_answer_is_taken(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ih_mcp.net.opener._MAX_UNTAKEN_BYTES", 2**20)
+    monkeypatch.setattr("ih_mcp.net.connection._MAX_UNTAKEN_BYTES", 2**20)
     async with streaming(journal, Plan(flood="ping")) as stream, holding() as hold:
         await stream.until(lambda: False)
     assert stream.failure
