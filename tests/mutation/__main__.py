@@ -1,10 +1,12 @@
 """Change the package by chance and see which tests fail: `python -m tests.mutation`.
 
 COUNT mutants are drawn with SEED over all files of the packages named. Which tests run which line
-is measured with `--map`, and kept; a mutant runs those of its line, the quickest first. Where none
-is known, the tests that mirror the file run; with `--wide` also those that start processes. What
-survives is printed, with the reason in `known.json`; the exit code is 1 where more than
-`--may-survive` (by default 0) have none, or a reason is for a line that is gone.
+is measured with `--map`, and kept; a mutant runs those of its line, the quickest first, and more of
+them where those let it pass without a reason. Where none is known, the tests that mirror the file
+run; with `--wide` also those that start processes. What survives is printed, with the reason in
+`known.json`; the exit code is 1 where more than `--may-survive` (by default 0) have none, or a
+reason is for a line that is gone. "NO TEST" is what survives and is run by no test. "time" is what
+neither survived nor was killed: the time was over first, in the test that is named.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -36,6 +39,7 @@ PACKAGES = ("wire", "journal", "streams", "net", "media", "mcp_server", "app")
 WIDE = ("tests/road", "tests/reliability", "tests/capture", "tests/test_cli.py")
 _SECONDS = 240
 _MOST_SECONDS = 25.0  # of the tests of a line, as they were measured
+_MORE_SECONDS = 100.0  # where those let it pass, and nothing says why it may
 FOLDER = ROOT / ".mutation"
 KNOWN = Path(__file__).with_name("known.json")
 STATES = ("killed", "time", "known", "SURVIVED", "NO TEST")
@@ -109,20 +113,30 @@ def copy_of_the_tree(folder: Path) -> Path:
     return tree
 
 
-def judge(mutant: Mutant, tree: Path, known: CoverageMap, *, wide: bool = False) -> Outcome:
-    """Change the copy, run the tests, and change it back."""
+def judge(
+    mutant: Mutant, tree: Path, known: CoverageMap, *, reason: str = "", wide: bool = False
+) -> Outcome:
+    """Change the copy, run the tests, and change it back.
+
+    Args:
+        reason: Why it may survive; without any, more tests are run before it has.
+    """
     file = tree / mutant.path
     source, found = file.read_text(encoding="utf-8"), file.stat()
     line = None if mutant.is_import else mutant.line  # else the first test that imports it
-    of_line = known.tests_of(mutant.path, line, source, most_seconds=_MOST_SECONDS)
-    mirrors = suites(mutant.path, tree)
+    find = partial(known.tests_of, mutant.path, line, source)
+    of_line, mirrors = find(most_seconds=_MOST_SECONDS), suites(mutant.path, tree)
     chosen = [of_line, *mirrors[:1]] if of_line else mirrors  # what came after the map, too
+    if more := [test for test in find(most_seconds=_MORE_SECONDS) if test not in of_line]:
+        chosen += [] if reason else [more]
     file.write_text(mutant.apply(source), encoding="utf-8")
     os.utime(file, ns=(0, next(_TIMES)))  # a time of its own: compiled files are kept by it
     try:
         for suite in [*chosen, *([list(WIDE)] if wide else [])]:
             if failure := first_failure(suite, tree, _SECONDS):
                 return Outcome(mutant, "time" if failure.is_time else "killed", failure.test)
+        if reason:
+            return Outcome(mutant, "known", reason)
         runs = bool(of_line) or not known.knows(mutant.path, source)
         return Outcome(mutant, "SURVIVED" if runs else "NO TEST")
     finally:
@@ -164,19 +178,15 @@ def main() -> int:
             trees.put(copy_of_the_tree(Path(folder) / str(number)))
 
         def work(mutant: Mutant) -> Outcome:
-            tree = trees.get()
+            tree, reason = trees.get(), known.get(mutant.key) or reason_by_kind(mutant)
             try:
-                return judge(mutant, tree, coverage, wide=options.wide)
+                return judge(mutant, tree, coverage, reason=reason, wide=options.wide)
             finally:
                 trees.put(tree)
 
         for outcome in pool.map(work, chosen):
-            mutant, state, told = outcome.mutant, outcome.state, outcome.told
-            if state in _UNEXPLAINED:
-                told = known.get(mutant.key) or reason_by_kind(mutant)
-                state = "known" if told else state
-            counts[Path(mutant.path).parts[1], state] += 1
-            print(f"{state:<9} {mutant}  {told}", flush=True)
+            counts[Path(outcome.mutant.path).parts[1], outcome.state] += 1
+            print(f"{outcome.state:<9} {outcome.mutant}  {outcome.told}", flush=True)
     print(f"\n{'package':<12}" + "".join(f"{state.lower():>10}" for state in STATES))
     for package in packages:
         print(f"{package:<12}" + "".join(f"{counts[package, state]:>10}" for state in STATES))

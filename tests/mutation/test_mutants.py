@@ -90,6 +90,7 @@ def test_a_mutant_that_a_test_notices_is_killed_and_the_copy_is_put_back(tmp_pat
     digest = hashlib.sha256(source.encode()).hexdigest()
     unread = CoverageMap({found[1].path: digest}, {found[1].path: {}}, [])
     assert judge(found[1], tmp_path, unread).state == "NO TEST"
+    assert judge(found[1], tmp_path, unread, reason="harmless").state == "known"
     assert module.read_text(encoding="utf-8") == source
 
 
@@ -119,15 +120,17 @@ def test_the_map_knows_what_tests_run_in_their_processes(tmp_path: Path) -> None
     ] == [["t.py::own[a (b|c)]"], ["t.py::start[x|y]"], []]
 
 
-def test_the_tests_of_a_line_are_its_mirror_then_one_of_each_file_in_turn() -> None:
+def test_the_tests_of_a_line_are_quick_ones_its_mirror_then_one_of_each_file_in_turn() -> None:
     every = [("b.py::1", 1.0), ("b.py::2", 2.0), ("c.py::3", 3.0), ("test_toy.py::4", 4.0)]
+    every += [("b.py::5", 0.1), ("b.py::6", 0.1), ("test_toy.py::7", 0.1)]
     known = CoverageMap(
-        {"toy.py": hashlib.sha256(b"x").hexdigest()}, {"toy.py": {"1": range(4)}}, every
+        {"toy.py": hashlib.sha256(b"x").hexdigest()}, {"toy.py": {"1": range(7)}}, every
     )
-    ordered = ["test_toy.py::4", "b.py::1", "c.py::3", "b.py::2"]
-    assert known.tests_of("toy.py", 1, "x", most_seconds=10.0) == ordered
-    assert known.tests_of("toy.py", None, "x", most_seconds=8.0) == ordered[:3]
-    assert known.tests_of("toy.py", 1, "x", most_seconds=1.0) == ordered[:1]
+    ordered = ["test_toy.py::7", "b.py::5", "b.py::6"]
+    ordered += ["test_toy.py::4", "c.py::3", "b.py::1", "b.py::2"]
+    for most_seconds, count in ((10.4, 7), (8.0, 5), (1.0, 3), (0.3, 1), (0.0, 1)):
+        assert known.tests_of("toy.py", 1, "x", most_seconds=most_seconds) == ordered[:count]
+    assert known.tests_of("toy.py", None, "x", most_seconds=10.4) == ordered
     assert known.tests_of("toy.py", 1, "changed", most_seconds=10.0) == []
 
 
