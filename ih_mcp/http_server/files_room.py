@@ -21,7 +21,6 @@ PART = (".ih-mcp-", ".part")
 """How the names of unfinished uploads begin and end."""
 KEEP_SECONDS = 86_400.0
 _TIDY_SECONDS = 3600.0
-_DISK_HELP = "Whoever runs this server looks after its disk; what is kept stays."
 
 
 @contextmanager
@@ -36,11 +35,16 @@ def translating_disk_errors() -> Iterator[None]:
         yield
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            what, helps = "the disk of the server is full", f"Try again later. {_DISK_HELP}"
-            raise MediaError(what, code="no_space", retry=True, help=helps) from exc
+            raise MediaError(
+                "the disk of the server is full",
+                code="no_space",
+                retry=True,
+                help="Try again later. Whoever runs this server looks after its disk.",
+            ) from exc
         reason = exc.strerror or type(exc).__name__
         raise JournalError(
-            f"the server cannot use the folder of this tenant: {reason}", help=_DISK_HELP
+            f"the server cannot use the folder of this tenant: {reason}",
+            help="Whoever runs this server looks after its disk; what is kept stays.",
         ) from exc
 
 

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
@@ -61,6 +63,27 @@ async def test_no_more_streams_than_may_be(tmp_path: Path) -> None:
         with pytest.raises(CallerError) as refused:
             await registry.start(PLAN, Service().opener)
         assert refused.value.facts["live"] == [stream.id]
+
+
+async def test_a_stream_whose_start_is_cancelled_while_it_is_written_runs_and_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller gets no id: a stream that only the journal had would count as live for ever."""
+    async with opened(tmp_path) as (journal, registry):
+        begin, caller = journal._store.begin_stream, anyio.CancelScope()
+
+        def cancelled_meanwhile(*args: Any, **options: Any) -> int:
+            number = begin(*args, **options)
+            anyio.from_thread.run_sync(caller.cancel)
+            return number
+
+        monkeypatch.setattr(journal._store, "begin_stream", cancelled_meanwhile)
+        with caller:
+            await registry.start(PLAN, Service().opener)
+            await anyio.lowlevel.checkpoint()
+        assert caller.cancelled_caught
+        (stream,) = registry.live_streams
+        assert [row.id for row in await journal.list_streams()] == [stream.id]
 
 
 async def test_an_ended_stream_is_told_from_an_unknown_one(tmp_path: Path) -> None:
