@@ -15,6 +15,7 @@ from ih_mcp.streams.stream import Stream
 from .answers import answer
 from .arguments import Arguments
 from .status import add_notes, short_status
+from .stream_tools import ending_if_cancelled
 from .tool import ToolCall
 
 _LINK_NOTES = (
@@ -41,7 +42,7 @@ async def start_capture(call: ToolCall[StartCapture]) -> CallToolResult:
     if stream is None:
         stream = await runtime.start_stream(StreamOptions(label="capture"), channel=call.channel)
         stream.claim(Feeder.PAGE)
-        with anyio.move_on_after(READY_SECONDS):
+        with ending_if_cancelled(stream), anyio.move_on_after(READY_SECONDS):
             await stream.wait_until_open()
         if stream.failure:
             raise stream.failure

@@ -16,7 +16,7 @@ from ih_mcp.wire.rest import UPLOADS
 from .answers import answer
 from .arguments import Arguments
 from .status import full_status, minutes_of
-from .stream_tools import NewStreamArguments, Wait
+from .stream_tools import NewStreamArguments, Wait, ending_if_cancelled
 from .tool import ToolCall
 
 _DONE = "done: nothing follows; it is kept here, so it can be read after its expires_at too"
@@ -39,7 +39,8 @@ async def stream_file(call: ToolCall[StreamFile]) -> CallToolResult:
         pace=PaceName(arguments.pace),
         channel=call.channel,
     )
-    minutes = await call.runtime.minutes.facts(stream.plan.source_seconds)
+    with ending_if_cancelled(stream):
+        minutes = await call.runtime.minutes.facts(stream.plan.source_seconds)
     mirror = call.runtime.mirror.status_of(stream.id)
     return answer(full_status(stream) | minutes | mirror | {"next": "poll_events(cursor=0)"})
 

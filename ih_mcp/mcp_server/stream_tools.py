@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -71,12 +73,31 @@ class StartStream(NewStreamArguments):
         )
 
 
+@contextmanager
+def ending_if_cancelled(stream: Stream) -> Iterator[None]:
+    """End a new stream whose call is cancelled before its answer: its caller never knows the id.
+
+    Else a file would be sent, and paid for, that nobody reads, and once more where the host, after
+    a timeout, calls again.
+    """
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        stream.request_end()
+        raise
+
+
 async def start_stream(call: ToolCall[StartStream]) -> CallToolResult:
     """Open a live stream for push_segment (a file: stream_file).
 
     It ends after max_idle_seconds without media.
     """
     stream = await call.runtime.start_stream(call.arguments.opening(), channel=call.channel)
+    with ending_if_cancelled(stream):
+        return await _answer_when_open(call, stream)
+
+
+async def _answer_when_open(call: ToolCall[StartStream], stream: Stream) -> CallToolResult:
     with anyio.move_on_after(READY_SECONDS):
         await stream.wait_until_open()
     if stream.failure:
