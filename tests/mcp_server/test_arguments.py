@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from mcp.server.mcpserver.tools import Tool
 from pydantic import ValidationError
 
-from ih_mcp.mcp_server.arguments import MAX_CHARS, MAX_ITEMS, MAX_NUMBER, Arguments, problems_of
+from ih_mcp.mcp_server.arguments import (
+    MAX_CHARS,
+    MAX_ITEMS,
+    MAX_NUMBER,
+    Arguments,
+    _over_bounds,
+    problems_of,
+)
 from ih_mcp.mcp_server.server import make_tools
 from ih_mcp.mcp_server.tool import StrictTool
 from tests.conformance.arguments import value
@@ -164,6 +171,22 @@ def test_an_argument_of_odd_size_is_refused_with_its_bound(
     (told,) = problems(tool, arguments)
     assert problem in told
     assert len(told) < 200
+
+
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        ("xxxxx", "xxxxxx"),
+        (MAX_NUMBER, MAX_NUMBER + 1),
+        (-MAX_NUMBER, -MAX_NUMBER - 1),
+        (MAX_ITEMS * ["x"], [*MAX_ITEMS * ["x"], "x"]),
+        (["xxxxx"], ["x", "xxxxxx"]),
+        ([[MAX_NUMBER]], [[MAX_NUMBER + 1]]),
+    ],
+)
+def test_bounds_of_arguments_hold_both_ends(most: object, more: object) -> None:
+    assert _over_bounds(most, max_chars=5) == ""
+    assert _over_bounds(more, max_chars=5) != ""
 
 
 # --- over the wire -------------------------------------------------------------------------------

@@ -337,3 +337,13 @@ async def test_s21_a_hostile_line_of_the_host_holds_nobody_up(name: str, tmp_pat
     assert ("no stream st_b" in answer.decode()) is (name == "the largest push")
     report("S21", "test_stdio.py", f"a line, {name}: {hold}")
     assert hold.loop_seconds < 0.05
+
+
+@pytest.mark.parametrize("given", [7, "a", "", None, True, False, 1.5, [1], {"a": 1}])
+def test_an_error_names_the_id_of_its_request_where_it_is_a_text_or_an_integer(
+    given: object,
+) -> None:
+    requests = [{"method": "x", "id": given}]
+    message, (error,) = parse_line(json.dumps(requests).encode(), MOST)
+    is_id = type(given) in {int, str}
+    assert (message, error.id) == (None, given if is_id else None)

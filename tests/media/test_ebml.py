@@ -146,6 +146,14 @@ def test_what_is_no_usual_block_is_left_to_who_reads_each(
     assert gathered == ([2, 0] if is_gathered else [1, 0, 0])
 
 
+@pytest.mark.parametrize(
+    "written", [b"\0", b"\xae\0", b"\xae", b"\0" + bytes(30), b"\xae" + bytes(30)]
+)
+def test_a_child_whose_number_or_size_has_no_length_is_refused(written: bytes) -> None:
+    with pytest.raises(MediaError, match="the Matroska header is damaged"):
+        list(children(written))
+
+
 def test_children_fill_their_parent() -> None:
     inner = element(Id.TRACK_NUMBER, b"\x01") + element(Id.TRACK_TYPE, b"")
     assert list(children(inner)) == [(Id.TRACK_NUMBER, b"\x01"), (Id.TRACK_TYPE, b"")]

@@ -11,11 +11,14 @@ import pytest
 from ih_mcp.media.containers import parameter_changes
 from ih_mcp.media.containers.clock_set_backs import SetBack
 from ih_mcp.media.containers.parameter_changes import (
+    _BEHIND_BYTES,
+    _PACKET_BYTES,
     Changes,
     Sighting,
     _flash,
     _header,
     _listed,
+    _packets,
     _parameters,
     _transport,
     _transport_times,
@@ -252,6 +255,17 @@ def test_packets_that_follow_each_other_are_all_looked_at_and_nothing_within_the
         assert find_changes(io.BytesIO(written), "mpegts") == Changes(tracks=sound)
     torn = written[:40_000] + written[40_077:]  # some bytes are lost: sought anew from there on
     assert sound <= find_changes(io.BytesIO(torn), "mpegts").tracks
+
+
+@pytest.mark.parametrize("size", [188, 192, 204])
+def test_packets_are_found_wherever_a_piece_begins_in_one(size: int) -> None:
+    """All but the last few, of which the rest may come with the next piece."""
+    written = 40 * (bytes(size - 188) + packet(0x101, b""))
+    for begin in range(size):
+        found = _packets(written[begin:])
+        assert (found.step, (begin + found.start) % size) == (size, size - 188)
+        behind = len(written) - begin - found[-1]
+        assert _BEHIND_BYTES + _PACKET_BYTES <= behind < _BEHIND_BYTES + _PACKET_BYTES + size
 
 
 @pytest.mark.parametrize("size", [188, 192, 204])

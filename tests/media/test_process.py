@@ -224,6 +224,13 @@ async def test_writing_to_one_that_ended_tells_why() -> None:
     assert caught.value.code == "not_media"
 
 
+async def test_writing_to_one_that_is_killed_tells_that() -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    async with running(python(script), takes_input=True) as child:
+        with pytest.raises(MediaError, match="ffmpeg was killed"):
+            await child.write(bytes(1 << 24))
+
+
 def test_an_unknown_line_is_kept_and_the_way_out_named() -> None:
     error = failure("something new")
     assert (error.code, error.facts["ffmpeg"]) == ("ffmpeg_failed", "something new")

@@ -21,7 +21,7 @@ _LEAST_COUNT = 10
 """One more or less of fewer matters."""
 _TOUCHED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 _ROUNDED = re.compile(r"\bround\((?:[^()]|\([^()]*\))*, $")
-_CLOCK = re.compile(r"\bnow\b|\b(?:current_time|monotonic)\(\)|\bEPSILON_SECONDS\b")
+_CLOCK = re.compile(r"\b_?now\b|\b(?:current_time|monotonic)\(\)|\bEPSILON_SECONDS\b")
 _CONSTANT = re.compile(r"\b_?[A-Z][A-Z0-9_]+\b")
 
 

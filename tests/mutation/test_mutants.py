@@ -184,6 +184,7 @@ def test_a_chosen_bound_is_a_named_number_that_moves_a_little(
         ("size > MAX_OF_ANOTHER_FILE", False),
         ("size > other", False),
         ("now >= until", True),
+        ("found.valid_until > self._now()", True),
         ("anyio.current_time() < self.until", True),
         ("start\n >= end - EPSILON_SECONDS", True),
     ],

@@ -33,3 +33,12 @@ def test_the_media_that_was_sent_is_that_of_the_leg_which_came_farthest() -> Non
     legs = [SimpleNamespace(sent_seconds=seconds) for seconds in (3.0, 5.0, None)]
     assert sent_seconds(SimpleNamespace(legs=legs)) == 5.0
     assert sent_seconds(SimpleNamespace(legs=[])) == 0.0
+
+
+def test_what_was_answered_is_told_in_the_media_time_of_the_stream() -> None:
+    receipts = SimpleNamespace(answered_seconds=2.0, window_seconds=1.0)
+    legs = [SimpleNamespace(receipts=receipts, shift_seconds=shift) for shift in (0.0, 30.0, 4.0)]
+    for name, seconds in (("answered_seconds", 32.0), ("window_seconds", 31.0)):
+        told = cast("Any", getattr(StreamFacts, name)).fget
+        assert told(SimpleNamespace(legs=legs)) == seconds
+        assert told(SimpleNamespace(legs=[])) == 0.0
