@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
 
 pytest.importorskip("psycopg", reason="the extra `team` is not installed")
+
+import psycopg
 
 from ih_mcp.journal.postgres import wakeups
 from ih_mcp.journal.postgres.connections import EngineAwayError
@@ -107,3 +110,66 @@ def test_all_that_changed_is_sent_in_payloads_that_the_server_takes() -> None:
     assert " ".join(payloads).split() == ids
     assert max(map(len, payloads)) < 8_000  # docs: NOTIFY
     assert len(payloads) == 3
+
+
+async def test_a_server_that_cannot_be_listened_to_is_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = list[str]()
+
+    async def connect(dsn: str, **_: object) -> None:
+        attempts.append(dsn)
+        assert len(attempts) < 2
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(wakeups, "LOOK_SECONDS", 10**6)
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", connect)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Notifications(cast("Any", Connections()), "").listen_forever)
+        await anyio.wait_all_tasks_blocked()
+        assert len(attempts) == 1
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_readers_of_each_stream_that_is_heard_of_are_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = list[str]()
+
+    class Connection:
+        async def execute(self, statement: str) -> None:
+            done.append(statement)
+
+        async def notifies(self) -> AsyncIterator[SimpleNamespace]:
+            for payload in ("a b", "c"):
+                yield SimpleNamespace(payload=payload)
+
+        async def close(self) -> None:
+            done.append("close")
+
+    async def connect(*_: object, **__: object) -> Connection:
+        return Connection()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", connect)
+    notifications = Notifications(cast("Any", Connections()), "")
+    with ExitStack() as stack:
+        watches = {name: stack.enter_context(notifications.watch(name)) for name in "abcd"}
+        await notifications._listen()
+        assert [name for name, watch in watches.items() if watch._event.is_set()] == ["a", "b", "c"]
+    assert done == ["LISTEN ih_mcp", "close"]
+
+
+async def test_what_a_tenant_announces_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections = Connections()
+    notifications = Notifications(cast("Any", connections), "")
+    tenant = TenantWakeups(notifications, lambda _: {})
+    monkeypatch.setattr(wakeups, "_BATCH_SECONDS", 10**6)
+    async with anyio.create_task_group() as tasks:
+        tenant.announce("a")
+        tenant.announce("b")
+        tenant.announce("a")
+        tasks.start_soon(notifications.send_forever)
+        while not connections.executed:
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert [values[1] for _, values in connections.executed] == ["a b"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ih_mcp.media.segment_bounds import _count, _period, bounds
+from ih_mcp.media.segment_bounds import _count, _period, bounds, even_length
 from ih_mcp.wire.dialects import V0, Framing
 
 
@@ -50,3 +50,9 @@ def test_only_what_stands_alone_needs_a_picture(framing: Framing, needs_picture:
     is_whole = framing is Framing.WHOLE
     found = bounds(V0.limits, framing, target_seconds=5.0, needs_picture=needs_picture)
     assert (found.needs_key, found.needs_picture) == (is_whole, is_whole and needs_picture)
+
+
+@pytest.mark.parametrize("step", [0.1, 0.5, 1.0, 2.0])
+def test_the_limits_are_met_where_the_stream_can_be_cut(step: float) -> None:
+    """Three times six seconds, which are the least and the most."""
+    assert even_length(6.0, 18.0, 6.0, 6.0, step) == pytest.approx(6.0)

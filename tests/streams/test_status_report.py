@@ -123,3 +123,13 @@ def test_the_analyst_is_told_unless_another_stand_in_answers(
     plan = SimpleNamespace(endpoint=endpoint, analyst="cues")
     stream = SimpleNamespace(plan=plan, is_stand_in=is_stand_in)
     assert _analyst(cast(Stream, stream)) == analyst
+
+
+@pytest.mark.parametrize(("endpoint", "told"), [("production", "production"), ("", "http://h")])
+async def test_the_endpoint_is_told_by_its_name_or_else_its_address(
+    journal: Journal, endpoint: str, told: str
+) -> None:
+    config = StreamConfig(dialect=V1, base_url="http://h", endpoint=endpoint)
+    log = await journal.begin("st_1", {})
+    stream = Stream("st_1", config, log=log, opener=Service().opener)
+    assert stream.status().endpoint == told

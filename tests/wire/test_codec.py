@@ -268,3 +268,11 @@ def test_what_is_odd_in_json_reads_as_json_reads_it(value: str) -> None:
 def test_what_json_refuses_is_no_json(value: str) -> None:
     with pytest.raises(RemoteProtocolError, match="not JSON"):
         decode_server(f'{{"type":"x","data":{{"value":{value}}}}}', V1)
+
+
+@pytest.mark.parametrize("segment", [{}, {"segment": None}, {"segment": "1"}, {"segment": True}])
+def test_a_status_that_names_no_segment_is_of_none(segment: dict[str, object]) -> None:
+    told: dict[str, object] = {"status": "completed"} | segment
+    assert decode_server(json.dumps(told), V0) == Completed(0)
+    told |= {"status": "processing", "bytes": 5}
+    assert decode_server(json.dumps(told), V0) == Processing(0, 5)
