@@ -207,7 +207,7 @@ _ROWS = (
         shown="claude_desktop_config.json (Settings, Developer, Edit Config)",
         also="the .mcpb bundle",
         page="https://modelcontextprotocol.io/docs/tools/debugging",
-        after="Its file cannot name a variable: give the key with --key, or install the .mcpb "
+        after="Its file cannot refer to a variable: give the key with --key, or install the .mcpb "
         "bundle, which keeps it in the system's keychain. Then restart Claude Desktop.",
     ),
     Host(
@@ -236,8 +236,8 @@ _ROWS = (
         inputs=_VSCODE_INPUTS,
         link=_vscode_link,
         page="https://code.visualstudio.com/docs/agents/reference/mcp-configuration",
-        after="VS Code asks for the key when the server starts first, and keeps it. Sessions "
-        "of Copilot's own harness get no server that asks for a key: give --key for those.",
+        after="VS Code asks for the key when the server first starts, and keeps it. Sessions in "
+        "Copilot's own harness get no server that asks for a key: give --key for those.",
     ),
     Host(
         name="codex",
@@ -251,7 +251,7 @@ _ROWS = (
         format=Format.TOML,
         more={"env_vars": [KEY], "startup_timeout_sec": 30},  # seen: 10 s in older builds
         # seen: `codex mcp add` hands on no variable, unless its value is written down
-        after="Codex hands on INTERHUMAN_API_KEY from the environment it was started in, because "
+        after="Codex passes on INTERHUMAN_API_KEY from the environment it was started in, because "
         "`env_vars` names it; its own `codex mcp add` cannot do that.",
     ),
     Host(
@@ -291,7 +291,7 @@ _ROWS = (
         shown="settings.json of Zed",
         key="context_servers",
         page="https://zed.dev/docs/environment",
-        after="Its file cannot name a variable: start Zed where INTERHUMAN_API_KEY is set, or "
+        after="Its file cannot refer to a variable: start Zed where INTERHUMAN_API_KEY is set, or "
         "give --key.",
     ),
 )
