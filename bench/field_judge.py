@@ -22,6 +22,7 @@ from ih_mcp.wire.dialects import V0, V1, V2, Dialect, Framing
 from tests.media import oracle
 from tests.media.oracle import Item, Media, digests
 
+from . import field_lengths
 from .segments import segments_of
 
 _TIMES_SECONDS = 0.05
@@ -113,6 +114,7 @@ def _complaints(source: Media, facts: Facts, outcome: Outcome, path: Path) -> li
     found = [
         *_pictures(source, parts, facts, outcome, path),
         *_sound(source, parts, facts, outcome),
+        *_lengths(source, parts, outcome),
     ]
     if outcome.refusal:
         if outcome.refusal.code != "ends_early" or not found:
@@ -123,6 +125,15 @@ def _complaints(source: Media, facts: Facts, outcome: Outcome, path: Path) -> li
     if shift > _TIMES_SECONDS:
         found.append(f"sound and picture are {shift * 1000:.0f} ms further apart")
     return found
+
+
+def _lengths(source: Media, parts: Sequence[Media], outcome: Outcome) -> list[str]:
+    pieces = field_lengths.pieces_of([s.data for s in outcome.segments], outcome.dialect.framing)
+    known = frozenset(digests(source.pictures))
+    copied = [known.issuperset(digests(part.pictures)) for part in parts]
+    if outcome.dialect.framing is not Framing.WHOLE:
+        copied *= len(pieces)
+    return field_lengths.complaints(pieces, outcome.dialect, copied)
 
 
 def _is_cut_off(source: Media, path: Path) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from typing import NamedTuple
 
 from .containers.container_types import MediaUnit, TimeJump, TrackSpan
 
@@ -124,7 +126,8 @@ class PacketClock:
     """Finds where the clock of a file jumps, in what `commands.packets` writes.
 
     Feed it the lines in any pieces; `jumps` are then those so far, in order, where they stand in
-    the time that is left.
+    the time that is left. Where pictures stay, a file may have the next ones far ahead of the sound
+    that belongs before them; that is no jump.
     """
 
     def __init__(self, max_pause_seconds: float, begins_seconds: float | None = None) -> None:
@@ -138,15 +141,36 @@ class PacketClock:
         self._rest = b""
         self._tick_seconds: dict[bytes, float] = {}
         self._reached = begins_seconds
-        self._skipped = 0.0
+        self._pauses: list[tuple[float, float]] = []
+        """Where packets that came next stand far behind all before them: from when to when."""
+        self._stretches = defaultdict[int, list[_TrackStretch]](list)
+        """Of each track, those without a long pause."""
         self._last: dict[int, float] = {}
         self._longest = defaultdict[int, float](float)
-        self.jumps: list[ClockJump] = []
+
+    @property
+    def jumps(self) -> list[ClockJump]:
+        jumps, skipped = list[ClockJump](), 0.0
+        for reached, time in self._pauses:
+            if not self._is_filled(reached, time):
+                jumps.append(ClockJump(reached - skipped, time - reached))
+                skipped += time - reached
+        return jumps
+
+    def _is_filled(self, reached: float, time: float) -> bool:
+        """Whether media for that time came later in the file: pictures were written ahead of it."""
+        for stretch in sorted(chain.from_iterable(self._stretches.values())):
+            if stretch.begin_seconds > time:
+                break
+            if stretch.begin_seconds - reached > self._max_pause:
+                return False
+            reached = max(reached, stretch.end_seconds)
+        return True
 
     @property
     def media_seconds(self) -> float:
         """Until where there is media, without what jumps leave out."""
-        return (self._reached or 0.0) - self._skipped
+        return (self._reached or 0.0) - sum(jump.seconds for jump in self.jumps)
 
     def longest_seconds(self, track: int) -> float:
         """From one packet of a track to the next, or to the end of all, at most.
@@ -173,11 +197,20 @@ class PacketClock:
         track = int(packet[0])
         self._longest[track] = max(self._longest[track], time - self._last.get(track, time))
         self._last[track] = time
-        reached = time if self._reached is None else self._reached
-        if (pause := time - reached) > self._max_pause:
-            self.jumps.append(ClockJump(reached - self._skipped, pause))
-            self._skipped += pause
-        self._reached = max(reached, time + min(length, _MAX_PACKET_SECONDS))
+        reached, end = self._reached, time + min(length, _MAX_PACKET_SECONDS)
+        if reached is not None and time - reached > self._max_pause:
+            self._pauses.append((reached, time))
+        self._reached = end if reached is None else max(reached, end)
+        stretches = self._stretches[track]
+        if not stretches or time - stretches[-1].end_seconds > self._max_pause:
+            stretches.append(_TrackStretch(time, end))
+        elif end > stretches[-1].end_seconds:
+            stretches[-1] = _TrackStretch(stretches[-1].begin_seconds, end)
+
+
+class _TrackStretch(NamedTuple):
+    begin_seconds: float
+    end_seconds: float
 
 
 _MAX_PACKET_SECONDS = 0.1  # chosen: of a picture that stays, a longer one is not believed

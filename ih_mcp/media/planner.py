@@ -106,6 +106,8 @@ class Packer:
         """Where the stream begins."""
         self._packed_bytes = 0
         """What came before the open segment."""
+        self._shown_seconds = 0.0
+        """Until where there are pictures."""
         self._last_place_seconds = 0.0
         self._steps = deque([0.0], maxlen=_STEPS)
         """How far apart the last places to cut are, in seconds."""
@@ -138,6 +140,8 @@ class Packer:
     def _measure(self, piece: PackedUnit) -> None:
         if self._origin_seconds is None:
             self._origin_seconds = self._last_place_seconds = piece.start_seconds
+        if piece.has_picture:
+            self._shown_seconds = piece.end_seconds
         if not self._bounds.needs_key or _stands_alone(piece):
             self._steps.append(piece.start_seconds - self._last_place_seconds)
             self._last_place_seconds = piece.start_seconds
@@ -196,11 +200,17 @@ class Packer:
         overflows = not self._are_within(extent, piece)
         if self._bounds.needs_key and not _stands_alone(piece):
             # Where the picture pauses or has ended, sound goes on; it is decodable anywhere.
-            return overflows and not piece.has_picture and not self._bounds.needs_picture
+            is_sound = not piece.has_picture and not self._bounds.needs_picture
+            return is_sound and (overflows or self._has_ended(extent, piece))
         return overflows or (
             piece.start_seconds - extent.start_seconds
             >= self._wished(extent, piece) - EPSILON_SECONDS
         )
+
+    def _has_ended(self, extent: Extent, piece: PackedUnit) -> bool:
+        """Whether no picture came for so long that the next one is encoded as a key frame."""
+        paused = piece.start_seconds - max(extent.start_seconds, self._shown_seconds)
+        return paused >= self._bounds.target_seconds - EPSILON_SECONDS
 
     def _wished(self, extent: Extent, piece: PackedUnit) -> float:
         """How long the open segment should be if it ends before `piece`."""

@@ -104,6 +104,8 @@ def even_length(
     if left <= longest:  # a rest that is too short joins
         return target
     wished = max(target, shortest)
+    if wished + step + shortest <= longest:  # each joins a rest that is too short
+        return target
     if wished + step <= longest and _has_room(left - wished, shortest, longest, step):
         return target
     if step:  # no segment can be longer or shorter than its places allow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ih_mcp.media.clock_jumps import Jumps
+import pytest
+
+from ih_mcp.media.clock_jumps import Jumps, PacketClock
 from ih_mcp.media.containers.container_types import (
     AheadPicture,
     MediaUnit,
@@ -78,3 +80,44 @@ def test_pictures_shown_behind_a_jump_come_as_much_sooner_and_once_more_at_the_n
     assert draft.show_earlier({PICTURE: TimeJump(5.0, 9.0)}) == 5.0
     written = draft.written()
     assert (int.from_bytes(written[44:48], "big"), written[12:16]) == (2_000, bytes(4))
+
+
+def lines(*packets: tuple[int, float]) -> bytes:
+    """As `commands.packets` writes them: track and time of each, which lasts 0.1 s."""
+    bases = b"#tb 0: 1/10\n#tb 1: 1/10\n"
+    return bases + b"".join(
+        b"%d, %d, 0, 1, 9, 0x0\n" % (track, round(10 * time)) for track, time in packets
+    )
+
+
+def seen(*packets: tuple[int, float]) -> PacketClock:
+    clock = PacketClock(10.0)
+    clock.feed(lines(*packets))
+    return clock
+
+
+def test_pictures_far_ahead_of_the_sound_that_belongs_before_them_are_no_jump() -> None:
+    """As slides in WebM, which ffmpeg writes as soon as they are encoded."""
+    slides = [(0, 20.0 * n) for n in range(5)]
+    sound = [(1, n / 2) for n in range(200)]
+    for packets in ([*slides, *sound], sorted([*slides, *sound], key=lambda packet: packet[1])):
+        clock = seen(*packets)
+        assert clock.jumps == []
+        assert clock.media_seconds == 99.6
+        assert clock.longest_seconds(0) == 20.0
+
+
+def test_what_no_sound_comes_before_is_a_jump_also_where_one_track_goes_on_for_a_while() -> None:
+    before = [(track, n / 2) for n in range(12) for track in (0, 1)]
+    behind = [(track, 1_000 + n / 2) for n in range(12) for track in (0, 1)]
+    late_sound = [(1, 6 + n / 2) for n in range(12)]
+    for packets in ([*before, *behind], [*before, behind[0], *late_sound, *behind]):
+        clock = seen(*packets)
+        [jump] = clock.jumps
+        assert (jump.at_seconds, jump.seconds) == pytest.approx((5.6, 994.4))
+
+
+def test_each_of_two_jumps_stands_where_it_is_in_the_time_that_is_left() -> None:
+    clock = seen((0, 0.0), (0, 100.0), (1, 100.0), (0, 300.0), (1, 300.0))
+    assert [jump.at_seconds for jump in clock.jumps] == pytest.approx([0.1, 0.2])
+    assert [jump.seconds for jump in clock.jumps] == pytest.approx([99.9, 199.9])

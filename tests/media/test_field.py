@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,14 @@ import pytest
 from bench import field
 from bench.field import files_of, verdict
 from bench.field_judge import judged
+from bench.field_lengths import complaints, pieces_of
+from ih_mcp.media.ffmpeg.program import Ffmpeg
+from ih_mcp.wire.dialects import V0, V1, V2, Dialect
 from tests.forked import forked_python
 from tests.reliability.budget import IS_LONG
 
-from .sample_files import SampleFolder
+from .checks import cut, limited
+from .sample_files import SAMPLE_FILES, SampleFolder
 
 LEFT_TO_THE_NIGHT = {"timecode-422-10bit.mov", "sound-44100-then-48000.ts"}  # take a second each
 
@@ -57,6 +62,63 @@ def test_lost_pictures_are_wrong(
     word, text = verdict(sample("base"), with_cli=False)
     assert word == "wrong"
     assert "pictures" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "target", "says"),
+    [
+        ("base", V0, None, ""),
+        ("base", V1, None, ""),
+        ("base", V2, None, ""),
+        ("base", V0, 12.0, "segment 1 of 1 lasts 12.0 s and could be cut after 5.0 s"),
+        ("base", V1, 12.0, "segment 1 of 1 lasts 12.0 s and could be cut after 7.0 s"),
+        ("base", V2, 12.0, "segment 1 of 1 lasts 12.0 s and could be cut after 5.0 s"),
+        ("gop_whole", V0, None, ""),  # no key frame within: it cannot be cut
+        ("intra_refresh", V0, None, ""),  # key frames that no decoder can begin with
+        ("one_picture", V0, None, ""),
+        ("stays", V1, None, ""),
+        ("late_audio", V2, None, ""),
+        ("silent_for_half_a_minute", V0, None, ""),
+        ("mjpeg", V0, None, ""),
+    ],
+)
+async def test_segments_that_are_longer_than_they_have_to_be_are_wrong(
+    name: str,
+    dialect: Dialect,
+    target: float | None,
+    says: str,
+    sample: SampleFolder,
+    ffmpeg: Ffmpeg,
+) -> None:
+    segments = (await cut(sample(name), ffmpeg, dialect, target_seconds=target)).segments
+    pieces = pieces_of([segment.data for segment in segments], dialect.framing)
+    is_copied = not SAMPLE_FILES[name].encodes
+    said = complaints(pieces, dialect, [is_copied] * len(pieces))
+    assert said == ([says] if says else [])
+
+
+async def test_segments_that_are_shorter_than_the_version_takes_are_wrong(
+    base: Path, ffmpeg: Ffmpeg
+) -> None:
+    cut_short = await cut(base, ffmpeg, V2, target_seconds=1.0)
+    pieces = pieces_of([segment.data for segment in cut_short.segments], V2.framing)
+    assert complaints(pieces, V2, [True] * 12) == []
+    [said] = complaints(pieces, V1, [True] * 12)
+    assert said == "segment 1 of 12 lasts 1.02 s, and 11 more"
+
+
+async def test_segments_of_too_many_bytes_or_too_few_are_wrong(base: Path, ffmpeg: Ffmpeg) -> None:
+    pieces = pieces_of([s.data for s in (await cut(base, ffmpeg, V1)).segments], V1.framing)
+    size = len(pieces[0].data)
+    for limits, is_said in (
+        ({"max_segment_bytes": size}, False),
+        ({"max_segment_bytes": size - 1}, True),
+        ({"min_segment_bytes": size}, False),
+        ({"min_segment_bytes": size + 1}, True),
+    ):
+        dialect = replace(V1, limits=limited(V1, **limits))
+        said = complaints(pieces[:1], dialect, [True])
+        assert said == ([f"segment 1 of 1 has {size} bytes"] if is_said else [])
 
 
 def test_one_that_takes_too_long_is_ended(sample: SampleFolder) -> None:

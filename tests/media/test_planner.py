@@ -156,11 +156,25 @@ def test_open_gops_for_too_long_have_to_be_encoded_from_the_last_closed_one() ->
     assert lengths(packed) == [6]
 
 
-def test_sound_that_goes_on_without_a_picture_is_cut_where_it_has_to_be() -> None:
+def test_sound_goes_on_in_segments_of_the_wished_length_where_the_picture_has_ended() -> None:
+    """A picture that would come after so long is encoded as a key frame."""
     silent = [Piece(5.0 * n, 5.0 * n + 5, is_key=n == 0, has_picture=n == 0) for n in range(9)]
     packed = pack(silent)
     assert packed.error is None
-    assert lengths(packed) == [30, 15]
+    assert lengths(packed) == [10, 5, 5, 5, 5, 5, 5, 5]
+    packed = pack([replace(piece, size=300) for piece in silent])
+    assert lengths(packed) == [20, 25]  # what is too small goes on
+
+
+@pytest.mark.parametrize("apart", [6.0, 8.0, 12.0, 20.0])
+def test_distant_key_frames_are_all_cut_at_where_a_short_rest_still_joins(apart: float) -> None:
+    """As a file of two minutes, of which segments of two key frames each were made."""
+    known = replace(BOUNDS, total_seconds=121.0)
+    for end in (119.9, 120.0, 121.0):
+        times = [apart * n for n in range(int(end / apart + 1)) if apart * n < end]
+        cut_so = lengths(pack(row(*times, end=end), known))
+        assert max(cut_so) < apart + BOUNDS.min_seconds
+        assert sum(cut_so) == pytest.approx(end)
 
 
 def test_where_a_picture_can_be_encoded_sound_alone_is_no_segment() -> None:
@@ -198,6 +212,14 @@ def test_a_picture_after_such_a_cut_has_to_be_encoded() -> None:
     packed = pack(pieces)
     assert isinstance(packed.error, OversizeError)
     assert packed.error.start_seconds == 30
+    assert lengths(packed)[:4] == [10, 5, 5, 5]
+
+
+def test_sound_is_not_cut_where_the_picture_pauses_for_less_than_the_wished_length() -> None:
+    pieces = [Piece(2.0 * n, 2.0 * n + 2, is_key=n == 0, has_picture=n % 3 == 0) for n in range(9)]
+    packed = pack(pieces)
+    assert packed.error is None
+    assert packed.segments == [pieces]
 
 
 def continued(key_every: float, bounds: Bounds, *, end: float = 30.0) -> list[float]:
