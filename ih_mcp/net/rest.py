@@ -147,18 +147,31 @@ class Rest:
                 raise route.refused_by_proxy(int(status[1])) from None
             raise route.failed_at_proxy(said) from None
         except httpx2.HTTPError as exc:
-            if (cause := _find_tls_error(exc)) is not None:
-                raise route.untrusted(cause) from None
-            raise route.unreachable(str(exc) or type(exc).__name__) from None
+            raise _error_of(route, asked, exc) from None
         except Exception as exc:
             if not type(exc).__module__.startswith("socksio"):  # httpx2 lets these through as is
                 raise
             raise route.failed_at_proxy("") from None
 
 
-def _find_tls_error(exc: BaseException | None) -> ssl.SSLError | None:
-    """The failure of TLS behind an error of the library, if that is what it was."""
-    while exc is not None and not isinstance(exc, ssl.SSLError):
+def _error_of(route: Route, asked: str, exc: httpx2.HTTPError) -> TransportError:
+    """What a failure of the library means: nobody there, a call cut off, or no answer of HTTP."""
+    cause = _find_os_error(exc)
+    if isinstance(cause, ssl.SSLError):
+        return route.untrusted(cause)
+    said = str(exc) or (cause and cause.strerror) or type(exc).__name__
+    is_cut = isinstance(exc, httpx2.ReadError | httpx2.WriteError | httpx2.CloseError)
+    if is_cut or said.startswith("peer closed connection"):  # h11's words, within a body
+        return route.broken(asked, said)
+    is_odd = isinstance(exc, httpx2.DecodingError | httpx2.RemoteProtocolError)
+    if is_odd and not said.startswith("Server disconnected"):  # httpx2's words: nothing came
+        return route.unreadable(asked, said)
+    return route.unreachable(said)
+
+
+def _find_os_error(exc: BaseException | None) -> OSError | None:
+    """The failure of the system, or of TLS, behind an error of the library, if there is one."""
+    while exc is not None and not isinstance(exc, OSError):
         exc = exc.__cause__ or exc.__context__
     return exc
 

@@ -31,13 +31,36 @@ class Route:
     tls: ssl.SSLContext | None
     """For the address and for a proxy of `https:`; None where neither wants one."""
 
+    @property
+    def _setting(self) -> str:
+        """What named the way."""
+        return self._variable if self.proxy else "IH_MCP_ENDPOINT"
+
     def unreachable(self, cause: object) -> TransportError:
         """Nobody answered, or not to the end."""
-        where = self._variable if self.proxy else "IH_MCP_ENDPOINT"
         return TransportError(
             f"{host_of(self.url)} cannot be reached{self.through}: {cause}",
             code="unreachable",
-            help=f"Check the network and {where}; the same call may work later.",
+            help=f"Check the network and {self._setting}; the same call may work later.",
+            retry=True,
+        )
+
+    def broken(self, asked: str, cause: object) -> TransportError:
+        """Somebody was there, and the connection ended within the call."""
+        return TransportError(
+            f"the connection to {host_of(self.url)}{self.through} broke during {asked}: {cause}",
+            code="unreachable",
+            help="Try again. A service or proxy that refuses a call may also break off like this, "
+            "before it has read all of it: check_setup checks the key.",
+            retry=True,
+        )
+
+    def unreadable(self, asked: str, cause: object) -> TransportError:
+        """Somebody answered, and not as HTTP wants it."""
+        return TransportError(
+            f"{host_of(self.url)} answered {asked}{self.through} with what cannot be read: {cause}",
+            code="unreachable",
+            help=f"Check {self._setting}, and what is in between; the same call may work later.",
             retry=True,
         )
 

@@ -165,5 +165,71 @@ async def test_an_error_of_the_library_is_told_by_its_words_or_else_by_its_name(
         monkeypatch.setattr(rest._client, "stream", fail)
         with pytest.raises(TransportError) as failed:
             await rest.get("/v1/x", bearer="")
-    assert failed.value.what.startswith("api.invalid cannot be reached")
-    assert failed.value.what.endswith(f": {words}")
+    assert failed.value.what == f"the connection to api.invalid broke during GET /v1/x: {words}"
+
+
+JSON = "Content-Type: application/json"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (http("200 OK", b"{}", JSON, "Content-Length: -1"), "bad Content-Length"),
+        (http("200 OK", b"{}", JSON, "Content-Length: 7"), "conflicting Content-Length headers"),
+        (http("200 OK", b"{}", JSON, "Content-Encoding: gzip"), "while decompressing data"),
+        (http("abc OK", b"{}"), "illegal status line"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "illegal chunk header"),
+        (b"HTTP/1.1 101 Yes\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "UPGRADE event"),
+        (http("200 OK", b"{}", "X: " + "a" * 200_000), "Receive buffer too long"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_an_answer_that_is_no_http_is_not_called_out_of_reach(
+    answer: bytes, words: str
+) -> None:
+    async with answering(answer) as (rest, _):
+        with pytest.raises(TransportError) as odd:
+            await rest.post("/v1/auth", {})
+    assert odd.value.what.startswith("127.0.0.1 answered POST /v1/auth with what cannot be read: ")
+    assert words in odd.value.what
+    assert (odd.value.code, odd.value.retry) == ("unreachable", True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http("200 OK", b"{", "Content-Length: 9").replace(b"Content-Length: 1\r\n", b""),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    ],
+    ids=["declared", "chunked"],
+)
+async def test_an_answer_that_is_cut_off_is_said_to_be(answer: bytes) -> None:
+    async with answering(answer) as (rest, _):
+        with pytest.raises(TransportError) as cut:
+            await rest.get("/x", bearer="k")
+    assert cut.value.what.startswith("the connection to 127.0.0.1 broke during GET /x: peer closed")
+    assert cut.value.retry
+
+
+async def test_a_service_that_breaks_off_within_a_file_is_not_called_out_of_reach(
+    tmp_path: Path,
+) -> None:
+    """As one does that refuses the file early; the answer it gave is lost with the connection."""
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(bytes(30_000_000))  # more than the system takes before it is read
+
+    async def refuse(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive(1)
+            await stream.send(http("413 Too Large", b"{}"))  # the rest is not read: a reset
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    port = listener.extra(SocketAttribute.local_port)
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, refuse)
+        async with open_rest(f"http://127.0.0.1:{port}/") as rest:
+            with pytest.raises(TransportError) as broken:
+                await rest.upload("/v2/upload/analyze", path, [], bearer="k")
+        tasks.cancel_scope.cancel()
+    assert "127.0.0.1 broke during POST /v2/upload/analyze" in broken.value.what
+    assert "check_setup checks the key" in broken.value.help
