@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from argparse import ArgumentParser, Namespace
-from contextlib import AsyncExitStack
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 import anyio
@@ -48,11 +49,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--microphone", metavar="NAME", help="with --device; default: the first")
     parser.add_argument(
-        "--seconds", type=float, help="with --device: how long to record; default: until Ctrl+C"
+        "--seconds",
+        type=_read_seconds,
+        help="with --device: how long to record; default: until Ctrl+C",
     )
     parser.add_argument("--list-devices", action="store_true", help="print cameras and microphones")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_raw(parser)
+
+
+def _read_seconds(text: str) -> float:
+    """How long to record; refused here, since the device is opened when a session has begun."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise ArgumentTypeError(f"{text!r} is no length; give a number of seconds above 0, such as 60")
 
 
 def run(options: Namespace, settings: Settings) -> int:

@@ -18,7 +18,7 @@ from ih_mcp.wire.dialects import Framing, Limits
 from .containers.container import READERS
 from .cutter import Cutter, Segment
 from .ffmpeg import commands
-from .ffmpeg.devices import Device, Input, Platform
+from .ffmpeg.devices import DEVICE_FORMATS, Device, Input, Platform
 from .ffmpeg.process import environment, running
 from .ffmpeg.program import Ffmpeg
 from .segment_bounds import bounds
@@ -26,7 +26,6 @@ from .segment_bounds import bounds
 _TOO_LITTLE = frozenset({"too_short", "too_small"})
 _SHARED_BYTES = 128 << 20  # seen: PulseAudio shares 64 MiB with whom it hears for
 _LOOK_SECONDS = 0.5  # chosen: some pictures of any camera
-_HELP = "See ih-mcp capture --list-devices; another program may use the camera."
 
 
 async def record(
@@ -84,9 +83,21 @@ async def _read_devices(
                 yield data
             await child.finish()
     except MediaError as exc:
-        raise MediaError(
-            f"the camera cannot be recorded: {exc.what}", code="no_device", help=_HELP
-        ) from exc
+        raise _no_device_error(inputs, exc.what) from exc
+
+
+def _no_device_error(inputs: Sequence[Input], reason: str) -> MediaError:
+    if all(item.options.get("f") in DEVICE_FORMATS for item in inputs):
+        return MediaError(
+            f"the camera cannot be recorded: {reason}",
+            code="no_device",
+            help="See ih-mcp capture --list-devices; another program may use the camera.",
+        )
+    return MediaError(
+        f"the input cannot be recorded: {reason}",
+        code="no_device",
+        help="Check IH_MCP_CAPTURE_INPUT: ffmpeg takes the same words, and says more about them.",
+    )
 
 
 async def list_devices(platform: Platform, ffmpeg: Ffmpeg) -> list[Device]:

@@ -13,8 +13,9 @@ import anyio
 import pytest
 
 from ih_mcp.app.runtime import StreamOptions
+from ih_mcp.cli import main
 from ih_mcp.errors import CallerError, MediaError
-from ih_mcp.media.camera import record
+from ih_mcp.media.camera import record, require_openable
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import PLATFORMS, Device, Input, read_inputs
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -176,6 +177,34 @@ def test_a_camera_that_is_not_there_costs_no_session(tmp_path: Path) -> None:
     assert b"the camera cannot be recorded" in done.stderr
     assert b"ih-mcp capture --list-devices" in done.stderr
     assert b"stream st_" not in done.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e400", "ten", ""])
+def test_a_length_that_is_none_costs_no_session(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["capture", "--local", "--device", f"--seconds={seconds}"])
+    said = capsys.readouterr().err
+    assert refused.value.code == 2
+    assert f"argument --seconds: {seconds!r} is no length; give a number of seconds" in said
+
+
+@pytest.mark.parametrize(
+    ("inputs", "helps"),
+    [
+        ("-f v4l2 -i /dev/video99", "See ih-mcp capture --list-devices"),
+        ("-f v4l2 -i /dev/video99 -f lavfi -i sine", "Check IH_MCP_CAPTURE_INPUT"),
+        ("-f nosuch -i x", "Check IH_MCP_CAPTURE_INPUT"),
+        ("/nowhere/talk.mp4", "Check IH_MCP_CAPTURE_INPUT"),
+    ],
+)
+async def test_what_cannot_be_recorded_is_named_by_what_chose_it(
+    inputs: str, helps: str, ffmpeg: Ffmpeg
+) -> None:
+    with pytest.raises(MediaError, match="cannot be recorded") as refused:
+        await require_openable(read_inputs(inputs), ffmpeg)
+    assert (refused.value.code, refused.value.help.startswith(helps)) == ("no_device", True)
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:

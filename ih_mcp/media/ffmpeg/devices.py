@@ -16,6 +16,8 @@ from pathlib import Path
 from ih_mcp.errors import CallerError
 
 _SIZE = {"video_size": "640x480", "framerate": 30}
+DEVICE_FORMATS = frozenset({"v4l2", "pulse", "avfoundation", "dshow"})
+"""What ffmpeg calls the devices of the platforms below."""
 _V4L2 = Path("/sys/class/video4linux")
 
 
