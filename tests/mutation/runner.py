@@ -40,7 +40,11 @@ class Failure:
 
 
 class _First:
-    """A plugin of pytest that notes the first test that fails, and keeps the order it was given."""
+    """A plugin of pytest that notes the first test that fails, and keeps the order it was given.
+
+    Of files it was given by their tests it runs those alone; one that is not there any more is no
+    failure.
+    """
 
     def __init__(self, told: Connection, tests: Sequence[str]) -> None:
         self.failed = ("", "")
@@ -48,6 +52,8 @@ class _First:
         self._order = {test: place for place, test in enumerate(tests)}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        chosen = {test for test in self._order if "::" in test}
+        items[:] = [item for item in items if item.nodeid in chosen or not chosen]
         items.sort(key=lambda item: self._order.get(item.nodeid, len(self._order)))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -109,7 +115,8 @@ def _work(told: Connection, tests: list[str], tree: str) -> None:
     for stream in range(3):
         os.dup2(nowhere, stream)
     first = _First(told, tests)
+    files = [*filter(os.path.exists, dict.fromkeys(test.partition("::")[0] for test in tests))]
     options = ["-qx", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     options += ["-o", "timeout=60"]  # others use the machine too
-    code = pytest.main([*options, *tests], plugins=[first])
+    code = pytest.main([*options, *files], plugins=[first]) if files else 0
     told.send(first.failed if any(first.failed) or code in {0, 5} else ("failed", "the run"))

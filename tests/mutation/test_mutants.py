@@ -103,6 +103,18 @@ def test_tests_for_which_the_time_is_over_are_said_to_be_late(tmp_path: Path) ->
     assert failure.is_time
 
 
+@pytest.mark.timeout(60)
+def test_a_test_that_is_not_there_any_more_kills_nothing(tmp_path: Path) -> None:
+    source = "def test_runs(): pass\ndef test_fails(): assert False\n"
+    (tmp_path / "test_toy.py").write_text(source, encoding="utf-8")
+    gone = ["test_toy.py::test_gone", "test_gone.py::test_runs"]
+    assert first_failure(gone[1:], tmp_path, seconds=60) is None
+    assert first_failure([*gone, "test_toy.py::test_runs"], tmp_path, seconds=60) is None
+    failure = first_failure([*gone, "test_toy.py::test_fails"], tmp_path, seconds=60)
+    assert failure is not None
+    assert failure.test == "test_toy.py::test_fails"
+
+
 def test_the_map_knows_what_tests_run_in_their_processes(tmp_path: Path) -> None:
     module, noted = tmp_path / "ih_mcp/wire/toy.py", CoverageData(str(tmp_path / "noted"))
     module.parent.mkdir(parents=True)
