@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from ih_mcp.app.setup_check import _is_writable
+import pytest
+
+from ih_mcp.app.setup_check import _folders, _is_writable
+from ih_mcp.errors import ConfigurationError, PathError
 
 
 def test_a_folder_can_be_written_to_where_it_is_or_can_be_made(tmp_path: Path) -> None:
@@ -14,3 +19,17 @@ def test_a_folder_can_be_written_to_where_it_is_or_can_be_made(tmp_path: Path) -
     assert not list(folder.iterdir())
     (tmp_path / "file").touch()
     assert not _is_writable(tmp_path / "file")
+
+
+async def test_folders_are_listed_and_asked_for_where_not_all_may_be_read(tmp_path: Path) -> None:
+    def runtime(*folders: Path, is_trusted: bool) -> Any:
+        return SimpleNamespace(settings=SimpleNamespace(folders=folders), is_trusted=is_trusted)
+
+    for is_trusted in (False, True):
+        found = await _folders(runtime(tmp_path, tmp_path.parent, is_trusted=is_trusted))
+        assert found == [str(tmp_path), str(tmp_path.parent)]
+        with pytest.raises(ConfigurationError, match="missing is no folder"):
+            await _folders(runtime(tmp_path, tmp_path / "missing", is_trusted=is_trusted))
+    assert "an agent needs IH_MCP_MEDIA_DIRS" in await _folders(runtime(is_trusted=True))
+    with pytest.raises(PathError, match="no folder is allowed"):
+        await _folders(runtime(is_trusted=False))

@@ -10,7 +10,8 @@ import pytest
 from anyio import to_thread
 
 from ih_mcp.errors import ExpiredCursorError, JournalError, UnknownStreamError
-from ih_mcp.journal import Journal, Page, StreamLog, follow, open_journal
+from ih_mcp.journal import Journal, Page, StreamLog, follow, open_journal, wakeups
+from ih_mcp.journal.wakeups import NoWakeups
 
 pages_after = partial(follow, stream_id="st_1", limit=2, max_chars=10**6)
 
@@ -120,3 +121,21 @@ async def test_a_reader_that_waits_hears_that_the_journal_failed(place: Path | s
             async with aclosing(pages_after(journal)) as pages:
                 async for _ in pages:
                     log.fail(JournalError("the disk is full"))
+
+
+async def test_a_reader_of_a_file_that_others_write_looks_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wakeups, "_LOOK_SECONDS", 10**6)
+    looks = list[None]()
+
+    async def look() -> None:
+        with NoWakeups().watch("st_1") as watch:
+            await watch.wait()
+        looks.append(None)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        await anyio.wait_all_tasks_blocked()
+        assert not looks
+        tasks.cancel_scope.cancel()

@@ -168,6 +168,7 @@ async def test_what_a_tenant_announces_is_sent(monkeypatch: pytest.MonkeyPatch) 
         tenant.announce("a")
         tenant.announce("b")
         tenant.announce("a")
+        assert list(notifications._changed) == ["a", "b"]
         tasks.start_soon(notifications.send_forever)
         while not connections.executed:
             await anyio.lowlevel.checkpoint()

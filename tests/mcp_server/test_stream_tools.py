@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from ih_mcp.app.minutes import MinutesAdviser
-from ih_mcp.mcp_server.stream_tools import _OVERALL_NOTE, _notes_on
+from ih_mcp.mcp_server.stream_tools import _OVERALL_NOTE, _is_answered, _notes_on
 from ih_mcp.streams.stream import Stream
 from ih_mcp.wire.messages import Config
 from tests.road.host import Host, open_memory_host
@@ -52,3 +54,13 @@ async def test_a_stream_whose_start_is_cancelled_before_its_answer_ends(
 
 async def _call(host: Host, tool: str, given: dict[str, str]) -> None:
     await host.call(tool, **given)
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+@pytest.mark.parametrize("error", [None, "ih1001"])
+def test_options_are_answered_by_a_confirmation_or_an_error(
+    is_configured: bool, error: str | None
+) -> None:
+    leg = SimpleNamespace(is_configured=is_configured, session=SimpleNamespace(last_error=error))
+    assert _is_answered(cast("Any", SimpleNamespace(leg=leg))) is (is_configured or bool(error))
+    assert not _is_answered(cast("Any", SimpleNamespace(leg=None)))

@@ -4,7 +4,7 @@ import math
 import socket as system
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -289,3 +289,25 @@ async def test_a_small_segment_waits_too() -> None:
         with pytest.raises(SocketClosed):
             await socket.receive()
     assert heard == ["before", b"media"]
+
+
+@pytest.mark.parametrize("has_socket", [False, True])
+@pytest.mark.parametrize("has_option", [False, True])
+def test_what_is_queued_in_the_kernel_is_bounded_where_that_can_be(
+    has_socket: bool, has_option: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to = list[tuple[int, ...]]()
+
+    class Socket:
+        def setsockopt(self, *values: int) -> None:
+            set_to.append(values)
+            raise OSError  # as of a socket that was closed
+
+    if has_option:
+        monkeypatch.setattr(system, "TCP_NOTSENT_LOWAT", 25, raising=False)
+    else:
+        monkeypatch.delattr(system, "TCP_NOTSENT_LOWAT", raising=False)
+    transport = SimpleNamespace(get_extra_info=lambda _: Socket() if has_socket else None)
+    opener._limit_kernel_queue(cast("Any", SimpleNamespace(transport=transport)))
+    expected = (system.IPPROTO_TCP, 25, opener._UNSENT_BYTES)
+    assert set_to == ([expected] if has_socket and has_option else [])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -155,3 +156,34 @@ def test_others_fill_it_where_there_would_be_room(
     others = SimpleNamespace(has_room=lambda _: others_have_room)
     outbox = SimpleNamespace(bytes=waiting, _max_bytes=10, queued=others)
     assert Outbox.is_full_of_others(cast("Any", outbox), size) is is_full
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda outbox: outbox.put(Close()),
+        lambda outbox: outbox.set_away(is_away=True),
+        Outbox.remove_written,
+        Outbox.leave_out,
+        Outbox.leave_out_segments,
+        Outbox.put_back,
+        Outbox.clear,
+    ],
+)
+async def test_each_change_wakes_who_waits_for_one(change: Callable[[Outbox], object]) -> None:
+    outbox, woken = Outbox(10, keeps_sent=True), list[None]()
+    outbox.put(segment(1))
+    outbox.put(segment(2))
+
+    async def wait() -> None:
+        await outbox.changed()
+        woken.append(None)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert not woken
+        change(outbox)
+        await anyio.wait_all_tasks_blocked()
+        assert woken
+        tasks.cancel_scope.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from ih_mcp.streams.receipts import Receipt, SegmentLedger, SegmentReceipt
 from ih_mcp.wire.messages import Completed, Ended, Error, Processing, Reading
 from ih_mcp.wire.progress import MAX_ITEMS
@@ -120,3 +122,12 @@ def test_ranges_that_make_no_sense_drop_nothing_and_do_not_hide_one_that_does() 
     assert (told(receipts), receipts.dropped_seconds) == (["sent", "sent"], 0.0)
     receipts.note(Reading("coverage.dropped", {"ranges": [*told_of, {"start": 3, "end": 6}]}))
     assert (told(receipts), receipts.dropped_seconds) == (["sent", "dropped"], 3.0)
+
+
+@pytest.mark.parametrize("start", [None, 1.0])
+@pytest.mark.parametrize("end", [None, 4.0])
+def test_the_times_that_are_known_of_a_segment_are_moved(
+    start: float | None, end: float | None
+) -> None:
+    moved = SegmentReceipt(1, 9, start, end, Receipt.SENT).moved(30.0)
+    assert moved == SegmentReceipt(1, 9, start and 31.0, end and 34.0, Receipt.SENT)

@@ -3,7 +3,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio.from_thread
@@ -321,3 +323,26 @@ async def test_a_record_is_written_once_for_each_state(
         await stream.log.flush()
         await stream.log.flush()
     assert len(written) == len(set(written)), written
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_streams_end_in_order_before_the_rest_is_cancelled(ends: bool) -> None:
+    done = list[str]()
+
+    class Slow:
+        def request_end(self) -> None:
+            done.append("is asked to end")
+
+        async def until(self, _: object) -> None:
+            if not ends:
+                await anyio.sleep_forever()
+            await anyio.lowlevel.checkpoint()
+            done.append("has ended")
+
+    registry: Any = SimpleNamespace(_streams={1: Slow(), 2: Slow()})
+    registry.wait_until_ended = partial(Registry.wait_until_ended, registry)
+    scope = SimpleNamespace(cancel=lambda: done.append("cancelled"))
+    registry._tasks = SimpleNamespace(cancel_scope=scope)
+    await Registry.close(registry, 10**6 if ends else 0.0)
+    assert done == 2 * ["is asked to end"] + 2 * ends * ["has ended"] + ["cancelled"]
+    assert registry._is_closing

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -276,3 +277,15 @@ def test_a_status_that_names_no_segment_is_of_none(segment: dict[str, object]) -
     assert decode_server(json.dumps(told), V0) == Completed(0)
     told |= {"status": "processing", "bytes": 5}
     assert decode_server(json.dumps(told), V0) == Processing(0, 5)
+
+
+def test_of_limits_that_are_not_declared_the_longest_alone_is_null() -> None:
+    """sdk 1.3.4: it is present, and null where unlimited; the others may be absent."""
+    names = [field.name for field in fields(Limits)]
+    for declared_limits in ({}, dict.fromkeys(names, 7)):
+        ready = Ready(limits=Limits(**(dict.fromkeys(names) | declared_limits)))  # type: ignore[arg-type]
+        data = json.loads(encode_server(ready, V1, **WHO))["data"]
+        declared = {name: value for name, value in data.items() if name.startswith(("se", "m"))}
+        longest = {"max_segment_duration_seconds": None}
+        assert declared == (dict.fromkeys(declared, 7) if declared_limits else longest)
+        assert len(declared) == (6 if declared_limits else 1)
