@@ -5,18 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
+from mcp_types import (
+    INVALID_PARAMS,
+    GetPromptResult,
+    InputRequiredResult,
+    Prompt,
+    ResourceTemplate,
+)
+from pydantic import AnyUrl
 
 from ih_mcp import __version__
 from ih_mcp.app.runtime import Runtime, open_runtime
@@ -121,7 +130,26 @@ def _all_tools() -> list[Tool]:
 
 
 class IhMcpServer(MCPServer[Runtime]):
-    """The SDK's server; wrong arguments of a prompt are the caller's mistake."""
+    """The SDK's server; wrong arguments of a prompt are the caller's mistake.
+
+    What can be read of streams, and the prompts, are the same for every server of a process.
+    """
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        """What can be read, by the parts of its address."""
+        return await _described().list_resource_templates()
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Runtime, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """Read what has an address of its own, else what an address with parts names."""
+        if any(str(uri) == resource.uri for resource in await self.list_resources()):
+            return await super().read_resource(uri, context)
+        return await _described().read_resource(uri, context)
+
+    async def list_prompts(self) -> list[Prompt]:
+        """The prompts there are."""
+        return await _described().list_prompts()
 
     async def get_prompt(
         self,
@@ -131,9 +159,21 @@ class IhMcpServer(MCPServer[Runtime]):
     ) -> GetPromptResult | InputRequiredResult:
         """A prompt; reports a wrong name or argument as invalid parameters."""
         try:
-            return await super().get_prompt(name, arguments, context)
+            return await _described().get_prompt(name, arguments, context)
         except ValueError as exc:
             raise MCPError(INVALID_PARAMS, str(exc)) from None
+
+
+@cache
+def _described() -> MCPServer[Runtime]:
+    """Has the resources and prompts, which take 10 ms to describe: most of what a server takes.
+
+    So it is made when a client first asks for them, which most never do.
+    """
+    server: MCPServer[Runtime] = MCPServer("ih-mcp", log_level="WARNING")
+    add_resources(server)
+    add_timeline(server)
+    return server
 
 
 def make_server(
@@ -160,8 +200,6 @@ def make_server(
         extensions=[Skills(), timeline_app()],
         log_level="WARNING",
     )
-    add_resources(server)
-    add_timeline(server)
     add_subscriptions(server, has_connections=has_connections)
     return server
 

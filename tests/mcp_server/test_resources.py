@@ -28,14 +28,16 @@ MESSAGES = ['{"type" :  "session.ready"}', '{"type":"x","n":1.0}', "not json"]
 
 
 @asynccontextmanager
-async def client(tmp_path: Path, era: Era = ERAS[1]) -> AsyncIterator[Client]:
-    """A server that knows one stream, `st_a`, with `MESSAGES`."""
+async def client(
+    tmp_path: Path, era: Era = ERAS[1], stream_id: str = "st_a"
+) -> AsyncIterator[Client]:
+    """A server that knows one stream, with `MESSAGES`."""
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
         settings = read_settings(endpoint="local", data_dir=tmp_path)
         async with open_runtime(settings) as runtime:
-            log = await runtime.journal.begin("st_a", {"state": "ended"})
+            log = await runtime.journal.begin(stream_id, {"state": "ended"})
             for text in MESSAGES:
                 log.append(text, leg=0)
             await log.write_record({"state": "ended"}, ended=True)
@@ -60,6 +62,21 @@ async def test_messages_are_read_as_lines_just_as_they_came(era: Era, tmp_path: 
         streams = json.loads(await read(opened, "ih://streams"))["streams"]
     assert second.splitlines() == MESSAGES[1:2]
     assert [(stream["stream_id"], stream["state"]) for stream in streams] == [("st_a", "ended")]
+
+
+async def test_each_server_of_a_process_reads_its_own_streams_alone(tmp_path: Path) -> None:
+    async with (
+        client(tmp_path / "a", stream_id="st_a") as one,
+        client(tmp_path / "b", stream_id="st_b") as other,
+    ):
+        for opened, stream_id in ((one, "st_a"), (other, "st_b"), (one, "st_a")):
+            listed = json.loads(await read(opened, "ih://streams"))["streams"]
+            lines = (await read(opened, f"ih://streams/{stream_id}/messages")).splitlines()
+            assert ([stream["stream_id"] for stream in listed], lines) == ([stream_id], MESSAGES)
+            json.loads(await read(opened, f"ih://streams/{stream_id}/timeline"))
+        for opened, stream_id in ((one, "st_b"), (other, "st_a")):
+            with pytest.raises(MCPError):
+                await read(opened, f"ih://streams/{stream_id}/messages")
 
 
 async def test_an_unknown_stream_is_an_error_of_the_protocol(tmp_path: Path) -> None:
