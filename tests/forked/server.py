@@ -17,9 +17,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import NoReturn
 
 import ih_mcp
+from ih_mcp.errors import MediaError
 
 _LATER = {"ih_mcp.__main__", "ih_mcp.timeline.image"}  # runs; imports matplotlib
 _WHEN_USED = (  # libraries import these when they are first used; each process would do so anew
@@ -38,6 +40,18 @@ def import_all() -> None:
         with suppress(ModuleNotFoundError):  # truststore, where Python has no need of it
             importlib.import_module(name)
     sys.modules["ih_mcp.mcp_server.server"].make_tools()  # their schemas are worked out once
+    _ask_ffmpeg_once()
+
+
+def _ask_ffmpeg_once() -> None:
+    """Remember of which version an ffmpeg is, which takes 14 ms of a processor and 40 ms.
+
+    One that a test names is asked by each process, for it is asked here for the usual one alone.
+    """
+    program = sys.modules["ih_mcp.media.ffmpeg.program"]
+    program.__dict__["_serving"] = cache(program.__dict__["_serving"])
+    with suppress(MediaError):
+        program.find_ffmpeg()
 
 
 @dataclass(frozen=True)
