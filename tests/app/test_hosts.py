@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ih_mcp.app.hosts import HOSTS, KEY, Host, Launch, Place
+from ih_mcp.app.hosts import HOSTS, KEY, Host, Launch, Place, json_text
 
 
 @pytest.mark.parametrize("host", HOSTS.values(), ids=lambda host: host.name)
@@ -43,3 +43,17 @@ def test_programs_keep_their_settings_where_the_system_says_else_at_home(
         assert all(file.is_relative_to(home) or file.is_relative_to(project) for file in files)
     told = Place(home, project, platform, {name: str(named)}).config()
     assert told == (named if name else home / folder)
+
+
+def test_what_is_written_for_a_host_is_written_as_people_do() -> None:
+    assert (
+        json_text({"name": "é", "args": ["a"]})
+        == """\
+{
+  "name": "é",
+  "args": [
+    "a"
+  ]
+}
+"""
+    )

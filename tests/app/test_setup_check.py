@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ih_mcp.app.setup_check import _folders, _is_writable
+from ih_mcp.app.setup_check import _folders, _is_writable, _minutes
 from ih_mcp.errors import ConfigurationError, PathError
 
 
@@ -33,3 +33,25 @@ async def test_folders_are_listed_and_asked_for_where_not_all_may_be_read(tmp_pa
     assert "an agent needs IH_MCP_MEDIA_DIRS" in await _folders(runtime(is_trusted=True))
     with pytest.raises(PathError, match="no folder is allowed"):
         await _folders(runtime(is_trusted=False))
+
+
+@pytest.mark.parametrize(
+    ("used", "promised", "left", "told"),
+    [
+        (0.0, 0.0, None, "0 used today, no limit"),
+        (180.0, 0.0, 60.0, "3 used today, 1 left"),
+        (180.0, 120.0, 0.0, "1 used today, 2 reserved for files that are being sent, 0 left"),
+        (60.0, 120.0, None, "0 used today, 2 reserved for files that are being sent, no limit"),
+    ],
+)
+async def test_minutes_that_are_reserved_are_not_told_as_used(
+    used: float, promised: float, left: float | None, told: str
+) -> None:
+    async def answer(value: float | None) -> float | None:
+        return value
+
+    minutes = SimpleNamespace(
+        used=lambda: answer(used), promised=lambda: answer(promised), left=lambda: answer(left)
+    )
+    runtime: Any = SimpleNamespace(minutes=minutes)
+    assert await _minutes(runtime) == told

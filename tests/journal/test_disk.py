@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.journal.disk import make_private, sync_file
+from ih_mcp.journal.disk import is_read_only_journal, make_private, sync_file
 from tests.descriptors import opened_within
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other means")
@@ -85,3 +85,16 @@ def test_a_file_that_was_synced_is_left_closed(
         sync_file(file)
     assert synced == [file]
     assert opened_within(tmp_path) == []
+
+
+@pytest.mark.parametrize("may_write", ["", "folder", "file", "folder and file"])
+def test_a_journal_is_read_only_unless_its_folder_and_its_file_may_be_written(
+    may_write: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite writes other files beside it."""
+    path = tmp_path / "journal.db"
+    names = {tmp_path: "folder", path: "file"}
+    monkeypatch.setattr(os, "access", lambda asked, _: names[asked] in may_write)
+    assert not is_read_only_journal(path)  # there is none
+    path.touch()
+    assert is_read_only_journal(path) is (may_write != "folder and file")

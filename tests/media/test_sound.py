@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.ffmpeg import commands
 from ih_mcp.media.ffmpeg.decode import Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.media.ffmpeg.sound import SoundPieces, sound
@@ -165,3 +167,14 @@ def test_what_is_left_and_fits_nowhere_is_told() -> None:
     pieces, code = cut(2 * 5_000, bounds(limits, V2.framing, target_seconds=3.0))
     assert [piece.end_seconds for piece in pieces] == [4.5]
     assert code == "too_short"
+
+
+async def test_sound_that_ffmpeg_breaks_off_is_an_error(
+    base: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys; sys.stdout.write(64_000 * 'x'); sys.exit('Invalid data found')"
+    command = [sys.executable, "-I", "-c", script]
+    monkeypatch.setattr(commands, "sound", lambda *_, **__: command)
+    with pytest.raises(MediaError) as broken:
+        await heard(base, ffmpeg)
+    assert broken.value.code == "not_media"

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -532,6 +534,23 @@ def test_the_wait_for_quiet_begins_with_the_end_that_was_asked_for(
     now = 1010.0
     deadlines.note_message()
     assert deadlines.current() == (1030.0, EndReason.DRAIN_TIMEOUT)
+
+
+async def test_a_deadline_that_has_moved_meanwhile_gives_nothing_up() -> None:
+    done, closed = iter([False, True]), list[bool]()
+    deadlines = iter([(0.0, EndReason.DRAIN_TIMEOUT), (math.inf, EndReason.DRAIN_TIMEOUT)])
+
+    async def close() -> None:
+        closed.append(True)
+
+    leg: Any = SimpleNamespace(
+        _is_done=lambda: next(done),
+        _deadlines=SimpleNamespace(current=lambda: next(deadlines)),
+        _moved=anyio.Event(),
+        _gave_up=None,
+    )
+    await Leg._watch(leg, cast("Any", SimpleNamespace(close=close)))
+    assert (leg._gave_up, closed) == (None, [True])
 
 
 async def test_a_session_is_as_old_as_its_greeting(

@@ -206,3 +206,5 @@ def test_http_statuses_and_close_codes_are_those_of_the_protocols() -> None:
     assert [*STATUSES] == [400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504]
     tried_again = {code for code, row in STATUSES.items() if row.retry is not Retry.NEVER}
     assert tried_again == {429, 500, 502, 503, 504}
+    standard = [1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 1013]
+    assert [*CLOSE_CODES] == [*standard, 4003, 4029]
