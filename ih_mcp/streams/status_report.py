@@ -132,6 +132,7 @@ def notes(stream: StreamFacts) -> list[str]:
         *_option_notes(stream.leg),
         *_jump_notes(stream),
         *_nothing_analysed_notes(stream),
+        *_end_notes(stream),
     ]
 
 
@@ -146,6 +147,15 @@ def _nothing_analysed_notes(stream: StreamFacts) -> Iterator[str]:
         yield (
             f"Nothing was analysed: the service left out all {use.dropped_seconds:.1f} s of media."
             f"{_describe_last_error(stream.leg)}"
+        )
+
+
+def _end_notes(stream: StreamFacts) -> Iterator[str]:
+    """A note on an end that is no failure, where results may be missing."""
+    if stream.is_over and stream.end and stream.end.reason is EndReason.DRAIN_TIMEOUT:
+        yield (
+            "The service did not say its last word in time, so results of the last media may be "
+            "missing."
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
+from ih_mcp.streams.deadlines import SessionTimeouts
 from tests.capture.room import OpenRoom
 
 from .conftest import OpenBrowser, open_tab
@@ -103,6 +105,29 @@ async def test_a_session_that_ends_under_a_recording_is_told_as_its_end_alone(
             "The session has ended; all its messages are kept.",
             "",
         )
+        await tab.went_well()
+
+
+async def test_an_end_that_nobody_here_asked_for_is_told_as_what_it_is(
+    open_browser: OpenBrowser, open_room: OpenRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ih_mcp.streams.deadlines._MOST_DRAIN_SECONDS", 0.0)
+    says_nothing_more = {"at": "closing", "session": 1, "stall": "telling"}
+    closes = {"at": "segment", "session": 2, "close": 1000}
+    async with open_room(says_nothing_more, closes) as room, open_browser() as context:
+        silent = await room.start()
+        assert silent.leg
+        soon = SessionTimeouts(drain_margin_seconds=0.0)
+        monkeypatch.setattr(silent.leg._deadlines, "_timeouts", soon)
+        tab = await open_tab(context, room.server.link(silent.id), only=VP8)
+        silent.request_end()
+        await tab.says("#said", "has ended without the last word of the service: results of the")
+        closed = await room.start()
+        await tab.page.goto("about:blank")
+        tab = await open_tab(context, room.server.link(closed.id), only=VP8)
+        await record(tab, seconds=0)
+        await tab.says("#said", "has ended: the service closed it. All its messages are kept.")
+        assert (silent.status().reason, closed.status().reason) == ("drain_timeout", "by_service")
         await tab.went_well()
 
 

@@ -271,6 +271,7 @@ async def test_a_service_that_does_not_know_the_close_gets_a_quiet_wait(journal:
         await over(stream)
     assert stream.state is StreamState.ENDED
     assert stream.status().reason == "drain_timeout"
+    assert stream.notes()[-1].startswith("The service did not say its last word in time, so ")
 
 
 async def test_an_end_by_the_service_is_an_end(journal: Journal) -> None:

@@ -295,12 +295,20 @@ function drawSoon() {
   });
 }
 
+/** What is said of an end without an error, by its reason. */
+const ENDS = {
+  __proto__: null,
+  by_request: "The session has ended; all its messages are kept.",
+  by_service: "The session has ended: the service closed it. All its messages are kept.",
+  drain_timeout: "The session has ended without the last word of the service: results of the last seconds may be missing. All messages that came are kept.",
+};
+
 function over() {
   state.isOver = true;
   sender.lost();
-  const { error } = state.drawing;
+  const { error, reason } = state.drawing;
   if (error) complainOf(error);
-  stop(error ? "The session is over; what was received is kept." : "The session has ended; all its messages are kept.").then(() => { forget(); showAfter(); });
+  stop(error ? "The session is over; what was received is kept." : ENDS[reason] ?? ENDS.by_request).then(() => { forget(); showAfter(); });
 }
 
 // --- after the end -------------------------------------------------------------------------------
