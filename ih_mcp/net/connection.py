@@ -6,6 +6,7 @@ One read of 256 KiB may hold 87,000 frames.
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - what the library tells a connection is asyncio's
+import time
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -13,6 +14,7 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.streams import StreamReader
 
+from .sending_turns import SendingTurns
 from .text_frames import take_texts
 
 _MIN_PARSED_BYTES = 2**10  # at once; 512 frames at most
@@ -45,6 +47,7 @@ class Connection(ClientConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._waiting = bytearray()
+        self.turns = SendingTurns()  # its own until it is open; then those of its loop
         self.recv_messages.pause, self.recv_messages.resume = self._fill, self._drain
 
     def data_received(self, data: bytes) -> None:
@@ -80,13 +83,15 @@ class Connection(ClientConnection):
 
     def send_data(self) -> None:
         """Write what there is at once: from Python 3.12 on, each write looks at all that wait."""
-        if self._is_lost:
-            return
         writes = self.protocol.writes
+        if self._is_lost or not writes:
+            return
         if len(writes) > 1:
             ends = writes[-1:] if not writes[-1] else []  # half-closes the connection
             self.protocol.writes = [b"".join(writes), *ends]
+        began = time.thread_time()
         super().send_data()
+        self.turns.note_sent(time.thread_time() - began)
 
     @property
     def _may_parse(self) -> bool:

@@ -4,7 +4,7 @@ Habits, each with its reason:
 
 * no compression is offered: video does not shrink, and deflate costs thirty times the CPU;
 * large segments go out in 64 KiB fragments with a turn of the loop after each, so that memory
-  does not grow with them and other streams are not held up;
+  does not grow with them and other streams are not held up; of all streams, few in one turn;
 * little is queued in the kernel (`TCP_NOTSENT_LOWAT`), so that pings do not wait behind video;
 * every segment has a deadline of our own, and one between two fragments: a blocked send also
   silences the library's keepalive;
@@ -49,6 +49,7 @@ from ih_mcp.wire.endings import EndReason
 from .answers import HttpAnswer, error_of_answer, host_of
 from .connection import MAX_QUEUED_FRAMES, QUEUED_FRAMES, Connection
 from .route import Route, find_route
+from .sending_turns import turns_of_this_loop
 from .socket import BeforePiece, SocketClosed
 
 MAX_MESSAGE_BYTES = 8 * 2**20
@@ -188,6 +189,7 @@ async def _connect(
     except (ImportError, ValueError) as exc:  # texts of these may show the credential
         raise route.unusable(exc) from None
     assert isinstance(connection, Connection)  # as it was asked to
+    connection.turns = turns_of_this_loop()
     _limit_kernel_queue(connection)
     return connection
 
@@ -257,6 +259,7 @@ class _WebSocket:
             raise self._closed(exc) from None
 
     async def send_segment(self, data: bytes, *, before_piece: BeforePiece | None = None) -> None:
+        await turns_of_this_loop().wait()
         if before_piece:
             await before_piece()
         seconds = max(_MIN_SEND_SECONDS, 3 * len(data) / _SLOWEST_BYTES_PER_SECOND)
@@ -319,7 +322,9 @@ async def _fragments(
 ) -> AsyncIterator[memoryview]:
     """Pieces to send; `scope` ends when one of them makes no way, or all take too long."""
     view, last, set_at = memoryview(data), scope.deadline, -math.inf
+    turns = turns_of_this_loop()
     for start in range(0, len(view), FRAGMENT_BYTES):
+        await turns.wait()
         now = anyio.current_time()
         if before_piece:
             scope.deadline = math.inf
