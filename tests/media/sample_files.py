@@ -460,6 +460,9 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         change=lambda data: clusters_set_back(data, 5.5, 5.0),
         encodes=VIDEO,  # its pictures are reordered, and Matroska does not say how
     ),
+    "below_0_matroska": SampleFile(  # reordered pictures; those below 0 tell no time
+        "mkv", "-i {base} -c copy -output_ts_offset -1 -avoid_negative_ts disabled", encodes=VIDEO
+    ),
     "short_clusters": SampleFile("mkv", "-i {base} -c copy -cluster_time_limit 900"),
     "transport_6s": SampleFile("ts", "-i {base} -t 6 -c copy", seconds=6.0),
     "parts_renumbered": SampleFile(  # the list of tracks says so, under a new version

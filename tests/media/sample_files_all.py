@@ -22,6 +22,7 @@ _ELSEWHERE = (
     "silent_for",
     "late_by",
     "gop_of",
+    "below_0",
 )
 """Files whose clock jumps, tracks begin apart, or picture stays: see `test_times.py`."""
 MEDIA = [

@@ -213,6 +213,26 @@ async def test_where_the_clock_was_set_back_times_go_on(
 
 @one_of_each_framing
 @dialects
+async def test_pictures_with_times_below_0_are_shown_in_their_order(
+    sample: SampleFolder, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    """ffmpeg gives no time for them, and a copy would show them in the order of decoding."""
+    path = sample("below_0_matroska")
+    outcome = await cut(path, ffmpeg, dialect)
+    parts = read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, 12.0)
+    found = times(outcome, parts)
+    assert len(found) == len(oracle.read(sample("base")).pictures)
+    steps = [after - before for before, after in pairwise(found)]
+    assert 0 < min(steps) <= max(steps) < 0.2
+    assert abs(parts[0].pictures[0].time - parts[0].sound[0].time) < 0.1
+    assert (await probe(ffmpeg, path)).notes() == (
+        "Pictures do not tell when they are shown; the picture is encoded to be in order.",
+    )
+
+
+@one_of_each_framing
+@dialects
 async def test_of_recordings_one_behind_the_other_all_is_sent(
     sample: SampleFolder, dialect: Dialect, ffmpeg: Ffmpeg
 ) -> None:

@@ -68,6 +68,9 @@ class Facts:
     unmarked: frozenset[str] = frozenset()
     """`video` where pictures can be decoded before the first key frame that is marked, as where a
     file was cut in an open GOP; a copy would leave them out."""
+    untimed: frozenset[str] = frozenset()
+    """`video` where pictures of Matroska do not tell when they are shown, as those with times below
+    0, or of a film out of AVI; a copy would show them in the order in which they are decoded."""
     unsent: tuple[str, ...] = ()
     """Sentences about tracks that are in the file and cannot be sent."""
     lengths: Mapping[str, float] = field(default_factory=dict)
@@ -146,6 +149,10 @@ class Facts:
             (
                 bool(self.unmarked),
                 "The file does not begin with a key frame; its picture is encoded to be complete.",
+            ),
+            (
+                bool(self.untimed),
+                "Pictures do not tell when they are shown; the picture is encoded to be in order.",
             ),
             (self.is_estimated, "The duration is estimated from the bit rate."),
         )
@@ -263,6 +270,7 @@ def parse(packets: str, log: str, mark: str) -> Facts:
         audio=audio,
         is_estimated=_ESTIMATED.search(before, 0, container.start()) is not None,
         hidden=_hidden(packets, tracks),
+        untimed=_untimed(packets, tracks) if container[1].startswith("matroska") else frozenset(),
         key_frames_seconds=_key_frames(packets, tracks) if video else (),
         absent=frozenset(
             track["media_type"]
@@ -364,6 +372,18 @@ def _hidden(packets: str, tracks: dict[str, dict[str, str]]) -> frozenset[str]:
             if seconds > _PRIMING_SECONDS.get(track["media_type"], 0.0):
                 found.add(track["media_type"])
     return frozenset(found)
+
+
+def _untimed(packets: str, tracks: dict[str, dict[str, str]]) -> frozenset[str]:
+    """`video` where a picture does not tell when it is shown; ffmpeg knows it of those in order."""
+    indexes = (index for index, track in tracks.items() if track.get("media_type") == "video")
+    found = (
+        re.search(rf"^{index},[^,]*,\s*{_NO_TIME},", packets, re.MULTILINE) for index in indexes
+    )
+    return frozenset({"video"} if any(found) else ())
+
+
+_NO_TIME = -(1 << 63)  # AV_NOPTS_VALUE
 
 
 def _tick_seconds(track: dict[str, str]) -> float:

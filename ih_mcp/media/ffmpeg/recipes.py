@@ -163,7 +163,7 @@ def recipe(
         repeats: Whether a picture that stays is shown again each second, where it is encoded.
         sound_seconds: Where sound that is copied begins; a reader that seeks can go back further.
     """
-    encode = encode | facts.hidden | facts.changing | facts.unmarked | _disordered(facts)
+    encode |= facts.hidden | facts.changing | facts.unmarked | facts.untimed | _disordered(facts)
     container = _container(facts, encode)
     is_at_once = bool(facts.late) and container == "mp4"
     if is_at_once:
