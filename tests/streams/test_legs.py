@@ -553,6 +553,28 @@ async def test_a_deadline_that_has_moved_meanwhile_gives_nothing_up() -> None:
     assert (leg._gave_up, closed) == (None, [True])
 
 
+@pytest.mark.parametrize(
+    ("dialect", "config", "sent", "updates", "is_configured"),
+    [
+        (V1, None, 0, 0, True),  # nothing is to be answered
+        (V1, Config(), 0, 0, False),  # it is still to be sent
+        (V1, Config(), 1, 0, False),
+        (V1, Config(), 1, 1, True),
+        (V1, Config(), 2, 1, False),
+        (V0, Config(), 0, 0, True),  # its address says it
+        (V0, None, 0, 0, True),
+    ],
+)
+async def test_a_session_is_configured_when_each_message_is_answered(
+    dialect: Dialect, config: Config | None, sent: int, updates: int, is_configured: bool
+) -> None:
+    leg: Any = SimpleNamespace(
+        session=SimpleNamespace(dialect=dialect),
+        config=config, _configurations=sent, updates=updates,
+    )  # fmt: skip
+    assert cast("Any", Leg.is_configured).fget(leg) is is_configured
+
+
 async def test_a_session_is_as_old_as_its_greeting(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
