@@ -533,6 +533,22 @@ async def test_a_strict_journal_syncs_each_commit(tmp_path: Path) -> None:
             assert db_of(journal).execute("PRAGMA synchronous").fetchone() == (level,)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_journal_is_synced_now_and_then_unless_each_commit_is(
+    strict: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[Journal]()
+
+    async def sync_forever(journal: Journal) -> None:
+        begun.append(journal)
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Journal, "sync_forever", sync_forever)
+    async with open_journal(tmp_path, Retention(strict=strict)) as journal:
+        await anyio.wait_all_tasks_blocked()
+        assert begun == ([] if strict else [journal])
+
+
 async def test_a_file_that_was_taken_away_fails_the_streams_that_write_it(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         log = await keep(journal, "a")

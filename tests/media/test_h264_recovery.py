@@ -45,6 +45,8 @@ def test_a_number_goes_on_while_its_bytes_are_full(written: bytes, number: int, 
         (bytes([5, 3]) + LATE, False),
         (bytes([5, 4]) + b"\0\0\3\0\0" + LATE, True),  # without the byte that keeps zeros apart
         (LATE[:2], False),
+        (bytes([6, 1, 0x41]), True),
+        (bytes([6, 255, 5]), False),  # cut off before it says so
     ],
 )
 def test_a_recovery_point_tells_whether_pictures_are_whole_at_once(
@@ -55,3 +57,4 @@ def test_a_recovery_point_tells_whether_pictures_are_whole_at_once(
     assert recovers_late(written[: -len(SLICE)] + SLICE[:5]) is is_late
     assert not recovers_late(SLICE + unit(SEI, LATE))  # of another picture
     assert not recovers_late(written[:4])
+    assert not recovers_late(unit(1, bytes(9)) + unit(SEI, LATE))

@@ -169,6 +169,18 @@ def test_what_is_left_and_fits_nowhere_is_told() -> None:
     assert code == "too_short"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "ends"),
+    [(8.0, [4.0, 8.0]), (9.0, [4.5, 9.0]), (10.0, [6.0, 10.0]), (6.0, [6.0])],
+)
+def test_what_is_left_is_two_pieces_where_it_is_too_long_for_one(
+    seconds: float, ends: list[float]
+) -> None:
+    limits = replace(V2.limits, min_segment_seconds=4.0, max_segment_seconds=6.0)
+    pieces, code = cut(int(2_000 * seconds), bounds(limits, V2.framing, target_seconds=6.0))
+    assert ([piece.end_seconds for piece in pieces], code) == (ends, "")
+
+
 async def test_sound_that_ffmpeg_breaks_off_is_an_error(
     base: Path, ffmpeg: Ffmpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
