@@ -41,6 +41,7 @@ from ih_mcp.wire.rest import (
     UploadVersion,
     job_path,
     require_job_id,
+    require_result,
 )
 
 from .ids import IdKind
@@ -352,6 +353,8 @@ class UploadRegistry:
             body = reply.body
         analysis.log.append(body, leg=0)
         await analysis.log.flush()
+        if job is None:
+            require_result(reply.body)  # kept as it came, also where it is none
         if job is None or job.status != JobStatus.FAILED:
             analysis.note_analysed()
             analysis.facts |= {"state": "ended"}

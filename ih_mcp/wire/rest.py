@@ -6,6 +6,7 @@ lifetime, the state of a job, the id of an error.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -309,6 +310,19 @@ class UploadJob:
             job_id=job_id,
             status=status,
             error=ErrorBody.from_fields(error) if isinstance(error, dict) else None,
+        )
+
+
+def require_result(body: bytes) -> None:
+    """Check that the answer to an upload that makes no job can be a result; whole, it is not read.
+
+    Raises:
+        RemoteProtocolError: It is empty, cut off, or no JSON.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8).strip()
+    if text[:1] + text[-1:] not in {b"{}", b"[]"}:
+        raise RemoteProtocolError(
+            "an answer to an upload that is not JSON, or not whole", help=_NO_ANSWER
         )
 
 

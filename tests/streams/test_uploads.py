@@ -285,7 +285,7 @@ async def test_an_answer_that_is_no_text_is_kept_as_bytes(
     async with opened(tmp_path) as (journal, analyses):
         analysis_id = await start(analyses, "v1")
         done = await result(journal, analyses, analysis_id)
-    assert done == ("ended", None, [b"\xff\xfeih_test"])
+    assert done == ("failed", "remote_protocol", [b"\xff\xfeih_test"])
 
 
 async def test_a_mistake_of_ours_is_told_and_stops_nothing_else(
@@ -386,3 +386,28 @@ async def test_of_an_upload_it_is_said_at_once_whether_the_stand_in_is_asked(
         )
         begun = await analyses.start(request, base_url="http://h", credential=KEY)
         assert ("stand_in" in begun.facts) is (endpoint == "local")
+
+
+@pytest.mark.parametrize("body", ["", " \n", "ok", '"done"', '{"signals":[{"type":', "}{", "null"])
+async def test_an_answer_that_is_no_result_is_kept_and_is_not_called_one(
+    tmp_path: Path, service: Service, body: str
+) -> None:
+    """As of a proxy that answers 204, or that cuts what it has compressed."""
+    service.answers = [body]
+    request = UploadRequest(upload=UPLOADS["v1"], source=Path("a.mp4"), form=[], seconds=6.0)
+    async with opened(tmp_path) as (journal, analyses):
+        analysis = await analyses.start(request, base_url="http://h", credential=KEY)
+        found = await result(journal, analyses, analysis.id)
+        facts = await analyses.resume(analysis.id, find_service)
+    assert found == ("failed", "remote_protocol", [body])
+    assert "an answer to an upload that is not JSON, or not whole" in str(facts["error"])
+    used = {"delivered_s": 6.0, "analysed_s": 0.0, "dropped_s": 0.0, "unknown_s": 6.0}
+    assert facts["usage"] == used
+
+
+@pytest.mark.parametrize("body", ["{}", " \n{}\n ", "[]", '\ufeff{"a":1}', '{"a":' + "[1]" + "}"])
+async def test_a_result_of_any_form_is_one(tmp_path: Path, service: Service, body: str) -> None:
+    service.answers = [body]
+    async with opened(tmp_path) as (journal, analyses):
+        analysis_id = await start(analyses, "v1")
+        assert await result(journal, analyses, analysis_id) == ("ended", None, [body])
