@@ -112,7 +112,10 @@ def l6_and_l18(scale: Scale) -> list[Row]:
 
 
 def l7(scale: Scale) -> list[Row]:
-    """Over TLS, 50 streams push 0.5 MB/s each and 250 events/s arrive: a call meanwhile, a turn."""
+    """Over TLS, 50 streams push 0.5 MB/s each and 250 events/s arrive: a call meanwhile, a turn.
+
+    A hold by the clock tells about the neighbours too: they hold a loop with nothing to do as well.
+    """
     seconds = scale.times(quick=8, full=30)
     idle, loaded, lost = call_under_pushes(50, 500_000, seconds)
     ratio, p99 = median(loaded) / median(idle), sorted(loaded)[int(len(loaded) * 0.99)]
@@ -121,16 +124,16 @@ def l7(scale: Scale) -> list[Row]:
             partial(inside.load, url, 50, push_bytes=500_000, seconds=seconds)
         )
     nothing = anyio.run(inside.bare_hold, seconds) * 1000
-    hold = found.hold_seconds * 1000
+    hold, work = found.hold_seconds * 1000, found.work_seconds * 1000
     return [
         Row(name="L7", what="a call while 50 streams push, TLS",
             figure=f"{median(loaded):.2f} ms, p99 {p99:.0f}", floor=f"idle {median(idle):.2f} ms",
             ratio=ratio, bound="<= 2 x, p99 <= 50 ms, none lost",
             ok=ratio <= 2 and p99 <= 50 and not lost),
         Row(name="L7", what="longest hold of the loop under them, TLS",
-            figure=f"{hold:.0f} ms, own CPU {found.work_seconds * 1000:.0f}",
-            floor=f"idle loop {nothing:.0f} ms", bound="<= 50 ms, none wrong",
-            ok=hold <= 50 and not wrong),
+            figure=f"own CPU {work:.0f} ms, by the clock {hold:.0f}",
+            floor=f"idle loop {nothing:.0f} ms", bound="own CPU <= 25 ms, none wrong",
+            ok=work <= 25 and not wrong),
     ]  # fmt: skip
 
 

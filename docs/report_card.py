@@ -31,10 +31,10 @@ EXPLAINED = {
     "answer and 0.2 to write it.",
     "L10": "p99 of the delay, on a machine shared with other work (load above 8 on two cores); the "
     "medians are below 2 ms and nothing was lost or moved.",
-    "L7": "On a machine shared with other work, which holds a loop with nothing to do too (the floor). The "
-    "loop's own work between two turns took 23 to 41 ms in runs without a full collection of garbage. One "
-    "that goes through all that the bench imports takes 31 to 111 ms; a server leaves that out, and so does "
-    "the bench since this was measured. A call beside them is as quick as without them.",
+    "L7": "On a machine shared with other work, which holds a loop with nothing to do too (the floor: 4 to "
+    "155 ms). So the loop's own share of the processor between two turns counts, where nobody else is in it. "
+    "Since the run of this row all streams together send for 2 ms in one turn: it took 20 to 26 ms before "
+    "and 9 to 18 ms since, by turns on the same machine.",
     "L8": "From a file each push reads the whole file first, into fresh memory: the system takes 0.4 ms of "
     "the processor to hand out 1 MiB of it, and the floor uses the same 64 KiB again and again. Also at most "
     "128 KiB wait in the kernel, so that a ping does not wait behind video; without that bound, which the "
