@@ -197,6 +197,17 @@ async def test_one_that_stays_silent_is_given_up() -> None:
     assert caught.value.retry
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no file is inherited")
+async def test_of_the_file_that_a_silent_one_reads_is_told_that_it_is_empty(tmp_path: Path) -> None:
+    means = ProcessLimits(silent_seconds=0.05)
+    with (tmp_path / "a.mp3").open("w+b") as file:
+        file.truncate(100 << 30)
+        command = python("import time; time.sleep(600)")
+        async with running(command, descriptors=[file.fileno()], means=means) as child:
+            with pytest.raises(MediaError, match="the file has nothing but zeros"):
+                await child.read()
+
+
 async def test_patience_counts_only_while_we_wait() -> None:
     script = "import sys, time; print(1, flush=True); sys.stdin.read(); time.sleep(600)"
     means = ProcessLimits(waiting_seconds=5.0)

@@ -26,6 +26,7 @@ import anyio.to_thread
 from ih_mcp.errors import MediaError
 
 from .ffmpeg_log import FfmpegLog, failure
+from .stall import stalled
 
 _END_SECONDS = 2.0
 _READ_BYTES = 1 << 18
@@ -63,7 +64,12 @@ class Child:
     """
 
     def __init__(
-        self, process: anyio.abc.Process, stdout: int, log: FfmpegLog, means: ProcessLimits
+        self,
+        process: anyio.abc.Process,
+        stdout: int,
+        log: FfmpegLog,
+        means: ProcessLimits,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self._process = process
         self._stdout = stdout
@@ -72,6 +78,7 @@ class Child:
         self._came_bytes = 0
         self._gathers = False
         """Whether to let the pipe fill before the next piece: the last one was small."""
+        self._descriptors = descriptors
         self._silence = means.silent_seconds
         self._seconds_left = means.waiting_seconds
 
@@ -101,12 +108,7 @@ class Child:
             is_long = self._is_wide and self._came_bytes > _PIPE_BYTES
             self._gathers = is_long and 0 < len(data) < _READ_BYTES
             return data
-        raise MediaError(
-            f"ffmpeg gave nothing for {anyio.current_time() - began:.0f} s",
-            help="Copy the file to a local disk, or convert it to MP4 with H.264 and AAC.",
-            code="ffmpeg_stalled",
-            retry=True,
-        )
+        raise await stalled(anyio.current_time() - began, self._descriptors)
 
     async def read_patiently(self) -> bytes:
         """Like `read`, and it may take any time, as while the input comes slowly."""
@@ -180,7 +182,7 @@ async def running(
     stdout, log, process = await _start(command, takes_input, descriptors, keeps)
     try:
         _bound(process.pid, means)
-        yield Child(process, stdout, log, means)
+        yield Child(process, stdout, log, means, descriptors)
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_END_SECONDS):
             await _end(process)
