@@ -6,7 +6,10 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
+import anyio
 from mcp import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from ih_mcp.errors import IhMcpError
+from ih_mcp.errors import IhMcpError, unwrap_single_error
 
 from .cluster_signature import PassedOnCaller, SignatureCheck
 from .forward import CALL_PATH, SEGMENT_PATH
@@ -22,6 +25,8 @@ from .limits import HeldBodies, declared_bytes
 from .pages_elsewhere import PAGE_PATH, answer_pages
 from .segments import push_body, read_body
 from .tenant import Tenant
+
+T = TypeVar("T")
 
 _AUDIT = logging.getLogger("ih_mcp.audit")
 _NEWEST = "2026-07-28"  # the era without a handshake
@@ -86,7 +91,10 @@ class ClusterApp:
         asked = json.loads(body)
         tenant = await self._find_tenant(caller.tenant)
         async with Client(tenant.server, mode=_NEWEST) as client:
-            result = await client.call_tool(asked["tool"], asked["arguments"])
+            call = partial(client.call_tool, asked["tool"], asked["arguments"])
+            result = await _call_until_left(request, call)
+        if result is None:
+            return Response(status_code=400)  # nobody is there to read it
         return Response(
             result.model_dump_json(by_alias=True, exclude_none=True), media_type="application/json"
         )
@@ -110,3 +118,20 @@ class ClusterApp:
             caller is not None,
         )
         return caller
+
+
+async def _call_until_left(request: Request, call: Callable[[], Awaitable[T]]) -> T | None:
+    """Make a call; None where the other replica left meanwhile, which cancels the call."""
+    results = list[T]()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        tasks.cancel_scope.cancel()
+
+    with unwrap_single_error():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            results.append(await call())
+            tasks.cancel_scope.cancel()
+    return results[0] if results else None

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+import anyio
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from ih_mcp import observer
 from ih_mcp.http_server.app import CALLER_LEFT
+from ih_mcp.http_server.cluster_signature import PassedOnCaller, sign
+from ih_mcp.http_server.forward import CALL_PATH
 from ih_mcp.http_server.metrics import REQUEST
+from ih_mcp.streams.stream import Stream
 from tests.streams.test_all_or_nothing import webm_header
 
 from .conftest import KEYS, Team, said
@@ -95,3 +99,35 @@ async def test_a_caller_that_leaves_within_its_body_is_noted_and_no_mistake(
         assert (await http.put(f"/uploads/{ticket}", content=b"x")).status_code == 201
     async with team.client() as client:
         await client.call_tool("end_stream", {"stream_id": stream_id})
+
+
+async def test_a_start_that_was_passed_on_is_cancelled_where_the_other_replica_leaves(
+    own_team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does where its caller has left: nobody gets the id of the stream."""
+    secret, begun = b"s" * 32, anyio.Event()
+
+    async def wait_for_ever(_: Stream) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Stream, "wait_until_open", wait_for_ever)
+    app = own_team.app.cluster_app(secret, max_segment_bytes=10**6, max_queued_bytes=10**7)
+    body = b'{"tool":"start_stream","arguments":{}}'
+    signed = sign(secret, PassedOnCaller("acme", "ann"), CALL_PATH, body)
+    coming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if coming:
+            return coming.pop()
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        return
+
+    with anyio.fail_after(20):
+        await app(scope_of("POST", CALL_PATH, *signed.items()), receive, send)
+    tenant = await own_team.app.tenant_of("acme")
+    (stream,) = tenant.runtime.registry.live_streams
+    assert not stream.request_end()  # that was asked for before
