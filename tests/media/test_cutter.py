@@ -11,6 +11,7 @@ import av
 import pytest
 from anyio import run_process
 
+from ih_mcp.errors import MediaError
 from ih_mcp.media.containers.container_types import MediaUnit, Reader, TrackSpan
 from ih_mcp.media.cutter import Cutter, Draft
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -206,3 +207,19 @@ def test_a_file_begins_with_its_sound_where_that_comes_long_before_the_picture()
     cutter = Cutter(cast(Reader, reader), limits, Framing.CONTINUED)
     segments = [*cutter.feed(bytes(8)), *cutter.finish()]
     assert [segment.start_seconds for segment in segments] == [0.0]
+
+
+def test_after_a_failure_a_stream_is_cut_up_to_what_follows_or_the_failure() -> None:
+    def reached(*, is_begun: bool = True, **drafts: SimpleNamespace) -> tuple[float, ...]:
+        cutter = SimpleNamespace(
+            is_begun=is_begun, _begin=10.0, _skipped=2.0, _skips=0.5, _held=None, _open=None,
+            _reached_seconds=lambda _: 3.0,
+        )  # fmt: skip
+        cutter.__dict__.update(drafts)
+        return Cutter.reached(cast("Cutter", cutter), MediaError("it ends here"))
+
+    before = SimpleNamespace(start_seconds=2.0, first_seconds=1.5, skipped_seconds=9.0)
+    behind = SimpleNamespace(start_seconds=4.0, first_seconds=3.5, skipped_seconds=1.0)
+    assert reached(is_begun=False) == (10.0, 10.0, 2.0)
+    assert reached() == reached(_held=before) == reached(_open=before) == (13.0, 13.0, 2.5)
+    assert reached(_held=behind) == reached(_held=before, _open=behind) == (13.0, 13.5, 3.0)
