@@ -31,6 +31,7 @@ from ih_mcp.app.minutes import SilentChannel
 from ih_mcp.app.runtime import StreamOptions, open_runtime
 from ih_mcp.cli import main
 from ih_mcp.cli.batch import describe_labels
+from ih_mcp.errors import MediaError
 from ih_mcp.journal import StreamRow, open_journal
 from ih_mcp.media.ffmpeg.facts import NO_SOUND
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -349,3 +350,24 @@ def test_a_file_is_done_where_a_stream_of_it_ended_in_order() -> None:
         for number, (name, record) in enumerate(records)
     ]  # fmt: skip
     assert _in_order_by_fingerprint(rows) == {"a": "st_a"}
+
+
+async def test_a_file_is_no_media_only_where_its_name_says_so_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(_: object, path: str) -> None:
+        raise MediaError("it cannot be sent", code=path.partition(".")[0])
+
+    async def nothing() -> dict[str, str]:
+        return {}
+
+    monkeypatch.setattr("ih_mcp.app.batch.check_file", refuse)
+    names = ["not_media.mp4", "not_media.txt", "empty_file.mov", "empty_file.md", "too_short.txt"]
+    folder = SimpleNamespace(
+        _runtime=None, _streams_in_order=nothing, _options=nothing, items=[], others=0
+    )
+    await FolderBatch.prepare(cast("FolderBatch", folder), [(name, Path(name)) for name in names])
+    assert folder.others == 2
+    assert {item.name: item.state for item in folder.items} == dict.fromkeys(
+        ["not_media.mp4", "empty_file.mov", "too_short.txt"], ItemState.FAILED
+    )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.clock_jumps import ClockJump
 from ih_mcp.media.ffmpeg import commands
 from ih_mcp.media.ffmpeg.decode import Sound
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -179,6 +180,14 @@ def test_what_is_left_is_two_pieces_where_it_is_too_long_for_one(
     limits = replace(V2.limits, min_segment_seconds=4.0, max_segment_seconds=6.0)
     pieces, code = cut(int(2_000 * seconds), bounds(limits, V2.framing, target_seconds=6.0))
     assert ([piece.end_seconds for piece in pieces], code) == (ends, "")
+
+
+def test_a_jump_is_told_with_the_piece_that_is_behind_it() -> None:
+    jumps = [ClockJump(at, 1.0) for at in (0.0, 1.0, 2.0, 4.0, 5.9)]
+    made = SoundPieces(1_000, bounds(V2.limits, V2.framing, target_seconds=2.0), jumps)
+    pieces = [*made.feed(bytes(2_000 * 6)), *made.finish()]
+    told = [[jump.at_seconds for jump in piece.jumps] for piece in pieces]
+    assert told == [[0.0, 1.0], [2.0], [4.0, 5.9]]
 
 
 async def test_sound_that_ffmpeg_breaks_off_is_an_error(

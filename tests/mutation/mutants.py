@@ -1,7 +1,7 @@
 """Small mistakes that could be made in a source file. Pure: text in, changed text out.
 
 A mutant changes one expression or leaves out one call. Left alone is what no test should notice:
-docstrings, annotations, imports, log lines.
+docstrings, annotations, imports, log lines, and protocols, which are never run.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def _lines_of_body(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) ->
 
 def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr) or _is_logging(node):
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr):
+            continue
+        if _is_logging(node) or _is_protocol(node):
             continue
         if isinstance(node, ast.expr | ast.stmt):
             yield from ((node, after) for after in _of(node))
@@ -135,6 +137,14 @@ def _of(node: ast.AST) -> Iterator[str]:
             yield "pass"
         case _:
             pass
+
+
+def _is_protocol(node: ast.AST) -> bool:
+    match node:
+        case ast.ClassDef(bases=[*_, ast.Name("Protocol") | ast.Subscript(ast.Name("Protocol"))]):
+            return True
+        case _:
+            return False
 
 
 def _is_logging(node: ast.AST) -> bool:

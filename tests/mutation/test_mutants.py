@@ -32,6 +32,9 @@ def check(size: int, *, strict: bool = True) -> bool:
     if not strict and size >= LIMIT:
         return False
     return size + 1 > 0
+
+class Asked(Protocol[T]):
+    def check(self, size: int = 7) -> bool: ...
 '''
 
 TOY_TESTS = """\
