@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -230,3 +231,31 @@ async def test_all_who_watch_the_list_of_streams_have_it_read_once(
             ["st_b"],
             ["st_b"],
         ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "has_news"),
+    [
+        ([(1, None), (2, None)], True),
+        ([(1, None), (1, None), (3, None)], True),  # woken for nothing once
+        ([(1, None), (2, 9.0)], True),  # the last message counts, too
+        ([(1, None), (1, 9.0)], False),
+        ([(1, 9.0)], False),
+    ],
+)
+async def test_messages_have_changed_where_there_is_a_newer_one(
+    rows: list[tuple[int, float | None]], has_news: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "_GATHER_SECONDS", 0.0)
+    found = iter([SimpleNamespace(last=last, ended_at=ended_at) for last, ended_at in rows])
+
+    async def find_stream(_: str) -> SimpleNamespace:
+        return next(found)
+
+    async def wait(_: str, seen: int) -> None:
+        assert seen == 1
+
+    journal = cast("Journal", SimpleNamespace(find_stream=find_stream, wait=wait))
+    waits = await subscriptions._message_waiter(journal, "st_a")
+    assert await waits() is has_news
+    assert next(found, None) is None
