@@ -98,7 +98,7 @@ async def test_a_film_dialogue_gives_no_gesture_and_what_the_quick_start_asks_fo
     told = observed(await decoded(ffmpeg, dialogue), engine())
     page = (REPOSITORY / "docs" / "quick-start.md").read_text(encoding="utf-8")
     asked = re.findall(r"When does somebody show (\w+),", page)
-    (answered,) = re.findall(r"cues answer: from second (\d+) to (\d+),", page)
+    (answered,) = re.findall(r"answer: from second (\d+) to (\d+),", page)
     windows = [item.window for item in told if asked[0] in item.names]
     assert (windows[0].start_seconds, windows[-1].end_seconds) == tuple(map(float, answered))
     found = signals(told)
