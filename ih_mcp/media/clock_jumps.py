@@ -7,6 +7,7 @@ that stays while sound goes on is no jump, and neither is silence under moving p
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -150,22 +151,20 @@ class PacketClock:
 
     @property
     def jumps(self) -> list[ClockJump]:
-        jumps, skipped = list[ClockJump](), 0.0
-        for reached, time in self._pauses:
-            if not self._is_filled(reached, time):
+        """Worked out anew each time, with one walk over pauses and stretches."""
+        stretches = sorted(chain.from_iterable(self._stretches.values()))
+        jumps, skipped, place, furthest = list[ClockJump](), 0.0, 0, -math.inf
+        for reached, time in self._pauses:  # each begins where the one before has ended, or later
+            furthest, is_filled = max(furthest, reached), True
+            while place < len(stretches) and stretches[place].begin_seconds <= time:
+                # else media for that time came later in the file: pictures were written ahead of it
+                is_filled &= stretches[place].begin_seconds - furthest <= self._max_pause
+                furthest = max(furthest, stretches[place].end_seconds)
+                place += 1
+            if not is_filled:
                 jumps.append(ClockJump(reached - skipped, time - reached))
                 skipped += time - reached
         return jumps
-
-    def _is_filled(self, reached: float, time: float) -> bool:
-        """Whether media for that time came later in the file: pictures were written ahead of it."""
-        for stretch in sorted(chain.from_iterable(self._stretches.values())):
-            if stretch.begin_seconds > time:
-                break
-            if stretch.begin_seconds - reached > self._max_pause:
-                return False
-            reached = max(reached, stretch.end_seconds)
-        return True
 
     @property
     def media_seconds(self) -> float:
