@@ -19,13 +19,34 @@ from .containers.container import READERS
 from .cutter import Cutter, Segment
 from .ffmpeg import commands
 from .ffmpeg.devices import DEVICE_FORMATS, Device, Input, Platform
-from .ffmpeg.process import environment, running
+from .ffmpeg.process import Child, environment, running
 from .ffmpeg.program import Ffmpeg
 from .segment_bounds import bounds
 
 _TOO_LITTLE = frozenset({"too_short", "too_small"})
 _SHARED_BYTES = 128 << 20  # seen: PulseAudio shares 64 MiB with whom it hears for
 _LOOK_SECONDS = 0.5  # chosen: some pictures of any camera
+
+
+class RecordingEnd:
+    """Ends a recording in order: what was recorded until then is still given."""
+
+    def __init__(self) -> None:
+        self._is_requested = False
+        self._recorder: Child | None = None
+
+    def request(self) -> bool:
+        """Let the recording end now; gives False where that was asked before."""
+        is_first, self._is_requested = not self._is_requested, True
+        if self._recorder:
+            self._recorder.ask_to_end()
+        return is_first
+
+    def follow(self, recorder: Child) -> None:
+        """Ask this one to end, at once if the end was requested already."""
+        self._recorder = recorder
+        if self._is_requested:
+            recorder.ask_to_end()
 
 
 async def record(
@@ -36,8 +57,9 @@ async def record(
     framing: Framing,
     target_seconds: float,
     max_seconds: float | None = None,
+    end: RecordingEnd | None = None,
 ) -> AsyncGenerator[Segment, None]:
-    """Record until the inputs end, or for `max_seconds`.
+    """Record until the inputs end, for `max_seconds`, or until `end` is requested.
 
     Use it under `contextlib.aclosing`: when the block ends, ffmpeg is gone. Take segments as soon
     as they come: while nobody does, a camera's pictures are lost without a word.
@@ -49,7 +71,7 @@ async def record(
     least = limits if is_whole else replace(limits, min_segment_seconds=None)  # a rest continues
     limited = bounds(least, framing, target_seconds=target_seconds)
     cutter = Cutter(READERS["mp4"](), limited, framing, is_live=True)
-    async with aclosing(_read_devices(inputs, ffmpeg, max_seconds)) as recorded:
+    async with aclosing(_read_devices(inputs, ffmpeg, max_seconds, end)) as recorded:
         async for data in recorded:
             for segment in cutter.feed(data):
                 yield segment
@@ -73,12 +95,17 @@ async def require_openable(inputs: Sequence[Input], ffmpeg: Ffmpeg) -> None:
 
 
 async def _read_devices(
-    inputs: Sequence[Input], ffmpeg: Ffmpeg, max_seconds: float | None
+    inputs: Sequence[Input],
+    ffmpeg: Ffmpeg,
+    max_seconds: float | None,
+    end: RecordingEnd | None = None,
 ) -> AsyncGenerator[bytes, None]:
     command = commands.recorded(ffmpeg.path, inputs, max_seconds=max_seconds)
     means = replace(ffmpeg.limits.to_decode(), file_bytes=_SHARED_BYTES)
     try:
         async with running(command, means=means) as child:
+            if end:
+                end.follow(child)
             while data := await child.read_patiently():
                 yield data
             await child.finish()

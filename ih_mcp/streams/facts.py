@@ -83,6 +83,13 @@ class Source(Protocol):
         """Give what waited for more media, now that none comes; None where nothing did."""
 
 
+class LiveRecording(Protocol):
+    """A live recording that gives a stream its media."""
+
+    def request(self) -> bool:
+        """End it in order, so that it gives its rest; gives False where that was asked before."""
+
+
 class StreamFacts:
     """What is known of a stream; `changed` is notified whenever any of it changes."""
 
@@ -109,6 +116,8 @@ class StreamFacts:
         """Who gives the stream its media; None until somebody does."""
         self.source: Source | None = None
         """Which source to ask; None where nothing was pushed."""
+        self.recording: LiveRecording | None = None
+        """What records into the stream, and ends it once its rest is sent."""
         self.media_seconds = 0.0
         """How much media the stream accepted, where the length of segments is known."""
         self.clock_jumps: list[ClockJump] = []

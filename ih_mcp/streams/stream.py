@@ -148,11 +148,17 @@ class Stream(StreamFacts):
     def request_end(self, *, stops: bool = True) -> bool:
         """End in order once all segments are sent; gives False where that was asked before.
 
+        A recording into the stream ends first, and its rest is sent.
+
         Args:
             stops: Whether the stream ends without another session when the connection is lost,
                 even if segments wait.
         """
-        is_first = self.ask_for_end()
+        is_live = not (self.end_requested or self.is_over)
+        if stops and self.recording and is_live:
+            is_first = self.recording.request()
+        else:
+            is_first = self.ask_for_end()
         if stops:
             self._runner.stop()
         self.changed.notify()

@@ -35,6 +35,40 @@ async def test_output_is_read_to_its_end() -> None:
         await child.finish()
 
 
+async def test_one_that_is_asked_to_end_gives_its_rest() -> None:
+    script = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT});"
+        "print('began', flush=True); signal.sigwait({signal.SIGINT}); print('rest'); exit(255)"
+    )
+    async with running(python(script)) as child:
+        assert await child.read_patiently() == b"began\n"
+        child.ask_to_end()
+        child.ask_to_end()
+        assert [await child.read_patiently(), await child.read_patiently()] == [b"rest\n", b""]
+        await child.finish()
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+async def test_one_that_does_not_end_when_it_is_asked_is_read_no_further(
+    is_waited_for: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_REST_SECONDS", 0.0)
+    script = "import signal; signal.signal(2, signal.SIG_IGN); print(1, flush=True); signal.pause()"
+    async with running(python(script)) as child, anyio.create_task_group() as tasks:
+        assert await child.read_patiently() == b"1\n"
+
+        async def ask() -> None:
+            child.ask_to_end()
+
+        if is_waited_for:
+            tasks.start_soon(ask)
+        else:
+            child.ask_to_end()
+        with anyio.fail_after(10):
+            assert await child.read_patiently() == b""
+            await child.finish()
+
+
 async def test_a_start_that_is_cancelled_leaves_no_child() -> None:
     started: list[anyio.abc.Process] = []
     open_process = anyio.open_process

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
 from ih_mcp.journal import open_journal
+from ih_mcp.media.camera import RecordingEnd, record
 from ih_mcp.media.cutter import Segment
+from ih_mcp.media.ffmpeg import commands
 from ih_mcp.media.ffmpeg.devices import read_inputs
 from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.streams.config import StreamConfig
@@ -123,6 +127,59 @@ async def test_a_stream_that_is_ended_is_recorded_no_further(
         await service.drain()
         await stream.until(lambda: False)
     assert stream.status().state == "ended"
+
+
+async def recorder_of_two_parts(folder: Path, ffmpeg: Ffmpeg) -> Ffmpeg:
+    """An ffmpeg that records 4 s, waits until it is asked to end, and then gives the fifth."""
+    inputs = read_inputs("-f lavfi -t 5 -i testsrc2=s=64x48:r=5")
+    recorded = (await anyio.run_process(commands.recorded(ffmpeg.path, inputs))).stdout
+    middle = recorded.rindex(b"moof") - 4
+    await anyio.Path(folder / "recorded").write_bytes(recorded)
+    program = anyio.Path(folder / "ffmpeg")
+    await program.write_text(
+        f"#!{sys.executable} -I\n"
+        "import pathlib, signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        f"recorded = pathlib.Path({str(folder / 'recorded')!r}).read_bytes()\n"
+        f"sys.stdout.buffer.write(recorded[:{middle}])\n"
+        "sys.stdout.flush()\n"
+        "signal.sigwait({signal.SIGINT})\n"
+        f"sys.stdout.buffer.write(recorded[{middle}:])\n"
+        "sys.exit(255)\n"
+    )
+    await program.chmod(0o700)
+    return replace(ffmpeg, path=str(program))
+
+
+async def test_when_a_recording_is_ended_all_that_was_recorded_is_sent(
+    tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    service = Service()
+    recorder = await recorder_of_two_parts(tmp_path, ffmpeg)
+    async with recording(tmp_path, recorder, service, "-f v4l2 -i /dev/video0") as stream:
+        await service.greet()
+        await service.hear()
+        asked = [stream.request_end(), stream.request_end()]
+        await service.drain()
+        await stream.until(lambda: False)
+    assert asked == [True, False]
+    assert stream.status().state == "ended"
+    assert stream.sent_seconds == 5
+
+
+async def test_an_end_that_is_asked_for_before_the_recorder_runs_is_kept(ffmpeg: Ffmpeg) -> None:
+    end = RecordingEnd()
+    assert end.request()
+    recorded = record(
+        read_inputs("-re -f lavfi -i testsrc2=s=64x48:r=5"),
+        ffmpeg=ffmpeg,
+        limits=V1.limits,
+        framing=V1.framing,
+        target_seconds=3.0,
+        end=end,
+    )
+    with anyio.fail_after(15):
+        assert sum([segment.end_seconds async for segment in recorded]) < 3
 
 
 async def test_what_a_camera_gives_while_nothing_can_be_sent_goes_but_for_the_newest(

@@ -29,6 +29,7 @@ from .ffmpeg_log import FfmpegLog, failure
 from .stall import stalled
 
 _END_SECONDS = 2.0
+_REST_SECONDS = 5.0  # chosen: ffmpeg looks for signals twice a second, then writes what it has
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # a larger pipe lets ffmpeg run on while we hand over a segment
 _GATHER_SECONDS = 0.003  # chosen: it takes longer to fill the pipe; halves what reading costs
@@ -81,6 +82,9 @@ class Child:
         self._descriptors = descriptors
         self._silence = means.silent_seconds
         self._seconds_left = means.waiting_seconds
+        self._is_asked_to_end = False
+        self._long_read = anyio.CancelScope()
+        """Around the newest `read_patiently`; its deadline is that of all that follow."""
 
     @property
     def pid(self) -> int:
@@ -111,8 +115,21 @@ class Child:
         raise await stalled(anyio.current_time() - began, self._descriptors)
 
     async def read_patiently(self) -> bytes:
-        """Like `read`, and it may take any time, as while the input comes slowly."""
-        return await _read_pipe(self._stdout)
+        """Like `read`, and it may take any time, as while the input comes slowly.
+
+        Once it was asked to end it has a few seconds for all that is left.
+        """
+        with anyio.CancelScope(deadline=self._long_read.deadline) as self._long_read:
+            return await _read_pipe(self._stdout)
+        return b""
+
+    def ask_to_end(self) -> None:
+        """Let it take no more input and write its rest, which `read_patiently` gives."""
+        if not self._is_asked_to_end:
+            self._is_asked_to_end = True
+            self._long_read.deadline = anyio.current_time() + _REST_SECONDS
+            with suppress(ProcessLookupError, PermissionError):
+                _interrupt(self._process)
 
     async def write(self, data: bytes) -> None:
         """Hand it bytes; waits while it has enough.
@@ -136,11 +153,13 @@ class Child:
             await self._process.stdin.aclose()
 
     async def finish(self) -> None:
-        """Wait for its end.
+        """Wait for its end; does nothing where it was asked to end, whose status tells nothing.
 
         Raises:
             MediaError: It failed; the text holds its last useful line.
         """
+        if self._is_asked_to_end:
+            return
         status = await self._process.wait()
         await anyio.to_thread.run_sync(self._log.join, abandon_on_cancel=True)
         if status == _KILLED:
@@ -252,6 +271,9 @@ if sys.platform == "win32":
     def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)  # TerminateProcess
 
+    def _interrupt(process: anyio.abc.Process) -> None:
+        process.kill()  # signals go to a console only, and it has none: its newest second is lost
+
     def _prepare(descriptor: int) -> None:
         """Threads wait for it, and its size is the system's."""
 
@@ -274,6 +296,9 @@ else:
 
     def _kill(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
+
+    def _interrupt(process: anyio.abc.Process) -> None:
+        process.send_signal(signal.SIGINT)
 
     def _prepare(descriptor: int) -> None:
         os.set_blocking(descriptor, False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 
 from ih_mcp.errors import unwrap_single_error
-from ih_mcp.media.camera import record
+from ih_mcp.media.camera import RecordingEnd, record
 from ih_mcp.media.cutter import Segment
 from ih_mcp.media.ffmpeg.devices import Input
 from ih_mcp.media.ffmpeg.program import Ffmpeg
@@ -38,16 +38,20 @@ class CameraSource:
 
 
 async def send_camera(stream: Stream, camera: CameraSource) -> None:
-    """Record into a stream; see `sending_media`."""
+    """Record into a stream; see `sending_media`.
+
+    When the stream is asked to end, what was recorded until then is still sent.
+    """
     async with sending_media(stream):
         await stream.wait_until_open()
         if stream.is_over:
             return
         waiting = NewestSegments()
+        stream.recording = end = RecordingEnd()
         with unwrap_single_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_send, stream, waiting)
-                await _record(stream, camera, waiting)
+                await _record(stream, camera, waiting, end)
 
 
 class NewestSegments:
@@ -105,7 +109,9 @@ def _seconds(segment: Segment) -> float:
     return segment.end_seconds - segment.start_seconds
 
 
-async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments) -> None:
+async def _record(
+    stream: Stream, camera: CameraSource, waiting: NewestSegments, end: RecordingEnd
+) -> None:
     recording = record(
         camera.inputs,
         ffmpeg=camera.ffmpeg,
@@ -113,6 +119,7 @@ async def _record(stream: Stream, camera: CameraSource, waiting: NewestSegments)
         framing=stream.dialect.framing,
         target_seconds=stream.dialect.target_segment_seconds,
         max_seconds=camera.max_seconds,
+        end=end,
     )
     async with aclosing(recording) as segments:
         async for segment in segments:
