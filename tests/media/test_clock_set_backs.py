@@ -141,13 +141,56 @@ def test_clusters_name_their_times_in_the_scale_of_the_file(
     most = b"\x01" + bytes(6) + b"\x16"  # a size in eight bytes
     written += cluster(bytes(5) + b"\1\0\0", before=b"\xbf\x84crc3", size=most)
     written += cluster(b"\x05", size=ebml.UNKNOWN)
-    sized = b"\xe7\x81\x06\xec" + bytes([0x80 | len(hidden)]) + hidden
+    sized = b"\xe7\x81\x06\xa3\x84\x81\0\0\0\xec" + bytes([0x80 | len(hidden)]) + hidden
     written += b"\x1f\x43\xb6\x75" + bytes([0x80 | len(sized)]) + sized
     written += b"\x1f\x43\xb6\x75\x83\xa3\x81x" + cluster(b"\x07") + bytes(8)
     ticks = [0, 0x102, 0x10000, 5, 6, 7]
     file = io.BytesIO(written)
     file.seek(100)
     found = list(cluster_times(file))
-    assert [track for track, _ in found] == [0] * len(ticks)
+    assert [track for track, _ in found] == [1] * len(ticks)
     expected = [each / per_second for each in ticks]
     assert [seconds for _, seconds in found] == pytest.approx(expected, rel=1e-12)
+
+
+def block(track: int, ticks: int, *, is_grouped: bool = False) -> bytes:
+    told = bytes([0x80 | track]) + struct.pack(">hB", ticks, 0) + b"media"
+    if not is_grouped:
+        return b"\xa3" + bytes([0x80 | len(told)]) + told
+    told = b"\x9b\x81\x14\xa1" + bytes([0x80 | len(told)]) + told + b"\xfb\x81\xec"
+    return b"\xa0" + bytes([0x80 | len(told)]) + told
+
+
+def cluster_of(seconds: int, *blocks: bytes, is_sized: bool = True) -> bytes:
+    payload = b"\xe7\x84" + (1_000 * seconds).to_bytes(4, "big") + b"".join(blocks)
+    size = ebml.sized(len(payload)) if is_sized else ebml.UNKNOWN
+    return b"\x1f\x43\xb6\x75" + size + payload
+
+
+@pytest.mark.parametrize("is_grouped", [True, False])
+@pytest.mark.parametrize("is_sized", [True, False])
+def test_of_each_track_the_first_block_of_a_cluster_names_its_time(
+    is_sized: bool, is_grouped: bool
+) -> None:
+    def later(seconds: int, *places: tuple[int, int]) -> bytes:
+        blocks = (block(*place, is_grouped=is_grouped) for place in places)
+        return cluster_of(seconds, *blocks, is_sized=is_sized)
+
+    written = header(b"") + later(0, (1, 0), (2, 100), (1, 200), (2, 300))
+    written += later(60, (1, 0)) + later(1, (2, -500), (2, 0))  # a slide, ahead of the sound
+    written += later(2, (1, 0), (2, 20), (3, 40)) + later(3, (3, 0), (4, 10), (2, 20), (1, 30))
+    assert list(cluster_times(io.BytesIO(written))) == [
+        *[(1, 0.0), (2, 0.1), (1, 60.0), (2, 0.5)],
+        *[(1, 2.0), (2, 2.02)],  # both that were known
+        *[(3, 3.0), (4, 3.01), (2, 3.02), (1, 3.03)],
+    ]
+
+
+def test_in_a_cluster_blocks_are_looked_for_at_its_beginning_alone() -> None:
+    first = block(1, 0) + block(2, 0)
+    for many, expected in ((block(1, 5) * 31, [1, 2]), (block(1, 5) * 32, [1])):
+        file = io.BytesIO(header(b"") + cluster_of(0, first) + cluster_of(1, many + block(2, 9)))
+        assert [track for track, _ in cluster_times(file)] == [1, 2, *expected]
+    damaged = b"\xa3\xff\x81" + bytes(40)  # a block without a size
+    file = io.BytesIO(header(b"") + cluster_of(0, block(1, 0), damaged, block(2, 0)))
+    assert list(cluster_times(file)) == [(1, 0.0)]

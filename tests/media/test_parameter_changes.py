@@ -25,7 +25,7 @@ from ih_mcp.media.containers.parameter_changes import (
     find_changes,
 )
 
-from .test_clock_set_backs import moof
+from .test_clock_set_backs import block, cluster_of, header, moof
 from .test_mp4_boxes import movie
 
 
@@ -373,3 +373,14 @@ def test_long_work_can_be_ended(tags: int, calls: int) -> None:
     file = flash(*[tag(8, n, b"\xaf\1x") for n in range(tags)])
     find_changes(io.BytesIO(file), "flv", lambda: called.append(0))
     assert len(called) == calls
+
+
+def test_slides_that_are_written_ahead_of_their_sound_set_no_clock_back() -> None:
+    sound = [cluster_of(n, block(2, 0)) for n in range(60)]
+    slides = [cluster_of(n, block(1, 0)) for n in (0, 20, 40)]
+    file = io.BytesIO(header(b"") + b"".join(slides + sound))
+    assert find_changes(file, "matroska") == Changes()
+    both = cluster_of(0, block(1, 0), block(2, 0)) + cluster_of(40, block(1, 0), block(2, -20_000))
+    sound = [cluster_of(n, block(2, 0)) for n in (*range(21, 50), *range(10))]
+    file = io.BytesIO(header(b"") + both + b"".join(sound) + cluster_of(0, block(1, 0)))
+    assert find_changes(file, "matroska") == Changes(set_backs=(SetBack(30.0, 50.0),))

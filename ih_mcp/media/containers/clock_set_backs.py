@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from operator import sub
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from ih_mcp.errors import MediaError
 
 from . import ebml
 from .ebml import Id
+from .matroska_clusters import block_of
 from .mp4_boxes import children, read_movie
 from .mp4_fields import LONG_HEADER_BYTES, read_box_header
 
@@ -124,11 +126,19 @@ def _decoding_times(moof: bytes) -> Iterator[tuple[int, int]]:
 _CLUSTER = Id.CLUSTER.to_bytes(4, "big")
 _TIME = re.compile(rb"(?:\xbf\x84.{4})?\xe7([\x81-\x88])(.{8})", re.DOTALL)
 """The time of a Cluster, perhaps behind a checksum."""
+_BLOCKS = {Id.SIMPLE_BLOCK, Id.BLOCK}
+_BLOCK_BYTES = 24  # number, size, track, time and flags
+_MAX_ELEMENTS = 32  # chosen: of the beginning of a Cluster; two or three are enough nearly always
 _BEGINNING_BYTES = 28  # number, size and checksum of a Cluster, then its time with its own
 
 
 def cluster_times(file: BinaryIO) -> Iterator[tuple[int, float]]:
-    """The times of the Clusters of a Matroska file; they count as those of one track."""
+    """The time of the first block of each track in each Cluster of a Matroska file, by track.
+
+    Of a Cluster the first blocks are looked at, until all tracks of the Clusters before are seen. A
+    track may be written far ahead of the others, so that times of Clusters go back and forth.
+    """
+    known = set[int]()
     file.seek(0)
     ticks_per_second = _ticks_per_second(file.read(_MAX_HEADER_BYTES))
     at = _next_cluster(file, 0)
@@ -138,11 +148,36 @@ def cluster_times(file: BinaryIO) -> Iterator[tuple[int, float]]:
         file.seek(at)
         beginning = file.read(_BEGINNING_BYTES)
         begins = len(_CLUSTER) + min(8, ebml.length_at(beginning, len(_CLUSTER)))
-        if found := _TIME.match(beginning, begins):
-            yield 0, int.from_bytes(found[2][: found[1][0] & 0x7F], "big") / ticks_per_second
+        found = _TIME.match(beginning, begins)
         # Browsers write Clusters of unknown size.
         size = ebml.number_of(beginning[len(_CLUSTER) : begins]) if found else None
+        if found:
+            width, ends = found[1][0] & 0x7F, inf if size is None else at + begins + size
+            begins_ticks = int.from_bytes(found[2][:width], "big")
+            seen = set[int]()
+            for track, ticks in _blocks(file, at + found.start(2) + width, ends):
+                if track not in seen:
+                    yield track, (begins_ticks + ticks) / ticks_per_second
+                    seen.add(track)
+                if known and seen >= known:
+                    break
+            known |= seen
         at = _next_cluster(file, at + begins + (size or 0))
+
+
+def _blocks(file: BinaryIO, at: int, end: float) -> Iterator[tuple[int, int]]:
+    """Track and time of the first blocks of a Cluster, whose elements follow from a place on."""
+    for _ in range(_MAX_ELEMENTS):
+        file.seek(at)
+        head = file.read(_BLOCK_BYTES)
+        width = ebml.length_at(head, 0)
+        start = width + ebml.length_at(head, width)
+        number, size = int.from_bytes(head[:width], "big"), ebml.number_of(head[width:start])
+        if at >= end or start > len(head) or size is None or number in ebml.TOP:
+            return
+        if number in _BLOCKS and (block := block_of(head[start:])):
+            yield block.track, block.ticks
+        at += start + (0 if number in ebml.ENTERED else size)
 
 
 def _next_cluster(file: BinaryIO, at: int) -> int | None:

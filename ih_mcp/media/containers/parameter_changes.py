@@ -65,7 +65,8 @@ class Changes:
     changes_codec: bool = False
     """Whether a track of one codec becomes one of another."""
     set_backs: tuple[SetBack, ...] = ()
-    """Of the clock of its tracks; of that one which was set back most often."""
+    """Of the clock of its tracks; of that one which was set back most often, and of several such
+    ones, of the longest."""
     replaced_seconds: float = 0.0
     """How long the media is where a track ends and another of its kind begins behind it; else 0."""
     end_seconds: float | None = None
@@ -129,7 +130,9 @@ class _Tracks:
             for (kind, _), counted in self._headers.items()
             if sum(count >= _LEAST_SEEN for count in counted.values()) > 1
         )
-        set_backs = max((clock.set_backs for clock in self._clocks.values()), key=len, default=[])
+        clocks = self._clocks.values()
+        clock = max(clocks, key=lambda one: (len(one.set_backs), one.media_seconds), default=None)
+        set_backs = clock.set_backs if clock else ()
         lengths = [self._replaced_seconds(kind) for kind in ("video", "audio")]
         return Changes(
             changing - {""}, "" in changing, tuple(set_backs), replaced_seconds=max(lengths)
