@@ -12,7 +12,9 @@ from websockets.asyncio.client import connect
 
 from ih_mcp.journal import open_journal
 from tests.fair_clock import seconds_until_exit
+from tests.forked import REAL, forked
 from tests.plain_http import plain_http
+from tests.reliability.budget import often
 from tests.road.host import Process, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
@@ -25,7 +27,8 @@ async def test_an_open_page_does_not_keep_the_process(tmp_path: Path) -> None:
 
 async def _leave(folder: Path) -> float:
     """How long the server takes to go after its input was closed, with a page that records."""
-    server = await to_thread.run_sync(Process, environment(folder))
+    command = often(forked(), nightly=REAL)
+    server = await to_thread.run_sync(Process, environment(folder), command)
     try:
         answer = await to_thread.run_sync(lambda: server.call("start_capture"))
         link, stream_id = answer.status["link"], answer.status["stream_id"]

@@ -3,22 +3,28 @@
 A real start costs 0.7 s of a processor, most of it imports. Here a server (`server.py`) has
 imported everything; a small launcher (`launcher.py`) hands over its arguments, environment,
 working folder and standard streams, passes on signals, and ends as the process ends.
-Tests of starting, of ending and of what a process inherits use `REAL` instead.
+Tests of starting and of what a process inherits use `REAL` instead, and so does one test of each
+kind of end: a fork ends without taking down its modules.
 """
 
 from __future__ import annotations
 
 import atexit
+import marshal
 import os
+import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any, Self
 
 REAL = [sys.executable, "-m", "ih_mcp"]
 """The command line of `ih-mcp` as any process starts."""
@@ -63,10 +69,67 @@ def forked_python() -> list[str]:
     return _launcher(server)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[Any]) -> None:
     """Kill a process, also one that began by a fork: its launcher then ends after it."""
-    is_forked = isinstance(process.args, list) and _LAUNCHER in process.args
-    process.send_signal(signal.SIGUSR1 if is_forked else signal.SIGKILL)
+    process.send_signal(signal.SIGUSR1 if _is_forked(process) else signal.SIGKILL)
+
+
+def _is_forked(process: subprocess.Popen[Any]) -> bool:
+    return isinstance(process.args, list) and _LAUNCHER in process.args
+
+
+class Watched:
+    """A process of these tests, until its end and what the system counted of it are known.
+
+    One that began by a fork is watched itself, and not its launcher. It has to run by now: ask
+    when it has said something.
+    """
+
+    def __init__(self, process: subprocess.Popen[Any]) -> None:
+        self.pid = process.pid
+        """The process id of what runs."""
+        self._server: socket.socket | None = None
+        if _is_forked(process):
+            assert isinstance(process.args, list)
+            self._server = socket.socket(socket.AF_UNIX)
+            self._server.connect(process.args[process.args.index(_LAUNCHER) + 1])
+            request = marshal.dumps({"watched": process.pid})
+            self._server.sendall(len(request).to_bytes(4, "big") + request)
+            self.pid = int.from_bytes(self._server.recv(4, socket.MSG_WAITALL), "big")
+            assert self.pid, "it has not begun, or has ended"
+            self._end = os.pidfd_open(self.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server:
+            self._server.close()
+            os.close(self._end)
+
+    def wait(self) -> None:
+        """Wait until it has ended. Its parent has not been told of that yet."""
+        if self._server:
+            select.select([self._end], [], [])
+        else:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+    def last_counts(self) -> str:
+        """The `schedstat` of its main thread, after `wait`; empty where the system has none."""
+        if not self._server:
+            with suppress(OSError):
+                return Path(f"/proc/{self.pid}/schedstat").read_text()
+            return ""
+        told = b""
+        while not told.endswith(b"\n") and (more := self._server.recv(100)):
+            told += more
+        return told.decode()
+
+
+def process_id(process: subprocess.Popen[Any]) -> int:
+    """The process id of what runs, which has said something by now; see `Watched`."""
+    with Watched(process) as watched:
+        return watched.pid
 
 
 def _launcher(server: str) -> list[str]:

@@ -12,12 +12,14 @@ import runpy
 import selectors
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import NoReturn
 
 import ih_mcp
@@ -54,7 +56,7 @@ def _ask_ffmpeg_once() -> None:
         program.find_ffmpeg()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Child:
     """A process of ih-mcp, and the launcher that stands for it."""
 
@@ -63,6 +65,8 @@ class Child:
     """A descriptor of the process; readable when it has ended."""
     launcher: socket.socket
     """Readable when the launcher was killed."""
+    watchers: list[socket.socket] = field(default_factory=list)
+    """Of tests that wait for its end and read what the system counted of it."""
 
 
 def main(path: str, prepare: Callable[[], None]) -> None:
@@ -93,7 +97,7 @@ def main(path: str, prepare: Callable[[], None]) -> None:
 
 def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child | None:
     launcher, _ = listener.accept()
-    size, streams, _, _ = socket.recv_fds(launcher, 4, 3)
+    size, streams, _, _ = socket.recv_fds(launcher, 4, 3)  # no streams where a child is watched
     try:
         request = marshal.loads(  # noqa: S302 - of our launcher, which cannot wait for `json`
             launcher.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
@@ -102,6 +106,10 @@ def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child |
         launcher.close()
         for stream in streams:
             os.close(stream)
+        return None
+    if "watched" in request:
+        children = {key.data for key in selector.get_map().values() if key.data}
+        _watch(launcher, [child for child in children if _peer(child) == request["watched"]])
         return None
     pid = os.fork()
     if not pid:
@@ -116,9 +124,28 @@ def _start(listener: socket.socket, selector: selectors.BaseSelector) -> Child |
     return Child(pid, os.pidfd_open(pid), launcher)
 
 
+def _peer(child: Child) -> int:
+    """The process id of its launcher."""
+    credentials = child.launcher.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def _watch(watcher: socket.socket, found: list[Child]) -> None:
+    """Say the process id of a child, 0 where there is none, and its counts when it has ended."""
+    watcher.sendall((found[0].pid if found else 0).to_bytes(4, "big"))
+    if found:
+        found[0].watchers.append(watcher)
+    else:
+        watcher.close()
+
+
 def _finish(child: Child, *, was_killed: bool) -> None:
     if was_killed:
         os.kill(child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # the counts can still be read
+    for watcher in child.watchers:
+        with watcher, suppress(OSError):  # nobody waits any more; or the system does not count
+            watcher.sendall(Path(f"/proc/{child.pid}/schedstat").read_bytes())
     _, status = os.waitpid(child.pid, 0)
     code = os.waitstatus_to_exitcode(status)
     with child.launcher, suppress(ConnectionError):

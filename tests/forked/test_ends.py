@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from . import forked_python, kill
+from . import Watched, forked_python, kill, process_id
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,23 @@ def test_no_process_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
             assert select.select([child], [], [], 30)[0]
             os.close(child)
         assert started.returncode == 255  # nobody said how the process ended
+
+
+def test_what_is_watched_is_the_process_itself_and_not_its_launcher() -> None:
+    code = "import os; print(os.getpid(), flush=True); sum(range(10**7)); input(); os._exit(3)"
+    command, pipe = [*forked_python(), "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as started:
+        assert started.stdin
+        assert started.stdout
+        pid = int(started.stdout.readline())
+        with Watched(started) as watched:
+            assert watched.pid == process_id(started) == pid
+            started.stdin.write(b"\n")
+            started.stdin.flush()
+            watched.wait()
+            counts = watched.last_counts()
+        assert started.wait() == 3
+    if Path("/proc/self/schedstat").exists():
+        ran, waited, _ = map(int, counts.split())
+        assert ran > 50_000_000
+        assert waited >= 0

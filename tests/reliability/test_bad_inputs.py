@@ -28,7 +28,6 @@ from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
-from tests.forked import forked
 from tests.road.host import Host, Process, environment, open_host
 
 pytestmark = pytest.mark.timeout(90)
@@ -59,7 +58,7 @@ async def host(ffmpeg: Ffmpeg, media: Path) -> AsyncIterator[Host]:
 @pytest.fixture(scope="module")
 def raw(media: Path) -> Iterator[Process]:
     """For what no client would send."""
-    server = Process(environment(media.parent / "raw", IH_MCP_LOG="debug"), forked())
+    server = Process(environment(media.parent / "raw", IH_MCP_LOG="debug"))
     yield server
     server.close()
 

@@ -250,9 +250,9 @@ def _suspend(env: dict[str, str], count: int) -> list[str]:
     try:
         stream_id = server.call("start_stream").status["stream_id"]
         messages = server.call("poll_events", stream_id=stream_id, cursor=0).messages
-        server.process.send_signal(signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGSTOP)
         time.sleep(0.5)
-        server.process.send_signal(signal.SIGCONT)
+        os.kill(server.pid, signal.SIGCONT)
         while len(messages) < count:
             answer = server.call(
                 "poll_events", stream_id=stream_id, cursor=len(messages), limit=200

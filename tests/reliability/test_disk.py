@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -24,7 +22,7 @@ from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
-from tests.forked import REAL
+from tests.forked import forked_python
 from tests.road.host import Answer, Host, environment, open_host
 from tests.sqlite_journal import db_of
 
@@ -257,33 +255,32 @@ async def talkative(ffmpeg: Ffmpeg) -> AsyncIterator[RunningStandin]:
         yield running
 
 
-@contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    """For child processes that start meanwhile: a write beyond it fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+LIMITED = """
+import resource
+import runpy
+
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 * 2**20, hard))
+runpy.run_module("ih_mcp", run_name="__main__", alter_sys=True)
+"""
+"""The server, of which a write beyond the limit of a file's size fails, as on a full disk."""
 
 
 async def test_c5_a_server_whose_disk_is_full_says_so_and_what_is_safe(
     talkative: RunningStandin, tmp_path: Path
 ) -> None:
-    with file_size_limit(1 * 2**20):
-        env = environment(tmp_path, endpoint=talkative.url)
-        async with open_host(env, command=REAL) as host:
-            quiet = (await host.call("start_stream")).status["stream_id"]
-            before = await host.call("poll_events", stream_id=quiet, wait_s=0)
-            loud = (await host.call("start_stream")).status["stream_id"]
-            shown, answer = await read_until_it_fails(host, loud)
-            assert "journal_failed" in answer.text
-            assert "Free disk space" in answer.text or not answer.is_error
-            again = await host.call("poll_events", stream_id=quiet, wait_s=0)
-            assert again.messages == before.messages
-            sessions = list(talkative.recorder.sessions)
-            assert (await host.call("check_setup")).blocks  # the server lives on
+    env = environment(tmp_path, endpoint=talkative.url)
+    async with open_host(env, command=[*forked_python(), "-c", LIMITED]) as host:
+        quiet = (await host.call("start_stream")).status["stream_id"]
+        before = await host.call("poll_events", stream_id=quiet, wait_s=0)
+        loud = (await host.call("start_stream")).status["stream_id"]
+        shown, answer = await read_until_it_fails(host, loud)
+        assert "journal_failed" in answer.text
+        assert "Free disk space" in answer.text or not answer.is_error
+        again = await host.call("poll_events", stream_id=quiet, wait_s=0)
+        assert again.messages == before.messages
+        sessions = list(talkative.recorder.sessions)
+        assert (await host.call("check_setup")).blocks  # the server lives on
     async with open_journal(tmp_path) as journal:
         for stream_id, session in zip((quiet, loud), sessions, strict=True):
             kept = await read_kept(journal, stream_id)
@@ -311,15 +308,14 @@ async def read_until_it_fails(host: Host, stream_id: str) -> tuple[list[Poll], A
 async def test_c5_a_stream_whose_journal_failed_is_over(
     talkative: RunningStandin, tmp_path: Path
 ) -> None:
-    with file_size_limit(1 * 2**20):
-        env = environment(tmp_path, endpoint=talkative.url)
-        async with open_host(env, command=REAL) as host:
-            await host.call("start_stream")
-            loud = (await host.call("start_stream")).status["stream_id"]
-            await read_until_it_fails(host, loud)
-            with anyio.fail_after(20):
-                while (status := await status_of(host, loud))["state"] != "failed":  # noqa: ASYNC110
-                    await anyio.sleep(0.1)
+    env = environment(tmp_path, endpoint=talkative.url)
+    async with open_host(env, command=[*forked_python(), "-c", LIMITED]) as host:
+        await host.call("start_stream")
+        loud = (await host.call("start_stream")).status["stream_id"]
+        await read_until_it_fails(host, loud)
+        with anyio.fail_after(20):
+            while (status := await status_of(host, loud))["state"] != "failed":  # noqa: ASYNC110
+                await anyio.sleep(0.1)
     assert status["reason"] == "journal_failed"
 
 

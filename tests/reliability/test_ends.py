@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -19,6 +19,7 @@ from ih_mcp.standin.server.serve import RunningStandin
 from ih_mcp.streams.kept_status import kept_status
 from ih_mcp.wire.endings import EndReason
 from tests.fair_clock import seconds_until_exit
+from tests.forked import REAL, forked
 from tests.road.host import Process, environment
 
 from .budget import often, report
@@ -40,7 +41,7 @@ def close_stdin(server: Process) -> None:
 # C7 asks for SIGTERM of an HTTP server; the one on stdio stands for it, for there is no other yet.
 ROWS: dict[str, Callable[[Process], None]] = {
     "C6": close_stdin,
-    "C7": lambda server: os.kill(server.process.pid, signal.SIGTERM),
+    "C7": lambda server: os.kill(server.pid, signal.SIGTERM),
 }
 
 
@@ -49,7 +50,8 @@ async def test_many_live_streams_are_ended_and_kept_in_time(
     row: str, flooding: RunningStandin, tmp_path: Path
 ) -> None:
     env = environment(tmp_path, endpoint=flooding.url, IH_MCP_MAX_STREAMS=str(STREAMS))
-    ids, took = await to_thread.run_sync(_start_and_leave, env, ROWS[row])
+    command = REAL if row == "C6" else often(forked(), nightly=REAL)
+    ids, took = await to_thread.run_sync(_start_and_leave, env, ROWS[row], command)
     assert took < HOST_SECONDS
     sessions = list(flooding.recorder.sessions)
     with anyio.fail_after(10):
@@ -71,10 +73,10 @@ async def test_many_live_streams_are_ended_and_kept_in_time(
 
 
 def _start_and_leave(
-    env: dict[str, str], leave: Callable[[Process], None]
+    env: dict[str, str], leave: Callable[[Process], None], command: Sequence[str]
 ) -> tuple[list[str], float]:
     """The streams, and how long the server took to go."""
-    server = Process(env)
+    server = Process(env, command)
     try:
         ids = [server.call("start_stream").status["stream_id"] for _ in range(STREAMS)]
         took = seconds_until_exit(server.process, lambda: leave(server))

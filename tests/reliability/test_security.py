@@ -32,7 +32,6 @@ from ih_mcp.settings import read_settings
 from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
-from tests.forked import forked
 from tests.media.test_hostile import Listener, listener
 from tests.road.host import KEY, REPOSITORY, Host, Process, environment, open_host
 
@@ -317,7 +316,7 @@ async def test_s11_text_of_the_service_reaches_nothing_but_its_own_block(
 
 def _stream_and_look(env: dict[str, str], count: int) -> tuple[list[str], list[str], str]:
     """The messages; everything else an agent saw; what was logged at debug level."""
-    server = Process(env, forked())
+    server = Process(env)
     stderr = server.process.stderr
     assert stderr
     others = [json.dumps(server.request("tools/list"))]
@@ -501,7 +500,7 @@ def test_s20_each_act_leaves_one_line_without_content(dialogue: Path, tmp_path: 
     media.mkdir()
     (media / "seg.webm").write_bytes(b"\x1aE\xdf\xa3 SECRET-CONTENT")
     env = environment(tmp_path / "d", IH_MCP_LOG="info", IH_MCP_MEDIA_DIRS=str(media))
-    server = Process(env, forked())
+    server = Process(env)
     try:
         stream_id = server.call("start_stream", label="SECRET-LABEL").status["stream_id"]
         server.call("push_segment", stream_id=stream_id, path=str(media / "seg.webm"))

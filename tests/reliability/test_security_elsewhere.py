@@ -78,7 +78,7 @@ async def test_s46_a_stream_of_a_dead_process_is_over_as_before(
             stream_id = started.status["stream_id"]
             async with open_host(env) as other:
                 alive = await other.call("end_stream", stream_id=stream_id)
-                assert alive.error["process"]["pid"] == owner.process.pid
+                assert alive.error["process"]["pid"] == owner.pid
                 await to_thread.run_sync(owner.close)  # kill -9
                 for tool in ("push_segment", "configure_stream", "start_capture"):
                     arguments = {"data_base64": "R0lG"} if tool == "push_segment" else {}

@@ -24,6 +24,7 @@ from ih_mcp.standin.faults.script import Script
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import RunningStandin, serve
 from tests.blocked import wait_all_blocked
+from tests.forked import forked_python, process_id
 from tests.http_server.conftest import Team, make_settings, said
 from tests.leaks import KEY as SERVICE_KEY
 
@@ -102,8 +103,7 @@ async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
         db = stack.enter_context(psycopg.connect(database, autocommit=True))
         db.execute("SELECT set_config('ih.tenant', '=acme', false)")
         fleet = await stack.enter_async_context(open_fleet(proxy.url, database, tmp_path))
-        # No launcher: it is stopped itself.
-        replica = await fleet.start([sys.executable, "-c", SERVE])
+        replica = await fleet.start([*forked_python(), "-c", SERVE])
         stream_id = await stop_in_the_middle(replica, proxy, service, db)
         kept = (await journal.find_stream(stream_id)).last
 
@@ -114,7 +114,7 @@ async def test_t3_an_owner_that_was_stopped_writes_nothing_and_sends_nothing(
         await anyio.sleep(max(0.0, STOPPED_SECONDS))  # its own clock is what it finds out by
         proxy.heal()
         sent_before = await bytes_until_all_passed(proxy, service)
-        os.kill(replica.process.pid, signal.SIGCONT)
+        os.kill(process_id(replica.process), signal.SIGCONT)
         await proxy.until(lambda: proxy.links[0].is_over)
 
         sent_after = proxy.links[0].bytes_up - sent_before
@@ -178,7 +178,7 @@ async def stop_in_the_middle(
             await put_segment(replica.url, stream_id, number, LARGE_BYTES)
         await until(lambda: delivered_seconds(db) > before)  # counted: it is being sent now
         await until(lambda: unsent_bytes(proxy.port) > 0)
-    os.kill(replica.process.pid, signal.SIGSTOP)
+    os.kill(process_id(replica.process), signal.SIGSTOP)
     return stream_id
 
 

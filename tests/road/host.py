@@ -20,7 +20,7 @@ from mcp_types import CallToolResult, TextContent
 from ih_mcp.app.runtime import Runtime, open_runtime
 from ih_mcp.mcp_server.server import make_server
 from ih_mcp.settings import read_settings
-from tests.forked import REAL, forked, kill
+from tests.forked import forked, kill, process_id
 from tests.leaks import KEY, PLANTED, look
 
 __all__ = [
@@ -172,12 +172,14 @@ async def _end_all(host: Host) -> None:
 class Process:
     """The bare server process, started as hosts do, and a raw JSON-RPC driver on its pipes.
 
-    For ends of every kind; `forked()` as its command where how it ends is not measured.
+    Args:
+        env: The whole environment of the server.
+        command: Starts the server; a fork where none is given, `REAL` where it matters.
     """
 
-    def __init__(self, env: Mapping[str, str], command: Sequence[str] = REAL) -> None:
+    def __init__(self, env: Mapping[str, str], command: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            command,
+            command or forked(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -191,6 +193,8 @@ class Process:
             clientInfo={"name": "test", "version": "0"},
         )
         self._write({"method": "notifications/initialized"})
+        self.pid = process_id(self.process)
+        """Of the server, where that of `process` may be its launcher's."""
 
     def request(self, method: str, **params: object) -> dict[str, Any]:
         self._id += 1

@@ -81,7 +81,7 @@ async def test_what_was_polled_survives_a_killed_server_byte_for_byte(
 
 def _kill_midway(env: dict[str, str], clip: Path) -> tuple[str, list[str]]:
     """Stream in real time, read the first messages, then `kill -9`."""
-    server = Process(env, forked())
+    server = Process(env)
     try:
         started = server.call("stream_file", path=str(clip), pace="realtime")
         stream_id = started.status["stream_id"]

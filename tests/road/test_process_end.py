@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -18,6 +18,8 @@ from anyio import to_thread
 
 from ih_mcp.journal import open_journal
 from tests.fair_clock import seconds_until_exit
+from tests.forked import REAL, forked
+from tests.reliability.budget import often
 
 from .conftest import StartStandin
 from .host import Process, environment
@@ -38,8 +40,8 @@ def close_stdout(server: Process) -> None:
 
 ENDS: dict[str, Callable[[Process], None]] = {
     "eof": close_stdin,
-    "sigterm": lambda server: os.kill(server.process.pid, signal.SIGTERM),
-    "sigint": lambda server: os.kill(server.process.pid, signal.SIGINT),
+    "sigterm": lambda server: os.kill(server.pid, signal.SIGTERM),
+    "sigint": lambda server: os.kill(server.pid, signal.SIGINT),
     "closed stdout": close_stdout,
 }
 
@@ -66,14 +68,19 @@ def is_alive(pid: int) -> bool:
     ).read_text(encoding="utf-8")
 
 
-def leave_midway(env: dict[str, str], clip: Path, leave: Callable[[Process], None]) -> float:
+def leave_midway(
+    env: dict[str, str],
+    clip: Path,
+    leave: Callable[[Process], None],
+    command: Sequence[str] = (),
+) -> float:
     """Start a file and a live stream, then leave; gives how long the process took to go."""
-    server = Process(env)
+    server = Process(env, command)
     try:
         server.call("start_stream")
         started = server.call("stream_file", path=str(clip), pace="realtime")
         server.call("poll_events", stream_id=started.status["stream_id"])
-        ffmpegs = children(server.process.pid)
+        ffmpegs = children(server.pid)
         assert ffmpegs  # the file is being cut
         took = seconds_until_exit(server.process, lambda: leave(server))
         assert server.process.wait() in {0, 128 + signal.SIGTERM, 128 + signal.SIGINT}
@@ -121,7 +128,8 @@ async def test_a_server_that_is_left_ends_its_streams_and_goes_in_time(
 ) -> None:
     async def leave(more: dict[str, str]) -> float:
         env = environment(tmp_path, IH_MCP_MEDIA_DIRS=str(film.parent)) | more
-        return await to_thread.run_sync(leave_midway, env, film, ENDS[end])
+        command = REAL if end == "eof" else often(forked(), nightly=REAL)
+        return await to_thread.run_sync(leave_midway, env, film, ENDS[end], command)
 
     assert await where(standin, tmp_path, leave) < BOUND_SECONDS
 

@@ -85,7 +85,7 @@ async def test_a_job_is_followed_on_after_the_server_was_killed(
 
 
 def _kill_while_it_runs(env: dict[str, str], clip: Path) -> str:
-    server = Process(env, forked())
+    server = Process(env)
     try:
         started = server.call("analyze_file", path=str(clip))
         analysis_id = started.status["analysis_id"]
