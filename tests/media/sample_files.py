@@ -186,6 +186,17 @@ def jumped(data: bytes, *jumps: tuple[float, float], kinds: bytes = b"\x08\x09")
     return bytes(changed)
 
 
+def begun_below_0(data: bytes) -> bytes:
+    """An FLV file whose clock begins 1 s below 0, as ffmpeg writes it: in 31 bits."""
+    changed, at = bytearray(data), 13
+    while at < len(data):
+        time = int.from_bytes(data[at + 7 : at + 8] + data[at + 4 : at + 7], "big")
+        written = (time - 1_000 & 0x7FFF_FFFF).to_bytes(4, "big")
+        changed[at + 4 : at + 8] = written[1:] + written[:1]
+        at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    return bytes(changed)
+
+
 def one_track_jumped(far: float, kind: bytes) -> Callable[[bytes], bytes]:
     return lambda data: jumped(data, (6.0, far), kinds=kind)
 
@@ -463,6 +474,12 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "below_0_matroska": SampleFile(  # reordered pictures; those below 0 tell no time
         "mkv", "-i {base} -c copy -output_ts_offset -1 -avoid_negative_ts disabled", encodes=VIDEO
     ),
+    "below_0_sound": SampleFile(  # of it ffmpeg tells that it goes back to 0 after a second
+        "webm",
+        "-i {audio_only_webm} -c copy -output_ts_offset -1 -avoid_negative_ts disabled",
+        made_of="audio_only_webm",
+    ),
+    "below_0_flv": SampleFile("flv", made_of="flv", change=begun_below_0),
     "short_clusters": SampleFile("mkv", "-i {base} -c copy -cluster_time_limit 900"),
     "transport_6s": SampleFile("ts", "-i {base} -t 6 -c copy", seconds=6.0),
     "parts_renumbered": SampleFile(  # the list of tracks says so, under a new version

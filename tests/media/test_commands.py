@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ih_mcp.media.containers.clock_set_backs import SetBack
 from ih_mcp.media.ffmpeg import commands
 from ih_mcp.media.ffmpeg.decoders import WHITELIST
 from ih_mcp.media.ffmpeg.facts import AudioTrack, Facts, VideoTrack
@@ -241,3 +242,25 @@ def test_tracks_that_do_not_serve_are_encoded_on_demand() -> None:
     told = made(facts(), encode=frozenset({"video", "audio"}))
     assert told.encodes == ("video", "audio")
     assert "bsf:a" not in told.options
+
+
+def test_times_that_begin_below_0_go_on_in_what_is_sent() -> None:
+    below = replace(facts(container="matroska"), below_seconds=0.5)
+    for filters in (made(below).options["bsf:v"], made(below).options["bsf:a"]):
+        assert "lt(DTS,PREV_INDTS-0.1/TB)" in str(filters)
+    back = replace(below, set_backs=(SetBack(3.0, 5.0),))
+    assert "lt(DTS,PREV_INDTS-1/TB)" in str(made(back).options["bsf:a"])
+
+
+@pytest.mark.parametrize(
+    ("container", "seconds", "is_far"),
+    [("flv", 2_147_483.0, True), ("flv", 3_600.0, False), ("mpegts", 2_147_483.0, False)],
+)
+def test_a_clock_that_is_set_back_very_far_is_no_error_in_the_file(
+    container: str, seconds: float, is_far: bool
+) -> None:
+    back = replace(facts(container=container), set_backs=(SetBack(1.0, seconds),))
+    command = commands.segments("f", "file:/x", made(back), start_seconds=0.0)
+    for option, value in (("-dts_error_threshold", "4e9"), ("-correct_ts_overflow", "0")):
+        assert (option in command[: command.index("-i")]) is is_far
+        assert not is_far or command[command.index(option) + 1] == value

@@ -384,3 +384,9 @@ def test_slides_that_are_written_ahead_of_their_sound_set_no_clock_back() -> Non
     sound = [cluster_of(n, block(2, 0)) for n in (*range(21, 50), *range(10))]
     file = io.BytesIO(header(b"") + both + b"".join(sound) + cluster_of(0, block(1, 0)))
     assert find_changes(file, "matroska") == Changes(set_backs=(SetBack(30.0, 50.0),))
+
+
+def test_how_far_below_0_a_track_of_matroska_begins_is_found() -> None:
+    begins = cluster_of(0, block(1, -250), block(2, -1_500), block(1, -200))
+    file = io.BytesIO(header(b"") + begins + cluster_of(1, block(1, 0), block(2, 0)))
+    assert find_changes(file, "matroska") == Changes(below_seconds=1.5)

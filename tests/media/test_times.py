@@ -231,6 +231,26 @@ async def test_pictures_with_times_below_0_are_shown_in_their_order(
     )
 
 
+@pytest.mark.parametrize(("name", "dialect"), [("below_0_sound", V1), ("below_0_flv", V0)])
+async def test_times_below_0_go_on_behind_it(
+    name: str, sample: SampleFolder, dialect: Dialect, ffmpeg: Ffmpeg
+) -> None:
+    outcome = await cut(sample(name), ffmpeg, dialect)
+    source = oracle.read(sample(SAMPLE_FILES[name].made_of))
+    parts = read_all(outcome.segments, dialect.framing)
+    check_joined(outcome, dialect, 12.0)
+    check_sound(source, parts)
+    assert pictures(*parts) == digests(source.pictures)
+    for kind in ("sound", "pictures"):
+        found = times(outcome, parts, kind)
+        before = [item.time for item in getattr(source, kind)]
+        assert [time - found[0] for time in found] == pytest.approx(
+            [time - before[0] for time in before], abs=0.02
+        )
+    facts = await probe(ffmpeg, sample(name))
+    assert facts.duration_seconds == pytest.approx(12.0, abs=0.1)
+
+
 @one_of_each_framing
 @dialects
 async def test_of_recordings_one_behind_the_other_all_is_sent(

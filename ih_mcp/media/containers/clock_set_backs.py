@@ -52,6 +52,8 @@ class TrackClock:
     def __init__(self, *, wraps: bool = False) -> None:
         self._wraps = wraps
         self._last: float | None = None
+        self.first_seconds = 0.0
+        """The time that came first."""
         self._steps = (0.0, 0.0)
         """The last two that were media: Clusters are often long and short by turns."""
         self.media_seconds = 0.0
@@ -62,7 +64,9 @@ class TrackClock:
 
     def see(self, times: Sequence[float]) -> None:
         """Take the next times, in seconds; at least one."""
-        last = times[0] if self._last is None else self._last
+        if self._last is None:
+            self._last = self.first_seconds = times[0]
+        last = self._last
         steps = list(map(sub, times, (last, *times)))
         self._last, self.latest_seconds = times[-1], max(self.latest_seconds, *times)
         if min(steps) >= -_REORDERED_SECONDS and max(steps) <= _MAX_STEP_SECONDS:

@@ -71,6 +71,8 @@ class Changes:
     """How long the media is where a track ends and another of its kind begins behind it; else 0."""
     end_seconds: float | None = None
     """The latest time that was seen, where every packet was and the file ends with a whole one."""
+    below_seconds: float = 0.0
+    """How far below 0 the first time of a track is."""
 
 
 def find_changes(
@@ -134,8 +136,13 @@ class _Tracks:
         clock = max(clocks, key=lambda one: (len(one.set_backs), one.media_seconds), default=None)
         set_backs = clock.set_backs if clock else ()
         lengths = [self._replaced_seconds(kind) for kind in ("video", "audio")]
+        first = min((each.first_seconds for each in clocks), default=0.0)
         return Changes(
-            changing - {""}, "" in changing, tuple(set_backs), replaced_seconds=max(lengths)
+            changing - {""},
+            "" in changing,
+            tuple(set_backs),
+            replaced_seconds=max(lengths),
+            below_seconds=max(0.0, -first),
         )
 
     def _replaced_seconds(self, kind: str) -> float:

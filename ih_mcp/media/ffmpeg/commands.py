@@ -129,6 +129,7 @@ def segments(
     """
     more: dict[str, object] = {"ss": f"{start_seconds:.6f}"} if start_seconds else {}
     more |= _DEMUXING.get(container, {})
+    more |= recipe.input_options
     if recipe.encodes:
         more["threads"] = THREADS
     if "video" not in recipe.encodes:  # decoders know better where a container tells no times

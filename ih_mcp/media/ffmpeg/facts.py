@@ -58,6 +58,9 @@ class Facts:
     """By how much its clock jumps, of what was looked through; the duration is without that."""
     set_backs: tuple[SetBack, ...] = ()
     """Where its clock was set back; times go on in what is sent."""
+    below_seconds: float = 0.0
+    """How far below 0 its times begin. Of Matroska ffmpeg does not tell such times: it counts them
+    from 0 on, and goes back to 0 behind them."""
     is_estimated: bool = False
     """Whether the duration is computed from a bit rate."""
     hidden: frozenset[str] = frozenset()

@@ -174,7 +174,13 @@ def _with_changes(facts: Facts, changes: Changes) -> Facts:
     is_counted = facts.container_name in _COUNTS_TO_THE_END and not facts.is_estimated
     if seconds is not None and is_counted:
         seconds += sum(one.seconds for one in changes.set_backs)
-    return replace(facts, set_backs=changes.set_backs, duration_seconds=seconds)
+    below_seconds = 0.0
+    if facts.container_name == "matroska":  # whose length is counted from 0 on
+        below_seconds = changes.below_seconds
+        seconds = None if seconds is None else seconds + below_seconds
+    return replace(
+        facts, set_backs=changes.set_backs, below_seconds=below_seconds, duration_seconds=seconds
+    )
 
 
 _LAST_SECONDS = 0.1  # chosen: a packet

@@ -60,16 +60,8 @@ UNTIMED = frozenset({"avi", "mpeg", "dv", "obu", *RAW_PICTURES})
 
 TRACKS = ("V:0?", "a:0?")
 """The first picture that is no cover and the first sound, as ffmpeg names them."""
-_LATER = (
-    "if(eq(N,0)+eq(DTS,NOPTS)+eq(PREV_INDTS,NOPTS),0,if(lt(DTS,PREV_INDTS-1/TB),"
-    "PREV_OUTDTS+max(1,PREV_INDURATION)-DTS,PREV_OUTDTS-PREV_INDTS))"
-)
-_GOING_ON = f"setts=pts='if(eq(PTS,NOPTS),NOPTS,PTS+{_LATER})':dts='DTS+{_LATER}'"
-_SHOWN_ON = (
-    "setpts='if(eq(N,0),PTS,if(lt(PTS,PREV_INPTS-1/TB),PREV_OUTPTS+ld(0),"
-    "PREV_OUTPTS+st(0,PTS-PREV_INPTS)))'"
-)
-"""The same for what is decoded; a step back becomes one as long as the step before."""
+_LEAST_BACK_SECONDS = 1.0  # chosen: media that overlaps by less is left as it is
+_LEAST_BELOW_SECONDS = 0.1  # chosen: of a clock that begins below 0; packets are shorter
 MAX_REPEATED_SECONDS = 14_400  # chosen: a talk over one picture; longer is no media
 MAX_ENCODED_SIDE = 1_920  # chosen: 3.3 processor seconds for one of 4K, 0.7 scaled down
 THREADS = 2  # chosen: each keeps pictures, so that more take more memory on larger machines
@@ -136,6 +128,8 @@ class Recipe:
     """Of the picture, of `ENCODERS`; nothing where it is not encoded."""
     tracks: tuple[str, ...] = TRACKS
     """Those of `TRACKS` that are sent."""
+    input_options: Mapping[str, object] = field(default_factory=dict)
+    """For ffmpeg, before the input."""
 
 
 def recipe(
@@ -202,14 +196,33 @@ def recipe(
         )
     if is_at_once:
         options |= _AT_ONCE if copies_video else {**_AT_ONCE, "bf": 0}
-    if facts.set_backs and facts.container_name != "mpegts":  # of that ffmpeg knows it
-        options |= _rising(options)
+    goes_back = facts.set_backs or facts.below_seconds
+    if goes_back and facts.container_name != "mpegts":  # of that ffmpeg knows it
+        least = _LEAST_BACK_SECONDS if facts.set_backs else _LEAST_BELOW_SECONDS
+        options |= _rising(options, least)
     if jumps and not copies_video:
         options |= _in_step(options, jumps, copies_audio=copies_audio)
     made = (("video", facts.video, copies_video), ("audio", facts.audio, copies_audio))
     encodes = tuple(name for name, track, copied in made if track and not copied)
     tracks = tuple(name for name, (_, sent, _) in zip(TRACKS, made, strict=True) if sent)
-    return Recipe(container, options, encodes, encoder if "video" in encodes else "", tracks)
+    is_far = any(each.seconds > _FAR_SECONDS for each in facts.set_backs)
+    return Recipe(
+        container,
+        options,
+        encodes,
+        encoder if "video" in encodes else "",
+        tracks,
+        _FAR_BACK if is_far and facts.container_name != "mpegts" else {},
+    )
+
+
+# A time that is 30 hours away ffmpeg takes for an error, and then adds up durations, which FLV
+# rounds. Times of FLV that begin below 0 are written as such of 2^31 ms; behind them, ffmpeg would
+# take 0 for an overflow at 2^32 ms.
+_FAR_SECONDS = 100_000.0
+_FAR_BACK: Mapping[str, object] = MappingProxyType(
+    {"dts_error_threshold": "4e9", "correct_ts_overflow": 0}
+)
 
 
 def _unfit_at_once(facts: Facts) -> frozenset[str]:
@@ -279,7 +292,25 @@ def _begun(options: Mapping[str, object], seconds: float | None) -> Mapping[str,
     return {**options, "bsf:a": _chained(options, "bsf:a", earlier)}
 
 
-def _rising(options: Mapping[str, object]) -> Mapping[str, object]:
+def _going_on(least_seconds: float) -> str:
+    """Lets the times of packets go on where they step back by more than that."""
+    later = (
+        "if(eq(N,0)+eq(DTS,NOPTS)+eq(PREV_INDTS,NOPTS),0,"
+        f"if(lt(DTS,PREV_INDTS-{least_seconds:g}/TB),"
+        "PREV_OUTDTS+max(1,PREV_INDURATION)-DTS,PREV_OUTDTS-PREV_INDTS))"
+    )
+    return f"setts=pts='if(eq(PTS,NOPTS),NOPTS,PTS+{later})':dts='DTS+{later}'"
+
+
+def _shown_on(least_seconds: float) -> str:
+    """The same for what is decoded; a step back becomes one as long as the step before."""
+    return (
+        f"setpts='if(eq(N,0),PTS,if(lt(PTS,PREV_INPTS-{least_seconds:g}/TB),PREV_OUTPTS+ld(0),"
+        "PREV_OUTPTS+st(0,PTS-PREV_INPTS)))'"
+    )
+
+
+def _rising(options: Mapping[str, object], least_seconds: float) -> Mapping[str, object]:
     """The options that let times go on where the clock of a track was set back.
 
     Else ffmpeg writes all that follows at one moment, until the clock is where it was before. Not
@@ -288,11 +319,12 @@ def _rising(options: Mapping[str, object]) -> Mapping[str, object]:
     changed: dict[str, object] = {}
     for kind in ("v", "a"):
         if options.get(f"c:{kind}") == "copy":
-            changed[f"bsf:{kind}"] = _chained(options, f"bsf:{kind}", _GOING_ON)
+            going_on = _going_on(least_seconds)
+            changed[f"bsf:{kind}"] = _chained(options, f"bsf:{kind}", going_on)
     if options.get("c:v", "copy") != "copy":
-        changed["vf"] = f"{_SHOWN_ON},{options['vf']}"
+        changed["vf"] = f"{_shown_on(least_seconds)},{options['vf']}"
     if options.get("c:a", "copy") != "copy":
-        changed["af"] = f"a{_SHOWN_ON}"
+        changed["af"] = f"a{_shown_on(least_seconds)}"
     return changed
 
 
