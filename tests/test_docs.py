@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import grimp
@@ -15,7 +14,7 @@ import pytest
 
 from ih_mcp import __version__
 from ih_mcp.cli import _EXAMPLES
-from tests.forked import forked
+from tests.forked import forked, forked_python
 
 from .road.host import REPOSITORY, environment
 
@@ -105,8 +104,9 @@ def test_the_host_snippet_is_json_that_starts_this_package() -> None:
 
 
 def test_the_demo_runs_the_main_job_and_sums_it_up(tmp_path: Path) -> None:
+    demo = str(REPOSITORY / "examples" / "demo.py")
     done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "examples" / "demo.py")],
+        [*forked_python(), "-c", f"import runpy; runpy.run_path({demo!r}, run_name='__main__')"],
         env=environment(tmp_path, INTERHUMAN_API_KEY=""),
         cwd=tmp_path,
         capture_output=True,

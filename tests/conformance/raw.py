@@ -6,11 +6,11 @@ import json
 import queue
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.forked import forked
+from tests.forked import forked, process_id
 from tests.road.host import ERAS
 
 MODERN = ERAS[1]
@@ -23,20 +23,14 @@ Message = dict[str, Any]
 
 
 class Raw:
-    """One server, spoken to by hand in one era.
+    """One server, spoken to by hand in one era."""
 
-    Args:
-        command: Starts the server; a fork where none is given, `REAL` where its memory is read.
-    """
-
-    def __init__(
-        self, env: Mapping[str, str], era: str, errors: Path, command: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, env: Mapping[str, str], era: str, errors: Path) -> None:
         self.era = era
         self._errors = errors
         self._log = errors.open("wb")
         self.process = subprocess.Popen(
-            command or forked(),
+            forked(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -106,8 +100,8 @@ class Raw:
         return self._errors.read_text(errors="replace")
 
     def resident_bytes(self) -> int:
-        """The memory of a server that was started by `REAL`; of another this is its launcher's."""
-        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        """The memory of the server, which has answered something."""
+        fields = Path(f"/proc/{process_id(self.process)}/statm").read_text().split()
         return int(fields[1]) * 4096
 
     def close(self) -> None:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.forked import REAL
 from tests.road.host import ERAS, environment
 
 from .raw import MODERN, Raw
@@ -38,14 +37,6 @@ def raw(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def own_raw(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Raw]:
     """A process for one test: what it answers late reaches no other."""
     server = Raw(environment(tmp_path), request.param, tmp_path / "errors")
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=ERAS)
-def real_raw(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Raw]:
-    """One whose memory can be read."""
-    server = Raw(environment(tmp_path), request.param, tmp_path / "errors", REAL)
     yield server
     server.close()
 
@@ -125,21 +116,21 @@ def test_ids_are_given_back_as_they_came(raw: Raw) -> None:
     assert found == Counter(map(repr, ids))
 
 
-def test_a_huge_line_is_answered_and_its_memory_given_back(real_raw: Raw) -> None:
+def test_a_huge_line_is_answered_and_its_memory_given_back(own_raw: Raw) -> None:
     size = 8 * _MIB
-    real_raw.until_it_answers()
-    before = real_raw.resident_bytes() if sys.platform == "linux" else 0
-    real_raw.write(b"x" * size)
-    assert [message["error"]["code"] for message in real_raw.until_it_answers()] == [PARSE]
-    real_raw.write(real_raw.call("huge", "push_segment", stream_id="st_x", data_base64="A" * size))
-    (answer,) = real_raw.until_it_answers()
+    own_raw.until_it_answers()
+    before = own_raw.resident_bytes() if sys.platform == "linux" else 0
+    own_raw.write(b"x" * size)
+    assert [message["error"]["code"] for message in own_raw.until_it_answers()] == [PARSE]
+    own_raw.write(own_raw.call("huge", "push_segment", stream_id="st_x", data_base64="A" * size))
+    (answer,) = own_raw.until_it_answers()
     assert "no stream st_x" in answer["result"]["content"][0]["text"]
-    real_raw.write(real_raw.line("x", "long", text="A" * (1024 if LONG else 64) * _MIB))
-    (answer,) = real_raw.until_it_answers()
+    own_raw.write(own_raw.line("x", "long", text="A" * (1024 if LONG else 64) * _MIB))
+    (answer,) = own_raw.until_it_answers()
     assert (answer["id"], answer["error"]["code"]) == ("long", REQUEST)
     assert "has more than 8_454_144 bytes" in answer["error"]["message"]
     if before:
-        assert real_raw.resident_bytes() < before + 2 * size + 32 * _MIB
+        assert own_raw.resident_bytes() < before + 2 * size + 32 * _MIB
 
 
 def test_a_flood_of_notifications_is_borne(raw: Raw) -> None:

@@ -1,6 +1,6 @@
 """Processes of ih-mcp that start by a fork of one that has imported the package already.
 
-A real start costs 0.7 s of a processor, most of it imports. Here a server (`server.py`) has
+A real start costs 0.7 s of a processor, most of it imports. Here a server (`processes.py`) has
 imported everything; a small launcher (`launcher.py`) hands over its arguments, environment,
 working folder and standard streams, passes on signals, and ends as the process ends.
 Tests of starting and of what a process inherits use `REAL` instead, and so does one test of each
@@ -142,7 +142,7 @@ def _is_possible() -> bool:
 
 
 @cache
-def _server(pid: int, module: str = "server", *arguments: str) -> str:
+def _server(pid: int, module: str = "processes", *arguments: str) -> str:
     """Start a server of this test process; gives the path of its socket."""
     folder = tempfile.TemporaryDirectory(prefix="ih-mcp-tests-")
     path = str(Path(folder.name) / f"{pid}.socket")

@@ -1,13 +1,11 @@
-"""Forks processes of ih-mcp: `python -m tests.forked.server SOCKET`, until its input ends."""
+"""Serves launchers: forks a process for each that connects, until the input of the server ends."""
 
 from __future__ import annotations
 
 import atexit
 import gc
-import importlib
 import marshal
 import os
-import pkgutil
 import runpy
 import selectors
 import signal
@@ -18,42 +16,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import NoReturn
-
-import ih_mcp
-from ih_mcp.errors import MediaError
-
-_LATER = {"ih_mcp.__main__", "ih_mcp.timeline.image"}  # runs; imports matplotlib
-_WHEN_USED = (  # libraries import these when they are first used; each process would do so anew
-    *("anyio._backends._asyncio", "anyio._core._sockets", "httpcore2", "importlib.readers"),
-    *("importlib.resources.readers", "rich.logging", "truststore", "uvicorn.lifespan.off"),
-)
-_SELDOM = ("ih_mcp.standin.cues.", "ih_mcp.journal.postgres.")  # numpy and dlib; psycopg
-
-
-def import_all() -> None:
-    """Import what a process of ih-mcp imports when it works."""
-    for module in pkgutil.walk_packages(ih_mcp.__path__, "ih_mcp."):
-        if module.name not in _LATER and not module.name.startswith(_SELDOM):
-            importlib.import_module(module.name)
-    for name in _WHEN_USED:
-        with suppress(ModuleNotFoundError):  # truststore, where Python has no need of it
-            importlib.import_module(name)
-    sys.modules["ih_mcp.mcp_server.server"].make_tools()  # their schemas are worked out once
-    _ask_ffmpeg_once()
-
-
-def _ask_ffmpeg_once() -> None:
-    """Remember of which version an ffmpeg is, which takes 14 ms of a processor and 40 ms.
-
-    One that a test names is asked by each process, for it is asked here for the usual one alone.
-    """
-    program = sys.modules["ih_mcp.media.ffmpeg.program"]
-    program.__dict__["_serving"] = cache(program.__dict__["_serving"])
-    with suppress(MediaError):
-        program.find_ffmpeg()
 
 
 @dataclass(eq=False)
@@ -199,7 +163,3 @@ def _end(code: object) -> NoReturn:
             sys.stderr.flush()
             os._exit((code or 0) & 0xFF)
     raise SystemExit(code)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], import_all)

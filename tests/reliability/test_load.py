@@ -5,10 +5,12 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from bench import bench_load_stdio
 from bench.bench_load_push import call_under_pushes, pushed_memory
 from bench.bench_load_rows import load, peer, wire
 from ih_mcp.errors import TransportError
 from ih_mcp.net.opener import open_socket
+from tests.forked import forked
 
 
 async def test_a_certificate_is_trusted_where_it_was_made_for_and_nowhere_else() -> None:
@@ -29,7 +31,8 @@ async def test_events_over_tls_all_come_in_order() -> None:
     assert wrong == 0
 
 
-async def test_pushes_over_tls_all_reach_the_service() -> None:
+async def test_pushes_over_tls_all_reach_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_load_stdio, "OURS", forked())
     idle, loaded, lost = await anyio.to_thread.run_sync(call_under_pushes, 3, 50_000, 1.0)
     assert idle
     assert loaded

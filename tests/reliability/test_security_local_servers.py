@@ -32,6 +32,7 @@ from ih_mcp.settings import read_settings
 from ih_mcp.standin.options import Options
 from ih_mcp.standin.server.serve import serve
 from ih_mcp.wire.rest import Token
+from tests.forked import forked
 from tests.plain_http import plain_http
 
 MIB = 1 << 20
@@ -179,7 +180,7 @@ async def test_s36_no_command_line_shows_the_ticket(tmp_path: Path) -> None:
     browser.write_text(FAKE_BROWSER)
     browser.chmod(0o700)
     env = os.environ | {"BROWSER": f"{browser} %s", "SEEN": str(seen), "IH_MCP_DATA_DIR": str(data)}
-    command = [sys.executable, "-m", "ih_mcp", "capture", "--local", "--open"]
+    command = [*forked(), "capture", "--local", "--open"]
     async with await anyio.open_process(command, env=env) as process:
         assert process.stderr
         assert process.stdout
