@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ SLOWLY = "document.querySelector('.review video').playbackRate = 0.0625"
 _PLAYHEAD = """(wanted) => Math.abs(wanted - parseFloat(
   document.querySelector(".timeline-lanes").style.getPropertyValue("--playhead"))) < 2"""
 MARKS = ".timeline-item:not([hidden])"
+_CHUNKS = """() => new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.readAsDataURL(new Blob(window.ihChunks));
+})"""  # as text: Playwright takes long for a list of a million numbers
 NOTE = ".review-note textarea"
 
 
@@ -265,7 +271,5 @@ async def saves_notes_with_the_whole_table(tab: Tab) -> None:
 
 async def chunks_of(tab: Tab) -> bytes:
     """All that the recorder of the page gave."""
-    numbers: Any = await tab.page.evaluate(
-        "(async () => [...new Uint8Array(await new Blob(window.ihChunks).arrayBuffer())])()"
-    )
-    return bytes(numbers)
+    found: str = await tab.page.evaluate(_CHUNKS)
+    return b64decode(found.partition(",")[2])
