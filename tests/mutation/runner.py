@@ -17,14 +17,18 @@ from pathlib import Path
 
 import pytest
 
+PLUGINS = [
+    "pytest", "_hypothesis_pytestplugin", "anyio.pytest_plugin", "pytest_cov.plugin",
+    "pytest_timeout", "xdist.looponfail", "xdist.plugin",
+]  # fmt: skip
 _WARM = [
-    "pytest", "hypothesis", "hypothesis.strategies", "blockbuster", "anyio.pytest_plugin", "av",
-    "ffmpeg", "httpx2", "mcp.client.session", "mcp.server.mcpserver", "pydantic_settings",
+    *PLUGINS, "hypothesis", "hypothesis.strategies", "blockbuster", "av", "ffmpeg",
+    "httpx2", "mcp.client.session", "mcp.server.mcpserver", "pydantic_settings",
     "rich.console", "starlette.applications", "starlette.routing", "tomlkit", "uvicorn",
     "websockets.asyncio.client", "websockets.asyncio.server",
 ]  # fmt: skip
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(_WARM)
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(_WARM)
 
 
 _HUNG = 1
@@ -73,8 +77,8 @@ class _First:
 
 def first_failure(tests: Sequence[str], tree: Path, seconds: float) -> Failure | None:
     """Run tests of a tree, for so long at most."""
-    ours, theirs = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_work, args=(theirs, list(tests), str(tree)))
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_work, args=(theirs, list(tests), str(tree)))
     process.start()
     theirs.close()
     running, until = "the run", time.monotonic() + seconds

@@ -11,7 +11,7 @@ from .__main__ import choose, draw, find_outdated, judge, suites
 from .bounds import is_chosen_bound, is_digit, is_met_exactly
 from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
-from .runner import first_failure
+from .runner import CONTEXT, PLUGINS, first_failure
 
 NOTHING = CoverageMap({}, {}, [])
 
@@ -52,6 +52,12 @@ def test_ends():
     if ENDS:
         os._exit(1)  # as `tests/hung.py` does
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tests_that_import_little() -> None:
+    """The process whose forks run tests has imported what these few need, and not all of ours."""
+    CONTEXT.set_forkserver_preload(PLUGINS)
 
 
 def test_each_mutant_changes_one_thing_and_still_parses() -> None:
