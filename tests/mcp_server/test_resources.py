@@ -131,11 +131,13 @@ async def test_every_file_of_every_skill_is_a_resource(era: Era, tmp_path: Path)
 
 
 async def test_a_skill_is_listed_with_a_digest_of_each_file() -> None:
-    listed: list[dict[str, Any]] = (await _list(None, RequestParams()))["skills"]
-    assert len(listed) == 5
+    answer = await _list(None, RequestParams())
+    listed: list[dict[str, Any]] = answer.pop("skills")
+    said = {"resultType": "complete", "ttlMs": 3_600_000, "cacheScope": "public"}
+    assert (answer, len(listed)) == (said, 5)
     for skill in listed:
         assert skill["uri"] == f"skill://{skill['frontmatter']['name']}/SKILL.md"
-        assert (await _get(None, SkillParams(uri=skill["uri"])))["skill"] == skill
+        assert await _get(None, SkillParams(uri=skill["uri"])) == {"skill": skill} | said
     told = {row["uri"]: (row["digest"], row["size"]) for s in listed for row in s["resources"]}
     assert told == {
         uri: (f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))

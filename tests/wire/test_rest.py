@@ -177,3 +177,5 @@ def test_a_form_leaves_out_a_context_nobody_gave() -> None:
 
 def test_the_limits_of_uploads_are_those_the_service_documents() -> None:
     assert (rest.MAX_VIDEO_BYTES, rest.MIN_VIDEO_SECONDS) == (33_554_432, 3.0)
+    waits = {upload.name: upload.max_wait_seconds for upload in (rest.V0_UPLOAD, *UPLOADS.values())}
+    assert waits == {"v0": 0, "v1": 0, "v2": 120}
