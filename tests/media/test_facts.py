@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ih_mcp.errors import MediaError
+from ih_mcp.media.containers.clock_set_backs import SetBack
 from ih_mcp.media.ffmpeg.facts import (
     AudioTrack,
     Facts,
@@ -178,6 +179,62 @@ def test_a_track_that_is_not_sent_is_noted_where_it_lasts_longer(
     )
     note = "A track that is not sent lasts longer than those that are."
     assert (note in replace(facts, **changed).notes()) is is_noted
+
+
+_SET_BACK = SetBack(3.04, 1.26)
+_SET_BACK_NOTE = "The clock of the file is set back, first at 3.0 s by 1.3 s"
+_ALL_SENT = "all of the media is sent, and its times go on from there."
+
+
+@pytest.mark.parametrize(
+    ("changed", "note"),
+    [
+        ({}, None),
+        ({"audio": None}, "The file has no sound."),
+        ({"audio": None, "unsent": ("Its sound is odd.",)}, "Its sound is odd."),
+        ({"video": None}, "The file has no picture."),
+        ({"duration_seconds": None}, "The file does not tell how long it is."),
+        (
+            {"jumps_seconds": 0.6},
+            "The clock of the file jumps by 1 s, which are left out.",
+        ),
+        ({"set_backs": 1 * [_SET_BACK]}, f"{_SET_BACK_NOTE}; {_ALL_SENT}"),
+        ({"set_backs": 2 * [_SET_BACK]}, f"{_SET_BACK_NOTE}, and 1 more time; {_ALL_SENT}"),
+        ({"set_backs": 3 * [_SET_BACK]}, f"{_SET_BACK_NOTE}, and 2 more times; {_ALL_SENT}"),
+        (
+            {"lengths": {"video": 8.9, "audio": 8.9}},
+            "A track that is not sent lasts longer than those that are.",
+        ),
+        ({"lengths": {"video": 9.0, "audio": 9.0}}, None),  # by a second, of ten
+        (
+            {"hidden": frozenset({"video"})},
+            "An edit list hides parts of the file; they are not sent.",
+        ),
+        (
+            {"changing": frozenset({"audio"})},
+            "What changes its format in the middle is encoded to one.",
+        ),
+        (
+            {"unmarked": frozenset({"video"})},
+            "The file does not begin with a key frame; its picture is encoded to be complete.",
+        ),
+        (
+            {"untimed": frozenset({"video"})},
+            "Pictures do not tell when they are shown; the picture is encoded to be in order.",
+        ),
+        ({"is_estimated": True}, "The duration is estimated from the bit rate."),
+    ],
+)
+def test_each_thing_to_know_before_a_file_is_sent_is_noted_alone(
+    changed: dict[str, Any], note: str | None
+) -> None:
+    plain = Facts(
+        container="mov",
+        duration_seconds=10.0,
+        video=VideoTrack(codec="h264", width=16, height=9),
+        audio=AudioTrack(codec="aac", hertz=48_000),
+    )
+    assert replace(plain, **changed).notes() == ((note,) if note else ())
 
 
 def test_a_track_is_no_longer_than_the_file() -> None:

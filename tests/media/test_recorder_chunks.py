@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
-from ih_mcp.media.containers.container import is_headed
+from ih_mcp.media.containers.container import TimeJump, is_headed
 from ih_mcp.media.recorder_chunks import Chunk, Recording
 from tests.reliability.budget import IS_LONG, often
 
 from . import oracle
 from .oracle import digests
 from .sample_files import SampleFolder
+from .test_matroska_clusters import BOTH, block, cluster, header
 
 Chunks = Callable[[str], list[bytes]]
 RECORDINGS = (
@@ -175,6 +176,17 @@ def test_the_times_of_a_recorder_that_is_started_anew_go_on(chunks: Chunks) -> N
         end + (passed(chunks("chromium-mp4-3s"))[-1].end_seconds or 0)
     )
     assert anew[0].key_seconds == pytest.approx(end, abs=0.2)
+
+
+def test_a_jump_of_a_recorder_that_is_started_anew_is_told_in_times_of_the_recording() -> None:
+    blocks = [block(1, ticks, is_key=ticks == 0) for ticks in range(0, 2_001, 400)]
+    first = header(*BOTH) + cluster(0, *blocks)
+    anew = header(*BOTH) + cluster(0, block(1, 0, is_key=True), block(1, 400))
+    jumping = cluster(5_000, block(1, 0, is_key=True), block(1, 400))
+    alone, both = passed([anew, jumping]), passed([first, anew, jumping])
+    assert both[0].end_seconds == 2.0
+    assert [chunk.jump for chunk in alone] == [None, TimeJump(0.4, 5.0)]
+    assert [chunk.jump for chunk in both] == [None, None, TimeJump(2.4, 7.0)]
 
 
 @pytest.mark.parametrize("name", ["chromium-mp4-1s", "chromium-vp8-250ms"])

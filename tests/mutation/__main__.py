@@ -29,7 +29,16 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from .bounds import DIGIT, MET, REASON, is_chosen_bound, is_digit, is_met_exactly
+from .bounds import (
+    DIGIT,
+    EQUALLY_LONG,
+    MET,
+    REASON,
+    is_chosen_bound,
+    is_digit,
+    is_length_check,
+    is_met_exactly,
+)
 from .coverage_map import CoverageMap, load, measure
 from .mutants import Mutant, mutants
 from .runner import first_failure
@@ -151,6 +160,8 @@ def reason_by_kind(mutant: Mutant) -> str:
         return REASON
     if is_digit(mutant, source):
         return DIGIT
+    if is_length_check(mutant, source):
+        return EQUALLY_LONG
     return MET if is_met_exactly(mutant, source) else ""
 
 

@@ -10,6 +10,7 @@ from .mutants import Mutant
 REASON = "harmless: a chosen bound, by less than a factor of two"
 DIGIT = "harmless: one digit more of a number that is told"
 MET = "harmless: a chosen bound, a clock or a rounding, met exactly"
+EQUALLY_LONG = "equivalent: an assertion, that two sequences are equally long"
 _NAME = r"\w*(?:max|min|most|least|longest|seconds|bytes|chars|segments|lines|share|wait)\w*"
 _BOUND = re.compile(rf"^{_NAME}(?:, {_NAME})*(?:: \w+)? = ", re.IGNORECASE)
 _GIVEN = re.compile(r"#.*\b(?:docs|sdk|skill|RFC|API)\b")
@@ -53,6 +54,36 @@ def is_digit(mutant: Mutant, source: str) -> bool:
         return False
     before = source.encode()[: mutant.start].decode()
     return bool(_ROUNDED.search(before))
+
+
+def is_length_check(mutant: Mutant, source: str) -> bool:
+    """Whether a mutant only takes `strict` from a `zip` outside of any `try`.
+
+    Like an `assert` it states what cannot be otherwise; what checks input is caught somewhere.
+    """
+    if mutant.before != "True":
+        return False
+    tree = ast.parse(source)
+    caught = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.Try)
+        for node in ast.walk(block)
+    }
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "zip"
+        and id(node) not in caught
+        and any(_place(word.value, source) == mutant.start for word in node.keywords)
+        for node in ast.walk(tree)
+    )
+
+
+def _place(node: ast.expr, source: str) -> int:
+    """Where a node begins in the file's UTF-8 bytes."""
+    lines = source.splitlines(keepends=True)[: node.lineno - 1]
+    return sum(len(line.encode()) for line in lines) + node.col_offset
 
 
 def is_met_exactly(mutant: Mutant, source: str) -> bool:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 PLUGINS = [
     "pytest", "_hypothesis_pytestplugin", "anyio.pytest_plugin", "pytest_cov.plugin",
@@ -54,6 +55,13 @@ class _First:
         self.failed = ("", "")
         self._told = told
         self._order = {test: place for place, test in enumerate(tests)}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """No example that fails is made smaller: that takes minutes, and one is enough."""
+        phases = [Phase.explicit, Phase.generate]
+        settings.register_profile("first failure", parent=settings(), phases=phases)
+        settings.load_profile("first failure")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         chosen = {test for test in self._order if "::" in test}

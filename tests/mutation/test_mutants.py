@@ -8,7 +8,7 @@ import pytest
 from coverage import CoverageData
 
 from .__main__ import choose, draw, find_outdated, judge, suites
-from .bounds import is_chosen_bound, is_digit, is_met_exactly
+from .bounds import is_chosen_bound, is_digit, is_length_check, is_met_exactly
 from .coverage_map import CoverageMap, load, store
 from .mutants import mutants
 from .runner import CONTEXT, PLUGINS, first_failure
@@ -124,6 +124,24 @@ def test_a_test_that_is_not_there_any_more_kills_nothing(tmp_path: Path) -> None
     assert failure.test == "test_toy.py::test_fails"
 
 
+@pytest.mark.timeout(60)
+def test_an_example_that_fails_is_not_made_smaller(tmp_path: Path) -> None:
+    source = """\
+from hypothesis import given, strategies as st
+@given(st.lists(st.integers()))
+def test_fails(numbers):
+    if sum(numbers) > 100:
+        open("failed", "a").write("x")
+    assert sum(numbers) <= 100
+"""
+    (tmp_path / "test_toy.py").write_text(source, encoding="utf-8")
+    (tmp_path / "conftest.py").write_text("import hypothesis\n", encoding="utf-8")
+    failure = first_failure(["test_toy.py"], tmp_path, seconds=60)
+    assert failure is not None
+    assert not failure.is_time
+    assert 1 <= len((tmp_path / "failed").read_text()) <= 3  # made smaller, it fails 50 times
+
+
 def test_the_map_knows_what_tests_run_in_their_processes(tmp_path: Path) -> None:
     module, noted = tmp_path / "ih_mcp/wire/toy.py", CoverageData(str(tmp_path / "noted"))
     module.parent.mkdir(parents=True)
@@ -226,6 +244,24 @@ def test_a_digit_more_of_what_is_told_is_of_no_account() -> None:
     source = "told = round(max(a, 4), 3), round(5), (6, 7)\n"
     found = [each.before for each in mutants("a.py", source) if is_digit(each, source)]
     assert found == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("source", "is_check"),
+    [
+        ("zip(a, b, strict=True)", True),
+        ("[*map(list, zip(*a, strict=True))]", True),
+        ("zip(a, b, strict=False)", False),
+        ("zipped(a, strict=True)", False),
+        ("zip(a, f(True), strict=c)", False),
+        ("try:\n    zip(a, b, strict=True)\nexcept ValueError:\n    pass", False),
+    ],
+)
+def test_that_sequences_are_equally_long_is_asserted_where_no_error_of_it_is_caught(
+    source: str, is_check: bool
+) -> None:
+    found = [each for each in mutants("a.py", source) if each.before in {"True", "False"}]
+    assert any(is_length_check(each, source) for each in found) is is_check
 
 
 def test_the_tests_that_mirror_a_file_come_first() -> None:

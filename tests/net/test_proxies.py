@@ -300,7 +300,12 @@ async def test_a_proxy_that_speaks_tls_is_asked_with_trusted_certificates(
         ("no acceptable authentication methods", "wants a name and password"),
         ("Username or password was wrong", "wants a name and password"),
         ("connection not allowed by ruleset", "does not let"),
-        ("host unreachable", "host unreachable"),
+        ("Command not supported", "does not let"),
+        ("host unreachable", "could not reach"),
+        ("Connection refused", "could not reach"),
+        ("TTL expired", "could not reach"),
+        ("general SOCKS server failure", "could not reach"),
+        ("what nobody knows", "does not answer as a proxy of that kind does"),
     ],
 )
 def test_what_a_socks_proxy_says_is_told_as_http_would_say_it(

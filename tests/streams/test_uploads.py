@@ -114,6 +114,8 @@ async def test_a_synchronous_answer_is_kept_byte_for_byte(tmp_path: Path, servic
     async with opened(tmp_path) as (journal, analyses):
         analysis_id = await start(analyses, "v1")
         assert await result(journal, analyses, analysis_id) == ("ended", None, [odd])
+        (entry,) = (await journal.read_page(analysis_id, 0, limit=9, max_chars=10**6)).entries
+        assert (entry.cursor, entry.leg) == (1, 0)
     assert service.asked == ["/v1/upload/analyze"]
 
 

@@ -18,6 +18,7 @@ from ih_mcp.wire.rest import (
     Token,
     UploadJob,
     job_path,
+    require_result,
 )
 
 texts = st.text(min_size=1, max_size=8)
@@ -177,5 +178,59 @@ def test_a_form_leaves_out_a_context_nobody_gave() -> None:
 
 def test_the_limits_of_uploads_are_those_the_service_documents() -> None:
     assert (rest.MAX_VIDEO_BYTES, rest.MIN_VIDEO_SECONDS) == (33_554_432, 3.0)
-    waits = {upload.name: upload.max_wait_seconds for upload in (rest.V0_UPLOAD, *UPLOADS.values())}
-    assert waits == {"v0": 0, "v1": 0, "v2": 120}
+
+
+def test_each_version_of_an_upload_is_what_the_service_documents() -> None:
+    cqi = ("conversation_quality_overall", "conversation_quality_timeline")
+    plain = {"model": (), "wait": 0}
+    assert {
+        upload.name: {
+            "path": upload.path,
+            "makes_job": upload.makes_job,
+            "model": upload.models,
+            "includes": upload.includes,
+            "has_goals": upload.has_goals,
+            "wait": upload.max_wait_seconds,
+        }
+        for upload in (rest.V0_UPLOAD, *UPLOADS.values())
+    } == {
+        "v0": plain
+        | {
+            "path": "/v0/upload/analyze",
+            "makes_job": False,
+            "includes": (),
+            "has_goals": False,
+        },
+        "v1": plain
+        | {
+            "path": "/v1/upload/analyze",
+            "makes_job": False,
+            "includes": cqi,
+            "has_goals": True,
+        },
+        "v2": {
+            "path": "/v2/upload/analyze",
+            "makes_job": True,
+            "model": ("inter-2", "inter-2-audio"),
+            "includes": ("signals", *cqi),
+            "has_goals": False,
+            "wait": 120,
+        },
+    }
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b' {"a": 1}\n', b"\xef\xbb\xbf[1, 2]"])
+def test_an_answer_that_begins_and_ends_as_json_does_can_be_a_result(body: bytes) -> None:
+    require_result(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[", b"{]", b"[}", b'{"a": 1', b"1", b"<html>", b" "])
+def test_an_answer_that_is_cut_off_or_no_json_is_no_result(body: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="not JSON, or not whole"):
+        require_result(body)
+
+
+def test_a_count_may_be_0_and_anything_may_be_left_out() -> None:
+    assert ClientTokenRequest.from_body(b'{"api_key":"k","max_bytes":0}') == ClientTokenRequest(
+        api_key="k", max_bytes=0
+    )
