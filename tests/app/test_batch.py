@@ -23,6 +23,7 @@ from ih_mcp.app.batch import (
     BatchItem,
     FolderBatch,
     ItemState,
+    _fingerprint,
     _in_order_by_fingerprint,
     find_files,
 )
@@ -257,6 +258,14 @@ def test_what_is_done_with_counts_whole_what_waits_not_at_all() -> None:
     assert sent(ItemState.SENDING, stream) == 4.0
     stream = cast("Stream", SimpleNamespace(sent_seconds=40.0))
     assert sent(ItemState.SENDING, stream) == 9.0
+
+
+def test_a_file_is_the_same_with_the_same_options_in_any_order() -> None:
+    options: dict[str, object] = {"api": "v2", "include": ["signals"]}
+    same = _fingerprint("d1", options)
+    assert _fingerprint("d1", dict(reversed(options.items()))) == same
+    others = [_fingerprint("d2", options), _fingerprint("d1", options | {"api": "v1"})]
+    assert len({same, *others}) == 3
 
 
 def test_the_report_is_a_page_without_scripts_whose_texts_are_texts() -> None:

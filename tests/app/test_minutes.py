@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ih_mcp.app.minutes import MinutesAdviser, MinutesPlan
 from ih_mcp.errors import CallerError, MinutesUsedUpError
 from ih_mcp.journal import open_journal
+from ih_mcp.media.ffmpeg import probe
+from ih_mcp.media.ffmpeg.facts import Facts
+from ih_mcp.media.ffmpeg.program import Ffmpeg
 from ih_mcp.settings import read_settings
 from ih_mcp.wire.minutes import MediaUse, Per
 
@@ -65,6 +69,14 @@ async def test_a_permission_is_asked_for_above_the_minutes_that_need_one(
         [f"{MinutesPlan(name='a.mp4', seconds=seconds).shown}, over 5"] if is_asked else []
     )
     assert len(person.said) == 1
+    more = (
+        "It needs your permission to go on for more than 5 minutes; without it, it ends there."
+        if seconds is None
+        else "More than 5 minutes need your permission."
+    )
+    assert [question for question, _ in person.asked] == (
+        [f"{person.said[0]} {more} Send it?"] if is_asked else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,6 +113,8 @@ async def test_what_is_sent_is_announced_with_what_is_left_and_nobody_is_asked_w
         await minutes.permit(MinutesPlan(name="live", seconds=None), person)
         with pytest.raises(MinutesUsedUpError):
             await minutes.permit(MinutesPlan(name="b.mp4", seconds=601.0), person)
+        await minutes.permit_token(599.5, None, Person(None))
+        await minutes.permit(MinutesPlan(name="live", seconds=None), Person(None))  # while any is
     assert person.asked == []
     assert person.said == [
         "a.mp4: 1.5 minutes of media go to the service; 10 of 10 minutes are left today.",
@@ -143,6 +157,7 @@ async def test_what_is_used_is_taken_from_each_limit_and_none_is_below_0(tmp_pat
         assert await minutes.facts(90.0) == {
             "minutes": {"needed": 1.5, "left_today": 0.5, "left_this_month": 28.5}
         }
+        assert (await minutes.facts(90.1))["minutes"]["needed"] == 1.51  # type: ignore[index]
         assert await minutes.facts(None) == {
             "minutes": {"left_today": 0.5, "left_this_month": 28.5}
         }
@@ -158,5 +173,58 @@ async def test_what_is_used_is_taken_from_each_limit_and_none_is_below_0(tmp_pat
                 "left_this_month": 27.5,
             }
         }
+    async with adviser(tmp_path / "odd", max_minutes_per_day=2.0) as minutes:
+        account = await minutes.permit_token(0.0, None, Person(None))
+        nothing = dict.fromkeys(
+            ("sent_today", "analysed_today", "used_today", "reserved_today"), 0.0
+        )
+        assert (await minutes.today())["minutes"] == nothing | {"left_today": 2.0}
+        await account.settle(MediaUse(delivered_seconds=60.1, analysed_seconds=60.1), ended=True)
+        used = dict.fromkeys(("sent_today", "analysed_today", "used_today"), 1.01)
+        assert (await minutes.today())["minutes"] == nothing | used | {
+            "left_today": 0.99  # what is left is rounded down
+        }
     async with adviser(tmp_path / "free") as minutes:
         assert (await minutes.left(), await minutes.left(Per.MONTH)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_estimated", "is_limited", "must_know", "is_measured"),
+    [
+        (9.0, False, True, True, False),
+        (9.0, True, False, False, False),
+        (9.0, True, True, False, True),
+        (9.0, True, False, True, True),
+        (None, False, False, False, False),
+        (None, False, True, False, True),
+        (None, False, False, True, True),
+    ],
+)
+async def test_a_file_is_read_whole_only_where_its_length_matters_and_is_not_known(
+    seconds: float | None,
+    is_estimated: bool,
+    is_limited: bool,
+    must_know: bool,
+    is_measured: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def measure(*_: object) -> float:
+        return 7.0
+
+    monkeypatch.setattr(probe, "measure_seconds", measure)
+    facts = Facts(
+        container="mov",
+        duration_seconds=seconds,
+        is_estimated=is_estimated,
+        video=None,
+        audio=None,
+    )
+    limits = {"max_minutes_per_day": 5.0} if is_limited else {}
+    ffmpeg = cast("Ffmpeg", None)
+    async with adviser(tmp_path, **limits) as minutes:
+        if must_know:
+            found = await minutes.length_of(ffmpeg, tmp_path, facts, must_know=True)
+        else:
+            found = await minutes.length_of(ffmpeg, tmp_path, facts)
+    assert found == (7.0 if is_measured else seconds)

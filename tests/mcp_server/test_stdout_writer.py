@@ -9,6 +9,17 @@ import pytest
 from ih_mcp.mcp_server import stdout_writer
 
 
+def test_what_others_print_goes_to_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[tuple[int, int]] = []
+    wire = os.open(os.devnull, os.O_WRONLY)
+    monkeypatch.setattr(os, "dup", {1: wire}.__getitem__)
+    monkeypatch.setattr(os, "dup2", lambda source, target: copied.append((source, target)))
+    with stdout_writer.open_stdout() as opened:
+        monkeypatch.undo()
+        assert opened.fileno() == wire
+    assert copied == [(2, 1)]
+
+
 def test_without_a_standard_error_what_others_print_goes_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

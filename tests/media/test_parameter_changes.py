@@ -129,6 +129,7 @@ def test_a_sequence_header_of_flv_is_told_twice_and_each_tag_tells_its_time(
     written = begin + tag(kind, 0x0123_4567, body) + tag(8, 40, b"\x2f\1ab")
     found = list(_flash(io.BytesIO(written)))
     assert [header for each in found for header in each.headers] == headers
+    assert all((each.begins, each.ends) == (0, 0) for each in found)  # no track replaces another
     times = [seconds for each in found for seconds in each.times]
     assert times == ([] if kind == 18 else [0x0123_4567 / 1000]) + [0.04]
 

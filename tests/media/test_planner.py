@@ -44,6 +44,22 @@ BOUNDS = Bounds(
 )
 
 
+def test_a_segment_may_be_as_long_as_the_longest_though_clocks_are_rounded() -> None:
+    packer, follower = Packer(BOUNDS), Extent(15.0, 31.00005, 10)
+    assert packer._is_within(Extent(1.0, 31.00005, 10))
+    assert packer._are_within(Extent(1.0, 15.0, 10), follower)
+    assert not packer._is_within(Extent(1.0, 31.0002, 10))
+    assert not packer._are_within(Extent(0.9998, 15.0, 10), follower)
+
+
+def test_a_segment_may_have_as_many_bytes_as_the_largest() -> None:
+    packer = Packer(BOUNDS)
+    assert packer._is_within(Extent(0.0, 5.0, 1_000_000))
+    assert not packer._is_within(Extent(0.0, 5.0, 1_000_001))
+    assert packer._are_within(Extent(0.0, 5.0, 400_000), Extent(5.0, 9.0, 600_000))
+    assert not packer._are_within(Extent(0.0, 5.0, 400_000), Extent(5.0, 9.0, 600_001))
+
+
 @dataclass(slots=True)
 class Packed:
     segments: list[list[Piece]]

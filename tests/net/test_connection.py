@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from typing import Any, cast
+from itertools import accumulate, pairwise
+from typing import Any, TypeVar, cast
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
-from websockets.frames import Close
+from websockets.frames import Close, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -18,6 +23,7 @@ from ih_mcp.net.opener import open_socket
 from ih_mcp.net.socket import SocketClosed
 from ih_mcp.wire.endings import EndReason
 from tests.net.peer import frames, peer, server_frame
+from tests.reliability.budget import often
 
 
 async def test_what_came_before_the_connection_was_lost_arrives_whole_and_in_order() -> None:
@@ -200,17 +206,21 @@ async def test_a_text_of_which_the_end_never_came_is_no_message() -> None:
     assert closed.value.code is None
 
 
-class Wire:
-    """A transport in memory, and its loop: each look at the clock takes 1 ms."""
+C = TypeVar("C", bound=ClientConnection)
 
-    def __init__(self) -> None:
+
+class Wire:
+    """A transport in memory, and its loop: each look at the clock takes a while."""
+
+    def __init__(self, look_seconds: float = 0.001) -> None:
+        self._look_seconds = look_seconds
         self.reads, self.is_aborted, self.is_ended = True, False, False
         self.untaken_bytes, self.now = 0, 0.0
         self.written: list[bytes] = []
         self.calls: list[Callable[[], object]] = []
 
     def time(self) -> float:
-        self.now += 0.001
+        self.now += self._look_seconds
         return self.now
 
     def call_soon(self, call: Callable[[], object]) -> None:
@@ -243,8 +253,14 @@ class Wire:
 
 async def on(wire: Wire) -> Connection:
     """An open connection on a wire."""
-    protocol = ClientProtocol(parse_uri("ws://127.0.0.1/"), state=State.OPEN)
-    connection = Connection(protocol, max_queue=QUEUED_FRAMES)
+    return opened(Connection(open_protocol(), max_queue=QUEUED_FRAMES), wire)
+
+
+def open_protocol() -> ClientProtocol:
+    return ClientProtocol(parse_uri("ws://127.0.0.1/"), state=State.OPEN)
+
+
+def opened(connection: C, wire: Wire) -> C:
     connection.response = Response(101, "Switching Protocols", Headers())
     connection.loop = cast(Any, wire)
     connection.connection_made(cast(Any, wire))
@@ -326,3 +342,95 @@ async def test_what_there_is_to_write_goes_at_once_and_an_end_behind_it(
     connection.protocol.writes = [b"late"]
     connection.send_data()
     assert wire.written == written
+
+
+def any_frame(first: int, size: int, length_bytes: int, *, is_masked: bool) -> bytes:
+    """A frame whose length is in so many bytes, or in as many as it needs."""
+    mask = 0x80 if is_masked else 0
+    if length_bytes < 8 and size < 1 << 16 and (length_bytes == 2 or size > 125):
+        length = bytes([mask | 126]) + size.to_bytes(2)
+    elif length_bytes == 8 or size > 125:
+        length = bytes([mask | 127]) + size.to_bytes(8)
+    else:
+        length = bytes([mask | size])
+    payload = (1000).to_bytes(2) + bytes(max(0, size - 2)) if first == 0x88 else b"x" * size
+    return bytes([first]) + length + (bytes(4) if is_masked else b"") + payload[:size]
+
+
+_USUAL = [0x81] * 8 + [0x01, 0x00, 0x80, 0x82, 0x89, 0x8A]
+_ODD = [0x88, 0x08, 0x02, 0xC1, 0x83, 0x8B]  # closes, or is of a kind that the library refuses
+_SIZES = [0, 1, 2, 5, 124, 125, 126, 127, 300, 1_019, 1_020, 4_096]
+any_frames = st.one_of(
+    st.builds(
+        any_frame,
+        st.sampled_from(_USUAL),
+        st.sampled_from(_SIZES),
+        st.sampled_from([0, 0, 0, 2, 8]),
+        is_masked=st.just(False),
+    ),
+    st.builds(
+        any_frame,
+        st.sampled_from(_USUAL + _ODD),
+        st.sampled_from([*_SIZES, 65_535, 65_536]),
+        st.just(0),
+        is_masked=st.booleans(),
+    ),
+)
+
+
+def all_frames(connection: ClientConnection, wire: Wire) -> list[tuple[Opcode, bytes, bool]]:
+    """All frames that a connection has to give, in as many turns as it asks for."""
+    queue, found = connection.recv_messages, list[tuple[Opcode, bytes, bool]]()
+    while True:
+        while queue.frames:
+            frame = queue.frames.queue.popleft()
+            found.append((frame.opcode, bytes(frame.data), frame.fin))
+            queue.maybe_resume()
+        if not wire.calls:
+            return found
+        wire.calls.pop()()
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=often(60, nightly=2_000))
+@given(
+    frames=st.lists(any_frames, max_size=12),
+    cuts=st.lists(
+        st.tuples(st.integers(0, 11), st.integers(0, 12) | st.integers(0, 1 << 17)), max_size=12
+    ),
+    short_by=st.sampled_from([0, 0, 0, 1, 2, 3, 100]),
+    waits=st.booleans(),
+    look_seconds=st.sampled_from([0.0001, 0.001, 0.01]),
+)
+async def test_frames_of_any_kind_cut_anywhere_are_what_the_library_alone_makes_of_them(
+    frames: list[bytes],
+    cuts: list[tuple[int, int]],
+    short_by: int,
+    waits: bool,
+    look_seconds: float,
+) -> None:
+    """Also what is answered to it, and how it ends."""
+    begins = [0, *accumulate(map(len, frames))]
+    size = max(0, begins[-1] - short_by)
+    places = {min(begins[number % len(begins)] + place, size) for number, place in cuts}
+    pieces = [b"".join(frames)[begin:end] for begin, end in pairwise(sorted({0, size, *places}))]
+    wires = Wire(look_seconds), Wire(look_seconds)
+    ours = opened(Connection(open_protocol(), max_queue=QUEUED_FRAMES), wires[0])
+    library = opened(ClientConnection(open_protocol(), max_queue=None), wires[1])
+    received = list[tuple[Opcode, bytes, bool]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "token_bytes", bytes)  # both mask what they write alike
+        for piece in pieces:
+            library.data_received(piece)
+            ours.data_received(piece)
+            if not waits:
+                received += all_frames(ours, wires[0])
+        received += all_frames(ours, wires[0])
+    assert received == all_frames(library, wires[1])
+    assert b"".join(wires[0].written) == b"".join(wires[1].written)
+    for connection in (ours, library):
+        connection.connection_lost(None)
+    assert not all_frames(ours, wires[0])
+    ends = [(each.protocol.close_rcvd, each.protocol.close_sent) for each in (ours, library)]
+    assert ends[0] == ends[1]
+    assert repr(ours.protocol.close_exc) == repr(library.protocol.close_exc)

@@ -6,10 +6,10 @@ import os
 import ssl
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from ih_mcp.errors import ConfigurationError
-from ih_mcp.net import route
 from ih_mcp.net.proxies import Proxy
 from ih_mcp.net.route import Route, _trusted
 
@@ -18,7 +18,7 @@ from ih_mcp.net.route import Route, _trusted
 def made(monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """What the library makes, where the environment says nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    monkeypatch.setattr(route.httpx2, "create_ssl_context", lambda: context)
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: context)
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
     return context
@@ -71,7 +71,7 @@ def test_keys_that_cannot_be_kept_are_refused_before_certificates_are_read(
     def never() -> ssl.SSLContext:
         raise AssertionError("some contexts open the file themselves")
 
-    monkeypatch.setattr(route.httpx2, "create_ssl_context", never)
+    monkeypatch.setattr(httpx2, "create_ssl_context", never)
     monkeypatch.setenv("SSLKEYLOGFILE", "/gone/keys")
     with pytest.raises(ConfigurationError) as refused:
         _trusted()
@@ -94,7 +94,7 @@ def test_certificates_that_cannot_be_read_name_what_named_them(
     def fail() -> ssl.SSLContext:
         raise cause
 
-    monkeypatch.setattr(route.httpx2, "create_ssl_context", fail)
+    monkeypatch.setattr(httpx2, "create_ssl_context", fail)
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     if file:
         monkeypatch.setenv("SSL_CERT_FILE", file)

@@ -60,6 +60,7 @@ def test_a_frame_of_another_kind_is_left_with_all_that_follows(other: bytes) -> 
 
 
 def test_no_further_text_is_taken_after_as_many_bytes_as_are_asked_for() -> None:
-    waiting = bytearray(text_frame(b"12345678") * 10)
-    assert take_texts(waiting, 11) == ([b"12345678"] * 2, 1)
-    assert len(waiting) == 80
+    for most_bytes, count in ((1, 1), (10, 1), (11, 2), (20, 2), (100, 10)):
+        waiting = bytearray(text_frame(b"12345678") * 10)
+        assert take_texts(waiting, most_bytes) == ([b"12345678"] * count, 1)
+        assert len(waiting) == 100 - 10 * count

@@ -12,6 +12,7 @@ import pytest
 from ih_mcp.errors import CallerError, IhMcpError, MediaError, StreamEndedError
 from ih_mcp.journal import Journal, open_journal
 from ih_mcp.streams.config import StreamConfig
+from ih_mcp.streams.facts import Feeder
 from ih_mcp.streams.outbox import QueueBudget
 from ih_mcp.streams.sources import pushed
 from ih_mcp.streams.sources.pushed import PushRecord, digest_of, pushed_source
@@ -83,6 +84,22 @@ async def test_a_number_follows_a_segment_without_media(journal: Journal) -> Non
         assert result.segment is None
         assert not result.is_like_last
         assert source.next_seq == 2
+
+
+async def test_a_numbered_push_waits_for_what_is_left_of_its_time(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def push(_: bytes, *, seconds: float, feeder: Feeder) -> None:
+        assert feeder is Feeder.PUSH
+        waits.append(seconds)
+
+    async with running(journal, Services()) as stream:
+        source = pushed_source(stream)
+        monkeypatch.setattr(source, "push", push)
+        await source.push_numbered(WAV, 1, until=anyio.current_time() + 100.0)
+    assert 50.0 < waits[0] <= 100.0
 
 
 async def test_a_stream_that_does_not_open_takes_nothing(journal: Journal) -> None:
