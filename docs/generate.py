@@ -362,8 +362,9 @@ All settings are environment variables; a host sets them in the `env` of its ent
 
 
 def _rows() -> Iterable[str]:
+    schemas = Settings.model_json_schema(by_alias=False)["properties"]
     for name, found in Settings.model_fields.items():
-        schema = Settings.model_json_schema(by_alias=False)["properties"][name]
+        schema = schemas[name]
         bounds = " ".join(
             f"{words} {_number(schema[key])}"
             for key, words in (
