@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -49,6 +49,8 @@ class Jumps:
         self._max_pause = max_pause_seconds
         self._known = known
         self._reached: float | None = None
+        self._before: MediaUnit | None = None
+        """The unit that was placed last, where it was placed."""
         self._skipped = defaultdict[int, float](float)
         """By track: how much was left out so far."""
         self.jumped = dict[int, TimeJump]()
@@ -67,6 +69,7 @@ class Jumps:
                 self._place(span)
             if any(self._skipped.values()):
                 unit = unit.earlier(self._skipped)
+        self._before = unit
         if not self._known:
             return unit
         known = sum(j.seconds for j in self._known if j.at_seconds <= unit.end_seconds)
@@ -87,25 +90,32 @@ class Jumps:
         )
 
     def _begins(self, span: TrackSpan) -> float:
-        return span.first_seconds - self._skipped[span.track]
+        return span.first_seconds - span.lead_seconds - self._skipped[span.track]
 
     def _place(self, span: TrackSpan) -> None:
         reached = self._begins(span) if self._reached is None else self._reached
         if self._begins(span) - reached > self._max_pause:
+            reached = max([reached, *self._shown_until()])
             to, before = self._begins(span), self._skipped[span.track]
             self._skipped[span.track] = self._fitting(span, reached)
             far = self._skipped[span.track] - before
             self.jumped[span.track] = TimeJump(to - far, to)
         self._reached = max(reached, span.end_seconds - self._skipped[span.track])
 
+    def _shown_until(self) -> Iterator[float]:
+        """When the last pictures before this unit end: some are decoded before they are shown."""
+        for span in self._before.spans if self._before else ():
+            yield span.end_seconds + span.late_seconds
+
     def _fitting(self, span: TrackSpan, reached: float) -> float:
         """How much to leave out: as much as another track that jumped by as far."""
+        begins = span.first_seconds - span.lead_seconds
         others = (
             skipped
             for skipped in self._skipped.values()
-            if abs(span.first_seconds - skipped - reached) <= self._max_pause
+            if abs(begins - skipped - reached) <= self._max_pause
         )
-        return next(others, span.first_seconds - reached)
+        return next(others, begins - reached)
 
 
 def left_out(jumps: Sequence[ClockJump], time: str) -> str:

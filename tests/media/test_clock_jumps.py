@@ -70,6 +70,19 @@ def test_a_key_frame_as_far_ahead_as_pictures_may_stay_is_where_it_is_shown() ->
     assert (placed.start_seconds, placed.timestamps[0].ahead) == (24.0, AHEAD)
 
 
+def test_behind_a_jump_no_picture_is_shown_before_those_that_came_before_it() -> None:
+    jumps = begun()
+    jumps.placed(unit(TrackSpan(PICTURE, 4.0, 4.0, 5.0, late_seconds=0.25)))
+    sound = jumps.placed(unit(TrackSpan(SOUND, 35.0, 35.0, 36.0)))
+    assert (sound.start_seconds, jumps.jumped) == (5.25, {SOUND: TimeJump(5.25, 35.0)})
+    alone = begun()
+    alone.placed(unit(TrackSpan(PICTURE, 4.0, 4.0, 5.0, late_seconds=0.25)))
+    picture = alone.placed(unit(TrackSpan(PICTURE, 35.0, 35.0, 36.0, lead_seconds=0.125)))
+    assert picture.start_seconds == 5.375  # its earliest one is shown at 5.25
+    again = alone.placed(unit(TrackSpan(PICTURE, 66.0, 66.0, 67.0)))
+    assert again.start_seconds == 6.375
+
+
 def test_pictures_shown_behind_a_jump_come_as_much_sooner_and_once_more_at_the_next() -> None:
     draft = Draft(b"HEAD", 0.0, 0.0, 0.0, 0.0, 0.0, 4)
     before = AheadPicture(8, 9_000, 1_000.0, 12.0)  # it stays that long, then the clock jumps

@@ -222,3 +222,17 @@ def test_a_sample_lasts_as_the_others_or_as_those_before_or_a_second_at_most(
     samples = Samples()
     samples.durations = durations
     assert samples.usual_duration(Mp4Track(timescale=10, usual_duration=before)) == usual
+
+
+def test_pictures_that_are_decoded_before_or_after_their_turn_lead_or_come_late() -> None:
+    movie = movie_of()
+    begun = [(4, KEY, 8), (4, OTHER, 16), (3_000, OTHER, 4)]  # shown at 8, 20 and 12
+    first = media_unit_of(0, runs_of(box(b"moof", fragment(2, 0, begun)), movie), movie)
+    later = [(4, OTHER, 4), (4, OTHER, 8), (4, OTHER, 8)]
+    second = media_unit_of(0, runs_of(box(b"moof", fragment(2, 3_008, later)), movie), movie)
+    (begin,), (end,) = first.spans, second.spans
+    assert (begin.lead_seconds, begin.late_seconds) == pytest.approx((0.0, 0.04))
+    assert (end.lead_seconds, end.late_seconds) == pytest.approx((0.04, 0.0))
+    far = [(4, KEY, 8), (4, OTHER, 1_000)]  # decoded before the clock jumps
+    ahead = media_unit_of(0, runs_of(box(b"moof", fragment(2, 4_000, far)), movie), movie)
+    assert ahead.spans[0].late_seconds == 0.0

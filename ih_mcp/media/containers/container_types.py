@@ -114,6 +114,10 @@ class TrackSpan(NamedTuple):
     """How much longer than those before it its key frame is decoded before it is shown."""
     ahead: tuple[AheadPicture, ...] = ()
     """All pictures of it, where its key frame is one; else those that are."""
+    lead_seconds: float = 0.0
+    """How much before `first_seconds` a picture is shown, where that counts from the decoding."""
+    late_seconds: float = 0.0
+    """How much after `end_seconds` the last picture ends, where that counts from the decoding."""
 
     def earlier(self, seconds: float) -> TrackSpan:
         return self._replace(

@@ -19,6 +19,7 @@ _H264 = frozenset({b"avc1", b"avc3"})
 _BASE_DATA_OFFSET = 1  # base-data-offset-present
 _FAR_AHEAD_SECONDS = 5.0  # chosen: less than any clock jumps; pictures are reordered over less
 _KEY_AHEAD_SECONDS = 0.3  # chosen: a picture stays for longer than a slow rate tells
+_MAX_REORDERED = 16  # H.264 and HEVC: so many pictures can wait for one that is shown before them
 _NUMBER, _SIGNED, _TWO_NUMBERS = struct.Struct(">I"), struct.Struct(">i"), struct.Struct(">II")
 _NO_TRACK = Mp4Track()
 
@@ -49,6 +50,8 @@ class SampleRun(NamedTuple):
     ahead: tuple[tuple[int, int, int], ...]
     """Samples that are shown long after they are decoded: where in the `moof` their composition
     offset stands, that offset, and their composition time. All, where the first one is a key."""
+    latest: int | None = None
+    """Greatest composition time, as far as pictures are reordered; None where they are not."""
 
 
 def shown(run: SampleRun, movie: Movie) -> tuple[float, float]:
@@ -188,6 +191,13 @@ class Samples:
             (at, offset, time + offset) for at, offset, time in found if at and offset >= least
         )
 
+    def _latest(self, decoded_end: int) -> int:
+        """The greatest composition time of the last samples."""
+        durations, offsets = self.durations[-_MAX_REORDERED:], self.offsets[-_MAX_REORDERED:]
+        times = accumulate(durations, initial=decoded_end - sum(durations))
+        latest: int = max(map(add, times, offsets))
+        return latest
+
     def run(
         self,
         number: int,
@@ -198,14 +208,15 @@ class Samples:
         track: Mp4Track,
     ) -> SampleRun:
         """The samples as one run of a track; there is at least one."""
-        usual_duration = track.usual_duration or 0
-        earliest = decoded
+        usual_duration, duration = track.usual_duration or 0, sum(self.durations)
+        earliest, latest, ahead = decoded, None, self._ahead(decoded, track)
         if any(self.offsets):
+            latest = None if ahead else self._latest(decoded + duration)
             earliest = min(map(add, accumulate(self.durations, initial=decoded), self.offsets))
         return SampleRun(
             track=number,
             decoded=decoded,
-            duration=sum(self.durations),
+            duration=duration,
             offset=self.offsets[0],
             earliest=earliest,
             is_key=self.is_key,
@@ -214,7 +225,8 @@ class Samples:
             stays=max(0, self.durations[-1] - usual_duration),
             last_length=(self.last_length, usual_duration) if self.last_length else None,
             data_offset=None if is_placed else self.data_offset,
-            ahead=self._ahead(decoded, track),
+            ahead=ahead,
+            latest=latest,
         )
 
 
@@ -258,11 +270,24 @@ def media_unit_of(offset: int, runs: Sequence[SampleRun], movie: Movie) -> Media
 def _span(run: SampleRun, movie: Movie) -> TrackSpan:
     start, end = shown(run, movie)
     track = movie.tracks[run.track]
+    begins = track.delay_seconds - track.skipped / track.timescale
     stays = run.stays / track.timescale
-    place = _last_length(run)
     late = (run.offset - (track.lag or 0)) / track.timescale if run.is_key else 0.0
-    ahead = _ahead(run, track)
-    return TrackSpan(run.track, start, start, end - stays, stays, place, max(0.0, late), ahead)
+    last_ends = end - stays
+    if run.latest is not None:
+        last_ends = begins + (run.latest + (track.usual_duration or 0)) / track.timescale
+    return TrackSpan(
+        track=run.track,
+        start_seconds=start,
+        first_seconds=start,
+        end_seconds=end - stays,
+        stays_seconds=stays,
+        last_length=_last_length(run),
+        ahead_seconds=max(0.0, late),
+        ahead=_ahead(run, track),
+        lead_seconds=max(0.0, start - begins - run.earliest / track.timescale),
+        late_seconds=max(0.0, last_ends - (end - stays)),
+    )
 
 
 def _last_length(run: SampleRun) -> tuple[int, int, int] | None:
