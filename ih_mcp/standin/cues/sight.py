@@ -288,7 +288,7 @@ def _shift_of(region: Region, before: Gray, image: Gray) -> tuple[float, float] 
     right, down = (points * region.factor for points in estimate_coarse_shift(was, now))
     if max(abs(right), abs(down)) > _MAX_HEAD_POINTS * region.factor:
         return None
-    return _part_shift(region, before, image, (right, down))
+    return _finer_shift(region, was, image, (right, down))
 
 
 def _part_shift(
@@ -296,11 +296,21 @@ def _part_shift(
 ) -> tuple[float, float] | None:
     """The movement of a region in pixels, which is known to be near some movement."""
     was = region.cut(before)
+    return None if was is None else _finer_shift(region, was, image, near)
+
+
+def _finer_shift(
+    region: Region, was: Patch, image: Gray, near: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The same, of what the region showed."""
     right, down = near
+    moved = None
     for _ in range(2):
+        if moved == (round(right), round(down)):
+            break  # where it was looked for already
         moved = round(right), round(down)
         now = region.moved(*moved).cut(image)
-        rest = None if was is None or now is None else estimate_fine_shift(was, now)
+        rest = None if now is None else estimate_fine_shift(was, now)
         if rest is None:
             return None
         right, down = (at + points * region.factor for at, points in zip(moved, rest, strict=True))
