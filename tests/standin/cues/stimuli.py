@@ -17,6 +17,7 @@ HERTZ = 16_000
 PICTURES_PER_SECOND = 15
 
 Floats = NDArray[np.float64]
+Points = NDArray[np.float32]  # exact to 0.0001 pixels, and half the time
 
 # --- sound ---------------------------------------------------------------------------------------
 
@@ -203,11 +204,11 @@ def turned(motion: Motion) -> Motion:
 
 
 @cache
-def _photo() -> Floats:
+def _photo() -> Points:
     raw = (Path(__file__).parent / "astronaut.pgm").read_bytes()
     _kind, size, _depth, pixels = raw.split(b"\n", 3)
     columns, rows = map(int, size.split())
-    return np.frombuffer(pixels, np.uint8).reshape(rows, columns).astype(np.float64)
+    return np.frombuffer(pixels, np.uint8).reshape(rows, columns).astype(np.float32)
 
 
 @lru_cache(maxsize=2_000)
@@ -216,27 +217,29 @@ def _rendered(scene: Scene, width: int, height: int) -> bytes:
     across, along, shown = _seen_from(scene.camera_right, scene.camera_down, width, height)
     near = np.hypot(across / 1.4, along / 1.7) < 1
     if scene != replace(STILL, light=scene.light) and near.any():
-        x, y = across[near], along[near]
+        seen_x, seen_y = across[near], along[near]
+        x, y = seen_x, seen_y
         for _ in range(5):
             move_x, move_y = _moved(scene, x, y)
-            x, y = across[near] - move_x, along[near] - move_y
+            x, y = seen_x - move_x, seen_y - move_y
         shown = shown.copy()
         shown[near] = _sampled(_HEAD[0] + x * _FACE_PIXELS, _HEAD[1] + y * _FACE_PIXELS)
-    return np.clip(shown * scene.light, 0, 255).astype(np.uint8).tobytes()
+    lit: Points = np.clip(shown * scene.light, 0, 255)
+    return lit.astype(np.uint8).tobytes()
 
 
 @lru_cache(maxsize=50)
-def _seen_from(right: float, down: float, width: int, height: int) -> tuple[Floats, Floats, Floats]:
+def _seen_from(right: float, down: float, width: int, height: int) -> tuple[Points, Points, Points]:
     """Where each point lies beside the head, in heights of the face, and the plain picture."""
     zoom = _ZOOM * height / HEIGHT
-    rows, columns = np.mgrid[:height, :width].astype(np.float64)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
     across = (columns - width / 2 - right) / zoom / _FACE_PIXELS
     along = (rows - height * 0.47 - down) / zoom / _FACE_PIXELS
     plain = _sampled(_HEAD[0] + across * _FACE_PIXELS, _HEAD[1] + along * _FACE_PIXELS)
     return across, along, plain
 
 
-def _moved(scene: Scene, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _moved(scene: Scene, x: Points, y: Points) -> tuple[Points, Points]:
     """How far each point of the head is moved, in heights of the face."""
     yaw, pitch = math.radians(scene.yaw), math.radians(scene.pitch)
     radius = (x / 0.75) ** 2 + y**2
@@ -250,13 +253,16 @@ def _moved(scene: Scene, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return move_x * belongs, move_y * belongs
 
 
-def _sampled(x: Floats, y: Floats) -> Floats:
+def _sampled(x: Points, y: Points) -> Points:
     photo = _photo()
-    x = np.clip(x, 0, photo.shape[1] - 1.001)
+    columns = photo.shape[1]
+    x = np.clip(x, 0, columns - 1.001)
     y = np.clip(y, 0, photo.shape[0] - 1.001)
-    column, row = x.astype(int), y.astype(int)
+    column, row = np.floor(x), np.floor(y)
     right, down = x - column, y - row
-    upper = photo[row, column] * (1 - right) + photo[row, column + 1] * right
-    lower = photo[row + 1, column] * (1 - right) + photo[row + 1, column + 1] * right
-    shown: Floats = upper * (1 - down) + lower * down
+    points, at = photo.ravel(), (row * columns + column).astype(np.int32)
+    upper = points.take(at) * (1 - right) + points.take(at + 1) * right
+    at += columns
+    lower = points.take(at) * (1 - right) + points.take(at + 1) * right
+    shown: Points = upper * (1 - down) + lower * down
     return shown
