@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,24 @@ def read(source: bytes | Path) -> Media:
             media.width, media.height = video.codec_context.width, video.codec_context.height
         if audio:
             media.codecs["audio"] = audio.codec.canonical_name
-        for packet in container.demux([s for s in (video, audio) if s]):
-            if packet.stream is audio:
-                _take_sound(packet, media)
-            else:
-                _take_picture(packet, media)
+        tracks = [s for s in (video, audio) if s]
+        assert tracks, "neither pictures nor sound"
+        clocks = {track.index: _Clock(track.time_base) for track in tracks}
+        for packet in container.demux(tracks):
+            take = _take_sound if packet.stream is audio else _take_picture
+            take(packet, clocks[packet.stream_index], media)
     return media
+
+
+class _Clock:
+    """Ticks of a track as seconds; fractions would take ten times as long."""
+
+    def __init__(self, base: Fraction | None) -> None:
+        assert base is not None
+        self._counts, self._of = base.numerator, base.denominator
+
+    def seconds(self, ticks: int | None) -> float:
+        return (ticks or 0) * self._counts / self._of
 
 
 def last_start(source: bytes) -> float:
@@ -100,17 +113,15 @@ def count_pictures(source: bytes) -> int:
         return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
-def _take_sound(packet: av.Packet[Any], media: Media) -> None:
+def _take_sound(packet: av.Packet[Any], clock: _Clock, media: Media) -> None:
     if packet.size:
-        time = packet.pts if packet.pts is not None else packet.dts or 0
-        base = packet.time_base
-        assert base is not None
-        seconds = float((packet.duration or 0) * base)
+        time = packet.pts if packet.pts is not None else packet.dts
         digest = _digest(_bare(bytes(packet)))
-        media.sound.append(Item(digest, float(time * base), seconds, packet.is_discard))
+        seconds = clock.seconds(packet.duration)
+        media.sound.append(Item(digest, clock.seconds(time), seconds, packet.is_discard))
 
 
-def _take_picture(packet: av.Packet[Any], media: Media) -> None:
+def _take_picture(packet: av.Packet[Any], clock: _Clock, media: Media) -> None:
     try:
         frames = packet.decode()
     except av.FFmpegError as error:
@@ -118,20 +129,19 @@ def _take_picture(packet: av.Packet[Any], media: Media) -> None:
         return
     for frame in frames:
         assert isinstance(frame, av.VideoFrame)
-        assert frame.time_base is not None
-        time = float((frame.pts or 0) * frame.time_base)
-        seconds = float((frame.duration or 0) * frame.time_base)
-        digest = _digest(*(_rows(plane) for plane in frame.planes))
-        media.pictures.append(Item(digest, time, seconds))
+        digest = _digest(b"".join(_rows(plane) for plane in frame.planes))
+        seconds = clock.seconds(frame.duration)
+        media.pictures.append(Item(digest, clock.seconds(frame.pts), seconds))
 
 
-def _rows(plane: av.video.plane.VideoPlane) -> memoryview[int]:
+def _rows(plane: av.video.plane.VideoPlane) -> bytes:
     """Without what stands between the rows, which is no picture."""
-    used = plane.buffer_size // plane.height
+    height, line = plane.height, plane.line_size
+    used = plane.buffer_size // height
     width = plane.width * (2 if used >= 2 * plane.width else 1)  # 10 bit takes two bytes
-    size = plane.height * plane.line_size
-    rows = np.frombuffer(memoryview(plane)[:size], np.uint8).reshape(plane.height, plane.line_size)
-    return np.ascontiguousarray(rows[:, :width]).data
+    rows = np.frombuffer(memoryview(plane)[: height * line], np.uint8).reshape(height, line)
+    shown: bytes = rows[:, :width].tobytes()
+    return shown
 
 
 def _bare(packet: bytes) -> bytes:
@@ -140,12 +150,9 @@ def _bare(packet: bytes) -> bytes:
     return packet[7:] if is_adts else packet
 
 
-def _digest(*parts: bytes | memoryview[int]) -> bytes:
+def _digest(data: bytes) -> bytes:
     """Two checksums, each the fastest there is, that no two pictures of a test share by chance."""
-    first, second = 0, 1
-    for part in parts:
-        first, second = zlib.crc32(part, first), zlib.adler32(part, second)
-    return first.to_bytes(4, "big") + second.to_bytes(4, "big")
+    return zlib.crc32(data).to_bytes(4, "big") + zlib.adler32(data).to_bytes(4, "big")
 
 
 def digests(items: Sequence[Item]) -> list[bytes]:
