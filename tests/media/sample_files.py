@@ -22,7 +22,7 @@ from ih_mcp.media.ffmpeg.process import environment
 
 PICTURE = "testsrc2=s=160x90:r=30:d={seconds},noise=alls=4:allf=t"
 VOICE = "aevalsrc='0.4*sin(2*PI*(180+25*t)*t)+0.05*random(0)':s=48000:d={seconds}"
-LONG_VOICE = VOICE.replace("48000", "8000")  # its packets are six times as long
+LONG_VOICE = "anoisesrc=r=8000:a=0.4:seed=7:d={seconds}"  # its packets are six times as long
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2 -g 30 -keyint_min 30 -sc_threshold 0"
 VP8 = "-c:v libvpx -threads 1 -deadline realtime"  # threads would wait for each other in loops
 VP9 = VP8.replace("libvpx", "libvpx-vp9")
@@ -387,8 +387,8 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     "gop_of_34s_later_ts": SampleFile("ts", "-i {gop_of_34s_later} -c copy", seconds=40.0),
     "late_by_40s_sound": SampleFile(  # as where somebody turns on what records it later
         "mp4",
-        "-f lavfi -i testsrc2=s=160x90:r=10:d=52 -itsoffset 40 -i {base} -map 0:v -map 1:a "
-        f"{X264} -c:a copy",
+        "-f lavfi -i testsrc2=s=160x90:r=5:d=52 -itsoffset 40 -i {base} -map 0:v -map 1:a "
+        f"{X264} -g 15 -keyint_min 15 -c:a copy",
         seconds=52.0,
     ),
     "late_by_40s_sound_transport": SampleFile("ts", "-i {late_by_40s_sound} -c copy", seconds=52.0),
@@ -783,18 +783,18 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
     },
     "rate_44100": SampleFile(
         "ts",
-        "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=44100:d=6 "
+        "-f lavfi -i testsrc2=s=160x90:r=10:d=4 -f lavfi -i sine=440:r=44100:d=4 "
         "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 1",
-        seconds=6.0,
+        seconds=4.0,
     ),
     "rate_48000": SampleFile(
         "ts",
-        "-f lavfi -i testsrc2=s=160x90:r=10:d=6 -f lavfi -i sine=440:r=48000:d=6 "
-        "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 2 -output_ts_offset 6",
-        seconds=6.0,
+        "-f lavfi -i testsrc2=s=160x90:r=10:d=4 -f lavfi -i sine=440:r=48000:d=4 "
+        "-c:v libx264 -preset ultrafast -g 10 -c:a aac -ac 2 -output_ts_offset 4",
+        seconds=4.0,
     ),
     **{
-        f"rate_{rate}_{name}": SampleFile("ts", f"-i {{rate_{rate}}} -c:v copy {how}", seconds=6.0)
+        f"rate_{rate}_{name}": SampleFile("ts", f"-i {{rate_{rate}}} -c:v copy {how}", seconds=4.0)
         for rate in (44_100, 48_000)
         for name, how in (
             ("mp3", "-c:a libmp3lame"),
@@ -802,10 +802,10 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
             ("latm", "-c:a copy -mpegts_flags +latm"),
         )
     },
-    "rate_44100_sound": SampleFile("aac", "-i {rate_44100} -vn -c copy", seconds=6.0),
-    "rate_48000_sound": SampleFile("aac", "-i {rate_48000} -vn -c copy", seconds=6.0),
-    "rate_44100_flash": SampleFile("flv", "-i {rate_44100} -c copy", seconds=6.0),
-    "rate_48000_flash": SampleFile("flv", "-i {rate_48000} -c copy", seconds=6.0),
+    "rate_44100_sound": SampleFile("aac", "-i {rate_44100} -vn -c copy", seconds=4.0),
+    "rate_48000_sound": SampleFile("aac", "-i {rate_48000} -vn -c copy", seconds=4.0),
+    "rate_44100_flash": SampleFile("flv", "-i {rate_44100} -c copy", seconds=4.0),
+    "rate_48000_flash": SampleFile("flv", "-i {rate_48000} -c copy", seconds=4.0),
     "header_alone": SampleFile("mp4", made_of="movable", change=header_alone, is_media=False),
     "chunk_alone": SampleFile(  # as a browser cuts it: anywhere; ffmpeg takes it for bare H.264
         "webm", made_of="short_clusters", change=lambda data: data[200_001:], is_media=False
@@ -826,7 +826,9 @@ SAMPLE_FILES: Mapping[str, SampleFile] = {
         "avi", "-f lavfi -i testsrc2=s=2x2:r=10:d=4 -c:v ffv1 -pix_fmt yuv444p", is_media=False
     ),
     # containers of cameras, phones and broadcasters
-    "material": SampleFile("mxf", "-i {base} -c:v mpeg2video -b:v 1M -c:a pcm_s16le", encodes=BOTH),
+    "material": SampleFile(
+        "mxf", "-i {base} -t 6 -c:v mpeg2video -b:v 1M -c:a pcm_s16le", encodes=BOTH, seconds=6.0
+    ),
     "tape": SampleFile(
         "dv",
         "-i {base} -t 3.4 -vf scale=720:576 -r 25 -pix_fmt yuv420p -c:a pcm_s16le -ar 48000 "

@@ -120,7 +120,7 @@ async def test_a_tone_stays_the_same_over_a_change_of_rate_and_channels(
     whole = dialect.framing is Framing.WHOLE
     sent = [segment.data for segment in outcome.segments] if whole else [joined(outcome.segments)]
     tones = [tone for data in sent for tone in tones_of(data)]
-    assert len(tones) >= 10
+    assert len(tones) >= 6
     assert max(abs(tone - HERTZ) for tone in tones) < 3
 
 
@@ -130,11 +130,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def flash_joined(first: bytes, second: bytes) -> bytes:
-    """Tags of two FLV files in one, the times of the second 6 s later."""
+    """Tags of two FLV files in one, the times of the second 4 s later."""
     moved, at = bytearray(), int.from_bytes(second[5:9], "big") + 4
     while at + 11 <= len(second):
         size = int.from_bytes(second[at + 1 : at + 4], "big")
-        time = int.from_bytes(second[at + 4 : at + 7], "big") + 6_000
+        time = int.from_bytes(second[at + 4 : at + 7], "big") + 4_000
         moved += second[at : at + 4] + time.to_bytes(3, "big")
         moved += second[at + 7 : at + 15 + size]
         at += 15 + size
