@@ -57,7 +57,12 @@ REAL = {
     "talking-head-mpeg4-8s.mp4": SampleFile("mp4", seconds=8.0, encodes=frozenset({"video"})),
     "flower-vp8-vorbis-5s.webm": SampleFile("webm", seconds=5.01),
 }
-COPIED = ("film-dialogue-6s.mp4", "talking-head-5s.mp4", "portrait-noaudio-22s.mp4")
+COPIED = (
+    "film-dialogue-6s.mp4",
+    "talking-head-5s.mp4",
+    "portrait-noaudio-22s.mp4",
+    "talking-head-longgop-6s.mp4",
+)
 
 
 @pytest.mark.one_for_each("name")
