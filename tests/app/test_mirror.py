@@ -142,6 +142,14 @@ async def test_without_a_folder_nothing_is_copied_or_told(tmp_path: Path) -> Non
         assert copies.status_of("st_a") == {}
 
 
+def test_the_folders_of_a_copy_are_made_and_messages_added_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "kept" / "more" / "st_a.jsonl"
+    for _ in range(2):
+        mirror._append(path, [Entry(1, 0, 0, "one")])
+    assert path.read_bytes() == b"one\none\n"
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_page_is_added_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,14 +80,17 @@ async def test_how_much_of_a_file_was_sent_is_said_as_it_goes(tmp_path: Path) ->
     assert said[-1] == 200_000
 
 
-async def test_a_file_is_sent_as_a_form(tmp_path: Path) -> None:
-    file = tmp_path / "a.mp4"
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.mp4", b"video/mp4"), ("a.unknown", b"application/octet-stream")]
+)
+async def test_a_file_is_sent_as_a_form(name: str, kind: bytes, tmp_path: Path) -> None:
+    file = tmp_path / name
     file.write_bytes(b"\x00\x01" * 50_000)
     async with answering(http("200 OK", b"{}")) as (rest, heard):
         form = [("model", "inter-2"), ("include[]", "signals"), ("include[]", "x")]
         await rest.upload("/v2/upload/analyze", file, form, bearer="k")
     assert heard[0].count(b'name="include[]"') == 2
-    assert b'name="file"; filename="a.mp4"' in heard[0]
+    assert b'name="file"; filename="%s"\r\nContent-Type: %s\r\n' % (name.encode(), kind) in heard[0]
     assert b"\x00\x01" * 50_000 in heard[0]
 
 

@@ -115,6 +115,10 @@ def test_what_all_outboxes_keep_to_send_again_is_bounded_too() -> None:
     assert (queued.kept_bytes, queued.bytes) == (0, 40)
 
 
+def test_pictures_are_whole_from_where_a_session_can_begin_unless_a_file_says_otherwise() -> None:
+    assert RandomAccessPoint() == RandomAccessPoint(b"", 0, None, is_clean=True)
+
+
 def test_a_segment_is_parted_where_a_session_can_begin() -> None:
     outbox = Outbox()
     outbox.put(QueuedSegment(b"oldNEW", 0.0, 3.0, RandomAccessPoint(b"H", 3, 1.5)))

@@ -102,6 +102,19 @@ async def test_a_numbered_push_waits_for_what_is_left_of_its_time(
     assert 50.0 < waits[0] <= 100.0
 
 
+async def test_a_push_beyond_the_largest_segment_is_refused_before_it_is_looked_into(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services()
+    async with running(journal, services) as stream:
+        await services.session(0)
+        most = stream.limits.max_segment_bytes
+        monkeypatch.setattr(pushed_source(stream)._intake, "copy", None)  # calling it fails
+        error = await refused(stream, bytes(most + 1))
+    assert error.code == "segment_too_large"
+    assert error.facts == {"bytes": most + 1, "max_bytes": most}
+
+
 async def test_a_stream_that_does_not_open_takes_nothing(journal: Journal) -> None:
     async with running(journal, Services()) as stream:
         error = await refused(stream, WAV, seconds=0.05)
