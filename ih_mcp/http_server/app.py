@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ih_mcp import __version__, observer
 from ih_mcp.errors import CallerError, IhMcpError
 from ih_mcp.loopback import LOOPBACK_NAMES
+from ih_mcp.mcp_server.tool import DOWNLOAD_URL
 from ih_mcp.net.origin_guard import OriginGuard
 
 from .bearers import Bearers
@@ -27,6 +28,7 @@ from .callers import Caller, TenantRow
 from .capture_pages import CapturePages
 from .cluster import ClusterApp
 from .cluster_signature import SignatureCheck
+from .downloads import Downloads
 from .files import keep_file, put_file, remove_file
 from .forward import CALLER
 from .limits import CallerLimits, HeldBodies, declared_bytes
@@ -44,6 +46,7 @@ MAX_CALLS = 64
 """Of one caller at a time, waiting polls among them; chosen: far more than any host makes."""
 _STATUS_OF_CODE = {
     "unknown_stream": 404,
+    "unknown_download": 404,
     "stream_ended": 409,
     "elsewhere": 409,
     "wrong_seq": 409,
@@ -77,6 +80,7 @@ _ROUTES = {
     "/streams/": "/streams/{id}/segments/{seq}",
     "/files/": "/files/{name}",
     "/uploads/": "/uploads/{ticket}",
+    "/downloads/": "/downloads/{ticket}",
     "/live/": "/live/{id}/",
     "/health": "/health",
     "/ready": "/ready",
@@ -93,6 +97,7 @@ class TeamApp:
         self,
         tenants: Tenants,
         tickets: UploadTickets,
+        downloads: Downloads,
         bearers: Bearers,
         pages: CapturePages,
         limits: CallerLimits,
@@ -102,6 +107,7 @@ class TeamApp:
 
         Args:
             tickets: For uploads without a key.
+            downloads: Files to get without a key.
             bearers: Who may call.
             pages: The capture pages, which need tickets of their own.
             limits: What one caller may ask.
@@ -112,6 +118,7 @@ class TeamApp:
         self._pages = pages
         self.tenants = tenants
         self._tickets = tickets
+        self._downloads = downloads
         self.bearers = bearers
         self.is_draining = False
         self._calls: Counter[Caller] = Counter()
@@ -159,6 +166,8 @@ class TeamApp:
             return self._ready()
         if path.startswith("/uploads/"):
             return _answer_errors(self._upload)
+        if path.startswith("/downloads/"):
+            return _answer_errors(self._download)
         if path in METADATA_PATHS:  # where there is no issuer, a client must not look for one
             oauth = self.bearers.oauth
             return JSONResponse(oauth.metadata()) if oauth else _refusal("unknown_path")
@@ -225,6 +234,7 @@ class TeamApp:
             return error_response(exc, hide)
         scope[CALLER] = caller
         if parts == ["mcp"]:
+            scope[DOWNLOAD_URL] = partial(self._downloads.issue, caller.tenant)
             scope["path"] = "/mcp"  # some clients write a slash behind it
             return tenant.app_for(caller)
         work = _work_for(scope["method"], parts)
@@ -250,6 +260,12 @@ class TeamApp:
         bodies = HeldBodies(max_bytes=max_queued_bytes, max_body_bytes=most)
         pages = self._pages.answer_passed_on
         return ClusterApp(check, self.tenant_of, error_response, most, bodies, pages).app
+
+    async def _download(self, request: Request) -> Response:
+        def answer_error(error: IhMcpError, tenant: str) -> Response:
+            return error_response(error, partial(self.tenants.hide_folders, tenant))
+
+        return await self._downloads.answer(request, self.tenant_of, answer_error)
 
     async def _upload(self, request: Request) -> Response:
         """An upload by its ticket, which is void once the file was kept."""

@@ -24,6 +24,7 @@ from .app import TeamApp, make_app
 from .bearers import Bearers
 from .callers import Callers, read_callers
 from .capture_pages import CapturePages
+from .downloads import Downloads
 from .files_room import tidy_forever
 from .limits import CallerLimits, HeldBodies
 from .metrics import Metrics
@@ -94,7 +95,8 @@ async def _open_app(
         max_body_bytes=max(settings.max_segment_bytes, 2 * settings.max_call_bytes),
     )
     pages = CapturePages(url, replicas.pages)
-    tickets = UploadTickets(replicas.engine.tickets if replicas.engine else MemoryTickets())
+    store = replicas.engine.tickets if replicas.engine else MemoryTickets()
+    tickets, downloads = UploadTickets(store), Downloads(url, store)
 
     async def issue_ticket(tenant: str, file_name: str) -> str:
         return f"{url}/uploads/{await tickets.issue(tenant, file_name)}"
@@ -105,7 +107,8 @@ async def _open_app(
         ) as tenants,
         open_oauth(settings, url) as oauth,
     ):
-        yield TeamApp(tenants, tickets, Bearers(callers, oauth), pages, limits, bodies)
+        bearers = Bearers(callers, oauth)
+        yield TeamApp(tenants, tickets, downloads, bearers, pages, limits, bodies)
 
 
 @asynccontextmanager

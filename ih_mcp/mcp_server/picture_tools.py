@@ -33,8 +33,11 @@ from .tool import ToolCall
 
 SHOWN_BY_APP = {"ui": {"resourceUri": APP_URI}}
 _MAX_PICTURES = 100
+DOWNLOAD_SECONDS = 900.0
+"""For how long an address gives a file."""
 _GIVE = "done: give them the path"
 _GIVE_IMAGE = "done: give them the image"
+_GIVE_URL = "done: give them get_url, from which a browser or the command gets the file; no key"
 _ON_SERVER = "done: the file is on the server's disk; whoever runs the server can give it to them"
 _SEVERAL = "this file holds one stream; all in one file, in a terminal: {}"
 _PICTURES = re.compile(rf"(st|an)_[0-9a-f]{{32}}\.({'|'.join([*FORMATS, *EXPORT_KINDS])})")
@@ -67,17 +70,26 @@ async def render_timeline(call: ToolCall[RenderTimeline]) -> CallToolResult:
         "summary": summary,
         **not_shown,
     }
-    result = answer(status | {"next": _next_for(call)})
+    result = answer(status | await _way_to_get(call, path))
     if arguments.format == "png":
         image = base64.b64encode(data).decode()
         result.content.append(ImageContent(type="image", data=image, mime_type="image/png"))
     return result
 
 
-def _next_for(call: ToolCall[RenderTimeline]) -> str:
+async def _way_to_get(call: ToolCall[RenderTimeline], path: Path) -> dict[str, object]:
+    """How whoever asked gets the file."""
     if not call.is_remote:
-        return _GIVE
-    return _GIVE_IMAGE if call.arguments.format == "png" else _ON_SERVER
+        return {"next": _GIVE}
+    is_shown, url = call.arguments.format == "png", await call.download_url(path)
+    if url is None:
+        return {"next": _GIVE_IMAGE if is_shown else _ON_SERVER}
+    return {
+        "get_url": url,
+        "valid_for_s": DOWNLOAD_SECONDS,
+        "command": f"curl -o {path.name} '{url}'",
+        "next": _GIVE_IMAGE if is_shown else _GIVE_URL,
+    }
 
 
 def _add_up_once(drawing: Drawing) -> tuple[Mapping[str, object], list[str]]:
@@ -107,14 +119,43 @@ async def _export(call: ToolCall[RenderTimeline], kind: ExportKind) -> CallToolR
     if form.holds_many and not call.is_remote:
         line = partial(terminal_line, runtime.settings, "export", "--all", "--as", kind)
         written["several"] = _SEVERAL.format(await to_thread.run_sync(line))
-    answered = {"stream_id": stream_id, **known, **written, "next": _next_for(call)}
+    answered = {"stream_id": stream_id, **known, **written, **await _way_to_get(call, path)}
     return answer(add_notes(answered, describe_formulas(formulas)))
+
+
+def path_of_picture(runtime: Runtime, name: str) -> Path:
+    """Where a file of such a name is written."""
+    return runtime.settings.data_dir / PICTURES / name
+
+
+async def write_picture(runtime: Runtime, name: str) -> None:
+    """Write the file that `render_timeline` gave this name anew, from the journal.
+
+    Raises:
+        IhMcpError: As `render_timeline`.
+    """
+    stream_id, _, kind = name.partition(".")
+    await runtime.registry.status(stream_id)
+    for export_kind in EXPORT_KINDS:
+        if kind == export_kind:
+            from ih_mcp.timeline.exports import EXPORTS, read_stream  # noqa: PLC0415 - see `_export`
+
+            form = EXPORTS[export_kind]
+            keeps_entries = form.wants_entries
+            reading = await read_stream(runtime.journal, stream_id, keeps_entries=keeps_entries)
+            write = partial(to_thread.run_sync, form.write, [reading])
+            await _write(runtime, stream_id, kind, write)
+            await to_thread.run_sync(reading.free)
+            return
+    drawing = await _read_drawing(runtime, stream_id)
+    await _write(runtime, stream_id, kind, partial(picture, drawing, cast("FileKind", kind)))
+    await to_thread.run_sync(free_lists, drawing)
 
 
 async def _write(
     runtime: Runtime, stream_id: str, kind: str, make: Callable[[], Awaitable[bytes]]
 ) -> tuple[Path, bytes]:
-    path = runtime.settings.data_dir / PICTURES / f"{stream_id}.{kind}"
+    path = path_of_picture(runtime, f"{stream_id}.{kind}")
     async with runtime.drawing:
         data = await make()
         await to_thread.run_sync(_keep, path, data)

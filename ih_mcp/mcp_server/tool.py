@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mcp.server.mcpserver import Context
@@ -43,6 +44,8 @@ _AUDITED = ("stream_id", "analysis_id", "bytes", "accepted", "state", "reason", 
 _AUDIT_CHARS = 60
 CALLER_KEY = "ih_mcp.caller_key"
 """Where a request's scope has the caller's own key for the service."""
+DOWNLOAD_URL = "ih_mcp.download_url"
+"""Where a request's scope has what gives the address of a file that a tool wrote."""
 _INTERNAL_ERROR = IhMcpError(
     "this tool broke; the mistake is in ih-mcp, not in the call",
     code="internal",
@@ -81,6 +84,11 @@ class ToolCall(Generic[A]):
     def is_remote(self) -> bool:
         """Whether the call came over HTTP, so that the host does not start this server."""
         return self.request is not None
+
+    async def download_url(self, path: Path) -> str | None:
+        """Where whoever asked can get a file that the tool wrote; None where nobody serves it."""
+        give = self.request.scope.get(DOWNLOAD_URL) if self.request else None
+        return None if give is None else str(await give(path))
 
     def explain(self, error: IhMcpError) -> IhMcpError:
         """The error with what helps the caller of this tool."""

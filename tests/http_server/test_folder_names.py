@@ -79,7 +79,7 @@ async def test_what_stands_in_their_place_says_what_they_are(settings: Settings)
         page = {"stream_id": stream_id, "format": "html"}
         drawn = said(await client.call_tool("render_timeline", page))
         assert drawn["path"] == f"{DATA}/pictures/{stream_id}.html"
-        assert "whoever runs the server can give it to them" in drawn["next"]
+        assert "give them get_url" in drawn["next"]
 
 
 async def test_the_user_of_this_machine_reads_the_paths_as_they_are(

@@ -191,6 +191,18 @@ async def test_an_address_of_one_replica_takes_a_file_at_the_other(
         assert (tmp_path / "files" / "acme" / "talk.mp4").read_bytes() == b"video"
 
 
+async def test_a_file_that_one_replica_wrote_is_fetched_at_the_other(replicas: Replicas) -> None:
+    one, other = replicas
+    stream_id = (await call(one, "start_stream", include=[]))[0]["stream_id"]
+    await call(one, "end_stream", stream_id=stream_id)
+    drawn = (await call(one, "render_timeline", stream_id=stream_id, format="csv"))[0]
+    path = drawn["get_url"].removeprefix(one.url)
+    async with one.http(None) as http, other.http(None) as elsewhere:
+        here, there = await http.get(path), await elsewhere.get(path)
+    assert (here.status_code, there.status_code) == (200, 200)
+    assert here.content == there.content
+
+
 def runtime_of(team: Team) -> Runtime:
     return team.app.tenants._open["acme"].runtime
 
