@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from ih_mcp.errors import MediaError
 from ih_mcp.media.containers import ebml
-from ih_mcp.media.containers.container import READERS, MediaUnit, Reader, container_of, is_headed
+from ih_mcp.media.containers.container import (
+    READERS,
+    MediaUnit,
+    Reader,
+    _is_transport_stream,
+    container_of,
+    is_headed,
+)
 from ih_mcp.media.containers.ebml import Elements, Id
 from ih_mcp.media.containers.incremental_reader import IncrementalReader
 from ih_mcp.media.containers.matroska_clusters import MatroskaReader
@@ -372,3 +379,10 @@ def test_what_does_not_begin_a_container_has_no_header(data: bytes) -> None:
 
 def test_text_of_the_letter_that_marks_transport_packets_is_not_one() -> None:
     assert not is_headed(b"G is a letter. " * 40)
+
+
+@pytest.mark.parametrize("size", [375, 376, 377, 564])
+def test_two_packets_of_mpeg_ts_are_enough_to_tell_it(size: int) -> None:
+    packets = (b"\x47" + bytes(187)) * 3
+    assert _is_transport_stream(packets[:size]) is (size >= 376)
+    assert not _is_transport_stream(packets[1 : size + 1])
