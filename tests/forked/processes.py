@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 import sys
 from collections.abc import AsyncIterator
@@ -49,6 +50,8 @@ async def _answer_once() -> None:
     for mode in ("legacy", "auto"):
         async with sys.modules["mcp"].Client(make_server(nothing), mode=mode) as client:
             await client.list_tools()
+    # The SDK has set up logging, which a process that is forked does for itself.
+    logging.basicConfig(level=logging.WARNING, handlers=[], force=True)
 
 
 def _ask_ffmpeg_once() -> None:

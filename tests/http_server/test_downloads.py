@@ -61,11 +61,10 @@ async def test_each_kind_is_fetched_as_an_attachment_without_a_key(
         assert head.content == b""
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 async def test_the_command_of_the_docs_fetches_the_file(
     team: Team, stream_id: str, tmp_path: Path
 ) -> None:
-    if not shutil.which("curl"):
-        pytest.skip("there is no curl")
     drawn = await draw(team, stream_id, "csv")
     script = re.sub(r"https:\S*", drawn["get_url"], block("sh", "GET_URL="))
     clean = dict(os.environ, NO_PROXY="*", no_proxy="*")
